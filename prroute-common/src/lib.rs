@@ -1,0 +1,21 @@
+//! # prroute-common
+//!
+//! What the BPF programs and the loader share, and nothing else: map keys and values,
+//! frozen counter numbers, and the names of maps and programs.
+//!
+//! Every type that crosses the boundary is `repr(C)` without implicit padding, and its size
+//! is asserted where it is defined. Addresses and ports are in network byte order; all other
+//! integers are native.
+#![no_std]
+
+pub mod address;
+pub mod flow;
+pub mod names;
+#[cfg(feature = "user")]
+mod pod;
+pub mod reason;
+pub mod uplink;
+
+/// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
+/// or a map definition changes, so that an upgrade never reads another version's bytes.
+pub const LAYOUT_VERSION: u32 = 1;

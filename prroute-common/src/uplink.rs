@@ -1,0 +1,123 @@
+//! Uplinks as the datapath sees them.
+//!
+//! An uplink id is allocated once and never follows an ifindex. The path from a packet to its
+//! uplink is two array lookups:
+//!
+//! ```text
+//!   skb->ifindex --> IFINDEX_SLOTS[ifindex hash] --> UPLINK_FACTS[facts index]
+//!   Flow.uplink  --> ACTIVE_FACTS[uplink id]     --> UPLINK_FACTS[facts index]
+//! ```
+//!
+//! Each uplink owns two facts entries. The loader fills the one that is not in use and then
+//! switches the index, which is a single word: no packet sees half-written facts.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Uplink ids are `1..MAX_UPLINKS`; 0 means "none".
+pub const MAX_UPLINKS: u32 = 256;
+
+/// Facts entries: two per uplink id.
+pub const MAX_FACTS: u32 = 2 * MAX_UPLINKS;
+
+/// Slots of the ifindex table, a power of two.
+pub const IFINDEX_SLOTS: u32 = 4096;
+
+/// How many slots after the home slot an ifindex may be stored in.
+pub const IFINDEX_PROBES: u32 = 4;
+
+/// Addresses per uplink and family that are compared in line.
+pub const INLINE_ADDRESSES: usize = 8;
+
+/// Where an interface's facts are: one word, so that it is read and written whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct IfindexSlot {
+    /// The interface this slot speaks of, 0 when empty.
+    pub ifindex: u32,
+    /// Index into the facts array.
+    pub facts: u32,
+}
+
+const _: () = assert!(size_of::<IfindexSlot>() == 8);
+
+impl IfindexSlot {
+    /// The slot for `ifindex` at the given probe, below [`IFINDEX_SLOTS`].
+    #[inline(always)]
+    pub const fn position(ifindex: u32, probe: u32) -> u32 {
+        ifindex.wrapping_add(probe) & (IFINDEX_SLOTS - 1)
+    }
+}
+
+/// [`UplinkFacts::flags`].
+pub mod flag {
+    /// Administratively up with carrier.
+    pub const UP: u32 = 1 << 0;
+    /// `gateway4` holds a usable next hop for IPv4.
+    pub const GATEWAY4: u32 = 1 << 1;
+    /// `gateway6` holds a usable next hop for IPv6.
+    pub const GATEWAY6: u32 = 1 << 2;
+    /// `gateway4` holds an IPv6 address (RFC 5549 `via inet6`).
+    pub const GATEWAY4_IS_V6: u32 = 1 << 3;
+    /// The uplink has more than [`super::INLINE_ADDRESSES`] IPv4 addresses: a miss among the
+    /// inline ones says nothing.
+    pub const MORE_ADDRESSES4: u32 = 1 << 4;
+    /// Likewise for IPv6.
+    pub const MORE_ADDRESSES6: u32 = 1 << 5;
+    /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
+    pub const REPLY_OFF: u32 = 1 << 6;
+}
+
+/// Everything a program needs to know about one uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct UplinkFacts {
+    pub ifindex: u32,
+    /// The uplink id.
+    pub id: u16,
+    /// Raised when the id is bound to another device: older flows are stale.
+    pub generation: u16,
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// Largest network-layer packet in bytes.
+    pub mtu: u32,
+    /// IPv4 (first four bytes) or, with [`flag::GATEWAY4_IS_V6`], IPv6 next hop of IPv4.
+    pub gateway4: [u8; 16],
+    pub gateway6: [u8; 16],
+    /// Length of the link-layer header in bytes: 14 for Ethernet, 0 for layer-3 devices.
+    pub link_header: u32,
+    /// Used entries of `addresses4`.
+    pub count4: u32,
+    /// Used entries of `addresses6`.
+    pub count6: u32,
+    pub mac: [u8; 6],
+    pub pad: [u8; 2],
+    /// Owned IPv4 addresses.
+    pub addresses4: [[u8; 4]; INLINE_ADDRESSES],
+    /// Owned IPv6 addresses.
+    pub addresses6: [[u8; 16]; INLINE_ADDRESSES],
+}
+
+const _: () = assert!(size_of::<UplinkFacts>() == 228);
+
+/// Key data of the on-link prefix tries, behind the prefix length: uplink id, then address.
+/// The prefix length counts the id's 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct OnLink4 {
+    /// Uplink id in network byte order.
+    pub uplink: [u8; 4],
+    pub address: [u8; 4],
+}
+
+const _: () = assert!(size_of::<OnLink4>() == 8);
+
+/// See [`OnLink4`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct OnLink6 {
+    /// Uplink id in network byte order.
+    pub uplink: [u8; 4],
+    pub address: [u8; 16],
+}
+
+const _: () = assert!(size_of::<OnLink6>() == 20);

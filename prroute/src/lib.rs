@@ -1,0 +1,6 @@
+//! # prroute
+//!
+//! Makes a multi-homed host answer on the interface it was asked on. The library holds
+//! everything; the binary only parses arguments.
+
+pub mod state;

@@ -1,0 +1,3 @@
+//! The `prroute` command.
+
+fn main() {}

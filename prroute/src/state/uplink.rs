@@ -1,0 +1,84 @@
+//! What prroute knows of the interfaces it manages, and of those it does not.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+/// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct UplinkId(pub u16);
+
+/// The kernel's interface index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Ifindex(pub u32);
+
+impl fmt::Display for UplinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Ifindex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An interface that prroute manages, before it has an id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Discovered {
+    pub ifindex: Ifindex,
+    pub name: String,
+    /// `None` for devices without an Ethernet header.
+    pub mac: Option<[u8; 6]>,
+    /// Largest network-layer packet in bytes.
+    pub mtu: u32,
+    /// Administratively up with carrier.
+    pub up: bool,
+    /// Global addresses with their prefix, in the kernel's order, tentative ones included.
+    pub addresses: Vec<IpNet>,
+    /// Prefixes reached without a gateway.
+    pub on_link: Vec<IpNet>,
+    /// Next hop for IPv4: an IPv4 address, or an IPv6 one (`via inet6`).
+    pub gateway4: Option<IpAddr>,
+    /// Next hop for IPv6.
+    pub gateway6: Option<IpAddr>,
+    /// `false` when the kernel failed to resolve the gateway (NUD_FAILED).
+    pub gateway4_usable: bool,
+    pub gateway6_usable: bool,
+    /// `reply = "off"` in the configuration.
+    pub reply_off: bool,
+}
+
+/// An uplink: a managed interface with its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    pub id: UplinkId,
+    /// Raised when the id came to another device; flows of older generations are stale.
+    pub generation: u16,
+    #[serde(flatten)]
+    pub device: Discovered,
+}
+
+/// An interface that is not managed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    pub name: String,
+    pub ifindex: Ifindex,
+    /// One sentence for an administrator, e.g. "port of bridge br0".
+    pub reason: String,
+}
+
+/// An address of the host as the datapath needs it: loopback, link-local and multicast ones
+/// are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LocalAddress {
+    pub address: IpAddr,
+    /// The one uplink that has it; `None` when shared (on several uplinks, or on an interface
+    /// that is no uplink).
+    pub owner: Option<UplinkId>,
+}
