@@ -2,11 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::time::{Ticks, seconds};
+
 /// How long an owned address stays exposed after a packet for it came in elsewhere.
-pub const EXPOSURE_NS: u64 = 600 * 1_000_000_000;
+pub const EXPOSURE: Ticks = seconds(600);
 
 /// The exposure stamp is written at most this often.
-pub const EXPOSURE_REFRESH_NS: u64 = 1_000_000_000;
+pub const EXPOSURE_REFRESH: Ticks = seconds(1);
 
 /// One local address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -14,10 +16,9 @@ pub const EXPOSURE_REFRESH_NS: u64 = 1_000_000_000;
 pub struct LocalAddress {
     /// Id of the owning uplink; 0 when the address is shared.
     pub owner: u32,
-    pub pad: u32,
-    /// Coarse monotonic nanoseconds of the last packet for this address on an uplink that does
-    /// not own it; 0 when there was none. Written by the ingress program.
-    pub exposed_at: u64,
+    /// When the last packet for this address came in on an uplink that does not own it; 0 when
+    /// there was none. Written by the ingress program.
+    pub exposed_at: Ticks,
 }
 
-const _: () = assert!(size_of::<LocalAddress>() == 16);
+const _: () = assert!(size_of::<LocalAddress>() == 8);

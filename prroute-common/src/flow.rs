@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::time::{Ticks, seconds, since};
+
 /// A flow of IPv4, as seen on the wire of the uplinks.
 ///
 /// ICMP echo uses its identifier as `local_port` and 0 as `remote_port`: only flows in which
@@ -84,6 +86,34 @@ impl Binding {
     }
 }
 
+/// When a flow last had a packet, each way. Packed into one word like [`Binding`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Last packet in, on the recorded uplink.
+    pub inbound: Ticks,
+    /// Last packet out.
+    pub outbound: Ticks,
+}
+
+impl Seen {
+    #[inline(always)]
+    pub const fn pack(self) -> u64 {
+        self.inbound as u64 | (self.outbound as u64) << 32
+    }
+
+    #[inline(always)]
+    pub const fn unpack(word: u64) -> Self {
+        Self { inbound: word as u32, outbound: (word >> 32) as u32 }
+    }
+
+    /// Ticks since the last packet either way.
+    #[inline(always)]
+    pub const fn idle(self, now: Ticks) -> Ticks {
+        let (inbound, outbound) = (since(now, self.inbound), since(now, self.outbound));
+        if self.outbound == 0 || inbound < outbound { inbound } else { outbound }
+    }
+}
+
 /// Value of the flow maps: two words, each valid on its own, because another CPU may recycle
 /// the element between two reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -91,26 +121,26 @@ impl Binding {
 pub struct Flow {
     /// A packed [`Binding`].
     pub binding: u64,
-    /// Coarse monotonic nanoseconds of the last packet that was looked up.
-    pub last_seen: u64,
+    /// A packed [`Seen`].
+    pub seen: u64,
 }
 
 const _: () = assert!(size_of::<Flow>() == 16);
 
-/// `last_seen` is written at most this often: a store dirties the cache line of every CPU.
-pub const LAST_SEEN_REFRESH_NS: u64 = 250_000_000;
+/// `seen` is written at most this often: a store dirties the cache line of every CPU.
+pub const SEEN_REFRESH: Ticks = seconds(1) / 4;
 
-/// An idle TCP flow may be bound to another uplink after this time.
-pub const TCP_REBIND_IDLE_NS: u64 = 3 * 1_000_000_000;
-
-/// Likewise for every other protocol.
-pub const OTHER_REBIND_IDLE_NS: u64 = 30 * 1_000_000_000;
-
-/// An entry older than this is as good as none (TCP).
-pub const TCP_IDLE_NS: u64 = 2 * 3600 * 1_000_000_000;
+/// A TCP flow without packets from its uplink for this long may be bound to another one.
+pub const TCP_REBIND_IDLE: Ticks = seconds(3);
 
 /// Likewise for every other protocol.
-pub const OTHER_IDLE_NS: u64 = 180 * 1_000_000_000;
+pub const OTHER_REBIND_IDLE: Ticks = seconds(30);
+
+/// An entry without packets for this long is as good as none (TCP).
+pub const TCP_IDLE: Ticks = seconds(2 * 3600);
+
+/// Likewise for every other protocol.
+pub const OTHER_IDLE: Ticks = seconds(180);
 
 /// Entries per family when the configuration names no other number.
 pub const DEFAULT_FLOWS: u32 = 262_144;

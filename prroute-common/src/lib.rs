@@ -14,6 +14,7 @@ pub mod names;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
+pub mod time;
 pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate

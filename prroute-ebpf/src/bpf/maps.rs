@@ -1,0 +1,63 @@
+//! The maps. The loader pins each under its own name and may set `max_entries` of the flow maps.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use prroute_common::address::LocalAddress;
+use prroute_common::flow::{DEFAULT_FLOWS, Flow, FlowKey4, FlowKey6};
+use prroute_common::reason::REASON_SLOTS;
+use prroute_common::time::Ticks;
+use prroute_common::uplink::{
+    IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts,
+};
+
+/// Local addresses per family that the host may have.
+const MAX_ADDRESSES: u32 = 8192;
+
+/// On-link prefixes per family, over all uplinks.
+const MAX_ON_LINK: u32 = 4096;
+
+/// LPM tries exist only without preallocation.
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+#[map]
+pub(super) static FLOWS4: LruHashMap<FlowKey4, Flow> =
+    LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+
+#[map]
+pub(super) static FLOWS6: LruHashMap<FlowKey6, Flow> =
+    LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+
+#[map]
+pub(super) static ADDRESSES4: HashMap<[u8; 4], LocalAddress> =
+    HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map]
+pub(super) static ADDRESSES6: HashMap<[u8; 16], LocalAddress> =
+    HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map]
+pub(super) static ON_LINK4: LpmTrie<OnLink4, u32> =
+    LpmTrie::with_max_entries(MAX_ON_LINK, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(super) static ON_LINK6: LpmTrie<OnLink6, u32> =
+    LpmTrie::with_max_entries(MAX_ON_LINK, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(super) static IFINDEX_SLOTS: Array<IfindexSlot> =
+    Array::with_max_entries(prroute_common::uplink::IFINDEX_SLOTS, 0);
+
+#[map]
+pub(super) static ACTIVE_FACTS: Array<u32> = Array::with_max_entries(MAX_UPLINKS, 0);
+
+#[map]
+pub(super) static UPLINK_FACTS: Array<UplinkFacts> = Array::with_max_entries(MAX_FACTS, 0);
+
+/// When an address of an uplink was last seen on another one, by uplink id: says whether
+/// asking for the address itself can matter.
+#[map]
+pub(super) static EXPOSED: Array<Ticks> = Array::with_max_entries(MAX_UPLINKS, 0);
+
+#[map]
+pub(super) static COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(MAX_UPLINKS * REASON_SLOTS, 0);

@@ -1,0 +1,39 @@
+//! The half of the datapath that exists only in the kernel. A packet's way:
+//!
+//! ```text
+//! skb -> parse -> locality -> (flow key -> lookup) -> verdict -> action, count
+//! ```
+
+mod action;
+mod count;
+mod egress;
+mod ingress;
+mod lookup;
+mod maps;
+mod skb;
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+
+use crate::bpf::skb::Skb;
+
+/// The licence the kernel asks for: `bpf_redirect_neigh` is open to every program, other
+/// helpers a later version may need are not.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[classifier]
+pub fn prroute_ingress(ctx: TcContext) -> i32 {
+    ingress::run(&Skb::new(&ctx)).code()
+}
+
+#[classifier]
+pub fn prroute_egress(ctx: TcContext) -> i32 {
+    egress::run(&Skb::new(&ctx)).code()
+}
+
+/// A panic that could be reached would loop forever, which the verifier refuses to load.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

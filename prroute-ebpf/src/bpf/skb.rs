@@ -1,0 +1,159 @@
+//! The only place that touches a raw `__sk_buff`.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::programs::TcContext;
+use network_types::eth::EtherType;
+use prroute_ebpf::packet::{Packet, Wire};
+
+/// `PACKET_HOST`: addressed to this host on the link layer.
+const PACKET_HOST: u32 = 0;
+
+/// The VLAN identifier's bits in a tag.
+const VLAN_ID: u32 = 0x0fff;
+
+/// What the network header is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    Ipv4,
+    Ipv6,
+    /// A frame of the VLAN device above.
+    Tagged,
+    Other,
+}
+
+/// A packet in a tc program.
+pub(super) struct Skb {
+    skb: *mut __sk_buff,
+}
+
+impl Skb {
+    #[inline(always)]
+    pub(super) fn new(ctx: &TcContext) -> Self {
+        Self { skb: ctx.as_ptr().cast() }
+    }
+
+    /// Length in bytes including the link-layer header; a super-packet's whole length.
+    #[inline(always)]
+    pub(super) fn len(&self) -> u32 {
+        // SAFETY: the kernel passes a valid context, and the verifier checks the access.
+        unsafe { (*self.skb).len }
+    }
+
+    /// The interface the program runs on.
+    #[inline(always)]
+    pub(super) fn ifindex(&self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (*self.skb).ifindex }
+    }
+
+    /// At egress: whether the packet came in through another interface.
+    #[inline(always)]
+    pub(super) fn is_forwarded(&self) -> bool {
+        // SAFETY: as in `len`.
+        let ingress = unsafe { (*self.skb).ingress_ifindex };
+        ingress != 0 && ingress != self.ifindex()
+    }
+
+    /// At ingress: whether the frame was sent to this host's link-layer address.
+    #[inline(always)]
+    pub(super) fn is_to_host(&self) -> bool {
+        // SAFETY: as in `len`.
+        unsafe { (*self.skb).pkt_type == PACKET_HOST }
+    }
+
+    /// Payload bytes per segment of a super-packet, 0 for others.
+    #[inline(always)]
+    pub(super) fn segment_size(&self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (*self.skb).gso_size }
+    }
+
+    #[inline(always)]
+    pub(super) fn network(&self) -> Network {
+        // SAFETY: as in `len`.
+        let tagged = unsafe { (*self.skb).vlan_present } != 0;
+        // SAFETY: as in `len`. VID 0 is a priority tag: the frame is this interface's own.
+        if tagged && unsafe { (*self.skb).vlan_tci } & VLAN_ID != 0 {
+            return Network::Tagged;
+        }
+        // SAFETY: as in `len`.
+        let protocol = unsafe { (*self.skb).protocol } as u16;
+        if protocol == EtherType::Ipv4 as u16 {
+            Network::Ipv4
+        } else if protocol == EtherType::Ipv6 as u16 {
+            Network::Ipv6
+        } else if protocol == EtherType::Ieee8021q as u16
+            || protocol == EtherType::Ieee8021ad as u16
+        {
+            Network::Tagged
+        } else {
+            Network::Other
+        }
+    }
+
+    /// The bytes that lie in the linear part.
+    #[inline(always)]
+    pub(super) fn linear(&self) -> Linear {
+        // SAFETY: as in `len`.
+        let (start, end) = unsafe { ((*self.skb).data, (*self.skb).data_end) };
+        Linear { start: start as usize, end: end as usize }
+    }
+
+    /// All bytes, by copying.
+    #[inline(always)]
+    pub(super) fn copying(&self) -> Copying {
+        Copying { skb: self.skb }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_linear(&self) -> bool {
+        let linear = self.linear();
+        linear.end - linear.start >= self.len() as usize
+    }
+}
+
+/// Direct packet access: the verifier proves the bounds.
+pub(super) struct Linear {
+    start: usize,
+    end: usize,
+}
+
+impl Packet for Linear {
+    #[inline(always)]
+    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+        let at = self.start + offset;
+        if at + size_of::<T>() > self.end {
+            return None;
+        }
+        // SAFETY: the comparison above is the bound the verifier asks for; Wire promises that
+        // any bytes at any alignment make a T.
+        Some(unsafe { (at as *const T).read_unaligned() })
+    }
+}
+
+/// Copies each header out of a packet whose headers are not all in the linear part. Never
+/// `bpf_skb_pull_data`: before 6.16 it can bring the host down (UDP GRO fraglists).
+pub(super) struct Copying {
+    skb: *mut __sk_buff,
+}
+
+impl Packet for Copying {
+    #[inline(always)]
+    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+        let mut header = MaybeUninit::<T>::uninit();
+        let to = header.as_mut_ptr().cast();
+        // SAFETY: `to` has room for a T, and the context is valid.
+        let result = unsafe {
+            bpf_skb_load_bytes(self.skb.cast(), offset as u32, to, size_of::<T>() as u32)
+        };
+        if result != 0 {
+            return None;
+        }
+        // SAFETY: the helper filled all of it, and Wire promises that any bytes make a T.
+        Some(unsafe { header.assume_init() })
+    }
+}
