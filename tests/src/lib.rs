@@ -1,1 +1,19 @@
-//! The lab.
+//! # prroute-tests
+//!
+//! The lab: network namespaces with clients, firewalled routers and a multi-homed host, the
+//! programs that run in them, and the probes that ask whether a reply came back.
+//!
+//! The cases in `cases/` read like the promise they check; everything they need to set up and
+//! observe is here. Nothing in this library depends on prroute itself: the binary is found
+//! through `PRROUTE_BIN`.
+
+pub mod addressing;
+pub mod command;
+pub mod lab;
+pub mod netns;
+pub mod probe;
+pub mod process;
+pub mod router;
+pub mod scratch;
+pub mod services;
+pub mod wait;

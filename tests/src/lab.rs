@@ -1,0 +1,341 @@
+//! The topology: a client, two or three providers' routers, and a host with an uplink to each.
+//!
+//! ```text
+//!                    client  198.51.100.11 .12 .13   (one source address per router)
+//!                      | wan (bridge)
+//!        +-------------+-------------+        WAN 198.51.100.0/24, 2001:db8:ff::/64
+//!     r1 | wan      r2 | wan      r3 | wan    stateful firewalls, rp_filter=1
+//!        | lan         | lan         | lan    10.0.N.1, 2001:db8:N::1, fe80::1
+//!        |             |             |
+//!     up1|          up2|          up3|        10.0.N.10, 2001:db8:N::10
+//!        +------------host-----------+        lo: 203.0.113.1, 2001:db8:5a::1 (shared)
+//! ```
+
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+
+use crate::addressing::{self, Family};
+use crate::netns::{self, Namespace};
+use crate::probe::{self, Outcome, Probe};
+use crate::process::Process;
+use crate::router::{self, Router};
+use crate::scratch::Scratch;
+use crate::services;
+
+/// Where the host's default routes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defaults {
+    /// In main, by every uplink, the first one preferred.
+    EveryUplink,
+    /// In main, by the first uplink only.
+    FirstOnly,
+    /// None in main; each in the table [`Lab::table`] of its uplink, which no rule looks up.
+    OwnTables,
+}
+
+/// What a lab looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Topology {
+    /// 1 to 9.
+    pub uplinks: u8,
+    /// The shared addresses are on the host's loopback device.
+    pub shared: bool,
+    pub defaults: Defaults,
+    /// The host's reverse path filter: of `all`, `default` and every device.
+    pub rp_filter: u8,
+    pub ip_forward: bool,
+    /// A client on the first uplink's own link, with its router as default gateway.
+    pub neighbour: bool,
+    /// The host's IPv6 default routes go to the routers' link-local addresses.
+    pub link_local_gateways: bool,
+    /// The routers have permanent entries for the host, and so never ask for it: it hears of
+    /// nobody's link-layer address by itself.
+    pub routers_know_host: bool,
+    /// Leaves the lab behind.
+    pub keep: bool,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            uplinks: 3,
+            shared: true,
+            defaults: Defaults::EveryUplink,
+            rp_filter: 0,
+            ip_forward: false,
+            neighbour: false,
+            link_local_gateways: false,
+            routers_know_host: true,
+            keep: false,
+        }
+    }
+}
+
+/// A running lab; taken down when dropped.
+#[derive(Debug)]
+pub struct Lab {
+    // Dropped in this order: programs before the namespaces they run in.
+    services: Vec<Process>,
+    pub client: Namespace,
+    pub neighbour: Option<Namespace>,
+    pub routers: Vec<Router>,
+    pub host: Namespace,
+    pub scratch: Scratch,
+    pub topology: Topology,
+    name: String,
+}
+
+impl Lab {
+    /// Builds the namespaces; nothing runs in them yet.
+    pub fn build(topology: Topology) -> Result<Self> {
+        ensure!((1..=9).contains(&topology.uplinks), "1 to 9 uplinks");
+        ensure!(nix::unistd::geteuid().is_root(), "the lab needs root");
+        let prefix = if topology.keep { "keep-" } else { "" };
+        let name = format!("{prefix}{}", netns::unique_name());
+        let keep = topology.keep;
+        let client = Namespace::create(&name, "client", keep)?;
+        let host = Namespace::create(&name, "host", keep)?;
+        let mut routers = Vec::new();
+        for number in 1..=topology.uplinks {
+            routers.push(Router::create(&name, number, keep)?);
+        }
+        let neighbour =
+            topology.neighbour.then(|| Namespace::create(&name, "neighbour", keep)).transpose()?;
+        let scratch = Scratch::create(&name, keep)?;
+        let services = Vec::new();
+        let lab = Self { services, client, neighbour, routers, host, scratch, topology, name };
+        lab.connect()?;
+        lab.configure_host()?;
+        lab.configure_client()?;
+        lab.configure_neighbour()?;
+        Ok(lab)
+    }
+
+    /// Builds the namespaces and starts nginx and dnsmasq on all addresses of the host.
+    pub fn with_services(topology: Topology) -> Result<Self> {
+        let mut lab = Self::build(topology)?;
+        let nginx = services::nginx(&lab.host, &lab.scratch, 80)?;
+        lab.services.push(nginx);
+        let dnsmasq = services::dnsmasq(&lab.host, &lab.host_addresses(), 53)?;
+        lab.services.push(dnsmasq);
+        Ok(lab)
+    }
+
+    /// The name that all of this lab's namespaces begin with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The router of uplink `number`.
+    pub fn router(&self, number: u8) -> &Router {
+        &self.routers[usize::from(number) - 1]
+    }
+
+    /// The table of an uplink's default route with [`Defaults::OwnTables`].
+    pub fn table(number: u8) -> u32 {
+        100 + u32::from(number)
+    }
+
+    /// Keeps a program until the lab is taken down.
+    pub fn keep_running(&mut self, process: Process) {
+        self.services.push(process);
+    }
+
+    /// All global addresses of the host.
+    pub fn host_addresses(&self) -> Vec<IpAddr> {
+        let own = (1..=self.topology.uplinks)
+            .flat_map(|number| Family::BOTH.map(|family| addressing::host(number, family)));
+        let shared = Family::BOTH.map(addressing::shared);
+        own.chain(shared.into_iter().filter(|_| self.topology.shared)).collect()
+    }
+
+    /// Asks from the client, all at once.
+    pub fn ask(&self, probes: &[Probe]) -> Result<Vec<Outcome>> {
+        probe::ask_all(&self.client, probes)
+    }
+
+    /// Makes the host resolve its default gateway.
+    ///
+    /// Without help a host first asks for it with the source of whatever leaves first: if that
+    /// is another uplink's address, the router's reverse path filter ignores the question, and
+    /// packets that have nothing wrong with them are lost in the queue behind it. Baselines
+    /// that tell which probes must fail call this first.
+    pub fn meet_default_gateway(&self) -> Result<()> {
+        for family in Family::BOTH {
+            let gateway = match family {
+                Family::V6 if self.topology.link_local_gateways => {
+                    format!("{}%{}", addressing::GATEWAY_LINK_LOCAL, addressing::device(1))
+                }
+                _ => addressing::gateway(1, family).to_string(),
+            };
+            let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "5", &gateway];
+            self.host.run(&ping)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the host forget every link-layer address.
+    pub fn forget_neighbours(&self) -> Result<()> {
+        self.host.ip("neigh flush all").map(drop)
+    }
+
+    fn connect(&self) -> Result<()> {
+        let mut client =
+            String::from("link add name wan type bridge forward_delay 0 mcast_snooping 0\n");
+        let mut host = String::new();
+        for router in &self.routers {
+            let n = router.number;
+            let namespace = router.namespace.name();
+            let wan = router::WAN;
+            client += &format!("link add name r{n} type veth peer name {wan} netns {namespace}\n");
+            client += &format!("link set r{n} master wan up\n");
+            let (device, mac) = (addressing::device(n), addressing::host_mac(n));
+            host += &format!(
+                "link add name {device} address {mac} type veth peer name host netns {namespace}\n"
+            );
+        }
+        client += "link set wan up\n";
+        self.client.ip_batch(&client)?;
+        self.host.ip_batch(&host)?;
+        for router in &self.routers {
+            let (lan, wan) = (router::LAN, router::WAN);
+            router
+                .namespace
+                .ip_batch(&format!("link set host master {lan} up\nlink set {wan} up\n"))?;
+            router.configure(self.topology.routers_know_host)?;
+        }
+        Ok(())
+    }
+
+    fn configure_host(&self) -> Result<()> {
+        let topology = self.topology;
+        let mut batch = String::new();
+        for n in 1..=topology.uplinks {
+            let device = addressing::device(n);
+            batch += &format!("link set {device} up\n");
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::host(n, family), addressing::prefix_length(family));
+                batch += &format!("address add {address}/{length} dev {device}\n");
+            }
+        }
+        if topology.shared {
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::shared(family), addressing::full_length(family));
+                batch += &format!("address add {address}/{length} dev lo\n");
+            }
+        }
+        for n in 1..=topology.uplinks {
+            for family in Family::BOTH {
+                if let Some(place) = self.place_of_default(n) {
+                    batch += &format!("{}\n", self.default_route(n, family, &place));
+                }
+            }
+        }
+        self.host.ip_batch(&batch)?;
+        let mut settings = vec![
+            format!("net.ipv4.ip_forward={}", u8::from(topology.ip_forward)),
+            format!("net.ipv6.conf.all.forwarding={}", u8::from(topology.ip_forward)),
+        ];
+        let devices = (1..=topology.uplinks).map(addressing::device);
+        for device in ["all", "default", "lo"].into_iter().map(str::to_owned).chain(devices) {
+            settings.push(format!("net.ipv4.conf.{device}.rp_filter={}", topology.rp_filter));
+        }
+        self.host.sysctl(&settings.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn place_of_default(&self, number: u8) -> Option<String> {
+        match self.topology.defaults {
+            Defaults::EveryUplink => Some(format!("metric {}", 100 * u32::from(number))),
+            Defaults::FirstOnly => (number == 1).then(|| "metric 100".to_owned()),
+            Defaults::OwnTables => Some(format!("table {}", Self::table(number))),
+        }
+    }
+
+    /// The arguments of `ip` that add uplink `number`'s default route.
+    fn default_route(&self, number: u8, family: Family, place: &str) -> String {
+        let gateway = match family {
+            Family::V6 if self.topology.link_local_gateways => {
+                addressing::GATEWAY_LINK_LOCAL.to_owned()
+            }
+            _ => addressing::gateway(number, family).to_string(),
+        };
+        let device = addressing::device(number);
+        let any = match family {
+            Family::V4 => "0.0.0.0/0",
+            Family::V6 => "::/0",
+        };
+        format!("route add {any} via {gateway} dev {device} {place}")
+    }
+
+    fn configure_client(&self) -> Result<()> {
+        let mut batch = String::new();
+        for family in Family::BOTH {
+            let length = addressing::wan_prefix_length(family);
+            batch +=
+                &format!("address add {}/{length} dev wan\n", addressing::stateless_client(family));
+            for n in 1..=self.topology.uplinks {
+                batch +=
+                    &format!("address add {}/{length} dev wan\n", addressing::client(n, family));
+                let router = addressing::router_wan(n, family);
+                batch += &format!("route add {} via {router}\n", addressing::prefix(n, family));
+            }
+        }
+        self.client.ip_batch(&batch)?;
+        for family in Family::BOTH {
+            let mut batch = String::new();
+            for n in 1..=self.topology.uplinks {
+                let (source, router) =
+                    (addressing::client(n, family), addressing::router_wan(n, family));
+                let table = Self::table(n);
+                batch += &format!("route add default via {router} dev wan table {table}\n");
+                batch += &format!("rule add priority {table} from {source} lookup {table}\n");
+            }
+            ip_batch_of(&self.client, family, &batch)?;
+        }
+        Ok(())
+    }
+
+    fn configure_neighbour(&self) -> Result<()> {
+        let Some(neighbour) = &self.neighbour else { return Ok(()) };
+        let router = &self.router(1).namespace;
+        router.ip_batch(&format!(
+            "link add name port type veth peer name eth0 netns {}\nlink set port master {} up\n",
+            neighbour.name(),
+            router::LAN,
+        ))?;
+        let mut batch = String::from("link set eth0 up\n");
+        for family in Family::BOTH {
+            let length = addressing::prefix_length(family);
+            batch +=
+                &format!("address add {}/{length} dev eth0\n", addressing::neighbour(1, family));
+        }
+        for family in Family::BOTH {
+            batch +=
+                &format!("route add default via {} dev eth0\n", addressing::gateway(1, family));
+        }
+        neighbour.ip_batch(&batch)?;
+        // The providers know the way to each other here: router 1 forwards its client's
+        // question over the WAN, and the other routers their answers.
+        for family in Family::BOTH {
+            let to_first = addressing::router_wan(1, family);
+            for other in self.routers.iter().skip(1) {
+                let prefix = addressing::prefix(other.number, family);
+                let via = addressing::router_wan(other.number, family);
+                router.ip(&format!("route add {prefix} via {via}"))?;
+                let first = addressing::prefix(1, family);
+                other.namespace.ip(&format!("route add {first} via {to_first}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ip_batch_of(namespace: &Namespace, family: Family, lines: &str) -> Result<()> {
+    use crate::command::{DEADLINE, output_within};
+    let mut command = std::process::Command::new("ip");
+    command.args([family.option(), "-n", namespace.name(), "-batch", "-"]);
+    output_within(&mut command, DEADLINE, lines)?.success().map(drop)
+}

@@ -1,0 +1,138 @@
+//! Named network namespaces.
+//!
+//! Programs enter them with `nsenter --net`: `ip netns exec` would give each its own /sys, in
+//! which pinned BPF objects do not last and the cgroup mounts are missing.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{self, DEADLINE, Output};
+use crate::process::Process;
+
+/// Names of one lab: `prr<pid>x<counter>`, so that labs of several processes never meet.
+pub fn unique_name() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("prr{}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A network namespace, deleted when dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+    keep: bool,
+}
+
+impl Namespace {
+    /// Creates the namespace `LAB-ROLE` with its loopback device up; `keep` leaves it behind.
+    pub fn create(lab: &str, role: &str, keep: bool) -> Result<Self> {
+        let name = format!("{lab}-{role}");
+        command::run(&["ip", "netns", "add", &name])?;
+        let namespace = Self { name, keep };
+        // No duplicate address detection: a lab's addresses are usable at once. Cases that
+        // want tentative addresses switch it on for their interface.
+        namespace.sysctl(&[
+            "net.ipv6.conf.default.accept_dad=0",
+            "net.ipv6.conf.default.dad_transmits=0",
+            "net.ipv6.conf.default.accept_ra=0",
+        ])?;
+        namespace.ip("link set lo up")?;
+        Ok(namespace)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// A command that runs inside. `nsenter` and `setpriv` replace themselves: its process id
+    /// is the program's.
+    pub fn command(&self, argv: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path().display())).arg("--").args(argv);
+        command
+    }
+
+    /// Runs a program inside to its end, whatever its exit code.
+    pub fn output(&self, argv: &[&str]) -> Result<Output> {
+        command::output(&mut self.command(argv))
+    }
+
+    /// Runs a program inside; its standard output, or an error when it failed.
+    pub fn run(&self, argv: &[&str]) -> Result<String> {
+        self.output(argv)?.success()
+    }
+
+    /// Starts a program that runs inside until the returned guard is dropped, or this process
+    /// dies.
+    pub fn spawn(&self, argv: &[&str]) -> Result<Process> {
+        if self.keep {
+            return Process::spawn_kept(&mut self.command(argv));
+        }
+        let guarded = ["setpriv", "--pdeathsig", "KILL", "--"];
+        Process::spawn(&mut self.command(&[&guarded, argv].concat()))
+    }
+
+    /// Runs one line of `ip`.
+    pub fn ip(&self, line: &str) -> Result<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.run(&[&["ip"], words.as_slice()].concat())
+    }
+
+    /// Runs many lines of `ip` in one process.
+    pub fn ip_batch(&self, lines: &str) -> Result<()> {
+        let mut command = Command::new("ip");
+        command.args(["-n", &self.name, "-batch", "-"]);
+        let output = command::output_within(&mut command, DEADLINE, lines)?;
+        output.success().map(drop).with_context(|| format!("batch:\n{lines}"))
+    }
+
+    /// Sets sysctls of this namespace, each `key=value`.
+    pub fn sysctl(&self, settings: &[&str]) -> Result<()> {
+        self.run(&[&["sysctl", "-q", "-w"], settings].concat()).map(drop)
+    }
+
+    /// Loads an nftables ruleset.
+    pub fn nft(&self, ruleset: &str) -> Result<()> {
+        let mut command = self.command(&["nft", "-f", "-"]);
+        let output = command::output_within(&mut command, DEADLINE, ruleset)?;
+        output.success().map(drop).with_context(|| format!("ruleset:\n{ruleset}"))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = command::run(&["ip", "netns", "del", &self.name]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Removes what labs of dead processes left behind, and kills what still runs in it. Kept labs
+/// have another prefix and stay.
+pub fn sweep() -> Result<()> {
+    let list = command::run(&["ip", "netns", "list"])?;
+    for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
+        let Some(pid) = name.strip_prefix("prr").and_then(|rest| rest.split_once('x')) else {
+            continue;
+        };
+        let Ok(pid) = pid.0.parse::<u32>() else { continue };
+        if PathBuf::from(format!("/proc/{pid}")).exists() {
+            continue;
+        }
+        for inside in command::run(&["ip", "netns", "pids", name])?.split_whitespace() {
+            // Ended by itself meanwhile: that is what is wanted.
+            drop(command::output(&mut command::command(&["kill", "-KILL", inside])?)?);
+        }
+        command::run(&["ip", "netns", "del", name])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Programs that run in the background until their owner is dropped.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::command::command_line;
+use crate::wait;
+
+/// A background program: killed with its process group and reaped on drop.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    command: String,
+    log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    keep: bool,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own; what it prints is collected.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        let line = command_line(command);
+        let mut child = command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {line}"))?;
+        let log = Arc::new(Mutex::new(String::new()));
+        let readers = vec![
+            child.stdout.take().map(|pipe| follow(pipe, Arc::clone(&log))),
+            child.stderr.take().map(|pipe| follow(pipe, Arc::clone(&log))),
+        ];
+        let readers = readers.into_iter().flatten().collect();
+        Ok(Self { child, command: line, log, readers, keep: false })
+    }
+
+    /// Starts a program that outlives this process; nothing it prints is collected.
+    pub fn spawn_kept(command: &mut Command) -> Result<Self> {
+        let line = command_line(command);
+        let child = command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {line}"))?;
+        Ok(Self { child, command: line, log: Arc::default(), readers: Vec::new(), keep: true })
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// The command as it can be pasted into a shell.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// Everything it printed so far, standard output and error in the order they were read.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fails with what it printed when it has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait().context("wait for a process")? {
+            self.join_readers();
+            bail!("{} ended with {status}:\n{}", self.command, self.log());
+        }
+        Ok(())
+    }
+
+    /// Waits until `look` finds something in what it printed; fails when it ends before.
+    pub fn wait_log<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        look: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        let found = wait::until(what, deadline, || {
+            if let Some(found) = look(&self.log()) {
+                return Ok(Some(found));
+            }
+            self.check_running()?;
+            Ok(None)
+        });
+        found.with_context(|| format!("{}:\n{}", self.command, self.log()))
+    }
+
+    /// Sends `signal` to the program itself, not to its children.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.pid(), signal).with_context(|| format!("send {signal} to {}", self.command))
+    }
+
+    /// Waits for the end; an error that shows the log after `deadline`.
+    pub fn wait_end(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        let status = wait::until("the end of the process", deadline, || {
+            self.child.try_wait().context("wait for a process")
+        })
+        .with_context(|| format!("{}:\n{}", self.command, self.log()))?;
+        self.join_readers();
+        Ok(status)
+    }
+
+    /// Asks it to end and waits for that.
+    pub fn stop(&mut self, signal: Signal, deadline: Duration) -> Result<ExitStatus> {
+        self.signal(signal)?;
+        self.wait_end(deadline)
+    }
+
+    /// Kills it (SIGKILL) and reaps it.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait().context("wait for a process")? {
+            return Ok(status);
+        }
+        self.stop(Signal::SIGKILL, Duration::from_secs(5))
+    }
+
+    fn join_readers(&mut self) {
+        // The pipes stay open while a child of the program lives: only read what is there.
+        self.readers.retain(|reader| !reader.is_finished());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        // The group also holds what the program started and left behind. ESRCH: all gone.
+        if let Err(error) = killpg(self.pid(), Signal::SIGKILL)
+            && error != nix::errno::Errno::ESRCH
+        {
+            eprintln!("kill the group of {}: {error}", self.command);
+        }
+        if let Err(error) = self.child.wait() {
+            eprintln!("reap {}: {error}", self.command);
+        }
+    }
+}
+
+/// Whether a process was ended by `signal`.
+pub fn ended_by(status: ExitStatus, signal: Signal) -> bool {
+    status.signal() == Some(signal as i32)
+}
+
+fn follow(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { return };
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&String::from_utf8_lossy(&line));
+            log.push('\n');
+        }
+    })
+}
