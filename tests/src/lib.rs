@@ -8,7 +8,10 @@
 //! through `PRROUTE_BIN`.
 
 pub mod addressing;
+pub mod cgroup;
 pub mod command;
+pub mod docker;
+pub mod image;
 pub mod lab;
 pub mod netns;
 pub mod probe;

@@ -133,6 +133,8 @@ pub fn sweep() -> Result<()> {
             drop(command::output(&mut command::command(&["kill", "-KILL", inside])?)?);
         }
         command::run(&["ip", "netns", "del", name])?;
+        let lab = name.split('-').next().unwrap_or(name);
+        crate::cgroup::remove(lab)?;
     }
     Ok(())
 }

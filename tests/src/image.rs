@@ -1,0 +1,71 @@
+//! A container image made of this machine's programs: no registry is asked.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+use crate::scratch::Scratch;
+use crate::services::{DNS_ADDRESS, DNS_NAME};
+
+/// The image's name in the engine.
+pub const NAME: &str = "probe";
+
+/// The static shell, whose web server is used.
+const BUSYBOX: &str = "/usr/bin/busybox";
+const DNSMASQ: &str = "/usr/sbin/dnsmasq";
+
+/// Writes the image as a tar archive.
+pub fn build(scratch: &Scratch) -> Result<PathBuf> {
+    scratch.write("image/etc/passwd", "root:x:0:0:root:/:/bin/sh\n")?;
+    scratch.write("image/etc/group", "root:x:0:\n")?;
+    scratch.write("image/www/index.html", "answered by a container\n")?;
+    let root = scratch.path().join("image");
+    copy(Path::new(BUSYBOX), &root.join("bin/busybox"))?;
+    copy(Path::new(DNSMASQ), &root.join("bin/dnsmasq"))?;
+    let libraries = command::run(&["ldd", DNSMASQ])?;
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+        copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
+    }
+    let tar = scratch.path().join("image.tar");
+    command::run(&[
+        "tar",
+        "-C",
+        &root.display().to_string(),
+        "-cf",
+        &tar.display().to_string(),
+        ".",
+    ])?;
+    Ok(tar)
+}
+
+/// The command of a web server in a container.
+pub fn web_server(port: u16) -> Vec<String> {
+    ["/bin/busybox", "httpd", "-f", "-h", "/www", "-p", &port.to_string()].map(str::to_owned).into()
+}
+
+/// The command of a DNS server in a container.
+pub fn dns_server(port: u16) -> Vec<String> {
+    [
+        "/bin/dnsmasq",
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--pid-file=",
+        "--user=root",
+        "--no-resolv",
+        "--no-hosts",
+        &format!("--port={port}"),
+        &format!("--address=/{DNS_NAME}/{DNS_ADDRESS}"),
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    }
+    std::fs::copy(from, to)
+        .with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
