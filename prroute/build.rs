@@ -49,6 +49,8 @@ fn build(out: &Path) -> Result<PathBuf> {
     unsafe { env::set_var("PATH", env::join_paths(path)?) };
     // SAFETY: as above. `-Z build-std=core` is an unstable flag; the linked toolchain is stable.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // SAFETY: as above. aya-build turns each line of the inner cargo into a warning.
+    unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
 
     aya_build::build_ebpf(
         [Package {

@@ -58,13 +58,8 @@ pub mod flag {
     pub const GATEWAY6: u32 = 1 << 2;
     /// `gateway4` holds an IPv6 address (RFC 5549 `via inet6`).
     pub const GATEWAY4_IS_V6: u32 = 1 << 3;
-    /// The uplink has more than [`super::INLINE_ADDRESSES`] IPv4 addresses: a miss among the
-    /// inline ones says nothing.
-    pub const MORE_ADDRESSES4: u32 = 1 << 4;
-    /// Likewise for IPv6.
-    pub const MORE_ADDRESSES6: u32 = 1 << 5;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
-    pub const REPLY_OFF: u32 = 1 << 6;
+    pub const REPLY_OFF: u32 = 1 << 4;
 }
 
 /// Everything a program needs to know about one uplink.

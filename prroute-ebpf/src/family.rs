@@ -15,8 +15,6 @@ pub trait Family: Sized {
 
     /// Flag of an uplink that has a usable next hop.
     const HAS_GATEWAY: u32;
-    /// Flag of an uplink with more addresses than fit in line.
-    const HAS_MORE_ADDRESSES: u32;
 
     /// Reads the headers of a packet whose network header starts at `offset`.
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<Self::Address>, NotParsed>;
@@ -58,7 +56,6 @@ impl Family for Ipv4 {
     type Key = FlowKey4;
 
     const HAS_GATEWAY: u32 = flag::GATEWAY4;
-    const HAS_MORE_ADDRESSES: u32 = flag::MORE_ADDRESSES4;
 
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<[u8; 4]>, NotParsed> {
@@ -95,7 +92,6 @@ impl Family for Ipv6 {
     type Key = FlowKey6;
 
     const HAS_GATEWAY: u32 = flag::GATEWAY6;
-    const HAS_MORE_ADDRESSES: u32 = flag::MORE_ADDRESSES6;
 
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<[u8; 16]>, NotParsed> {

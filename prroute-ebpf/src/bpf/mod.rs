@@ -23,12 +23,12 @@ use crate::bpf::skb::Skb;
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[classifier]
-pub fn prroute_ingress(ctx: TcContext) -> i32 {
+pub(crate) fn prroute_ingress(ctx: TcContext) -> i32 {
     ingress::run(&Skb::new(&ctx)).code()
 }
 
 #[classifier]
-pub fn prroute_egress(ctx: TcContext) -> i32 {
+pub(crate) fn prroute_egress(ctx: TcContext) -> i32 {
     egress::run(&Skb::new(&ctx)).code()
 }
 

@@ -1,4 +1,4 @@
-//! The routing plane without the kernel: what was observed, what is desired, and the way from
-//! one to the other. Everything here is pure.
+//! The routing plane without the kernel.
 
+pub mod ids;
 pub mod uplink;

@@ -1,0 +1,57 @@
+//! What can go wrong between the loader and the kernel's BPF side.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An operation on the datapath that failed, and on what.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    #[error("{}: not a BPF file system; mount one: mount -t bpf bpf {}", path.display(), path.display())]
+    NoBpffs { path: PathBuf },
+    #[error(
+        "{}: this BPF file system belongs to a private mount namespace and vanishes with it, and \
+         the datapath would vanish too (`ip netns exec` mounts its own /sys: enter the namespace \
+         with `nsenter --net=/run/netns/NAME` instead)",
+        path.display()
+    )]
+    PrivateBpffs { path: PathBuf },
+    #[error("{operation} {}: {source}", path.display())]
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error("load the BPF object: {0}")]
+    Object(#[from] aya::EbpfError),
+    #[error("{operation} {object}: {source}")]
+    Program { operation: &'static str, object: String, source: Box<aya::programs::ProgramError> },
+    #[error("{operation} {object}: {source}")]
+    Link { operation: &'static str, object: String, source: aya::programs::links::LinkError },
+    #[error("{operation} {object}: {source}")]
+    Pin { operation: &'static str, object: String, source: aya::pin::PinError },
+    #[error("{operation} {object}: {source}")]
+    Map { operation: &'static str, object: String, source: aya::maps::MapError },
+    #[error("pinned map {}: {what} is {found}, this version expects {expected}; `prroute down` removes it", path.display())]
+    Layout { path: PathBuf, what: &'static str, found: String, expected: String },
+    #[error("the BPF object has no {0}")]
+    Missing(&'static str),
+    #[error("{name}: the interface has another index than {ifindex}; it was renamed or replaced")]
+    Renamed { name: String, ifindex: u32 },
+    #[error("{name}: no room in the interface table for index {ifindex}")]
+    NoSlot { name: String, ifindex: u32 },
+}
+
+impl DatapathError {
+    /// Whether the kernel refused for want of a capability.
+    pub fn is_permission(&self) -> bool {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = source {
+            if let Some(io) = error.downcast_ref::<io::Error>()
+                && io.kind() == io::ErrorKind::PermissionDenied
+            {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
+}
+
+/// A result of this module.
+pub type Result<T> = std::result::Result<T, DatapathError>;

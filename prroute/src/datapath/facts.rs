@@ -1,0 +1,68 @@
+//! An uplink in the datapath's terms.
+
+use std::net::IpAddr;
+
+use bytemuck::Zeroable as _;
+use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
+
+use crate::state::uplink::{LocalAddress, Uplink};
+
+/// Length of an Ethernet header in bytes.
+const ETHERNET_HEADER: u32 = 14;
+
+/// The facts of one uplink. Only addresses it owns are compared in line: a shared one takes the
+/// way of every address that is not there, through the address table.
+pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress]) -> UplinkFacts {
+    let device = &uplink.device;
+    let mut facts = UplinkFacts {
+        ifindex: device.ifindex.0,
+        id: uplink.id.0,
+        generation: uplink.generation,
+        flags: flags(uplink),
+        mtu: device.mtu,
+        link_header: if device.mac.is_some() { ETHERNET_HEADER } else { 0 },
+        mac: device.mac.unwrap_or_default(),
+        ..UplinkFacts::zeroed()
+    };
+    match device.gateway4 {
+        Some(IpAddr::V4(gateway)) => facts.gateway4[..4].copy_from_slice(&gateway.octets()),
+        Some(IpAddr::V6(gateway)) => facts.gateway4 = gateway.octets(),
+        None => {}
+    }
+    if let Some(IpAddr::V6(gateway)) = device.gateway6 {
+        facts.gateway6 = gateway.octets();
+    }
+    for local in locals.iter().filter(|local| local.owner == Some(uplink.id)) {
+        match local.address {
+            IpAddr::V4(address) => {
+                push(&mut facts.addresses4, &mut facts.count4, address.octets());
+            }
+            IpAddr::V6(address) => {
+                push(&mut facts.addresses6, &mut facts.count6, address.octets());
+            }
+        }
+    }
+    facts
+}
+
+/// Addresses beyond the in-line ones are found in the address table.
+fn push<A>(addresses: &mut [A; INLINE_ADDRESSES], count: &mut u32, address: A) {
+    if let Some(slot) = addresses.get_mut(*count as usize) {
+        *slot = address;
+        *count += 1;
+    }
+}
+
+fn flags(uplink: &Uplink) -> u32 {
+    let device = &uplink.device;
+    [
+        (flag::UP, device.up),
+        (flag::REPLY_OFF, device.reply_off),
+        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_usable),
+        (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
+        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_usable),
+    ]
+    .into_iter()
+    .filter(|(_, set)| *set)
+    .fold(0, |flags, (flag, _)| flags | flag)
+}

@@ -1,0 +1,71 @@
+//! The shape of every pinned map, checked before an existing pin is used: aya takes a pinned
+//! map as it is.
+
+use aya::maps::{MapInfo, MapType};
+use prroute_common::address::LocalAddress;
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
+use prroute_common::names;
+use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
+
+use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::pins::Pins;
+
+struct Shape {
+    name: &'static str,
+    kind: MapType,
+    key: usize,
+    value: usize,
+}
+
+const fn shape<K, V>(name: &'static str, kind: MapType) -> Shape {
+    Shape { name, kind, key: size_of::<K>(), value: size_of::<V>() }
+}
+
+/// An LPM key starts with its prefix length.
+const fn trie<K>(name: &'static str) -> Shape {
+    Shape { name, kind: MapType::LpmTrie, key: 4 + size_of::<K>(), value: 4 }
+}
+
+const SHAPES: [Shape; names::MAPS.len()] = [
+    shape::<FlowKey4, Flow>(names::FLOWS4, MapType::LruHash),
+    shape::<FlowKey6, Flow>(names::FLOWS6, MapType::LruHash),
+    shape::<[u8; 4], LocalAddress>(names::ADDRESSES4, MapType::Hash),
+    shape::<[u8; 16], LocalAddress>(names::ADDRESSES6, MapType::Hash),
+    trie::<OnLink4>(names::ON_LINK4),
+    trie::<OnLink6>(names::ON_LINK6),
+    shape::<u32, IfindexSlot>(names::IFINDEX_SLOTS, MapType::Array),
+    shape::<u32, u32>(names::ACTIVE_FACTS, MapType::Array),
+    shape::<u32, UplinkFacts>(names::UPLINK_FACTS, MapType::Array),
+    shape::<u32, u32>(names::EXPOSED, MapType::Array),
+    shape::<u32, u64>(names::COUNTERS, MapType::PerCpuArray),
+];
+
+/// Compares every pinned map with what this version expects; a map that is not pinned is fine.
+pub(super) fn verify(pins: &Pins) -> Result<()> {
+    for shape in &SHAPES {
+        let path = pins.map(shape.name);
+        if !path.exists() {
+            continue;
+        }
+        let failed = |source| DatapathError::Map {
+            operation: "open pinned map",
+            object: path.display().to_string(),
+            source,
+        };
+        let info = MapInfo::from_pin(&path).map_err(failed)?;
+        let kind = info.map_type().map_err(failed)?;
+        let mismatch = |what, found: String, expected: String| {
+            Err(DatapathError::Layout { path: path.clone(), what, found, expected })
+        };
+        if kind != shape.kind {
+            return mismatch("type", format!("{kind:?}"), format!("{:?}", shape.kind));
+        }
+        if info.key_size() as usize != shape.key {
+            return mismatch("key size", info.key_size().to_string(), shape.key.to_string());
+        }
+        if info.value_size() as usize != shape.value {
+            return mismatch("value size", info.value_size().to_string(), shape.value.to_string());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The BPF side of the house: finding bpffs, loading the programs, attaching them, and keeping
+//! their tables.
+//!
+//! Everything the kernel needs is pinned below [`Pins`], so that the datapath goes on without
+//! the daemon, and the next one takes over what it finds.
+
+pub mod attach;
+pub mod counters;
+pub mod error;
+mod facts;
+pub mod flows;
+mod layout;
+pub mod object;
+pub mod pins;
+pub mod tables;
+
+pub use error::DatapathError;
+pub use object::{LoadOptions, Programs};
+pub use pins::Pins;
+pub use tables::Tables;

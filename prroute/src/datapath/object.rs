@@ -1,0 +1,76 @@
+//! The embedded BPF object, loaded with the pinned maps.
+
+use aya::programs::SchedClassifier;
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use prroute_common::flow::MIN_FLOWS_PER_CPU;
+use prroute_common::names;
+
+use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::layout;
+use crate::datapath::pins::Pins;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
+
+/// What the configuration decides about the programs.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Flow entries per family, for maps that do not exist yet.
+    pub flows: u32,
+}
+
+impl LoadOptions {
+    /// Entries that the kernel is asked for: a small LRU map evicts while nearly empty.
+    fn flow_entries(self) -> u32 {
+        let cpus = aya::util::nr_cpus().unwrap_or(1);
+        let floor = MIN_FLOWS_PER_CPU.saturating_mul(u32::try_from(cpus).unwrap_or(1));
+        self.flows.max(floor).checked_next_power_of_two().unwrap_or(1 << 31)
+    }
+}
+
+/// Both programs, loaded. Their links are taken out of aya's hands, so dropping this detaches
+/// nothing.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+impl Programs {
+    /// Loads the programs on the instance's maps, creating and pinning those that are missing.
+    ///
+    /// # Errors
+    ///
+    /// When a pinned map has another shape, or the kernel refuses a map or a program.
+    pub fn load(pins: &Pins, options: LoadOptions) -> Result<Self> {
+        layout::verify(pins)?;
+        pins.create()?;
+        let mut loader = EbpfLoader::new();
+        loader.verifier_log_level(VerifierLogLevel::STATS);
+        for name in names::MAPS {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        for name in [names::FLOWS4, names::FLOWS6] {
+            loader.map_max_entries(name, options.flow_entries());
+        }
+        let mut programs = Self { ebpf: loader.load(OBJECT)? };
+        for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
+            programs.get(name)?.load().map_err(|source| DatapathError::Program {
+                operation: "load program",
+                object: name.to_owned(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(programs)
+    }
+
+    /// One of the two programs, by its name in [`names`].
+    ///
+    /// # Errors
+    ///
+    /// When the object has no such classifier.
+    pub fn get(&mut self, name: &'static str) -> Result<&mut SchedClassifier> {
+        self.ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or(DatapathError::Missing(name))
+    }
+}

@@ -1,0 +1,202 @@
+//! Where the datapath is pinned, and whether it will last there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use prroute_common::LAYOUT_VERSION;
+
+use crate::datapath::attach::Direction;
+use crate::datapath::error::{DatapathError, Result};
+use crate::instance::Instance;
+use crate::state::uplink::UplinkId;
+
+/// Where distributions mount the BPF file system.
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// The pin directory of one instance: `/sys/fs/bpf/prroute/NAME/v<layout>/`.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    instance: PathBuf,
+}
+
+impl Pins {
+    pub fn of(instance: &Instance) -> Self {
+        Self { instance: Path::new(BPFFS).join("prroute").join(instance.name()) }
+    }
+
+    fn layout(&self) -> PathBuf {
+        self.instance.join(format!("v{LAYOUT_VERSION}"))
+    }
+
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.layout().join(name)
+    }
+
+    /// Names on bpffs cannot contain dots, interface names can: links are named by uplink id.
+    pub fn link(&self, uplink: UplinkId, direction: Direction) -> PathBuf {
+        self.layout().join(format!("link-{uplink}-{}", direction.name()))
+    }
+
+    /// Every pinned link of this layout, with the uplink it belongs to.
+    pub fn links(&self) -> Result<Vec<(UplinkId, Direction, PathBuf)>> {
+        let mut links = Vec::new();
+        for path in self.entries(&self.layout())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some((id, direction)) =
+                name.strip_prefix("link-").and_then(|rest| rest.split_once('-'))
+            else {
+                continue;
+            };
+            if let (Ok(id), Some(direction)) = (id.parse(), Direction::from_name(direction)) {
+                links.push((UplinkId(id), direction, path));
+            }
+        }
+        Ok(links)
+    }
+
+    /// Whether this instance has a datapath of this layout.
+    pub fn exists(&self) -> bool {
+        self.map(prroute_common::names::UPLINK_FACTS).exists()
+    }
+
+    /// Whether this instance has left anything at all, of any layout.
+    pub fn is_present(&self) -> bool {
+        self.instance.exists()
+    }
+
+    /// Refuses a BPF file system that is not there or will not outlive this process.
+    pub fn check(&self) -> Result<()> {
+        let path = Path::new(BPFFS);
+        let none = || DatapathError::NoBpffs { path: path.to_owned() };
+        let kind = statfs(path).map_err(|_| none())?;
+        if kind.filesystem_type() != BPF_FS_MAGIC {
+            // Inside `ip netns exec` the real one is hidden, and mounting another is no help.
+            return Err(if bpffs_device("/proc/1/mountinfo", BPFFS)?.is_some() {
+                DatapathError::PrivateBpffs { path: path.to_owned() }
+            } else {
+                none()
+            });
+        }
+        // A private mount namespace, as systemd makes it for a unit, is fine as long as init has
+        // the same file system mounted too.
+        let here = bpffs_device("/proc/self/mountinfo", BPFFS)?;
+        let init = bpffs_device("/proc/1/mountinfo", BPFFS)?;
+        if here.is_none() || here != init {
+            return Err(DatapathError::PrivateBpffs { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Makes the directory for pins of this layout.
+    pub fn create(&self) -> Result<()> {
+        let path = self.layout();
+        fs::create_dir_all(&path).map_err(|source| DatapathError::File {
+            operation: "create",
+            path,
+            source,
+        })
+    }
+
+    /// Removes pins of other layouts, once this layout's programs run in their place.
+    pub fn remove_other_layouts(&self) -> Result<()> {
+        for path in self.entries(&self.instance)? {
+            if path != self.layout() {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every pin of this instance; what only pins kept alive ends here.
+    pub fn remove(&self) -> Result<()> {
+        remove_tree(&self.instance)?;
+        // The common parent goes with the last instance.
+        match self.instance.parent().map(fs::remove_dir) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Ok(())
+            }
+            Some(Err(source)) => Err(DatapathError::File {
+                operation: "remove the parent of",
+                path: self.instance.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>> {
+        let failed =
+            |source| DatapathError::File { operation: "list", path: directory.to_owned(), source };
+        match fs::read_dir(directory) {
+            Ok(entries) => entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<io::Result<_>>()
+                .map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DatapathError::File { operation: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The device number of the BPF file system that a process sees at `mount_point`: the same for
+/// every mount of one file system. `/proc/1/mountinfo` is readable without privileges.
+fn bpffs_device(mountinfo: &str, mount_point: &str) -> Result<Option<String>> {
+    let text = fs::read_to_string(mountinfo).map_err(|source| DatapathError::File {
+        operation: "read",
+        path: mountinfo.into(),
+        source,
+    })?;
+    Ok(device_of(&text, mount_point))
+}
+
+/// proc_pid_mountinfo(5): id, parent, major:minor, root, mount point, options, then a dash and
+/// the file system type. The last mount on a point hides earlier ones.
+fn device_of(mountinfo: &str, mount_point: &str) -> Option<String> {
+    mountinfo
+        .lines()
+        .filter_map(|line| {
+            let (mount, kind) = line.split_once(" - ")?;
+            let mut fields = mount.split(' ').skip(2);
+            let (device, _root, point) = (fields.next()?, fields.next()?, fields.next()?);
+            (point == mount_point && kind.starts_with("bpf ")).then(|| device.to_owned())
+        })
+        .next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device_of;
+
+    const MOUNTINFO: &str = "\
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+23 22 0:21 / /sys rw - sysfs sysfs rw
+30 23 0:27 / /sys/fs/bpf rw,nosuid shared:7 - bpf bpf rw,mode=700
+31 23 0:28 / /sys/fs/bpf rw,nosuid shared:8 - bpf other rw,mode=700
+";
+
+    #[test]
+    fn the_last_bpffs_on_a_mount_point_is_the_one_that_is_seen() {
+        assert_eq!(device_of(MOUNTINFO, "/sys/fs/bpf").as_deref(), Some("0:28"));
+    }
+
+    #[test]
+    fn another_file_system_on_the_mount_point_is_no_bpffs() {
+        assert_eq!(device_of(MOUNTINFO, "/sys"), None);
+    }
+}
