@@ -1,1 +1,75 @@
-fn main() {}
+//! # xtask
+//!
+//! prroute's chores: `cargo xtask setup | build | test | demo`. Each task is a file; each does
+//! the set-up that it needs by itself.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+
+mod build;
+mod demo;
+mod project;
+mod root;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// prroute's build, test and demo tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what all the other tasks need; says first what that is
+    Setup,
+    /// Build the prroute binary and print its path
+    Build {
+        /// With optimisations, into target/release
+        #[arg(long)]
+        release: bool,
+    },
+    /// Run every test (as root: the tests make network namespaces)
+    Test {
+        /// Run only the tests whose name contains one of these
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Show the main job on a lab of network namespaces (as root)
+    Demo {
+        /// Leave the lab standing and print how to look inside
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    project::complete_search_path();
+    match run(cli.task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            match error.downcast_ref::<root::NotRoot>() {
+                Some(_) => ExitCode::from(root::PERMISSION_DENIED),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Whether what the task was to show is so.
+fn run(task: Task) -> Result<bool> {
+    match task {
+        Task::Setup => setup::task(),
+        Task::Build { release } => build::task(release),
+        Task::Test { filter } => test::task(&filter),
+        Task::Demo { keep } => demo::task(keep),
+    }
+}

@@ -1,0 +1,49 @@
+//! Where the project's things are, and how its cargo is called.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root directory.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Build tools that belong to the project and not to the system.
+pub(crate) fn tools() -> PathBuf {
+    root().join(".tools")
+}
+
+/// The cargo that runs this task, in the project's root.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// The system directories of programs that `su` without a login leaves out of PATH.
+const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Adds the system directories to this process's search path, which its children inherit.
+pub(crate) fn complete_search_path() {
+    let given = env::var_os("PATH").unwrap_or_default();
+    let mut path: Vec<PathBuf> = env::split_paths(&given).collect();
+    for directory in SYSTEM_DIRECTORIES {
+        if !path.iter().any(|p| p == Path::new(directory)) {
+            path.push(PathBuf::from(directory));
+        }
+    }
+    // No directory can contain the separator here: they all came out of the variable itself.
+    if let Ok(path) = env::join_paths(path) {
+        // SAFETY: main calls this before it starts any thread, so nothing reads the environment
+        // concurrently.
+        unsafe { env::set_var("PATH", path) };
+    }
+}
+
+/// The first file of this name on the search path.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|p| p.join(name)).find(|p| p.is_file())
+}

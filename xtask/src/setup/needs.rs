@@ -1,0 +1,95 @@
+//! The programs each task needs, and the Debian packages that bring them.
+//!
+//! A need is a program, not a package: whoever has docker from elsewhere keeps it.
+
+use crate::project;
+
+/// What is about to be done; each contains what stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scope {
+    Build,
+    Demo,
+    Test,
+}
+
+impl Scope {
+    /// The command that asked, for messages.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Build => "cargo xtask build",
+            Self::Demo => "cargo xtask demo",
+            Self::Test => "cargo xtask test",
+        }
+    }
+}
+
+/// A program of the system.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The smallest scope that uses it.
+    pub(crate) scope: Scope,
+    pub(crate) program: &'static str,
+    /// The Debian package it comes in.
+    pub(crate) package: &'static str,
+    /// Services that the package would start, and that no task wants.
+    pub(crate) services: &'static [&'static str],
+}
+
+const fn need(scope: Scope, program: &'static str, package: &'static str) -> Need {
+    Need { scope, program, package, services: &[] }
+}
+
+const NEEDS: &[Need] = &[
+    need(Scope::Build, "cc", "gcc"),
+    need(Scope::Demo, "ip", "iproute2"),
+    need(Scope::Demo, "nsenter", "util-linux"),
+    need(Scope::Demo, "setpriv", "util-linux"),
+    need(Scope::Demo, "mount", "mount"),
+    need(Scope::Demo, "nft", "nftables"),
+    need(Scope::Demo, "ping", "iputils-ping"),
+    need(Scope::Demo, "curl", "curl"),
+    need(Scope::Demo, "dig", "bind9-dnsutils"),
+    need(Scope::Demo, "dnsmasq", "dnsmasq-base"),
+    need(Scope::Demo, "sysctl", "procps"),
+    Need { services: &["nginx.service"], ..need(Scope::Demo, "nginx", "nginx") },
+    Need {
+        services: &["docker.service", "docker.socket", "containerd.service"],
+        ..need(Scope::Test, "dockerd", "docker.io")
+    },
+    need(Scope::Test, "docker", "docker.io"),
+    need(Scope::Test, "iptables-legacy", "iptables"),
+    need(Scope::Test, "iptables-nft", "iptables"),
+    need(Scope::Test, "busybox", "busybox-static"),
+    need(Scope::Test, "tcpdump", "tcpdump"),
+    need(Scope::Test, "bpftool", "bpftool"),
+    need(Scope::Test, "systemd-analyze", "systemd"),
+];
+
+/// The needs of `scope` that the search path does not meet.
+pub(crate) fn missing(scope: Scope) -> Vec<&'static Need> {
+    unmet(scope, |program| project::find_program(program).is_some())
+}
+
+fn unmet(scope: Scope, present: impl Fn(&str) -> bool) -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| need.scope <= scope && !present(need.program)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, unmet};
+
+    #[test]
+    fn the_demo_does_not_ask_for_docker_and_the_build_for_no_network_tools() {
+        let of = |scope| unmet(scope, |_| false).iter().map(|n| n.package).collect::<Vec<_>>();
+        assert_eq!(of(Scope::Build), ["gcc"]);
+        assert!(of(Scope::Demo).contains(&"nftables"));
+        assert!(!of(Scope::Demo).contains(&"docker.io"));
+        assert!(of(Scope::Test).contains(&"docker.io"));
+        assert!(of(Scope::Test).contains(&"nftables"));
+    }
+
+    #[test]
+    fn a_program_that_is_there_needs_no_package() {
+        assert!(unmet(Scope::Test, |_| true).is_empty());
+    }
+}

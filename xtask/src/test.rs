@@ -1,0 +1,114 @@
+//! `cargo xtask test`: every test, the cheap ones first.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::setup::{self, Scope};
+use crate::{build, root};
+
+/// What cargo test runs, in this order. The host tests tell more about a mistake than the
+/// namespace tests that would fail after them.
+const STAGES: [(&str, &[&str]); 3] = [
+    (
+        "unit and property tests",
+        &["test", "--workspace", "--exclude", "prroute-ebpf", "--exclude", "prroute-tests"],
+    ),
+    ("parser, keys and verdicts on the host", &["test", "--package", "prroute-ebpf", "--lib"]),
+    ("program runs and namespaces", &["test", "--package", "prroute-tests"]),
+];
+
+/// Sums of libtest's closing lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+pub(crate) fn task(filter: &[String]) -> Result<bool> {
+    root::require("test", "the tests make network namespaces and load BPF programs")?;
+    let prepared = setup::ensure(Scope::Test)?;
+    let binary = build::binary(&prepared, false)?;
+
+    let mut tally = Tally::default();
+    let mut broken = Vec::new();
+    for (title, arguments) in STAGES {
+        eprintln!("\n== {title}");
+        let mut cargo = prepared.cargo();
+        cargo.args(arguments).arg("--no-fail-fast").env("PRROUTE_BIN", &binary);
+        if !filter.is_empty() {
+            cargo.arg("--").args(filter);
+        }
+        if !stage(&mut cargo, &mut tally)? {
+            broken.push(title);
+        }
+    }
+
+    println!("\ntotal: {} passed, {} failed", tally.passed, tally.failed);
+    for title in &broken {
+        eprintln!("failed: {title}");
+    }
+    if tally.passed + tally.failed == 0 && broken.is_empty() {
+        bail!("no test has a name that contains {}", filter.join(" or "));
+    }
+    // An ignored test is a promise that nobody checked.
+    if tally.ignored > 0 {
+        eprintln!("failed: {} tests were ignored", tally.ignored);
+    }
+    Ok(broken.is_empty() && tally.ignored == 0)
+}
+
+/// Runs one stage, shows its output as it comes and counts its results.
+fn stage(cargo: &mut Command, tally: &mut Tally) -> Result<bool> {
+    let mut child = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("run {cargo:?}"))?;
+    let stdout = child.stdout.take().context("cargo test has no output")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line.context("read the output of cargo test")?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally.add(&line);
+    }
+    Ok(child.wait().context("wait for cargo test")?.success())
+}
+
+impl Tally {
+    /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) =
+            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        for count in counts.split(';') {
+            let mut words = count.split_whitespace();
+            let number = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+            match words.next() {
+                Some("passed") => self.passed += number,
+                Some("failed") => self.failed += number,
+                Some("ignored") => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn closing_lines_are_summed_and_others_are_not() {
+        let mut tally = Tally::default();
+        tally.add("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.00s");
+        tally.add("test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
+        tally.add("test a::b ... ok");
+        tally.add("100 passed; 100 failed");
+        assert_eq!(tally, Tally { passed: 7, failed: 2, ignored: 1 });
+    }
+}
