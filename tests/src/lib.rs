@@ -8,6 +8,8 @@
 //! through `PRROUTE_BIN`.
 
 pub mod addressing;
+pub mod bpf;
+pub mod capture;
 pub mod cgroup;
 pub mod command;
 pub mod docker;
@@ -16,7 +18,9 @@ pub mod lab;
 pub mod netns;
 pub mod probe;
 pub mod process;
+pub mod prroute;
 pub mod router;
 pub mod scratch;
 pub mod services;
+pub mod snapshot;
 pub mod wait;

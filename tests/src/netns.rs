@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
+use crate::cgroup;
 use crate::command::{self, DEADLINE, Output};
 use crate::process::Process;
+use crate::prroute;
 
 /// Names of one lab: `prr<pid>x<counter>`, so that labs of several processes never meet.
 pub fn unique_name() -> String {
@@ -134,7 +136,10 @@ pub fn sweep() -> Result<()> {
         }
         command::run(&["ip", "netns", "del", name])?;
         let lab = name.split('-').next().unwrap_or(name);
-        crate::cgroup::remove(lab)?;
+        cgroup::remove(lab)?;
+        prroute::remove_leftovers(lab);
+        // Only the first of a lab's namespaces finds it.
+        drop(std::fs::remove_dir_all(std::env::temp_dir().join(lab)));
     }
     Ok(())
 }

@@ -74,8 +74,7 @@ impl Process {
     /// Fails with what it printed when it has ended.
     pub fn check_running(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait().context("wait for a process")? {
-            self.join_readers();
-            bail!("{} ended with {status}:\n{}", self.command, self.log());
+            bail!("{} ended with {status}:\n{}", self.command, self.last_log());
         }
         Ok(())
     }
@@ -97,6 +96,12 @@ impl Process {
         found.with_context(|| format!("{}:\n{}", self.command, self.log()))
     }
 
+    /// What it printed, after it ended; of a program whose children hold the pipes open, what
+    /// there is.
+    fn last_log(&self) -> String {
+        self.finished_log(Duration::from_secs(1)).unwrap_or_else(|_| self.log())
+    }
+
     /// Sends `signal` to the program itself, not to its children.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.pid(), signal).with_context(|| format!("send {signal} to {}", self.command))
@@ -108,7 +113,6 @@ impl Process {
             self.child.try_wait().context("wait for a process")
         })
         .with_context(|| format!("{}:\n{}", self.command, self.log()))?;
-        self.join_readers();
         Ok(status)
     }
 
@@ -126,9 +130,15 @@ impl Process {
         self.stop(Signal::SIGKILL, Duration::from_secs(5))
     }
 
-    fn join_readers(&mut self) {
-        // The pipes stay open while a child of the program lives: only read what is there.
-        self.readers.retain(|reader| !reader.is_finished());
+    /// Everything it printed, once its pipes are closed.
+    ///
+    /// They stay open while a child of the program lives, hence the deadline.
+    pub fn finished_log(&self, deadline: Duration) -> Result<String> {
+        wait::until("the end of the output", deadline, || {
+            Ok(self.readers.iter().all(JoinHandle::is_finished).then_some(()))
+        })
+        .with_context(|| self.command.clone())?;
+        Ok(self.log())
     }
 }
 

@@ -1,0 +1,200 @@
+//! The few requests of bpf(2) for which the lab needs no library.
+
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, setns};
+
+use crate::netns::Namespace;
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ingress,
+    Egress,
+}
+
+impl Direction {
+    /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum `bpf_attach_type`.
+    fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => 46,
+            Self::Egress => 47,
+        }
+    }
+}
+
+/// Where a program goes in a chain: `BPF_F_BEFORE` and `BPF_F_AFTER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Head,
+    Tail,
+}
+
+const BPF_PROG_LOAD: u32 = 5;
+const BPF_PROG_QUERY: u32 = 16;
+const BPF_LINK_CREATE: u32 = 28;
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+
+/// One instruction: `struct bpf_insn`.
+type Instruction = u64;
+
+/// `attr` of BPF_PROG_QUERY as of 6.6, where tcx came.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    pad: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// The beginning of `attr` of BPF_PROG_LOAD.
+#[repr(C)]
+struct Load {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+}
+
+/// `attr` of BPF_LINK_CREATE for tcx.
+#[repr(C)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    relative_fd: u32,
+    pad: u32,
+    expected_revision: u64,
+}
+
+/// How many programs are attached to `device` by tcx.
+pub fn tcx_programs(namespace: &Namespace, device: &str, direction: Direction) -> Result<u32> {
+    inside(namespace, || {
+        let target_ifindex = if_nametoindex(device).with_context(|| format!("find {device}"))?;
+        let attach_type = direction.attach_type();
+        let mut query = Query { target_ifindex, attach_type, ..Query::default() };
+        match bpf(BPF_PROG_QUERY, &mut query) {
+            Ok(_) => Ok(query.count),
+            // Nothing was ever attached; or a kernel without tcx.
+            Err(Errno::ENOENT | Errno::EINVAL) => Ok(0),
+            Err(error) => bail!("query tcx {direction:?} of {device}: {error}"),
+        }
+    })
+}
+
+/// Attaches a program that drops IPv4 TCP packets to `port`, and passes all others on. It is
+/// detached when the link is dropped.
+pub fn drop_port(
+    namespace: &Namespace,
+    device: &str,
+    direction: Direction,
+    place: Place,
+    port: u16,
+) -> Result<OwnedFd> {
+    inside(namespace, || {
+        let program = load(&dropper(port)).context("load a program that drops a port")?;
+        let mut link = LinkCreate {
+            prog_fd: raw(program.as_fd()),
+            target_ifindex: if_nametoindex(device).with_context(|| format!("find {device}"))?,
+            attach_type: direction.attach_type(),
+            flags: match place {
+                Place::Head => 1 << 3,
+                Place::Tail => 1 << 4,
+            },
+            relative_fd: 0,
+            pad: 0,
+            expected_revision: 0,
+        };
+        bpf(BPF_LINK_CREATE, &mut link)
+            .with_context(|| format!("attach to {device}"))
+            .and_then(owned)
+    })
+}
+
+/// `tcpdump 'ip and tcp dst port PORT'`, with "drop" for a match and "next" for all else.
+fn dropper(port: u16) -> Vec<Instruction> {
+    /// opcode, destination and source register, jump offset, immediate.
+    fn instruction(code: u8, registers: u8, offset: u16, immediate: i32) -> Instruction {
+        u64::from(code)
+            | u64::from(registers) << 8
+            | u64::from(offset) << 16
+            | u64::from(immediate.cast_unsigned()) << 32
+    }
+    const MOV64_REG: u8 = 0xbf;
+    const MOV64_IMM: u8 = 0xb7;
+    const LD_ABS_HALF: u8 = 0x28;
+    const LD_ABS_BYTE: u8 = 0x30;
+    const JNE_IMM: u8 = 0x55;
+    const EXIT: u8 = 0x95;
+    const TC_ACT_SHOT: i32 = 2;
+    const TCX_NEXT: i32 = -1;
+    vec![
+        // The loads below want the packet in r6.
+        instruction(MOV64_REG, 0x16, 0, 0),
+        instruction(LD_ABS_HALF, 0, 0, 12),
+        instruction(JNE_IMM, 0, 6, 0x0800),
+        instruction(LD_ABS_BYTE, 0, 0, 23),
+        instruction(JNE_IMM, 0, 4, 6),
+        instruction(LD_ABS_HALF, 0, 0, 36),
+        instruction(JNE_IMM, 0, 2, i32::from(port)),
+        instruction(MOV64_IMM, 0, 0, TC_ACT_SHOT),
+        instruction(EXIT, 0, 0, 0),
+        instruction(MOV64_IMM, 0, 0, TCX_NEXT),
+        instruction(EXIT, 0, 0, 0),
+    ]
+}
+
+fn load(instructions: &[Instruction]) -> Result<OwnedFd> {
+    let mut attr = Load {
+        prog_type: BPF_PROG_TYPE_SCHED_CLS,
+        insn_cnt: u32::try_from(instructions.len()).context("count instructions")?,
+        insns: instructions.as_ptr() as u64,
+        license: c"MIT".as_ptr() as u64,
+    };
+    bpf(BPF_PROG_LOAD, &mut attr).context("BPF_PROG_LOAD").and_then(owned)
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn owned(fd: i64) -> Result<OwnedFd> {
+    let fd = i32::try_from(fd).context("a file descriptor")?;
+    // SAFETY: the kernel has just returned this descriptor to us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf<T>(request: u32, attr: &mut T) -> nix::Result<i64> {
+    let attr: *mut T = attr;
+    // SAFETY: `attr` is a live, exclusive and initialised value of the size that is told, and
+    // the addresses in it point to slices and strings that outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, request, attr, size_of::<T>()) };
+    Errno::result(result)
+}
+
+/// Runs `task` on a thread that has entered `namespace`.
+fn inside<T: Send>(namespace: &Namespace, task: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let path = namespace.path();
+    let file = std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(file, CloneFlags::CLONE_NEWNET)
+                .with_context(|| format!("enter {}", path.display()))?;
+            task()
+        });
+        thread.join().unwrap_or_else(|_| bail!("a thread inside {} panicked", path.display()))
+    })
+}

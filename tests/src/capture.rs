@@ -1,0 +1,58 @@
+//! tcpdump on one device: which packets really were there.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
+
+use crate::netns::Namespace;
+use crate::process::Process;
+
+/// A running capture.
+#[derive(Debug)]
+pub struct Capture {
+    tcpdump: Process,
+}
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+impl Capture {
+    /// Captures what `filter` (pcap-filter(7)) matches on `device`, one line per packet, and
+    /// waits until the capture is active. `direction` is `in`, `out` or `inout`.
+    pub fn start(
+        namespace: &Namespace,
+        device: &str,
+        direction: &str,
+        filter: &str,
+    ) -> Result<Self> {
+        let mut tcpdump = namespace.spawn(&[
+            "tcpdump",
+            "-i",
+            device,
+            "-Q",
+            direction,
+            "-nnle",
+            "--immediate-mode",
+            // Room for every packet of half a minute: a lost one would prove nothing.
+            "-B",
+            "16384",
+            filter,
+        ])?;
+        tcpdump.wait_log("tcpdump listens", DEADLINE, |log| {
+            log.contains("listening on").then_some(())
+        })?;
+        Ok(Self { tcpdump })
+    }
+
+    /// Stops and returns one line per packet. A packet that the kernel dropped is an error.
+    pub fn stop(mut self) -> Result<Vec<String>> {
+        self.tcpdump.stop(Signal::SIGINT, DEADLINE)?;
+        let log = self.tcpdump.finished_log(DEADLINE)?;
+        let lost = log.lines().find_map(|line| line.strip_suffix(" packets dropped by kernel"));
+        let lost = lost.with_context(|| format!("tcpdump ended without its summary:\n{log}"))?;
+        anyhow::ensure!(lost == "0", "tcpdump lost {lost} packets");
+        // Packet lines begin with the time.
+        let packets = log.lines().filter(|line| line.as_bytes().get(2) == Some(&b':'));
+        Ok(packets.map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,277 @@
+//! prroute itself: an instance in a namespace, with exactly the unit's capabilities.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use serde_json::Value;
+
+use crate::command::{self, Output};
+use crate::netns::Namespace;
+use crate::process::Process;
+use crate::scratch::Scratch;
+use crate::wait;
+
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// Time for a daemon to be ready or to end: a debug build on a small, busy machine.
+pub const START: Duration = Duration::from_secs(20);
+pub const STOP: Duration = Duration::from_secs(20);
+
+/// What the unit grants, and nothing else.
+const CAPABILITIES: [&str; 4] = [
+    "setpriv",
+    "--bounding-set=-all,+net_admin,+bpf,+perfmon",
+    "--inh-caps=-all",
+    "--no-new-privs",
+];
+
+/// An instance of prroute in one namespace. What it left is removed on drop.
+#[derive(Debug)]
+pub struct Instance<'lab> {
+    namespace: &'lab Namespace,
+    name: String,
+    directory: PathBuf,
+    configuration: Option<PathBuf>,
+    keep: bool,
+}
+
+/// A running daemon: killed when dropped, which leaves its datapath.
+#[derive(Debug)]
+pub struct Daemon {
+    pub process: Process,
+    socket: UnixDatagram,
+    path: PathBuf,
+    said: String,
+}
+
+impl<'lab> Instance<'lab> {
+    /// An instance with the name `name`, which must be unique on the machine.
+    pub fn new(namespace: &'lab Namespace, scratch: &Scratch, name: &str) -> Result<Self> {
+        ensure_bpffs()?;
+        binary()?;
+        Ok(Self {
+            namespace,
+            name: name.to_owned(),
+            directory: scratch.path().to_owned(),
+            configuration: None,
+            keep: false,
+        })
+    }
+
+    /// Leaves everything behind on drop.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    /// Runs with this configuration file instead of none.
+    pub fn configure(&mut self, text: &str) -> Result<PathBuf> {
+        let path = self.directory.join(format!("{}.toml", self.name));
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        self.configuration = Some(path.clone());
+        Ok(path)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The command for `prroute WORDS --instance NAME` inside the namespace.
+    pub fn command(&self, words: &[&str]) -> Result<Command> {
+        self.command_with(&CAPABILITIES, words)
+    }
+
+    /// Likewise, with another wrapper than the unit's capabilities.
+    pub fn command_with(&self, wrapper: &[&str], words: &[&str]) -> Result<Command> {
+        let binary = binary()?;
+        let binary = binary.display().to_string();
+        let guarded: &[&str] =
+            if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
+        let mut argv = [guarded, wrapper, &[&binary], words, &["--instance", &self.name]].concat();
+        let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
+        if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
+            argv.extend(["--config", path]);
+        }
+        let mut command = self.namespace.command(&argv);
+        command.env_remove("NOTIFY_SOCKET").env("NO_COLOR", "1");
+        Ok(command)
+    }
+
+    /// Runs `prroute WORDS` to its end, whatever its exit code.
+    pub fn output(&self, words: &[&str]) -> Result<Output> {
+        command::output_within(&mut self.command(words)?, STOP, "")
+    }
+
+    /// Starts the daemon and waits until it told the service manager that it is ready.
+    pub fn run(&self, options: &[&str]) -> Result<Daemon> {
+        let mut daemon = self.start(options)?;
+        daemon.wait_ready()?;
+        Ok(daemon)
+    }
+
+    /// Starts the daemon.
+    pub fn start(&self, options: &[&str]) -> Result<Daemon> {
+        let path = self.directory.join(format!("{}.notify", self.name));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+        let socket =
+            UnixDatagram::bind(&path).with_context(|| format!("bind {}", path.display()))?;
+        socket.set_nonblocking(true).context("make the notify socket non-blocking")?;
+        let mut command = self.command(&[&["run"], options].concat())?;
+        command.env("NOTIFY_SOCKET", &path);
+        let process = if self.keep {
+            Process::spawn_kept(&mut command)
+        } else {
+            Process::spawn(&mut command)
+        };
+        Ok(Daemon { process: process?, socket, path, said: String::new() })
+    }
+
+    /// `prroute down`, which must succeed.
+    pub fn down(&self) -> Result<String> {
+        self.output(&["down"])?.success()
+    }
+
+    /// `prroute status --json`.
+    pub fn status(&self) -> Result<Value> {
+        let json = self.output(&["status", "--json"])?.success()?;
+        serde_json::from_str(&json).with_context(|| format!("parse the status {json}"))
+    }
+}
+
+impl Drop for Instance<'_> {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if pins(&self.name).exists()
+            && let Err(error) = self.output(&["down"]).and_then(Output::success)
+        {
+            eprintln!("{error:#}");
+        }
+        remove_leftovers(&self.name);
+    }
+}
+
+impl Daemon {
+    /// Waits for `READY=1`.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let ready = wait::until("READY=1", START, || {
+            self.listen()?;
+            if self.said.lines().any(|line| line == "READY=1") {
+                return Ok(Some(()));
+            }
+            self.process.check_running()?;
+            Ok(None)
+        });
+        ready.with_context(|| format!("{}:\n{}", self.process.command(), self.process.log()))
+    }
+
+    /// Everything it told the service manager so far.
+    pub fn said(&mut self) -> Result<&str> {
+        self.listen()?;
+        Ok(&self.said)
+    }
+
+    /// Ends it as a service manager does; it must exit with code 0.
+    pub fn terminate(mut self) -> Result<String> {
+        let status = self.process.stop(Signal::SIGTERM, STOP)?;
+        let log = self.process.finished_log(STOP)?;
+        ensure!(status.success(), "{status} after SIGTERM:\n{log}");
+        Ok(log)
+    }
+
+    /// Kills it with SIGKILL; its log.
+    pub fn kill(mut self) -> Result<String> {
+        self.process.kill()?;
+        self.process.finished_log(STOP)
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.socket.recv(&mut buffer) {
+                Ok(length) => {
+                    self.said.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                    self.said.push('\n');
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).context("read the notify socket"),
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The scratch directory is removed as a whole anyway.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// The program under test: `PRROUTE_BIN`, or the workspace's debug build.
+pub fn binary() -> Result<PathBuf> {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/prroute");
+    let path = std::env::var_os("PRROUTE_BIN").map_or_else(built, PathBuf::from);
+    ensure!(
+        path.is_file(),
+        "no {}: build it with `cargo xtask build`, or name it in PRROUTE_BIN",
+        path.display()
+    );
+    std::path::absolute(&path).with_context(|| format!("make {} absolute", path.display()))
+}
+
+/// Removes pins and state of an instance whose program is gone.
+pub fn remove_leftovers(instance: &str) {
+    remove(&pins(instance));
+    remove(&state(instance));
+}
+
+/// Where an instance's maps, programs and links are pinned.
+pub fn pins(instance: &str) -> PathBuf {
+    Path::new(BPFFS).join("prroute").join(instance)
+}
+
+/// Where an instance's state and lock are.
+pub fn state(instance: &str) -> PathBuf {
+    Path::new("/run/prroute").join(instance)
+}
+
+fn remove(directory: &Path) {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            eprintln!("remove {}: {error}", directory.display());
+        }
+        _ => {}
+    }
+}
+
+/// Mounts the BPF file system where systemd would, if nobody did.
+fn ensure_bpffs() -> Result<()> {
+    let is_mounted = || -> Result<bool> {
+        let kind = statfs(BPFFS).with_context(|| format!("statfs {BPFFS}"))?;
+        Ok(kind.filesystem_type() == BPF_FS_MAGIC)
+    };
+    if is_mounted()? {
+        return Ok(());
+    }
+    // Two mounts on top of each other would hide pins: one process at a time.
+    let directory = File::open(BPFFS).with_context(|| format!("open {BPFFS}"))?;
+    directory.lock().with_context(|| format!("lock {BPFFS}"))?;
+    if !is_mounted()? {
+        command::run(&["mount", "-t", "bpf", "bpf", BPFFS])?;
+    }
+    Ok(())
+}
