@@ -1,0 +1,94 @@
+//! The systemd unit is valid, hardened, and grants what prroute needs and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use prroute_tests::{command, prroute, scratch::Scratch};
+
+/// `systemd-analyze security`, in tenths of its scale from 0 (safe) to 10. What keeps it from
+/// less is the job: network configuration, BPF and sysctls, as root.
+const EXPOSURE_AT_MOST: &str = "20";
+
+fn unit() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/prroute.service")
+}
+
+fn text() -> Result<String> {
+    let path = unit();
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
+/// The values of a setting, in their order.
+fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        .flat_map(str::split_whitespace)
+        .collect()
+}
+
+#[test]
+fn systemd_finds_nothing_wrong() -> Result<()> {
+    let name = format!("prroute-unit-file-{}", std::process::id());
+    let scratch = Scratch::create(&name, false)?;
+    // The unit names the installed program; the one under test stands in for it.
+    let program = prroute::binary()?.display().to_string();
+    let installed = text()?.replace("/usr/bin/prroute", &program);
+    let file = scratch.write("prroute.service", &installed)?;
+    let verify = |file: &Path| {
+        let file = file.display().to_string();
+        // Other units of this machine may be broken; that is not what is asked here.
+        let words = ["systemd-analyze", "verify", "--recursive-errors=no", &file];
+        command::output(&mut command::command(&words)?)
+    };
+    let output = verify(&file)?;
+    assert!(!output.stderr.contains("prroute"), "{}", output.stderr);
+    assert!(output.status.success(), "{}", output.stderr);
+
+    // It does look: a setting that does not exist is complained about.
+    let broken = installed.replace("WatchdogSec=", "WatchdogTime=");
+    let output = verify(&scratch.write("broken/prroute.service", &broken)?)?;
+    assert!(output.stderr.contains("WatchdogTime"), "{}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn the_unit_is_hardened() -> Result<()> {
+    let file = unit().display().to_string();
+    let threshold = format!("--threshold={EXPOSURE_AT_MOST}");
+    let security = ["systemd-analyze", "security", "--offline=true", "--no-pager", &threshold];
+    let mut words = security.to_vec();
+    words.push(&file);
+    command::run(&words)?;
+
+    // The threshold can fail.
+    let mut words = security.to_vec();
+    words[4] = "--threshold=0";
+    words.push(&file);
+    assert!(!command::output(&mut command::command(&words)?)?.status.success());
+    Ok(())
+}
+
+#[test]
+fn three_capabilities_and_no_other() -> Result<()> {
+    let text = text()?;
+    for key in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+        assert_eq!(values(&text, key), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"], "{key}");
+    }
+    assert_eq!(values(&text, "NoNewPrivileges"), ["yes"]);
+    Ok(())
+}
+
+#[test]
+fn what_must_survive_a_restart_and_what_must_not_be_tried_again() -> Result<()> {
+    let text = text()?;
+    assert_eq!(values(&text, "RuntimeDirectory"), ["prroute"]);
+    assert_eq!(values(&text, "RuntimeDirectoryPreserve"), ["yes"]);
+    assert_eq!(values(&text, "Type"), ["notify"]);
+    assert_eq!(values(&text, "Restart"), ["on-failure"]);
+    assert_eq!(values(&text, "RestartPreventExitStatus"), ["2", "4", "78"]);
+    // Both directories are written to: state, pins and sysctls.
+    for path in ["/proc/sys/net", "/sys/fs/bpf"] {
+        assert!(values(&text, "ReadWritePaths").contains(&path), "{path}");
+    }
+    Ok(())
+}
