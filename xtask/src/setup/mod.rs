@@ -94,3 +94,19 @@ fn verify(scope: Scope, before: Facts) -> Result<Prepared> {
         Err(blocked) => bail!("{}", manual::instructions(scope, &facts, &blocked)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::project;
+
+    /// Else xtask could not be built on the machine that it is to set up.
+    #[test]
+    fn xtask_does_not_need_what_it_sets_up() {
+        let tree = ["tree", "--locked", "--package", "xtask", "--edges", "normal,build"];
+        let format = ["--prefix", "none", "--format", "{p}"];
+        let output = project::cargo().args(tree).args(format).output().unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(tree.lines().any(|line| line.starts_with("prroute-tests ")), "{tree}");
+        assert!(!tree.lines().any(|line| line.starts_with("prroute ")), "{tree}");
+    }
+}
