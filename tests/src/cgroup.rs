@@ -16,7 +16,9 @@ const MOUNTS: &str = "/sys/fs/cgroup";
 pub fn remove(name: &str) -> Result<()> {
     for group in hierarchies()?.into_iter().map(|root| root.join(name)) {
         if group.is_dir() {
-            wait::until("a control group is empty", Duration::from_secs(10), || empty(&group))?;
+            wait::until_done("a control group is empty", Duration::from_secs(10), || {
+                empty(&group)
+            })?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Commands that end: run with a deadline, and keep what is needed to run them again by hand.
 
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,7 +42,9 @@ pub fn output(command: &mut Command) -> Result<Output> {
 pub fn output_within(command: &mut Command, deadline: Duration, input: &str) -> Result<Output> {
     let line = command_line(command);
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    // A group of its own: Ctrl-C is for us, and taking the lab down needs commands to work.
     let mut child = command
+        .process_group(0)
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

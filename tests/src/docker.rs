@@ -75,7 +75,7 @@ impl Docker {
         let path = std::env::var("PATH").unwrap_or_default();
         let script = "mount -t tmpfs -o mode=755 docker \"$1\" && shift && exec \"$@\"";
         let root_text = root.display().to_string();
-        let mut daemon = namespace.spawn(&[
+        let daemon = namespace.spawn(&[
             "env",
             &format!("PATH={}:{path}", programs.display()),
             "unshare",
@@ -102,14 +102,14 @@ impl Docker {
             "--ip6tables",
             &format!("--userland-proxy={}", engine.userland_proxy),
         ])?;
-        let cgroup = cgroup.to_owned();
+        let mut docker = Self { daemon, socket, cgroup: cgroup.to_owned(), keep };
         wait::until("dockerd answers", START, || {
-            daemon.check_running()?;
-            let answers = client(&socket, &["version"])?.status.success();
+            docker.daemon.check_running()?;
+            let answers = client(&docker.socket, &["version"])?.status.success();
             Ok(answers.then_some(()))
         })
-        .with_context(|| daemon.log())?;
-        Ok(Self { daemon, socket, cgroup, keep })
+        .with_context(|| docker.daemon.log())?;
+        Ok(docker)
     }
 
     /// Runs the engine's client.

@@ -127,6 +127,12 @@ impl Lab {
         &self.name
     }
 
+    /// All namespaces of this lab.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        let routers = self.routers.iter().map(|router| &router.namespace);
+        [&self.client, &self.host].into_iter().chain(routers).chain(&self.neighbour)
+    }
+
     /// The router of uplink `number`.
     pub fn router(&self, number: u8) -> &Router {
         &self.routers[usize::from(number) - 1]

@@ -12,6 +12,7 @@ pub mod bpf;
 pub mod capture;
 pub mod cgroup;
 pub mod command;
+pub mod demo;
 pub mod docker;
 pub mod image;
 pub mod lab;

@@ -112,10 +112,19 @@ impl Drop for Namespace {
         if self.keep {
             return;
         }
-        if let Err(error) = command::run(&["ip", "netns", "del", &self.name]) {
+        if let Err(error) = delete(&self.name) {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// Deletes a namespace of ours, and kills what still runs in it.
+fn delete(name: &str) -> Result<()> {
+    for inside in command::run(&["ip", "netns", "pids", name])?.split_whitespace() {
+        // It fails where the process ended by itself meanwhile, which is as good.
+        drop(command::output(&mut command::command(&["kill", "-KILL", inside])?)?);
+    }
+    command::run(&["ip", "netns", "del", name]).map(drop)
 }
 
 /// Removes what labs of dead processes left behind, and kills what still runs in it. Kept labs
@@ -130,11 +139,7 @@ pub fn sweep() -> Result<()> {
         if PathBuf::from(format!("/proc/{pid}")).exists() {
             continue;
         }
-        for inside in command::run(&["ip", "netns", "pids", name])?.split_whitespace() {
-            // Ended by itself meanwhile: that is what is wanted.
-            drop(command::output(&mut command::command(&["kill", "-KILL", inside])?)?);
-        }
-        command::run(&["ip", "netns", "del", name])?;
+        delete(name)?;
         let lab = name.split('-').next().unwrap_or(name);
         cgroup::remove(lab)?;
         prroute::remove_leftovers(lab);

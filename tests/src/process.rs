@@ -109,7 +109,7 @@ impl Process {
 
     /// Waits for the end; an error that shows the log after `deadline`.
     pub fn wait_end(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        let status = wait::until("the end of the process", deadline, || {
+        let status = wait::until_done("the end of the process", deadline, || {
             self.child.try_wait().context("wait for a process")
         })
         .with_context(|| format!("{}:\n{}", self.command, self.log()))?;
@@ -134,7 +134,7 @@ impl Process {
     ///
     /// They stay open while a child of the program lives, hence the deadline.
     pub fn finished_log(&self, deadline: Duration) -> Result<String> {
-        wait::until("the end of the output", deadline, || {
+        wait::until_done("the end of the output", deadline, || {
             Ok(self.readers.iter().all(JoinHandle::is_finished).then_some(()))
         })
         .with_context(|| self.command.clone())?;

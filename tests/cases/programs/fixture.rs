@@ -1,0 +1,212 @@
+//! Two uplinks in a network namespace of the thread's own, with the programs loaded on tables
+//! that the test fills. Packets are run through them by BPF_PROG_TEST_RUN: they go nowhere, what
+//! the program returns and records is all there is.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use nix::sched::{CloneFlags, unshare};
+use prroute::datapath::counters::Counters;
+use prroute::datapath::flows::{self, FlowRecord};
+use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
+use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
+use prroute_common::names;
+use prroute_common::reason::Reason;
+use prroute_tests::capability;
+
+/// TCX_NEXT: the packet goes on as if the program were not there.
+pub const PASS: i32 = -1;
+/// TC_ACT_REDIRECT.
+pub const REDIRECT: i32 = 7;
+
+/// Runs a test on a thread of its own: a network namespace and capabilities belong to threads.
+pub fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        let mut fixture = Fixture::new();
+        test(&mut fixture);
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+pub struct Fixture {
+    pins: Pins,
+    programs: Programs,
+    tables: Tables,
+    pub uplinks: Vec<Uplink>,
+    pub locals: Vec<LocalAddress>,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Err(error) = self.pins.remove() {
+            eprintln!("{error}");
+        }
+    }
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn mac(interface: &str) -> [u8; 6] {
+    // The thread's own view: /sys would still show the namespace it was mounted in.
+    let output = Command::new("ip").args(["-br", "link", "show", "dev", interface]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let address = text.split_whitespace().nth(2).unwrap();
+    let mut bytes = [0; 6];
+    for (byte, part) in bytes.iter_mut().zip(address.split(':')) {
+        *byte = u8::from_str_radix(part, 16).unwrap();
+    }
+    bytes
+}
+
+impl Fixture {
+    fn new() -> Self {
+        static INSTANCES: AtomicU32 = AtomicU32::new(0);
+        prroute_tests::bpffs::ensure().unwrap();
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        ip("link set lo up");
+        let mut uplinks = Vec::new();
+        for id in 1..=2u16 {
+            let name = format!("up{id}");
+            ip(&format!("link add {name} type veth peer name peer{id}"));
+            ip(&format!("link set {name} up"));
+            ip(&format!("link set peer{id} up"));
+            let ifindex = nix::net::if_::if_nametoindex(name.as_str()).unwrap();
+            uplinks.push(Uplink {
+                id: UplinkId(id),
+                generation: 1,
+                device: Discovered {
+                    ifindex: Ifindex(ifindex),
+                    mac: Some(mac(&name)),
+                    name,
+                    mtu: 1500,
+                    up: true,
+                    addresses: vec![],
+                    on_link: vec![format!("10.0.{id}.0/24").parse().unwrap()],
+                    gateways: vec![],
+                    direct4: false,
+                    direct6: false,
+                    gateway4: Some(format!("10.0.{id}.1").parse().unwrap()),
+                    gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
+                    gateway4_usable: true,
+                    gateway6_usable: true,
+                    reply_off: false,
+                },
+            });
+        }
+        let owned = |address: &str, id| LocalAddress {
+            address: address.parse().unwrap(),
+            owner: Some(UplinkId(id)),
+        };
+        let shared = |address: &str| LocalAddress { address: address.parse().unwrap(), owner: None };
+        let locals = vec![
+            owned("10.0.1.2", 1),
+            owned("fd00:1::2", 1),
+            owned("10.0.2.2", 2),
+            owned("fd00:2::2", 2),
+            shared("192.0.2.80"),
+            shared("2001:db8::80"),
+        ];
+        let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("programs-{}-{number}", std::process::id());
+        let pins = Pins::of(&name.parse().unwrap());
+        // Exactly what the unit grants: the verifier treats programs by it.
+        capability::keep_only_the_units().unwrap();
+        let programs = Programs::load(&pins, LoadOptions { flows: 4096 }).unwrap();
+        let tables = Tables::open(&pins).unwrap();
+        let mut fixture = Self { pins, programs, tables, uplinks, locals };
+        fixture.sync();
+        fixture
+    }
+
+    /// Writes the tables again after a change of `uplinks` or `locals`.
+    pub fn sync(&mut self) {
+        self.tables.sync(&self.uplinks, &self.locals).unwrap();
+    }
+
+    pub fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
+        self.run(names::PROGRAM_INGRESS, uplink, frame, context)
+    }
+
+    pub fn egress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
+        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+    }
+
+    /// Egress of a packet that came in through another interface.
+    pub fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+        let context =
+            Context { ifindex: self.ifindex(uplink), ingress_ifindex: 1, ..Context::default() };
+        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+    }
+
+    /// Egress of a super-packet with `payload` bytes per segment.
+    pub fn egress_gso(&mut self, uplink: usize, frame: &[u8], payload: u32) -> i32 {
+        let context = Context {
+            ifindex: self.ifindex(uplink),
+            gso_size: payload,
+            gso_segs: 2,
+            ..Context::default()
+        };
+        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+    }
+
+    fn ifindex(&self, uplink: usize) -> u32 {
+        self.uplinks[uplink - 1].device.ifindex.0
+    }
+
+    /// The frame's destination is made the interface's own address: ingress looks at nothing
+    /// else, and egress does not care.
+    fn run(&mut self, program: &'static str, uplink: usize, frame: &[u8], context: Context) -> i32 {
+        let mut frame = frame.to_vec();
+        if frame[..6] == super::frames::TO_HOST {
+            frame[..6].copy_from_slice(&self.uplinks[uplink - 1].device.mac.unwrap());
+        }
+        let context = context.bytes();
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        options.ctx_in = Some(&context);
+        self.programs.get(program).unwrap().test_run(options).unwrap().return_value as i32
+    }
+
+    pub fn flows(&self) -> Vec<FlowRecord> {
+        flows::read(&self.pins).unwrap()
+    }
+
+    pub fn count(&self, uplink: u16, reason: Reason) -> u64 {
+        let counters = Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap();
+        counters.iter().find(|(counted, _)| *counted == reason).unwrap().1
+    }
+}
+
+/// The fields of `__sk_buff` that the kernel lets a test run set; the rest is zero.
+#[derive(Default)]
+struct Context {
+    ingress_ifindex: u32,
+    ifindex: u32,
+    gso_segs: u32,
+    gso_size: u32,
+}
+
+impl Context {
+    fn bytes(&self) -> Vec<u8> {
+        // Offsets in include/uapi/linux/bpf.h, `struct __sk_buff`.
+        const SIZE: usize = 192;
+        let mut bytes = vec![0; SIZE];
+        for (offset, value) in [
+            (36, self.ingress_ifindex),
+            (40, self.ifindex),
+            (164, self.gso_segs),
+            (176, self.gso_size),
+        ] {
+            bytes[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes
+    }
+}
