@@ -3,6 +3,14 @@
 //! Makes a multi-homed host answer on the interface it was asked on. The library holds
 //! everything; the binary only parses arguments.
 
+pub mod capability;
+pub mod cli;
+pub mod cmd;
+pub mod config;
 pub mod datapath;
 pub mod instance;
+pub mod netlink;
+pub mod reconcile;
+pub mod runtime;
 pub mod state;
+pub mod sysctl;

@@ -1,4 +1,19 @@
-//! The routing plane without the kernel.
+//! The routing plane without the kernel: what was observed, what is desired, and the way from
+//! one to the other. Everything here is pure.
+//!
+//! ```text
+//!   Config + Observed -> discover -> ids -> desired -> diff -> Plan
+//! ```
 
+pub mod desired;
+pub mod diff;
+pub mod discover;
+mod gateways;
 pub mod ids;
+pub mod locals;
+pub mod observed;
+mod on_link;
+pub mod plan;
+mod sources;
+pub mod undo;
 pub mod uplink;

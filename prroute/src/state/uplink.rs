@@ -4,15 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UplinkId(pub u16);
 
 /// The kernel's interface index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ifindex(pub u32);
 
@@ -29,7 +29,7 @@ impl fmt::Display for Ifindex {
 }
 
 /// An interface that prroute manages, before it has an id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discovered {
     pub ifindex: Ifindex,
     pub name: String,
@@ -50,12 +50,19 @@ pub struct Discovered {
     /// `false` when the kernel failed to resolve the gateway (NUD_FAILED).
     pub gateway4_usable: bool,
     pub gateway6_usable: bool,
+    /// Every gateway known, the two above included, in order of preference: their neighbour
+    /// entries are kept resolved, so that one can take over from another.
+    pub gateways: Vec<IpAddr>,
+    /// An IPv4 default route without a gateway (point-to-point devices).
+    pub direct4: bool,
+    /// Likewise for IPv6.
+    pub direct6: bool,
     /// `reply = "off"` in the configuration.
     pub reply_off: bool,
 }
 
 /// An uplink: a managed interface with its id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uplink {
     pub id: UplinkId,
     /// Raised when the id came to another device; flows of older generations are stale.
@@ -65,7 +72,7 @@ pub struct Uplink {
 }
 
 /// An interface that is not managed, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub name: String,
     pub ifindex: Ifindex,
@@ -75,7 +82,7 @@ pub struct Skipped {
 
 /// An address of the host as the datapath needs it: loopback, link-local and multicast ones
 /// are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LocalAddress {
     pub address: IpAddr,
     /// The one uplink that has it; `None` when shared (on several uplinks, or on an interface

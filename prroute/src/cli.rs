@@ -1,0 +1,67 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::instance::Instance;
+
+/// Replies leave by the interface the request came in on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prroute",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 not running, 4 permission denied, \
+                  78 configuration error."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find the uplinks, install what they need, and keep it right until told to stop.
+    ///
+    /// Stopping leaves everything working; `prroute down` removes it.
+    Run(RunArgs),
+    /// Stop a running daemon and undo everything prroute has done.
+    Down(InstanceArgs),
+    /// Say what is managed and what was counted.
+    Status(ReportArgs),
+    /// List the recorded flows.
+    Flows(ReportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct InstanceArgs {
+    /// Which prroute, where several run in several network namespaces.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub instance: Instance,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Read this file instead of /etc/prroute/prroute.toml and /etc/prroute/conf.d/*.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say what would be done, as `ip` commands, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Undo everything when stopped by a signal.
+    #[arg(long)]
+    pub undo_on_exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,98 @@
+//! `prroute flows`.
+
+use anyhow::Result;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::cli::ReportArgs;
+use crate::cmd::NotRunning;
+use crate::datapath::flows::{self, FlowRecord};
+use crate::datapath::{Pins, Tables};
+use crate::runtime::RunDirectory;
+use crate::state::ids::KnownId;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    flows: &'a [FlowRecord],
+}
+
+pub(super) fn run(args: &ReportArgs) -> Result<()> {
+    let instance = &args.instance.instance;
+    crate::capability::require()?;
+    let pins = Pins::of(instance);
+    if !pins.exists() {
+        return Err(NotRunning(instance.clone()).into());
+    }
+    let mut records = flows::read(&pins)?;
+    records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
+    if args.json {
+        println!("{}", serde_json::to_string(&Report { schema: "prroute.flows/1", flows: &records })?);
+        return Ok(());
+    }
+    let names = Names::read(&pins, &RunDirectory::of(instance))?;
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["PROTO", "LOCAL", "REMOTE", "OPENED", "UPLINK", "IDLE s"]);
+    if let Some(idle) = table.column_mut(5) {
+        idle.set_cell_alignment(CellAlignment::Right);
+    }
+    for record in &records {
+        table.add_row([
+            protocol(record.protocol),
+            endpoint(record.local, record.local_port),
+            endpoint(record.remote, record.remote_port),
+            if record.opened_inbound { "inbound" } else { "by host" }.to_owned(),
+            names.of(record),
+            format!("{:.1}", record.idle_seconds),
+        ]);
+    }
+    println!("{}", table.trim_fmt());
+    Ok(())
+}
+
+/// Interface names by uplink id, as the daemon last knew them.
+struct Names {
+    known: Vec<KnownId>,
+    by_id: Vec<(u16, String)>,
+}
+
+impl Names {
+    fn read(pins: &Pins, directory: &RunDirectory) -> Result<Self> {
+        let memory = directory.load()?.unwrap_or_default();
+        let by_id =
+            memory.uplinks.into_iter().map(|uplink| (uplink.id.0, uplink.device.name)).collect();
+        Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })
+    }
+
+    fn of(&self, record: &FlowRecord) -> String {
+        let live = self
+            .known
+            .iter()
+            .any(|known| known.id == record.uplink && known.generation == record.generation);
+        match self.by_id.iter().find(|(id, _)| *id == record.uplink.0) {
+            Some((_, name)) if live => name.clone(),
+            _ => format!("#{} (gone)", record.uplink),
+        }
+    }
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        132 => "sctp".to_owned(),
+        number => number.to_string(),
+    }
+}
+
+fn endpoint(address: std::net::IpAddr, port: u16) -> String {
+    match (address, port) {
+        (address, 0) => address.to_string(),
+        (std::net::IpAddr::V6(address), port) => format!("[{address}]:{port}"),
+        (address, port) => format!("{address}:{port}"),
+    }
+}

@@ -1,0 +1,78 @@
+//! `prroute run`.
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::RunArgs;
+use crate::config::{Config, OnStop};
+use crate::datapath::Pins;
+use crate::netlink::{Kernel, Monitor};
+use crate::reconcile::{Daemon, Reconciler, Stop, undo};
+use crate::runtime::{InstanceLock, NamespaceLock, RunDirectory};
+
+pub(super) fn run(args: &RunArgs) -> Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        if args.dry_run { dry_run(args, config).await } else { manage(args, config).await }
+    })
+}
+
+async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
+    let kernel = Kernel::connect().await?;
+    let reconciler = Reconciler::new(config, &args.instance.instance, kernel)?;
+    let outlook = reconciler.look().await?;
+    for skipped in &outlook.skipped {
+        println!("# {}: not managed: {}", skipped.name, skipped.reason);
+    }
+    for uplink in &outlook.uplinks {
+        println!("# {}: uplink {}", uplink.device.name, uplink.id);
+    }
+    if outlook.uplinks.len() < 2 {
+        println!("# fewer than two uplinks: prroute would change nothing and wait");
+    }
+    print!("{}", outlook.plan);
+    if outlook.uplinks.len() >= 2 {
+        for uplink in &outlook.uplinks {
+            println!("# attach ingress and egress programs to {}", uplink.device.name);
+        }
+    }
+    Ok(())
+}
+
+async fn manage(args: &RunArgs, config: Config) -> Result<()> {
+    crate::capability::require()?;
+    let instance = &args.instance.instance;
+    let pins = Pins::of(instance);
+    pins.check()?;
+    let directory = RunDirectory::of(instance);
+    directory.create()?;
+    let _instance_lock = InstanceLock::acquire(&directory)?;
+    let _namespace_lock = NamespaceLock::acquire()?;
+
+    let undo_on_exit = args.undo_on_exit || config.on_stop == OnStop::Undo;
+    let took_over = pins.exists();
+    // Listening starts before the first look: no change falls between the two.
+    let monitor = Monitor::open()?;
+    let reconciler = Reconciler::new(config, instance, Kernel::connect().await?)?;
+    let mut daemon = Daemon::new(reconciler, monitor).context("catch signals")?;
+    if let Err(error) = daemon.start().await {
+        // Nothing half-applied stays; what an earlier daemon left goes on as it is.
+        if !took_over {
+            undo(&Kernel::connect().await?, &pins, &directory)
+                .await
+                .context("undo after a failed start")?;
+        }
+        return Err(error.into());
+    }
+    let Stop::Signal(signal) = daemon.follow().await?;
+    if undo_on_exit {
+        tracing::info!("{signal}: undoing everything");
+        undo(&Kernel::connect().await?, &pins, &directory).await.context("undo on exit")?;
+    } else {
+        tracing::info!("{signal}: stopping; the datapath stays (`prroute down` removes it)");
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `prroute status`.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use prroute_common::reason::Reason;
+use serde::Serialize;
+
+use crate::cli::ReportArgs;
+use crate::cmd::NotRunning;
+use crate::datapath::Pins;
+use crate::datapath::counters::Counters;
+use crate::instance::Instance;
+use crate::runtime::{InstanceLock, Memory, RunDirectory};
+use crate::state::uplink::{Skipped, Uplink};
+
+#[derive(Serialize)]
+struct Report {
+    schema: &'static str,
+    instance: String,
+    /// `null` when no daemon runs; the datapath may be there all the same.
+    pid: Option<i32>,
+    /// The datapath is loaded.
+    datapath: bool,
+    summary: String,
+    uplinks: Vec<UplinkReport>,
+    skipped: Vec<Skipped>,
+}
+
+#[derive(Serialize)]
+struct UplinkReport {
+    #[serde(flatten)]
+    uplink: Uplink,
+    hook: Option<crate::datapath::attach::Hook>,
+    /// Packets per reason.
+    counters: serde_json::Map<String, serde_json::Value>,
+}
+
+pub(super) fn run(args: &ReportArgs) -> Result<()> {
+    let instance = &args.instance.instance;
+    let directory = RunDirectory::of(instance);
+    let pid = InstanceLock::holder(&directory).map(nix::unistd::Pid::as_raw);
+    let pins = Pins::of(instance);
+    let datapath = pins.exists();
+    if pid.is_none() && !datapath {
+        return Err(NotRunning(instance.clone()).into());
+    }
+    let report = gather(instance, pid, &pins, directory.load()?.unwrap_or_default())?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    // The report is out; the code still tells scripts that nobody follows the network.
+    if pid.is_none() { Err(NotRunning(instance.clone()).into()) } else { Ok(()) }
+}
+
+fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) -> Result<Report> {
+    let datapath = pins.exists();
+    let counters = if datapath {
+        crate::capability::require()?;
+        Some(Counters::open(pins)?)
+    } else {
+        None
+    };
+    let mut uplinks = Vec::new();
+    for uplink in &memory.uplinks {
+        let mut counts = serde_json::Map::new();
+        if let Some(counters) = &counters {
+            for (reason, count) in counters.of(uplink.id)? {
+                counts.insert(reason.name().to_owned(), count.into());
+            }
+        }
+        let hook = memory.attached(uplink.id).map(|device| device.hook);
+        uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
+    }
+    Ok(Report {
+        schema: "prroute.status/1",
+        instance: instance.to_string(),
+        pid,
+        datapath,
+        summary: memory.summary,
+        uplinks,
+        skipped: memory.skipped,
+    })
+}
+
+fn print(report: &Report) {
+    match report.pid {
+        Some(pid) => println!("instance {}: running (pid {pid}), {}", report.instance, report.summary),
+        None => println!(
+            "instance {}: no daemon runs; the datapath goes on as it was left",
+            report.instance
+        ),
+    }
+    if !report.uplinks.is_empty() {
+        println!("\n{}", uplink_table(report).trim_fmt());
+    }
+    if report.datapath {
+        println!("\n{}", counter_table(report).trim_fmt());
+    }
+    if !report.skipped.is_empty() {
+        println!("\nnot managed:");
+        for skipped in &report.skipped {
+            println!("  {}: {}", skipped.name, skipped.reason);
+        }
+    }
+}
+
+fn uplink_table(report: &Report) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["UPLINK", "ID", "STATE", "HOOK", "GATEWAY", "ADDRESSES"]);
+    for UplinkReport { uplink, hook, .. } in &report.uplinks {
+        let device = &uplink.device;
+        let gateways: Vec<_> =
+            [gateway(device.gateway4, device.gateway4_usable), gateway(device.gateway6, device.gateway6_usable)]
+                .into_iter()
+                .flatten()
+                .collect();
+        let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
+        table.add_row([
+            device.name.clone(),
+            uplink.id.to_string(),
+            if device.up { "up" } else { "down" }.to_owned(),
+            hook.map_or("-".to_owned(), |hook| format!("{hook:?}").to_lowercase()),
+            if gateways.is_empty() { "none".to_owned() } else { gateways.join("\n") },
+            addresses.join("\n"),
+        ]);
+    }
+    table
+}
+
+fn gateway(address: Option<IpAddr>, usable: bool) -> Option<String> {
+    address.map(|address| if usable { address.to_string() } else { format!("{address} (unreachable)") })
+}
+
+/// One column per uplink, one line per reason that was counted.
+fn counter_table(report: &Report) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let names = report.uplinks.iter().map(|report| report.uplink.device.name.clone());
+    table.set_header(std::iter::once("PACKETS".to_owned()).chain(names).chain([String::new()]));
+    for reason in Reason::ALL {
+        let counts: Vec<u64> = report
+            .uplinks
+            .iter()
+            .map(|report| report.counters.get(reason.name()).and_then(serde_json::Value::as_u64))
+            .map(Option::unwrap_or_default)
+            .collect();
+        if counts.iter().any(|count| *count > 0) {
+            let cells = counts.iter().map(ToString::to_string);
+            table.add_row(
+                std::iter::once(reason.name().to_owned())
+                    .chain(cells)
+                    .chain([reason.describe().trim().to_owned()]),
+            );
+        }
+    }
+    table
+}

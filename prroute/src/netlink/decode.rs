@@ -1,0 +1,257 @@
+//! From netlink messages to the types of the model.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
+    NeighbourState as State,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteScope, RouteType, RouteVia,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+
+use crate::state::observed::{
+    Address, Family, Link, Neighbour, NeighbourState, NextHop, Route, RouteKind, Rule, host_net,
+};
+use crate::state::uplink::Ifindex;
+
+pub(super) const fn family(family: AddressFamily) -> Option<Family> {
+    match family {
+        AddressFamily::Inet => Some(Family::V4),
+        AddressFamily::Inet6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// `rp_filter` is not part of the message.
+pub(super) fn link(message: LinkMessage) -> Link {
+    let flags = message.header.flags;
+    let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
+    let mut link = Link {
+        ifindex: Ifindex(message.header.index),
+        name: String::new(),
+        altnames: Vec::new(),
+        kind: None,
+        mac: None,
+        mtu: 0,
+        admin_up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        loopback: flags.contains(LinkFlags::Loopback),
+        noarp: flags.contains(LinkFlags::Noarp),
+        master: None,
+        rp_filter: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Controller(0) => {}
+            LinkAttribute::Controller(master) => link.master = Some(Ifindex(master)),
+            LinkAttribute::Address(address) if ethernet => {
+                link.mac = address.as_slice().try_into().ok();
+            }
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            LinkAttribute::PropList(props) => {
+                link.altnames = props
+                    .into_iter()
+                    .filter_map(|prop| match prop {
+                        Prop::AltIfName(name) => Some(name),
+                        _ => None,
+                    })
+                    .collect();
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+pub(super) fn address(message: &AddressMessage) -> Option<Address> {
+    family(message.header.family)?;
+    let (mut local, mut peer, mut flags) = (None, None, AddressFlags::empty());
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => peer = Some(*address),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    let address = local.or(peer)?;
+    // The prefix is the peer's on a point-to-point link.
+    let net = match peer {
+        Some(peer) if peer != address => host_net(address),
+        _ => IpNet::new(address, message.header.prefix_len).ok()?,
+    };
+    Some(Address {
+        ifindex: Ifindex(message.header.index),
+        net,
+        scope_global: matches!(message.header.scope, AddressScope::Universe | AddressScope::Site),
+        tentative: flags.contains(AddressFlags::Tentative),
+        failed: flags.contains(AddressFlags::Dadfailed),
+        no_prefix_route: flags.contains(AddressFlags::Noprefixroute),
+    })
+}
+
+/// Names of the devices are not part of the message.
+pub(super) fn route(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    let family = family(header.address_family)?;
+    // Clones are cached exceptions, no routes.
+    if header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let mut route = Route {
+        table: u32::from(header.table),
+        destination: family.any(),
+        metric: 0,
+        kind: match header.kind {
+            RouteType::Unicast => RouteKind::Unicast,
+            other => RouteKind::Other(other.into()),
+        },
+        protocol: header.protocol.into(),
+        scope_link: family == Family::V4 && header.scope == RouteScope::Link,
+        next_hops: Vec::new(),
+    };
+    let (mut oif, mut gateway) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::Destination(address) => {
+                let length = header.destination_prefix_length;
+                route.destination = IpNet::new(route_address(address)?, length).ok()?;
+            }
+            RouteAttribute::Oif(index) => oif = Some(*index),
+            RouteAttribute::MultiPath(hops) => {
+                route.next_hops = hops.iter().map(next_hop).collect();
+            }
+            other => gateway = gateway.or(gateway_of(other)),
+        }
+    }
+    if let Some(oif) = oif.filter(|_| route.next_hops.is_empty()) {
+        let onlink = header.flags.contains(RouteFlags::Onlink);
+        route.next_hops.push(hop(oif, gateway, onlink));
+    }
+    Some(route)
+}
+
+const fn hop(ifindex: u32, gateway: Option<IpAddr>, onlink: bool) -> NextHop {
+    NextHop { ifindex: Ifindex(ifindex), device: String::new(), gateway, onlink }
+}
+
+fn next_hop(next: &RouteNextHop) -> NextHop {
+    let onlink = next.flags.contains(RouteNextHopFlags::Onlink);
+    hop(next.interface_index, next.attributes.iter().find_map(gateway_of), onlink)
+}
+
+const fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
+    match attribute {
+        RouteAttribute::Gateway(address) => route_address(address),
+        RouteAttribute::Via(RouteVia::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Via(RouteVia::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+const fn route_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
+    let header = &message.header;
+    let mut rule = Rule {
+        family: family(header.family)?,
+        priority: 0,
+        source: None,
+        destination: None,
+        iif: None,
+        table: u32::from(header.table),
+        suppress_prefix_length: None,
+        protocol: 0,
+        other: header.tos != 0
+            || header.action != RuleAction::ToTable
+            || header.flags.contains(RuleFlags::Invert),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::Source(address) => {
+                rule.source = Some(IpNet::new(*address, header.src_len).ok()?);
+            }
+            RuleAttribute::Destination(address) => {
+                rule.destination = Some(IpNet::new(*address, header.dst_len).ok()?);
+            }
+            RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
+            RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Protocol(protocol) => rule.protocol = (*protocol).into(),
+            // The kernel writes -1 for "none".
+            RuleAttribute::SuppressPrefixLen(u32::MAX)
+            | RuleAttribute::SuppressIfGroup(u32::MAX) => {}
+            RuleAttribute::SuppressPrefixLen(length) => {
+                rule.suppress_prefix_length = Some(*length);
+            }
+            // An unmarked rule may carry the mark 0.
+            RuleAttribute::FwMark(0) | RuleAttribute::FwMask(0) | RuleAttribute::TunId(0) => {}
+            RuleAttribute::L3MDev(false) => {}
+            _ => rule.other = true,
+        }
+    }
+    if rule.other && header.action != RuleAction::ToTable {
+        rule.table = 0;
+    }
+    Some(rule)
+}
+
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
+    family(message.header.family)?;
+    let mut neighbour = Neighbour {
+        ifindex: Ifindex(message.header.ifindex),
+        address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        state: neighbour_state(message.header.state),
+        managed: false,
+        protocol: 0,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
+                neighbour.address = IpAddr::V4(*address);
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
+                neighbour.address = IpAddr::V6(*address);
+            }
+            NeighbourAttribute::ExtFlags(flags) => {
+                neighbour.managed = flags.contains(NeighbourExtFlags::Managed);
+            }
+            NeighbourAttribute::Protocol(protocol) => neighbour.protocol = (*protocol).into(),
+            _ => {}
+        }
+    }
+    Some(neighbour)
+}
+
+pub(super) const fn neighbour_state(state: State) -> NeighbourState {
+    match state {
+        State::Failed => NeighbourState::Failed,
+        State::Incomplete | State::None => NeighbourState::Incomplete,
+        State::Permanent | State::Noarp => NeighbourState::Fixed,
+        _ => NeighbourState::Resolved,
+    }
+}

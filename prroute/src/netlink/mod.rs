@@ -1,0 +1,68 @@
+//! The kernel's side of the routing plane: read it, change it, hear of changes.
+//!
+//! One socket requests ([`Kernel`]), another listens ([`Monitor`]): a burst of notifications
+//! never delays an answer. Both belong to the network namespace of the thread that opened them.
+
+mod apply;
+mod decode;
+mod encode;
+mod fingerprint;
+mod monitor;
+mod neighbours;
+mod qdisc;
+mod read;
+mod request;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+
+pub use apply::ApplyError;
+pub use monitor::{Change, Monitor};
+pub use request::Refusal;
+use tokio::sync::Mutex;
+
+use crate::state::uplink::Ifindex;
+
+/// A netlink operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    #[error("{operation}: {source}")]
+    Socket { operation: &'static str, source: io::Error },
+    #[error("{operation}: {source}")]
+    Refused { operation: String, source: Refusal },
+    /// The kernel's tables changed during every one of several attempts to read them.
+    #[error("read {what}: interrupted by changes {attempts} times in a row")]
+    Unsteady { what: &'static str, attempts: u32 },
+}
+
+impl NetlinkError {
+    /// The capability `CAP_NET_ADMIN` is missing.
+    pub fn is_permission_denied(&self) -> bool {
+        match self {
+            Self::Socket { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Refused { source, .. } => source.is_permission_denied(),
+            Self::Unsteady { .. } => false,
+        }
+    }
+}
+
+/// The routing state of one network namespace.
+#[derive(Debug)]
+pub struct Kernel {
+    socket: Mutex<request::Socket>,
+    /// Neighbours that failed and were not seen resolved since: the kernel's own retries go
+    /// through the state of a first attempt, without a word.
+    failed: std::sync::Mutex<BTreeSet<(Ifindex, IpAddr)>>,
+}
+
+impl Kernel {
+    /// Opens the request socket in the calling thread's network namespace. Needs a running
+    /// tokio runtime.
+    #[expect(clippy::unused_async, reason = "registering with tokio needs a running runtime")]
+    pub async fn connect() -> Result<Self, NetlinkError> {
+        let source = |source| NetlinkError::Socket { operation: "open a netlink socket", source };
+        let socket = request::Socket::open().map_err(source)?;
+        Ok(Self { socket: Mutex::new(socket), failed: std::sync::Mutex::default() })
+    }
+}

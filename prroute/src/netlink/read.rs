@@ -1,0 +1,187 @@
+//! Reading the kernel's state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
+
+use super::request::Socket;
+use super::{Kernel, NetlinkError, decode, encode};
+use crate::state::observed::{
+    Address, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route, RouteKind, Rule,
+    TABLE_LOCAL, TABLE_MAIN,
+};
+use crate::state::uplink::Ifindex;
+use crate::sysctl;
+
+/// How often a dump is repeated when the table changes under it.
+const ATTEMPTS: u32 = 16;
+
+impl Kernel {
+    /// The state of the kernel. Every table is consistent in itself; what changes between two
+    /// of them is announced to [`super::Monitor`].
+    pub async fn observe(&self) -> Result<Observed, NetlinkError> {
+        let mut socket = self.socket.lock().await;
+        let mut links = links(&mut socket).await?;
+        for link in &mut links {
+            link.rp_filter = sysctl::rp_filter(&link.name).ok();
+        }
+        let addresses = addresses(&mut socket).await?;
+        let mut routes = Vec::new();
+        let mut rules = Vec::new();
+        for family in Family::BOTH {
+            routes.extend(routes_of(&mut socket, family, &addresses).await?);
+            rules.extend(rules_of(&mut socket, family).await?);
+        }
+        name_devices(&mut routes, &links);
+        let mut neighbours = neighbours(&mut socket, &routes).await?;
+        self.remember_failures(&mut neighbours);
+        let rp_filter_all = sysctl::rp_filter("all").ok();
+        Ok(Observed { links, addresses, routes, rules, neighbours, rp_filter_all })
+    }
+
+    /// A neighbour that failed stays so until it is resolved.
+    fn remember_failures(&self, neighbours: &mut [Neighbour]) {
+        let mut failed = match self.failed.lock() {
+            Ok(failed) => failed,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        let mut still = BTreeSet::new();
+        for neighbour in neighbours {
+            let key = (neighbour.ifindex, neighbour.address);
+            if neighbour.state == NeighbourState::Incomplete && failed.contains(&key) {
+                neighbour.state = NeighbourState::Failed;
+            }
+            if neighbour.state == NeighbourState::Failed {
+                still.insert(key);
+            }
+        }
+        *failed = still;
+    }
+}
+
+/// Repeats a dump until the table holds still.
+async fn dump<T>(
+    socket: &mut Socket,
+    what: &'static str,
+    request: RouteNetlinkMessage,
+    mut keep: impl FnMut(&mut Vec<T>, RouteNetlinkMessage),
+) -> Result<Vec<T>, NetlinkError> {
+    for _ in 0..ATTEMPTS {
+        let mut found = Vec::new();
+        let whole = socket.dump(request.clone(), |message| keep(&mut found, message)).await;
+        match whole {
+            Ok(true) => return Ok(found),
+            Ok(false) => tracing::debug!("{what} changed while being read; reading again"),
+            Err(source) => {
+                return Err(NetlinkError::Refused { operation: format!("read {what}"), source });
+            }
+        }
+    }
+    Err(NetlinkError::Unsteady { what, attempts: ATTEMPTS })
+}
+
+async fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
+    let mut request = LinkMessage::default();
+    request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    dump(socket, "links", RouteNetlinkMessage::GetLink(request), |all, message| {
+        if let RouteNetlinkMessage::NewLink(message) = message {
+            all.push(decode::link(message));
+        }
+    })
+    .await
+}
+
+async fn addresses(socket: &mut Socket) -> Result<Vec<Address>, NetlinkError> {
+    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    dump(socket, "addresses", request, |all, message| {
+        if let RouteNetlinkMessage::NewAddress(message) = message {
+            all.extend(decode::address(&message));
+        }
+    })
+    .await
+}
+
+async fn rules_of(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, NetlinkError> {
+    let mut request = RuleMessage::default();
+    request.header.family = encode::family(family);
+    dump(socket, "rules", RouteNetlinkMessage::GetRule(request), |all, message| {
+        if let RouteNetlinkMessage::NewRule(message) = message {
+            all.extend(decode::rule(&message));
+        }
+    })
+    .await
+}
+
+async fn routes_of(
+    socket: &mut Socket,
+    family: Family,
+    addresses: &[Address],
+) -> Result<Vec<Route>, NetlinkError> {
+    let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
+    let mut request = RouteMessage::default();
+    request.header.address_family = encode::family(family);
+    dump(
+        socket,
+        "routes",
+        RouteNetlinkMessage::GetRoute(request),
+        |all: &mut Vec<Route>, message| {
+            let RouteNetlinkMessage::NewRoute(message) = message else { return };
+            // Several routes in a row are of one table.
+            if let Some(route) = decode::route(&message)
+                && (matters(&route, &own)
+                    || all.last().is_none_or(|last| last.table != route.table))
+            {
+                all.push(route);
+            }
+        },
+    )
+    .await
+}
+
+/// Whether a route can have a say in what is desired. A host may have a million others.
+fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
+    if route.protocol == PROTOCOL {
+        return true;
+    }
+    if route.table == TABLE_LOCAL || route.kind != RouteKind::Unicast {
+        return false;
+    }
+    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
+    let net = route.destination;
+    let holds_own = || own.range(net.network()..=net.broadcast()).next().is_some();
+    route.is_default() || (on_link && (route.table == TABLE_MAIN || holds_own()))
+}
+
+fn name_devices(routes: &mut [Route], links: &[Link]) {
+    let names: BTreeMap<Ifindex, &str> =
+        links.iter().map(|link| (link.ifindex, link.name.as_str())).collect();
+    for hop in routes.iter_mut().flat_map(|route| &mut route.next_hops) {
+        if let Some(name) = names.get(&hop.ifindex) {
+            (*name).clone_into(&mut hop.device);
+        }
+    }
+}
+
+/// Neighbours that are gateways, ours, or fixed: a host may have thousands of others.
+async fn neighbours(socket: &mut Socket, routes: &[Route]) -> Result<Vec<Neighbour>, NetlinkError> {
+    let hops = routes.iter().flat_map(|route| &route.next_hops);
+    let gateways: BTreeSet<(Ifindex, IpAddr)> =
+        hops.filter_map(|hop| Some((hop.ifindex, hop.gateway?))).collect();
+    let request = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+    dump(socket, "neighbours", request, |all, message| {
+        let RouteNetlinkMessage::NewNeighbour(message) = message else { return };
+        let Some(neighbour) = decode::neighbour(&message) else { return };
+        let ours = neighbour.protocol == PROTOCOL;
+        let fixed = neighbour.state == NeighbourState::Fixed && !neighbour.address.is_multicast();
+        if ours || fixed || gateways.contains(&(neighbour.ifindex, neighbour.address)) {
+            all.push(neighbour);
+        }
+    })
+    .await
+}

@@ -1,0 +1,214 @@
+//! Requests and their answers, one at a time.
+
+use std::fmt;
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NlasIterator,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::SocketAddr;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The kernel fills at most 32 KiB per message of a dump.
+const BUFFER: usize = 64 * 1024;
+const HEADER: usize = 16;
+/// `NLMSGERR_ATTR_MSG`.
+const ATTR_MESSAGE: u16 = 1;
+
+/// The kernel's refusal: error number, and its own words where it has some.
+#[derive(Debug)]
+pub struct Refusal {
+    source: io::Error,
+    words: Option<String>,
+}
+
+impl Refusal {
+    /// The error number, when there is one.
+    pub fn errno(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+
+    pub fn is_permission_denied(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.words {
+            Some(words) => write!(f, "{} ({words})", self.source),
+            None => self.source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(source: io::Error) -> Self {
+        Self { source, words: None }
+    }
+}
+
+/// What came in.
+enum Answer {
+    Object(RouteNetlinkMessage),
+    /// End of a dump, or acknowledgement.
+    End,
+    Refused(Refusal),
+}
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    fd: AsyncFd<netlink_sys::Socket>,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_non_blocking(true)?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        let fd = register(socket)?;
+        Ok(Self { fd, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Sends a change and waits for the acknowledgement.
+    pub(super) async fn change(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), Refusal> {
+        self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags).await?;
+        let mut result = Ok(());
+        self.receive(|answer| {
+            if let Answer::Refused(refusal) = answer {
+                result = Err(refusal);
+            }
+        })
+        .await?;
+        result
+    }
+
+    /// Reads a table. `false`: it changed meanwhile, and what was handed out is not consistent.
+    pub(super) async fn dump(
+        &mut self,
+        message: RouteNetlinkMessage,
+        mut object: impl FnMut(RouteNetlinkMessage),
+    ) -> Result<bool, Refusal> {
+        self.send(message, NLM_F_REQUEST | NLM_F_DUMP).await?;
+        let mut result = Ok(());
+        let interrupted = self
+            .receive(|answer| match answer {
+                Answer::Object(message) => object(message),
+                Answer::Refused(refusal) => result = Err(refusal),
+                Answer::End => {}
+            })
+            .await?;
+        result.map(|()| !interrupted)
+    }
+
+    async fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.fd.async_io(Interest::WRITABLE, |socket| socket.send(&bytes, 0)).await?;
+        Ok(())
+    }
+
+    /// Hands out the answers to the last request up to the final one; tells whether any of them
+    /// says that the dump was interrupted. Answers to an earlier request, whose future was
+    /// dropped, are passed over.
+    async fn receive(&mut self, mut answer: impl FnMut(Answer)) -> io::Result<bool> {
+        let mut interrupted = false;
+        loop {
+            self.buffer.clear();
+            let buffer = &mut self.buffer;
+            self.fd.async_io(Interest::READABLE, |socket| socket.recv(buffer, 0)).await?;
+            let mut rest = self.buffer.as_slice();
+            while let Some((message, behind)) = split(rest) {
+                rest = behind;
+                if sequence(message) != self.sequence {
+                    continue;
+                }
+                let Some((header, decoded)) = decode(message) else { continue };
+                interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+                let last = !matches!(decoded, Answer::Object(_));
+                answer(decoded);
+                if last {
+                    return Ok(interrupted);
+                }
+            }
+        }
+    }
+}
+
+/// Makes tokio watch a socket.
+pub(super) fn register(socket: netlink_sys::Socket) -> io::Result<AsyncFd<netlink_sys::Socket>> {
+    // SAFETY: the socket owns its descriptor, returns the same one from every call, and cannot
+    // be taken apart or replaced while the AsyncFd, which owns it, hands out shared references.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+}
+
+/// The first message of a datagram, and what follows it.
+pub(super) fn split(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u32::from_ne_bytes(datagram.get(..4)?.try_into().ok()?);
+    let length = usize::try_from(length).ok().filter(|length| *length >= HEADER)?;
+    let message = datagram.get(..length)?;
+    let aligned = length.next_multiple_of(4).min(datagram.len());
+    Some((message, &datagram[aligned..]))
+}
+
+fn sequence(message: &[u8]) -> u32 {
+    message.get(8..12).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+fn decode(bytes: &[u8]) -> Option<(NetlinkHeader, Answer)> {
+    let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::warn!("passed over a netlink message that could not be decoded: {error}");
+            return None;
+        }
+    };
+    let (header, payload) = message.into_parts();
+    let answer = match payload {
+        NetlinkPayload::InnerMessage(message) => Answer::Object(message),
+        NetlinkPayload::Done(done) if done.code < 0 => {
+            Answer::Refused(io::Error::from_raw_os_error(-done.code).into())
+        }
+        NetlinkPayload::Done(_) => Answer::End,
+        NetlinkPayload::Error(error) if error.code.is_none() => Answer::End,
+        NetlinkPayload::Error(error) => Answer::Refused(Refusal {
+            source: error.to_io(),
+            words: (header.flags & NLM_F_ACK_TLVS != 0).then(|| words(&error.header)).flatten(),
+        }),
+        _ => return None,
+    };
+    Some((header, answer))
+}
+
+/// The message of an extended acknowledgement, behind the header of the refused request.
+fn words(refused: &[u8]) -> Option<String> {
+    let attributes = NlasIterator::new(refused.get(HEADER..)?).flatten();
+    let message = attributes.into_iter().find(|attribute| attribute.kind() == ATTR_MESSAGE)?;
+    let text = String::from_utf8_lossy(message.value()).trim_end_matches('\0').to_owned();
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,235 @@
+//! From what the kernel shows to what it should show, again and again:
+//!
+//! ```text
+//! observe -> uplinks, ids -> desired -> plan -> apply rules and tables
+//!                        \-> addresses, facts -> datapath tables -> attach
+//! ```
+
+mod daemon;
+mod undo;
+
+pub use daemon::{Daemon, Stop};
+pub use undo::{Undone, undo};
+
+use std::collections::BTreeMap;
+
+use crate::config::{Attach, Config};
+use crate::datapath::attach::{self, Hook};
+use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
+use crate::instance::Instance;
+use crate::netlink::{ApplyError, Kernel, Monitor, NetlinkError};
+use crate::runtime::memory::AttachedDevice;
+use crate::runtime::{Memory, RunDirectory, RuntimeError};
+use crate::state::desired::{Desired, desire};
+use crate::state::diff::{Collision, diff};
+use crate::state::discover::discover;
+use crate::state::ids::allocate;
+use crate::state::locals::local_addresses;
+use crate::state::observed::Observed;
+use crate::state::plan::Plan;
+use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
+
+/// Why the desired state was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    #[error(transparent)]
+    Collision(#[from] Collision),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+/// With fewer uplinks there is nothing to decide.
+const ENOUGH_UPLINKS: usize = 2;
+
+/// Brings one instance's rules, tables and datapath in line with the network.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct Reconciler {
+    config: Config,
+    pins: Pins,
+    directory: RunDirectory,
+    kernel: Kernel,
+    datapath: Option<Datapath>,
+    memory: Memory,
+}
+
+struct Datapath {
+    programs: Programs,
+    tables: Tables,
+    /// What this process has attached; what an earlier one attached runs an older program.
+    attached: BTreeMap<UplinkId, (Ifindex, u16)>,
+}
+
+/// Everything that follows from one look at the kernel.
+#[derive(Debug)]
+pub struct Outlook {
+    pub observed: Observed,
+    pub uplinks: Vec<Uplink>,
+    pub skipped: Vec<Skipped>,
+    pub desired: Desired,
+    pub plan: Plan,
+}
+
+impl Reconciler {
+    /// # Errors
+    ///
+    /// When an earlier daemon's memory cannot be read.
+    pub fn new(config: Config, instance: &Instance, kernel: Kernel) -> Result<Self, ReconcileError> {
+        let directory = RunDirectory::of(instance);
+        let memory = directory.load()?.unwrap_or_else(|| Memory::new(config.ranges));
+        Ok(Self { config, pins: Pins::of(instance), directory, kernel, datapath: None, memory })
+    }
+
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether the datapath is loaded.
+    pub fn is_active(&self) -> bool {
+        self.datapath.is_some()
+    }
+
+    /// Looks at the kernel and plans, without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be read, or foreign objects are in our ranges.
+    pub async fn look(&self) -> Result<Outlook, ReconcileError> {
+        let observed = self.kernel.observe().await?;
+        let (found, skipped) = discover(&self.config, &observed);
+        let known = match &self.datapath {
+            Some(datapath) => datapath.tables.known_ids()?,
+            None if self.pins.exists() => Tables::open(&self.pins)?.known_ids()?,
+            None => Vec::new(),
+        };
+        let uplinks = allocate(&known, found);
+        let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
+        let plan = diff(&self.config, &desired, &observed)?;
+        Ok(Outlook { observed, uplinks, skipped, desired, plan })
+    }
+
+    /// One round. Rules and tables come first: they stand on their own, and a reply that the
+    /// datapath moves must have a route before.
+    ///
+    /// # Errors
+    ///
+    /// Tells what failed; rules and tables are rolled back then, the datapath goes on with what
+    /// it has, and the next round tries again.
+    pub async fn converge(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
+        let outlook = self.look().await?;
+        monitor.watch_gateways(&outlook.observed, &outlook.uplinks);
+        let wanted = outlook.uplinks.len() >= ENOUGH_UPLINKS;
+        if wanted || self.pins.exists() {
+            self.load()?;
+        }
+        self.apply(&outlook).await?;
+        let attached = self.sync_datapath(&outlook);
+        self.memory.summary = summary(&outlook.uplinks);
+        self.memory.uplinks = outlook.uplinks;
+        self.memory.skipped = outlook.skipped;
+        self.directory.save(&self.memory)?;
+        attached
+    }
+
+    fn load(&mut self) -> Result<(), ReconcileError> {
+        if self.datapath.is_none() {
+            let options = LoadOptions { flows: self.config.flows };
+            let programs = Programs::load(&self.pins, options)?;
+            let tables = Tables::open(&self.pins)?;
+            self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
+        }
+        Ok(())
+    }
+
+    /// Applies the plan. Old values of sysctls are on disk before they are overwritten.
+    async fn apply(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+        let plan = &outlook.plan;
+        if plan.is_empty() {
+            return Ok(());
+        }
+        self.memory.sysctls.begin(plan, &outlook.observed);
+        self.directory.save(&self.memory)?;
+        for operation in &plan.ops {
+            tracing::info!("{operation}");
+        }
+        let result = self.kernel.apply(plan).await;
+        match result {
+            Ok(()) => self.memory.sysctls.commit(plan),
+            Err(error) => {
+                self.memory.sysctls.abort(plan);
+                self.directory.save(&self.memory)?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the tables, attaches to new uplinks, detaches from what is none any more. One
+    /// uplink that cannot be attached does not keep the others from being.
+    fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let locals = local_addresses(&outlook.observed, &outlook.uplinks);
+        datapath.tables.sync(&outlook.uplinks, &locals)?;
+        let hook = match self.config.attach {
+            Attach::Auto => None,
+            Attach::Tcx => Some(Hook::Tcx),
+            Attach::Clsact => Some(Hook::Clsact),
+        };
+        let mut failure = None;
+        for uplink in &outlook.uplinks {
+            let device = (uplink.device.ifindex, uplink.generation);
+            if datapath.attached.get(&uplink.id) == Some(&device) {
+                continue;
+            }
+            match attach::attach(&mut datapath.programs, &self.pins, uplink, hook) {
+                Ok(attached) => {
+                    tracing::info!(
+                        "{}: uplink {} attached ({:?})",
+                        uplink.device.name,
+                        uplink.id,
+                        attached.hook
+                    );
+                    datapath.attached.insert(uplink.id, device);
+                    remember(&mut self.memory, uplink, attached);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
+        undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
+        self.pins.remove_other_layouts()?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
+    // A qdisc that an earlier daemon made is still ours.
+    let made_before = memory.attached.iter().any(|device| {
+        device.id == uplink.id
+            && device.ifindex == uplink.device.ifindex
+            && device.hook == attached.hook
+            && device.made_qdisc
+    });
+    memory.attached.retain(|device| device.id != uplink.id);
+    memory.attached.push(AttachedDevice {
+        id: uplink.id,
+        ifindex: uplink.device.ifindex,
+        name: uplink.device.name.clone(),
+        hook: attached.hook,
+        made_qdisc: attached.made_qdisc || made_before,
+    });
+}
+
+fn summary(uplinks: &[Uplink]) -> String {
+    let names: Vec<_> = uplinks.iter().map(|uplink| uplink.device.name.as_str()).collect();
+    match uplinks.len() {
+        0 => "waiting: no uplink found; two are needed".to_owned(),
+        1 => format!("waiting: one uplink ({}); two are needed", names.join(", ")),
+        count => format!("managing {count} uplinks: {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,93 @@
+//! Taking everything back (R6), with or without a daemon's memory.
+
+use nix::net::if_::if_nametoindex;
+
+use crate::config::Config;
+use crate::datapath::Pins;
+use crate::datapath::attach::{self, Hook};
+use crate::netlink::Kernel;
+use crate::reconcile::ReconcileError;
+use crate::runtime::memory::AttachedDevice;
+use crate::runtime::{Memory, RunDirectory};
+use crate::state::uplink::Uplink;
+
+/// What was there to undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// Rules, routes, neighbours and sysctls that were taken back.
+    pub operations: usize,
+    /// A datapath was attached.
+    pub datapath: bool,
+}
+
+/// Removes everything that is this instance's. The datapath goes first: while rules and tables
+/// go, the kernel's own routing decides alone.
+///
+/// # Errors
+///
+/// Tells what could not be removed; a second call goes on from there.
+pub async fn undo(
+    kernel: &Kernel,
+    pins: &Pins,
+    directory: &RunDirectory,
+) -> Result<Undone, ReconcileError> {
+    let datapath = pins.is_present();
+    let memory = directory.load()?;
+    let remembered = memory.is_some();
+    let mut memory = memory.unwrap_or_else(|| Memory::new(Config::default().ranges));
+    let observed = kernel.observe().await?;
+    if datapath && !remembered {
+        // Without memory every interface may have our filter; detaching finds out.
+        memory.attached = observed.links.iter().map(unremembered).collect();
+    }
+    let made_qdisc: Vec<_> =
+        memory.attached.iter().filter(|device| device.made_qdisc).cloned().collect();
+    detach_except(pins, &mut memory, &[])?;
+    for device in made_qdisc.iter().filter(|device| is_there(device)) {
+        kernel.remove_unused_clsact(device.ifindex).await?;
+    }
+    let config = Config { ranges: memory.ranges, ..Config::default() };
+    let plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
+    kernel.apply(&plan).await?;
+    pins.remove()?;
+    directory.remove()?;
+    Ok(Undone { operations: plan.ops.len(), datapath })
+}
+
+fn unremembered(link: &crate::state::observed::Link) -> AttachedDevice {
+    AttachedDevice {
+        id: crate::state::uplink::UplinkId(0),
+        ifindex: link.ifindex,
+        name: link.name.clone(),
+        hook: Hook::Clsact,
+        made_qdisc: false,
+    }
+}
+
+/// Detaches from every device that is none of `uplinks`.
+pub(super) fn detach_except(
+    pins: &Pins,
+    memory: &mut Memory,
+    uplinks: &[Uplink],
+) -> Result<(), ReconcileError> {
+    for (id, _, _) in pins.links()? {
+        if !uplinks.iter().any(|uplink| uplink.id == id) {
+            attach::detach_tcx(pins, id)?;
+        }
+    }
+    let stays = |device: &AttachedDevice| {
+        uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex)
+    };
+    for device in memory.attached.iter().filter(|device| !stays(device)) {
+        if device.hook == Hook::Clsact && is_there(device) {
+            attach::detach_clsact(&device.name)?;
+        }
+    }
+    memory.attached.retain(stays);
+    Ok(())
+}
+
+/// Whether the interface still is the one that was attached to.
+fn is_there(device: &AttachedDevice) -> bool {
+    if_nametoindex(device.name.as_str()) == Ok(device.ifindex.0)
+}

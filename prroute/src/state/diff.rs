@@ -1,0 +1,155 @@
+//! From what is to what should be: additions first, then deletions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::desired::Desired;
+use super::observed::{Observed, PROTOCOL, Route, Rule};
+use super::plan::{NeighbourKey, Op, Plan};
+use crate::config::{Config, Ranges};
+
+/// Objects of others in the ranges that are ours. They are never deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Collision {
+    pub ranges: Ranges,
+    pub rules: Vec<Rule>,
+    pub routes: Vec<Route>,
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ranges { rule_priority, table } = self.ranges;
+        let last = crate::config::RANGE - 1;
+        write!(
+            f,
+            "rule priorities {rule_priority}..{} and tables {table}..{} are prroute's, but \
+             somebody else uses them (move them, or set rule-priority and table):",
+            rule_priority + last,
+            table + last
+        )?;
+        for rule in &self.rules {
+            write!(f, " [rule: {rule}]")?;
+        }
+        for route in &self.routes {
+            write!(f, " [route: {route}]")?;
+        }
+        Ok(())
+    }
+}
+
+fn is_our_rule(ranges: Ranges, rule: &Rule) -> bool {
+    rule.protocol == PROTOCOL && ranges.has_priority(rule.priority)
+}
+
+fn is_our_route(ranges: Ranges, route: &Route) -> bool {
+    route.protocol == PROTOCOL && ranges.has_table(route.table)
+}
+
+/// The plan that makes the desired state of the observed one.
+///
+/// # Errors
+///
+/// A rule of others in our range of priorities, or a route of others in our range of tables,
+/// when there is something to add.
+pub fn diff(config: &Config, desired: &Desired, observed: &Observed) -> Result<Plan, Collision> {
+    if !(desired.rules.is_empty() && desired.routes.is_empty()) {
+        refuse_foreign(config.ranges, observed)?;
+    }
+    Ok(difference(config.ranges, desired, observed))
+}
+
+fn refuse_foreign(ranges: Ranges, observed: &Observed) -> Result<(), Collision> {
+    let rules: Vec<Rule> = observed
+        .rules
+        .iter()
+        .filter(|rule| ranges.has_priority(rule.priority) && !is_our_rule(ranges, rule))
+        .cloned()
+        .collect();
+    let routes: Vec<Route> = observed
+        .routes
+        .iter()
+        .filter(|route| ranges.has_table(route.table) && !is_our_route(ranges, route))
+        .cloned()
+        .collect();
+    if rules.is_empty() && routes.is_empty() {
+        return Ok(());
+    }
+    Err(Collision { ranges, rules, routes })
+}
+
+pub(super) fn difference(ranges: Ranges, desired: &Desired, observed: &Observed) -> Plan {
+    let mut ops: Vec<Op> = desired.loosen.iter().cloned().map(Op::LoosenRpFilter).collect();
+
+    let (manage, release) = neighbours(desired, observed);
+    ops.extend(manage);
+    let (add, delete) = routes(ranges, desired, observed);
+    ops.extend(add);
+    let (add_rules, delete_rules) = rules(ranges, desired, observed);
+    ops.extend(add_rules);
+
+    ops.extend(delete_rules);
+    ops.extend(delete);
+    ops.extend(release);
+    ops.extend(desired.restore.iter().cloned().map(Op::RestoreRpFilter));
+    Plan { ops }
+}
+
+fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
+    let mut missing: BTreeSet<&Rule> = desired.rules.iter().collect();
+    let mut delete = Vec::new();
+    for rule in observed.rules.iter().filter(|rule| is_our_rule(ranges, rule)) {
+        // The second of two equal rules is as superfluous as one that is not desired.
+        if !missing.remove(rule) {
+            delete.push(Op::DeleteRule(rule.clone()));
+        }
+    }
+    (missing.into_iter().cloned().map(Op::AddRule).collect(), delete)
+}
+
+fn routes(ranges: Ranges, desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
+    let mut present: BTreeMap<(u32, IpNet, u32), Vec<&Route>> = BTreeMap::new();
+    for route in observed.routes.iter().filter(|route| is_our_route(ranges, route)) {
+        present.entry(route.key()).or_default().push(route);
+    }
+    let mut add = Vec::new();
+    for route in &desired.routes {
+        match present.get_mut(&route.key()) {
+            None => add.push(Op::AddRoute(route.clone())),
+            Some(there) => match there.iter().position(|r| *r == route) {
+                Some(index) => {
+                    there.swap_remove(index);
+                }
+                None if there.is_empty() => add.push(Op::AddRoute(route.clone())),
+                None => {
+                    // Replaced in one step: the kernel has one route per prefix and metric.
+                    let old = there.swap_remove(0).clone();
+                    add.push(Op::ReplaceRoute { old, new: route.clone() });
+                }
+            },
+        }
+    }
+    let delete = present.into_values().flatten().cloned().map(Op::DeleteRoute).collect();
+    (add, delete)
+}
+
+/// An entry of ours that the kernel does not manage is from a kernel that cannot; it is as good
+/// as we can have it.
+fn neighbours(desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
+    let ours: BTreeSet<NeighbourKey> = observed
+        .neighbours
+        .iter()
+        .filter(|n| n.protocol == PROTOCOL)
+        .filter_map(|n| {
+            let device = observed.link(n.ifindex)?.name.clone();
+            Some(NeighbourKey { ifindex: n.ifindex, address: n.address, device })
+        })
+        .collect();
+    let manage = desired.neighbours.difference(&ours).cloned().map(Op::ManageNeighbour);
+    let release = ours.difference(&desired.neighbours).cloned().map(Op::ReleaseNeighbour);
+    (manage.collect(), release.collect())
+}
+
+#[cfg(test)]
+mod tests;

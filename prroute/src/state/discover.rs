@@ -1,0 +1,116 @@
+//! Which interfaces are uplinks, and why the others are not.
+
+use super::gateways::{gateways, has_default_route};
+use super::observed::{Family, Link, Observed, is_global};
+use super::on_link::on_link;
+use super::uplink::{Discovered, Skipped};
+use crate::config::{Config, Reply, UplinkConfig};
+
+/// Finds the uplinks. Interfaces come in the kernel's order.
+///
+/// By default an uplink is a hardware, VLAN or bond device with a global address; a bridge with
+/// a physical port, a default route of its own and a global address; and a veth (or macvlan,
+/// ipvlan, netkit: what a container has for a NIC) that is no port and that a default route
+/// uses. Naming an interface in the configuration makes it one all the same, excluding it always
+/// prevents it. The loopback interface never is one.
+pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
+    let mut found = Vec::new();
+    let mut skipped = Vec::new();
+    for link in &observed.links {
+        let settings = config.uplink(&names(link));
+        match refusal(config, observed, link, settings.is_some()) {
+            None => found.push(describe(config, observed, link, settings)),
+            Some(reason) => {
+                skipped.push(Skipped { name: link.name.clone(), ifindex: link.ifindex, reason });
+            }
+        }
+    }
+    (found, skipped)
+}
+
+fn names(link: &Link) -> Vec<&str> {
+    std::iter::once(link.name.as_str()).chain(link.altnames.iter().map(String::as_str)).collect()
+}
+
+/// Why a link is no uplink; `None` when it is one.
+fn refusal(config: &Config, observed: &Observed, link: &Link, named: bool) -> Option<String> {
+    if link.loopback {
+        return Some("loopback".to_owned());
+    }
+    if let Some(pattern) = config.excluded(&names(link)) {
+        return Some(format!("excluded by \"{pattern}\""));
+    }
+    if named {
+        return None;
+    }
+    if let Some(master) = link.master {
+        return Some(match observed.link(master) {
+            Some(master) => {
+                let kind = master.kind.as_deref().unwrap_or("device");
+                format!("port of {kind} {}", master.name)
+            }
+            None => format!("port of the interface with index {master}"),
+        });
+    }
+    let routed = || has_default_route(config.ranges, observed, link.ifindex);
+    match link.kind.as_deref() {
+        None | Some("vlan" | "bond" | "team" | "dsa") => {}
+        Some("bridge") if !has_physical_port(observed, link) => {
+            return Some("bridge without a physical port".to_owned());
+        }
+        Some(kind @ ("bridge" | "veth" | "macvlan" | "ipvlan" | "netkit")) => {
+            if !routed() {
+                return Some(format!("{kind} without a default route of its own"));
+            }
+        }
+        Some(kind) => return Some(format!("virtual device ({kind}) that no [[uplink]] names")),
+    }
+    let global = observed
+        .addresses_on(link.ifindex)
+        .any(|a| a.scope_global && !a.failed && is_global(&a.net.addr()));
+    (!global).then(|| "no global address".to_owned())
+}
+
+fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
+    observed.links.iter().any(|port| {
+        port.master == Some(bridge.ifindex)
+            && matches!(port.kind.as_deref(), None | Some("vlan" | "bond" | "team" | "dsa"))
+    })
+}
+
+fn describe(
+    config: &Config,
+    observed: &Observed,
+    link: &Link,
+    settings: Option<&UplinkConfig>,
+) -> Discovered {
+    let configured = settings.map_or(&[][..], |s| &s.gateways);
+    let of = |family| gateways(config.ranges, observed, link.ifindex, family, configured);
+    let (v4, v6) = (of(Family::V4), of(Family::V6));
+    let mut all = v4.all.clone();
+    all.extend(v6.all.iter().copied().filter(|address| !v4.all.contains(address)));
+    Discovered {
+        ifindex: link.ifindex,
+        name: link.name.clone(),
+        mac: link.mac,
+        mtu: link.mtu,
+        up: link.admin_up && link.carrier,
+        addresses: observed
+            .addresses_on(link.ifindex)
+            .filter(|a| a.scope_global && !a.failed && is_global(&a.net.addr()))
+            .map(|a| a.net)
+            .collect(),
+        on_link: on_link(config.ranges, observed, link.ifindex),
+        gateway4: v4.chosen,
+        gateway6: v6.chosen,
+        gateway4_usable: v4.usable,
+        gateway6_usable: v6.usable,
+        gateways: all,
+        direct4: v4.direct,
+        direct6: v6.direct,
+        reply_off: settings.is_some_and(|s| s.reply == Reply::Off),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Who has which of the host's own addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::observed::{Link, Observed, is_global};
+use super::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
+
+/// The places where one address is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holders {
+    pub(super) uplinks: BTreeSet<UplinkId>,
+    /// On the loopback interface or a dummy device: the host's as a whole.
+    pub(super) host: bool,
+}
+
+impl Holders {
+    /// The one uplink that has the address.
+    pub(super) fn owner(&self) -> Option<UplinkId> {
+        let mut uplinks = self.uplinks.iter();
+        match (uplinks.next(), uplinks.next()) {
+            (Some(only), None) if !self.host => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Shared between uplinks. An address of a container bridge or a tunnel is neither owned
+    /// nor shared: it is that device's.
+    pub(super) fn is_shared(&self) -> bool {
+        self.host || self.uplinks.len() > 1
+    }
+}
+
+/// Every local address that is not loopback, link-local or multicast, with its holders.
+pub(super) fn holders(observed: &Observed, uplinks: &[Uplink]) -> BTreeMap<IpAddr, Holders> {
+    let ids: BTreeMap<Ifindex, UplinkId> =
+        uplinks.iter().map(|u| (u.device.ifindex, u.id)).collect();
+    let host: BTreeSet<Ifindex> =
+        observed.links.iter().filter(|l| is_host_device(l)).map(|l| l.ifindex).collect();
+    let mut all: BTreeMap<IpAddr, Holders> = BTreeMap::new();
+    for address in observed.addresses.iter().filter(|a| !a.failed && is_global(&a.net.addr())) {
+        let holders = all.entry(address.net.addr()).or_default();
+        match ids.get(&address.ifindex) {
+            Some(id) => {
+                holders.uplinks.insert(*id);
+            }
+            None => holders.host |= host.contains(&address.ifindex) && address.scope_global,
+        }
+    }
+    all
+}
+
+fn is_host_device(link: &Link) -> bool {
+    link.loopback || link.kind.as_deref() == Some("dummy")
+}
+
+/// The host's addresses as the datapath needs them, sorted, each once.
+pub fn local_addresses(observed: &Observed, uplinks: &[Uplink]) -> Vec<LocalAddress> {
+    holders(observed, uplinks)
+        .into_iter()
+        .map(|(address, holders)| LocalAddress { address, owner: holders.owner() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

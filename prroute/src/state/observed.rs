@@ -1,0 +1,244 @@
+//! What the kernel has: links, addresses, routes, rules and neighbours of one network namespace,
+//! read at about the same time.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::uplink::Ifindex;
+
+/// `RT_TABLE_MAIN`.
+pub const TABLE_MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL`.
+pub const TABLE_LOCAL: u32 = 255;
+/// The routing protocol number that marks every rule, route and neighbour of ours.
+pub const PROTOCOL: u8 = 213;
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    pub const fn of(address: &IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    pub const fn of_net(net: &IpNet) -> Self {
+        match net {
+            IpNet::V4(_) => Self::V4,
+            IpNet::V6(_) => Self::V6,
+        }
+    }
+
+    /// Bits of an address.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
+    /// The longest prefix that still is a default route: 0/1 and 128/1, 2000::/3.
+    pub const fn default_bits(self) -> u8 {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 3,
+        }
+    }
+
+    /// `0.0.0.0/0` or `::/0`.
+    pub fn any(self) -> IpNet {
+        match self {
+            Self::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
+            Self::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
+        }
+    }
+}
+
+/// One address as a prefix of full length.
+pub fn host_net(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+/// Whether the two prefixes have an address in common.
+pub fn overlap(a: &IpNet, b: &IpNet) -> bool {
+    a.contains(b) || b.contains(a)
+}
+
+/// Neither loopback, link-local, multicast nor unspecified.
+pub fn is_global(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            !(a.is_loopback() || a.is_link_local() || a.is_multicast() || a.is_unspecified())
+        }
+        IpAddr::V6(a) => {
+            !(a.is_loopback()
+                || a.is_unicast_link_local()
+                || a.is_multicast()
+                || a.is_unspecified())
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    pub ifindex: Ifindex,
+    pub name: String,
+    pub altnames: Vec<String>,
+    /// `IFLA_INFO_KIND`; `None` for hardware (and loopback).
+    pub kind: Option<String>,
+    /// `None` for devices without an Ethernet header.
+    pub mac: Option<[u8; 6]>,
+    pub mtu: u32,
+    /// Administratively up.
+    pub admin_up: bool,
+    pub carrier: bool,
+    pub loopback: bool,
+    /// No neighbour discovery on this device.
+    pub noarp: bool,
+    /// The bridge, bond, team or VRF this link is a port of.
+    pub master: Option<Ifindex>,
+    /// `net.ipv4.conf.<name>.rp_filter`; `None` when it could not be read.
+    pub rp_filter: Option<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Address {
+    pub ifindex: Ifindex,
+    /// The local address with its prefix length; the host itself on a point-to-point link.
+    pub net: IpNet,
+    /// Scope global or site, as the kernel has it.
+    pub scope_global: bool,
+    pub tentative: bool,
+    /// Duplicate address detection failed: not usable.
+    pub failed: bool,
+    /// The kernel made no route to the prefix.
+    pub no_prefix_route: bool,
+}
+
+/// Kind of a route, as far as prroute tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteKind {
+    Unicast,
+    /// The number of `RTN_*`.
+    Other(u8),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct NextHop {
+    pub ifindex: Ifindex,
+    /// Name of the interface, for display.
+    pub device: String,
+    /// `None` when the destination is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The gateway is taken to be on the link whatever the other routes say.
+    pub onlink: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Route {
+    pub table: u32,
+    pub destination: IpNet,
+    pub metric: u32,
+    pub kind: RouteKind,
+    pub protocol: u8,
+    /// `RT_SCOPE_LINK` (IPv4 only: IPv6 has no route scopes).
+    pub scope_link: bool,
+    pub next_hops: Vec<NextHop>,
+}
+
+impl Route {
+    pub const fn family(&self) -> Family {
+        Family::of_net(&self.destination)
+    }
+
+    /// A default route, the halves and `2000::/3` included.
+    pub fn is_default(&self) -> bool {
+        self.destination.prefix_len() <= self.family().default_bits()
+    }
+
+    /// What the kernel tells routes of one table apart by.
+    pub const fn key(&self) -> (u32, IpNet, u32) {
+        (self.table, self.destination, self.metric)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Rule {
+    pub family: Family,
+    pub priority: u32,
+    pub source: Option<IpNet>,
+    pub destination: Option<IpNet>,
+    pub iif: Option<String>,
+    /// 0 when the rule looks nothing up.
+    pub table: u32,
+    pub suppress_prefix_length: Option<u32>,
+    pub protocol: u8,
+    /// Has selectors that are not listed above, or another action than a lookup.
+    pub other: bool,
+}
+
+/// State of a neighbour entry, as far as prroute tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeighbourState {
+    /// The kernel gave up.
+    Failed,
+    /// Being resolved for the first time.
+    Incomplete,
+    /// Has a link-layer address, whether confirmed lately or not.
+    Resolved,
+    /// Configured by hand, or not needing resolution.
+    Fixed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Neighbour {
+    pub ifindex: Ifindex,
+    pub address: IpAddr,
+    pub state: NeighbourState,
+    /// The kernel keeps it resolved (`NTF_EXT_MANAGED`).
+    pub managed: bool,
+    pub protocol: u8,
+}
+
+/// The state of the kernel.
+///
+/// Routes are those that matter here: of our own tables, default routes, and routes without a
+/// gateway; neighbours are those of gateways, ours, and permanent ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Observed {
+    pub links: Vec<Link>,
+    pub addresses: Vec<Address>,
+    pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
+    pub neighbours: Vec<Neighbour>,
+    /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.
+    pub rp_filter_all: Option<u8>,
+}
+
+impl Observed {
+    pub fn link(&self, ifindex: Ifindex) -> Option<&Link> {
+        self.links.iter().find(|link| link.ifindex == ifindex)
+    }
+
+    pub fn neighbour(&self, ifindex: Ifindex, address: IpAddr) -> Option<&Neighbour> {
+        self.neighbours.iter().find(|n| n.ifindex == ifindex && n.address == address)
+    }
+
+    /// Addresses of one link.
+    pub fn addresses_on(&self, ifindex: Ifindex) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().filter(move |address| address.ifindex == ifindex)
+    }
+}

@@ -1,0 +1,145 @@
+//! Which source prefixes get rules: as few as say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::locals::{Holders, holders};
+use super::observed::{Family, Observed, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
+use super::on_link::is_contested;
+use super::uplink::{Uplink, UplinkId};
+use crate::config::Ranges;
+
+/// `RT_TABLE_DEFAULT`.
+const TABLE_DEFAULT: u32 = 253;
+
+/// A source prefix of one uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) net: IpNet,
+    pub(super) uplink: UplinkId,
+    /// The uplink's on-link prefixes around or inside `net` for which main may prefer another
+    /// interface.
+    pub(super) contested: Vec<IpNet>,
+}
+
+/// An address for which somebody else's rule already does what ours would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recognised {
+    pub address: IpAddr,
+    /// The rule, as `ip rule` names it.
+    pub priority: u32,
+    pub table: u32,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources {
+    pub(super) owned: Vec<Source>,
+    /// Shared addresses.
+    pub(super) shared: Vec<IpAddr>,
+    pub(super) recognised: Vec<Recognised>,
+}
+
+pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -> Sources {
+    let holders = holders(observed, uplinks);
+    let foreign: Vec<&Rule> =
+        observed.rules.iter().filter(|rule| is_source_rule(ranges, rule)).collect();
+    let mut all = Sources::default();
+
+    let mut covered: BTreeSet<IpAddr> = BTreeSet::new();
+    for (address, holder) in &holders {
+        let equivalent = foreign.iter().find(|rule| {
+            rule.source.is_some_and(|net| net.contains(&host_net(*address)))
+                && match holder.owner() {
+                    Some(id) => leads_out_of(observed, rule, uplinks, id),
+                    None => holder.is_shared(),
+                }
+        });
+        if let Some(rule) = equivalent {
+            covered.insert(*address);
+            let (priority, table) = (rule.priority, rule.table);
+            all.recognised.push(Recognised { address: *address, priority, table });
+        } else if holder.is_shared() {
+            all.shared.push(*address);
+        }
+    }
+
+    for uplink in uplinks {
+        let nets: BTreeSet<IpNet> = uplink
+            .device
+            .addresses
+            .iter()
+            .filter(|net| holders.get(&net.addr()).and_then(Holders::owner) == Some(uplink.id))
+            .filter(|net| !covered.contains(&net.addr()))
+            .map(|net| aggregate(net, uplink, &holders, &covered))
+            .collect();
+        let on_link = &uplink.device.on_link;
+        let elsewhere = || {
+            let others = uplinks.iter().filter(|other| other.id != uplink.id);
+            others.flat_map(|other| &other.device.on_link)
+        };
+        let contested: Vec<IpNet> = on_link
+            .iter()
+            .filter(|net| is_contested(observed, uplink.device.ifindex, net, elsewhere()))
+            .copied()
+            .collect();
+        for net in &nets {
+            // A prefix of the same uplink around it says it already.
+            if nets.iter().any(|wider| wider != net && wider.contains(net)) {
+                continue;
+            }
+            let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
+            all.owned.push(Source {
+                net: *net,
+                uplink: uplink.id,
+                contested: near.copied().collect(),
+            });
+        }
+    }
+    all
+}
+
+/// The on-link prefix of an address when every local address in it is the uplink's, and needs
+/// our rules; else the address.
+fn aggregate(
+    net: &IpNet,
+    uplink: &Uplink,
+    holders: &BTreeMap<IpAddr, Holders>,
+    covered: &BTreeSet<IpAddr>,
+) -> IpNet {
+    let prefix = net.trunc();
+    let on_link = uplink.device.on_link.contains(&prefix);
+    let alone = || {
+        let mut inside = holders.range(prefix.network()..=prefix.broadcast());
+        inside.all(|(address, holder)| {
+            holder.owner() == Some(uplink.id) && !covered.contains(address)
+        })
+    };
+    let narrow = prefix.prefix_len() > Family::of_net(&prefix).default_bits();
+    if on_link && narrow && alone() { prefix } else { host_net(net.addr()) }
+}
+
+/// A rule of others that says nothing but "from here look there".
+fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
+    !ranges.has_priority(rule.priority)
+        && !ranges.has_table(rule.table)
+        && !rule.other
+        && rule.destination.is_none()
+        && rule.suppress_prefix_length.is_none()
+        && rule.iif.as_deref().is_none_or(|iif| iif == "lo")
+        && !matches!(rule.table, 0 | TABLE_DEFAULT | TABLE_MAIN | TABLE_LOCAL)
+}
+
+/// Whether the rule's table has a default route over the uplink.
+fn leads_out_of(observed: &Observed, rule: &Rule, uplinks: &[Uplink], id: UplinkId) -> bool {
+    let ifindex = uplinks.iter().find(|u| u.id == id).map(|u| u.device.ifindex);
+    observed.routes.iter().any(|route| {
+        route.table == rule.table
+            && route.family() == rule.family
+            && route.is_default()
+            && route.kind == RouteKind::Unicast
+            && route.next_hops.iter().any(|hop| Some(hop.ifindex) == ifindex)
+    })
+}

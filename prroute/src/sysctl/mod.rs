@@ -1,0 +1,102 @@
+//! Reverse-path filtering of single interfaces: read, compare, write.
+//!
+//! The files are reached by path, not by dotted name: interface names may contain dots. They
+//! belong to the network namespace of the calling thread, whatever is mounted on /proc.
+
+mod saved;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use saved::{SavedSysctl, SavedSysctls};
+
+const CONF: &str = "/proc/sys/net/ipv4/conf";
+
+/// A sysctl that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {}: {source}", path.display())]
+pub struct SysctlError {
+    operation: String,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl SysctlError {
+    /// The interface is gone.
+    pub fn is_gone(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// What [`change_rp_filter`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Written,
+    /// Somebody else changed the value; it stays.
+    LeftAt(u8),
+}
+
+/// `net.ipv4.conf.<device>.rp_filter`.
+pub fn rp_filter(device: &str) -> Result<u8, SysctlError> {
+    read(&path(device)?)
+}
+
+/// Writes `to` when the value is `from`.
+pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Change, SysctlError> {
+    let path = path(device)?;
+    let value = read(&path)?;
+    if value != from {
+        return Ok(Change::LeftAt(value));
+    }
+    fs::write(&path, to.to_string()).map_err(|source| SysctlError {
+        operation: format!("write {to} to"),
+        path,
+        source,
+    })?;
+    Ok(Change::Written)
+}
+
+fn path(device: &str) -> Result<PathBuf, SysctlError> {
+    let path = Path::new(CONF).join(device).join("rp_filter");
+    if device.is_empty() || device.contains('/') || device == ".." || device == "." {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "no name of an interface");
+        return Err(SysctlError { operation: "find".to_owned(), path, source });
+    }
+    Ok(path)
+}
+
+fn read(path: &Path) -> Result<u8, SysctlError> {
+    let failed =
+        |source| SysctlError { operation: "read".to_owned(), path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let value = text.trim().parse();
+    value.map_err(|e| failed(io::Error::new(io::ErrorKind::InvalidData, e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_somebody_changed_is_left() {
+        let value = rp_filter("lo").unwrap();
+        assert_eq!(
+            change_rp_filter("lo", value.wrapping_add(1), value).unwrap(),
+            Change::LeftAt(value)
+        );
+    }
+
+    #[test]
+    fn errors_name_operation_and_path() {
+        let error = rp_filter("no.such-device").unwrap_err();
+        assert!(error.is_gone());
+        assert!(
+            error
+                .to_string()
+                .starts_with("read /proc/sys/net/ipv4/conf/no.such-device/rp_filter: ")
+        );
+        assert!(rp_filter("../all").is_err());
+        assert!(rp_filter("..").is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Old values of sysctls, to be kept across restarts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::observed::{Link, Observed};
+use crate::state::plan::{Op, Plan, RpFilterChange};
+
+/// What was found and set on one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedSysctl {
+    pub device: String,
+    pub mac: Option<[u8; 6]>,
+    pub old: u8,
+    pub set: u8,
+    /// `false` from before the value is written until it is known to have been.
+    pub applied: bool,
+}
+
+/// The old `rp_filter` of every interface that prroute made loose, by ifindex.
+///
+/// Write it down between [`SavedSysctls::begin`] and applying the plan: whatever happens then,
+/// the old value is known. An entry outlives a change by the administrator: it is how prroute
+/// knows to stand back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SavedSysctls {
+    rp_filter: BTreeMap<u32, SavedSysctl>,
+}
+
+impl SavedSysctls {
+    pub fn is_empty(&self) -> bool {
+        self.rp_filter.is_empty()
+    }
+
+    /// The entry for a link. A device that only took over the ifindex has none.
+    pub fn get(&self, link: &Link) -> Option<&SavedSysctl> {
+        self.rp_filter.get(&link.ifindex.0).filter(|saved| is_for(saved, link))
+    }
+
+    /// The entry of a value that was set, whether or not it still is.
+    pub fn applied(&self, link: &Link) -> Option<&SavedSysctl> {
+        self.get(link).filter(|saved| saved.applied)
+    }
+
+    /// Remembers the old values of what the plan will loosen, and forgets devices that are gone.
+    pub fn begin(&mut self, plan: &Plan, observed: &Observed) {
+        self.rp_filter.retain(|_, saved| observed.links.iter().any(|link| is_for(saved, link)));
+        for change in loosened(plan) {
+            let mac = observed.link(change.ifindex).and_then(|link| link.mac);
+            let device = change.device.clone();
+            let (old, set) = (change.from, change.to);
+            let saved = SavedSysctl { device, mac, old, set, applied: false };
+            self.rp_filter.insert(change.ifindex.0, saved);
+        }
+    }
+
+    /// The plan was applied.
+    pub fn commit(&mut self, plan: &Plan) {
+        for change in loosened(plan) {
+            if let Some(saved) = self.rp_filter.get_mut(&change.ifindex.0) {
+                saved.applied = true;
+            }
+        }
+        for op in &plan.ops {
+            if let Op::RestoreRpFilter(change) = op {
+                self.rp_filter.remove(&change.ifindex.0);
+            }
+        }
+    }
+
+    /// The plan failed and was rolled back.
+    pub fn abort(&mut self, plan: &Plan) {
+        for change in loosened(plan) {
+            self.rp_filter.remove(&change.ifindex.0);
+        }
+    }
+}
+
+fn loosened(plan: &Plan) -> impl Iterator<Item = &RpFilterChange> {
+    plan.ops.iter().filter_map(|op| match op {
+        Op::LoosenRpFilter(change) => Some(change),
+        _ => None,
+    })
+}
+
+/// A renamed device keeps its MAC, a device with another MAC its name.
+fn is_for(saved: &SavedSysctl, link: &Link) -> bool {
+    saved.device == link.name || (saved.mac.is_some() && saved.mac == link.mac)
+}
