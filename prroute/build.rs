@@ -3,7 +3,6 @@
 //! * `PRROUTE_BPF_OBJECT=FILE` embeds an object that was built elsewhere.
 //! * Otherwise it is built with the toolchain in `PRROUTE_BPF_TOOLCHAIN`, by default the linked
 //!   toolchain that `cargo xtask setup` makes, or a nightly that has rust-src.
-#![expect(clippy::print_stdout, reason = "cargo reads directives from stdout")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -112,7 +112,8 @@ impl Family for Ipv6 {
     /// By words: the BPF target has no memcmp.
     #[inline(always)]
     fn equal(a: [u8; 16], b: [u8; 16]) -> bool {
-        let word = |x: &[u8; 16], i: usize| u32::from_ne_bytes([x[i], x[i + 1], x[i + 2], x[i + 3]]);
+        let word =
+            |x: &[u8; 16], i: usize| u32::from_ne_bytes([x[i], x[i + 1], x[i + 2], x[i + 3]]);
         word(&a, 12) == word(&b, 12)
             && word(&a, 8) == word(&b, 8)
             && word(&a, 4) == word(&b, 4)

@@ -224,7 +224,5 @@ fn is_unicast6(address: &[u8; 16]) -> bool {
         address[0], address[1], address[2], address[3], address[4], address[5], address[6],
         address[7],
     ]);
-    high != 0
-        && address[0] != 0xff
-        && !(address[0] == 0xfe && address[1] & 0xc0 == 0x80)
+    high != 0 && address[0] != 0xff && !(address[0] == 0xfe && address[1] & 0xc0 == 0x80)
 }

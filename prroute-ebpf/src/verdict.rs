@@ -37,7 +37,8 @@ pub struct Found {
 impl Found {
     #[inline(always)]
     pub fn from_entry(entry: Flow, protocol: u8, now: Ticks) -> Option<Self> {
-        let found = Self { binding: Binding::unpack(entry.binding)?, seen: Seen::unpack(entry.seen) };
+        let found =
+            Self { binding: Binding::unpack(entry.binding)?, seen: Seen::unpack(entry.seen) };
         let limit = if protocol == protocol::TCP { TCP_IDLE } else { OTHER_IDLE };
         if found.seen.idle(now) > limit {
             return None;

@@ -259,7 +259,7 @@ fn remove(directory: &Path) {
 }
 
 /// Mounts the BPF file system where systemd would, if nobody did.
-fn ensure_bpffs() -> Result<()> {
+pub fn ensure_bpffs() -> Result<()> {
     let is_mounted = || -> Result<bool> {
         let kind = statfs(BPFFS).with_context(|| format!("statfs {BPFFS}"))?;
         Ok(kind.filesystem_type() == BPF_FS_MAGIC)

@@ -95,9 +95,8 @@ where
 
 #[inline(always)]
 fn next_hop6(address: [u8; 16]) -> bpf_redir_neigh {
-    let word = |i: usize| {
-        u32::from_ne_bytes([address[i], address[i + 1], address[i + 2], address[i + 3]])
-    };
+    let word =
+        |i: usize| u32::from_ne_bytes([address[i], address[i + 1], address[i + 2], address[i + 3]]);
     let ipv6_nh = [word(0), word(4), word(8), word(12)];
     bpf_redir_neigh {
         nh_family: AF_INET6,

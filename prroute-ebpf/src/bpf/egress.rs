@@ -35,8 +35,7 @@ where
 {
     let Some(segment) = action::parse::<F>(skb, here) else { return Action::Pass };
     let locality = lookup::locality::<F>(here, segment.source);
-    let exposed =
-        locality == Locality::OwnedHere && lookup::is_exposed::<F>(here, segment.source);
+    let exposed = locality == Locality::OwnedHere && lookup::is_exposed::<F>(here, segment.source);
     if !verdict::outbound_needs_flow(segment.kind, locality, exposed) {
         return Action::Pass;
     }

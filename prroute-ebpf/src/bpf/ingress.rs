@@ -39,8 +39,8 @@ where
 {
     let Some(segment) = action::parse::<F>(skb, here) else { return };
     let locality = lookup::locality::<F>(here, segment.destination);
-    let exposed = locality == Locality::OwnedHere
-        && lookup::is_exposed::<F>(here, segment.destination);
+    let exposed =
+        locality == Locality::OwnedHere && lookup::is_exposed::<F>(here, segment.destination);
     if !verdict::inbound_needs_flow(segment.kind, locality, exposed) {
         return;
     }
@@ -69,23 +69,14 @@ where
 
 /// Binds a flow to `place`, in the entry it has or in a new one.
 #[inline(always)]
-fn bind<F: Tables>(
-    key: &F::Key,
-    entry: Option<Entry>,
-    place: Place,
-    now: Ticks,
-    reason: Reason,
-) where
+fn bind<F: Tables>(key: &F::Key, entry: Option<Entry>, place: Place, now: Ticks, reason: Reason)
+where
     F::Key: 'static,
     F::Address: 'static,
 {
-    let binding = Binding {
-        origin: Origin::Inbound,
-        uplink: place.uplink,
-        generation: place.generation,
-    };
-    let flow =
-        Flow { binding: binding.pack(), seen: Seen { inbound: now, outbound: 0 }.pack() };
+    let binding =
+        Binding { origin: Origin::Inbound, uplink: place.uplink, generation: place.generation };
+    let flow = Flow { binding: binding.pack(), seen: Seen { inbound: now, outbound: 0 }.pack() };
     action::write::<F>(key, entry, flow, place.uplink, reason);
 }
 

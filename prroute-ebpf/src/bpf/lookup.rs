@@ -5,7 +5,9 @@ use aya_ebpf::maps::{HashMap, LruHashMap};
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::flow::Flow;
 use prroute_common::time::{Ticks, from_ns, since};
-use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag};
+use prroute_common::uplink::{
+    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag,
+};
 use prroute_ebpf::family::{Family, Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::verdict::{Found, Locality, Place};
 

@@ -6,9 +6,7 @@ use prroute_common::address::LocalAddress;
 use prroute_common::flow::{DEFAULT_FLOWS, Flow, FlowKey4, FlowKey6};
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
-use prroute_common::uplink::{
-    IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts,
-};
+use prroute_common::uplink::{IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts};
 
 /// Local addresses per family that the host may have.
 const MAX_ADDRESSES: u32 = 8192;

@@ -28,7 +28,10 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let mut records = flows::read(&pins)?;
     records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
     if args.json {
-        println!("{}", serde_json::to_string(&Report { schema: "prroute.flows/1", flows: &records })?);
+        println!(
+            "{}",
+            serde_json::to_string(&Report { schema: "prroute.flows/1", flows: &records })?
+        );
         return Ok(());
     }
     let names = Names::read(&pins, &RunDirectory::of(instance))?;

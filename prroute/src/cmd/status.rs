@@ -89,7 +89,9 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
 
 fn print(report: &Report) {
     match report.pid {
-        Some(pid) => println!("instance {}: running (pid {pid}), {}", report.instance, report.summary),
+        Some(pid) => {
+            println!("instance {}: running (pid {pid}), {}", report.instance, report.summary)
+        }
         None => println!(
             "instance {}: no daemon runs; the datapath goes on as it was left",
             report.instance
@@ -115,11 +117,13 @@ fn uplink_table(report: &Report) -> Table {
     table.set_header(["UPLINK", "ID", "STATE", "HOOK", "GATEWAY", "ADDRESSES"]);
     for UplinkReport { uplink, hook, .. } in &report.uplinks {
         let device = &uplink.device;
-        let gateways: Vec<_> =
-            [gateway(device.gateway4, device.gateway4_usable), gateway(device.gateway6, device.gateway6_usable)]
-                .into_iter()
-                .flatten()
-                .collect();
+        let gateways: Vec<_> = [
+            gateway(device.gateway4, device.gateway4_usable),
+            gateway(device.gateway6, device.gateway6_usable),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
         table.add_row([
             device.name.clone(),
@@ -134,7 +138,9 @@ fn uplink_table(report: &Report) -> Table {
 }
 
 fn gateway(address: Option<IpAddr>, usable: bool) -> Option<String> {
-    address.map(|address| if usable { address.to_string() } else { format!("{address} (unreachable)") })
+    address.map(
+        |address| if usable { address.to_string() } else { format!("{address} (unreachable)") },
+    )
 }
 
 /// One column per uplink, one line per reason that was counted.

@@ -123,9 +123,7 @@ fn replace_tcx(program: &mut SchedClassifier, pin: &Path) -> Result<bool> {
         |source| DatapathError::Link { operation: "open pinned link", object: object(), source };
     let pinned = match PinnedLink::from_pin(pin) {
         Ok(pinned) => pinned,
-        Err(LinkError::SyscallError(error))
-            if error.io_error.kind() == io::ErrorKind::NotFound =>
-        {
+        Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
             return Ok(false);
         }
         Err(source) => return Err(link_failed(source)),
@@ -163,13 +161,13 @@ fn create_tcx(
 ) -> Result<()> {
     let object = || format!("{interface} {} (tcx)", direction.name());
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program
-        .attach_with_options(interface, direction.attach_type(), options)
-        .map_err(|source| DatapathError::Program {
+    let id = program.attach_with_options(interface, direction.attach_type(), options).map_err(
+        |source| DatapathError::Program {
             operation: "attach to",
             object: object(),
             source: Box::new(source),
-        })?;
+        },
+    )?;
     let link = take(program, id, pin)?;
     FdLink::try_from(link)
         .map_err(|source| DatapathError::Link {
@@ -178,7 +176,11 @@ fn create_tcx(
             source,
         })?
         .pin(pin)
-        .map_err(|source| DatapathError::Pin { operation: "pin the link of", object: object(), source })?;
+        .map_err(|source| DatapathError::Pin {
+            operation: "pin the link of",
+            object: object(),
+            source,
+        })?;
     Ok(())
 }
 
@@ -206,11 +208,7 @@ fn attach_clsact(programs: &mut Programs, uplink: &Uplink) -> Result<Attached> {
     };
     for direction in [Direction::Egress, Direction::Ingress] {
         let program = programs.get(direction.program())?;
-        let options = NlOptions {
-            priority: FILTER_PRIORITY,
-            handle: FILTER_HANDLE,
-            classid: None,
-        };
+        let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
         let id = match program.attach_with_options(
             name,
             direction.attach_type(),
@@ -257,9 +255,7 @@ pub fn detach_clsact(interface: &str) -> Result<()> {
     for direction in Direction::BOTH {
         let link = filter(interface, direction)?;
         match link.detach() {
-            Err(error)
-                if !is_errno(&error, Errno::ENOENT) && !is_errno(&error, Errno::EINVAL) =>
-            {
+            Err(error) if !is_errno(&error, Errno::ENOENT) && !is_errno(&error, Errno::EINVAL) => {
                 return Err(clsact_failed("detach from", interface, error));
             }
             _ => {}
@@ -298,8 +294,9 @@ fn is_unknown_to_kernel(error: &DatapathError) -> bool {
 fn is_errno(error: &ProgramError, errno: Errno) -> bool {
     let found = match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::NetlinkError(error)
-        | ProgramError::TcError(TcError::NetlinkError(error)) => error.raw_os_error(),
+        ProgramError::NetlinkError(error) | ProgramError::TcError(TcError::NetlinkError(error)) => {
+            error.raw_os_error()
+        }
         _ => None,
     };
     found == Some(errno as i32)

@@ -43,7 +43,7 @@ pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
     let flows4: HashMap<MapData, FlowKey4, Flow> = open(pins, names::FLOWS4, Map::LruHashMap)?;
     let flows6: HashMap<MapData, FlowKey6, Flow> = open(pins, names::FLOWS6, Map::LruHashMap)?;
     let mut records = Vec::new();
-    for entry in flows4.iter() {
+    for entry in &flows4 {
         let Some((key, flow)) = present(entry).map_err(failed("read", names::FLOWS4))? else {
             continue;
         };
@@ -52,7 +52,7 @@ pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
         let ports = (key.local_port, key.remote_port);
         records.extend(record(key.protocol, local, remote, ports, flow, now));
     }
-    for entry in flows6.iter() {
+    for entry in &flows6 {
         let Some((key, flow)) = present(entry).map_err(failed("read", names::FLOWS6))? else {
             continue;
         };

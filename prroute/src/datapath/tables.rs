@@ -34,10 +34,9 @@ pub(super) fn open<T: TryFrom<Map, Error = MapError>>(
     name: &'static str,
     as_map: fn(MapData) -> Map,
 ) -> Result<T> {
-    MapData::from_pin(pins.map(name)).and_then(|data| T::try_from(as_map(data))).map_err(failed(
-        "open pinned map",
-        name,
-    ))
+    MapData::from_pin(pins.map(name))
+        .and_then(|data| T::try_from(as_map(data)))
+        .map_err(failed("open pinned map", name))
 }
 
 pub(super) fn failed(
@@ -192,10 +191,8 @@ impl Tables {
                 free = Some(position);
             }
         }
-        let position = free.ok_or_else(|| DatapathError::NoSlot {
-            name: uplink.device.name.clone(),
-            ifindex,
-        })?;
+        let position = free
+            .ok_or_else(|| DatapathError::NoSlot { name: uplink.device.name.clone(), ifindex })?;
         self.slots.set(position, wanted, 0).map_err(failed("write", names::IFINDEX_SLOTS))
     }
 
@@ -244,7 +241,8 @@ fn retain<K: aya::Pod>(
     name: &'static str,
     wanted: impl Fn(&K) -> bool,
 ) -> Result<()> {
-    let keys: Vec<K> = map.keys().collect::<std::result::Result<_, _>>().map_err(failed("read", name))?;
+    let keys: Vec<K> =
+        map.keys().collect::<std::result::Result<_, _>>().map_err(failed("read", name))?;
     for key in keys.iter().filter(|key| !wanted(key)) {
         map.remove(key).map_err(failed("delete from", name))?;
     }

@@ -79,7 +79,11 @@ impl Reconciler {
     /// # Errors
     ///
     /// When an earlier daemon's memory cannot be read.
-    pub fn new(config: Config, instance: &Instance, kernel: Kernel) -> Result<Self, ReconcileError> {
+    pub fn new(
+        config: Config,
+        instance: &Instance,
+        kernel: Kernel,
+    ) -> Result<Self, ReconcileError> {
         let directory = RunDirectory::of(instance);
         let memory = directory.load()?.unwrap_or_else(|| Memory::new(config.ranges));
         Ok(Self { config, pins: Pins::of(instance), directory, kernel, datapath: None, memory })

@@ -58,7 +58,9 @@ impl RunDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        serde_json::from_slice(&text).map(Some).map_err(|error| failed("parse", &path)(error.into()))
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| failed("parse", &path)(error.into()))
     }
 
     /// Writes the memory: a reader sees the old one or the new one, whole.

@@ -59,9 +59,7 @@ impl InstanceLock {
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 Err(LockError::InstanceHeld { pid: holder_of(&file).map_or(0, Pid::as_raw) })
             }
-            Err(errno) => {
-                Err(LockError::File { operation: "lock", path, source: errno.into() })
-            }
+            Err(errno) => Err(LockError::File { operation: "lock", path, source: errno.into() }),
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::programs::{TestRun as _, TestRunOptions};
+use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
 use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
@@ -13,15 +14,14 @@ use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
 use prroute_common::names;
 use prroute_common::reason::Reason;
-use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
-pub const PASS: i32 = -1;
+pub(crate) const PASS: i32 = -1;
 /// TC_ACT_REDIRECT.
-pub const REDIRECT: i32 = 7;
+pub(crate) const REDIRECT: i32 = 7;
 
 /// Runs a test on a thread of its own: a network namespace and capabilities belong to threads.
-pub fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
+pub(crate) fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
     let thread = std::thread::spawn(|| {
         let mut fixture = Fixture::new();
         test(&mut fixture);
@@ -31,12 +31,12 @@ pub fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
     }
 }
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pins: Pins,
     programs: Programs,
     tables: Tables,
-    pub uplinks: Vec<Uplink>,
-    pub locals: Vec<LocalAddress>,
+    pub(crate) uplinks: Vec<Uplink>,
+    pub(crate) locals: Vec<LocalAddress>,
 }
 
 impl Drop for Fixture {
@@ -54,7 +54,8 @@ fn ip(arguments: &str) {
 
 fn mac(interface: &str) -> [u8; 6] {
     // The thread's own view: /sys would still show the namespace it was mounted in.
-    let output = Command::new("ip").args(["-br", "link", "show", "dev", interface]).output().unwrap();
+    let output =
+        Command::new("ip").args(["-br", "link", "show", "dev", interface]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let address = text.split_whitespace().nth(2).unwrap();
     let mut bytes = [0; 6];
@@ -64,10 +65,17 @@ fn mac(interface: &str) -> [u8; 6] {
     bytes
 }
 
+fn keep_only_the_units_capabilities() {
+    let kept = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        caps::set(None, set, &kept.into_iter().collect()).unwrap();
+    }
+}
+
 impl Fixture {
     fn new() -> Self {
         static INSTANCES: AtomicU32 = AtomicU32::new(0);
-        prroute_tests::bpffs::ensure().unwrap();
+        prroute_tests::prroute::ensure_bpffs().unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
         let mut uplinks = Vec::new();
@@ -103,7 +111,8 @@ impl Fixture {
             address: address.parse().unwrap(),
             owner: Some(UplinkId(id)),
         };
-        let shared = |address: &str| LocalAddress { address: address.parse().unwrap(), owner: None };
+        let shared =
+            |address: &str| LocalAddress { address: address.parse().unwrap(), owner: None };
         let locals = vec![
             owned("10.0.1.2", 1),
             owned("fd00:1::2", 1),
@@ -116,7 +125,7 @@ impl Fixture {
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pins::of(&name.parse().unwrap());
         // Exactly what the unit grants: the verifier treats programs by it.
-        capability::keep_only_the_units().unwrap();
+        keep_only_the_units_capabilities();
         let programs = Programs::load(&pins, LoadOptions { flows: 4096 }).unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, programs, tables, uplinks, locals };
@@ -125,36 +134,36 @@ impl Fixture {
     }
 
     /// Writes the tables again after a change of `uplinks` or `locals`.
-    pub fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         self.tables.sync(&self.uplinks, &self.locals).unwrap();
     }
 
-    pub fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+    pub(crate) fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_INGRESS, uplink, frame, context)
+        self.run(names::PROGRAM_INGRESS, uplink, frame, &context)
     }
 
-    pub fn egress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+    pub(crate) fn egress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
     }
 
     /// Egress of a packet that came in through another interface.
-    pub fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+    pub(crate) fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context =
             Context { ifindex: self.ifindex(uplink), ingress_ifindex: 1, ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
     }
 
     /// Egress of a super-packet with `payload` bytes per segment.
-    pub fn egress_gso(&mut self, uplink: usize, frame: &[u8], payload: u32) -> i32 {
+    pub(crate) fn egress_gso(&mut self, uplink: usize, frame: &[u8], payload: u32) -> i32 {
         let context = Context {
             ifindex: self.ifindex(uplink),
             gso_size: payload,
             gso_segs: 2,
             ..Context::default()
         };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
     }
 
     fn ifindex(&self, uplink: usize) -> u32 {
@@ -163,7 +172,13 @@ impl Fixture {
 
     /// The frame's destination is made the interface's own address: ingress looks at nothing
     /// else, and egress does not care.
-    fn run(&mut self, program: &'static str, uplink: usize, frame: &[u8], context: Context) -> i32 {
+    fn run(
+        &mut self,
+        program: &'static str,
+        uplink: usize,
+        frame: &[u8],
+        context: &Context,
+    ) -> i32 {
         let mut frame = frame.to_vec();
         if frame[..6] == super::frames::TO_HOST {
             frame[..6].copy_from_slice(&self.uplinks[uplink - 1].device.mac.unwrap());
@@ -175,11 +190,11 @@ impl Fixture {
         self.programs.get(program).unwrap().test_run(options).unwrap().return_value as i32
     }
 
-    pub fn flows(&self) -> Vec<FlowRecord> {
+    pub(crate) fn flows(&self) -> Vec<FlowRecord> {
         flows::read(&self.pins).unwrap()
     }
 
-    pub fn count(&self, uplink: u16, reason: Reason) -> u64 {
+    pub(crate) fn count(&self, uplink: u16, reason: Reason) -> u64 {
         let counters = Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap();
         counters.iter().find(|(counted, _)| *counted == reason).unwrap().1
     }

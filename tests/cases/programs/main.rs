@@ -1,0 +1,10 @@
+//! Both programs, run on packets one by one (BPF_PROG_TEST_RUN), under the unit's capabilities.
+//!
+//! A fixture has two uplinks: up1 owns 10.0.1.2 and fd00:1::2, up2 owns 10.0.2.2 and fd00:2::2;
+//! 192.0.2.80 and 2001:db8::80 are shared.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod awkward;
+mod fixture;
+mod frames;
+mod steering;
