@@ -5,34 +5,16 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::capture::Capture;
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::probe::{self, Outcome, Probe, Question};
-use prroute_tests::snapshot::Snapshot;
-
-fn all_probes(uplinks: u8) -> Vec<Probe> {
-    let mut probes = probe::to_own_addresses(uplinks, &Question::ALL);
-    probes.extend(probe::to_shared_address(uplinks, &Question::ALL));
-    probes
-}
-
-fn through_first(probe: &Probe) -> bool {
-    Family::BOTH.iter().any(|&family| probe.source == addressing::client(1, family))
-}
-
-fn listing(outcomes: &[Outcome]) -> String {
-    outcomes.iter().map(|outcome| format!("{outcome}\n")).collect()
-}
+use prroute_tests::probe::{self, Probe, Question};
 
 #[test]
 fn without_help_only_the_first_uplink_answers() -> Result<()> {
     for rp_filter in [0, 1] {
-        let lab = Lab::with_services(Topology { rp_filter, ..Topology::default() })?;
+        let lab = Lab::with_services(Topology { rp_filter, ..Topology::DEFAULT })?;
         lab.meet_default_gateway()?;
-        let outcomes = lab.ask(&all_probes(3))?;
+        let outcomes = lab.ask(&probe::to_everything(3))?;
         assert_eq!(outcomes.len(), 36);
-        for outcome in &outcomes {
-            let expected = through_first(&outcome.probe);
-            assert_eq!(outcome.answered(), expected, "{}", listing(&outcomes));
-        }
+        probe::expect_answered(&outcomes, |probe| probe.uplink() == 1)?;
     }
     Ok(())
 }
@@ -40,7 +22,7 @@ fn without_help_only_the_first_uplink_answers() -> Result<()> {
 /// The administrator's way: connection marks and a table per uplink.
 #[test]
 fn connection_marks_satisfy_it() -> Result<()> {
-    let lab = Lab::with_services(Topology { routers_know_host: false, ..Topology::default() })?;
+    let lab = Lab::with_services(Topology { routers_know_host: false, ..Topology::DEFAULT })?;
     lab.meet_default_gateway()?;
     let mut marks = String::new();
     for n in 1..=3 {
@@ -62,14 +44,12 @@ fn connection_marks_satisfy_it() -> Result<()> {
             chain output {{ type route hook output priority mangle; meta mark set ct mark; }}
         }}"
     ))?;
-    let outcomes = lab.ask(&all_probes(3))?;
-    assert!(outcomes.iter().all(Outcome::answered), "{}", listing(&outcomes));
-    Ok(())
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)
 }
 
 #[test]
 fn routers_count_what_they_drop() -> Result<()> {
-    let lab = Lab::with_services(Topology::default())?;
+    let lab = Lab::with_services(Topology::DEFAULT)?;
     let source = addressing::client(2, Family::V4);
     let target = addressing::shared(Family::V4);
     let outcome = Probe { question: Question::Ping, source, target }.ask(&lab.client)?;
@@ -81,7 +61,7 @@ fn routers_count_what_they_drop() -> Result<()> {
 
 #[test]
 fn captures_see_what_left() -> Result<()> {
-    let lab = Lab::with_services(Topology::default())?;
+    let lab = Lab::with_services(Topology::DEFAULT)?;
     let filter = "icmp[icmptype] == icmp-echoreply";
     let first = Capture::start(&lab.host, "up1", "out", filter)?;
     let second = Capture::start(&lab.host, "up2", "out", filter)?;
@@ -95,10 +75,10 @@ fn captures_see_what_left() -> Result<()> {
 
 #[test]
 fn snapshots_show_changes_and_nothing_else() -> Result<()> {
-    let lab = Lab::with_services(Topology::default())?;
-    let before = Snapshot::take(&lab.host, lab.name())?;
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let before = lab.snapshot()?;
     lab.ask(&probe::to_own_addresses(1, &Question::ALL))?;
-    let after = Snapshot::take(&lab.host, lab.name())?;
+    let after = lab.snapshot()?;
     let changes = after.changes_since(&before);
     assert!(changes.is_empty(), "{changes}");
 
@@ -115,13 +95,13 @@ fn snapshots_show_changes_and_nothing_else() -> Result<()> {
     let mut last = after;
     for (shown, command) in changes {
         lab.host.run(command)?;
-        let next = Snapshot::take(&lab.host, lab.name())?;
+        let next = lab.snapshot()?;
         let changes = next.changes_since(&last).to_string();
         assert!(changes.contains(shown), "{command:?} is not seen, only: {changes}");
         last = next;
     }
     let link = bpf::drop_port(&lab.host, "up2", Direction::Egress, Place::Tail, 9)?;
-    let next = Snapshot::take(&lab.host, lab.name())?;
+    let next = lab.snapshot()?;
     let changes = next.changes_since(&last).to_string();
     assert!(changes.contains("tcx up2 egress"), "{changes}");
     drop(link);
@@ -130,7 +110,7 @@ fn snapshots_show_changes_and_nothing_else() -> Result<()> {
 
 #[test]
 fn a_foreign_tcx_program_drops_its_port() -> Result<()> {
-    let lab = Lab::with_services(Topology::default())?;
+    let lab = Lab::with_services(Topology::DEFAULT)?;
     let probe = Probe {
         question: Question::Tcp(80),
         source: addressing::client(1, Family::V4),

@@ -9,7 +9,7 @@ use crate::addressing;
 use crate::docker::{self, Docker, Engine, Iptables};
 use crate::lab::{Lab, Topology};
 use crate::probe::{self, Outcome, Probe, Question};
-use crate::prroute::{Daemon, Instance};
+use crate::prroute::Daemon;
 use crate::wait;
 
 use screen::{Colours, Row, Screen};
@@ -24,7 +24,7 @@ pub fn run(keep: bool) -> Result<bool> {
     let screen = Screen::new(Colours::detect());
     screen.topology(UPLINKS);
 
-    let topology = Topology { uplinks: UPLINKS, keep, ..Topology::default() };
+    let topology = Topology { uplinks: UPLINKS, keep, ..Topology::DEFAULT };
     let lab = Lab::with_services(topology).context("build the lab")?;
     if keep {
         keep::write_removal(&lab)?;
@@ -48,7 +48,7 @@ fn show(lab: &Lab, screen: &Screen) -> Result<bool> {
     let without = lab.ask(&probes)?;
     wait::check_interrupted()?;
 
-    let mut instance = Instance::new(&lab.host, &lab.scratch, lab.name())?;
+    let mut instance = lab.prroute()?;
     if keep {
         instance = instance.kept();
     }
@@ -72,16 +72,9 @@ fn show(lab: &Lab, screen: &Screen) -> Result<bool> {
 /// Every question over every uplink: to its own address, to the shared one, to a container.
 fn probes() -> Vec<Probe> {
     let published = [Question::Tcp(docker::TCP_PORT), Question::Udp(docker::UDP_PORT)];
-    let mut probes = probe::to_own_addresses(UPLINKS, &Question::ALL);
-    probes.extend(probe::to_shared_address(UPLINKS, &Question::ALL));
+    let mut probes = probe::to_everything(UPLINKS);
     probes.extend(probe::to_own_addresses(UPLINKS, &published));
     probes
-}
-
-/// The uplink that a probe comes in on: the client's source decides it.
-fn uplink(probe: &Probe) -> u8 {
-    let family = addressing::Family::of(probe.target);
-    (1..=UPLINKS).find(|&n| probe.source == addressing::client(n, family)).unwrap_or_default()
 }
 
 fn rows(without: &[Outcome], with: &[Outcome]) -> Vec<Row> {
@@ -94,7 +87,7 @@ fn rows(without: &[Outcome], with: &[Outcome]) -> Vec<Row> {
             _ if probe.target == addressing::shared(family) => "shared address",
             _ => "own address",
         };
-        let uplink = uplink(probe);
+        let uplink = probe.uplink();
         let position = rows.iter().position(|row| row.asked == asked && row.uplink == uplink);
         let position = position.unwrap_or_else(|| {
             rows.push(Row { asked, uplink, cells: Vec::new() });
@@ -118,7 +111,7 @@ struct Verdict {
 
 impl Verdict {
     fn of(without: &[Outcome], with: &[Outcome]) -> Self {
-        let must_fail = |outcome: &&Outcome| uplink(&outcome.probe) != 1;
+        let must_fail = |outcome: &&Outcome| outcome.probe.uplink() != 1;
         let answered = |outcome: &&Outcome| outcome.answered();
         Self {
             asked: with.len(),

@@ -24,13 +24,15 @@ use crate::wait;
 pub enum Iptables {
     Legacy,
     Nft,
+    /// None: only the userland proxy brings packets to containers.
+    Unused,
 }
 
 impl Iptables {
     fn suffix(self) -> &'static str {
         match self {
             Self::Legacy => "legacy",
-            Self::Nft => "nft",
+            Self::Nft | Self::Unused => "nft",
         }
     }
 }
@@ -99,7 +101,8 @@ impl Docker {
             "--fixed-cidr-v6=fd00:30::/64",
             // 20.10 calls its IPv6 filter rules an experiment.
             "--experimental",
-            "--ip6tables",
+            &format!("--iptables={}", engine.iptables != Iptables::Unused),
+            &format!("--ip6tables={}", engine.iptables != Iptables::Unused),
             &format!("--userland-proxy={}", engine.userland_proxy),
         ])?;
         let mut docker = Self { daemon, socket, cgroup: cgroup.to_owned(), keep };

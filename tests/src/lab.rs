@@ -19,9 +19,11 @@ use crate::addressing::{self, Family};
 use crate::netns::{self, Namespace};
 use crate::probe::{self, Outcome, Probe};
 use crate::process::Process;
+use crate::prroute::Instance;
 use crate::router::{self, Router};
 use crate::scratch::Scratch;
 use crate::services;
+use crate::snapshot::Snapshot;
 
 /// Where the host's default routes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum Defaults {
     FirstOnly,
     /// None in main; each in the table [`Lab::table`] of its uplink, which no rule looks up.
     OwnTables,
+    /// None at all.
+    Nowhere,
 }
 
 /// What a lab looks like.
@@ -56,20 +60,19 @@ pub struct Topology {
     pub keep: bool,
 }
 
-impl Default for Topology {
-    fn default() -> Self {
-        Self {
-            uplinks: 3,
-            shared: true,
-            defaults: Defaults::EveryUplink,
-            rp_filter: 0,
-            ip_forward: false,
-            neighbour: false,
-            link_local_gateways: false,
-            routers_know_host: true,
-            keep: false,
-        }
-    }
+impl Topology {
+    /// Three uplinks, each with a default route in main, and a shared address.
+    pub const DEFAULT: Self = Self {
+        uplinks: 3,
+        shared: true,
+        defaults: Defaults::EveryUplink,
+        rp_filter: 0,
+        ip_forward: false,
+        neighbour: false,
+        link_local_gateways: false,
+        routers_know_host: true,
+        keep: false,
+    };
 }
 
 /// A running lab; taken down when dropped.
@@ -141,6 +144,16 @@ impl Lab {
     /// The table of an uplink's default route with [`Defaults::OwnTables`].
     pub fn table(number: u8) -> u32 {
         100 + u32::from(number)
+    }
+
+    /// An instance of prroute on the host, not started yet.
+    pub fn prroute(&self) -> Result<Instance<'_>> {
+        Instance::new(&self.host, &self.scratch, &self.name)
+    }
+
+    /// Dumps the host, and what [`Lab::prroute`] has in the file system.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(&self.host, &self.name)
     }
 
     /// Keeps a program until the lab is taken down.
@@ -257,6 +270,7 @@ impl Lab {
             Defaults::EveryUplink => Some(format!("metric {}", 100 * u32::from(number))),
             Defaults::FirstOnly => (number == 1).then(|| "metric 100".to_owned()),
             Defaults::OwnTables => Some(format!("table {}", Self::table(number))),
+            Defaults::Nowhere => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::addressing::{self, Family};
 use crate::netns::Namespace;
@@ -81,6 +81,12 @@ impl fmt::Display for Outcome {
 }
 
 impl Probe {
+    /// The uplink that the client's source address makes it come in on, 0 for none.
+    pub fn uplink(&self) -> u8 {
+        let family = Family::of(self.source);
+        (1..=9).find(|&n| self.source == addressing::client(n, family)).unwrap_or_default()
+    }
+
     /// Asks from inside `namespace`. An error means that the question could not be put.
     pub fn ask(&self, namespace: &Namespace) -> Result<Outcome> {
         let source = self.source.to_string();
@@ -155,6 +161,32 @@ pub fn to_own_addresses(uplinks: u8, questions: &[Question]) -> Vec<Probe> {
 /// Every question to the shared address, once through each router.
 pub fn to_shared_address(uplinks: u8, questions: &[Question]) -> Vec<Probe> {
     to_each(uplinks, questions, |_, family| addressing::shared(family))
+}
+
+/// Every question that the host's own services answer, to each own address and to the shared
+/// one over every uplink.
+pub fn to_everything(uplinks: u8) -> Vec<Probe> {
+    let mut probes = to_own_addresses(uplinks, &Question::ALL);
+    probes.extend(to_shared_address(uplinks, &Question::ALL));
+    probes
+}
+
+/// One line per outcome.
+pub fn listing(outcomes: &[Outcome]) -> String {
+    outcomes.iter().map(|outcome| format!("{outcome}\n")).collect()
+}
+
+/// An error that shows all outcomes unless each probe was answered.
+pub fn expect_all_answered(outcomes: &[Outcome]) -> Result<()> {
+    expect_answered(outcomes, |_| true)
+}
+
+/// An error that shows all outcomes unless exactly those were answered that should be.
+pub fn expect_answered(outcomes: &[Outcome], should: impl Fn(&Probe) -> bool) -> Result<()> {
+    let wrong = outcomes.iter().filter(|o| o.answered() != should(&o.probe)).count();
+    ensure!(!outcomes.is_empty(), "nothing was asked");
+    ensure!(wrong == 0, "{wrong} of {} are wrong:\n{}", outcomes.len(), listing(outcomes));
+    Ok(())
 }
 
 fn to_each(

@@ -74,6 +74,13 @@ impl Snapshot {
         Ok(Self { parts })
     }
 
+    /// Without the files: what a daemon that does nothing must not change.
+    #[must_use]
+    pub fn of_kernel(mut self) -> Self {
+        self.parts.retain(|part| !part.title.starts_with("/run/"));
+        self
+    }
+
     /// What changed since `before`; empty when nothing did.
     pub fn changes_since(&self, before: &Self) -> Changes {
         let mut changes = Vec::new();

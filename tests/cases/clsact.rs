@@ -1,0 +1,135 @@
+//! prroute is a good citizen of the tc chain: programs of others before and after ours keep
+//! running, and are still there when ours are gone.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::bpf::{self, Direction, Place};
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::probe::{self, Probe, Question};
+use prroute_tests::services;
+
+/// A lab whose host has web servers on ports 80 to 84; each port above 80 is for one foreign
+/// program that drops it.
+fn lab_with_ports() -> Result<Lab> {
+    let mut lab = Lab::with_services(Topology::DEFAULT)?;
+    for port in DROPPED {
+        let nginx = services::nginx(&lab.host, &lab.scratch, port)?;
+        lab.keep_running(nginx);
+    }
+    Ok(lab)
+}
+
+const DROPPED: [u16; 4] = [81, 82, 83, 84];
+
+/// A filter that drops IPv4 TCP packets of `port`: to it when they come in, from it when they
+/// leave.
+fn add_filter(lab: &Lab, direction: Direction, pref: u16, port: u16) -> Result<()> {
+    let (hook, offset) = match direction {
+        Direction::Ingress => ("ingress", 36),
+        Direction::Egress => ("egress", 34),
+    };
+    let bytecode = format!(
+        "8,40 0 0 12,21 0 5 2048,48 0 0 23,21 0 3 6,40 0 0 {offset},21 0 1 {port},\
+         6 0 0 2,6 0 0 4294967295"
+    );
+    let pref = pref.to_string();
+    let place = ["tc", "filter", "add", "dev", "up2", hook, "pref", &pref, "protocol", "all"];
+    lab.host.run(&[&place[..], &["bpf", "da", "bytecode", &bytecode]].concat()).map(drop)
+}
+
+/// Filters before and after ours, both ways.
+fn add_filters(lab: &Lab) -> Result<()> {
+    lab.host.run(&["tc", "qdisc", "add", "dev", "up2", "clsact"])?;
+    add_filter(lab, Direction::Ingress, 1, 81)?;
+    add_filter(lab, Direction::Ingress, 65_000, 82)?;
+    add_filter(lab, Direction::Egress, 1, 83)?;
+    add_filter(lab, Direction::Egress, 65_000, 84)
+}
+
+/// Over the second uplink only port 80 is answered; all are over the third.
+fn expect_foreign_programs_work(lab: &Lab, with_prroute: bool) -> Result<()> {
+    let family = Family::V4;
+    let ask = |n: u8, target: IpAddr, port: u16| Probe {
+        question: Question::Tcp(port),
+        source: addressing::client(n, family),
+        target,
+    };
+    let mut probes = Vec::new();
+    for port in [80].into_iter().chain(DROPPED) {
+        for n in [2, 3] {
+            probes.push(ask(n, addressing::host(n, family), port));
+            probes.push(ask(n, addressing::shared(family), port));
+        }
+    }
+    let outcomes = lab.ask(&probes)?;
+    probe::expect_answered(&outcomes, |probe| {
+        with_prroute && (probe.uplink() == 3 || probe.question == Question::Tcp(80))
+    })
+}
+
+fn works_beside_filters(attach: &str) -> Result<()> {
+    let lab = lab_with_ports()?;
+    add_filters(&lab)?;
+    lab.meet_default_gateway()?;
+    expect_foreign_programs_work(&lab, false)?;
+    let before = lab.snapshot()?;
+
+    let mut prroute = lab.prroute()?;
+    prroute.configure(&format!("attach = \"{attach}\"\n"))?;
+    let daemon = prroute.run(&[])?;
+    let hook = &prroute.status()?["uplinks"][0]["hook"];
+    assert_eq!(hook.as_str().map(str::to_lowercase).as_deref(), Some(attach));
+    expect_foreign_programs_work(&lab, true)?;
+    daemon.kill()?;
+    expect_foreign_programs_work(&lab, true)?;
+    // A second daemon finds its own filters, and adds none.
+    let daemon = prroute.run(&[])?;
+    expect_foreign_programs_work(&lab, true)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    assert!(changes.is_empty(), "not as before:\n{changes}");
+    Ok(())
+}
+
+#[test]
+fn clsact_beside_clsact_filters() -> Result<()> {
+    works_beside_filters("clsact")
+}
+
+#[test]
+fn tcx_beside_clsact_filters() -> Result<()> {
+    works_beside_filters("tcx")
+}
+
+fn works_beside_tcx(attach: &str) -> Result<()> {
+    let lab = lab_with_ports()?;
+    let drop_port = |place, port| bpf::drop_port(&lab.host, "up2", Direction::Ingress, place, port);
+    let mut links = vec![drop_port(Place::Head, 81)?, drop_port(Place::Tail, 82)?];
+    let before = lab.snapshot()?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure(&format!("attach = \"{attach}\"\n"))?;
+    let daemon = prroute.run(&[])?;
+    // Others come after us too, before and behind.
+    links.push(drop_port(Place::Head, 83)?);
+    links.push(drop_port(Place::Tail, 84)?);
+    expect_foreign_programs_work(&lab, true)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    links.truncate(2);
+    let changes = lab.snapshot()?.changes_since(&before);
+    assert!(changes.is_empty(), "not as before:\n{changes}");
+    Ok(())
+}
+
+#[test]
+fn tcx_beside_tcx_programs() -> Result<()> {
+    works_beside_tcx("tcx")
+}
+
+#[test]
+fn clsact_beside_tcx_programs() -> Result<()> {
+    works_beside_tcx("clsact")
+}

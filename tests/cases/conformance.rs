@@ -1,0 +1,47 @@
+//! The main job: every request is answered over the uplink it came in on, with no configuration.
+
+use anyhow::Result;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::probe;
+
+/// All questions without prroute, then with it.
+fn conforms(topology: Topology) -> Result<()> {
+    let lab = Lab::with_services(topology)?;
+    let probes = probe::to_everything(topology.uplinks);
+    assert_eq!(probes.len(), 12 * usize::from(topology.uplinks));
+
+    lab.meet_default_gateway()?;
+    probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)?;
+
+    let prroute = lab.prroute()?;
+    lab.forget_neighbours()?;
+    let daemon = prroute.run(&[])?;
+    probe::expect_all_answered(&lab.ask(&probes)?)?;
+
+    // The kernel may forget gateways at any time; the next question must not be the price.
+    lab.forget_neighbours()?;
+    probe::expect_all_answered(&lab.ask(&probes)?)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+#[test]
+fn three_uplinks_answer_36_of_36() -> Result<()> {
+    conforms(Topology::DEFAULT)
+}
+
+#[test]
+fn three_uplinks_with_strict_rp_filter_and_link_local_gateways_answer_36_of_36() -> Result<()> {
+    conforms(Topology { rp_filter: 1, link_local_gateways: true, ..Topology::DEFAULT })
+}
+
+#[test]
+fn routers_that_have_to_ask_for_the_host_get_an_answer() -> Result<()> {
+    conforms(Topology { routers_know_host: false, ..Topology::DEFAULT })
+}
+
+#[test]
+fn two_uplinks_of_a_router_answer_24_of_24() -> Result<()> {
+    conforms(Topology { uplinks: 2, ip_forward: true, ..Topology::DEFAULT })
+}
