@@ -189,12 +189,9 @@ fn default_route(
         Family::V4 => (device.gateway4, device.direct4),
         Family::V6 => (device.gateway6, device.direct6),
     };
-    // A configured gateway is no route where the interface does not speak the protocol.
-    let speaks = |f| observed.addresses_on(device.ifindex).any(|a| Family::of_net(&a.net) == f);
-    let gateway = gateway.filter(|g| match g {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(_) => speaks(Family::V6),
-    });
+    // A configured gateway is no way out where the interface does not speak the protocol.
+    let speaks6 = || observed.addresses_on(device.ifindex).any(|a| a.net.addr().is_ipv6());
+    let gateway = gateway.filter(|_| family == Family::V4 || speaks6());
     if gateway.is_none() && !direct {
         return None;
     }

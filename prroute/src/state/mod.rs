@@ -8,6 +8,8 @@
 pub mod desired;
 pub mod diff;
 pub mod discover;
+#[cfg(test)]
+mod fixture;
 mod gateways;
 pub mod ids;
 pub mod locals;

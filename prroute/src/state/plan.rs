@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::observed::{Family, Route, RouteKind, Rule, TABLE_MAIN};
+use super::observed::{Family, PROTOCOL, Route, RouteKind, Rule, TABLE_MAIN};
 use super::uplink::Ifindex;
 
 /// A neighbour entry.
@@ -97,7 +97,11 @@ impl fmt::Display for Op {
         match self {
             Self::LoosenRpFilter(change) | Self::RestoreRpFilter(change) => change.fmt(f),
             Self::ManageNeighbour(key) => {
-                write!(f, "ip neigh replace {} dev {} managed", key.address, key.device)
+                write!(
+                    f,
+                    "ip neigh replace {} dev {} managed protocol {PROTOCOL}",
+                    key.address, key.device
+                )
             }
             Self::ReleaseNeighbour(key) => {
                 write!(f, "ip neigh del {} dev {}", key.address, key.device)

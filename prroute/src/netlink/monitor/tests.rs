@@ -1,1 +1,98 @@
+use std::net::Ipv4Addr;
+
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourState as State};
+use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
+use netlink_packet_route::rule::RuleAttribute;
+
 use super::*;
+
+fn route(length: u8, table: u32, gateway: bool, protocol: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    message.header.destination_prefix_length = length;
+    message.header.protocol = RouteProtocol::from(protocol);
+    message.header.kind = RouteType::Unicast;
+    message.attributes = vec![
+        RouteAttribute::Table(table),
+        RouteAttribute::Destination(Ipv4Addr::new(10, 0, 0, 0).into()),
+        RouteAttribute::Oif(7),
+    ];
+    if gateway {
+        message.attributes.push(RouteAttribute::Gateway(Ipv4Addr::new(192, 0, 2, 1).into()));
+    }
+    message
+}
+
+#[test]
+fn routes_that_decide_nothing_may_flap() {
+    let mut relevance = Relevance::default();
+    let mut judge = |message| relevance.judge(message).routes;
+    assert!(!judge(Message::NewRoute(route(24, 100, true, 4))));
+    assert!(!judge(Message::DelRoute(route(24, 254, true, 4))));
+    assert!(!judge(Message::NewRoute(route(24, 100, false, 4))));
+    assert!(judge(Message::NewRoute(route(24, 254, false, 4))), "main's on-link routes");
+    assert!(judge(Message::NewRoute(route(0, 100, true, 4))), "default routes anywhere");
+    assert!(judge(Message::DelRoute(route(1, 254, true, 4))), "halves too");
+}
+
+#[test]
+fn our_own_additions_are_no_news_and_our_losses_are() {
+    let mut relevance = Relevance::default();
+    assert!(!relevance.judge(Message::NewRoute(route(0, 21_001, true, 213))).is_any());
+    assert!(relevance.judge(Message::DelRoute(route(24, 21_001, false, 213))).routes);
+    let mut rule = RuleMessage::default();
+    rule.header.family = AddressFamily::Inet;
+    rule.attributes.push(RuleAttribute::Protocol(RouteProtocol::from(213)));
+    assert!(!relevance.judge(Message::NewRule(rule.clone())).is_any());
+    assert!(relevance.judge(Message::DelRule(rule)).rules);
+    let mut foreign = RuleMessage::default();
+    foreign.header.family = AddressFamily::Inet;
+    assert!(relevance.judge(Message::NewRule(foreign)).rules);
+}
+
+fn neighbour(last: u8, state: State) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = 7;
+    message.header.state = state;
+    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+    message.attributes.push(NeighbourAttribute::Destination(address.into()));
+    message
+}
+
+#[test]
+fn only_gateways_that_turn_are_news() {
+    let mut relevance = Relevance::default();
+    let gateway = (Ifindex(7), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    relevance.gateways.insert(gateway, false);
+    let mut judge =
+        |last, state| relevance.judge(Message::NewNeighbour(neighbour(last, state))).neighbours;
+    assert!(!judge(1, State::Reachable));
+    assert!(!judge(1, State::Stale));
+    assert!(!judge(9, State::Failed), "no gateway");
+    assert!(judge(1, State::Failed));
+    assert!(!judge(1, State::Failed), "known");
+    assert!(!judge(1, State::Incomplete), "only being tried again");
+    assert!(judge(1, State::Reachable));
+    assert!(relevance.judge(Message::DelNeighbour(neighbour(1, State::Stale))).neighbours);
+    assert!(!relevance.judge(Message::DelNeighbour(neighbour(9, State::Stale))).neighbours);
+}
+
+#[test]
+fn links_are_news_when_something_that_matters_changed() {
+    let link = |mtu| {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        message.attributes =
+            vec![LinkAttribute::IfName("eth0".to_owned()), LinkAttribute::Mtu(mtu)];
+        message
+    };
+    let mut relevance = Relevance::default();
+    assert!(relevance.judge(Message::NewLink(link(1500))).links);
+    assert!(!relevance.judge(Message::NewLink(link(1500))).links);
+    assert!(relevance.judge(Message::NewLink(link(9000))).links);
+    assert!(relevance.judge(Message::DelLink(link(9000))).links);
+    assert!(relevance.judge(Message::NewLink(link(9000))).links, "it is back");
+}

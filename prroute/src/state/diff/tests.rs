@@ -1,1 +1,273 @@
+use proptest::prelude::*;
+
+use super::super::desired::desire;
+use super::super::fixture::{Host, carry_out, net, rule, two_networks, uplinks};
+use super::super::observed::{Family, NeighbourState};
+use super::super::undo::undo;
 use super::*;
+use crate::sysctl::SavedSysctls;
+
+fn plan_for(observed: &Observed, saved: &SavedSysctls) -> Plan {
+    let config = Config::default();
+    let desired = desire(&config, observed, &uplinks(&config, observed), saved);
+    diff(&config, &desired, observed).unwrap()
+}
+
+/// Carries a plan out as the daemon does.
+fn carry_out_and_save(plan: &Plan, kernel: &mut Observed, saved: &mut SavedSysctls) {
+    saved.begin(plan, kernel);
+    carry_out(plan, kernel);
+    saved.commit(plan);
+}
+
+/// Without order; neighbour entries come and go by themselves.
+fn normal(mut observed: Observed) -> Observed {
+    observed.rules.sort();
+    observed.routes.sort();
+    observed.neighbours.clear();
+    observed
+}
+
+#[test]
+fn foreign_objects_in_our_range_are_refused_by_name() {
+    let host = two_networks().rule(21_500, "10.9.9.9/32", 77).route_with(
+        "eth0",
+        "10.7.0.0/16",
+        Some("192.168.1.1"),
+        21_001,
+        0,
+        4,
+    );
+    let config = Config::default();
+    let desired = desire(&config, &host.0, &uplinks(&config, &host.0), &SavedSysctls::default());
+    let collision = diff(&config, &desired, &host.0).unwrap_err();
+    assert_eq!((collision.rules.len(), collision.routes.len()), (1, 1));
+    assert_eq!(
+        collision.to_string(),
+        "rule priorities 21000..21999 and tables 21000..21999 are prroute's, but somebody else \
+         uses them (move them, or set rule-priority and table): \
+         [rule: priority 21500 from 10.9.9.9/32 lookup 77 protocol 4] \
+         [route: 10.7.0.0/16 via 192.168.1.1 dev eth0 table 21001 proto 4]"
+    );
+    let plan = undo(&config, &host.0, &SavedSysctls::default());
+    assert!(plan.is_empty(), "undo passes them over: {plan}");
+}
+
+#[test]
+fn a_busy_range_does_not_matter_when_there_is_nothing_to_do() {
+    let host = Host::new().nic("eth0").address("eth0", "192.0.2.2/24").rule(21_500, "::/0", 9);
+    assert!(plan_for(&host.0, &SavedSysctls::default()).is_empty());
+}
+
+#[test]
+fn the_borders_of_the_ranges() {
+    for (priority, ours) in [(20_999, false), (21_000, true), (21_999, true), (22_000, false)] {
+        let host = two_networks().rule(priority, "10.9.9.9/32", 77);
+        let config = Config::default();
+        let desired =
+            desire(&config, &host.0, &uplinks(&config, &host.0), &SavedSysctls::default());
+        assert_eq!(diff(&config, &desired, &host.0).is_err(), ours, "{priority}");
+    }
+}
+
+#[test]
+fn additions_come_before_deletions() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    let renumbered = host.0.addresses.iter_mut().find(|a| a.net == net("192.168.2.10/24"));
+    renumbered.unwrap().net = net("192.168.3.10/24");
+    let plan = plan_for(&host.0, &saved);
+    let is_deletion = |op: &Op| matches!(op, Op::DeleteRule(_) | Op::DeleteRoute(_));
+    let first = plan.ops.iter().position(is_deletion).expect("the old address goes");
+    assert!(first > 0, "the new address comes");
+    assert!(plan.ops[first..].iter().all(is_deletion), "{plan}");
+}
+
+#[test]
+fn a_new_gateway_replaces_the_old_one_in_one_step() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    for route in &mut host.0.routes {
+        if route.table == 254 && route.is_default() && route.metric == 100 {
+            route.next_hops[0].gateway = Some("192.168.2.254".parse().unwrap());
+        }
+    }
+    let plan = plan_for(&host.0, &saved);
+    assert_eq!(
+        plan.to_string(),
+        "ip neigh replace 192.168.2.254 dev eth1 managed protocol 213\n\
+         ip route replace default via 192.168.2.254 dev eth1 table 21002 proto 213\n\
+         ip neigh del 192.168.2.1 dev eth1\n"
+    );
+}
+
+#[test]
+fn duplicates_of_our_rules_are_removed() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    let twin = host.0.rules.iter().find(|r| r.protocol == PROTOCOL).unwrap().clone();
+    host.0.rules.push(twin.clone());
+    assert_eq!(plan_for(&host.0, &saved).ops, [Op::DeleteRule(twin)]);
+}
+
+#[test]
+fn an_entry_the_kernel_cannot_manage_is_not_asked_for_again() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    for neighbour in &mut host.0.neighbours {
+        neighbour.managed = false;
+    }
+    assert!(plan_for(&host.0, &saved).is_empty());
+}
+
+/// One random host: a few interfaces of several kinds, addresses that may coincide or nest,
+/// default routes in several tables, foreign rules and routes, neighbours.
+fn host() -> impl Strategy<Value = Host> {
+    let kinds = prop::sample::select(vec![
+        None,
+        None,
+        None,
+        Some("vlan"),
+        Some("bridge"),
+        Some("dummy"),
+        Some("veth"),
+        Some("wireguard"),
+    ]);
+    let link = (kinds, prop::bool::weighted(0.9), prop::option::of(0..3_u8));
+    let links = prop::collection::vec(link, 1..6);
+    let address = (any::<u8>(), 0..4_u8, 1..6_u8, any::<bool>(), any::<bool>());
+    let addresses = prop::collection::vec(address, 0..10);
+    let route = (any::<u8>(), 0..4_u8, 1..6_u8, 0..3_u32, any::<bool>(), 0..3_u8);
+    let routes = prop::collection::vec(route, 0..8);
+    let rules = prop::collection::vec((0..4_u8, 1..6_u8, 1..3_u32, any::<bool>()), 0..4);
+    (links, addresses, routes, rules, 0..3_u8).prop_map(|(links, addresses, routes, rules, all)| {
+        let mut host = Host::new();
+        host.0.rp_filter_all = Some(all);
+        for (n, (kind, carrier, filter)) in links.iter().enumerate() {
+            host = host.link(&format!("if{n}"), *kind).change(&format!("if{n}"), |link| {
+                link.carrier = *carrier;
+                link.rp_filter = *filter;
+            });
+        }
+        let name = |n: u8, many: usize| match usize::from(n) % (many + 1) {
+            0 => "lo".to_owned(),
+            n => format!("if{}", n - 1),
+        };
+        for (on, subnet, number, six, wide) in addresses {
+            let text = match (six, wide) {
+                (false, false) => format!("10.0.{subnet}.{number}/24"),
+                (false, true) => format!("10.0.{subnet}.{number}/16"),
+                (true, false) => format!("2001:db8:{subnet}::{number}/64"),
+                (true, true) => format!("2001:db8:{subnet}::{number}/128"),
+            };
+            let on = name(on, links.len());
+            let same = host
+                .0
+                .addresses
+                .iter()
+                .any(|a| a.ifindex == host.ifindex(&on) && a.net.addr() == net(&text).addr());
+            if !same {
+                host = host.address(&on, &text);
+            }
+        }
+        for (on, subnet, number, table, six, state) in routes {
+            let gateway = match six {
+                false => format!("10.0.{subnet}.{number}"),
+                true => format!("2001:db8:{subnet}::{number}"),
+            };
+            let any = if six { "::/0" } else { "0.0.0.0/0" };
+            let on = format!("if{}", usize::from(on) % links.len());
+            let table = [254, 100, 101][table as usize];
+            let metric = 100 + u32::try_from(host.0.routes.len()).unwrap();
+            host = host.route_with(&on, any, Some(&gateway), table, metric, 4);
+            let states = [NeighbourState::Failed, NeighbourState::Resolved, NeighbourState::Fixed];
+            let known = host.0.neighbour(host.ifindex(&on), gateway.parse().unwrap()).is_some();
+            if !known {
+                host = host.neighbour(&on, &gateway, states[usize::from(state)]);
+            }
+        }
+        for (subnet, number, table, other) in rules {
+            let source = net(&format!("10.0.{subnet}.{number}/32"));
+            let mut rule = rule(Family::V4, 1000, Some(source), 99 + table, 4);
+            rule.other = other;
+            host.0.rules.push(rule);
+        }
+        // As the kernel has them: one route per table, prefix and metric.
+        let mut keys = BTreeSet::new();
+        host.0.routes.retain(|route| keys.insert((route.key(), route.next_hops.clone())));
+        host
+    })
+}
+
+fn touches_foreign(plan: &Plan) -> bool {
+    let ranges = Ranges::default();
+    plan.ops.iter().any(|op| match op {
+        Op::AddRule(r) | Op::DeleteRule(r) => !is_our_rule(ranges, r),
+        Op::AddRoute(r) | Op::DeleteRoute(r) => !is_our_route(ranges, r),
+        Op::ReplaceRoute { old, new } => !is_our_route(ranges, old) || !is_our_route(ranges, new),
+        _ => false,
+    })
+}
+
+proptest! {
+    #[test]
+    fn applying_a_plan_makes_the_next_one_empty(host in host()) {
+        let mut kernel = host.0;
+        let mut saved = SavedSysctls::default();
+        carry_out_and_save(&plan_for(&kernel, &saved), &mut kernel, &mut saved);
+        let next = plan_for(&kernel, &saved);
+        prop_assert!(next.is_empty(), "{next}");
+    }
+
+    #[test]
+    fn undo_after_apply_is_the_state_before(host in host()) {
+        let before = host.0.clone();
+        let mut kernel = host.0;
+        let mut saved = SavedSysctls::default();
+        carry_out_and_save(&plan_for(&kernel, &saved), &mut kernel, &mut saved);
+        let back = undo(&Config::default(), &kernel, &saved);
+        prop_assert!(!touches_foreign(&back));
+        carry_out_and_save(&back, &mut kernel, &mut saved);
+        prop_assert!(kernel.neighbours.iter().all(|n| n.protocol != PROTOCOL));
+        prop_assert!(saved.is_empty());
+        prop_assert_eq!(normal(kernel), normal(before));
+    }
+
+    /// What rolling back relies on.
+    #[test]
+    fn the_inverse_of_a_plan_takes_it_back(host in host()) {
+        let before = host.0.clone();
+        let mut kernel = host.0;
+        let plan = plan_for(&kernel, &SavedSysctls::default());
+        prop_assert!(!touches_foreign(&plan));
+        carry_out(&plan, &mut kernel);
+        carry_out(&plan.inverse(), &mut kernel);
+        prop_assert_eq!(normal(kernel), normal(before));
+    }
+
+    /// From any state of ours to any other, without an operation the kernel would refuse.
+    #[test]
+    fn every_transition_converges(from in host(), to in host()) {
+        let mut kernel = from.0;
+        carry_out(&plan_for(&kernel, &SavedSysctls::default()), &mut kernel);
+        let mut next = to.0;
+        next.rules.extend(kernel.rules.into_iter().filter(|r| r.protocol == PROTOCOL));
+        next.routes.extend(kernel.routes.into_iter().filter(|r| r.protocol == PROTOCOL));
+        let saved = SavedSysctls::default();
+        let plan = plan_for(&next, &saved);
+        prop_assert!(!touches_foreign(&plan));
+        carry_out(&plan, &mut next);
+        let again = Plan {
+            ops: plan_for(&next, &saved)
+                .ops
+                .into_iter()
+                .filter(|op| !matches!(op, Op::LoosenRpFilter(_)))
+                .collect(),
+        };
+        prop_assert!(again.is_empty(), "{again}");
+    }
+}

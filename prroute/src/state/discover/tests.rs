@@ -1,1 +1,241 @@
+use super::super::fixture::{Host, ip, net, two_networks};
+use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
+use crate::config::Pattern;
+
+fn names_of(host: &Host) -> Vec<String> {
+    discover(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
+}
+
+fn reason(host: &Host, name: &str) -> String {
+    reason_with(&Config::default(), host, name)
+}
+
+fn reason_with(config: &Config, host: &Host, name: &str) -> String {
+    let (_, skipped) = discover(config, &host.0);
+    skipped.into_iter().find(|s| s.name == name).map_or_else(String::new, |s| s.reason)
+}
+
+fn only(host: &Host, name: &str) -> Discovered {
+    discover(&Config::default(), &host.0).0.into_iter().find(|d| d.name == name).unwrap()
+}
+
+fn naming(name: &str) -> Config {
+    let uplink =
+        UplinkConfig { name: Pattern::new(name), gateways: Vec::new(), reply: Reply::Auto };
+    Config { uplinks: vec![uplink], ..Config::default() }
+}
+
+#[test]
+fn nics_with_a_global_address_are_uplinks_also_without_a_default_route() {
+    let host = Host::new()
+        .nic("eth0")
+        .nic("eth1")
+        .nic("eth2")
+        .address("eth0", "192.0.2.2/24")
+        .default("eth0", "192.0.2.1", 0)
+        .address("eth1", "198.51.100.2/24")
+        .address("eth2", "169.254.7.7/16")
+        .address("eth2", "fe80::7/64");
+    assert_eq!(names_of(&host), ["eth0", "eth1"]);
+    assert_eq!(reason(&host, "eth2"), "no global address");
+    assert_eq!(reason(&host, "lo"), "loopback");
+    assert_eq!(only(&host, "eth1").gateway4, None);
+}
+
+#[test]
+fn vlans_and_bonds_are_uplinks_and_ports_are_not() {
+    let host = Host::new()
+        .nic("eth0")
+        .nic("eth1")
+        .link("bond0", Some("bond"))
+        .link("bond0.5", Some("vlan"))
+        .port("eth0", "bond0")
+        .port("eth1", "bond0")
+        .address("eth0", "192.0.2.2/24")
+        .address("bond0", "192.0.2.3/24")
+        .address("bond0.5", "198.51.100.3/24");
+    assert_eq!(names_of(&host), ["bond0", "bond0.5"]);
+    assert_eq!(reason(&host, "eth0"), "port of bond bond0");
+}
+
+#[test]
+fn a_bridge_needs_a_physical_port_and_a_default_route_of_its_own() {
+    let bridges = || {
+        Host::new()
+            .nic("eth0")
+            .link("br0", Some("bridge"))
+            .port("eth0", "br0")
+            .address("br0", "192.0.2.2/24")
+            .link("docker0", Some("bridge"))
+            .link("veth1", Some("veth"))
+            .port("veth1", "docker0")
+            .address("docker0", "172.17.0.1/16")
+    };
+    assert_eq!(reason(&bridges(), "br0"), "bridge without a default route of its own");
+    let host = bridges().default("br0", "192.0.2.1", 0);
+    assert_eq!(names_of(&host), ["br0"]);
+    assert_eq!(reason(&host, "docker0"), "bridge without a physical port");
+    assert_eq!(reason(&host, "veth1"), "port of bridge docker0");
+}
+
+#[test]
+fn a_veth_counts_when_a_default_route_of_others_uses_it() {
+    let veth = || Host::new().link("eth0", Some("veth")).address("eth0", "192.0.2.2/24");
+    assert_eq!(reason(&veth(), "eth0"), "veth without a default route of its own");
+    assert_eq!(names_of(&veth().default("eth0", "192.0.2.1", 0)), ["eth0"]);
+    let other_table = veth().route_with("eth0", "0.0.0.0/0", Some("192.0.2.1"), 100, 0, 4);
+    assert_eq!(names_of(&other_table), ["eth0"]);
+    let half = veth().route("eth0", "128.0.0.0/1", Some("192.0.2.1"));
+    assert_eq!(names_of(&half), ["eth0"]);
+    let ours = veth().route_with("eth0", "0.0.0.0/0", Some("192.0.2.1"), 21_001, 0, 213);
+    assert_eq!(names_of(&ours), [""; 0]);
+}
+
+#[test]
+fn tunnels_and_overlays_must_be_named() {
+    let host = Host::new().link("wg0", Some("wireguard")).address("wg0", "10.9.0.2/24");
+    assert_eq!(reason(&host, "wg0"), "virtual device (wireguard) that no [[uplink]] names");
+    let (found, _) = discover(&naming("wg*"), &host.0);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn excluding_overrides_naming_and_loopback_never_counts() {
+    let host = two_networks();
+    let config = Config { exclude: vec![Pattern::new("eth1")], ..naming("*") };
+    let (found, _) = discover(&config, &host.0);
+    assert_eq!(found.len(), 1);
+    assert_eq!(reason_with(&config, &host, "eth1"), "excluded by \"eth1\"");
+    assert_eq!(reason_with(&config, &host, "lo"), "loopback");
+}
+
+#[test]
+fn altnames_are_names() {
+    let host = two_networks().change("eth1", |link| link.altnames = vec!["enp2s0".to_owned()]);
+    let config = Config { exclude: vec![Pattern::new("enp2*")], ..Config::default() };
+    assert_eq!(reason_with(&config, &host, "eth1"), "excluded by \"enp2*\"");
+}
+
+#[test]
+fn gateways_main_before_other_tables_and_low_metric_before_high() {
+    let host = Host::new()
+        .nic("eth0")
+        .address("eth0", "192.0.2.2/24")
+        .route_with("eth0", "0.0.0.0/0", Some("192.0.2.3"), 100, 0, 4)
+        .default("eth0", "192.0.2.7", 700)
+        .default("eth0", "192.0.2.5", 500)
+        .route("eth0", "0.0.0.0/1", Some("192.0.2.9"));
+    let device = only(&host, "eth0");
+    assert_eq!(device.gateway4, Some(ip("192.0.2.5")));
+    let order = ["192.0.2.5", "192.0.2.7", "192.0.2.9", "192.0.2.3"].map(ip);
+    assert_eq!(device.gateways, order);
+}
+
+#[test]
+fn configured_gateways_come_first_by_family() {
+    let host = two_networks();
+    let mut config = naming("eth0");
+    config.uplinks[0].gateways = vec![ip("fe80::9"), ip("192.168.1.254")];
+    let (found, _) = discover(&config, &host.0);
+    assert_eq!(found[0].gateway4, Some(ip("192.168.1.254")));
+    assert_eq!(found[0].gateway6, Some(ip("fe80::9")));
+}
+
+#[test]
+fn a_gateway_that_fails_gives_way_and_is_unusable_when_it_is_the_only_one() {
+    let host = Host::new()
+        .nic("eth0")
+        .address("eth0", "192.0.2.2/24")
+        .default("eth0", "192.0.2.1", 0)
+        .neighbour("eth0", "192.0.2.1", NeighbourState::Failed);
+    let device = only(&host, "eth0");
+    assert_eq!((device.gateway4, device.gateway4_usable), (Some(ip("192.0.2.1")), false));
+    let host = host.default("eth0", "192.0.2.9", 9);
+    let device = only(&host, "eth0");
+    assert_eq!((device.gateway4, device.gateway4_usable), (Some(ip("192.0.2.9")), true));
+    assert_eq!(device.gateways.len(), 2, "the failed one stays a candidate");
+}
+
+#[test]
+fn every_next_hop_of_an_ecmp_default_route_is_its_own_uplinks_gateway() {
+    let host = Host::new()
+        .nic("eth0")
+        .nic("eth1")
+        .address("eth0", "192.0.2.2/24")
+        .address("eth1", "198.51.100.2/24")
+        .default("eth0", "192.0.2.1", 0);
+    let second = host.hop("eth1", Some("198.51.100.1"));
+    let mut host = host;
+    host.0.routes.last_mut().unwrap().next_hops.push(second);
+    assert_eq!(only(&host, "eth0").gateway4, Some(ip("192.0.2.1")));
+    assert_eq!(only(&host, "eth1").gateway4, Some(ip("198.51.100.1")));
+}
+
+#[test]
+fn via_inet6_is_the_next_hop_of_ipv4() {
+    let host = Host::new().nic("eth0").address("eth0", "192.0.2.2/32").route(
+        "eth0",
+        "0.0.0.0/0",
+        Some("fe80::1"),
+    );
+    let device = only(&host, "eth0");
+    assert_eq!((device.gateway4, device.gateway6), (Some(ip("fe80::1")), None));
+}
+
+#[test]
+fn on_link_prefixes_come_from_addresses_and_routes() {
+    let host = Host::new()
+        .nic("eth0")
+        .address("eth0", "192.0.2.2/24")
+        .address("eth0", "2001:db8:1::2/64")
+        .route("eth0", "203.0.113.0/24", None)
+        .route("eth0", "198.18.0.0/15", Some("192.0.2.1"))
+        .route_with("eth0", "192.0.2.0/24", None, 100, 0, 4)
+        .route_with("eth0", "100.64.0.0/10", None, 100, 0, 4);
+    let expected = ["192.0.2.0/24", "203.0.113.0/24", "2001:db8:1::/64"].map(net);
+    assert_eq!(only(&host, "eth0").on_link, expected);
+}
+
+/// Cloud images: a host address, and a gateway that a route of its own reaches.
+#[test]
+fn the_on_link_gateway_of_a_host_address() {
+    let host = Host::new()
+        .nic("eth0")
+        .address("eth0", "192.0.2.2/32")
+        .route("eth0", "172.31.1.1/32", None)
+        .default("eth0", "172.31.1.1", 0);
+    let device = only(&host, "eth0");
+    assert_eq!(device.gateway4, Some(ip("172.31.1.1")));
+    assert_eq!(device.on_link, [net("172.31.1.1/32")]);
+}
+
+/// An RA without the on-link flag: the address has a prefix that is no link.
+#[test]
+fn a_prefix_without_a_route_is_not_on_link() {
+    let mut host = Host::new()
+        .nic("eth0")
+        .address("eth0", "2001:db8:1::2/64")
+        .change_address(|address| address.no_prefix_route = true);
+    assert_eq!(only(&host, "eth0").on_link, [net("2001:db8:1::/64")], "main still has the route");
+    host.0.routes.retain(|route| route.table != TABLE_MAIN);
+    assert_eq!(only(&host, "eth0").on_link, []);
+}
+
+#[test]
+fn tentative_addresses_count_and_duplicates_do_not() {
+    let host = Host::new()
+        .nic("eth0")
+        .address("eth0", "2001:db8:1::2/64")
+        .change_address(|address| address.tentative = true)
+        .address("eth0", "2001:db8:1::3/64")
+        .change_address(|address| address.failed = true);
+    assert_eq!(only(&host, "eth0").addresses, [net("2001:db8:1::2/64")]);
+}
+
+#[test]
+fn up_needs_carrier() {
+    let host = two_networks().change("eth1", |link| link.carrier = false);
+    assert!(only(&host, "eth0").up);
+    assert!(!only(&host, "eth1").up);
+}

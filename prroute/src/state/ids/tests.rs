@@ -1,1 +1,78 @@
+use super::super::fixture::{Host, two_networks};
 use super::*;
+
+fn devices(count: usize) -> Vec<Discovered> {
+    let mut host = Host::new();
+    for n in 0..count {
+        host = host.nic(&format!("eth{n}")).address(&format!("eth{n}"), "192.0.2.2/24");
+    }
+    host.uplinks().into_iter().map(|uplink| uplink.device).collect()
+}
+
+fn ids(uplinks: &[Uplink]) -> Vec<(u16, u16)> {
+    uplinks.iter().map(|u| (u.id.0, u.generation)).collect()
+}
+
+#[test]
+fn the_first_ids_are_one_two_three() {
+    assert_eq!(ids(&allocate(&[], devices(3))), [(1, 1), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn ids_survive_a_restart_in_another_order() {
+    let first = allocate(&[], devices(3));
+    let known = remember(&[], &first);
+    let mut reversed = devices(3);
+    reversed.reverse();
+    assert_eq!(ids(&allocate(&known, reversed)), [(3, 1), (2, 1), (1, 1)]);
+}
+
+#[test]
+fn a_device_that_came_back_keeps_its_id_in_a_new_generation() {
+    let known = remember(&[], &allocate(&[], devices(2)));
+    let mut back = devices(2);
+    back[1].ifindex = Ifindex(77);
+    let again = allocate(&known, back);
+    assert_eq!(ids(&again), [(1, 1), (2, 2)]);
+    assert_eq!(remember(&known, &again).len(), 2);
+}
+
+#[test]
+fn a_reused_ifindex_inherits_nothing() {
+    let known = remember(&[], &allocate(&[], devices(2)));
+    let mut other = devices(2);
+    other[1].mac = Some([6; 6]);
+    let uplinks = allocate(&known, other);
+    assert_eq!(ids(&uplinks), [(1, 1), (3, 1)]);
+    assert_eq!(remember(&known, &uplinks).len(), 3, "the lost device is still known");
+}
+
+/// VLANs of one NIC share its MAC.
+#[test]
+fn devices_with_one_mac_keep_their_own_ids() {
+    let mut twins = devices(3);
+    for twin in &mut twins {
+        twin.mac = Some([2; 6]);
+    }
+    let known = remember(&[], &allocate(&[], twins.clone()));
+    twins.remove(0);
+    assert_eq!(ids(&allocate(&known, twins.clone())), [(2, 1), (3, 1)]);
+    twins[1].ifindex = Ifindex(77);
+    assert_eq!(ids(&allocate(&known, twins)), [(2, 1), (1, 2)], "a free twin's id, raised");
+}
+
+#[test]
+fn ids_run_out_only_when_every_one_is_live() {
+    let used: Vec<KnownId> = (1..256)
+        .map(|n| KnownId { id: UplinkId(n), generation: 4, ifindex: Ifindex(9000), mac: None })
+        .collect();
+    let uplinks = allocate(&used, devices(2));
+    assert_eq!(ids(&uplinks), [(1, 5), (2, 5)]);
+
+    let device = two_networks().uplinks().remove(0).device;
+    let many: Vec<Discovered> =
+        (0..300).map(|n| Discovered { ifindex: Ifindex(n), mac: None, ..device.clone() }).collect();
+    let uplinks = allocate(&[], many);
+    assert_eq!(uplinks.len(), 255);
+    assert_eq!(uplinks.last().map(|u| u.id), Some(UplinkId(255)));
+}
