@@ -40,10 +40,22 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("prroute: {error:#}");
+            eprintln!("prroute: {}", describe(&error));
             ExitCode::from(code_of(&error))
         }
     }
+}
+
+/// The error and its causes in one line. Library errors name their source themselves: a cause
+/// that has been said is not said again.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {

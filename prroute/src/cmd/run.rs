@@ -33,7 +33,7 @@ async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     if outlook.uplinks.len() < 2 {
         println!("# fewer than two uplinks: prroute would change nothing and wait");
     }
-    print!("{}", outlook.plan);
+    print!("{}", outlook.plan?);
     if outlook.uplinks.len() >= 2 {
         for uplink in &outlook.uplinks {
             println!("# attach ingress and egress programs to {}", uplink.device.name);

@@ -90,7 +90,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
 fn print(report: &Report) {
     match report.pid {
         Some(pid) => {
-            println!("instance {}: running (pid {pid}), {}", report.instance, report.summary)
+            println!("instance {}: running (pid {pid}), {}", report.instance, report.summary);
         }
         None => println!(
             "instance {}: no daemon runs; the datapath goes on as it was left",

@@ -72,7 +72,8 @@ pub struct Outlook {
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
     pub desired: Desired,
-    pub plan: Plan,
+    /// What brings rules, tables, neighbours and sysctls there, or whose objects are in the way.
+    pub plan: Result<Plan, Collision>,
 }
 
 impl Reconciler {
@@ -102,7 +103,7 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// When the kernel cannot be read, or foreign objects are in our ranges.
+    /// When the kernel or the pinned tables cannot be read.
     pub async fn look(&self) -> Result<Outlook, ReconcileError> {
         let observed = self.kernel.observe().await?;
         let (found, skipped) = discover(&self.config, &observed);
@@ -113,46 +114,47 @@ impl Reconciler {
         };
         let uplinks = allocate(&known, found);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
-        let plan = diff(&self.config, &desired, &observed)?;
+        let plan = diff(&self.config, &desired, &observed);
         Ok(Outlook { observed, uplinks, skipped, desired, plan })
     }
 
     /// One round. Rules and tables come first: they stand on their own, and a reply that the
-    /// datapath moves must have a route before.
+    /// datapath moves must have a route before. When they fail in a running datapath, its tables
+    /// still follow the network.
     ///
     /// # Errors
     ///
-    /// Tells what failed; rules and tables are rolled back then, the datapath goes on with what
-    /// it has, and the next round tries again.
+    /// Tells what failed first; rules and tables are as they were before then, and the next
+    /// round tries again. Before the datapath is loaded an error means that nothing was changed.
     pub async fn converge(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
         let outlook = self.look().await?;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks);
-        let wanted = outlook.uplinks.len() >= ENOUGH_UPLINKS;
-        if wanted || self.pins.exists() {
-            self.load()?;
+        if self.datapath.is_none() {
+            outlook.plan.as_ref().map_err(Clone::clone)?;
+            if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
+                self.load()?;
+            }
         }
-        self.apply(&outlook).await?;
-        let attached = self.sync_datapath(&outlook);
+        let applied = self.apply(&outlook).await;
+        let synced = self.sync_datapath(&outlook);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;
         self.directory.save(&self.memory)?;
-        attached
+        applied.and(synced)
     }
 
     fn load(&mut self) -> Result<(), ReconcileError> {
-        if self.datapath.is_none() {
-            let options = LoadOptions { flows: self.config.flows };
-            let programs = Programs::load(&self.pins, options)?;
-            let tables = Tables::open(&self.pins)?;
-            self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
-        }
+        let options = LoadOptions { flows: self.config.flows };
+        let programs = Programs::load(&self.pins, options)?;
+        let tables = Tables::open(&self.pins)?;
+        self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
         Ok(())
     }
 
     /// Applies the plan. Old values of sysctls are on disk before they are overwritten.
     async fn apply(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        let plan = &outlook.plan;
+        let plan = outlook.plan.as_ref().map_err(Clone::clone)?;
         if plan.is_empty() {
             return Ok(());
         }
@@ -189,6 +191,10 @@ impl Reconciler {
             let device = (uplink.device.ifindex, uplink.generation);
             if datapath.attached.get(&uplink.id) == Some(&device) {
                 continue;
+            }
+            // The id came to another device: links to the old one would be taken for its own.
+            if self.memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
+                attach::detach_tcx(&self.pins, uplink.id)?;
             }
             match attach::attach(&mut datapath.programs, &self.pins, uplink, hook) {
                 Ok(attached) => {
