@@ -74,6 +74,19 @@ pub enum Inbound {
     RefuseRebind,
 }
 
+impl Inbound {
+    /// For the decision log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Open => "record",
+            Self::Refresh => "known here",
+            Self::Rebind => "rebind here",
+            Self::RefuseRebind => "stays on its uplink",
+        }
+    }
+}
+
 /// Whether a packet coming in needs its flow at all.
 #[inline(always)]
 pub fn inbound_needs_flow(kind: Kind, destination: Locality, exposed: bool) -> bool {
@@ -130,6 +143,19 @@ pub enum Outbound {
     Reply(Place),
     /// A forwarded reply without a record: leaves by the owner of its source address.
     ToOwner(u16),
+}
+
+impl Outbound {
+    /// For the decision log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::OpenByHost => "record as the host's own",
+            Self::Refresh => "right as it is",
+            Self::Reply(_) => "reply, to its uplink",
+            Self::ToOwner(_) => "reply, to the owner of its source",
+        }
+    }
 }
 
 /// Whether a packet about to leave needs its flow at all.

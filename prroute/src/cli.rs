@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// Undo everything when stopped by a signal.
     #[arg(long)]
     pub undo_on_exit: bool,
+    /// Log each packet whose flow is looked up, and what was decided. Slow: for finding out.
+    #[arg(long)]
+    pub log_packets: bool,
 }
 
 #[derive(Debug, Args)]

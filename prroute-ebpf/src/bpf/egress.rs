@@ -10,6 +10,7 @@ use prroute_ebpf::verdict::{self, Locality, Outbound, Place};
 
 use super::action::{self, Action, NextHop};
 use super::count::count;
+use super::log::{self, Logged};
 use super::lookup::{self, Entry, Tables};
 use super::skb::{Network, Skb};
 
@@ -28,7 +29,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn steer<F: NextHop>(skb: &Skb, here: &'static UplinkFacts) -> Action
+fn steer<F: NextHop + Logged>(skb: &Skb, here: &'static UplinkFacts) -> Action
 where
     F::Key: 'static,
     F::Address: 'static,
@@ -44,7 +45,9 @@ where
     let entry = lookup::flow::<F>(&key, segment.protocol, now);
     let found = entry.as_ref().and_then(|entry| entry.found);
     let place = Place { uplink: here.id, generation: here.generation };
-    match verdict::outbound(segment.kind, locality, found, place, skb.is_forwarded()) {
+    let verdict = verdict::outbound(segment.kind, locality, found, place, skb.is_forwarded());
+    log::decision::<F>(skb, "out", &segment, verdict.name());
+    match verdict {
         Outbound::Pass => Action::Pass,
         Outbound::Refresh => {
             refresh(entry, now);

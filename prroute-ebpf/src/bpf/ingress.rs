@@ -10,6 +10,7 @@ use prroute_ebpf::verdict::{self, Inbound, Locality, Place};
 
 use super::action::{self, Action};
 use super::count::count;
+use super::log::{self, Logged};
 use super::lookup::{self, Entry, Tables};
 use super::skb::{Network, Skb};
 
@@ -32,7 +33,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn record<F: Tables>(skb: &Skb, here: &'static UplinkFacts)
+fn record<F: Tables + Logged>(skb: &Skb, here: &'static UplinkFacts)
 where
     F::Key: 'static,
     F::Address: 'static,
@@ -58,7 +59,10 @@ where
         }
         _ => true,
     };
-    match verdict::inbound(segment.kind, segment.protocol, found, place, recorded_is_up, now) {
+    let verdict =
+        verdict::inbound(segment.kind, segment.protocol, found, place, recorded_is_up, now);
+    log::decision::<F>(skb, "in", &segment, verdict.name());
+    match verdict {
         Inbound::Pass => {}
         Inbound::Refresh => refresh(entry, now),
         Inbound::RefuseRebind => count(here.id, Reason::RebindRefused),

@@ -8,6 +8,7 @@ mod action;
 mod count;
 mod egress;
 mod ingress;
+mod log;
 mod lookup;
 mod maps;
 mod skb;
@@ -24,12 +25,12 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[classifier]
 pub(crate) fn prroute_ingress(ctx: TcContext) -> i32 {
-    ingress::run(&Skb::new(&ctx)).code()
+    ingress::run(&Skb::new(ctx)).code()
 }
 
 #[classifier]
 pub(crate) fn prroute_egress(ctx: TcContext) -> i32 {
-    egress::run(&Skb::new(&ctx)).code()
+    egress::run(&Skb::new(ctx)).code()
 }
 
 /// A panic that could be reached would loop forever, which the verifier refuses to load.

@@ -27,13 +27,20 @@ pub(super) enum Network {
 
 /// A packet in a tc program.
 pub(super) struct Skb {
+    ctx: TcContext,
     skb: *mut __sk_buff,
 }
 
 impl Skb {
     #[inline(always)]
-    pub(super) fn new(ctx: &TcContext) -> Self {
-        Self { skb: ctx.as_ptr().cast() }
+    pub(super) fn new(ctx: TcContext) -> Self {
+        Self { skb: ctx.as_ptr().cast(), ctx }
+    }
+
+    /// For the decision log.
+    #[inline(always)]
+    pub(super) fn context(&self) -> &TcContext {
+        &self.ctx
     }
 
     /// Length in bytes including the link-layer header; a super-packet's whole length.

@@ -22,7 +22,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
 
 async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     let kernel = Kernel::connect().await?;
-    let reconciler = Reconciler::new(config, &args.instance.instance, kernel)?;
+    let reconciler = Reconciler::new(config, &args.instance.instance, kernel, false)?;
     let outlook = reconciler.look().await?;
     for skipped in &outlook.skipped {
         println!("# {}: not managed: {}", skipped.name, skipped.reason);
@@ -56,7 +56,7 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let took_over = pins.exists();
     // Listening starts before the first look: no change falls between the two.
     let monitor = Monitor::open()?;
-    let reconciler = Reconciler::new(config, instance, Kernel::connect().await?)?;
+    let reconciler = Reconciler::new(config, instance, Kernel::connect().await?, args.log_packets)?;
     let mut daemon = Daemon::new(reconciler, monitor).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.

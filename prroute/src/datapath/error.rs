@@ -29,6 +29,8 @@ pub enum DatapathError {
     Map { operation: &'static str, object: String, source: aya::maps::MapError },
     #[error("pinned map {}: {what} is {found}, this version expects {expected}; `prroute down` removes it", path.display())]
     Layout { path: PathBuf, what: &'static str, found: String, expected: String },
+    #[error("open the decision log: {0}")]
+    DecisionLog(#[source] aya_log::Error),
     #[error("the BPF object has no {0}")]
     Missing(&'static str),
     #[error("{name}: the interface has another index than {ifindex}; it was renamed or replaced")]

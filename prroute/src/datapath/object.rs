@@ -2,6 +2,7 @@
 
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
 use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use prroute_common::names;
 
@@ -16,6 +17,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH
 pub struct LoadOptions {
     /// Flow entries per family, for maps that do not exist yet.
     pub flows: u32,
+    /// Log each packet whose flow is looked up, with what was decided.
+    pub log_packets: bool,
 }
 
 impl LoadOptions {
@@ -51,6 +54,9 @@ impl Programs {
         for name in [names::FLOWS4, names::FLOWS6] {
             loader.map_max_entries(name, options.flow_entries());
         }
+        // The verifier folds the level: without the log its code is not there.
+        let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
+        loader.override_global(aya_log::LEVEL, &level, true);
         let mut programs = Self { ebpf: loader.load(OBJECT)? };
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| DatapathError::Program {
@@ -60,6 +66,15 @@ impl Programs {
             })?;
         }
         Ok(programs)
+    }
+
+    /// The reading end of the decision log.
+    ///
+    /// # Errors
+    ///
+    /// When the object has none, or it was taken before.
+    pub fn decision_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
+        EbpfLogger::init(&mut self.ebpf).map_err(DatapathError::DecisionLog)
     }
 
     /// One of the two programs, by its name in [`names`].

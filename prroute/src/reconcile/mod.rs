@@ -6,6 +6,7 @@
 //! ```
 
 mod daemon;
+mod decision_log;
 mod undo;
 
 pub use daemon::{Daemon, Stop};
@@ -42,6 +43,8 @@ pub enum ReconcileError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    #[error("watch the decision log: {0}")]
+    DecisionLog(#[source] std::io::Error),
 }
 
 /// With fewer uplinks there is nothing to decide.
@@ -56,6 +59,7 @@ pub struct Reconciler {
     kernel: Kernel,
     datapath: Option<Datapath>,
     memory: Memory,
+    log_packets: bool,
 }
 
 struct Datapath {
@@ -84,10 +88,19 @@ impl Reconciler {
         config: Config,
         instance: &Instance,
         kernel: Kernel,
+        log_packets: bool,
     ) -> Result<Self, ReconcileError> {
         let directory = RunDirectory::of(instance);
         let memory = directory.load()?.unwrap_or_else(|| Memory::new(config.ranges));
-        Ok(Self { config, pins: Pins::of(instance), directory, kernel, datapath: None, memory })
+        Ok(Self {
+            config,
+            pins: Pins::of(instance),
+            directory,
+            kernel,
+            datapath: None,
+            memory,
+            log_packets,
+        })
     }
 
     pub fn memory(&self) -> &Memory {
@@ -145,8 +158,11 @@ impl Reconciler {
     }
 
     fn load(&mut self) -> Result<(), ReconcileError> {
-        let options = LoadOptions { flows: self.config.flows };
-        let programs = Programs::load(&self.pins, options)?;
+        let options = LoadOptions { flows: self.config.flows, log_packets: self.log_packets };
+        let mut programs = Programs::load(&self.pins, options)?;
+        if self.log_packets {
+            decision_log::forward(programs.decision_log()?)?;
+        }
         let tables = Tables::open(&self.pins)?;
         self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
         Ok(())

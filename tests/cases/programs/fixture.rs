@@ -126,7 +126,8 @@ impl Fixture {
         let pins = Pins::of(&name.parse().unwrap());
         // Exactly what the unit grants: the verifier treats programs by it.
         keep_only_the_units_capabilities();
-        let programs = Programs::load(&pins, LoadOptions { flows: 4096 }).unwrap();
+        let programs =
+            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false }).unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, programs, tables, uplinks, locals };
         fixture.sync();
