@@ -40,7 +40,7 @@ impl ApplyError {
     pub fn is_permission_denied(&self) -> bool {
         match &self.source {
             OpError::Refused(refusal) => refusal.is_permission_denied(),
-            OpError::Sysctl(_) => false,
+            OpError::Sysctl(error) => error.is_permission_denied(),
         }
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-pub use apply::ApplyError;
+pub use apply::{ApplyError, OpError};
 pub use monitor::{Change, Monitor};
 pub use request::Refusal;
 use tokio::sync::Mutex;

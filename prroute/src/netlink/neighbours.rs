@@ -9,11 +9,34 @@
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::encode;
 use super::request::{Refusal, Socket};
+use super::{Kernel, NetlinkError, encode};
+use crate::state::observed::{Neighbour, NeighbourState, Observed, PROTOCOL};
 use crate::state::plan::NeighbourKey;
 
 const EINVAL: i32 = 22;
+
+impl Kernel {
+    /// Has gateways of ours that failed tried again, where the kernel does not do so itself
+    /// (before 5.16). Call it every few seconds while a gateway is unusable. Tells how many.
+    pub async fn retry_failed_gateways(&self, observed: &Observed) -> Result<usize, NetlinkError> {
+        let failed: Vec<&Neighbour> = observed
+            .neighbours
+            .iter()
+            .filter(|n| n.protocol == PROTOCOL && !n.managed && n.state == NeighbourState::Failed)
+            .collect();
+        let mut socket = self.socket.lock().await;
+        for neighbour in &failed {
+            let Neighbour { ifindex, address, .. } = **neighbour;
+            let device = observed.link(ifindex).map(|link| link.name.clone()).unwrap_or_default();
+            let operation = format!("resolve gateway {address} on {device}");
+            let key = NeighbourKey { ifindex, address, device };
+            let result = manage(&mut socket, &key).await;
+            result.map_err(|source| NetlinkError::Refused { operation, source })?;
+        }
+        Ok(failed.len())
+    }
+}
 
 /// Resolves a neighbour and keeps it resolved. The entry carries our protocol number.
 pub(super) async fn manage(socket: &mut Socket, key: &NeighbourKey) -> Result<(), Refusal> {

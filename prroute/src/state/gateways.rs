@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::observed::{
-    Family, NeighbourState, Observed, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN,
+    Family, NeighbourState, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN,
 };
 use super::uplink::Ifindex;
 use crate::config::Ranges;
@@ -37,6 +37,7 @@ fn default_routes(
                 && route.is_default()
                 && route.kind == RouteKind::Unicast
                 && route.table != TABLE_LOCAL
+                && route.protocol != PROTOCOL
                 && !ranges.has_table(route.table)
                 && route.next_hops.iter().any(|hop| hop.ifindex == ifindex)
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::observed::{
-    Family, Observed, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net, is_global,
+    Family, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net, is_global,
 };
 use super::uplink::Ifindex;
 use crate::config::Ranges;
@@ -18,6 +18,7 @@ fn is_prefix(net: &IpNet) -> bool {
 /// Whether the route says that its destination is on the link of `ifindex`.
 fn says_on_link(route: &Route, ifindex: Ifindex) -> bool {
     route.kind == RouteKind::Unicast
+        && route.protocol != PROTOCOL
         && route.table != TABLE_LOCAL
         && is_prefix(&route.destination)
         && route.next_hops.iter().any(|hop| hop.ifindex == ifindex && hop.gateway.is_none())
@@ -39,10 +40,13 @@ pub(super) fn on_link(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> 
         .filter(|route| says_on_link(route, ifindex) && !ranges.has_table(route.table))
         .map(|route| (route.table, route.destination))
         .filter(|(table, net)| {
-            *table == TABLE_MAIN
-                || addresses.iter().any(|a| {
-                    net.contains(&host_net(a.net.addr())) && net.prefix_len() < net.max_prefix_len()
-                })
+            let mut own = addresses.iter().map(|a| host_net(a.net.addr()));
+            let is_host = net.prefix_len() == net.max_prefix_len();
+            match is_host {
+                // The kernel's IPv6 route to an address without a prefix.
+                true => *table == TABLE_MAIN && !own.any(|address| address == *net),
+                false => *table == TABLE_MAIN || own.any(|address| net.contains(&address)),
+            }
         })
         .map(|(_, net)| net);
     own.chain(routed).collect::<BTreeSet<_>>().into_iter().collect()

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::observed::{Family, PROTOCOL, Route, RouteKind, Rule, TABLE_MAIN};
+use super::observed::{Family, NextHop, PROTOCOL, Route, RouteKind, Rule, TABLE_MAIN};
 use super::uplink::Ifindex;
 
 /// A neighbour entry.
@@ -106,11 +106,11 @@ impl fmt::Display for Op {
             Self::ReleaseNeighbour(key) => {
                 write!(f, "ip neigh del {} dev {}", key.address, key.device)
             }
-            Self::AddRoute(route) => write!(f, "{} route add {route}", ip(route.family())),
+            Self::AddRoute(route) => write!(f, "{} route add {route}", ip_for(route)),
             Self::ReplaceRoute { new, .. } => {
-                write!(f, "{} route replace {new}", ip(new.family()))
+                write!(f, "{} route replace {new}", ip_for(new))
             }
-            Self::DeleteRoute(route) => write!(f, "{} route del {route}", ip(route.family())),
+            Self::DeleteRoute(route) => write!(f, "{} route del {route}", ip_for(route)),
             Self::AddRule(rule) => write!(f, "{} rule add {rule}", ip(rule.family)),
             Self::DeleteRule(rule) => write!(f, "{} rule del {rule}", ip(rule.family)),
         }
@@ -121,6 +121,15 @@ const fn ip(family: Family) -> &'static str {
     match family {
         Family::V4 => "ip",
         Family::V6 => "ip -6",
+    }
+}
+
+/// Without a word on the family, iproute2 takes it from the next hop.
+fn ip_for(route: &Route) -> &'static str {
+    let mixed = |hop: &NextHop| matches!(hop.gateway, Some(IpAddr::V6(_)));
+    match route.family() {
+        Family::V4 if route.next_hops.iter().any(mixed) => "ip -4",
+        family => ip(family),
     }
 }
 

@@ -23,6 +23,11 @@ pub struct SysctlError {
 }
 
 impl SysctlError {
+    /// The caller may not change the value.
+    pub fn is_permission_denied(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+
     /// The interface is gone.
     pub fn is_gone(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound

@@ -198,7 +198,7 @@ fn gateways_off_the_link_are_reached_onlink() {
     );
     assert_eq!(
         with(&host, "default via inet6"),
-        ["ip route add default via inet6 fe80::1 dev eth3 table 21004 proto 213"]
+        ["ip -4 route add default via inet6 fe80::1 dev eth3 table 21004 proto 213"]
     );
 }
 

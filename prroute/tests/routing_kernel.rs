@@ -1,0 +1,569 @@
+//! The routing plane against the real kernel. Needs root: every case runs in network namespaces
+//! of its own, which go with the thread and the process that hold them.
+#![expect(clippy::print_stderr, reason = "the time a large host takes is worth seeing")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use prroute::config::Config;
+use prroute::netlink::{Kernel, Monitor};
+use prroute::state::observed::{NeighbourState, Observed};
+use prroute::state::plan::{Op, Plan};
+use prroute::state::uplink::Uplink;
+use prroute::state::{desired, diff, discover, ids, undo};
+use prroute::sysctl::SavedSysctls;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs a case in a fresh network namespace with a runtime of its own.
+fn in_namespace<F: Future<Output = ()>>(case: impl FnOnce() -> F + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root");
+        ip("link set lo up");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(case());
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn run(program: &str, arguments: &str) -> String {
+    let output = Command::new(program).args(arguments.split_whitespace()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn ip(arguments: &str) -> String {
+    run("ip", arguments)
+}
+
+/// Runs the commands that a plan prints.
+fn sh(plan: &Plan) {
+    let script = plan.to_string();
+    let result = Command::new("sh").args(["-ec", &script]).output().unwrap();
+    assert!(result.status.success(), "{script}{}", String::from_utf8_lossy(&result.stderr));
+}
+
+/// What must be as before after undoing.
+fn dumps() -> String {
+    let families = ["-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all"];
+    families.map(ip).join("--\n")
+}
+
+/// A namespace for the other ends of the links.
+struct Peer(Child);
+
+impl Peer {
+    fn new() -> Self {
+        let child = Command::new("unshare")
+            .args(["--net", "sleep", "600"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let peer = Self(child);
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let theirs = format!("/proc/{}/ns/net", peer.0.id());
+        until("the peer namespace", || std::fs::read_link(&theirs).is_ok_and(|ns| ns != own));
+        peer
+    }
+
+    fn try_run(&self, command: &str) -> bool {
+        let inside = format!("--net=/proc/{}/ns/net {command}", self.0.id());
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(inside.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+        nsenter.status().unwrap().success()
+    }
+
+    fn ip(&self, arguments: &str) -> String {
+        run("nsenter", &format!("--net=/proc/{}/ns/net ip {arguments}", self.0.id()))
+    }
+
+    /// A veth whose other end has the gateway's addresses.
+    fn link(&self, name: &str, gateways: &[&str]) {
+        ip(&format!("link add {name} type veth peer name {name}p netns {}", self.0.id()));
+        for (sysctl, value) in [("accept_dad", "0"), ("accept_ra", "0")] {
+            let path = format!("/proc/sys/net/ipv6/conf/{name}/{sysctl}");
+            std::fs::write(path, value).unwrap();
+        }
+        ip(&format!("link set {name} up"));
+        self.ip(&format!("link set {name}p up"));
+        for gateway in gateways {
+            self.ip(&format!("addr add {gateway} dev {name}p nodad"));
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Two uplinks on two networks, both families.
+fn two_networks() -> Peer {
+    let peer = Peer::new();
+    for n in [1, 2] {
+        let gateways = [format!("10.0.{n}.1/24"), format!("2001:db8:{n}::1/64")];
+        peer.link(&format!("up{n}"), &gateways.each_ref().map(String::as_str));
+        ip(&format!("addr add 10.0.{n}.10/24 dev up{n}"));
+        ip(&format!("addr add 2001:db8:{n}::10/64 dev up{n} nodad"));
+        ip(&format!("route add default via 10.0.{n}.1 dev up{n} metric {n}"));
+        ip(&format!("-6 route add default via 2001:db8:{n}::1 dev up{n} metric {n}"));
+    }
+    settled();
+    peer
+}
+
+/// Link-local addresses come by themselves, with routes.
+fn settled() {
+    until("IPv6 addresses", || {
+        let all = ip("-6 -o addr show scope link");
+        let links = ip("-o link show up type veth").lines().count();
+        all.lines().filter(|line| !line.contains("tentative")).count() >= links
+    });
+}
+
+/// The steps of one reconciliation.
+struct Loop {
+    kernel: Kernel,
+    config: Config,
+    saved: SavedSysctls,
+}
+
+impl Loop {
+    async fn new() -> Self {
+        let kernel = Kernel::connect().await.unwrap();
+        Self { kernel, config: Config::default(), saved: SavedSysctls::default() }
+    }
+
+    async fn plan(&self) -> (Observed, Vec<Uplink>, Plan) {
+        let observed = self.kernel.observe().await.unwrap();
+        let (found, _) = discover::discover(&self.config, &observed);
+        let uplinks = ids::allocate(&[], found);
+        let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
+        let plan = diff::diff(&self.config, &desired, &observed).unwrap();
+        (observed, uplinks, plan)
+    }
+
+    async fn apply(&mut self, observed: &Observed, plan: &Plan) {
+        self.saved.begin(plan, observed);
+        self.kernel.apply(plan).await.unwrap();
+        self.saved.commit(plan);
+    }
+
+    /// Brings the desired state about, and insists that nothing is left to do.
+    async fn reconcile(&mut self) -> Plan {
+        let (observed, _, plan) = self.plan().await;
+        self.apply(&observed, &plan).await;
+        let (_, _, rest) = self.plan().await;
+        assert!(rest.is_empty(), "still to do after\n{plan}:\n{rest}");
+        plan
+    }
+
+    async fn undo(&mut self) {
+        let observed = self.kernel.observe().await.unwrap();
+        let plan = undo::undo(&self.config, &observed, &self.saved);
+        self.apply(&observed, &plan).await;
+        assert!(self.saved.is_empty());
+    }
+}
+
+/// The interface and gateway the kernel takes for a packet of the host's own.
+fn way(to: &str, from: &str) -> String {
+    let out = ip(&format!("route get {to} from {from}"));
+    let words: Vec<&str> = out.split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.iter().position(|w| *w == word);
+        at.map_or("-", |at| words[at + 1]).to_owned()
+    };
+    format!("{} {}", after("via"), after("dev"))
+}
+
+#[test]
+fn applied_state_is_stable_and_undone_without_a_trace() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        ip("addr add 198.51.100.1/32 dev lo");
+        ip("addr add 2001:db8:ff::1/128 dev lo");
+        // Objects of others, before and behind our block.
+        ip("rule add priority 500 from 203.0.113.9 lookup 77");
+        ip("rule add priority 30000 to 203.0.113.0/24 lookup 77");
+        ip("route add 203.0.113.0/24 via 10.0.2.1 table 77");
+        let before = dumps();
+
+        let mut reconciler = Loop::new().await;
+        let plan = reconciler.reconcile().await;
+        assert!(plan.ops.len() > 20, "{plan}");
+        assert_eq!(way("192.0.2.1", "10.0.2.10"), "10.0.2.1 up2");
+        assert_eq!(way("192.0.2.1", "10.0.1.10"), "10.0.1.1 up1");
+        assert_eq!(way("2001:db8:99::1", "2001:db8:2::10"), "2001:db8:2::1 up2");
+        assert_eq!(way("10.0.1.1", "10.0.2.10"), "- up1", "main's specific routes come first");
+        assert_eq!(way("203.0.113.5", "198.51.100.1"), "10.0.1.1 up1");
+
+        // A shared address has a way out when main has none.
+        ip("route flush root 0.0.0.0/0 exact 0.0.0.0/0 table main");
+        ip("route add default via 10.0.2.1 table 88");
+        ip("route add default via 10.0.1.1 table 88 metric 5");
+        reconciler.reconcile().await;
+        assert_eq!(way("192.0.2.1", "198.51.100.1"), "10.0.1.1 up1");
+        ip("route flush table 88");
+        ip("route add default via 10.0.1.1 dev up1 metric 1");
+        ip("route add default via 10.0.2.1 dev up2 metric 2");
+        reconciler.reconcile().await;
+
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+        assert!(!ip("neigh show").contains("proto 213"));
+        drop(peer);
+    });
+}
+
+#[test]
+fn the_printed_commands_do_the_same() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        ip("addr add 198.51.100.1/32 dev lo");
+        let mut reconciler = Loop::new().await;
+        let (observed, _, plan) = reconciler.plan().await;
+        sh(&plan);
+        let by_hand = dumps();
+        let (_, _, rest) = reconciler.plan().await;
+        assert!(rest.is_empty(), "{rest}");
+        reconciler.undo().await;
+        reconciler.apply(&observed, &plan).await;
+        assert_eq!(dumps(), by_hand);
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_plan_that_fails_midway_leaves_nothing() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        std::fs::write("/proc/sys/net/ipv4/conf/up2/rp_filter", "1").unwrap();
+        let before = dumps();
+        let reconciler = Loop::new().await;
+        let (_, _, mut plan) = reconciler.plan().await;
+        assert!(plan.ops.iter().any(|op| matches!(op, Op::LoosenRpFilter(_))));
+        let route = plan.ops.iter().find_map(|op| match op {
+            Op::AddRoute(route) => Some(route.clone()),
+            _ => None,
+        });
+        // The same key again: EEXIST is harmless for rules, not for routes.
+        plan.ops.push(Op::AddRoute(route.unwrap()));
+        let error = reconciler.kernel.apply(&plan).await.unwrap_err();
+        assert!(error.not_taken_back.is_empty(), "{error}");
+        assert!(error.to_string().contains("route add"), "{error}");
+        assert!(error.to_string().contains("File exists"), "{error}");
+        assert_eq!(dumps(), before);
+        let filter = std::fs::read_to_string("/proc/sys/net/ipv4/conf/up2/rp_filter").unwrap();
+        assert_eq!(filter.trim(), "1");
+        drop(peer);
+    });
+}
+
+#[test]
+fn two_uplinks_on_one_subnet_each_answer_for_themselves() {
+    in_namespace(|| async {
+        let peer = Peer::new();
+        peer.link("up1", &["10.0.0.1/24"]);
+        peer.link("up2", &[]);
+        ip("addr add 10.0.0.10/24 dev up1");
+        ip("addr add 10.0.0.11/24 dev up2");
+        ip("route add default via 10.0.0.1 dev up1");
+        ip("route add default via 10.0.0.1 dev up2 metric 9");
+        settled();
+        let before = dumps();
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        assert_eq!(way("10.0.0.77", "10.0.0.11"), "- up2");
+        assert_eq!(way("10.0.0.77", "10.0.0.10"), "- up1");
+        assert_eq!(way("192.0.2.1", "10.0.0.11"), "10.0.0.1 up2");
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+    });
+}
+
+#[test]
+fn gateways_of_every_kind_are_accepted_by_the_kernel() {
+    in_namespace(|| async {
+        let peer = Peer::new();
+        peer.link("up1", &["172.31.1.1/32"]);
+        ip("addr add 192.0.2.10/32 dev up1");
+        ip("route add 172.31.1.1/32 dev up1");
+        ip("route add default via 172.31.1.1 dev up1");
+        peer.link("up2", &["fe80::1/64"]);
+        ip("addr add 192.0.2.11/32 dev up2");
+        ip("-4 route add default via inet6 fe80::1 dev up2 metric 7");
+        peer.link("up3", &[]);
+        ip("addr add 192.0.2.12/32 dev up3");
+        ip("route add default via 172.31.9.9 dev up3 onlink metric 8");
+        peer.link("up4", &[]);
+        ip("addr add 192.0.2.13/32 dev up4");
+        ip("addr add 2001:db8:4::2/128 dev up4 nodad");
+        ip("route add default dev up4 metric 9");
+        ip("-6 route add default via 2001:db8:4444::1 dev up4 onlink");
+        peer.link("up5", &[]);
+        peer.link("up6", &[]);
+        ip("addr add 10.5.0.2/24 dev up5");
+        ip("addr add 10.6.0.2/24 dev up6");
+        ip("route add default metric 20 nexthop via 10.5.0.1 dev up5 nexthop via 10.6.0.1 dev up6");
+        ip("addr add 198.51.100.1/32 dev lo");
+        settled();
+        let before = dumps();
+        let mut reconciler = Loop::new().await;
+        let plan = reconciler.reconcile().await;
+        let applied = dumps();
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+        sh(&plan);
+        assert_eq!(dumps(), applied, "the printed commands do the same");
+        for (from, expected) in [
+            ("192.0.2.10", "172.31.1.1 up1"),
+            ("192.0.2.11", "inet6 up2"),
+            ("192.0.2.12", "172.31.9.9 up3"),
+            ("192.0.2.13", "- up4"),
+            ("10.5.0.2", "10.5.0.1 up5"),
+            ("10.6.0.2", "10.6.0.1 up6"),
+        ] {
+            assert_eq!(way("203.0.113.1", from), expected, "from {from}");
+        }
+        assert_eq!(way("2001:db8:99::1", "2001:db8:4::2"), "2001:db8:4444::1 up4");
+        let own = ip("-6 route show table 21004");
+        assert_eq!(own.lines().count(), 1, "an address is no prefix: {own}");
+        let shared = ip("route show table 21000");
+        assert_eq!(shared.lines().count(), 6, "{shared}");
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+    });
+}
+
+/// The rules concern the host's own packets: a forwarded one with a source of the same prefix
+/// goes where main sends it. Without `iif lo` the client of the second uplink's subnet would get
+/// its packets back.
+#[test]
+fn rules_match_own_packets_and_not_forwarded_ones() {
+    in_namespace(|| async {
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        let (far, client) = (Peer::new(), Peer::new());
+        for (n, peer) in [(1, &far), (2, &client)] {
+            let gateways = [format!("10.0.{n}.1/24"), format!("2001:db8:{n}::1/64")];
+            peer.link(&format!("up{n}"), &gateways.each_ref().map(String::as_str));
+            ip(&format!("addr add 10.0.{n}.10/24 dev up{n}"));
+            ip(&format!("addr add 2001:db8:{n}::10/64 dev up{n} nodad"));
+            ip(&format!("route add default via 10.0.{n}.1 dev up{n} metric {n}"));
+            ip(&format!("-6 route add default via 2001:db8:{n}::1 dev up{n} metric {n}"));
+            peer.ip(&format!("route add default via 10.0.{n}.10"));
+            peer.ip(&format!("-6 route add default via 2001:db8:{n}::10"));
+        }
+        far.ip("link set lo up");
+        far.ip("addr add 192.0.2.1/32 dev lo");
+        far.ip("addr add 2001:db8:99::1/128 dev lo");
+        settled();
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+
+        assert_eq!(way("192.0.2.1", "10.0.2.10"), "10.0.2.1 up2");
+        assert_eq!(way("2001:db8:99::1", "2001:db8:2::10"), "2001:db8:2::1 up2");
+        for destination in ["192.0.2.1", "2001:db8:99::1"] {
+            let asked = || client.try_run(&format!("ping -n -c1 -W1 {destination}"));
+            until("an answer to a forwarded packet", asked);
+        }
+        for family in ["-4", "-6"] {
+            let rules = ip(&format!("{family} rule show priority 21030"));
+            for rule in rules.lines().filter_map(|line| line.split_once(':')) {
+                ip(&format!("{family} rule add priority 21030 {}", rule.1.replace("iif lo", "")));
+            }
+        }
+        for destination in ["192.0.2.1", "2001:db8:99::1"] {
+            let asked = client.try_run(&format!("ping -n -c1 -W1 {destination}"));
+            assert!(!asked, "the same rules without iif lo break it: what makes this a test");
+        }
+    });
+}
+
+#[test]
+fn gateways_are_kept_resolved_and_failures_are_heard_of() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let mut monitor = Monitor::open().unwrap();
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        let gateway: IpAddr = "10.0.2.1".parse().unwrap();
+        until("the gateway resolved", || {
+            let entry = ip("neigh show 10.0.2.1 dev up2");
+            entry.contains("lladdr") && entry.contains("managed")
+        });
+        let (observed, uplinks, _) = reconciler.plan().await;
+        monitor.watch_gateways(&observed, &uplinks);
+
+        // Gone, and asked for again: it fails, which is news.
+        peer.ip("addr del 10.0.2.1/24 dev up2p");
+        ip("neigh del 10.0.2.1 dev up2");
+        reconciler.reconcile().await;
+        let is_failed = async {
+            loop {
+                monitor.next().await.unwrap();
+                let (observed, uplinks, _) = reconciler.plan().await;
+                monitor.watch_gateways(&observed, &uplinks);
+                let up2 = uplinks.iter().find(|u| u.device.name == "up2").unwrap();
+                let entry = observed.neighbour(up2.device.ifindex, gateway);
+                if entry.is_some_and(|n| n.state == NeighbourState::Failed) {
+                    assert!(!up2.device.gateway4_usable);
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, is_failed).await.expect("the failure is announced");
+
+        peer.ip("addr add 10.0.2.1/24 dev up2p");
+        let is_back = async {
+            loop {
+                monitor.next().await.unwrap();
+                let (observed, uplinks, _) = reconciler.plan().await;
+                monitor.watch_gateways(&observed, &uplinks);
+                let up2 = uplinks.iter().find(|u| u.device.name == "up2").unwrap();
+                if up2.device.gateway4_usable {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, is_back).await.expect("the recovery is announced");
+        reconciler.undo().await;
+        assert!(!ip("neigh show").contains("managed"));
+    });
+}
+
+#[test]
+fn the_monitor_hears_what_matters() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let mut monitor = Monitor::open().unwrap();
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        async fn quiet(monitor: &mut Monitor) -> bool {
+            let wait = Duration::from_millis(200);
+            tokio::time::timeout(wait, monitor.next()).await.is_err()
+        }
+        async fn next(monitor: &mut Monitor) -> prroute::netlink::Change {
+            tokio::time::timeout(DEADLINE, monitor.next()).await.expect("a change").unwrap()
+        }
+        assert!(quiet(&mut monitor).await, "our own additions are no news");
+
+        ip("route add 203.0.113.0/24 via 10.0.2.1 table 77");
+        ip("route del 203.0.113.0/24 table 77");
+        assert!(quiet(&mut monitor).await, "neither are routes that decide nothing");
+
+        ip("addr add 10.0.2.11/24 dev up2");
+        assert!(next(&mut monitor).await.addresses);
+        ip("rule flush protocol 213");
+        assert!(next(&mut monitor).await.rules, "somebody deleted our rules");
+        reconciler.reconcile().await;
+        ip("link set up1 mtu 1400");
+        assert!(next(&mut monitor).await.links);
+        ip("route change default via 10.0.2.9 dev up2 metric 2");
+        assert!(next(&mut monitor).await.routes);
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_flood_of_notifications_ends_in_an_overrun_and_not_in_memory() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let mut monitor = Monitor::open().unwrap();
+        // Nobody reads meanwhile: the socket's queue fills.
+        let batch: String = (0..20_000)
+            .map(|n| {
+                format!("route add 100.{}.{}.0/24 via 10.0.2.1 table 77\n", 64 + n / 256, n % 256)
+            })
+            .collect();
+        let file = std::env::temp_dir().join(format!("prroute-flood-{}", std::process::id()));
+        std::fs::write(&file, batch).unwrap();
+        let done = Command::new("ip").arg("-batch").arg(&file).status().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(done.success());
+        let change = tokio::time::timeout(DEADLINE, monitor.next()).await.unwrap().unwrap();
+        assert!(change.overrun);
+        let observed = Kernel::connect().await.unwrap().observe().await.unwrap();
+        assert!(observed.routes.len() < 100, "routes that decide nothing are not kept");
+        assert!(observed.routes.iter().any(|r| r.table == 77), "but their table is known");
+        drop(peer);
+    });
+}
+
+#[test]
+fn rp_filter_is_loosened_and_restored() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let filter = |name: &str| format!("/proc/sys/net/ipv4/conf/{name}/rp_filter");
+        let value = |name: &str| std::fs::read_to_string(filter(name)).unwrap().trim().to_owned();
+        // A name as VLANs have it.
+        peer.link("up2.10", &[]);
+        ip("addr add 10.0.10.2/24 dev up2.10");
+        ip("route add default via 10.0.10.1 dev up2.10 metric 3");
+        for (name, strict) in [("all", "0"), ("up1", "1"), ("up2", "2"), ("up2.10", "1")] {
+            std::fs::write(filter(name), strict).unwrap();
+        }
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        assert_eq!(["all", "up1", "up2", "up2.10"].map(value), ["0", "2", "2", "2"]);
+        // The administrator's word: stands, now and after undoing.
+        std::fs::write(filter("up1"), "0").unwrap();
+        reconciler.reconcile().await;
+        let observed = reconciler.kernel.observe().await.unwrap();
+        let plan = undo::undo(&reconciler.config, &observed, &reconciler.saved);
+        reconciler.kernel.apply(&plan).await.unwrap();
+        assert_eq!(["all", "up1", "up2", "up2.10"].map(value), ["0", "0", "2", "1"]);
+        drop(peer);
+    });
+}
+
+/// 64 uplinks with 1,000 addresses.
+#[test]
+fn a_large_host_takes_few_rules() {
+    in_namespace(|| async {
+        let mut batch = String::new();
+        for link in 0..64 {
+            batch += &format!("link add up{link} type veth peer name p{link}\n");
+            batch += &format!("link set up{link} up\nlink set p{link} up\n");
+            for address in 2..18 {
+                batch += &format!("addr add 10.1.{link}.{address}/24 dev up{link}\n");
+            }
+            batch += &format!("route add default via 10.1.{link}.1 dev up{link} metric {link}\n");
+        }
+        let file = std::env::temp_dir().join(format!("prroute-large-{}", std::process::id()));
+        std::fs::write(&file, batch).unwrap();
+        let done = Command::new("ip").arg("-batch").arg(&file).status().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(done.success());
+        let mut reconciler = Loop::new().await;
+        let start = Instant::now();
+        let plan = reconciler.reconcile().await;
+        let all = start.elapsed();
+        let start = Instant::now();
+        let (_, uplinks, rest) = reconciler.plan().await;
+        eprintln!("start {all:?}, one look afterwards {:?}", start.elapsed());
+        assert!(rest.is_empty());
+        assert_eq!(uplinks.len(), 64);
+        assert_eq!(plan.ops.iter().filter(|op| matches!(op, Op::AddRule(_))).count(), 128);
+    });
+}
