@@ -14,6 +14,7 @@ use crate::capability::MissingCapabilities;
 use crate::cli::{Cli, Command};
 use crate::config::ConfigError;
 use crate::datapath::DatapathError;
+use crate::reconcile::ReconcileError;
 
 /// Exit codes, the same for every command (sysexits(3) for the last).
 mod code {
@@ -67,7 +68,12 @@ fn code_of(error: &anyhow::Error) -> u8 {
             return code::NOT_RUNNING;
         }
         let denied = cause.is::<MissingCapabilities>()
-            || cause.downcast_ref::<DatapathError>().is_some_and(DatapathError::is_permission)
+            || cause
+                .downcast_ref::<ReconcileError>()
+                .is_some_and(ReconcileError::is_permission_denied)
+            || cause
+                .downcast_ref::<DatapathError>()
+                .is_some_and(DatapathError::is_permission_denied)
             || cause
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied);

@@ -41,7 +41,7 @@ pub enum DatapathError {
 
 impl DatapathError {
     /// Whether the kernel refused for want of a capability.
-    pub fn is_permission(&self) -> bool {
+    pub fn is_permission_denied(&self) -> bool {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = source {
             if let Some(io) = error.downcast_ref::<io::Error>()

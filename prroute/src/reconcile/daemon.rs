@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// A gateway that does not resolve is asked again after this.
+const GATEWAY_RETRY: Duration = Duration::from_secs(3);
+
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -88,6 +91,9 @@ impl Daemon {
                 () = at(retry.map(|(when, _)| when)) => {}
             }
             retry = match self.round().await {
+                Ok(()) if self.reconciler.retries_gateways() => {
+                    Some((Instant::now() + GATEWAY_RETRY, RETRY_MIN))
+                }
                 Ok(()) => None,
                 Err(error) => {
                     let pause = retry.map_or(RETRY_MIN, |(_, last)| (last * 2).min(RETRY_MAX));

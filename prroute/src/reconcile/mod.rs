@@ -13,6 +13,7 @@ pub use daemon::{Daemon, Stop};
 pub use undo::{Undone, undo};
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use crate::config::{Attach, Config};
 use crate::datapath::attach::{self, Hook};
@@ -21,13 +22,14 @@ use crate::instance::Instance;
 use crate::netlink::{ApplyError, Kernel, Monitor, NetlinkError};
 use crate::runtime::memory::AttachedDevice;
 use crate::runtime::{Memory, RunDirectory, RuntimeError};
-use crate::state::desired::{Desired, desire};
+use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::ids::allocate;
 use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
-use crate::state::plan::Plan;
+use crate::state::plan::{Op, Plan};
+use crate::state::undo::undo as undo_plan;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 
 /// Why the desired state was not reached.
@@ -47,6 +49,19 @@ pub enum ReconcileError {
     DecisionLog(#[source] std::io::Error),
 }
 
+impl ReconcileError {
+    /// Whether the kernel refused for want of a capability.
+    pub fn is_permission_denied(&self) -> bool {
+        match self {
+            Self::Netlink(error) => error.is_permission_denied(),
+            Self::Datapath(error) => error.is_permission_denied(),
+            Self::Apply(error) => error.is_permission_denied(),
+            Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
+            Self::Collision(_) | Self::DecisionLog(_) => false,
+        }
+    }
+}
+
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
 
@@ -60,6 +75,10 @@ pub struct Reconciler {
     datapath: Option<Datapath>,
     memory: Memory,
     log_packets: bool,
+    /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
+    retries_gateways: bool,
+    /// Said once, not every round.
+    recognised: Vec<Recognised>,
 }
 
 struct Datapath {
@@ -100,6 +119,8 @@ impl Reconciler {
             datapath: None,
             memory,
             log_packets,
+            retries_gateways: false,
+            recognised: Vec::new(),
         })
     }
 
@@ -107,9 +128,9 @@ impl Reconciler {
         &self.memory
     }
 
-    /// Whether the datapath is loaded.
-    pub fn is_active(&self) -> bool {
-        self.datapath.is_some()
+    /// Whether another round is due soon although nothing changes.
+    pub fn retries_gateways(&self) -> bool {
+        self.retries_gateways
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -148,8 +169,11 @@ impl Reconciler {
                 self.load()?;
             }
         }
+        self.leave_old_ranges(&outlook.observed).await?;
         let applied = self.apply(&outlook).await;
         let synced = self.sync_datapath(&outlook);
+        self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
+        self.say_recognised(&outlook.desired.recognised);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;
@@ -166,6 +190,37 @@ impl Reconciler {
         let tables = Tables::open(&self.pins)?;
         self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
         Ok(())
+    }
+
+    /// The configuration moved our rules and tables: those in the former ranges go. The datapath
+    /// steers meanwhile.
+    async fn leave_old_ranges(&mut self, observed: &Observed) -> Result<(), ReconcileError> {
+        if self.memory.ranges == self.config.ranges {
+            return Ok(());
+        }
+        let former = Config { ranges: self.memory.ranges, ..Config::default() };
+        let plan = Plan {
+            ops: undo_plan(&former, observed, &self.memory.sysctls)
+                .ops
+                .into_iter()
+                .filter(|op| matches!(op, Op::DeleteRule(_) | Op::DeleteRoute(_)))
+                .collect(),
+        };
+        self.kernel.apply(&plan).await?;
+        self.memory.ranges = self.config.ranges;
+        Ok(())
+    }
+
+    fn say_recognised(&mut self, recognised: &[Recognised]) {
+        for found in recognised.iter().filter(|found| !self.recognised.contains(found)) {
+            tracing::info!(
+                "{} is routed by source already (rule {} to table {}): nothing is added for it",
+                found.address,
+                found.priority,
+                found.table
+            );
+        }
+        self.recognised = recognised.to_vec();
     }
 
     /// Applies the plan. Old values of sysctls are on disk before they are overwritten.
