@@ -1,8 +1,10 @@
 //! The main job: every request is answered over the uplink it came in on, with no configuration.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::probe;
+use prroute_tests::{probe, wait};
 
 /// All questions without prroute, then with it.
 fn conforms(topology: Topology) -> Result<()> {
@@ -11,16 +13,23 @@ fn conforms(topology: Topology) -> Result<()> {
     assert_eq!(probes.len(), 12 * usize::from(topology.uplinks));
 
     lab.meet_default_gateway()?;
-    probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)?;
+    probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)
+        .context("without prroute")?;
 
     let prroute = lab.prroute()?;
     lab.forget_neighbours()?;
     let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
+    probe::expect_all_answered(&lab.ask(&probes)?).context("with prroute")?;
 
-    // The kernel may forget gateways at any time; the next question must not be the price.
+    // An administrator may flush the table: prroute has its gateways resolved again.
     lab.forget_neighbours()?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
+    wait::until("all gateways are resolved again", Duration::from_secs(5), || {
+        let neighbours = lab.host.ip("neigh show")?;
+        let kept = |line: &&str| line.contains(" managed ") && line.contains(" lladdr ");
+        let resolved = neighbours.lines().filter(kept).count();
+        Ok((resolved == 2 * usize::from(topology.uplinks)).then_some(()))
+    })?;
+    probe::expect_all_answered(&lab.ask(&probes)?).context("after a flush")?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

@@ -20,7 +20,6 @@ fn two_namespaces_know_nothing_of_each_other() -> Result<()> {
         probe::expect_all_answered(&lab.ask(&probes)?)?;
         let status = instance.status()?;
         assert_eq!(status["instance"], instance.name(), "{status}");
-        // Both have the same addresses: only what came to this one is counted here.
         assert_eq!(status["uplinks"].as_array().map(Vec::len), Some(2), "{status}");
     }
 

@@ -25,8 +25,7 @@ fn lab_with_servers(topology: Topology) -> Result<Lab> {
     Ok(lab)
 }
 
-/// The host asks `target` from `source`, over TCP, UDP and ICMP. With `same_ports` the second
-/// time has the ports of the first: the same flow, where the protocol allows it.
+/// The host asks `target` from `source`: TCP, five UDP queries of one flow, five echo requests.
 fn host_asks(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<()> {
     let (from, to) = (source.to_string(), target.to_string());
     let url = match target {

@@ -176,16 +176,23 @@ pub fn listing(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(|outcome| format!("{outcome}\n")).collect()
 }
 
-/// An error that shows all outcomes unless each probe was answered.
+/// An error that shows the silent ones unless each probe was answered.
 pub fn expect_all_answered(outcomes: &[Outcome]) -> Result<()> {
     expect_answered(outcomes, |_| true)
 }
 
-/// An error that shows all outcomes unless exactly those were answered that should be.
+/// An error that shows the others unless exactly those were answered that should be.
 pub fn expect_answered(outcomes: &[Outcome], should: impl Fn(&Probe) -> bool) -> Result<()> {
-    let wrong = outcomes.iter().filter(|o| o.answered() != should(&o.probe)).count();
+    let wrong: Vec<Outcome> =
+        outcomes.iter().filter(|o| o.answered() != should(&o.probe)).cloned().collect();
     ensure!(!outcomes.is_empty(), "nothing was asked");
-    ensure!(wrong == 0, "{wrong} of {} are wrong:\n{}", outcomes.len(), listing(outcomes));
+    ensure!(
+        wrong.is_empty(),
+        "{} of {} are wrong:\n{}",
+        wrong.len(),
+        outcomes.len(),
+        listing(&wrong)
+    );
     Ok(())
 }
 

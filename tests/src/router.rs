@@ -47,6 +47,15 @@ impl Router {
             "net.ipv4.conf.all.send_redirects=0",
             "net.netfilter.nf_conntrack_tcp_loose=0",
         ])?;
+        // Where the kernel has bridge netfilter, it would route what the bridge only switches.
+        namespace.run(&[
+            "sysctl",
+            "-q",
+            "-e",
+            "-w",
+            "net.bridge.bridge-nf-call-iptables=0",
+            "net.bridge.bridge-nf-call-ip6tables=0",
+        ])?;
         namespace.ip_batch(&format!(
             "link add name {LAN} address {mac} type bridge forward_delay 0 mcast_snooping 0\n\
              link set {LAN} up\n",
