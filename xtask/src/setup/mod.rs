@@ -67,19 +67,21 @@ pub(crate) fn ensure(scope: Scope) -> Result<Prepared> {
         Ok(plan) => plan,
         Err(blocked) => bail!("{}", manual::instructions(scope, &facts, &blocked)),
     };
-    announce(scope, &plan);
-    if plan.steps.iter().any(|step| matches!(step, Step::Install(_))) && !facts.root {
+    let installs = plan.steps.iter().any(|step| matches!(step, Step::Install(_)));
+    if installs && !facts.root {
+        announce(scope, "needs these", &plan);
         eprintln!("By hand:{}\n", manual::commands(&plan));
         bail!(NotRoot { task: "setup", why: "it installs Debian packages" });
     }
+    announce(scope, "needs these, and will install them once", &plan);
     for step in &plan.steps {
         apply::apply(step)?;
     }
     verify(scope, facts)
 }
 
-fn announce(scope: Scope, plan: &Plan) {
-    eprintln!("`{}` needs these, and will install them once:", scope.command());
+fn announce(scope: Scope, intent: &str, plan: &Plan) {
+    eprintln!("`{}` {intent}:", scope.command());
     for step in &plan.steps {
         eprintln!("  * {step}");
     }

@@ -71,13 +71,12 @@ struct Way {
 }
 
 pub(crate) fn plan(facts: &Facts) -> Result<Plan, Blocked> {
-    let mut packages = missing_programs(facts)?;
+    let mut packages = Vec::new();
     let mut steps = Vec::new();
     let mut toolchain = None;
     if !facts.object_given {
         let way = way_to_bpf(facts)?;
-        let without_services = |name| Package { name, services: &[] };
-        packages.splice(0..0, way.packages.into_iter().map(without_services));
+        packages.extend(way.packages.into_iter().map(|name| Package { name, services: &[] }));
         if way.link {
             steps.push(Step::Link);
         }
@@ -86,6 +85,7 @@ pub(crate) fn plan(facts: &Facts) -> Result<Plan, Blocked> {
         }
         toolchain = way.toolchain;
     }
+    packages.extend(missing_programs(facts)?);
     if !packages.is_empty() {
         steps.insert(0, Step::Install(packages));
     }
