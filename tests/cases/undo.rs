@@ -1,11 +1,13 @@
 //! `prroute down` leaves the host as it was, byte for byte, with or without a daemon.
 
-use anyhow::{Result, ensure};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing;
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::probe;
 use prroute_tests::snapshot::Snapshot;
+use prroute_tests::{probe, wait};
 
 /// A host whose sysctls prroute has to change.
 const STRICT: Topology = Topology { rp_filter: 1, ..Topology::DEFAULT };
@@ -57,6 +59,28 @@ fn down_restores_every_byte_after_the_daemon_was_killed() -> Result<()> {
     expect_restored(&lab, &before)
 }
 
+/// Whatever the daemon was about to do when it was killed can be undone.
+#[test]
+fn down_restores_every_byte_after_a_kill_at_any_moment_of_the_start() -> Result<()> {
+    let lab = Lab::build(STRICT)?;
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?;
+    let start = Instant::now();
+    drop(prroute.run(&[])?);
+    let whole_start = start.elapsed();
+    prroute.down()?;
+    for sixteenth in 1..16 {
+        let mut daemon = prroute.start(&[])?;
+        let due = Instant::now() + whole_start * sixteenth / 16;
+        wait::until("the moment", whole_start, || Ok((Instant::now() >= due).then_some(())))?;
+        daemon.process.kill()?;
+        prroute.down()?;
+        expect_restored(&lab, &before)
+            .with_context(|| format!("{sixteenth}/16 of {whole_start:?}"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_signal_keeps_the_datapath_until_down() -> Result<()> {
     let lab = Lab::with_services(STRICT)?;
@@ -98,6 +122,23 @@ fn clsact_filters_and_qdiscs_are_undone_too() -> Result<()> {
     daemon.kill()?;
     prroute.down()?;
     expect_restored(&lab, &before)
+}
+
+#[test]
+fn a_sysctl_that_the_administrator_changes_meanwhile_is_left_alone() -> Result<()> {
+    let lab = Lab::build(STRICT)?;
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    expect_installed(&lab, &before)?;
+    lab.host.sysctl(&["net.ipv4.conf.up2.rp_filter=0"])?;
+    daemon.terminate()?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before).to_string();
+    let changed: Vec<&str> = changes.lines().filter(|line| line.starts_with(['+', '-'])).collect();
+    let path = "/proc/sys/net/ipv4/conf/up2/rp_filter";
+    assert_eq!(changed, [format!("- {path}:1"), format!("+ {path}:0")], "{changes}");
+    Ok(())
 }
 
 /// Rules, routes, qdiscs, filters and neighbours of others, before and while prroute runs.

@@ -1,0 +1,124 @@
+//! prroute follows the network: what comes, goes and changes takes effect within a second, and
+//! what others delete of ours comes back.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::probe::{self, Probe, Question};
+use prroute_tests::wait;
+
+/// The promise is a second; the machine may be busy.
+const SOON: Duration = Duration::from_secs(3);
+
+fn pings(number: u8, targets: &[IpAddr]) -> Vec<Probe> {
+    let probe = |&target: &IpAddr| Probe {
+        question: Question::Ping,
+        source: addressing::client(number, Family::of(target)),
+        target,
+    };
+    targets.iter().map(probe).collect()
+}
+
+/// Waits until every probe is answered.
+fn answered_soon(lab: &Lab, probes: &[Probe]) -> Result<()> {
+    let mut last = Vec::new();
+    wait::until("every probe is answered", SOON, || {
+        last = lab.ask(probes)?;
+        Ok(last.iter().all(probe::Outcome::answered).then_some(()))
+    })
+    .with_context(|| probe::listing(&last))
+}
+
+#[test]
+fn an_uplink_that_comes_later_is_managed() -> Result<()> {
+    let lab = Lab::with_services(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
+    for family in Family::BOTH {
+        let (option, gateway) = (family.option(), addressing::gateway(2, family));
+        lab.host.ip(&format!("{option} route del default via {gateway} dev up2"))?;
+    }
+    // A veth without a default route is no uplink: one is left, and prroute waits.
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let probes = pings(2, &lab.host_addresses()[2..]);
+    assert_eq!(lab.host.ip("rule show")?.lines().count(), 3);
+    for family in Family::BOTH {
+        let (option, gateway) = (family.option(), addressing::gateway(2, family));
+        lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
+    }
+    answered_soon(&lab, &probes)?;
+
+    // And when it goes again, so do its rules.
+    lab.host.ip("link del up2")?;
+    wait::until("only the kernel's rules are left", SOON, || {
+        Ok((lab.host.ip("rule show")?.lines().count() == 3).then_some(()))
+    })?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+#[test]
+fn addresses_that_come_later_are_answered() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let later: [IpAddr; 2] = ["10.0.2.77".parse()?, "2001:db8:2::77".parse()?];
+    for address in later {
+        let length = addressing::prefix_length(Family::of(address));
+        lab.host.ip(&format!("address add {address}/{length} dev up2"))?;
+    }
+    answered_soon(&lab, &pings(2, &later))?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// systemd-networkd deletes rules that it does not know.
+#[test]
+fn rules_and_routes_that_others_delete_come_back() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let installed = lab.snapshot()?;
+    for line in lab.host.ip("rule show")?.lines() {
+        let Some((priority, _)) = line.split_once(':') else { continue };
+        if !["0", "32766", "32767"].contains(&priority) {
+            lab.host.ip(&format!("rule del priority {priority}"))?;
+        }
+    }
+    lab.host.ip("-6 route flush proto 213 table all")?;
+    let mut changes = String::new();
+    wait::until("everything is as before", SOON, || {
+        let now = lab.snapshot()?.changes_since(&installed);
+        changes = now.to_string();
+        Ok(now.is_empty().then_some(()))
+    })
+    .with_context(|| changes.clone())?;
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// A provider renumbers: its router and the host have other addresses.
+#[test]
+fn a_gateway_that_changes_is_used() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let router = &lab.router(2).namespace;
+    router.sysctl(&["net.ipv4.conf.lan.promote_secondaries=1"])?;
+    router.ip("address add 10.0.2.2/24 dev lan")?;
+    lab.host.ip("route del default via 10.0.2.1 dev up2")?;
+    lab.host.ip("route add default via 10.0.2.2 dev up2 metric 200")?;
+    router.ip("address del 10.0.2.1/24 dev lan")?;
+    lab.host.ip("neigh flush dev up2")?;
+    let targets = [addressing::host(2, Family::V4), addressing::shared(Family::V4)];
+    answered_soon(&lab, &pings(2, &targets))?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
