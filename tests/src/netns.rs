@@ -127,20 +127,23 @@ fn delete(name: &str) -> Result<()> {
     command::run(&["ip", "netns", "del", name]).map(drop)
 }
 
-/// Removes what labs of dead processes left behind, and kills what still runs in it. Kept labs
-/// have another prefix and stay.
+/// Removes what labs of dead processes left behind: namespaces and what still runs in them,
+/// control groups, pins and files. Kept labs have another prefix and stay.
 pub fn sweep() -> Result<()> {
     let list = command::run(&["ip", "netns", "list"])?;
     for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        let Some(pid) = name.strip_prefix("prr").and_then(|rest| rest.split_once('x')) else {
+        let Some((lab, _)) = name.split_once('-') else { continue };
+        let Some((pid, _)) = lab.strip_prefix("prr").and_then(|rest| rest.split_once('x')) else {
             continue;
         };
-        let Ok(pid) = pid.0.parse::<u32>() else { continue };
+        let Ok(pid) = pid.parse::<u32>() else { continue };
         if PathBuf::from(format!("/proc/{pid}")).exists() {
             continue;
         }
-        delete(name)?;
-        let lab = name.split('-').next().unwrap_or(name);
+        // Another process may be sweeping as well: what it removed is gone, which is the aim.
+        if let Err(error) = delete(name) {
+            eprintln!("{error:#}");
+        }
         cgroup::remove(lab)?;
         prroute::remove_leftovers(lab);
         // Only the first of a lab's namespaces finds it.

@@ -1,0 +1,171 @@
+//! Devices, addresses, routes and rules of a lab, in the order in which they are made.
+
+use anyhow::Result;
+
+use crate::addressing::{self, Family};
+use crate::command::{DEADLINE, output_within};
+use crate::netns::Namespace;
+use crate::router;
+
+use super::{Defaults, Lab};
+
+impl Lab {
+    pub(super) fn connect(&self) -> Result<()> {
+        let mut client =
+            String::from("link add name wan type bridge forward_delay 0 mcast_snooping 0\n");
+        let mut host = String::new();
+        for router in &self.routers {
+            let n = router.number;
+            let namespace = router.namespace.name();
+            let wan = router::WAN;
+            client += &format!("link add name r{n} type veth peer name {wan} netns {namespace}\n");
+            client += &format!("link set r{n} master wan up\n");
+            let (device, mac) = (addressing::device(n), addressing::host_mac(n));
+            host += &format!(
+                "link add name {device} address {mac} type veth peer name host netns {namespace}\n"
+            );
+        }
+        client += "link set wan up\n";
+        self.client.ip_batch(&client)?;
+        self.host.ip_batch(&host)?;
+        for router in &self.routers {
+            let (lan, wan) = (router::LAN, router::WAN);
+            router
+                .namespace
+                .ip_batch(&format!("link set host master {lan} up\nlink set {wan} up\n"))?;
+            router.configure(self.topology.routers_know_host)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn configure_host(&self) -> Result<()> {
+        let topology = self.topology;
+        let mut batch = String::new();
+        for n in 1..=topology.uplinks {
+            let device = addressing::device(n);
+            batch += &format!("link set {device} up\n");
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::host(n, family), addressing::prefix_length(family));
+                batch += &format!("address add {address}/{length} dev {device}\n");
+            }
+        }
+        if topology.shared {
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::shared(family), addressing::full_length(family));
+                batch += &format!("address add {address}/{length} dev lo\n");
+            }
+        }
+        for n in 1..=topology.uplinks {
+            for family in Family::BOTH {
+                if let Some(place) = self.place_of_default(n) {
+                    batch += &format!("{}\n", self.default_route(n, family, &place));
+                }
+            }
+        }
+        self.host.ip_batch(&batch)?;
+        let mut settings = vec![
+            format!("net.ipv4.ip_forward={}", u8::from(topology.ip_forward)),
+            format!("net.ipv6.conf.all.forwarding={}", u8::from(topology.ip_forward)),
+        ];
+        let devices = (1..=topology.uplinks).map(addressing::device);
+        for device in ["all", "default", "lo"].into_iter().map(str::to_owned).chain(devices) {
+            settings.push(format!("net.ipv4.conf.{device}.rp_filter={}", topology.rp_filter));
+        }
+        self.host.sysctl(&settings.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn place_of_default(&self, number: u8) -> Option<String> {
+        match self.topology.defaults {
+            Defaults::EveryUplink => Some(format!("metric {}", 100 * u32::from(number))),
+            Defaults::FirstOnly => (number == 1).then(|| "metric 100".to_owned()),
+            Defaults::OwnTables => Some(format!("table {}", Self::table(number))),
+            Defaults::Nowhere => None,
+        }
+    }
+
+    /// The arguments of `ip` that add uplink `number`'s default route.
+    fn default_route(&self, number: u8, family: Family, place: &str) -> String {
+        let gateway = match family {
+            Family::V6 if self.topology.link_local_gateways => {
+                addressing::GATEWAY_LINK_LOCAL.to_owned()
+            }
+            _ => addressing::gateway(number, family).to_string(),
+        };
+        let device = addressing::device(number);
+        let any = match family {
+            Family::V4 => "0.0.0.0/0",
+            Family::V6 => "::/0",
+        };
+        format!("route add {any} via {gateway} dev {device} {place}")
+    }
+
+    pub(super) fn configure_client(&self) -> Result<()> {
+        let mut batch = String::new();
+        for family in Family::BOTH {
+            let length = addressing::wan_prefix_length(family);
+            batch +=
+                &format!("address add {}/{length} dev wan\n", addressing::stateless_client(family));
+            for n in 1..=self.topology.uplinks {
+                batch +=
+                    &format!("address add {}/{length} dev wan\n", addressing::client(n, family));
+                let router = addressing::router_wan(n, family);
+                batch += &format!("route add {} via {router}\n", addressing::prefix(n, family));
+            }
+        }
+        self.client.ip_batch(&batch)?;
+        for family in Family::BOTH {
+            let mut batch = String::new();
+            for n in 1..=self.topology.uplinks {
+                let (source, router) =
+                    (addressing::client(n, family), addressing::router_wan(n, family));
+                let table = Self::table(n);
+                batch += &format!("route add default via {router} dev wan table {table}\n");
+                batch += &format!("rule add priority {table} from {source} lookup {table}\n");
+            }
+            ip_batch_of(&self.client, family, &batch)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn configure_neighbour(&self) -> Result<()> {
+        let Some(neighbour) = &self.neighbour else { return Ok(()) };
+        let router = &self.router(1).namespace;
+        router.ip_batch(&format!(
+            "link add name port type veth peer name eth0 netns {}\nlink set port master {} up\n",
+            neighbour.name(),
+            router::LAN,
+        ))?;
+        let mut batch = String::from("link set eth0 up\n");
+        for family in Family::BOTH {
+            let length = addressing::prefix_length(family);
+            batch +=
+                &format!("address add {}/{length} dev eth0\n", addressing::neighbour(1, family));
+        }
+        for family in Family::BOTH {
+            batch +=
+                &format!("route add default via {} dev eth0\n", addressing::gateway(1, family));
+        }
+        neighbour.ip_batch(&batch)?;
+        // The providers know the way to each other here: router 1 forwards its client's
+        // question over the WAN, and the other routers their answers.
+        for family in Family::BOTH {
+            let to_first = addressing::router_wan(1, family);
+            for other in self.routers.iter().skip(1) {
+                let prefix = addressing::prefix(other.number, family);
+                let via = addressing::router_wan(other.number, family);
+                router.ip(&format!("route add {prefix} via {via}"))?;
+                let first = addressing::prefix(1, family);
+                other.namespace.ip(&format!("route add {first} via {to_first}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ip_batch_of(namespace: &Namespace, family: Family, lines: &str) -> Result<()> {
+    let mut command = std::process::Command::new("ip");
+    command.args([family.option(), "-n", namespace.name(), "-batch", "-"]);
+    output_within(&mut command, DEADLINE, lines)?.success().map(drop)
+}
