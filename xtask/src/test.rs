@@ -10,13 +10,12 @@ use crate::{build, root};
 
 /// What cargo test runs, in this order. The host tests tell more about a mistake than the
 /// namespace tests that would fail after them.
-const STAGES: [(&str, &[&str]); 3] = [
+const STAGES: [(&str, &[&str]); 2] = [
     (
-        "unit and property tests",
-        &["test", "--workspace", "--exclude", "prroute-ebpf", "--exclude", "prroute-tests"],
+        "on the host: units, properties, parser and verdicts",
+        &["test", "--workspace", "--exclude", "prroute-tests"],
     ),
-    ("parser, keys and verdicts on the host", &["test", "--package", "prroute-ebpf", "--lib"]),
-    ("program runs and namespaces", &["test", "--package", "prroute-tests"]),
+    ("in the kernel: program runs and namespaces", &["test", "--package", "prroute-tests"]),
 ];
 
 /// Sums of libtest's closing lines.
