@@ -4,6 +4,33 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::time::{Ticks, seconds};
 
+/// An IPv4 address in network byte order.
+pub type Address4 = u32;
+
+/// An IPv6 address in network byte order. In words, so that programs copy and compare it whole:
+/// the BPF target handles bytes one by one.
+pub type Address6 = [u64; 2];
+
+#[inline(always)]
+pub const fn address4(octets: [u8; 4]) -> Address4 {
+    u32::from_ne_bytes(octets)
+}
+
+#[inline(always)]
+pub const fn octets4(address: Address4) -> [u8; 4] {
+    address.to_ne_bytes()
+}
+
+#[inline(always)]
+pub fn address6(octets: [u8; 16]) -> Address6 {
+    bytemuck::cast(octets)
+}
+
+#[inline(always)]
+pub fn octets6(address: Address6) -> [u8; 16] {
+    bytemuck::cast(address)
+}
+
 /// How long an owned address stays exposed after a packet for it came in elsewhere.
 pub const EXPOSURE: Ticks = seconds(600);
 

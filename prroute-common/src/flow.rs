@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::time::{Ticks, seconds, since};
+use crate::address::{Address4, Address6};
+use crate::time::{MASK, Ticks, seconds, since};
 
 /// A flow of IPv4, as seen on the wire of the uplinks.
 ///
@@ -11,8 +12,8 @@ use crate::time::{Ticks, seconds, since};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowKey4 {
-    pub local: [u8; 4],
-    pub remote: [u8; 4],
+    pub local: Address4,
+    pub remote: Address4,
     pub local_port: [u8; 2],
     pub remote_port: [u8; 2],
     pub protocol: u8,
@@ -25,8 +26,8 @@ const _: () = assert!(size_of::<FlowKey4>() == 16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowKey6 {
-    pub local: [u8; 16],
-    pub remote: [u8; 16],
+    pub local: Address6,
+    pub remote: Address6,
     pub local_port: [u8; 2],
     pub remote_port: [u8; 2],
     pub protocol: u8,
@@ -44,91 +45,207 @@ pub enum Origin {
     Host,
 }
 
-/// Where a flow belongs. Packed into one word, so that it is read and written whole:
+/// Value of the flow maps: three words, each valid on its own, because another CPU may recycle
+/// the element between two reads.
 ///
 /// ```text
-///   63       48 47       32 31        8 7      0
-///  +-----------+-----------+-----------+--------+
-///  | (zero)    | generation|  uplink   | origin |
-///  +-----------+-----------+-----------+--------+
+///         63           40 39           16 15       8 7        0
+///  head  +---------------+---------------+----------+----------+
+///        | last out      | last in       | uplink   | state    |
+///        +-------+-------+---------------+----------+----------+
+///        63      48 47                                         0
+///  place +---------+-------------------------------------------+
+///        | generat.| link-layer address of the last router     |
+///        +---------+-------------------+-----------------------+
+///        63                          32 31                     0
+///  tcp   +-----------------------------+-----------------------+
+///        | sent: end of what left      | heard: acknowledged   |
+///        +-----------------------------+-----------------------+
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Binding {
-    pub origin: Origin,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Flow {
+    head: u64,
+    place: u64,
+    tcp: u64,
+}
+
+const _: () = assert!(size_of::<Flow>() == 24);
+const _: () = assert!(crate::uplink::MAX_UPLINKS <= 256, "an uplink id has eight bits here");
+
+/// Bits of the state byte.
+mod state {
+    /// Origin: exactly one of the two is set in an entry that a program wrote.
+    pub(super) const INBOUND: u64 = 1 << 0;
+    pub(super) const HOST: u64 = 1 << 1;
+    /// A packet left since the first one came in.
+    pub(super) const ANSWERED: u64 = 1 << 2;
+    /// `heard` holds an acknowledgement number.
+    pub(super) const HEARD: u64 = 1 << 3;
+    /// `sent` holds a sequence number.
+    pub(super) const SENT: u64 = 1 << 4;
+}
+
+const IN_SHIFT: u32 = 16;
+const OUT_SHIFT: u32 = 40;
+const ROUTER_BITS: u64 = (1 << 48) - 1;
+
+impl Flow {
+    /// A flow whose first packet came in on an uplink.
+    #[inline(always)]
+    pub const fn inbound(uplink: u16, generation: u16, now: Ticks) -> Self {
+        Self {
+            head: state::INBOUND | (uplink as u64) << 8 | (now as u64) << IN_SHIFT,
+            place: (generation as u64) << 48,
+            tcp: 0,
+        }
+    }
+
+    /// A flow whose first packet left by an uplink.
+    #[inline(always)]
+    pub const fn by_host(uplink: u16, generation: u16, now: Ticks) -> Self {
+        Self {
+            head: state::HOST | (uplink as u64) << 8 | (now as u64) << OUT_SHIFT,
+            place: (generation as u64) << 48,
+            tcp: 0,
+        }
+    }
+
+    /// `None` for an entry that no program of this layout wrote.
+    #[inline(always)]
+    pub const fn origin(&self) -> Option<Origin> {
+        match self.head & (state::INBOUND | state::HOST) {
+            state::INBOUND => Some(Origin::Inbound),
+            state::HOST => Some(Origin::Host),
+            _ => None,
+        }
+    }
+
     /// Uplink id; for [`Origin::Host`] the uplink the first packet left by.
-    pub uplink: u16,
+    #[inline(always)]
+    pub const fn uplink(&self) -> u16 {
+        (self.head >> 8) as u16 & 0xff
+    }
+
     /// Generation of that uplink when the flow was bound.
-    pub generation: u16,
-}
-
-const ORIGIN_INBOUND: u64 = 1;
-const ORIGIN_HOST: u64 = 2;
-
-impl Binding {
     #[inline(always)]
-    pub const fn pack(self) -> u64 {
-        let origin = match self.origin {
-            Origin::Inbound => ORIGIN_INBOUND,
-            Origin::Host => ORIGIN_HOST,
-        };
-        origin | (self.uplink as u64) << 8 | (self.generation as u64) << 32
+    pub const fn generation(&self) -> u16 {
+        (self.place >> 48) as u16
     }
 
-    /// `None` for a word that no program of this layout wrote.
+    /// Last packet in, on the recorded uplink; 0 for never.
     #[inline(always)]
-    pub const fn unpack(word: u64) -> Option<Self> {
-        let origin = match word & 0xff {
-            ORIGIN_INBOUND => Origin::Inbound,
-            ORIGIN_HOST => Origin::Host,
-            _ => return None,
-        };
-        Some(Self { origin, uplink: (word >> 8) as u16, generation: (word >> 32) as u16 })
-    }
-}
-
-/// When a flow last had a packet, each way. Packed into one word like [`Binding`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Last packet in, on the recorded uplink.
-    pub inbound: Ticks,
-    /// Last packet out.
-    pub outbound: Ticks,
-}
-
-impl Seen {
-    #[inline(always)]
-    pub const fn pack(self) -> u64 {
-        self.inbound as u64 | (self.outbound as u64) << 32
+    pub const fn last_in(&self) -> Ticks {
+        (self.head >> IN_SHIFT) as u32 & MASK
     }
 
+    /// Last packet out; 0 for never.
     #[inline(always)]
-    pub const fn unpack(word: u64) -> Self {
-        Self { inbound: word as u32, outbound: (word >> 32) as u32 }
+    pub const fn last_out(&self) -> Ticks {
+        (self.head >> OUT_SHIFT) as u32 & MASK
     }
 
     /// Ticks since the last packet either way.
     #[inline(always)]
-    pub const fn idle(self, now: Ticks) -> Ticks {
-        let (inbound, outbound) = (since(now, self.inbound), since(now, self.outbound));
-        if self.outbound == 0 || inbound < outbound { inbound } else { outbound }
+    pub const fn idle(&self, now: Ticks) -> Ticks {
+        let (last_in, last_out) = (self.last_in(), self.last_out());
+        let (since_in, since_out) = (since(now, last_in), since(now, last_out));
+        if last_out == 0 || (last_in != 0 && since_in < since_out) { since_in } else { since_out }
+    }
+
+    #[inline(always)]
+    pub const fn is_answered(&self) -> bool {
+        self.head & state::ANSWERED != 0
+    }
+
+    /// The highest acknowledgement number heard from the recorded uplink.
+    #[inline(always)]
+    pub const fn heard(&self) -> Option<u32> {
+        if self.head & state::HEARD != 0 { Some(self.tcp as u32) } else { None }
+    }
+
+    /// The sequence number behind what the host has sent.
+    #[inline(always)]
+    pub const fn sent(&self) -> Option<u32> {
+        if self.head & state::SENT != 0 { Some((self.tcp >> 32) as u32) } else { None }
+    }
+
+    /// The router the last packet came from, in the low 48 bits; 0 when it was not noted.
+    #[inline(always)]
+    pub const fn router(&self) -> u64 {
+        self.place & ROUTER_BITS
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_last_in(mut self, now: Ticks) -> Self {
+        self.head = self.head & !((MASK as u64) << IN_SHIFT) | (now as u64) << IN_SHIFT;
+        self
+    }
+
+    /// Also notes that the flow is answered.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_last_out(mut self, now: Ticks) -> Self {
+        self.head =
+            self.head & !((MASK as u64) << OUT_SHIFT) | (now as u64) << OUT_SHIFT | state::ANSWERED;
+        self
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_heard(mut self, acknowledgement: u32) -> Self {
+        self.head |= state::HEARD;
+        self.tcp = self.tcp & !0xffff_ffff | acknowledgement as u64;
+        self
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_sent(mut self, end: u32) -> Self {
+        self.head |= state::SENT;
+        self.tcp = self.tcp & 0xffff_ffff | (end as u64) << 32;
+        self
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_router(mut self, router: u64) -> Self {
+        self.place = self.place & !ROUTER_BITS | router & ROUTER_BITS;
+        self
+    }
+
+    /// The flow without anything known of its sequence numbers.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_numbers(mut self) -> Self {
+        self.head &= !(state::HEARD | state::SENT);
+        self.tcp = 0;
+        self
+    }
+
+    /// Whether the two differ in nothing but their stamps.
+    #[inline(always)]
+    pub const fn is_same_but_for_time(&self, other: &Self) -> bool {
+        const STATE_AND_UPLINK: u64 = 0xffff;
+        (self.head ^ other.head) & STATE_AND_UPLINK == 0
+            && self.place == other.place
+            && self.tcp == other.tcp
+    }
+
+    /// The flow on another uplink; what is known of its sequence numbers stays.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rebound(self, uplink: u16, generation: u16, now: Ticks) -> Self {
+        let fresh = Self::inbound(uplink, generation, now);
+        let known = self.head & (state::ANSWERED | state::HEARD | state::SENT);
+        let last_out = self.head & ((MASK as u64) << OUT_SHIFT);
+        Self { head: fresh.head | known | last_out, place: fresh.place, tcp: self.tcp }
     }
 }
 
-/// Value of the flow maps: two words, each valid on its own, because another CPU may recycle
-/// the element between two reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct Flow {
-    /// A packed [`Binding`].
-    pub binding: u64,
-    /// A packed [`Seen`].
-    pub seen: u64,
-}
-
-const _: () = assert!(size_of::<Flow>() == 16);
-
-/// `seen` is written at most this often: a store dirties the cache line of every CPU.
-pub const SEEN_REFRESH: Ticks = seconds(1) / 4;
+/// A stamp is written at most this often: a store dirties the cache line of every CPU.
+pub const SEEN_REFRESH: Ticks = 2;
 
 /// A TCP flow without packets from its uplink for this long may be bound to another one.
 pub const TCP_REBIND_IDLE: Ticks = seconds(3);
@@ -136,15 +253,53 @@ pub const TCP_REBIND_IDLE: Ticks = seconds(3);
 /// Likewise for every other protocol.
 pub const OTHER_REBIND_IDLE: Ticks = seconds(30);
 
-/// An entry without packets for this long is as good as none (TCP).
+/// A confirmed entry without packets for this long is as good as none (TCP).
 pub const TCP_IDLE: Ticks = seconds(2 * 3600);
 
-/// Likewise for every other protocol.
+/// Likewise for every other protocol, and for what the host opened.
 pub const OTHER_IDLE: Ticks = seconds(180);
 
-/// Entries per family when the configuration names no other number.
+/// An unconfirmed inbound entry without packets for this long is as good as none.
+pub const UNCONFIRMED_IDLE: Ticks = seconds(10);
+
+/// Confirmed entries per family when the configuration names no other number.
 pub const DEFAULT_FLOWS: u32 = 262_144;
+
+/// One unconfirmed entry for so many confirmed ones.
+pub const FLOWS_PER_NEW: u32 = 4;
 
 /// Before 6.16 a small LRU map evicts while nearly empty (d4adf1c9ee77): never fewer entries
 /// than this per possible CPU.
 pub const MIN_FLOWS_PER_CPU: u32 = 2048;
+
+/// The first fragment of a packet that is on its way out, for those that follow. The
+/// identification is 16 bits in IPv4, 32 in IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// An IPv4 address is the first word.
+    pub source: Address6,
+    pub destination: Address6,
+    pub identification: u32,
+    /// IPv4 tells identifications apart by protocol; 0 for IPv6.
+    pub protocol: u32,
+}
+
+const _: () = assert!(size_of::<FragmentKey>() == 40);
+
+/// What was decided for the first fragment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FragmentWay {
+    /// Uplink id that the fragments are redirected to; 0 when they go the kernel's way.
+    pub uplink: u16,
+    pub generation: u16,
+    pub decided_at: Ticks,
+    /// The router in last-hop mode, as in [`Flow::router`].
+    pub router: u64,
+}
+
+const _: () = assert!(size_of::<FragmentWay>() == 16);
+
+/// Fragments of one packet leave together; an older decision is another packet's.
+pub const FRAGMENT_IDLE: Ticks = seconds(2);

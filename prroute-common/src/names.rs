@@ -5,8 +5,13 @@ pub const PROGRAM_INGRESS: &str = "prroute_ingress";
 /// Egress classifier.
 pub const PROGRAM_EGRESS: &str = "prroute_egress";
 
+/// Confirmed flows.
 pub const FLOWS4: &str = "FLOWS4";
 pub const FLOWS6: &str = "FLOWS6";
+/// Unconfirmed flows.
+pub const NEW4: &str = "NEW4";
+pub const NEW6: &str = "NEW6";
+pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const ADDRESSES4: &str = "ADDRESSES4";
 pub const ADDRESSES6: &str = "ADDRESSES6";
 pub const ON_LINK4: &str = "ON_LINK4";
@@ -18,9 +23,12 @@ pub const EXPOSED: &str = "EXPOSED";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 11] = [
+pub const MAPS: [&str; 14] = [
     FLOWS4,
     FLOWS6,
+    NEW4,
+    NEW6,
+    FRAGMENTS,
     ADDRESSES4,
     ADDRESSES6,
     ON_LINK4,

@@ -60,10 +60,16 @@ reasons! {
     Unparsable = 12, "unparsable";
     /// Passed: a tagged frame belongs to the VLAN device above.
     Tagged = 13, "tagged";
-    /// Passed: fragments are left to the kernel's routing.
-    Fragment = 14, "fragment";
-    /// Passed: ICMP errors are left to the kernel's routing.
-    IcmpError = 15, "icmp_error";
+    /// A fragment overtook the first one of its packet and was decided by its address alone.
+    FragmentOvertook = 14, "fragment_overtook";
+    /// A flow proved that both ends take part in it.
+    Confirmed = 15, "confirmed";
+    /// Not redirected: the flow has not proved yet that both ends take part in it.
+    Unconfirmed = 16, "unconfirmed";
+    /// A TCP flow without a record was taken up in its middle.
+    Adopted = 17, "adopted";
+    /// Dropped: its uplink is down and the configuration says to hold.
+    Held = 18, "held";
 }
 
 /// Counters per uplink. A power of two above the last reason: index = uplink id * this + reason.

@@ -13,6 +13,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::address::{Address4, Address6};
+
 /// Uplink ids are `1..MAX_UPLINKS`; 0 means "none".
 pub const MAX_UPLINKS: u32 = 256;
 
@@ -58,6 +60,12 @@ pub mod flag {
     pub const GATEWAY6: u32 = 1 << 2;
     /// `gateway4` holds an IPv6 address (RFC 5549 `via inet6`).
     pub const GATEWAY4_IS_V6: u32 = 1 << 3;
+    /// IPv4 replies go to the link-layer address their request came from.
+    pub const LAST_HOP4: u32 = 1 << 5;
+    /// Likewise for IPv6.
+    pub const LAST_HOP6: u32 = 1 << 6;
+    /// `on-down = "hold"`: replies wait for this uplink rather than leave by another.
+    pub const HOLD: u32 = 1 << 7;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
@@ -75,24 +83,40 @@ pub struct UplinkFacts {
     pub flags: u32,
     /// Largest network-layer packet in bytes.
     pub mtu: u32,
-    /// IPv4 (first four bytes) or, with [`flag::GATEWAY4_IS_V6`], IPv6 next hop of IPv4.
-    pub gateway4: [u8; 16],
-    pub gateway6: [u8; 16],
+    /// Next hop of IPv4: an IPv4 address in the first word, or with [`flag::GATEWAY4_IS_V6`] an
+    /// IPv6 one.
+    pub gateway4: Address6,
+    pub gateway6: Address6,
     /// Length of the link-layer header in bytes: 14 for Ethernet, 0 for layer-3 devices.
     pub link_header: u32,
     /// Used entries of `addresses4`.
     pub count4: u32,
     /// Used entries of `addresses6`.
     pub count6: u32,
-    pub mac: [u8; 6],
-    pub pad: [u8; 2],
+    pub pad: u32,
+    /// The link-layer address in the low 48 bits, first octet lowest.
+    pub mac: u64,
     /// Owned IPv4 addresses.
-    pub addresses4: [[u8; 4]; INLINE_ADDRESSES],
+    pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Owned IPv6 addresses.
-    pub addresses6: [[u8; 16]; INLINE_ADDRESSES],
+    pub addresses6: [Address6; INLINE_ADDRESSES],
 }
 
-const _: () = assert!(size_of::<UplinkFacts>() == 228);
+const _: () = assert!(size_of::<UplinkFacts>() == 232);
+
+/// A link-layer address as [`UplinkFacts::mac`] and flows have it.
+#[inline(always)]
+pub const fn mac_word(octets: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = octets;
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+/// The octets of a link-layer address.
+#[inline(always)]
+pub const fn mac_octets(word: u64) -> [u8; 6] {
+    let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
+    [a, b, c, d, e, f]
+}
 
 /// Key data of the on-link prefix tries, behind the prefix length: uplink id, then address.
 /// The prefix length counts the id's 32 bits.
@@ -101,7 +125,7 @@ const _: () = assert!(size_of::<UplinkFacts>() == 228);
 pub struct OnLink4 {
     /// Uplink id in network byte order.
     pub uplink: [u8; 4],
-    pub address: [u8; 4],
+    pub address: Address4,
 }
 
 const _: () = assert!(size_of::<OnLink4>() == 8);
@@ -112,7 +136,8 @@ const _: () = assert!(size_of::<OnLink4>() == 8);
 pub struct OnLink6 {
     /// Uplink id in network byte order.
     pub uplink: [u8; 4],
-    pub address: [u8; 16],
+    /// Not [`Address6`]: its alignment would move it.
+    pub address: [u32; 4],
 }
 
 const _: () = assert!(size_of::<OnLink6>() == 20);

@@ -1,5 +1,6 @@
 //! The two address families, so that everything after the parser is written once.
 
+pub use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{FlowKey4, FlowKey6};
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
@@ -7,17 +8,22 @@ use crate::packet::Packet;
 use crate::parse::{self, NotParsed, Segment};
 
 /// IPv4 or IPv6.
-pub trait Family: Sized {
+pub trait Family: Sized + 'static {
     /// An address in network byte order.
-    type Address: Copy + PartialEq;
+    type Address: Copy + PartialEq + 'static;
     /// Key of this family's flow map.
-    type Key;
+    type Key: 'static;
 
     /// Flag of an uplink that has a usable next hop.
     const HAS_GATEWAY: u32;
+    /// Flag of an uplink that answers by last hop.
+    const LAST_HOP: u32;
 
     /// Reads the headers of a packet whose network header starts at `offset`.
-    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<Self::Address>, NotParsed>;
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: usize,
+    ) -> Result<Segment<Self::Address>, NotParsed<Self::Address>>;
 
     fn key(
         local: Self::Address,
@@ -27,21 +33,19 @@ pub trait Family: Sized {
         protocol: u8,
     ) -> Self::Key;
 
-    fn equal(a: Self::Address, b: Self::Address) -> bool;
-
     /// The owned addresses of an uplink that are stored in line, and how many of them count.
     fn inline_addresses(facts: &UplinkFacts) -> (&[Self::Address; INLINE_ADDRESSES], u32);
 }
 
 /// Whether `address` is one of the uplink's in-line addresses.
 #[inline(always)]
-pub fn is_inline_address<F: Family>(facts: &UplinkFacts, address: F::Address) -> bool {
+pub fn is_inline_address<F: Family>(facts: &UplinkFacts, address: &F::Address) -> bool {
     let (addresses, count) = F::inline_addresses(facts);
     for (i, candidate) in addresses.iter().enumerate() {
         if i as u32 >= count {
             return false;
         }
-        if F::equal(*candidate, address) {
+        if candidate == address {
             return true;
         }
     }
@@ -52,20 +56,24 @@ pub fn is_inline_address<F: Family>(facts: &UplinkFacts, address: F::Address) ->
 pub struct Ipv4;
 
 impl Family for Ipv4 {
-    type Address = [u8; 4];
+    type Address = Address4;
     type Key = FlowKey4;
 
     const HAS_GATEWAY: u32 = flag::GATEWAY4;
+    const LAST_HOP: u32 = flag::LAST_HOP4;
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<[u8; 4]>, NotParsed> {
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: usize,
+    ) -> Result<Segment<Address4>, NotParsed<Address4>> {
         parse::ipv4(packet, offset)
     }
 
     #[inline(always)]
     fn key(
-        local: [u8; 4],
-        remote: [u8; 4],
+        local: Address4,
+        remote: Address4,
         local_port: [u8; 2],
         remote_port: [u8; 2],
         protocol: u8,
@@ -74,12 +82,7 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
-    fn equal(a: [u8; 4], b: [u8; 4]) -> bool {
-        u32::from_ne_bytes(a) == u32::from_ne_bytes(b)
-    }
-
-    #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> (&[[u8; 4]; INLINE_ADDRESSES], u32) {
+    fn inline_addresses(facts: &UplinkFacts) -> (&[Address4; INLINE_ADDRESSES], u32) {
         (&facts.addresses4, facts.count4)
     }
 }
@@ -88,20 +91,24 @@ impl Family for Ipv4 {
 pub struct Ipv6;
 
 impl Family for Ipv6 {
-    type Address = [u8; 16];
+    type Address = Address6;
     type Key = FlowKey6;
 
     const HAS_GATEWAY: u32 = flag::GATEWAY6;
+    const LAST_HOP: u32 = flag::LAST_HOP6;
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Segment<[u8; 16]>, NotParsed> {
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: usize,
+    ) -> Result<Segment<Address6>, NotParsed<Address6>> {
         parse::ipv6(packet, offset)
     }
 
     #[inline(always)]
     fn key(
-        local: [u8; 16],
-        remote: [u8; 16],
+        local: Address6,
+        remote: Address6,
         local_port: [u8; 2],
         remote_port: [u8; 2],
         protocol: u8,
@@ -109,19 +116,8 @@ impl Family for Ipv6 {
         FlowKey6 { local, remote, local_port, remote_port, protocol, pad: [0; 3] }
     }
 
-    /// By words: the BPF target has no memcmp.
     #[inline(always)]
-    fn equal(a: [u8; 16], b: [u8; 16]) -> bool {
-        let word =
-            |x: &[u8; 16], i: usize| u32::from_ne_bytes([x[i], x[i + 1], x[i + 2], x[i + 3]]);
-        word(&a, 12) == word(&b, 12)
-            && word(&a, 8) == word(&b, 8)
-            && word(&a, 4) == word(&b, 4)
-            && word(&a, 0) == word(&b, 0)
-    }
-
-    #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> (&[[u8; 16]; INLINE_ADDRESSES], u32) {
+    fn inline_addresses(facts: &UplinkFacts) -> (&[Address6; INLINE_ADDRESSES], u32) {
         (&facts.addresses6, facts.count6)
     }
 }

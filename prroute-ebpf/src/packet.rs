@@ -1,44 +1,71 @@
 //! Reading headers from a packet, wherever its bytes are.
 
+use bytemuck::Pod;
 use network_types::icmp::Icmpv4Hdr;
-use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+use network_types::ip::Ipv4Hdr;
 use network_types::tcp::TcpHdr;
 
 /// A packet's bytes from its link-layer header on.
 pub trait Packet {
+    /// Whether rare headers (extension headers, fragments, ICMP errors) are read too. The fast
+    /// reader of the programs leaves them to the other one, so that their code is there once.
+    const RARE: bool;
+
     /// The header at `offset`, or `None` when the packet ends before it does.
     fn read<T: Wire>(&self, offset: usize) -> Option<T>;
 }
 
 /// A header that may be copied from the wire.
-///
-/// # Safety
-///
-/// The type is `repr(C)`, has alignment 1 and no padding, and every bit pattern is valid.
-pub unsafe trait Wire: Copy {}
+pub trait Wire: Sized {
+    /// As many bytes, in the words that a program reads them by: the BPF target would read an
+    /// array of bytes one by one, and spill each on its own.
+    type Words: Pod;
 
-// SAFETY: an array of bytes has alignment 1, no padding and no invalid values.
-unsafe impl<const N: usize> Wire for [u8; N] {}
-// SAFETY: repr(C) over byte arrays only.
-unsafe impl Wire for Ipv4Hdr {}
-// SAFETY: repr(C) over byte arrays only.
-unsafe impl Wire for Ipv6Hdr {}
-// SAFETY: repr(C) over byte arrays only.
-unsafe impl Wire for TcpHdr {}
-// SAFETY: repr(C) over bytes and byte arrays only.
-unsafe impl Wire for Icmpv4Hdr {}
+    fn from_words(words: Self::Words) -> Self;
+}
 
-const _: () = assert!(align_of::<Ipv4Hdr>() == 1 && size_of::<Ipv4Hdr>() == 20);
-const _: () = assert!(align_of::<Ipv6Hdr>() == 1 && size_of::<Ipv6Hdr>() == 40);
-const _: () = assert!(align_of::<TcpHdr>() == 1 && size_of::<TcpHdr>() == 20);
-const _: () = assert!(align_of::<Icmpv4Hdr>() == 1 && size_of::<Icmpv4Hdr>() == 8);
+macro_rules! plain {
+    ($($array:ty = $words:ty),+ $(,)?) => {
+        $(
+            impl Wire for $array {
+                type Words = $words;
+
+                #[inline(always)]
+                fn from_words(words: $words) -> Self {
+                    bytemuck::must_cast(words)
+                }
+            }
+        )+
+    };
+}
+
+plain!([u8; 2] = u16, [u8; 4] = u32, [u8; 6] = [u16; 3], [u8; 8] = [u32; 2], [u64; 5] = [u64; 5],);
+
+macro_rules! header {
+    ($($header:ty = $words:ty),+ $(,)?) => {
+        $(
+            impl Wire for $header {
+                type Words = $words;
+
+                #[inline(always)]
+                fn from_words(words: $words) -> Self {
+                    // SAFETY: the sizes are equal, or this does not compile; a header is
+                    // repr(C) over integers and arrays of bytes, for which any bits are valid.
+                    unsafe { core::mem::transmute::<$words, $header>(words) }
+                }
+            }
+        )+
+    };
+}
+
+header!(Ipv4Hdr = [u32; 5], TcpHdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
 
 /// Packets in the host's own memory: tests and fuzzing.
 impl Packet for &[u8] {
+    const RARE: bool = true;
+
     fn read<T: Wire>(&self, offset: usize) -> Option<T> {
-        let bytes = self.get(offset..)?.get(..size_of::<T>())?;
-        // SAFETY: the slice is as long as T, and Wire promises that any bytes at any alignment
-        // make a T.
-        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        let bytes = self.get(offset..)?.get(..size_of::<T::Words>())?;
+        Some(T::from_words(bytemuck::pod_read_unaligned(bytes)))
     }
 }

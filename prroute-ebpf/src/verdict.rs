@@ -1,11 +1,22 @@
 //! What to do with a packet, from facts alone.
+//!
+//! A flow that came in is *unconfirmed* until both ends have shown that they take part in it:
+//! TCP by acknowledgement numbers, other protocols by packets in, out, and in again. Unconfirmed
+//! flows live in a table of their own, so that a flood of openings evicts nothing that works.
+
+mod inbound;
+mod outbound;
 
 use prroute_common::flow::{
-    Binding, Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, Seen, TCP_IDLE, TCP_REBIND_IDLE,
+    Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, TCP_REBIND_IDLE,
+    UNCONFIRMED_IDLE,
 };
 use prroute_common::time::{Ticks, since};
 
-use crate::parse::{Kind, protocol};
+use crate::parse::protocol;
+
+pub use inbound::{Arrival, Inbound, inbound, inbound_needs_flow};
+pub use outbound::{Departure, Outbound, Write, outbound, outbound_needs_flow};
 
 /// Whose address it is, seen from the uplink the packet is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,172 +38,54 @@ pub struct Place {
     pub generation: u16,
 }
 
-/// A flow as it was found: an entry that is too old, or that no program wrote, is none.
+/// A flow that was found and lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub binding: Binding,
-    pub seen: Seen,
+pub struct Known {
+    pub flow: Flow,
+    pub origin: Origin,
+    /// Both ends take part in it.
+    pub confirmed: bool,
 }
 
-impl Found {
+impl Known {
+    /// An entry that is too old, or that no program wrote, is none.
     #[inline(always)]
-    pub fn from_entry(entry: Flow, protocol: u8, now: Ticks) -> Option<Self> {
-        let found =
-            Self { binding: Binding::unpack(entry.binding)?, seen: Seen::unpack(entry.seen) };
-        let limit = if protocol == protocol::TCP { TCP_IDLE } else { OTHER_IDLE };
-        if found.seen.idle(now) > limit {
-            return None;
-        }
-        Some(found)
+    pub fn from_entry(flow: Flow, confirmed: bool, protocol: u8, now: Ticks) -> Option<Self> {
+        let origin = flow.origin()?;
+        let limit = match origin {
+            Origin::Inbound if !confirmed => UNCONFIRMED_IDLE,
+            Origin::Inbound if protocol == protocol::TCP => TCP_IDLE,
+            Origin::Host if confirmed && protocol == protocol::TCP => TCP_IDLE,
+            _ => OTHER_IDLE,
+        };
+        (flow.idle(now) <= limit).then_some(Self { flow, origin, confirmed })
     }
 
     /// The uplink that replies of this flow leave by.
     #[inline(always)]
     pub const fn place(&self) -> Place {
-        Place { uplink: self.binding.uplink, generation: self.binding.generation }
+        Place { uplink: self.flow.uplink(), generation: self.flow.generation() }
     }
 
     /// Whether nothing came in from the recorded uplink for so long that another may have it.
     #[inline(always)]
-    fn is_rebindable(&self, protocol: u8, now: Ticks) -> bool {
+    fn is_idle(&self, protocol: u8, now: Ticks) -> bool {
         let limit = if protocol == protocol::TCP { TCP_REBIND_IDLE } else { OTHER_REBIND_IDLE };
-        since(now, self.seen.inbound) >= limit
+        since(now, self.flow.last_in()) >= limit
     }
 }
 
-/// For a packet that came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
-    Pass,
-    /// Record: opened inbound, here.
-    Open,
-    /// The flow is known here: note that it lives.
-    Refresh,
-    /// The flow moves here from another uplink.
-    Rebind,
-    /// The flow lives on another uplink and stays there.
-    RefuseRebind,
-}
-
-impl Inbound {
-    /// For the decision log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Open => "record",
-            Self::Refresh => "known here",
-            Self::Rebind => "rebind here",
-            Self::RefuseRebind => "stays on its uplink",
-        }
-    }
-}
-
-/// Whether a packet coming in needs its flow at all.
+/// Whether `new` says more than a slightly later time of the last packet.
 #[inline(always)]
-pub fn inbound_needs_flow(kind: Kind, destination: Locality, exposed: bool) -> bool {
-    match (kind, destination) {
-        (_, Locality::NotLocal) | (Kind::EchoReply, _) => false,
-        (Kind::Tcp, Locality::OwnedHere) => exposed,
-        _ => true,
-    }
+pub fn is_worth_writing(old: &Flow, new: &Flow) -> bool {
+    !old.is_same_but_for_time(new)
+        || since(new.last_in(), old.last_in()) >= SEEN_REFRESH
+        || since(new.last_out(), old.last_out()) >= SEEN_REFRESH
 }
 
-/// Decides for a packet that came in at `here`. `recorded_is_up` says whether the uplink of a
-/// flow that is bound elsewhere still exists and is up.
+/// Whether `number` lies in `first..=last` of TCP's circle.
 #[inline(always)]
-pub fn inbound(
-    kind: Kind,
-    protocol: u8,
-    found: Option<Found>,
-    here: Place,
-    recorded_is_up: bool,
-    now: Ticks,
-) -> Inbound {
-    // The answers to the host's own requests open nothing (R3).
-    let opens = matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram);
-    let Some(found) = found else {
-        return if opens { Inbound::Open } else { Inbound::Pass };
-    };
-    if found.binding.origin == Origin::Host {
-        // A new connection may take over the ports of a finished one; a datagram proves nothing.
-        let reused = kind == Kind::TcpOpening && found.seen.idle(now) >= TCP_REBIND_IDLE;
-        return if reused { Inbound::Open } else { Inbound::Refresh };
-    }
-    if found.place() == here {
-        return Inbound::Refresh;
-    }
-    if !recorded_is_up {
-        return Inbound::Rebind;
-    }
-    // Without its sequence numbers only an opening shows that a TCP flow begins anew.
-    if found.is_rebindable(protocol, now) && opens {
-        return Inbound::Rebind;
-    }
-    Inbound::RefuseRebind
-}
-
-/// For a packet that is about to leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outbound {
-    Pass,
-    /// Record: opened by this host; passes.
-    OpenByHost,
-    /// The flow leaves by the right uplink, or is the host's own: note that it lives; passes.
-    Refresh,
-    /// A reply: leaves by the uplink its flow came in on.
-    Reply(Place),
-    /// A forwarded reply without a record: leaves by the owner of its source address.
-    ToOwner(u16),
-}
-
-impl Outbound {
-    /// For the decision log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::OpenByHost => "record as the host's own",
-            Self::Refresh => "right as it is",
-            Self::Reply(_) => "reply, to its uplink",
-            Self::ToOwner(_) => "reply, to the owner of its source",
-        }
-    }
-}
-
-/// Whether a packet about to leave needs its flow at all.
-#[inline(always)]
-pub fn outbound_needs_flow(kind: Kind, source: Locality, exposed: bool) -> bool {
-    match (kind, source) {
-        (_, Locality::NotLocal) | (Kind::EchoRequest, _) => false,
-        (Kind::TcpOpening | Kind::Tcp, Locality::OwnedHere) => exposed,
-        _ => true,
-    }
-}
-
-/// Decides for a packet that is about to leave by `here`. `forwarded` says that it came in
-/// through another interface.
-#[inline(always)]
-pub fn outbound(
-    kind: Kind,
-    source: Locality,
-    found: Option<Found>,
-    here: Place,
-    forwarded: bool,
-) -> Outbound {
-    if kind == Kind::TcpOpening {
-        // Never redirected. The record keeps its answers from being taken for a request.
-        return match found {
-            Some(Found { binding: Binding { origin: Origin::Host, .. }, .. }) => Outbound::Refresh,
-            _ => Outbound::OpenByHost,
-        };
-    }
-    match found {
-        Some(found) if found.binding.origin == Origin::Host => Outbound::Refresh,
-        Some(found) if found.place() == here => Outbound::Refresh,
-        Some(found) => Outbound::Reply(found.place()),
-        None => match source {
-            Locality::OwnedBy(owner) if forwarded => Outbound::ToOwner(owner),
-            _ if kind == Kind::Datagram => Outbound::OpenByHost,
-            _ => Outbound::Pass,
-        },
-    }
+const fn is_between(number: u32, first: u32, last: u32) -> bool {
+    let span = last.wrapping_sub(first);
+    span < 1 << 31 && number.wrapping_sub(first) <= span
 }

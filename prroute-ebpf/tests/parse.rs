@@ -5,16 +5,19 @@ use etherparse::{
     SlicedPacket, TransportSlice,
 };
 use proptest::prelude::*;
-use prroute_ebpf::parse::{Kind, MAX_EXTENSION_HEADERS, NotParsed, Segment, ipv4, ipv6, protocol};
+use prroute_ebpf::family::{Address4, Address6};
+use prroute_ebpf::parse::{
+    Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Segment, ipv4, ipv6, protocol,
+};
 
 const ETHERNET: usize = 14;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-fn parse4(frame: &[u8]) -> Result<Segment<[u8; 4]>, NotParsed> {
+fn parse4(frame: &[u8]) -> Result<Segment<Address4>, NotParsed<Address4>> {
     ipv4(&frame, ETHERNET)
 }
 
-fn parse6(frame: &[u8]) -> Result<Segment<[u8; 16]>, NotParsed> {
+fn parse6(frame: &[u8]) -> Result<Segment<Address6>, NotParsed<Address6>> {
     ipv6(&frame, ETHERNET)
 }
 
@@ -46,14 +49,14 @@ fn tcp4(syn: bool, ack: bool, options: &[u8]) -> Vec<u8> {
 fn a_syn_without_ack_opens_and_nothing_else_does() {
     for (syn, ack, kind) in [
         (true, false, Kind::TcpOpening),
-        (true, true, Kind::Tcp),
+        (true, true, Kind::TcpAnswer),
         (false, true, Kind::Tcp),
         (false, false, Kind::Tcp),
     ] {
         let segment = parse4(&tcp4(syn, ack, &[])).unwrap();
         assert_eq!(segment.kind, kind, "syn {syn}, ack {ack}");
-        assert_eq!(segment.source, [203, 0, 113, 9]);
-        assert_eq!(segment.destination, [192, 0, 2, 1]);
+        assert_eq!(segment.source.to_ne_bytes(), [203, 0, 113, 9]);
+        assert_eq!(segment.destination.to_ne_bytes(), [192, 0, 2, 1]);
         assert_eq!(segment.source_port, 40_000u16.to_be_bytes());
         assert_eq!(segment.destination_port, 443u16.to_be_bytes());
         assert_eq!(segment.protocol, protocol::TCP);
@@ -152,20 +155,34 @@ fn an_endless_chain_of_extension_headers_is_malformed() {
 }
 
 #[test]
-fn fragments_of_both_families_are_told_apart_from_whole_packets() {
-    for (offset, more) in [(0, true), (8, true), (8, false)] {
-        let frame = udp6_behind(&[(protocol::FRAGMENT, fragment(offset, more))]);
-        assert_eq!(parse6(&frame), Err(NotParsed::Fragment), "offset {offset}, more {more}");
+fn the_first_fragment_has_ports_and_the_later_ones_know_their_packet() {
+    let first = parse6(&udp6_behind(&[(protocol::FRAGMENT, fragment(0, true))])).unwrap();
+    assert_eq!((first.first_fragment, first.destination_port), (Some(7), 53u16.to_be_bytes()));
+    for more in [true, false] {
+        let later = parse6(&udp6_behind(&[(protocol::FRAGMENT, fragment(8, more))]));
+        let Err(NotParsed::LaterFragment(LaterFragment { identification: 7, protocol: 0, .. })) =
+            later
+        else {
+            panic!("{later:?}")
+        };
     }
-    let whole = tcp4(false, true, &[]);
-    for (byte, bits) in [(6, 0x20), (6, 0x01), (7, 0x01)] {
+    let mut whole = tcp4(false, true, &[]);
+    whole[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&[0, 9]);
+    let with = |byte: usize, bits: u8| {
         let mut frame = whole.clone();
         frame[ETHERNET + byte] |= bits;
-        assert_eq!(parse4(&frame), Err(NotParsed::Fragment));
+        parse4(&frame)
+    };
+    assert_eq!(with(6, 0x20).unwrap().first_fragment, Some(9));
+    for (byte, bits) in [(6, 0x01), (7, 0x01), (6, 0x21)] {
+        let later = with(byte, bits);
+        let Err(NotParsed::LaterFragment(LaterFragment { identification: 9, protocol: 6, .. })) =
+            later
+        else {
+            panic!("{later:?}")
+        };
     }
-    let mut do_not_fragment = whole;
-    do_not_fragment[ETHERNET + 6] |= 0x40;
-    assert!(parse4(&do_not_fragment).is_ok());
+    assert_eq!(with(6, 0x40).unwrap().first_fragment, None, "do not fragment");
 }
 
 #[test]
@@ -203,38 +220,74 @@ fn the_links_own_affairs_are_not_ours() {
     }
 }
 
+/// An ICMP message of the given type that quotes `quoted`, sent to `receiver`.
+fn icmp4(
+    kind: u8,
+    receiver: [u8; 4],
+    quoted: &[u8],
+) -> Result<Segment<Address4>, NotParsed<Address4>> {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(MAC, MAC)
+        .ipv4([198, 51, 100, 1], receiver, 64)
+        .icmpv4_raw(kind, 0, [0; 4])
+        .write(&mut frame, quoted)
+        .unwrap();
+    parse4(&frame)
+}
+
+fn icmp6(kind: u8, quoted: &[u8]) -> Result<Segment<Address6>, NotParsed<Address6>> {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(MAC, MAC)
+        .ipv6([0x40; 16], [0x20; 16], 64)
+        .icmpv6_raw(kind, 0, [0; 4])
+        .write(&mut frame, quoted)
+        .unwrap();
+    parse6(&frame)
+}
+
 #[test]
-fn icmp_errors_and_neighbour_discovery_are_told_apart_from_echo() {
-    let icmp = |version: u8, kind: u8| {
-        let mut frame = Vec::new();
-        let builder = PacketBuilder::ethernet2(MAC, MAC);
-        if version == 4 {
-            builder
-                .ipv4([203, 0, 113, 9], [192, 0, 2, 1], 64)
-                .icmpv4_raw(kind, 0, [0; 4])
-                .write(&mut frame, &[0; 28])
-                .unwrap();
-            parse4(&frame).map(|segment| segment.kind)
-        } else {
-            builder
-                .ipv6([0x20; 16], [0x30; 16], 64)
-                .icmpv6_raw(kind, 0, [0; 4])
-                .write(&mut frame, &[0; 28])
-                .unwrap();
-            parse6(&frame).map(|segment| segment.kind)
-        }
-    };
+fn an_icmp_error_has_the_key_of_a_reply_to_what_it_quotes() {
+    let request = tcp4(true, false, &[1; 4]);
     for kind in [3, 4, 5, 11, 12] {
-        assert_eq!(icmp(4, kind), Err(NotParsed::IcmpError));
+        let error = icmp4(kind, [203, 0, 113, 9], &request[ETHERNET..]).unwrap();
+        assert_eq!(error.kind, Kind::Error);
+        assert_eq!(error.protocol, protocol::TCP);
+        assert_eq!(error.source.to_ne_bytes(), [192, 0, 2, 1]);
+        assert_eq!(error.destination.to_ne_bytes(), [203, 0, 113, 9]);
+        assert_eq!(error.source_port, 443u16.to_be_bytes());
+        assert_eq!(error.destination_port, 40_000u16.to_be_bytes());
+        assert_eq!(error.sender.to_ne_bytes(), [198, 51, 100, 1]);
     }
-    for kind in [9, 10, 13, 14] {
-        assert_eq!(icmp(4, kind), Err(NotParsed::NotOurs));
-    }
+    let request = udp6_behind(&[(protocol::DESTINATION_OPTIONS, options(1))]);
     for kind in [1, 2, 3, 4] {
-        assert_eq!(icmp(6, kind), Err(NotParsed::IcmpError));
+        let error = icmp6(kind, &request[ETHERNET..]).unwrap();
+        assert_eq!((error.kind, error.protocol), (Kind::Error, protocol::UDP));
+        assert_eq!(error.source_port, 53u16.to_be_bytes());
+        assert_eq!(error.destination_port, 40_000u16.to_be_bytes());
+    }
+}
+
+#[test]
+fn an_icmp_error_that_does_not_fit_what_it_quotes_is_not_ours() {
+    let request = tcp4(true, false, &[]);
+    let quoted = &request[ETHERNET..];
+    assert_eq!(icmp4(3, [203, 0, 113, 8], quoted), Err(NotParsed::NotOurs), "another receiver");
+    let mut later = quoted.to_vec();
+    later[7] = 1;
+    assert_eq!(icmp4(3, [203, 0, 113, 9], &later), Err(NotParsed::NotOurs), "a later fragment");
+    for length in [0, 19, 20, 23] {
+        let cut = icmp4(3, [203, 0, 113, 9], &quoted[..length]);
+        assert_eq!(cut, Err(NotParsed::Malformed), "{length} bytes quoted");
+    }
+}
+
+#[test]
+fn other_icmp_messages_are_the_links_own_affair() {
+    for kind in [9, 10, 13, 14] {
+        assert_eq!(icmp4(kind, [203, 0, 113, 9], &[0; 28]), Err(NotParsed::NotOurs));
     }
     for kind in 133..=137 {
-        assert_eq!(icmp(6, kind), Err(NotParsed::NotOurs));
+        assert_eq!(icmp6(kind, &[0; 48]), Err(NotParsed::NotOurs));
     }
 }
 

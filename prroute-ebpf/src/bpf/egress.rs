@@ -1,17 +1,22 @@
 //! Egress: sends replies out of the uplink their flow came in on.
 
-use prroute_common::flow::{Binding, Flow, Origin, SEEN_REFRESH, Seen};
 use prroute_common::reason::Reason;
-use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::UplinkFacts;
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::key;
-use prroute_ebpf::verdict::{self, Locality, Outbound, Place};
+use prroute_ebpf::parse::{Kind, LaterFragment};
+use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Write};
 
-use super::action::{self, Action, NextHop};
+use super::action::Action;
 use super::count::count;
+use super::error_source;
+use super::fragment::{self, Fragmented};
+use super::headers::{self, Headers};
 use super::log::{self, Logged};
 use super::lookup::{self, Entry, Tables};
+use super::record;
+use super::redirect::{self, NextHop, Reply};
+use super::scratch::{Scratch, Scratched, Way};
 use super::skb::{Network, Skb};
 
 #[inline(always)]
@@ -29,70 +34,143 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn steer<F: NextHop + Logged>(skb: &Skb, here: &'static UplinkFacts) -> Action
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
-    let Some(segment) = action::parse::<F>(skb, here) else { return Action::Pass };
-    let locality = lookup::locality::<F>(here, segment.source);
-    let exposed = locality == Locality::OwnedHere && lookup::is_exposed::<F>(here, segment.source);
-    if !verdict::outbound_needs_flow(segment.kind, locality, exposed) {
+fn steer<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+) -> Action {
+    let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass };
+    match headers::read(skb, here, scratch) {
+        Headers::Segment => decide::<F>(skb, here, scratch),
+        Headers::LaterFragment => follow::<F>(skb, here, &scratch.fragment),
+        Headers::None => Action::Pass,
+    }
+}
+
+#[inline(always)]
+fn decide<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    scratch: &mut Scratch<F>,
+) -> Action {
+    let segment = &scratch.segment;
+    let source = lookup::locality::<F>(here, &segment.source);
+    if source == Locality::NotLocal && !is_from_guest(skb) {
+        return Action::Pass;
+    }
+    let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
+    let last_hop = here.flags & F::LAST_HOP != 0;
+    if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
         return Action::Pass;
     }
     let now = lookup::now();
-    let key = key::outbound::<F>(&segment);
-    let entry = lookup::flow::<F>(&key, segment.protocol, now);
-    let found = entry.as_ref().and_then(|entry| entry.found);
-    let place = Place { uplink: here.id, generation: here.generation };
-    let verdict = verdict::outbound(segment.kind, locality, found, place, skb.is_forwarded());
-    log::decision::<F>(skb, "out", &segment, verdict.name());
-    match verdict {
-        Outbound::Pass => Action::Pass,
-        Outbound::Refresh => {
-            refresh(entry, now);
-            Action::Pass
+    scratch.key = key::outbound::<F>(segment);
+    let key = &scratch.key;
+    let entry = if segment.kind == Kind::TcpAnswer {
+        lookup::opening_flow::<F>(key, segment.protocol, now)
+    } else {
+        lookup::flow::<F>(key, segment.protocol, now)
+    };
+    let departure = Departure {
+        kind: segment.kind,
+        tcp: segment.tcp,
+        payload: skb.len().saturating_sub(here.link_header + segment.headers),
+        source,
+        here: Place { uplink: here.id, generation: here.generation },
+        forwarded: skb.is_forwarded(),
+        now,
+    };
+    let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
+    log::decision::<F>(skb, false, segment, verdict.name());
+    let reply = match verdict {
+        Outbound::Pass => return fragment::passes::<F>(segment, now),
+        Outbound::Unproved => {
+            count(here.id, Reason::Unconfirmed);
+            return Action::Pass;
         }
-        Outbound::OpenByHost => {
-            open_by_host::<F>(&key, entry, place, now);
-            Action::Pass
+        Outbound::Own(write) => {
+            note::<F>(key, entry, write, here.id);
+            return fragment::passes::<F>(segment, now);
         }
-        Outbound::Reply(recorded) => {
-            refresh(entry, now);
-            let Some(target) = lookup::uplink_of(recorded) else {
+        Outbound::OpenByHost(flow) => {
+            match entry {
+                // The ports of a confirmed flow of others come to a flow of the host's own.
+                Some(entry) if entry.known.confirmed => {
+                    record::overwrite(Some(entry), flow, here.id, Reason::OpenedByHost);
+                }
+                _ => record::open::<F>(key, flow, here.id, Reason::OpenedByHost),
+            }
+            return fragment::passes::<F>(segment, now);
+        }
+        Outbound::Reply { place, router, write } => {
+            note::<F>(key, entry, write, place.uplink);
+            let Some(target) = lookup::uplink_of(place) else {
                 count(here.id, Reason::UplinkGone);
                 return Action::Pass;
             };
-            action::redirect::<F>(skb, &segment, target, Reason::Redirected)
+            Reply { target, router, reason: Reason::Redirected }
         }
         Outbound::ToOwner(owner) => {
             let Some(target) = lookup::uplink_by_id(owner) else {
                 count(here.id, Reason::UplinkGone);
                 return Action::Pass;
             };
-            action::redirect::<F>(skb, &segment, target, Reason::RedirectedToOwner)
+            Reply { target, router: 0, reason: Reason::RedirectedToOwner }
         }
+    };
+    fragment::follows::<F>(segment, &reply, now);
+    if segment.kind == Kind::Error {
+        error_source::correct::<F>(skb, here, segment, reply.target);
     }
+    let size = redirect::size_of_segment(skb, here, segment.headers);
+    redirect::send::<F>(skb, here, &segment.destination, &reply, size)
+}
+
+/// A forwarded packet that came in on an uplink is in transit.
+#[inline(always)]
+fn is_from_guest(skb: &Skb) -> bool {
+    skb.is_forwarded() && lookup::uplink_at(skb.ingress_ifindex()).is_none()
+}
+
+/// A fragment follows the first one of its packet. One that overtook it is decided by its
+/// address alone: a forwarded one of another uplink's address goes to the owner.
+#[inline(always)]
+fn follow<F: NextHop + Fragmented>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    fragment: &LaterFragment<F::Address>,
+) -> Action {
+    let source = lookup::locality::<F>(here, &fragment.source);
+    if source == Locality::NotLocal && !is_from_guest(skb) {
+        return Action::Pass;
+    }
+    let reply = match fragment::way_of::<F>(fragment) {
+        Some(way) if way.uplink == 0 => return Action::Pass,
+        Some(way) => {
+            let place = Place { uplink: way.uplink, generation: way.generation };
+            let Some(target) = lookup::uplink_of(place) else { return Action::Pass };
+            Reply { target, router: way.router, reason: Reason::Redirected }
+        }
+        None => {
+            if source != Locality::OwnedHere {
+                count(here.id, Reason::FragmentOvertook);
+            }
+            let Locality::OwnedBy(owner) = source else { return Action::Pass };
+            let Some(target) = lookup::uplink_by_id(owner) else { return Action::Pass };
+            if !skb.is_forwarded() {
+                return Action::Pass;
+            }
+            Reply { target, router: 0, reason: Reason::RedirectedToOwner }
+        }
+    };
+    let size = skb.len().saturating_sub(here.link_header);
+    redirect::send::<F>(skb, here, &fragment.destination, &reply, size)
 }
 
 #[inline(always)]
-fn open_by_host<F: Tables>(key: &F::Key, entry: Option<Entry>, place: Place, now: Ticks)
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
-    let binding =
-        Binding { origin: Origin::Host, uplink: place.uplink, generation: place.generation };
-    let flow = Flow { binding: binding.pack(), seen: Seen { inbound: 0, outbound: now }.pack() };
-    action::write::<F>(key, entry, flow, place.uplink, Reason::OpenedByHost);
-}
-
-#[inline(always)]
-fn refresh(entry: Option<Entry>, now: Ticks) {
-    let Some(Entry { flow, found: Some(found) }) = entry else { return };
-    if found.seen.outbound == 0 || since(now, found.seen.outbound) >= SEEN_REFRESH {
-        let seen = Seen { outbound: now, ..found.seen };
-        // SAFETY: the pointer is to a live map value; the stamp is one aligned word.
-        unsafe { (*flow).seen = seen.pack() };
+fn note<F: Tables>(key: &F::Key, entry: Option<Entry>, write: Write, uplink: u16) {
+    match write {
+        Write::Nothing => {}
+        Write::Refresh(flow) => record::refresh(entry, flow),
+        Write::Confirm(flow) => record::confirm::<F>(key, flow, uplink),
     }
 }

@@ -1,17 +1,20 @@
 //! Ingress: records where flows come in. Never changes a packet's way.
 
-use prroute_common::flow::{Binding, Flow, Origin, SEEN_REFRESH, Seen};
 use prroute_common::reason::Reason;
-use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::key;
-use prroute_ebpf::verdict::{self, Inbound, Locality, Place};
+use prroute_ebpf::parse::Segment;
+use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
-use super::action::{self, Action};
+use super::action::Action;
 use super::count::count;
+use super::guest::{self, Routed};
+use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Entry, Tables};
+use super::lookup::{self, Tables};
+use super::record;
+use super::scratch::{Scratched, Way};
 use super::skb::{Network, Skb};
 
 #[inline(always)]
@@ -24,8 +27,8 @@ pub(super) fn run(skb: &Skb) -> Action {
         return Action::Pass;
     }
     match skb.network() {
-        Network::Ipv4 => record::<Ipv4>(skb, here),
-        Network::Ipv6 => record::<Ipv6>(skb, here),
+        Network::Ipv4 => note::<Ipv4>(skb, here),
+        Network::Ipv6 => note::<Ipv6>(skb, here),
         Network::Tagged => count(here.id, Reason::Tagged),
         Network::Other => {}
     }
@@ -33,63 +36,63 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn record<F: Tables + Logged>(skb: &Skb, here: &'static UplinkFacts)
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
-    let Some(segment) = action::parse::<F>(skb, here) else { return };
-    let locality = lookup::locality::<F>(here, segment.destination);
+fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static UplinkFacts) {
+    let Some(scratch) = F::scratch(Way::In) else { return };
+    // What follows the first fragment has no ports, and nothing to tell.
+    if headers::read(skb, here, scratch) != Headers::Segment {
+        return;
+    }
+    let segment = &scratch.segment;
+    let destination = lookup::locality::<F>(here, &segment.destination);
     let exposed =
-        locality == Locality::OwnedHere && lookup::is_exposed::<F>(here, segment.destination);
-    if !verdict::inbound_needs_flow(segment.kind, locality, exposed) {
+        destination == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.destination);
+    let last_hop = here.flags & F::LAST_HOP != 0;
+    if !verdict::inbound_needs_flow(segment.kind, destination, exposed, last_hop) {
         return;
     }
     let now = lookup::now();
-    if let Locality::OwnedBy(owner) = locality {
-        lookup::expose::<F>(owner, segment.destination, now);
+    if let Locality::OwnedBy(owner) = destination {
+        lookup::expose::<F>(owner, &segment.destination, now);
     }
-    let key = key::inbound::<F>(&segment);
-    let entry = lookup::flow::<F>(&key, segment.protocol, now);
+    scratch.key = key::inbound::<F>(segment);
+    let key = &scratch.key;
+    let entry = lookup::flow::<F>(key, segment.protocol, now);
     let place = Place { uplink: here.id, generation: here.generation };
-    let found = entry.as_ref().and_then(|entry| entry.found);
-    let recorded_is_up = match &found {
-        Some(found) if found.place() != place => {
-            lookup::uplink_of(found.place()).is_some_and(lookup::is_up)
+    let recorded_is_up = match &entry {
+        Some(entry) if entry.known.place() != place => {
+            lookup::uplink_of(entry.known.place()).is_some_and(lookup::is_up)
         }
         _ => true,
     };
-    let verdict =
-        verdict::inbound(segment.kind, segment.protocol, found, place, recorded_is_up, now);
-    log::decision::<F>(skb, "in", &segment, verdict.name());
+    let arrival = Arrival {
+        kind: segment.kind,
+        protocol: segment.protocol,
+        tcp: segment.tcp,
+        destination,
+        here: place,
+        router: if last_hop { headers::sender_of_frame(skb, here) } else { 0 },
+        now,
+    };
+    let known = entry.as_ref().map(|entry| entry.known);
+    let verdict = verdict::inbound(&arrival, known, recorded_is_up);
+    log::decision::<F>(skb, true, segment, verdict.name());
     match verdict {
         Inbound::Pass => {}
-        Inbound::Refresh => refresh(entry, now),
+        Inbound::Refresh(flow) => record::refresh(entry, flow),
         Inbound::RefuseRebind => count(here.id, Reason::RebindRefused),
-        Inbound::Open => bind::<F>(&key, entry, place, now, Reason::OpenedInbound),
-        Inbound::Rebind => bind::<F>(&key, entry, place, now, Reason::Rebound),
+        Inbound::Confirm(flow) => record::confirm::<F>(key, flow, here.id),
+        Inbound::Rebind(flow) => record::overwrite(entry, flow, here.id, Reason::Rebound),
+        Inbound::Adopt(flow) => record::open::<F>(key, flow, here.id, Reason::Adopted),
+        Inbound::Open(flow) => {
+            if is_ours::<F>(skb, destination, segment) {
+                record::open::<F>(key, flow, here.id, Reason::OpenedInbound);
+            }
+        }
     }
 }
 
-/// Binds a flow to `place`, in the entry it has or in a new one.
+/// A destination that is not local is a guest behind this host, or in transit to another uplink.
 #[inline(always)]
-fn bind<F: Tables>(key: &F::Key, entry: Option<Entry>, place: Place, now: Ticks, reason: Reason)
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
-    let binding =
-        Binding { origin: Origin::Inbound, uplink: place.uplink, generation: place.generation };
-    let flow = Flow { binding: binding.pack(), seen: Seen { inbound: now, outbound: 0 }.pack() };
-    action::write::<F>(key, entry, flow, place.uplink, reason);
-}
-
-#[inline(always)]
-fn refresh(entry: Option<Entry>, now: Ticks) {
-    let Some(Entry { flow, found: Some(found) }) = entry else { return };
-    if since(now, found.seen.inbound) >= SEEN_REFRESH {
-        let seen = Seen { inbound: now, ..found.seen };
-        // SAFETY: the pointer is to a live map value; the stamp is one aligned word.
-        unsafe { (*flow).seen = seen.pack() };
-    }
+fn is_ours<F: Routed>(skb: &Skb, destination: Locality, segment: &Segment<F::Address>) -> bool {
+    destination != Locality::NotLocal || guest::is_behind::<F>(skb, segment)
 }

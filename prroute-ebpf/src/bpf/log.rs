@@ -2,7 +2,9 @@
 //! verifier, so that it costs nothing.
 
 use aya_log_ebpf::info;
+use aya_log_ebpf::macro_support::{Level, level_enabled};
 use core::net::{Ipv4Addr, Ipv6Addr};
+use prroute_common::address::{octets4, octets6};
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};
 use prroute_ebpf::parse::Segment;
 
@@ -10,23 +12,41 @@ use super::skb::Skb;
 
 /// A family whose addresses can be logged.
 pub(super) trait Logged: Family {
-    fn log(skb: &Skb, way: &str, segment: &Segment<Self::Address>, verdict: &str);
+    fn write(skb: &Skb, came_in: bool, segment: &Segment<Self::Address>, verdict: &'static str);
+}
+
+/// Logs what was decided for a packet whose flow was looked up.
+#[inline(always)]
+pub(super) fn decision<F: Logged>(
+    skb: &Skb,
+    came_in: bool,
+    segment: &Segment<F::Address>,
+    verdict: &'static str,
+) {
+    if level_enabled(Level::Info) {
+        F::write(skb, came_in, segment, verdict);
+    }
 }
 
 macro_rules! logged {
-    ($family:ty, $address:ty) => {
+    ($family:ty, $address:expr) => {
         impl Logged for $family {
-            #[inline(always)]
-            fn log(skb: &Skb, way: &str, segment: &Segment<Self::Address>, verdict: &str) {
+            #[inline(never)]
+            fn write(
+                skb: &Skb,
+                came_in: bool,
+                segment: &Segment<Self::Address>,
+                verdict: &'static str,
+            ) {
                 info!(
                     skb.context(),
                     "{} interface {}: protocol {} {:i} port {} to {:i} port {}: {}",
-                    way,
+                    if came_in { "in" } else { "out" },
                     skb.ifindex(),
                     segment.protocol,
-                    <$address>::from(segment.source),
+                    ($address)(segment.source),
                     u16::from_be_bytes(segment.source_port),
-                    <$address>::from(segment.destination),
+                    ($address)(segment.destination),
                     u16::from_be_bytes(segment.destination_port),
                     verdict,
                 );
@@ -35,16 +55,5 @@ macro_rules! logged {
     };
 }
 
-logged!(Ipv4, Ipv4Addr);
-logged!(Ipv6, Ipv6Addr);
-
-/// Logs what was decided for a packet whose flow was looked up.
-#[inline(always)]
-pub(super) fn decision<F: Logged>(
-    skb: &Skb,
-    way: &str,
-    segment: &Segment<F::Address>,
-    verdict: &str,
-) {
-    F::log(skb, way, segment, verdict);
-}
+logged!(Ipv4, |address: u32| Ipv4Addr::from(octets4(address)));
+logged!(Ipv6, |address| Ipv6Addr::from(octets6(address)));

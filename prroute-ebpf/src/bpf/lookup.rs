@@ -8,18 +8,17 @@ use prroute_common::time::{Ticks, from_ns, since};
 use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag,
 };
-use prroute_ebpf::family::{Family, Ipv4, Ipv6, is_inline_address};
-use prroute_ebpf::verdict::{Found, Locality, Place};
+use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_address};
+use prroute_ebpf::verdict::{Known, Locality, Place};
 
 use super::maps;
 
 /// A family with its maps.
-pub(super) trait Tables: Family + Sized
-where
-    Self::Key: 'static,
-    Self::Address: 'static,
-{
+pub(super) trait Tables: Family + Sized {
+    /// Confirmed flows.
     fn flows() -> &'static LruHashMap<Self::Key, Flow>;
+    /// Unconfirmed flows.
+    fn new_flows() -> &'static LruHashMap<Self::Key, Flow>;
     fn addresses() -> &'static HashMap<Self::Address, LocalAddress>;
     /// Whether `address` is reached from the uplink without a gateway.
     fn is_on_link(uplink: u16, address: Self::Address) -> bool;
@@ -32,12 +31,17 @@ impl Tables for Ipv4 {
     }
 
     #[inline(always)]
-    fn addresses() -> &'static HashMap<[u8; 4], LocalAddress> {
+    fn new_flows() -> &'static LruHashMap<Self::Key, Flow> {
+        &maps::NEW4
+    }
+
+    #[inline(always)]
+    fn addresses() -> &'static HashMap<Address4, LocalAddress> {
         &maps::ADDRESSES4
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: [u8; 4]) -> bool {
+    fn is_on_link(uplink: u16, address: Address4) -> bool {
         let data = OnLink4 { uplink: u32::from(uplink).to_be_bytes(), address };
         maps::ON_LINK4.get(aya_ebpf::maps::lpm_trie::Key::new(64, data)).is_some()
     }
@@ -50,13 +54,19 @@ impl Tables for Ipv6 {
     }
 
     #[inline(always)]
-    fn addresses() -> &'static HashMap<[u8; 16], LocalAddress> {
+    fn new_flows() -> &'static LruHashMap<Self::Key, Flow> {
+        &maps::NEW6
+    }
+
+    #[inline(always)]
+    fn addresses() -> &'static HashMap<Address6, LocalAddress> {
         &maps::ADDRESSES6
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: [u8; 16]) -> bool {
-        let data = OnLink6 { uplink: u32::from(uplink).to_be_bytes(), address };
+    fn is_on_link(uplink: u16, address: Address6) -> bool {
+        let data =
+            OnLink6 { uplink: u32::from(uplink).to_be_bytes(), address: bytemuck::cast(address) };
         maps::ON_LINK6.get(aya_ebpf::maps::lpm_trie::Key::new(160, data)).is_some()
     }
 }
@@ -99,11 +109,7 @@ pub(super) fn uplink_by_id(id: u16) -> Option<&'static UplinkFacts> {
 
 /// Whose address it is, seen from `here`.
 #[inline(always)]
-pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: F::Address) -> Locality
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
+pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: &F::Address) -> Locality {
     if is_inline_address::<F>(here, address) {
         return Locality::OwnedHere;
     }
@@ -119,11 +125,7 @@ where
 /// Whether packets for this address, owned by `here`, came in elsewhere within
 /// [`EXPOSURE`].
 #[inline(always)]
-pub(super) fn is_exposed<F: Tables>(here: &UplinkFacts, address: F::Address) -> bool
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
+pub(super) fn is_exposed<F: Tables>(here: &UplinkFacts, address: &F::Address) -> bool {
     let Some(uplink_exposed_at) = maps::EXPOSED.get(u32::from(here.id)) else { return false };
     if *uplink_exposed_at == 0 {
         return false;
@@ -141,11 +143,7 @@ where
 
 /// Notes that a packet for an address of uplink `owner` came in elsewhere.
 #[inline(always)]
-pub(super) fn expose<F: Tables>(owner: u16, address: F::Address, now: Ticks)
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
+pub(super) fn expose<F: Tables>(owner: u16, address: &F::Address, now: Ticks) {
     let Some(local) = F::addresses().get_ptr_mut(address) else { return };
     // SAFETY: the pointer is to a live map value; the stamp is one aligned word.
     let exposed_at = unsafe { &mut (*local).exposed_at };
@@ -162,21 +160,37 @@ where
 /// A flow entry that may be written in place: an update would reallocate the element.
 pub(super) struct Entry {
     pub(super) flow: *mut Flow,
-    pub(super) found: Option<Found>,
+    pub(super) known: Known,
 }
 
-/// Looks a flow up; the entry counts as none where it is too old.
+/// Looks a flow up in one table; an entry that is too old counts as none.
 #[inline(always)]
-pub(super) fn flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry>
-where
-    F::Key: 'static,
-    F::Address: 'static,
-{
-    let flow = F::flows().get_ptr_mut(key)?;
+fn flow_in<K>(
+    table: &LruHashMap<K, Flow>,
+    confirmed: bool,
+    key: &K,
+    protocol: u8,
+    now: Ticks,
+) -> Option<Entry> {
+    let flow = table.get_ptr_mut(key)?;
     // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each
-    // of its two words valid.
+    // of its words valid.
     let entry = unsafe { *flow };
-    Some(Entry { flow, found: Found::from_entry(entry, protocol, now) })
+    Known::from_entry(entry, confirmed, protocol, now).map(|known| Entry { flow, known })
+}
+
+/// Looks a flow up: a confirmed one wins over an unconfirmed one.
+#[inline(always)]
+pub(super) fn flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
+    flow_in(F::flows(), true, key, protocol, now)
+        .or_else(|| flow_in(F::new_flows(), false, key, protocol, now))
+}
+
+/// Looks up the flow of a SYN-ACK: the unconfirmed one wins, because it is what is answered.
+#[inline(always)]
+pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
+    flow_in(F::new_flows(), false, key, protocol, now)
+        .or_else(|| flow_in(F::flows(), true, key, protocol, now))
 }
 
 /// Whether an uplink can carry packets.

@@ -2,11 +2,16 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use prroute_common::address::LocalAddress;
-use prroute_common::flow::{DEFAULT_FLOWS, Flow, FlowKey4, FlowKey6};
+use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::flow::{
+    DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
+};
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
 use prroute_common::uplink::{IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts};
+
+/// Packets in fragments whose way is remembered at a time.
+const MAX_FRAGMENTED: u32 = 8192;
 
 /// Local addresses per family that the host may have.
 const MAX_ADDRESSES: u32 = 8192;
@@ -25,12 +30,26 @@ pub(super) static FLOWS4: LruHashMap<FlowKey4, Flow> =
 pub(super) static FLOWS6: LruHashMap<FlowKey6, Flow> =
     LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
 
+/// Unconfirmed flows: small, so that a flood of openings evicts nothing that works.
 #[map]
-pub(super) static ADDRESSES4: HashMap<[u8; 4], LocalAddress> =
+pub(super) static NEW4: LruHashMap<FlowKey4, Flow> =
+    LruHashMap::with_max_entries(DEFAULT_FLOWS / FLOWS_PER_NEW, 0);
+
+#[map]
+pub(super) static NEW6: LruHashMap<FlowKey6, Flow> =
+    LruHashMap::with_max_entries(DEFAULT_FLOWS / FLOWS_PER_NEW, 0);
+
+/// Packets that leave in fragments, of both families.
+#[map]
+pub(super) static FRAGMENTS: LruHashMap<FragmentKey, FragmentWay> =
+    LruHashMap::with_max_entries(MAX_FRAGMENTED, 0);
+
+#[map]
+pub(super) static ADDRESSES4: HashMap<Address4, LocalAddress> =
     HashMap::with_max_entries(MAX_ADDRESSES, 0);
 
 #[map]
-pub(super) static ADDRESSES6: HashMap<[u8; 16], LocalAddress> =
+pub(super) static ADDRESSES6: HashMap<Address6, LocalAddress> =
     HashMap::with_max_entries(MAX_ADDRESSES, 0);
 
 #[map]

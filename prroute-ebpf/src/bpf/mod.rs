@@ -7,10 +7,17 @@
 mod action;
 mod count;
 mod egress;
+mod error_source;
+mod fragment;
+mod guest;
+mod headers;
 mod ingress;
 mod log;
 mod lookup;
 mod maps;
+mod record;
+mod redirect;
+mod scratch;
 mod skb;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};

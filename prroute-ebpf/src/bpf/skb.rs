@@ -57,11 +57,17 @@ impl Skb {
         unsafe { (*self.skb).ifindex }
     }
 
+    /// At egress: the interface the packet came in through; 0 for the host's own.
+    #[inline(always)]
+    pub(super) fn ingress_ifindex(&self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (*self.skb).ingress_ifindex }
+    }
+
     /// At egress: whether the packet came in through another interface.
     #[inline(always)]
     pub(super) fn is_forwarded(&self) -> bool {
-        // SAFETY: as in `len`.
-        let ingress = unsafe { (*self.skb).ingress_ifindex };
+        let ingress = self.ingress_ifindex();
         ingress != 0 && ingress != self.ifindex()
     }
 
@@ -115,12 +121,6 @@ impl Skb {
     pub(super) fn copying(&self) -> Copying {
         Copying { skb: self.skb }
     }
-
-    #[inline(always)]
-    pub(super) fn is_linear(&self) -> bool {
-        let linear = self.linear();
-        linear.end - linear.start >= self.len() as usize
-    }
 }
 
 /// Direct packet access: the verifier proves the bounds.
@@ -130,15 +130,18 @@ pub(super) struct Linear {
 }
 
 impl Packet for Linear {
+    const RARE: bool = false;
+
     #[inline(always)]
     fn read<T: Wire>(&self, offset: usize) -> Option<T> {
         let at = self.start + offset;
-        if at + size_of::<T>() > self.end {
+        if at + size_of::<T::Words>() > self.end {
             return None;
         }
-        // SAFETY: the comparison above is the bound the verifier asks for; Wire promises that
-        // any bytes at any alignment make a T.
-        Some(unsafe { (at as *const T).read_unaligned() })
+        // SAFETY: the comparison above is the bound the verifier asks for. The BPF machine reads
+        // words at any address; where the hardware cannot, the verifier has the kernel place
+        // network headers on word boundaries (NET_IP_ALIGN) or refuses the program.
+        Some(T::from_words(unsafe { (at as *const T::Words).read() }))
     }
 }
 
@@ -149,18 +152,20 @@ pub(super) struct Copying {
 }
 
 impl Packet for Copying {
+    const RARE: bool = true;
+
     #[inline(always)]
     fn read<T: Wire>(&self, offset: usize) -> Option<T> {
-        let mut header = MaybeUninit::<T>::uninit();
+        let mut header = MaybeUninit::<T::Words>::uninit();
         let to = header.as_mut_ptr().cast();
-        // SAFETY: `to` has room for a T, and the context is valid.
+        // SAFETY: `to` has room for the words, and the context is valid.
         let result = unsafe {
-            bpf_skb_load_bytes(self.skb.cast(), offset as u32, to, size_of::<T>() as u32)
+            bpf_skb_load_bytes(self.skb.cast(), offset as u32, to, size_of::<T::Words>() as u32)
         };
         if result != 0 {
             return None;
         }
-        // SAFETY: the helper filled all of it, and Wire promises that any bytes make a T.
-        Some(unsafe { header.assume_init() })
+        // SAFETY: the helper filled all of it, and any bits are valid words.
+        Some(T::from_words(unsafe { header.assume_init() }))
     }
 }

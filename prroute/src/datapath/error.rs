@@ -42,6 +42,12 @@ pub enum DatapathError {
 impl DatapathError {
     /// Whether the kernel refused for want of a capability.
     pub fn is_permission_denied(&self) -> bool {
+        // The verifier refuses a program with the same error number.
+        if let Self::Program { source, .. } = self
+            && matches!(**source, aya::programs::ProgramError::LoadError { .. })
+        {
+            return false;
+        }
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = source {
             if let Some(io) = error.downcast_ref::<io::Error>()

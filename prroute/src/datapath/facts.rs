@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use bytemuck::Zeroable as _;
-use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
+use prroute_common::address::{address4, address6};
+use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag, mac_word};
 
 use crate::state::uplink::{LocalAddress, Uplink};
 
@@ -21,24 +22,24 @@ pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress]) -> UplinkFacts {
         flags: flags(uplink),
         mtu: device.mtu,
         link_header: if device.mac.is_some() { ETHERNET_HEADER } else { 0 },
-        mac: device.mac.unwrap_or_default(),
+        mac: device.mac.map_or(0, mac_word),
         ..UplinkFacts::zeroed()
     };
     match device.gateway4 {
-        Some(IpAddr::V4(gateway)) => facts.gateway4[..4].copy_from_slice(&gateway.octets()),
-        Some(IpAddr::V6(gateway)) => facts.gateway4 = gateway.octets(),
+        Some(IpAddr::V4(gateway)) => facts.gateway4 = [address4(gateway.octets()).into(), 0],
+        Some(IpAddr::V6(gateway)) => facts.gateway4 = address6(gateway.octets()),
         None => {}
     }
     if let Some(IpAddr::V6(gateway)) = device.gateway6 {
-        facts.gateway6 = gateway.octets();
+        facts.gateway6 = address6(gateway.octets());
     }
     for local in locals.iter().filter(|local| local.owner == Some(uplink.id)) {
         match local.address {
             IpAddr::V4(address) => {
-                push(&mut facts.addresses4, &mut facts.count4, address.octets());
+                push(&mut facts.addresses4, &mut facts.count4, address4(address.octets()));
             }
             IpAddr::V6(address) => {
-                push(&mut facts.addresses6, &mut facts.count6, address.octets());
+                push(&mut facts.addresses6, &mut facts.count6, address6(address.octets()));
             }
         }
     }

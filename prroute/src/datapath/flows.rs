@@ -1,12 +1,14 @@
 //! The recorded flows, for reading.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
-use prroute_common::flow::{Binding, Flow, FlowKey4, FlowKey6, Origin, Seen};
+use prroute_common::address::{octets4, octets6};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin};
 use prroute_common::names;
-use prroute_common::time::from_ns;
+use prroute_common::time::{TICK_NS, from_ns};
 use serde::Serialize;
 
 use crate::datapath::error::Result;
@@ -26,6 +28,8 @@ pub struct FlowRecord {
     pub remote_port: u16,
     /// Whether the remote end opened it; only such flows are steered.
     pub opened_inbound: bool,
+    /// Whether both ends have shown that they take part in it.
+    pub confirmed: bool,
     pub uplink: UplinkId,
     /// Generation of the uplink when the flow was bound.
     pub generation: u16,
@@ -33,35 +37,54 @@ pub struct FlowRecord {
     pub idle_seconds: f64,
 }
 
-/// Reads both flow tables. Entries that vanish meanwhile are left out.
+/// Reads the flow tables. Entries that vanish meanwhile are left out; of a flow that is in both
+/// tables of its family only the confirmed entry is listed.
 ///
 /// # Errors
 ///
 /// When a table is not pinned or cannot be read.
 pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
     let now = coarse_now();
-    let flows4: HashMap<MapData, FlowKey4, Flow> = open(pins, names::FLOWS4, Map::LruHashMap)?;
-    let flows6: HashMap<MapData, FlowKey6, Flow> = open(pins, names::FLOWS6, Map::LruHashMap)?;
     let mut records = Vec::new();
-    for entry in &flows4 {
-        let Some((key, flow)) = present(entry).map_err(failed("read", names::FLOWS4))? else {
-            continue;
-        };
-        let local = Ipv4Addr::from(key.local).into();
-        let remote = Ipv4Addr::from(key.remote).into();
-        let ports = (key.local_port, key.remote_port);
-        records.extend(record(key.protocol, local, remote, ports, flow, now));
+    let confirmed4 = table::<FlowKey4>(pins, names::FLOWS4)?;
+    let confirmed6 = table::<FlowKey6>(pins, names::FLOWS6)?;
+    for (key, flow) in table::<FlowKey4>(pins, names::NEW4)? {
+        if !confirmed4.contains_key(&key) {
+            records.extend(record4(&key, flow, false, now));
+        }
     }
-    for entry in &flows6 {
-        let Some((key, flow)) = present(entry).map_err(failed("read", names::FLOWS6))? else {
-            continue;
-        };
-        let local = Ipv6Addr::from(key.local).into();
-        let remote = Ipv6Addr::from(key.remote).into();
-        let ports = (key.local_port, key.remote_port);
-        records.extend(record(key.protocol, local, remote, ports, flow, now));
+    for (key, flow) in table::<FlowKey6>(pins, names::NEW6)? {
+        if !confirmed6.contains_key(&key) {
+            records.extend(record6(&key, flow, false, now));
+        }
     }
+    records.extend(confirmed4.iter().filter_map(|(key, flow)| record4(key, *flow, true, now)));
+    records.extend(confirmed6.iter().filter_map(|(key, flow)| record6(key, *flow, true, now)));
     Ok(records)
+}
+
+fn table<K: aya::Pod + Eq + Hash>(
+    pins: &Pins,
+    name: &'static str,
+) -> Result<std::collections::HashMap<K, Flow>> {
+    let map: HashMap<MapData, K, Flow> = open(pins, name, Map::LruHashMap)?;
+    let mut entries = std::collections::HashMap::new();
+    for entry in &map {
+        entries.extend(present(entry).map_err(failed("read", name))?);
+    }
+    Ok(entries)
+}
+
+fn record4(key: &FlowKey4, flow: Flow, confirmed: bool, now: u32) -> Option<FlowRecord> {
+    let ends =
+        (Ipv4Addr::from(octets4(key.local)).into(), Ipv4Addr::from(octets4(key.remote)).into());
+    record(key.protocol, ends, (key.local_port, key.remote_port), flow, confirmed, now)
+}
+
+fn record6(key: &FlowKey6, flow: Flow, confirmed: bool, now: u32) -> Option<FlowRecord> {
+    let ends =
+        (Ipv6Addr::from(octets6(key.local)).into(), Ipv6Addr::from(octets6(key.remote)).into());
+    record(key.protocol, ends, (key.local_port, key.remote_port), flow, confirmed, now)
 }
 
 /// An LRU map may evict a key between its listing and its reading.
@@ -75,29 +98,25 @@ fn present<T>(entry: std::result::Result<T, MapError>) -> std::result::Result<Op
 
 fn record(
     protocol: u8,
-    local: IpAddr,
-    remote: IpAddr,
+    (local, remote): (IpAddr, IpAddr),
     (local_port, remote_port): ([u8; 2], [u8; 2]),
     flow: Flow,
+    confirmed: bool,
     now: u32,
 ) -> Option<FlowRecord> {
-    let binding = Binding::unpack(flow.binding)?;
-    let idle = Seen::unpack(flow.seen).idle(now);
     Some(FlowRecord {
         protocol,
         local,
         local_port: u16::from_be_bytes(local_port),
         remote,
         remote_port: u16::from_be_bytes(remote_port),
-        opened_inbound: binding.origin == Origin::Inbound,
-        uplink: UplinkId(binding.uplink),
-        generation: binding.generation,
-        idle_seconds: f64::from(idle) * TICK_SECONDS,
+        opened_inbound: flow.origin()? == Origin::Inbound,
+        confirmed,
+        uplink: UplinkId(flow.uplink()),
+        generation: flow.generation(),
+        idle_seconds: f64::from(flow.idle(now)) * TICK_NS as f64 / 1e9,
     })
 }
-
-/// Length of a datapath tick in seconds.
-const TICK_SECONDS: f64 = (1u64 << 24) as f64 / 1e9;
 
 /// The clock that the programs read.
 fn coarse_now() -> u32 {

@@ -2,8 +2,8 @@
 //! map as it is.
 
 use aya::maps::{MapInfo, MapType};
-use prroute_common::address::LocalAddress;
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
+use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
@@ -29,8 +29,11 @@ const fn trie<K>(name: &'static str) -> Shape {
 const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FlowKey4, Flow>(names::FLOWS4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::FLOWS6, MapType::LruHash),
-    shape::<[u8; 4], LocalAddress>(names::ADDRESSES4, MapType::Hash),
-    shape::<[u8; 16], LocalAddress>(names::ADDRESSES6, MapType::Hash),
+    shape::<FlowKey4, Flow>(names::NEW4, MapType::LruHash),
+    shape::<FlowKey6, Flow>(names::NEW6, MapType::LruHash),
+    shape::<FragmentKey, FragmentWay>(names::FRAGMENTS, MapType::LruHash),
+    shape::<Address4, LocalAddress>(names::ADDRESSES4, MapType::Hash),
+    shape::<Address6, LocalAddress>(names::ADDRESSES6, MapType::Hash),
     trie::<OnLink4>(names::ON_LINK4),
     trie::<OnLink6>(names::ON_LINK6),
     shape::<u32, IfindexSlot>(names::IFINDEX_SLOTS, MapType::Array),

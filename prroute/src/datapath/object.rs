@@ -3,7 +3,7 @@
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use prroute_common::flow::MIN_FLOWS_PER_CPU;
+use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU};
 use prroute_common::names;
 
 use crate::datapath::error::{DatapathError, Result};
@@ -23,10 +23,10 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// Entries that the kernel is asked for: a small LRU map evicts while nearly empty.
-    fn flow_entries(self) -> u32 {
+    fn entries(wanted: u32) -> u32 {
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let floor = MIN_FLOWS_PER_CPU.saturating_mul(u32::try_from(cpus).unwrap_or(1));
-        self.flows.max(floor).checked_next_power_of_two().unwrap_or(1 << 31)
+        wanted.max(floor).checked_next_power_of_two().unwrap_or(1 << 31)
     }
 }
 
@@ -52,7 +52,10 @@ impl Programs {
             loader.map_pin_path(name, pins.map(name));
         }
         for name in [names::FLOWS4, names::FLOWS6] {
-            loader.map_max_entries(name, options.flow_entries());
+            loader.map_max_entries(name, LoadOptions::entries(options.flows));
+        }
+        for name in [names::NEW4, names::NEW6] {
+            loader.map_max_entries(name, LoadOptions::entries(options.flows / FLOWS_PER_NEW));
         }
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };

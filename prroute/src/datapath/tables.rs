@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
 use ipnet::IpNet;
-use prroute_common::address::LocalAddress as AddressEntry;
+use prroute_common::address::{
+    Address4, Address6, LocalAddress as AddressEntry, address4, address6, octets4, octets6,
+};
 use prroute_common::names;
 use prroute_common::uplink::{
-    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag,
+    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag, mac_octets,
 };
 
 use crate::datapath::error::{DatapathError, Result};
@@ -20,8 +22,8 @@ use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 /// Handles of the pinned tables.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tables {
-    addresses4: HashMap<MapData, [u8; 4], AddressEntry>,
-    addresses6: HashMap<MapData, [u8; 16], AddressEntry>,
+    addresses4: HashMap<MapData, Address4, AddressEntry>,
+    addresses6: HashMap<MapData, Address6, AddressEntry>,
     on_link4: LpmTrie<MapData, OnLink4, u32>,
     on_link6: LpmTrie<MapData, OnLink6, u32>,
     slots: Array<MapData, IfindexSlot>,
@@ -77,7 +79,7 @@ impl Tables {
                 id: UplinkId(facts.id),
                 generation: facts.generation,
                 ifindex: Ifindex(facts.ifindex),
-                mac: (facts.mac != [0; 6]).then_some(facts.mac),
+                mac: (facts.mac != 0).then(|| mac_octets(facts.mac)),
             });
         }
         Ok(known)
@@ -115,10 +117,20 @@ impl Tables {
             let owner = local.owner.map_or(0, |id| u32::from(id.0));
             match local.address {
                 IpAddr::V4(address) => {
-                    add_address(&mut self.addresses4, names::ADDRESSES4, address.octets(), owner)?;
+                    add_address(
+                        &mut self.addresses4,
+                        names::ADDRESSES4,
+                        address4(address.octets()),
+                        owner,
+                    )?;
                 }
                 IpAddr::V6(address) => {
-                    add_address(&mut self.addresses6, names::ADDRESSES6, address.octets(), owner)?;
+                    add_address(
+                        &mut self.addresses6,
+                        names::ADDRESSES6,
+                        address6(address.octets()),
+                        owner,
+                    )?;
                 }
             }
         }
@@ -127,8 +139,12 @@ impl Tables {
 
     fn remove_addresses(&mut self, locals: &[LocalAddress]) -> Result<()> {
         let wanted = |address: IpAddr| locals.iter().any(|local| local.address == address);
-        retain(&mut self.addresses4, names::ADDRESSES4, |key| wanted(Ipv4Addr::from(*key).into()))?;
-        retain(&mut self.addresses6, names::ADDRESSES6, |key| wanted(Ipv6Addr::from(*key).into()))
+        retain(&mut self.addresses4, names::ADDRESSES4, |key| {
+            wanted(Ipv4Addr::from(octets4(*key)).into())
+        })?;
+        retain(&mut self.addresses6, names::ADDRESSES6, |key| {
+            wanted(Ipv6Addr::from(octets6(*key)).into())
+        })
     }
 
     fn sync_on_link(&mut self, uplinks: &[Uplink]) -> Result<()> {
@@ -140,14 +156,14 @@ impl Tables {
                     IpNet::V4(net) => {
                         let data = OnLink4 {
                             uplink: u32::from(uplink.id.0).to_be_bytes(),
-                            address: net.network().octets(),
+                            address: address4(net.network().octets()),
                         };
                         wanted4.push(Key::new(32 + u32::from(net.prefix_len()), data));
                     }
                     IpNet::V6(net) => {
                         let data = OnLink6 {
                             uplink: u32::from(uplink.id.0).to_be_bytes(),
-                            address: net.network().octets(),
+                            address: bytemuck::cast(net.network().octets()),
                         };
                         wanted6.push(Key::new(32 + u32::from(net.prefix_len()), data));
                     }

@@ -2,7 +2,7 @@
 
 use prroute_common::reason::Reason;
 
-use super::fixture::{PASS, REDIRECT, with_fixture};
+use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame, frame_with};
 
 const CLIENT: (&str, u16) = ("203.0.113.9", 40_000);
@@ -60,24 +60,85 @@ fn truncated_and_lying_headers_are_counted_passes() {
     });
 }
 
-#[test]
-fn fragments_and_icmp_errors_are_counted_and_open_nothing() {
-    with_fixture(|fixture| {
-        let mut first = frame(Kind::Udp, CLIENT, SHARED);
-        first[ETHERNET + 6] = 0x20;
-        let mut later = frame(Kind::Udp, CLIENT, SHARED);
-        later[ETHERNET + 7] = 0x40;
-        for fragment in [first, later] {
-            assert_eq!(fixture.ingress(2, &fragment), PASS);
-            assert_eq!(fixture.egress(1, &fragment), PASS);
-        }
-        assert_eq!(fixture.count(2, Reason::Fragment), 2);
-        assert_eq!(fixture.count(1, Reason::Fragment), 2);
+/// A TCP connection to the shared address over uplink 2.
+fn connect(fixture: &mut Fixture) {
+    assert_eq!(fixture.ingress(2, &frame(Kind::Syn, CLIENT, SHARED)), PASS);
+    assert_eq!(fixture.egress(1, &frame(Kind::SynAck, SHARED, CLIENT)), REDIRECT);
+    assert_eq!(fixture.ingress(2, &frame(Kind::Ack, CLIENT, SHARED)), PASS);
+    assert_eq!(fixture.count(2, Reason::Confirmed), 1);
+}
 
-        let mut unreachable = frame(Kind::EchoRequest, CLIENT, SHARED);
-        unreachable[ETHERNET + 20] = 3;
-        assert_eq!(fixture.ingress(2, &unreachable), PASS);
-        assert_eq!(fixture.count(2, Reason::IcmpError), 1);
+/// The frame as a fragment: `offset` in units of eight bytes.
+fn fragment(mut frame: Vec<u8>, offset: u8, more: bool) -> Vec<u8> {
+    frame[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&[0x12, 0x34]);
+    frame[ETHERNET + 6] = if more { 0x20 } else { 0 };
+    frame[ETHERNET + 7] = offset;
+    frame
+}
+
+#[test]
+fn later_fragments_follow_the_first() {
+    with_fixture(|fixture| {
+        assert_eq!(fixture.ingress(2, &frame(Kind::Udp, CLIENT, SHARED)), PASS);
+        let reply = frame(Kind::Udp, SHARED, CLIENT);
+        let later = fragment(reply.clone(), 64, false);
+        assert_eq!(fixture.egress(1, &later), PASS, "it overtook the first");
+        assert_eq!(fixture.count(1, Reason::FragmentOvertook), 1);
+        assert_eq!(fixture.egress(1, &fragment(reply.clone(), 0, true)), REDIRECT);
+        assert_eq!(fixture.egress(1, &fragment(reply, 64, true)), REDIRECT);
+        assert_eq!(fixture.egress(1, &later), REDIRECT);
+        assert_eq!(fixture.egress(2, &later), PASS, "on its uplink already");
+        assert_eq!(fixture.count(1, Reason::FragmentOvertook), 1);
+    });
+}
+
+#[test]
+fn fragments_of_what_the_host_opened_stay_together_too() {
+    with_fixture(|fixture| {
+        let request = frame(Kind::Udp, SHARED, CLIENT);
+        assert_eq!(fixture.egress(1, &fragment(request.clone(), 0, true)), PASS);
+        assert_eq!(fixture.egress(1, &fragment(request, 64, false)), PASS);
+        assert_eq!(fixture.count(1, Reason::FragmentOvertook), 0);
+    });
+}
+
+#[test]
+fn a_first_fragment_opens_a_flow_and_a_later_one_does_not() {
+    with_fixture(|fixture| {
+        let request = frame(Kind::Udp, CLIENT, SHARED);
+        assert_eq!(fixture.ingress(2, &fragment(request.clone(), 64, false)), PASS);
+        assert!(fixture.flows().is_empty());
+        assert_eq!(fixture.ingress(2, &fragment(request, 0, true)), PASS);
+        assert_eq!(fixture.flows().len(), 1);
+    });
+}
+
+/// An ICMP error from `sender` about a packet that `to` sent to the shared address.
+fn unreachable(sender: &str, to: (&str, u16)) -> Vec<u8> {
+    let quoted = frame(Kind::Udp, to, SHARED)[ETHERNET..].to_vec();
+    let mut error = frame_with(Kind::EchoRequest, (sender, 0), (to.0, 0), &quoted);
+    error[ETHERNET + 20..ETHERNET + 22].copy_from_slice(&[3, 3]);
+    error
+}
+
+#[test]
+fn an_icmp_error_leaves_by_the_uplink_of_what_it_speaks_of() {
+    with_fixture(|fixture| {
+        let error = unreachable(SHARED.0, CLIENT);
+        assert_eq!(fixture.egress(1, &error), PASS, "nothing is known of it");
+        assert_eq!(fixture.ingress(2, &frame(Kind::Udp, CLIENT, SHARED)), PASS);
+        assert_eq!(fixture.egress(1, &error), REDIRECT);
+        assert_eq!(fixture.egress(2, &error), PASS);
+        assert_eq!(fixture.flows().len(), 1);
+    });
+}
+
+#[test]
+fn an_icmp_error_that_comes_in_opens_nothing() {
+    with_fixture(|fixture| {
+        let mut error = unreachable("198.51.100.1", CLIENT);
+        error[ETHERNET + 16..ETHERNET + 20].copy_from_slice(&[192, 0, 2, 80]);
+        assert_eq!(fixture.ingress(2, &error), PASS);
         assert!(fixture.flows().is_empty());
     });
 }
@@ -98,7 +159,7 @@ fn a_reply_larger_than_the_target_takes_is_left_to_the_kernel() {
 #[test]
 fn a_super_packet_is_measured_by_its_segments() {
     with_fixture(|fixture| {
-        assert_eq!(fixture.ingress(2, &frame(Kind::Syn, CLIENT, SHARED)), PASS);
+        connect(fixture);
         let large = frame_with(Kind::Ack, SHARED, CLIENT, &vec![0; 2920]);
         assert_eq!(fixture.egress(1, &large), PASS, "not a super-packet: too big");
         assert_eq!(fixture.egress_gso(1, &large, 1460), REDIRECT);

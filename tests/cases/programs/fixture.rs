@@ -17,6 +17,8 @@ use prroute_common::reason::Reason;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
+/// TC_ACT_SHOT.
+pub(crate) const DROP: i32 = 2;
 /// TC_ACT_REDIRECT.
 pub(crate) const REDIRECT: i32 = 7;
 
@@ -149,10 +151,20 @@ impl Fixture {
         self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
     }
 
-    /// Egress of a packet that came in through another interface.
+    /// Egress of a packet that came in through an interface that is no uplink.
     pub(crate) fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context =
             Context { ifindex: self.ifindex(uplink), ingress_ifindex: 1, ..Context::default() };
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+    }
+
+    /// Egress of a packet that came in through the uplink `from`.
+    pub(crate) fn egress_transit(&mut self, from: usize, uplink: usize, frame: &[u8]) -> i32 {
+        let context = Context {
+            ifindex: self.ifindex(uplink),
+            ingress_ifindex: self.ifindex(from),
+            ..Context::default()
+        };
         self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
     }
 

@@ -2,7 +2,7 @@
 
 use prroute_common::reason::Reason;
 
-use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
+use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 
 const CLIENT: [(&str, u16); 2] = [("203.0.113.9", 40_000), ("2001:db8:9::9", 40_000)];
@@ -121,11 +121,94 @@ fn the_hosts_own_pings_record_nothing_and_meet_no_flow() {
 fn late_segments_of_the_hosts_connections_open_nothing() {
     with_fixture(|fixture| {
         for (server, shared) in CLIENT.into_iter().zip(SHARED) {
-            for kind in [Kind::Ack, Kind::SynAck, Kind::EchoReply] {
+            for kind in [Kind::SynAck, Kind::EchoReply] {
                 assert_eq!(fixture.ingress(2, &frame(kind, server, shared)), PASS);
             }
         }
         assert!(fixture.flows().is_empty());
+    });
+}
+
+#[test]
+fn a_connection_older_than_its_record_is_taken_up_when_both_ends_agree_on_its_numbers() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            let data = frame(Kind::Ack, shared, client);
+            assert_eq!(fixture.egress(1, &data), PASS, "nothing is known of it");
+            // It acknowledges what `data` carries.
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &data), REDIRECT);
+        }
+        assert_eq!(fixture.count(2, Reason::Adopted), 2);
+        assert_eq!(fixture.count(2, Reason::Confirmed), 2);
+    });
+}
+
+#[test]
+fn who_guesses_a_connection_gets_none_of_its_packets() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), PASS);
+            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, shared)), PASS);
+            for kind in [Kind::Syn, Kind::SynAck, Kind::Ack, Kind::Udp] {
+                assert_eq!(fixture.ingress(2, &frame(kind, client, shared)), PASS);
+            }
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, client)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), PASS);
+        }
+        assert_eq!(fixture.count(2, Reason::Redirected), 0);
+        assert_eq!(fixture.count(2, Reason::RebindRefused), 6);
+    });
+}
+
+#[test]
+fn a_flood_of_openings_evicts_no_confirmed_flow() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), REDIRECT);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, shared)), PASS);
+        }
+        for number in 0..60_000u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let spoofed = format!("198.{}.{b}.{c}", 18 + a);
+            let kind = if number % 2 == 0 { Kind::Syn } else { Kind::Udp };
+            assert_eq!(fixture.ingress(1, &frame(kind, (&spoofed, 9), SHARED[0])), PASS);
+        }
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, client)), REDIRECT);
+        }
+    });
+}
+
+#[test]
+fn last_hop_answers_the_router_that_asked() {
+    with_fixture(|fixture| {
+        fixture.uplinks[1].device.gateway4 = None;
+        fixture.uplinks[1].device.gateway6 = None;
+        fixture.sync();
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, owned)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, owned)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, owned, client)), REDIRECT);
+        }
+    });
+}
+
+#[test]
+fn an_uplink_that_holds_drops_what_it_cannot_carry() {
+    with_fixture(|fixture| {
+        let answer = recorded(fixture, 0);
+        fixture.uplinks[1].device.up = false;
+        fixture.uplinks[1].device.hold = true;
+        fixture.sync();
+        assert_eq!(fixture.egress(1, &answer), DROP);
+        assert_eq!(fixture.count(2, Reason::Held), 1);
+        fixture.uplinks[1].device.hold = false;
+        fixture.sync();
+        assert_eq!(fixture.egress(1, &answer), PASS);
     });
 }
 
@@ -136,7 +219,7 @@ fn transit_is_neither_recorded_nor_moved() {
             for kind in [Kind::Syn, Kind::Ack, Kind::Udp, Kind::EchoRequest, Kind::EchoReply] {
                 let packet = frame(kind, (from, 1), (to, 2));
                 assert_eq!(fixture.ingress(1, &packet), PASS);
-                assert_eq!(fixture.egress_forwarded(2, &packet), PASS);
+                assert_eq!(fixture.egress_transit(1, 2, &packet), PASS);
             }
         }
         assert!(fixture.flows().is_empty());

@@ -1,0 +1,41 @@
+//! Writing flows.
+
+use prroute_common::flow::Flow;
+use prroute_common::reason::Reason;
+use prroute_ebpf::verdict::is_worth_writing;
+
+use super::count::count;
+use super::lookup::{Entry, Tables};
+
+/// Notes what is new of a flow in the entry it has; a slightly later time alone is not.
+#[inline(always)]
+pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
+    let Some(entry) = entry else { return };
+    if is_worth_writing(&entry.known.flow, &flow) {
+        // SAFETY: the pointer is to a live map value of three aligned words.
+        unsafe { *entry.flow = flow };
+    }
+}
+
+/// Writes a flow in the entry it has.
+#[inline(always)]
+pub(super) fn overwrite(entry: Option<Entry>, flow: Flow, uplink: u16, reason: Reason) {
+    let Some(entry) = entry else { return };
+    // SAFETY: as in `refresh`.
+    unsafe { *entry.flow = flow };
+    count(uplink, reason);
+}
+
+/// Records an unconfirmed flow.
+#[inline(always)]
+pub(super) fn open<F: Tables>(key: &F::Key, flow: Flow, uplink: u16, reason: Reason) {
+    let written = F::new_flows().insert(key, flow, 0).is_ok();
+    count(uplink, if written { reason } else { Reason::TableFull });
+}
+
+/// Records a confirmed flow. Its unconfirmed entry is left to age.
+#[inline(always)]
+pub(super) fn confirm<F: Tables>(key: &F::Key, flow: Flow, uplink: u16) {
+    let written = F::flows().insert(key, flow, 0).is_ok();
+    count(uplink, if written { Reason::Confirmed } else { Reason::TableFull });
+}

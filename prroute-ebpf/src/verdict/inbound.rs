@@ -1,0 +1,192 @@
+//! For packets that came in: which uplink does their flow belong to?
+
+use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
+use prroute_common::time::Ticks;
+
+use super::{Known, Locality, Place, is_between};
+use crate::parse::{Kind, Numbers, protocol};
+
+/// The numbers of a lost connection's last packets may differ by so many bytes.
+const PLAUSIBLE: u32 = 1 << 20;
+
+/// A packet that came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub kind: Kind,
+    pub protocol: u8,
+    pub tcp: Numbers,
+    pub destination: Locality,
+    pub here: Place,
+    /// The link-layer address it came from, 0 where that is not noted.
+    pub router: u64,
+    pub now: Ticks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    Pass,
+    /// Record as unconfirmed: opened inbound, here.
+    Open(Flow),
+    /// Record as unconfirmed, in the middle of a TCP connection.
+    Adopt(Flow),
+    /// The flow is known here: note what is new.
+    Refresh(Flow),
+    /// Record as confirmed.
+    Confirm(Flow),
+    /// The flow moves here from another uplink.
+    Rebind(Flow),
+    /// The flow lives on another uplink and stays there.
+    RefuseRebind,
+}
+
+impl Inbound {
+    /// For the decision log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Open(_) => "record",
+            Self::Adopt(_) => "adopt",
+            Self::Refresh(_) => "known here",
+            Self::Confirm(_) => "confirm",
+            Self::Rebind(_) => "rebind here",
+            Self::RefuseRebind => "stays on its uplink",
+        }
+    }
+}
+
+/// Whether a packet coming in needs its flow at all. `noted` says that the uplink notes routers
+/// (last-hop mode).
+#[inline(always)]
+pub fn inbound_needs_flow(kind: Kind, destination: Locality, exposed: bool, noted: bool) -> bool {
+    match (kind, destination) {
+        (Kind::EchoReply | Kind::Error, _) => false,
+        (Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset, Locality::OwnedHere) => exposed || noted,
+        _ => true,
+    }
+}
+
+/// Decides for a packet that came in. `recorded_is_up` says whether the uplink of a flow that is
+/// bound elsewhere still exists and is up.
+#[inline(always)]
+pub fn inbound(arrival: &Arrival, known: Option<Known>, recorded_is_up: bool) -> Inbound {
+    let Some(known) = known else { return unknown(arrival) };
+    if known.origin == Origin::Host {
+        return answer_to_host(arrival, &known);
+    }
+    if known.place() == arrival.here {
+        return at_home(arrival, &known);
+    }
+    elsewhere(arrival, &known, recorded_is_up)
+}
+
+#[inline(always)]
+fn opens(kind: Kind) -> bool {
+    // The answers to the host's own requests open nothing (R3).
+    matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram)
+}
+
+#[inline(always)]
+fn fresh(arrival: &Arrival) -> Flow {
+    Flow::inbound(arrival.here.uplink, arrival.here.generation, arrival.now)
+        .with_router(arrival.router)
+}
+
+#[inline(always)]
+fn unknown(arrival: &Arrival) -> Inbound {
+    if opens(arrival.kind) {
+        return Inbound::Open(fresh(arrival));
+    }
+    let may_be_adopted = matches!(arrival.destination, Locality::Shared | Locality::OwnedBy(_));
+    if arrival.kind == Kind::Tcp && arrival.tcp.acknowledges && may_be_adopted {
+        return Inbound::Adopt(fresh(arrival).with_heard(arrival.tcp.acknowledgement));
+    }
+    Inbound::Pass
+}
+
+#[inline(always)]
+fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
+    // A new connection may take over the ports of a finished one; a datagram proves nothing.
+    if arrival.kind == Kind::TcpOpening && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE {
+        return Inbound::Open(fresh(arrival));
+    }
+    let flow = known.flow.with_last_in(arrival.now);
+    if known.confirmed { Inbound::Refresh(flow) } else { Inbound::Confirm(flow) }
+}
+
+/// The packet came in where its flow belongs.
+#[inline(always)]
+fn at_home(arrival: &Arrival, known: &Known) -> Inbound {
+    let flow = known.flow.with_last_in(arrival.now).with_router(arrival.router);
+    let number = arrival.tcp.acknowledgement;
+    match arrival.kind {
+        // A new connection on the old ports: what was known of the old one's numbers is void.
+        Kind::TcpOpening => Inbound::Refresh(flow.without_numbers()),
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !arrival.tcp.acknowledges => {
+            Inbound::Refresh(flow)
+        }
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer => match (flow.heard(), flow.sent()) {
+            (_, Some(sent)) if !known.confirmed => {
+                if arrival.kind == Kind::Tcp && number == sent {
+                    Inbound::Confirm(flow.with_heard(number))
+                } else {
+                    Inbound::Refresh(flow)
+                }
+            }
+            (_, None) if !known.confirmed => Inbound::Refresh(flow.with_heard(number)),
+            (Some(heard), Some(sent)) if is_between(number, heard, sent) => {
+                Inbound::Refresh(flow.with_heard(number))
+            }
+            (None, Some(sent)) if is_between(number, sent.wrapping_sub(PLAUSIBLE), sent) => {
+                Inbound::Refresh(flow.with_heard(number))
+            }
+            _ => Inbound::Refresh(flow),
+        },
+        _ if !known.confirmed && flow.is_answered() => Inbound::Confirm(flow),
+        _ => Inbound::Refresh(flow),
+    }
+}
+
+/// The packet came in on another uplink than its flow's.
+#[inline(always)]
+fn elsewhere(arrival: &Arrival, known: &Known, recorded_is_up: bool) -> Inbound {
+    if recorded_is_up && !known.is_idle(arrival.protocol, arrival.now) {
+        return Inbound::RefuseRebind;
+    }
+    let number = arrival.tcp.acknowledgement;
+    let acknowledges = arrival.kind == Kind::Tcp && arrival.tcp.acknowledges;
+    if arrival.protocol != protocol::TCP {
+        return if opens(arrival.kind) {
+            Inbound::Rebind(fresh(arrival))
+        } else {
+            Inbound::RefuseRebind
+        };
+    }
+    match (known.confirmed, arrival.kind) {
+        // Beside the confirmed flow, which stays until the new connection is confirmed.
+        (true, Kind::TcpOpening) => Inbound::Open(fresh(arrival)),
+        (false, Kind::TcpOpening) => Inbound::Rebind(fresh(arrival)),
+        (false, _) if acknowledges => Inbound::Rebind(fresh(arrival).with_heard(number)),
+        (true, _) if acknowledges && knows_numbers(&known.flow, number, recorded_is_up) => {
+            let place = arrival.here;
+            let flow = known.flow.rebound(place.uplink, place.generation, arrival.now);
+            Inbound::Rebind(flow.with_heard(number).with_router(arrival.router))
+        }
+        _ => Inbound::RefuseRebind,
+    }
+}
+
+/// Whether an acknowledgement number can only come from who sees what the host sends.
+#[inline(always)]
+fn knows_numbers(flow: &Flow, number: u32, recorded_is_up: bool) -> bool {
+    match (flow.heard(), flow.sent()) {
+        // One more for a FIN.
+        (Some(heard), Some(sent)) => is_between(number, heard, sent.wrapping_add(1)),
+        // A flow of an owned address, whose packets in were not looked at: while its uplink is
+        // up it stays there.
+        (None, Some(sent)) => {
+            !recorded_is_up
+                && is_between(number, sent.wrapping_sub(PLAUSIBLE), sent.wrapping_add(1))
+        }
+        (_, None) => !recorded_is_up,
+    }
+}

@@ -1,0 +1,148 @@
+//! For packets that are about to leave: which uplink must they leave by?
+
+use prroute_common::flow::{Flow, Origin};
+use prroute_common::time::Ticks;
+
+use super::{Known, Locality, Place, is_between};
+use crate::parse::{Kind, Numbers};
+
+/// A packet that is about to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    pub kind: Kind,
+    pub tcp: Numbers,
+    /// Bytes behind the transport header.
+    pub payload: u32,
+    pub source: Locality,
+    pub here: Place,
+    /// It came in through another interface.
+    pub forwarded: bool,
+    pub now: Ticks,
+}
+
+/// What to note of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    Nothing,
+    /// In the entry it has.
+    Refresh(Flow),
+    /// As confirmed.
+    Confirm(Flow),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    Pass,
+    /// Record as opened by this host; passes.
+    OpenByHost(Flow),
+    /// The host's own flow: note what is new; passes.
+    Own(Write),
+    /// A reply, to the uplink its flow came in on; it may be there already.
+    Reply {
+        place: Place,
+        router: u64,
+        write: Write,
+    },
+    /// A reply of a flow that has not proved itself: passes.
+    Unproved,
+    /// A forwarded reply without a record: to the owner of its source address.
+    ToOwner(u16),
+}
+
+impl Outbound {
+    /// For the decision log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::OpenByHost(_) => "record as the host's own",
+            Self::Own(_) => "the host's own",
+            Self::Reply { .. } => "reply, to its uplink",
+            Self::Unproved => "reply, not proved yet",
+            Self::ToOwner(_) => "reply, to the owner of its source",
+        }
+    }
+}
+
+/// Whether a packet about to leave needs its flow at all. `noted` says that the uplink notes
+/// routers (last-hop mode).
+#[inline(always)]
+pub fn outbound_needs_flow(kind: Kind, source: Locality, exposed: bool, noted: bool) -> bool {
+    match (kind, source) {
+        (Kind::EchoRequest, _) => false,
+        (Kind::TcpOpening, Locality::OwnedHere | Locality::NotLocal) => exposed,
+        (Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset, Locality::OwnedHere) => exposed || noted,
+        _ => true,
+    }
+}
+
+/// Decides for a packet that is about to leave.
+#[inline(always)]
+pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
+    let by_host = Flow::by_host(departure.here.uplink, departure.here.generation, departure.now);
+    let Some(known) = known else { return unknown(departure, by_host) };
+    let flow = known.flow.with_last_out(departure.now);
+    if known.origin == Origin::Host {
+        let write =
+            if departure.kind == Kind::Error { Write::Nothing } else { Write::Refresh(flow) };
+        return Outbound::Own(write);
+    }
+    let reply =
+        |write| Outbound::Reply { place: known.place(), router: known.flow.router(), write };
+    let sequence = departure.tcp.sequence;
+    match departure.kind {
+        // Never redirected. The record keeps its answers from being taken for a request.
+        Kind::TcpOpening => Outbound::OpenByHost(by_host),
+        Kind::TcpAnswer => reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1)))),
+        Kind::TcpReset | Kind::Error => reply(Write::Nothing),
+        Kind::Tcp => {
+            let end = sequence.wrapping_add(departure.payload);
+            let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
+            if known.confirmed {
+                reply(Write::Refresh(flow))
+            } else if is_owner(departure, &known) || heard_of(&flow, sequence, end) {
+                reply(Write::Confirm(flow))
+            } else {
+                Outbound::Unproved
+            }
+        }
+        _ => reply(Write::Refresh(flow)),
+    }
+}
+
+#[inline(always)]
+fn unknown(departure: &Departure, by_host: Flow) -> Outbound {
+    match (departure.kind, departure.source) {
+        (Kind::Error, _) => Outbound::Pass,
+        (Kind::TcpOpening, _) => Outbound::OpenByHost(by_host),
+        (_, Locality::OwnedBy(owner)) if departure.forwarded => Outbound::ToOwner(owner),
+        (Kind::Datagram, _) => Outbound::OpenByHost(by_host),
+        _ => Outbound::Pass,
+    }
+}
+
+/// Whether the host sent further than was noted.
+#[inline(always)]
+fn is_news(flow: &Flow, end: u32) -> bool {
+    match flow.sent() {
+        Some(sent) => end != sent && end.wrapping_sub(sent) < 1 << 31,
+        None => true,
+    }
+}
+
+/// Whether the flow is bound to the uplink that owns its local address: its packets in were not
+/// looked at, and the host's own data there is proof enough.
+#[inline(always)]
+fn is_owner(departure: &Departure, known: &Known) -> bool {
+    match departure.source {
+        Locality::OwnedHere => known.place() == departure.here,
+        Locality::OwnedBy(owner) => owner == known.flow.uplink(),
+        Locality::Shared | Locality::NotLocal => false,
+    }
+}
+
+/// Whether who spoke from the recorded uplink acknowledged what the host is about to send, or
+/// sends again: only who sees the host's packets knows that number.
+#[inline(always)]
+fn heard_of(flow: &Flow, sequence: u32, end: u32) -> bool {
+    flow.heard().is_some_and(|heard| is_between(heard, sequence, end))
+}
