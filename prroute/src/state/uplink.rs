@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Ranges, Reply};
+
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -57,8 +59,18 @@ pub struct Discovered {
     pub direct4: bool,
     /// Likewise for IPv6.
     pub direct6: bool,
-    /// `reply = "off"` in the configuration.
-    pub reply_off: bool,
+    /// To which next hop replies are sent.
+    #[serde(default)]
+    pub reply: Reply,
+    /// `on-down = "hold"`: without a way out its packets leave by no other uplink.
+    #[serde(default)]
+    pub hold: bool,
+    /// The number of its routing table, where the configuration gives one.
+    #[serde(default)]
+    pub table: Option<u32>,
+    /// The administrator's destinations over this uplink.
+    #[serde(default)]
+    pub to: Vec<IpNet>,
 }
 
 /// An uplink: a managed interface with its id.
@@ -69,6 +81,13 @@ pub struct Uplink {
     pub generation: u16,
     #[serde(flatten)]
     pub device: Discovered,
+}
+
+impl Uplink {
+    /// Its routing table: the configured number, or one by its id.
+    pub fn table(&self, ranges: Ranges) -> u32 {
+        self.device.table.unwrap_or_else(|| ranges.table + u32::from(self.id.0))
+    }
 }
 
 /// An interface that is not managed, and why.

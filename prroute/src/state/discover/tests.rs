@@ -1,7 +1,7 @@
 use super::super::fixture::{Host, ip, net, two_networks};
 use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
-use crate::config::Pattern;
+use crate::config::{Pattern, Selector};
 
 fn names_of(host: &Host) -> Vec<String> {
     discover(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
@@ -21,8 +21,7 @@ fn only(host: &Host, name: &str) -> Discovered {
 }
 
 fn naming(name: &str) -> Config {
-    let uplink =
-        UplinkConfig { name: Pattern::new(name), gateways: Vec::new(), reply: Reply::Auto };
+    let uplink = UplinkConfig::new(Selector::Name(Pattern::new(name)));
     Config { uplinks: vec![uplink], ..Config::default() }
 }
 
