@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::observed::Family;
 use crate::config::{Ranges, Reply};
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
@@ -87,6 +88,11 @@ impl Uplink {
     /// Its routing table: the configured number, or one by its id.
     pub fn table(&self, ranges: Ranges) -> u32 {
         self.device.table.unwrap_or_else(|| ranges.table + u32::from(self.id.0))
+    }
+
+    /// Whether it has an address of the family.
+    pub fn speaks(&self, family: Family) -> bool {
+        self.device.addresses.iter().any(|net| Family::of_net(net) == family)
     }
 }
 
