@@ -33,6 +33,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+pub(super) use self::rules::offset;
 use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
 use super::plan::{NeighbourKey, RpFilterChange};
 pub use super::sources::Recognised;
