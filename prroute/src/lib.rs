@@ -9,6 +9,7 @@ pub mod cmd;
 pub mod config;
 pub mod datapath;
 pub mod instance;
+pub mod managers;
 pub mod netlink;
 pub mod reconcile;
 pub mod runtime;

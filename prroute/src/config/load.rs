@@ -2,123 +2,65 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prroute_common::flow::MIN_FLOWS_PER_CPU;
+use prroute_common::uplink::MAX_UPLINKS;
 use toml::Spanned;
 
-use super::error::{key_at, line_of, with_suggestion};
 use super::raw::{self, RawConfig, RawUplink};
-use super::{Attach, Config, ConfigError, OnStop, Pattern, RANGE, Reply, RpFilter, UplinkConfig};
-
-const MAIN_FILE: &str = "/etc/prroute/prroute.toml";
-const DROP_INS: &str = "/etc/prroute/conf.d";
+use super::source::{Place, Source};
+use super::{
+    Attach, Config, ConfigError, Directories, OnDown, OnStop, RANGE, Reply, RpFilter, Selector,
+    UplinkConfig,
+};
 
 /// Priority of the kernel's rule for the main table: our block ends before it.
 const MAIN_RULE: u32 = 32_766;
 /// Tables up to here are the kernel's (253..255) or reserved.
-const FIRST_TABLE: u32 = 256;
+pub(super) const FIRST_TABLE: u32 = 256;
 /// 16 million entries are 1.6 GB.
-const MAX_FLOWS: u32 = 1 << 24;
+pub(super) const MAX_FLOWS: u32 = 1 << 24;
+/// Bounds of `rule-priority` and `table`: all of our range lies below what follows it.
+pub(super) const MAX_PRIORITY: u32 = MAIN_RULE - RANGE;
+pub(super) const MAX_TABLE: u32 = u32::MAX - RANGE;
 
 impl Config {
-    /// The configuration in `file`; or, with none, in `/etc/prroute/prroute.toml` and
-    /// `/etc/prroute/conf.d/*.toml`, where a missing file or folder is no error and a later
-    /// file overrides the keys of an earlier one.
+    /// The configuration in `file`; or, with none, in `/etc/prroute` and `/usr/lib/prroute` by
+    /// the rules of [`Directories`]. A later file overrides the keys of an earlier one, but
+    /// `exclude` and `to` add to what it says, unless they are empty.
+    ///
+    /// # Errors
+    ///
+    /// Names file, line and key. A `file` that was asked for must be there.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         match file {
             Some(file) => {
-                let mut config = Self::default();
-                config.overlay(file, &read(file)?)?;
-                Ok(config)
+                let mut draft = Draft::default();
+                draft.overlay(file, &read(file)?)?;
+                draft.finish()
             }
-            None => Self::load_layers(Path::new(MAIN_FILE), Path::new(DROP_INS)),
+            None => Self::load_from(&Directories::default()),
         }
     }
 
-    /// As [`Config::load`] without a file, for other places than `/etc/prroute`.
-    pub fn load_layers(main: &Path, drop_ins: &Path) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
-        for path in std::iter::once(main.to_owned()).chain(list(drop_ins)?) {
+    /// As [`Config::load`] without a file, for other directories.
+    ///
+    /// # Errors
+    ///
+    /// As there. No file at all is the default configuration.
+    pub fn load_from(directories: &Directories) -> Result<Self, ConfigError> {
+        let mut draft = Draft::default();
+        for path in directories.files()? {
             match read(&path) {
-                Ok(text) => config.overlay(&path, &text)?,
+                Ok(text) => draft.overlay(&path, &text)?,
+                // Removed since it was listed; a link that leads nowhere is a mistake.
                 Err(ConfigError::Read { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                    if source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(config)
-    }
-
-    /// Lays one file over what is there.
-    fn overlay(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let file = File { path, text };
-        let raw: RawConfig = toml::from_str(text).map_err(|error| file.parse_error(&error))?;
-        if let Some(on_stop) = raw.on_stop {
-            self.on_stop = match on_stop {
-                raw::OnStop::Keep => OnStop::Keep,
-                raw::OnStop::Undo => OnStop::Undo,
-            };
-        }
-        if let Some(attach) = raw.attach {
-            self.attach = match attach {
-                raw::Attach::Auto => Attach::Auto,
-                raw::Attach::Tcx => Attach::Tcx,
-                raw::Attach::Clsact => Attach::Clsact,
-            };
-        }
-        if let Some(rp_filter) = raw.rp_filter {
-            self.rp_filter = match rp_filter {
-                raw::RpFilter::Loosen => RpFilter::Loosen,
-                raw::RpFilter::Leave => RpFilter::Leave,
-            };
-        }
-        if let Some(flows) = raw.flows {
-            self.flows = file.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
-        }
-        if let Some(first) = raw.rule_priority {
-            self.ranges.rule_priority =
-                file.number("rule-priority", &first, 1, MAIN_RULE - RANGE)?;
-        }
-        if let Some(first) = raw.table {
-            self.ranges.table = file.number("table", &first, FIRST_TABLE, u32::MAX - RANGE)?;
-        }
-        if let Some(exclude) = raw.exclude {
-            self.exclude = exclude
-                .into_iter()
-                .map(|pattern| file.pattern("exclude", &pattern))
-                .collect::<Result<_, _>>()?;
-        }
-        raw.uplink.into_iter().try_for_each(|uplink| self.overlay_uplink(&file, uplink))
-    }
-
-    /// An entry with a name that an earlier file had overrides that entry's keys.
-    fn overlay_uplink(&mut self, file: &File<'_>, raw: RawUplink) -> Result<(), ConfigError> {
-        let name = file.pattern("name", &raw.name)?;
-        let known = self.uplinks.iter().position(|uplink| uplink.name == name);
-        let index = known.unwrap_or_else(|| {
-            self.uplinks.push(UplinkConfig { name, gateways: Vec::new(), reply: Reply::Auto });
-            self.uplinks.len() - 1
-        });
-        let uplink = &mut self.uplinks[index];
-        if let Some(gateways) = raw.gateway {
-            uplink.gateways =
-                gateways.iter().map(|gateway| file.gateway(gateway)).collect::<Result<_, _>>()?;
-        }
-        if let Some(reply) = raw.reply {
-            uplink.reply = match reply.get_ref() {
-                raw::Reply::Auto => Reply::Auto,
-                raw::Reply::Gateway => Reply::Gateway,
-                raw::Reply::Off => Reply::Off,
-                raw::Reply::LastHop => {
-                    let message = "`last-hop` is not supported yet; use auto, gateway or off";
-                    return Err(file.invalid("reply", reply.span(), message));
-                }
-            };
-        }
-        Ok(())
+        draft.finish()
     }
 }
 
@@ -126,80 +68,171 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
-/// The `*.toml` files of a folder by name; none when there is no folder.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let failed = |source| ConfigError::Read { path: folder.to_owned(), source };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+/// A configuration of which some files have been read.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    config: Config,
+    /// For each uplink of the configuration, where its keys stand that concern others.
+    places: Vec<Places>,
 }
 
-/// A file while it is being checked.
-struct File<'a> {
-    path: &'a Path,
-    text: &'a str,
+#[derive(Debug, Default)]
+struct Places {
+    table: Option<Place>,
+    /// One for each of the uplink's destinations.
+    to: Vec<Place>,
 }
 
-impl File<'_> {
-    fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> ConfigError {
-        ConfigError::Invalid {
-            path: self.path.to_owned(),
-            line: Some(line_of(self.text, span.start)),
-            key: Some(key.to_owned()),
-            message: message.into(),
+impl Draft {
+    /// Lays one file over what is there.
+    pub(super) fn overlay(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let source = Source { path, text };
+        let raw: RawConfig = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
+        let config = &mut self.config;
+        if let Some(on_stop) = raw.on_stop {
+            config.on_stop = match on_stop {
+                raw::OnStop::Keep => OnStop::Keep,
+                raw::OnStop::Undo => OnStop::Undo,
+            };
         }
-    }
-
-    fn parse_error(&self, error: &toml::de::Error) -> ConfigError {
-        let span = error.span();
-        ConfigError::Invalid {
-            path: self.path.to_owned(),
-            line: span.as_ref().map(|span| line_of(self.text, span.start)),
-            key: span.and_then(|span| key_at(self.text, span.start)),
-            message: with_suggestion(error.message()),
+        if let Some(attach) = raw.attach {
+            config.attach = match attach {
+                raw::Attach::Auto => Attach::Auto,
+                raw::Attach::Tcx => Attach::Tcx,
+                raw::Attach::Clsact => Attach::Clsact,
+            };
         }
-    }
-
-    fn number(
-        &self,
-        key: &str,
-        value: &Spanned<i64>,
-        min: u32,
-        max: u32,
-    ) -> Result<u32, ConfigError> {
-        u32::try_from(*value.get_ref()).ok().filter(|v| (min..=max).contains(v)).ok_or_else(|| {
-            let message = format!("{} is not between {min} and {max}", value.get_ref());
-            self.invalid(key, value.span(), message)
-        })
-    }
-
-    fn pattern(&self, key: &str, text: &Spanned<String>) -> Result<Pattern, ConfigError> {
-        let name = text.get_ref();
-        if name.is_empty() || name.contains(['/', ' ', '\t', '\n']) {
-            let message = format!("{name:?} is no name of an interface");
-            return Err(self.invalid(key, text.span(), message));
+        if let Some(rp_filter) = raw.rp_filter {
+            config.rp_filter = match rp_filter {
+                raw::RpFilter::Loosen => RpFilter::Loosen,
+                raw::RpFilter::Leave => RpFilter::Leave,
+            };
         }
-        Ok(Pattern::new(name.as_str()))
+        if let Some(flows) = raw.flows {
+            config.flows = source.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
+        }
+        if let Some(first) = raw.rule_priority {
+            config.ranges.rule_priority =
+                source.number("rule-priority", &first, 1, MAX_PRIORITY)?;
+        }
+        if let Some(first) = raw.table {
+            config.ranges.table = source.number("table", &first, FIRST_TABLE, MAX_TABLE)?;
+        }
+        if let Some(on_down) = raw.on_down {
+            config.on_down = on_down.into();
+        }
+        if let Some(bind_device) = raw.bind_device {
+            config.bind_device = bind_device;
+        }
+        if let Some(exclude) = raw.exclude {
+            if exclude.is_empty() {
+                config.exclude.clear();
+            }
+            for pattern in &exclude {
+                config.exclude.push(source.pattern("exclude", pattern)?);
+            }
+        }
+        raw.uplink.into_iter().try_for_each(|uplink| self.overlay_uplink(&source, uplink))
     }
 
-    fn gateway(&self, text: &Spanned<String>) -> Result<IpAddr, ConfigError> {
-        let address: Option<IpAddr> = text.get_ref().parse().ok();
-        let usable = |a: &IpAddr| !(a.is_unspecified() || a.is_multicast() || a.is_loopback());
-        address.filter(usable).ok_or_else(|| {
-            let message = format!("{:?} is no address of a gateway", text.get_ref());
-            self.invalid("gateway", text.span(), message)
-        })
+    /// An entry with a name or MAC address that an earlier one had overrides that one's keys.
+    fn overlay_uplink(
+        &mut self,
+        source: &Source<'_>,
+        raw: Spanned<RawUplink>,
+    ) -> Result<(), ConfigError> {
+        let place = source.place(raw.span());
+        let raw = raw.into_inner();
+        let selector = match (&raw.name, &raw.mac) {
+            (Some(name), None) => Selector::Name(source.pattern("name", name)?),
+            (None, Some(mac)) => Selector::Mac(source.mac(mac)?),
+            _ => return Err(place.invalid("uplink", "give either `name` or `mac`")),
+        };
+        let known = self.config.uplinks.iter().position(|uplink| uplink.selector == selector);
+        let index = known.unwrap_or_else(|| {
+            self.config.uplinks.push(UplinkConfig::new(selector));
+            self.places.push(Places::default());
+            self.places.len() - 1
+        });
+        let (uplink, places) = (&mut self.config.uplinks[index], &mut self.places[index]);
+        if let Some(gateways) = raw.gateway {
+            uplink.gateways =
+                gateways.iter().map(|gateway| source.gateway(gateway)).collect::<Result<_, _>>()?;
+        }
+        if let Some(reply) = raw.reply {
+            uplink.reply = match reply {
+                raw::Reply::Auto => Reply::Auto,
+                raw::Reply::Gateway => Reply::Gateway,
+                raw::Reply::LastHop => Reply::LastHop,
+                raw::Reply::Off => Reply::Off,
+            };
+        }
+        if let Some(on_down) = raw.on_down {
+            uplink.on_down = Some(on_down.into());
+        }
+        if let Some(table) = raw.table {
+            uplink.table = Some(source.number("table", &table, FIRST_TABLE, u32::MAX)?);
+            places.table = Some(source.place(table.span()));
+        }
+        if let Some(to) = raw.to {
+            if to.is_empty() {
+                uplink.to.clear();
+                places.to.clear();
+            }
+            for destination in &to {
+                let net = source.destination(destination)?;
+                if !uplink.to.contains(&net) {
+                    uplink.to.push(net);
+                    places.to.push(source.place(destination.span()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what only all files together can tell.
+    pub(super) fn finish(self) -> Result<Config, ConfigError> {
+        let Self { config, places } = self;
+        let fixed = config.ranges.fixed_tables();
+        let each = || config.uplinks.iter().zip(&places).enumerate();
+        for (index, (uplink, places)) in each() {
+            let earlier = || config.uplinks[..index].iter();
+            if let (Some(table), Some(place)) = (uplink.table, &places.table) {
+                let invalid = |message: String| Err(place.invalid("table", message));
+                if !uplink.selector.is_exact() {
+                    return invalid("one table for all that a pattern matches".to_owned());
+                }
+                if !fixed.contains(&table) {
+                    let (first, last) = (fixed.start(), fixed.end());
+                    return invalid(format!(
+                        "{table} is not between {first} and {last}: those before are given to \
+                         uplinks without a number ({MAX_UPLINKS} at most)"
+                    ));
+                }
+                if let Some(other) = earlier().find(|other| other.table == Some(table)) {
+                    return invalid(format!("{table} is the table of {} already", other.selector));
+                }
+            }
+            for (net, place) in uplink.to.iter().zip(&places.to) {
+                let invalid = |message: String| Err(place.invalid("to", message));
+                if !uplink.selector.is_exact() {
+                    return invalid("one destination over all that a pattern matches".to_owned());
+                }
+                if let Some(other) = earlier().find(|other| other.to.contains(net)) {
+                    return invalid(format!("{net} goes over {} already", other.selector));
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl From<raw::OnDown> for OnDown {
+    fn from(raw: raw::OnDown) -> Self {
+        match raw {
+            raw::OnDown::Route => Self::Route,
+            raw::OnDown::Hold => Self::Hold,
+        }
     }
 }
 

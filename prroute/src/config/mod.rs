@@ -3,14 +3,22 @@
 //! Without any file, every uplink that is found is managed with the defaults.
 
 mod error;
+mod files;
 mod load;
 mod pattern;
 mod raw;
+mod schema;
+mod source;
 mod validated;
 
 pub use error::ConfigError;
+pub use files::Directories;
 pub use pattern::Pattern;
+pub use schema::schema;
 pub use validated::{
-    Attach, Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, OnStop, RANGE, Ranges, Reply, RpFilter,
-    UplinkConfig,
+    Attach, Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, OnDown, OnStop, RANGE, Ranges, Reply,
+    RpFilter, Selector, UplinkConfig,
 };
+
+/// A documented configuration file in which every default is visible.
+pub const SAMPLE: &str = include_str!("sample.toml");

@@ -14,17 +14,23 @@ pub(super) struct RawConfig {
     pub(super) rule_priority: Option<Spanned<i64>>,
     pub(super) table: Option<Spanned<i64>>,
     pub(super) rp_filter: Option<RpFilter>,
+    pub(super) on_down: Option<OnDown>,
+    pub(super) bind_device: Option<bool>,
     #[serde(default)]
-    pub(super) uplink: Vec<RawUplink>,
+    pub(super) uplink: Vec<Spanned<RawUplink>>,
 }
 
 /// One `[[uplink]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawUplink {
-    pub(super) name: Spanned<String>,
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) mac: Option<Spanned<String>>,
     pub(super) gateway: Option<Vec<Spanned<String>>>,
-    pub(super) reply: Option<Spanned<Reply>>,
+    pub(super) reply: Option<Reply>,
+    pub(super) on_down: Option<OnDown>,
+    pub(super) table: Option<Spanned<i64>>,
+    pub(super) to: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -47,6 +53,13 @@ pub(super) enum Attach {
 pub(super) enum RpFilter {
     Loosen,
     Leave,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnDown {
+    Route,
+    Hold,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,7 +1,11 @@
 //! The configuration after validation: what the rest of prroute works with.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+use prroute_common::uplink::MAX_UPLINKS;
 use serde::{Deserialize, Serialize};
 
 use super::Pattern;
@@ -26,6 +30,9 @@ pub struct Config {
     #[serde(flatten)]
     pub ranges: Ranges,
     pub rp_filter: RpFilter,
+    pub on_down: OnDown,
+    /// Packets of applications that are bound to an uplink's device leave by it.
+    pub bind_device: bool,
     #[serde(rename = "uplink")]
     pub uplinks: Vec<UplinkConfig>,
 }
@@ -39,6 +46,8 @@ impl Default for Config {
             exclude: Vec::new(),
             ranges: Ranges::default(),
             rp_filter: RpFilter::Loosen,
+            on_down: OnDown::Route,
+            bind_device: false,
             uplinks: Vec::new(),
         }
     }
@@ -65,6 +74,11 @@ impl Ranges {
 
     pub const fn has_table(&self, table: u32) -> bool {
         table >= self.table && table - self.table < RANGE
+    }
+
+    /// Tables that an uplink can be given by number: those before go by uplink id.
+    pub const fn fixed_tables(&self) -> RangeInclusive<u32> {
+        self.table + MAX_UPLINKS..=self.table + RANGE - 1
     }
 }
 
@@ -94,36 +108,121 @@ pub enum RpFilter {
     Leave,
 }
 
+/// What becomes of packets whose uplink has no carrier or no way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDown {
+    /// They go where the kernel's own routing sends them.
+    Route,
+    /// They leave by no other uplink.
+    Hold,
+}
+
+/// Which interfaces an `[[uplink]]` is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selector {
+    /// By name, altname or glob of either.
+    Name(Pattern),
+    /// By MAC address.
+    #[serde(serialize_with = "display")]
+    Mac([u8; 6]),
+}
+
+impl Selector {
+    /// Whether it is about one interface.
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Self::Name(pattern) => pattern.is_exact(),
+            Self::Mac(_) => true,
+        }
+    }
+
+    fn matches(&self, names: &[&str], mac: Option<[u8; 6]>) -> bool {
+        match self {
+            Self::Name(pattern) => names.iter().any(|name| pattern.matches(name)),
+            Self::Mac(wanted) => mac == Some(*wanted),
+        }
+    }
+
+    /// A MAC address tells more than a name, a name more than a glob.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Mac(_) => 2,
+            Self::Name(pattern) => u8::from(pattern.is_exact()),
+        }
+    }
+}
+
+fn display<S: serde::Serializer>(mac: &[u8; 6], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Selector::Mac(*mac))
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(pattern) => pattern.fmt(f),
+            Self::Mac([a, b, c, d, e, g]) => {
+                write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+            }
+        }
+    }
+}
+
 /// One `[[uplink]]`: settings for the interfaces it names, which become uplinks even where
 /// discovery would not take them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct UplinkConfig {
-    pub name: Pattern,
+    #[serde(flatten)]
+    pub selector: Selector,
     /// Gateways in order of preference, before those that routes name.
     #[serde(rename = "gateway")]
     pub gateways: Vec<IpAddr>,
     pub reply: Reply,
+    /// `None`: as for all uplinks.
+    pub on_down: Option<OnDown>,
+    /// The number of its routing table; `None`: by its id.
+    pub table: Option<u32>,
+    /// Destinations that are reached over it by whatever has no source address of another
+    /// uplink, forwarded packets included.
+    pub to: Vec<IpNet>,
+}
+
+impl UplinkConfig {
+    /// An entry that says nothing but which interfaces it is about.
+    pub const fn new(selector: Selector) -> Self {
+        Self {
+            selector,
+            gateways: Vec::new(),
+            reply: Reply::Auto,
+            on_down: None,
+            table: None,
+            to: Vec::new(),
+        }
+    }
 }
 
 /// To which next hop replies are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// The gateway if one is known.
+    /// The gateway if one is known, else the link-layer address the request came from.
+    #[default]
     Auto,
     Gateway,
+    /// The link-layer address the request came from.
+    LastHop,
     /// Flows are not recorded on this uplink.
     Off,
 }
 
 impl Config {
-    /// The settings for an interface with these names: an exact name wins over a glob, a later
-    /// entry over an earlier one.
-    pub fn uplink(&self, names: &[&str]) -> Option<&UplinkConfig> {
-        let matching = |u: &&UplinkConfig| names.iter().any(|name| u.name.matches(name));
-        let exact = self.uplinks.iter().rev().filter(|u| u.name.is_exact()).find(matching);
-        exact.or_else(|| self.uplinks.iter().rev().find(matching))
+    /// The settings for an interface with these names and this MAC address: one by MAC address
+    /// wins over one by name, a name over a glob, a later entry over an earlier one.
+    pub fn uplink(&self, names: &[&str], mac: Option<[u8; 6]>) -> Option<&UplinkConfig> {
+        let matching = self.uplinks.iter().filter(|u| u.selector.matches(names, mac));
+        matching.max_by_key(|u| u.selector.rank())
     }
 
     /// The entry of `exclude` that an interface with these names matches.

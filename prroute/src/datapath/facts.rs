@@ -6,6 +6,7 @@ use bytemuck::Zeroable as _;
 use prroute_common::address::{address4, address6};
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag, mac_word};
 
+use crate::config::Reply;
 use crate::state::uplink::{LocalAddress, Uplink};
 
 /// Length of an Ethernet header in bytes.
@@ -58,7 +59,7 @@ fn flags(uplink: &Uplink) -> u32 {
     let device = &uplink.device;
     [
         (flag::UP, device.up),
-        (flag::REPLY_OFF, device.reply_off),
+        (flag::REPLY_OFF, device.reply == Reply::Off),
         (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_usable),
         (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
         (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_usable),

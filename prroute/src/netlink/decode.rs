@@ -146,7 +146,18 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
         let onlink = header.flags.contains(RouteFlags::Onlink);
         route.next_hops.push(hop(oif, gateway, onlink));
     }
+    // The kernel gives IPv6 routes that lead nowhere the loopback interface.
+    if leads_nowhere(header.kind) {
+        route.next_hops.clear();
+    }
     Some(route)
+}
+
+const fn leads_nowhere(kind: RouteType) -> bool {
+    matches!(
+        kind,
+        RouteType::Unreachable | RouteType::BlackHole | RouteType::Prohibit | RouteType::Throw
+    )
 }
 
 const fn hop(ifindex: u32, gateway: Option<IpAddr>, onlink: bool) -> NextHop {
@@ -183,6 +194,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
         source: None,
         destination: None,
         iif: None,
+        oif: None,
         table: u32::from(header.table),
         suppress_prefix_length: None,
         protocol: 0,
@@ -200,6 +212,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
                 rule.destination = Some(IpNet::new(*address, header.dst_len).ok()?);
             }
             RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
+            RuleAttribute::Oifname(name) => rule.oif = Some(name.clone()),
             RuleAttribute::Table(table) => rule.table = *table,
             RuleAttribute::Protocol(protocol) => rule.protocol = (*protocol).into(),
             // The kernel writes -1 for "none".

@@ -41,6 +41,9 @@ pub(super) fn rule(rule: &Rule) -> RuleMessage {
     if let Some(iif) = &rule.iif {
         attributes.push(RuleAttribute::Iifname(iif.clone()));
     }
+    if let Some(oif) = &rule.oif {
+        attributes.push(RuleAttribute::Oifname(oif.clone()));
+    }
     if let Some(length) = rule.suppress_prefix_length {
         attributes.push(RuleAttribute::SuppressPrefixLen(length));
     }

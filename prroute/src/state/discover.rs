@@ -4,7 +4,7 @@ use super::gateways::{gateways, has_default_route};
 use super::observed::{Family, Link, Observed, is_global};
 use super::on_link::on_link;
 use super::uplink::{Discovered, Skipped};
-use crate::config::{Config, Reply, UplinkConfig};
+use crate::config::{Config, OnDown, UplinkConfig};
 
 /// Finds the uplinks. Interfaces come in the kernel's order.
 ///
@@ -17,7 +17,7 @@ pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<S
     let mut found = Vec::new();
     let mut skipped = Vec::new();
     for link in &observed.links {
-        let settings = config.uplink(&names(link));
+        let settings = settings(config, link);
         match refusal(config, observed, link, settings.is_some()) {
             None => found.push(describe(config, observed, link, settings)),
             Some(reason) => {
@@ -28,7 +28,18 @@ pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<S
     (found, skipped)
 }
 
-fn names(link: &Link) -> Vec<&str> {
+/// The `[[uplink]]` that is about a link.
+pub(super) fn settings<'a>(config: &'a Config, link: &Link) -> Option<&'a UplinkConfig> {
+    config.uplink(&names(link), link.mac.filter(|_| has_mac_of_its_own(link)))
+}
+
+/// Not the MAC address of the device below, or of the bond or bridge it is a port of.
+fn has_mac_of_its_own(link: &Link) -> bool {
+    let kind = link.kind.as_deref();
+    link.master.is_none() && !matches!(kind, Some("vlan" | "macvlan" | "ipvlan" | "macsec"))
+}
+
+pub(super) fn names(link: &Link) -> Vec<&str> {
     std::iter::once(link.name.as_str()).chain(link.altnames.iter().map(String::as_str)).collect()
 }
 
@@ -108,7 +119,10 @@ fn describe(
         gateways: all,
         direct4: v4.direct,
         direct6: v6.direct,
-        reply_off: settings.is_some_and(|s| s.reply == Reply::Off),
+        reply: settings.map(|s| s.reply).unwrap_or_default(),
+        hold: settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,
+        table: settings.and_then(|s| s.table),
+        to: settings.map(|s| s.to.clone()).unwrap_or_default(),
     }
 }
 

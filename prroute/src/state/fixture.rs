@@ -189,6 +189,7 @@ pub(super) fn rule(
         source,
         destination: None,
         iif: None,
+        oif: None,
         table,
         suppress_prefix_length: None,
         protocol,

@@ -16,6 +16,7 @@ pub mod locals;
 pub mod observed;
 mod on_link;
 pub mod plan;
+pub mod rationale;
 mod sources;
 pub mod undo;
 pub mod uplink;

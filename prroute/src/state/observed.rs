@@ -135,6 +135,11 @@ pub enum RouteKind {
     Other(u8),
 }
 
+impl RouteKind {
+    /// `RTN_UNREACHABLE`: who sends is told.
+    pub const UNREACHABLE: Self = Self::Other(7);
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct NextHop {
     pub ifindex: Ifindex,
@@ -181,6 +186,8 @@ pub struct Rule {
     pub source: Option<IpNet>,
     pub destination: Option<IpNet>,
     pub iif: Option<String>,
+    /// The device a packet's socket is bound to.
+    pub oif: Option<String>,
     /// 0 when the rule looks nothing up.
     pub table: u32,
     pub suppress_prefix_length: Option<u32>,

@@ -142,8 +142,10 @@ impl fmt::Display for RpFilterChange {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let RouteKind::Other(kind) = self.kind {
-            write!(f, "type {kind} ")?;
+        match self.kind {
+            RouteKind::Unicast => {}
+            RouteKind::UNREACHABLE => f.write_str("unreachable ")?,
+            RouteKind::Other(kind) => write!(f, "type {kind} ")?,
         }
         if self.destination.prefix_len() == 0 {
             f.write_str("default")?;
@@ -188,6 +190,9 @@ impl fmt::Display for Rule {
         }
         if let Some(iif) = &self.iif {
             write!(f, " iif {iif}")?;
+        }
+        if let Some(oif) = &self.oif {
+            write!(f, " oif {oif}")?;
         }
         match self.table {
             0 => {}

@@ -7,11 +7,15 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::locals::{Holders, holders};
-use super::observed::{Family, Observed, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
+use super::observed::{
+    Family, Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net,
+};
 use super::on_link::is_contested;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
+/// Priority of the kernel's rule for the main table.
+const PRIORITY_MAIN: u32 = 32_766;
 /// `RT_TABLE_DEFAULT`.
 const TABLE_DEFAULT: u32 = 253;
 
@@ -19,7 +23,8 @@ const TABLE_DEFAULT: u32 = 253;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) net: IpNet,
-    pub(super) uplink: UplinkId,
+    /// The uplink's table.
+    pub(super) table: u32,
     /// The uplink's on-link prefixes around or inside `net` for which main may prefer another
     /// interface.
     pub(super) contested: Vec<IpNet>,
@@ -93,7 +98,7 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
             all.owned.push(Source {
                 net: *net,
-                uplink: uplink.id,
+                table: uplink.table(ranges),
                 contested: near.copied().collect(),
             });
         }
@@ -126,7 +131,11 @@ fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
     !ranges.has_priority(rule.priority)
         && !ranges.has_table(rule.table)
         && !rule.other
+        && rule.protocol != PROTOCOL
+        // Behind main nothing is asked for that main has a default route for.
+        && rule.priority < PRIORITY_MAIN
         && rule.destination.is_none()
+        && rule.oif.is_none()
         && rule.suppress_prefix_length.is_none()
         && rule.iif.as_deref().is_none_or(|iif| iif == "lo")
         && !matches!(rule.table, 0 | TABLE_DEFAULT | TABLE_MAIN | TABLE_LOCAL)

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::observed::Family;
+use crate::config::{Ranges, Reply};
+
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -57,8 +60,18 @@ pub struct Discovered {
     pub direct4: bool,
     /// Likewise for IPv6.
     pub direct6: bool,
-    /// `reply = "off"` in the configuration.
-    pub reply_off: bool,
+    /// To which next hop replies are sent.
+    #[serde(default)]
+    pub reply: Reply,
+    /// `on-down = "hold"`: without a way out its packets leave by no other uplink.
+    #[serde(default)]
+    pub hold: bool,
+    /// The number of its routing table, where the configuration gives one.
+    #[serde(default)]
+    pub table: Option<u32>,
+    /// The administrator's destinations over this uplink.
+    #[serde(default)]
+    pub to: Vec<IpNet>,
 }
 
 /// An uplink: a managed interface with its id.
@@ -69,6 +82,18 @@ pub struct Uplink {
     pub generation: u16,
     #[serde(flatten)]
     pub device: Discovered,
+}
+
+impl Uplink {
+    /// Its routing table: the configured number, or one by its id.
+    pub fn table(&self, ranges: Ranges) -> u32 {
+        self.device.table.unwrap_or_else(|| ranges.table + u32::from(self.id.0))
+    }
+
+    /// Whether it has an address of the family.
+    pub fn speaks(&self, family: Family) -> bool {
+        self.device.addresses.iter().any(|net| Family::of_net(net) == family)
+    }
 }
 
 /// An interface that is not managed, and why.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::programs::{TestRun as _, TestRunOptions};
 use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
+use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
 use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
@@ -105,7 +106,10 @@ impl Fixture {
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
                     gateway4_usable: true,
                     gateway6_usable: true,
-                    reply_off: false,
+                    reply: Reply::Auto,
+                    hold: false,
+                    table: None,
+                    to: Vec::new(),
                 },
             });
         }

@@ -1,5 +1,6 @@
 //! Ordinary packets: what is recorded, and where replies are sent.
 
+use prroute::config::Reply;
 use prroute_common::reason::Reason;
 
 use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
@@ -325,7 +326,7 @@ fn a_client_on_the_link_needs_no_gateway() {
 #[test]
 fn an_uplink_whose_replies_are_off_records_nothing() {
     with_fixture(|fixture| {
-        fixture.uplinks[1].device.reply_off = true;
+        fixture.uplinks[1].device.reply = Reply::Off;
         fixture.sync();
         assert_eq!(fixture.ingress(2, &frame(Kind::Syn, CLIENT[0], SHARED[0])), PASS);
         assert!(fixture.flows().is_empty());

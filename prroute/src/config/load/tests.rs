@@ -1,13 +1,34 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::super::{Pattern, SAMPLE};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    let mut config = Config::default();
-    config.overlay(Path::new("prroute.toml"), text)?;
-    Ok(config)
+    parse_all(&[text])
+}
+
+/// Several files, laid over each other.
+fn parse_all(texts: &[&str]) -> Result<Config, ConfigError> {
+    let mut draft = Draft::default();
+    for text in texts {
+        draft.overlay(Path::new("prroute.toml"), text)?;
+    }
+    draft.finish()
 }
 
 fn error(text: &str) -> String {
     parse(text).expect_err("the configuration is wrong").to_string()
+}
+
+fn name(pattern: &str) -> Selector {
+    Selector::Name(Pattern::new(pattern))
+}
+
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 #[test]
@@ -30,41 +51,53 @@ fn every_key_is_read() {
         rule-priority = 5000
         table = 7000
         rp-filter = "leave"
+        on-down = "hold"
+        bind-device = true
 
         [[uplink]]
         name = "eth0"
         gateway = ["192.0.2.1", "fe80::1"]
         reply = "gateway"
+        on-down = "route"
+        table = 7256
+        to = ["192.0.2.0/24", "2001:db8::53"]
 
         [[uplink]]
         name = "wwan*"
         reply = "off"
+
+        [[uplink]]
+        mac = "02:00:5e:10:AB-01"
+        reply = "last-hop"
         "#,
     )
     .unwrap();
-    assert_eq!(
-        config,
-        Config {
-            on_stop: OnStop::Undo,
-            attach: Attach::Clsact,
-            flows: 65_536,
-            exclude: vec![Pattern::new("docker*"), Pattern::new("wg0")],
-            ranges: crate::config::Ranges { rule_priority: 5000, table: 7000 },
-            rp_filter: RpFilter::Leave,
-            uplinks: vec![
-                UplinkConfig {
-                    name: Pattern::new("eth0"),
-                    gateways: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
-                    reply: Reply::Gateway,
-                },
-                UplinkConfig {
-                    name: Pattern::new("wwan*"),
-                    gateways: Vec::new(),
-                    reply: Reply::Off,
-                },
-            ],
-        }
-    );
+    let expected = Config {
+        on_stop: OnStop::Undo,
+        attach: Attach::Clsact,
+        flows: 65_536,
+        exclude: vec![Pattern::new("docker*"), Pattern::new("wg0")],
+        ranges: crate::config::Ranges { rule_priority: 5000, table: 7000 },
+        rp_filter: RpFilter::Leave,
+        on_down: OnDown::Hold,
+        bind_device: true,
+        uplinks: vec![
+            UplinkConfig {
+                selector: name("eth0"),
+                gateways: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+                reply: Reply::Gateway,
+                on_down: Some(OnDown::Route),
+                table: Some(7256),
+                to: nets(&["192.0.2.0/24", "2001:db8::53/128"]),
+            },
+            UplinkConfig { reply: Reply::Off, ..UplinkConfig::new(name("wwan*")) },
+            UplinkConfig {
+                reply: Reply::LastHop,
+                ..UplinkConfig::new(Selector::Mac([2, 0, 0x5e, 0x10, 0xab, 1]))
+            },
+        ],
+    };
+    assert_eq!(config, expected);
 }
 
 #[test]
@@ -89,67 +122,174 @@ fn errors_name_file_line_and_key() {
         error("flows = \"many\"\n"),
         "prroute.toml:1: flows: invalid type: string \"many\", expected i64"
     );
-    assert_eq!(error("\nflows = 7\n"), "prroute.toml:2: flows: 7 is not between 2048 and 16777216");
-    assert_eq!(
-        error("rule-priority = 32000\n"),
-        "prroute.toml:1: rule-priority: 32000 is not between 1 and 31766"
-    );
-    assert_eq!(
-        error("table = 254\n"),
-        "prroute.toml:1: table: 254 is not between 256 and 4294966295"
-    );
-    assert_eq!(
-        error("[[uplink]]\nname = \"a\"\ngateway = [\n  \"192.0.2.1\",\n  \"nonsense\",\n]\n"),
-        "prroute.toml:5: gateway: \"nonsense\" is no address of a gateway"
-    );
-    assert_eq!(
-        error("[[uplink]]\nname = \"a b\"\n"),
-        "prroute.toml:2: name: \"a b\" is no name of an interface"
-    );
     assert!(error("on-stop = \n").starts_with("prroute.toml:1: on-stop: "));
 }
 
 #[test]
-fn last_hop_is_refused_by_name() {
-    assert_eq!(
-        error("[[uplink]]\nname = \"a\"\nreply = \"last-hop\"\n"),
-        "prroute.toml:3: reply: `last-hop` is not supported yet; use auto, gateway or off"
-    );
+fn values_out_of_bounds_are_refused() {
+    for (text, complaint) in [
+        ("flows = 7\n", "1: flows: 7 is not between 2048 and 16777216"),
+        ("rule-priority = 32000\n", "1: rule-priority: 32000 is not between 1 and 31766"),
+        ("table = 254\n", "1: table: 254 is not between 256 and 4294966295"),
+        (
+            "[[uplink]]\nname = \"a\"\ngateway = [\n  \"192.0.2.1\",\n  \"nonsense\",\n]\n",
+            "5: gateway: \"nonsense\" is no address of a gateway",
+        ),
+        ("[[uplink]]\nname = \"a b\"\n", "2: name: \"a b\" is no name of an interface"),
+        (
+            "[[uplink]]\nmac = \"02:00:5e:10:00\"\n",
+            "2: mac: \"02:00:5e:10:00\" is no MAC address of an interface",
+        ),
+        (
+            "[[uplink]]\nmac = \"ff:ff:ff:ff:ff:ff\"\n",
+            "2: mac: \"ff:ff:ff:ff:ff:ff\" is no MAC address of an interface",
+        ),
+        ("\n[[uplink]]\nreply = \"off\"\n", "2: uplink: give either `name` or `mac`"),
+        (
+            "[[uplink]]\nname = \"a\"\nmac = \"02:00:5e:10:00:01\"\n",
+            "1: uplink: give either `name` or `mac`",
+        ),
+        (
+            "[[uplink]]\nname = \"a\"\nto = [\"10.0.0.5/24\"]\n",
+            "3: to: 10.0.0.5/24 is an address in a prefix: 10.0.0.0/24?",
+        ),
+        (
+            "[[uplink]]\nname = \"a\"\nto = [\"::/0\"]\n",
+            "3: to: ::/0 is everything: make it a default route",
+        ),
+        (
+            "[[uplink]]\nname = \"a\"\nto = [\"the-moon\"]\n",
+            "3: to: \"the-moon\" is no prefix, as 192.0.2.0/24",
+        ),
+        (
+            "[[uplink]]\nname = \"a\"\nto = [\"224.0.0.0/8\"]\n",
+            "3: to: 224.0.0.0/8 is not reached over an uplink",
+        ),
+    ] {
+        assert_eq!(error(text), format!("prroute.toml:{complaint}"));
+    }
 }
 
 #[test]
-fn later_files_override_keys() {
-    let folder = std::env::temp_dir().join(format!("prroute-config-{}", std::process::id()));
-    let drop_ins = folder.join("conf.d");
-    fs::create_dir_all(&drop_ins).unwrap();
-    let main = folder.join("prroute.toml");
-    let main_text = "flows = 4096\ntable = 5000\n[[uplink]]\nname = \"eth0\"\nreply = \"off\"\n";
-    fs::write(&main, main_text).unwrap();
-    fs::write(drop_ins.join("20-b.toml"), "flows = 8192\n").unwrap();
-    let first = "flows = 6000\n[[uplink]]\nname = \"eth0\"\ngateway = [\"192.0.2.1\"]\n";
-    fs::write(drop_ins.join("10-a.toml"), first).unwrap();
-    fs::write(drop_ins.join("notes.txt"), "not read").unwrap();
+fn entries_that_contradict_each_other_are_refused() {
+    let two = |key: &str| {
+        error(&format!("[[uplink]]\nname = \"a\"\n{key}\n[[uplink]]\nname = \"b\"\n{key}\n"))
+    };
+    assert_eq!(two("table = 21256"), "prroute.toml:6: table: 21256 is the table of a already");
+    assert_eq!(two("to = [\"192.0.2.1\"]"), "prroute.toml:6: to: 192.0.2.1/32 goes over a already");
+    assert_eq!(
+        error("[[uplink]]\nname = \"a\"\ntable = 21255\n"),
+        "prroute.toml:3: table: 21255 is not between 21256 and 21999: those before are given to \
+         uplinks without a number (256 at most)"
+    );
+    assert_eq!(
+        error("[[uplink]]\nname = \"a*\"\ntable = 21256\n"),
+        "prroute.toml:3: table: one table for all that a pattern matches"
+    );
+    assert_eq!(
+        error("[[uplink]]\nname = \"a*\"\nto = [\"192.0.2.1\"]\n"),
+        "prroute.toml:3: to: one destination over all that a pattern matches"
+    );
+    // The range may come from a later file.
+    let fixed = "[[uplink]]\nname = \"a\"\ntable = 5300\n";
+    assert!(parse_all(&[fixed, "table = 5000\n"]).is_ok());
+}
 
-    let config = Config::load_layers(&main, &drop_ins);
-    let missing = Config::load_layers(&folder.join("no.toml"), &folder.join("no.d"));
+#[test]
+fn an_administrators_file_masks_the_vendors_and_overrides_keys() {
+    let folder = std::env::temp_dir().join(format!("prroute-config-{}", std::process::id()));
+    let (etc, vendor) = (folder.join("etc"), folder.join("usr"));
+    let write = |path: PathBuf, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let load = || Config::load_from(&Directories::new([etc.clone(), vendor.clone()]));
+    let nothing = load();
+    write(vendor.join("prroute.toml"), "flows = 5000\nrule-priority = 4000\n");
+    let vendors = load();
+    write(
+        etc.join("prroute.toml"),
+        "flows = 4096\ntable = 5000\n[[uplink]]\nname = \"eth0\"\nreply = \"off\"\n",
+    );
+    write(vendor.join("conf.d/20-b.toml"), "flows = 8192\n");
+    write(vendor.join("conf.d/30-masked.toml"), "flows = 9000\n");
+    write(vendor.join("conf.d/40-replaced.toml"), "on-stop = \"undo\"\n");
+    write(etc.join("conf.d/40-replaced.toml"), "rp-filter = \"leave\"\n");
+    write(
+        etc.join("conf.d/10-a.toml"),
+        "flows = 6000\n[[uplink]]\nname = \"eth0\"\ngateway = [\"192.0.2.1\"]\n",
+    );
+    write(etc.join("conf.d/notes.txt"), "not read");
+    std::os::unix::fs::symlink("/dev/null", etc.join("conf.d/30-masked.toml")).unwrap();
+    let config = load();
+    std::os::unix::fs::symlink("/nowhere", etc.join("conf.d/50-lost.toml")).unwrap();
+    let dangling = load();
     let named_missing = Config::load(Some(&folder.join("no.toml")));
     fs::remove_dir_all(&folder).unwrap();
 
+    assert_eq!(nothing.unwrap(), Config::default());
+    assert_eq!(vendors.unwrap().ranges.rule_priority, 4000);
     let config = config.unwrap();
     assert_eq!((config.flows, config.ranges.table), (8192, 5000));
+    assert_eq!(config.ranges.rule_priority, 21_000, "one main file, the administrator's");
+    assert_eq!((config.on_stop, config.rp_filter), (OnStop::Keep, RpFilter::Leave));
     assert_eq!(config.uplinks.len(), 1);
     assert_eq!(config.uplinks[0].reply, Reply::Off, "kept from the first file");
     assert_eq!(config.uplinks[0].gateways, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
-    assert_eq!(missing.unwrap(), Config::default());
+    assert!(dangling.unwrap_err().to_string().contains("50-lost.toml"));
     assert!(named_missing.is_err(), "a file that was asked for must be there");
 }
 
+/// The third seed: a second file adds destinations.
 #[test]
-fn an_exact_name_wins_over_a_glob() {
-    let text = "[[uplink]]\nname = \"eth0\"\nreply = \"off\"\n[[uplink]]\nname = \"eth*\"\n";
+fn lists_of_later_files_add_to_earlier_ones_and_empty_ones_start_anew() {
+    let uplink = |to: &str| format!("[[uplink]]\nname = \"private\"\nto = [{to}]\n");
+    let (first, second) = (uplink("\"1.1.1.1\""), uplink("\"9.9.9.9\", \"1.1.1.1\""));
+    let both = parse_all(&[&first, &second]).unwrap();
+    assert_eq!(both.uplinks[0].to, nets(&["1.1.1.1/32", "9.9.9.9/32"]));
+    let anew = parse_all(&[&first, &uplink(""), &uplink("\"9.9.9.9\"")]).unwrap();
+    assert_eq!(anew.uplinks[0].to, nets(&["9.9.9.9/32"]));
+    let exclude = |texts: &[&str]| parse_all(texts).unwrap().exclude;
+    let wlan = "exclude = [\"wlan*\"]";
+    assert_eq!(exclude(&[wlan, "exclude = [\"usb0\"]"]).len(), 2);
+    assert_eq!(exclude(&[wlan, "exclude = []"]).len(), 0);
+}
+
+#[test]
+fn a_mac_address_wins_over_a_name_and_a_name_over_a_glob() {
+    let text = "[[uplink]]\nmac = \"02:00:00:00:00:07\"\nreply = \"gateway\"\n\
+                [[uplink]]\nname = \"eth0\"\nreply = \"off\"\n[[uplink]]\nname = \"eth*\"\n";
     let config = parse(text).unwrap();
-    assert_eq!(config.uplink(&["eth0"]).unwrap().reply, Reply::Off);
-    assert_eq!(config.uplink(&["eth1"]).unwrap().reply, Reply::Auto);
-    assert_eq!(config.uplink(&["enp1s0", "eth0"]).unwrap().reply, Reply::Off);
-    assert!(config.uplink(&["wg0"]).is_none());
+    let reply = |names: &[&str], mac| config.uplink(names, mac).map(|u| u.reply);
+    assert_eq!(reply(&["eth0"], None), Some(Reply::Off));
+    assert_eq!(reply(&["eth1"], None), Some(Reply::Auto));
+    assert_eq!(reply(&["enp1s0", "eth0"], None), Some(Reply::Off));
+    assert_eq!(reply(&["eth0"], Some([2, 0, 0, 0, 0, 7])), Some(Reply::Gateway));
+    assert_eq!(reply(&["eth0"], Some([2, 0, 0, 0, 0, 8])), Some(Reply::Off));
+    assert_eq!(reply(&["wg0"], None), None);
+}
+
+#[test]
+fn the_sample_says_the_defaults_and_its_comments_are_valid() {
+    assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+    let shown = |key: &str| SAMPLE.lines().any(|line| line.starts_with(&format!("{key} = ")));
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    for key in defaults.as_object().unwrap().keys().filter(|key| *key != "uplink") {
+        assert!(shown(key), "the default of {key} is not visible");
+    }
+    // A key directly behind the sign is one to be used; `mac` is instead of `name`.
+    let is_key = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let used: Vec<String> = SAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') && is_key(rest) => rest.to_owned(),
+            _ => line.to_owned(),
+        })
+        .collect();
+    let by_name = used.iter().filter(|line| !line.starts_with("mac")).cloned();
+    let by_name = parse(&by_name.collect::<Vec<_>>().join("\n")).unwrap();
+    let by_mac = used.iter().filter(|line| !line.starts_with("name")).cloned();
+    let by_mac = parse(&by_mac.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(by_name.uplinks[0].to.len(), 2);
+    assert_eq!(by_mac.uplinks[0].gateways.len(), 2);
 }

@@ -5,12 +5,37 @@ use super::super::fixture::{Host, carry_out, net, rule, two_networks, uplinks};
 use super::super::observed::{Family, NeighbourState};
 use super::super::undo::undo;
 use super::*;
+use crate::config::{OnDown, Pattern, Selector, UplinkConfig};
 use crate::sysctl::SavedSysctls;
 
 fn plan_for(observed: &Observed, saved: &SavedSysctls) -> Plan {
-    let config = Config::default();
-    let desired = desire(&config, observed, &uplinks(&config, observed), saved);
-    diff(&config, &desired, observed).unwrap()
+    plan_with(&Config::default(), observed, saved)
+}
+
+fn plan_with(config: &Config, observed: &Observed, saved: &SavedSysctls) -> Plan {
+    let desired = desire(config, observed, &uplinks(config, observed), saved);
+    diff(config, &desired, observed).unwrap()
+}
+
+/// The default, or everything that adds rules and routes.
+fn config() -> impl Strategy<Value = Config> {
+    prop::bool::ANY.prop_map(|all| {
+        let uplink = UplinkConfig {
+            gateways: vec!["10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            table: Some(21_777),
+            to: vec![net("10.0.3.0/24"), net("1.1.1.1/32"), net("2001:db8:53::/48")],
+            ..UplinkConfig::new(Selector::Name(Pattern::new("if0")))
+        };
+        match all {
+            false => Config::default(),
+            true => Config {
+                on_down: OnDown::Hold,
+                bind_device: true,
+                uplinks: vec![uplink],
+                ..Config::default()
+            },
+        }
+    })
 }
 
 /// Carries a plan out as the daemon does.
@@ -215,20 +240,20 @@ fn touches_foreign(plan: &Plan) -> bool {
 
 proptest! {
     #[test]
-    fn applying_a_plan_makes_the_next_one_empty(host in host()) {
+    fn applying_a_plan_makes_the_next_one_empty(host in host(), config in config()) {
         let mut kernel = host.0;
         let mut saved = SavedSysctls::default();
-        carry_out_and_save(&plan_for(&kernel, &saved), &mut kernel, &mut saved);
-        let next = plan_for(&kernel, &saved);
+        carry_out_and_save(&plan_with(&config, &kernel, &saved), &mut kernel, &mut saved);
+        let next = plan_with(&config, &kernel, &saved);
         prop_assert!(next.is_empty(), "{next}");
     }
 
     #[test]
-    fn undo_after_apply_is_the_state_before(host in host()) {
+    fn undo_after_apply_is_the_state_before(host in host(), config in config()) {
         let before = host.0.clone();
         let mut kernel = host.0;
         let mut saved = SavedSysctls::default();
-        carry_out_and_save(&plan_for(&kernel, &saved), &mut kernel, &mut saved);
+        carry_out_and_save(&plan_with(&config, &kernel, &saved), &mut kernel, &mut saved);
         let back = undo(&Config::default(), &kernel, &saved);
         prop_assert!(!touches_foreign(&back));
         carry_out_and_save(&back, &mut kernel, &mut saved);
@@ -239,10 +264,10 @@ proptest! {
 
     /// What rolling back relies on.
     #[test]
-    fn the_inverse_of_a_plan_takes_it_back(host in host()) {
+    fn the_inverse_of_a_plan_takes_it_back(host in host(), config in config()) {
         let before = host.0.clone();
         let mut kernel = host.0;
-        let plan = plan_for(&kernel, &SavedSysctls::default());
+        let plan = plan_with(&config, &kernel, &SavedSysctls::default());
         prop_assert!(!touches_foreign(&plan));
         carry_out(&plan, &mut kernel);
         carry_out(&plan.inverse(), &mut kernel);
@@ -251,18 +276,18 @@ proptest! {
 
     /// From any state of ours to any other, without an operation the kernel would refuse.
     #[test]
-    fn every_transition_converges(from in host(), to in host()) {
+    fn every_transition_converges(from in host(), to in host(), before in config(), config in config()) {
         let mut kernel = from.0;
-        carry_out(&plan_for(&kernel, &SavedSysctls::default()), &mut kernel);
+        carry_out(&plan_with(&before, &kernel, &SavedSysctls::default()), &mut kernel);
         let mut next = to.0;
         next.rules.extend(kernel.rules.into_iter().filter(|r| r.protocol == PROTOCOL));
         next.routes.extend(kernel.routes.into_iter().filter(|r| r.protocol == PROTOCOL));
         let saved = SavedSysctls::default();
-        let plan = plan_for(&next, &saved);
+        let plan = plan_with(&config, &next, &saved);
         prop_assert!(!touches_foreign(&plan));
         carry_out(&plan, &mut next);
         let again = Plan {
-            ops: plan_for(&next, &saved)
+            ops: plan_with(&config, &next, &saved)
                 .ops
                 .into_iter()
                 .filter(|op| !matches!(op, Op::LoosenRpFilter(_)))

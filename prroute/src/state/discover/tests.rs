@@ -1,7 +1,7 @@
 use super::super::fixture::{Host, ip, net, two_networks};
 use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
-use crate::config::Pattern;
+use crate::config::{Pattern, Reply, Selector};
 
 fn names_of(host: &Host) -> Vec<String> {
     discover(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
@@ -21,8 +21,7 @@ fn only(host: &Host, name: &str) -> Discovered {
 }
 
 fn naming(name: &str) -> Config {
-    let uplink =
-        UplinkConfig { name: Pattern::new(name), gateways: Vec::new(), reply: Reply::Auto };
+    let uplink = UplinkConfig::new(Selector::Name(Pattern::new(name)));
     Config { uplinks: vec![uplink], ..Config::default() }
 }
 
@@ -238,4 +237,41 @@ fn up_needs_carrier() {
     let host = two_networks().change("eth1", |link| link.carrier = false);
     assert!(only(&host, "eth0").up);
     assert!(!only(&host, "eth1").up);
+}
+
+#[test]
+fn a_mac_address_names_the_device_and_neither_ports_nor_what_is_on_top() {
+    let mac = [2, 0, 0, 0, 0, 9];
+    let uplink = UplinkConfig {
+        reply: Reply::Off,
+        table: Some(21_900),
+        ..UplinkConfig::new(Selector::Mac(mac))
+    };
+    let config = Config { uplinks: vec![uplink], ..Config::default() };
+    let host = Host::new()
+        .nic("eth0")
+        .link("eth0.5", Some("vlan"))
+        .link("bond0", Some("bond"))
+        .nic("eth1")
+        .port("eth1", "bond0")
+        .address("eth0", "192.0.2.2/24")
+        .address("eth0.5", "198.51.100.2/24")
+        .address("bond0", "203.0.113.2/24");
+    let with_mac = |host: Host, names: &[&str]| {
+        names.iter().fold(host, |host, name| host.change(name, |link| link.mac = Some(mac)))
+    };
+    let found = |host: &Host| -> Vec<(String, Reply)> {
+        discover(&config, &host.0).0.into_iter().map(|d| (d.name, d.reply)).collect()
+    };
+    let named = |name: &str, reply| (name.to_owned(), reply);
+    assert_eq!(
+        found(&with_mac(host, &["eth0", "eth0.5"])),
+        [named("eth0", Reply::Off), named("eth0.5", Reply::Auto), named("bond0", Reply::Auto)]
+    );
+    let bonded = Host::new()
+        .nic("eth1")
+        .link("bond0", Some("bond"))
+        .port("eth1", "bond0")
+        .address("bond0", "203.0.113.2/24");
+    assert_eq!(found(&with_mac(bonded, &["eth1", "bond0"])), [named("bond0", Reply::Off)]);
 }

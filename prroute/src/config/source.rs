@@ -1,0 +1,128 @@
+//! A file while it is being checked: values, and where they stand.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::error::{key_at, line_of, with_suggestion};
+use super::{ConfigError, Pattern};
+
+/// Where a key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    /// Counted from 1.
+    pub(super) line: usize,
+}
+
+impl Place {
+    pub(super) fn invalid(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        ConfigError::Invalid {
+            path: self.path.clone(),
+            line: Some(self.line),
+            key: Some(key.to_owned()),
+            message: message.into(),
+        }
+    }
+}
+
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        Place { path: self.path.to_owned(), line: line_of(self.text, span.start) }
+    }
+
+    fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> ConfigError {
+        self.place(span).invalid(key, message)
+    }
+
+    pub(super) fn parse_error(&self, error: &toml::de::Error) -> ConfigError {
+        let span = error.span();
+        ConfigError::Invalid {
+            path: self.path.to_owned(),
+            line: span.as_ref().map(|span| line_of(self.text, span.start)),
+            key: span.and_then(|span| key_at(self.text, span.start)),
+            message: with_suggestion(error.message()),
+        }
+    }
+
+    pub(super) fn number(
+        &self,
+        key: &str,
+        value: &Spanned<i64>,
+        min: u32,
+        max: u32,
+    ) -> Result<u32, ConfigError> {
+        u32::try_from(*value.get_ref()).ok().filter(|v| (min..=max).contains(v)).ok_or_else(|| {
+            let message = format!("{} is not between {min} and {max}", value.get_ref());
+            self.invalid(key, value.span(), message)
+        })
+    }
+
+    pub(super) fn pattern(
+        &self,
+        key: &str,
+        text: &Spanned<String>,
+    ) -> Result<Pattern, ConfigError> {
+        let name = text.get_ref();
+        if name.is_empty() || name.contains(['/', ' ', '\t', '\n']) {
+            let message = format!("{name:?} is no name of an interface");
+            return Err(self.invalid(key, text.span(), message));
+        }
+        Ok(Pattern::new(name.as_str()))
+    }
+
+    /// `02:00:5e:10:00:01`, of an interface: neither a group's address nor zero.
+    pub(super) fn mac(&self, text: &Spanned<String>) -> Result<[u8; 6], ConfigError> {
+        mac(text.get_ref()).ok_or_else(|| {
+            let message = format!("{:?} is no MAC address of an interface", text.get_ref());
+            self.invalid("mac", text.span(), message)
+        })
+    }
+
+    pub(super) fn gateway(&self, text: &Spanned<String>) -> Result<IpAddr, ConfigError> {
+        let address: Option<IpAddr> = text.get_ref().parse().ok();
+        let usable = |a: &IpAddr| !(a.is_unspecified() || a.is_multicast() || a.is_loopback());
+        address.filter(usable).ok_or_else(|| {
+            let message = format!("{:?} is no address of a gateway", text.get_ref());
+            self.invalid("gateway", text.span(), message)
+        })
+    }
+
+    /// A prefix, or an address for itself alone.
+    pub(super) fn destination(&self, text: &Spanned<String>) -> Result<IpNet, ConfigError> {
+        let invalid = |message: String| self.invalid("to", text.span(), message);
+        let given = text.get_ref();
+        let net = given.parse::<IpNet>().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));
+        let net = net.map_err(|_| invalid(format!("{given:?} is no prefix, as 192.0.2.0/24")))?;
+        if net != net.trunc() {
+            let message = format!("{given} is an address in a prefix: {}?", net.trunc());
+            return Err(invalid(message));
+        }
+        // Such a rule would go before main's routes to bridges, tunnels and neighbours.
+        if net.prefix_len() <= crate::state::observed::Family::of_net(&net).default_bits() {
+            return Err(invalid(format!("{given} is everything: make it a default route")));
+        }
+        if net.network().is_multicast() || net.network().is_loopback() {
+            return Err(invalid(format!("{given} is not reached over an uplink")));
+        }
+        Ok(net)
+    }
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut parts = text.split([':', '-']);
+    let mut mac = [0; 6];
+    for byte in &mut mac {
+        let digits = parts.next().filter(|p| p.len() == 2)?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    (parts.next().is_none() && mac != [0; 6] && mac[0] & 1 == 0).then_some(mac)
+}

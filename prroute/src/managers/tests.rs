@@ -1,0 +1,121 @@
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::networkd::{DROP_IN_TEXT, Foreign, write_drop_in};
+use super::*;
+
+/// A tree that looks like a machine; gone when dropped.
+struct Tree(PathBuf);
+
+impl Tree {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("prroute-machine-{}-{number}", std::process::id());
+        let tree = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&tree.0).unwrap();
+        tree
+    }
+
+    fn file(&self, path: &str, text: &str) -> &Self {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn process(&self, pid: u32, comm: &str) -> &Self {
+        self.file(&format!("proc/{pid}/comm"), &format!("{comm}\n"))
+    }
+
+    fn machine(&self) -> Machine {
+        Machine::at(&self.0)
+    }
+
+    fn foreign(&self) -> (bool, bool) {
+        let Foreign { rules, routes } = Foreign::effective(&self.machine());
+        (rules, routes)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+const RULES_NO: &str = "[Network]\nManageForeignRoutingPolicyRules=no\n";
+const RULES_YES: &str = "[Network]\nManageForeignRoutingPolicyRules = Yes\n";
+
+#[test]
+fn networkd_deletes_what_is_foreign_unless_told_otherwise() {
+    let tree = Tree::new();
+    assert_eq!(tree.foreign(), (true, true), "no configuration");
+    tree.file("etc/systemd/networkd.conf", RULES_NO);
+    assert_eq!(tree.foreign(), (false, true));
+    tree.file("usr/lib/systemd/networkd.conf.d/10-vendor.conf", RULES_YES);
+    assert_eq!(tree.foreign(), (true, true), "a drop-in overrides the main file");
+    tree.file("run/systemd/networkd.conf.d/20-run.conf", "[Network]\nManageForeignRoutes=0\n");
+    tree.file("etc/systemd/networkd.conf.d/15-etc.conf", RULES_NO);
+    assert_eq!(tree.foreign(), (false, false), "by name over all directories");
+}
+
+#[test]
+fn a_file_of_the_administrator_masks_the_vendors() {
+    let tree = Tree::new();
+    tree.file("usr/lib/systemd/networkd.conf.d/50-a.conf", RULES_NO);
+    assert_eq!(tree.foreign(), (false, true));
+    fs::create_dir_all(tree.0.join("etc/systemd/networkd.conf.d")).unwrap();
+    symlink("/dev/null", tree.0.join("etc/systemd/networkd.conf.d/50-a.conf")).unwrap();
+    assert_eq!(tree.foreign(), (true, true));
+    tree.file("usr/lib/systemd/networkd.conf", RULES_NO);
+    assert_eq!(tree.foreign(), (false, true), "the vendor's main file");
+    tree.file("etc/systemd/networkd.conf", "[Network]\n");
+    assert_eq!(tree.foreign(), (true, true), "only one main file is read");
+}
+
+#[test]
+fn only_the_right_section_and_real_booleans_count() {
+    let tree = Tree::new();
+    let says = |text: &str| {
+        tree.file("etc/systemd/networkd.conf", text);
+        tree.foreign().0
+    };
+    assert!(says("[DHCPv4]\nManageForeignRoutingPolicyRules=no\n"));
+    assert!(says("ManageForeignRoutingPolicyRules=no\n"));
+    assert!(says("[Network]\n#ManageForeignRoutingPolicyRules=no\n"));
+    assert!(says("[Network]\nManageForeignRoutingPolicyRules=perhaps\n"));
+    assert!(says(&format!("{RULES_NO}ManageForeignRoutingPolicyRules=\n")), "nothing: default");
+    for no in ["no", "0", "OFF", "false", "n", "f"] {
+        assert!(!says(&format!("[Network]\nManageForeignRoutingPolicyRules={no}\n")), "{no}");
+    }
+}
+
+#[test]
+fn the_likely_culprit_is_the_one_that_runs_and_deletes() {
+    let rules = Losses { rules: 3, routes: 0 };
+    let routes = Losses { rules: 0, routes: 1 };
+    let tree = Tree::new();
+    assert_eq!(tree.machine().likely_culprit(rules), Culprit::Unknown);
+    tree.process(1, "systemd").process(77, "systemd-network");
+    assert_eq!(tree.machine().likely_culprit(rules), Culprit::Networkd);
+    tree.file("etc/systemd/networkd.conf", RULES_NO);
+    assert_eq!(tree.machine().likely_culprit(rules), Culprit::Unknown, "it was told not to");
+    assert_eq!(tree.machine().likely_culprit(routes), Culprit::Networkd);
+    tree.process(78, "NetworkManager");
+    assert_eq!(tree.machine().likely_culprit(rules), Culprit::NetworkManager);
+    assert!(Culprit::Networkd.to_string().contains("`prroute setup networkd`"));
+}
+
+#[test]
+fn the_drop_in_is_written_once_and_does_what_it_says() {
+    let tree = Tree::new();
+    assert!(write_drop_in(&tree.machine()).unwrap());
+    assert!(!write_drop_in(&tree.machine()).unwrap(), "it is there");
+    assert_eq!(tree.foreign(), (false, false));
+    let path = tree.0.join("etc/systemd/networkd.conf.d/50-prroute.conf");
+    assert_eq!(fs::read_to_string(&path).unwrap(), DROP_IN_TEXT);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    tree.file("etc/systemd/networkd.conf.d/90-late.conf", RULES_YES);
+    assert!(Foreign::effective(&tree.machine()).is_any(), "a later file still overrides it");
+}

@@ -1,0 +1,55 @@
+//! Reverse-path filtering of uplinks.
+
+use crate::config::{Config, RpFilter};
+use crate::state::observed::{Link, Observed};
+use crate::state::plan::RpFilterChange;
+use crate::state::uplink::Uplink;
+use crate::sysctl::SavedSysctls;
+
+/// Reverse-path filtering: by the best route, by any route.
+const STRICT: u8 = 1;
+const LOOSE: u8 = 2;
+
+/// Strict filters on uplinks, except where the administrator made them strict again after us.
+pub(super) fn loosen(
+    config: &Config,
+    observed: &Observed,
+    uplinks: &[Uplink],
+    saved: &SavedSysctls,
+) -> Vec<RpFilterChange> {
+    if config.rp_filter == RpFilter::Leave {
+        return Vec::new();
+    }
+    let all = observed.rp_filter_all.unwrap_or(0);
+    let links = uplinks.iter().filter_map(|u| observed.link(u.device.ifindex));
+    links
+        .filter(|link| saved.applied(link).is_none())
+        .filter_map(|link| Some((link, link.rp_filter?)))
+        .filter(|(_, value)| all.max(*value) == STRICT)
+        .map(|(link, value)| RpFilterChange {
+            ifindex: link.ifindex,
+            device: link.name.clone(),
+            from: value,
+            to: LOOSE,
+        })
+        .collect()
+}
+
+/// Old values of links that are no longer `kept`, where the present value still is ours.
+pub(super) fn restore(
+    observed: &Observed,
+    saved: &SavedSysctls,
+    kept: impl Fn(&Link) -> bool,
+) -> Vec<RpFilterChange> {
+    let links = observed.links.iter().filter(|link| !kept(link));
+    links
+        .filter_map(|link| Some((link, saved.get(link)?, link.rp_filter?)))
+        .filter(|(_, saved, value)| saved.set == *value)
+        .map(|(link, saved, value)| RpFilterChange {
+            ifindex: link.ifindex,
+            device: link.name.clone(),
+            from: value,
+            to: saved.old,
+        })
+        .collect()
+}

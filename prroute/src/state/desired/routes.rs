@@ -1,0 +1,108 @@
+//! The routes of our tables.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::is_live;
+use crate::config::Ranges;
+use crate::state::observed::{Family, NextHop, Observed, PROTOCOL, Route, RouteKind, host_net};
+use crate::state::uplink::Uplink;
+
+/// IPv6 knows no metric 0; 1024 is what the kernel takes when none is named.
+const METRIC6: u32 = 1024;
+/// Metrics of the shared table: by uplink id from here.
+const SHARED_METRIC: u32 = 100;
+/// A route that holds packets comes after every other.
+const LAST_METRIC: u32 = u32::MAX;
+
+/// Every route, on-link ones before the default routes that may need them.
+pub(super) fn of(
+    ranges: Ranges,
+    observed: &Observed,
+    uplinks: &[Uplink],
+    shared: &[IpAddr],
+) -> Vec<Route> {
+    let up = || {
+        let there = |u: &&Uplink| u.device.up && observed.link(u.device.ifindex).is_some();
+        uplinks.iter().filter(there)
+    };
+    let mut routes: Vec<Route> = up().flat_map(|uplink| on_link(ranges, uplink)).collect();
+    for family in Family::BOTH {
+        let shares = shared.iter().any(|address| Family::of(address) == family);
+        for uplink in up() {
+            let Some(route) = default(ranges, observed, uplink, family) else { continue };
+            if shares && is_live(uplink, family) {
+                routes.push(Route {
+                    table: ranges.table,
+                    metric: SHARED_METRIC + u32::from(uplink.id.0),
+                    next_hops: route.next_hops.iter().map(as_onlink).collect(),
+                    ..route.clone()
+                });
+            }
+            routes.push(route);
+        }
+        // There before the way out goes, and in force from that moment.
+        let holding = uplinks.iter().filter(|u| u.device.hold && u.speaks(family));
+        routes.extend(holding.map(|uplink| Route {
+            metric: LAST_METRIC,
+            kind: RouteKind::UNREACHABLE,
+            scope_link: false,
+            next_hops: Vec::new(),
+            ..route(ranges, uplink, family.any(), None)
+        }));
+    }
+    routes
+}
+
+fn route(ranges: Ranges, uplink: &Uplink, destination: IpNet, gateway: Option<IpAddr>) -> Route {
+    let family = Family::of_net(&destination);
+    Route {
+        table: uplink.table(ranges),
+        destination,
+        metric: if family == Family::V4 { 0 } else { METRIC6 },
+        kind: RouteKind::Unicast,
+        protocol: PROTOCOL,
+        scope_link: family == Family::V4 && gateway.is_none(),
+        next_hops: vec![NextHop {
+            ifindex: uplink.device.ifindex,
+            device: uplink.device.name.clone(),
+            gateway,
+            onlink: false,
+        }],
+    }
+}
+
+fn on_link(ranges: Ranges, uplink: &Uplink) -> impl Iterator<Item = Route> {
+    uplink.device.on_link.iter().map(move |net| route(ranges, uplink, *net, None))
+}
+
+/// The way out of an uplink, where the family has one.
+fn default(ranges: Ranges, observed: &Observed, uplink: &Uplink, family: Family) -> Option<Route> {
+    let device = &uplink.device;
+    let (gateway, direct) = match family {
+        Family::V4 => (device.gateway4, device.direct4),
+        Family::V6 => (device.gateway6, device.direct6),
+    };
+    // A configured gateway is no way out where the interface does not speak the protocol.
+    let speaks6 = || observed.addresses_on(device.ifindex).any(|a| a.net.addr().is_ipv6());
+    let gateway = gateway.filter(|_| family == Family::V4 || speaks6());
+    if gateway.is_none() && !direct {
+        return None;
+    }
+    let mut route = route(ranges, uplink, family.any(), gateway);
+    let covered = |g: IpAddr| {
+        matches!(g, IpAddr::V6(g) if g.is_unicast_link_local())
+            || device.on_link.iter().any(|net| net.contains(&host_net(g)))
+    };
+    for hop in &mut route.next_hops {
+        hop.onlink = gateway.is_some_and(|g| !covered(g));
+    }
+    Some(route)
+}
+
+/// The shared table has no on-link prefixes of its own.
+fn as_onlink(hop: &NextHop) -> NextHop {
+    let link_local = matches!(hop.gateway, Some(IpAddr::V6(g)) if g.is_unicast_link_local());
+    NextHop { onlink: hop.gateway.is_some() && !link_local, ..hop.clone() }
+}

@@ -1,0 +1,189 @@
+//! Why an operation is in a plan, in an administrator's words.
+
+use std::net::IpAddr;
+
+use super::desired::offset;
+use super::observed::{Family, Route, RouteKind, Rule};
+use super::plan::{NeighbourKey, Op};
+use super::uplink::Uplink;
+use crate::config::{Config, Ranges};
+
+/// One sentence without a full stop. `uplinks` are those that the plan was made for.
+pub fn reason(config: &Config, uplinks: &[Uplink], op: &Op) -> String {
+    let names = Names { config, uplinks };
+    match op {
+        Op::LoosenRpFilter(change) => format!(
+            "strict filtering on {} drops requests to addresses of other uplinks",
+            change.device
+        ),
+        Op::RestoreRpFilter(change) => {
+            format!("{} is no uplink any more: its old value comes back", change.device)
+        }
+        Op::ManageNeighbour(key) => names.gateway(key),
+        Op::ReleaseNeighbour(key) => {
+            format!("{} is no gateway of {} any more", key.address, key.device)
+        }
+        Op::AddRoute(route) => names.route(route),
+        Op::ReplaceRoute { new, .. } => format!("{}; another one is there", names.route(new)),
+        Op::DeleteRoute(route) => names.no_route(route),
+        Op::AddRule(rule) => names.rule(rule),
+        Op::DeleteRule(rule) => names.no_rule(rule),
+    }
+}
+
+struct Names<'a> {
+    config: &'a Config,
+    uplinks: &'a [Uplink],
+}
+
+impl Names<'_> {
+    const fn ranges(&self) -> Ranges {
+        self.config.ranges
+    }
+
+    /// The uplink whose table it is.
+    fn of_table(&self, table: u32) -> &str {
+        let uplink = self.uplinks.iter().find(|u| u.table(self.ranges()) == table);
+        uplink.map_or("an uplink that is gone", |u| u.device.name.as_str())
+    }
+
+    fn gateway(&self, key: &NeighbourKey) -> String {
+        let device = self.uplinks.iter().map(|u| &u.device).find(|d| d.ifindex == key.ifindex);
+        let chosen = |family_gateway: Option<IpAddr>| family_gateway == Some(key.address);
+        let standby = device.is_some_and(|d| !chosen(d.gateway4) && !chosen(d.gateway6));
+        let what = if standby { "another gateway" } else { "the gateway" };
+        format!("{what} of {} is kept resolved, so that no reply waits for it", key.device)
+    }
+
+    fn route(&self, route: &Route) -> String {
+        let name = self.of_table(route.table);
+        if route.kind == RouteKind::UNREACHABLE {
+            return format!("on-down = \"hold\": without a way out packets of {name} go nowhere");
+        }
+        if route.table == self.ranges().table {
+            let devices: Vec<_> = route.next_hops.iter().map(|hop| hop.device.as_str()).collect();
+            return format!("replies from shared addresses may leave by {}", devices.join(", "));
+        }
+        if !route.is_default() {
+            return format!("{} is on the link of {name}", route.destination);
+        }
+        match route.next_hops.iter().find_map(|hop| hop.gateway) {
+            Some(gateway) => format!("the way out of {name}: its gateway {gateway}"),
+            None => format!("the way out of {name}: it needs no gateway"),
+        }
+    }
+
+    fn no_route(&self, route: &Route) -> String {
+        let devices = || route.next_hops.iter().map(|hop| hop.device.as_str());
+        match devices().next() {
+            Some(device) if route.is_default() => {
+                format!("{device} has no such way out any more, or is not up")
+            }
+            Some(device) => {
+                format!("{} is not on the link of {device} any more, or it is not up", {
+                    route.destination
+                })
+            }
+            None => "on-down is \"route\" here".to_owned(),
+        }
+    }
+
+    fn rule(&self, rule: &Rule) -> String {
+        let name = self.of_table(rule.table);
+        let source = rule.source.map(|net| net.to_string()).unwrap_or_default();
+        let destination = rule.destination.map(|net| net.to_string()).unwrap_or_default();
+        match rule.priority - self.ranges().rule_priority.min(rule.priority) {
+            offset::ON_LINK => format!(
+                "{name} answers its own subnet {destination} itself: main may prefer another \
+                 interface"
+            ),
+            offset::SPECIFIC => {
+                format!("what is more specific than a default route goes on to count for {source}")
+            }
+            offset::OWN => format!("what has a source address of {name} leaves by it"),
+            offset::SHARED_MAIN => format!("{source} is shared: main decides"),
+            offset::SHARED => {
+                format!("{source} is shared: a way out where main has none")
+            }
+            offset::DEVICE => format!("applications bound to {name} leave by its gateway"),
+            _ => format!("[[uplink]] {name}: to {destination}"),
+        }
+    }
+
+    fn no_rule(&self, rule: &Rule) -> String {
+        match (rule.source, rule.destination, &rule.oif) {
+            (Some(source), ..) => {
+                let family = if rule.family == Family::V4 { "IPv4" } else { "IPv6" };
+                format!("{source} is no {family} source of prroute's any more, or said otherwise")
+            }
+            (None, Some(net), _) => {
+                format!("{net} is no configured destination any more, or there is no way to it")
+            }
+            (None, None, Some(device)) => format!("no rule for {device} is needed any more"),
+            (None, None, None) => "not needed any more".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diff::diff;
+    use super::super::fixture::{Host, two_networks, uplinks};
+    use super::*;
+    use crate::config::{OnDown, Pattern, Selector, UplinkConfig};
+    use crate::state::desired::desire;
+    use crate::sysctl::SavedSysctls;
+
+    fn reasons(config: &Config, host: &Host) -> Vec<String> {
+        let uplinks = uplinks(config, &host.0);
+        let desired = desire(config, &host.0, &uplinks, &SavedSysctls::default());
+        let plan = diff(config, &desired, &host.0).unwrap();
+        let mut reasons: Vec<_> = plan.ops.iter().map(|op| reason(config, &uplinks, op)).collect();
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
+
+    #[test]
+    fn every_operation_has_a_reason_that_names_what_it_is_about() {
+        let uplink = UplinkConfig {
+            to: vec!["1.1.1.1/32".parse().unwrap()],
+            on_down: Some(OnDown::Hold),
+            ..UplinkConfig::new(Selector::Name(Pattern::new("eth1")))
+        };
+        let config = Config { uplinks: vec![uplink], bind_device: true, ..Config::default() };
+        let host = two_networks()
+            .address("lo", "198.51.100.1/32")
+            .change("eth1", |link| link.rp_filter = Some(1));
+        let reasons = reasons(&config, &host);
+        for expected in [
+            "192.168.2.0/24 is on the link of eth1",
+            "198.51.100.1/32 is shared: a way out where main has none",
+            "[[uplink]] eth1: to 1.1.1.1/32",
+            "applications bound to eth0 leave by its gateway",
+            "on-down = \"hold\": without a way out packets of eth1 go nowhere",
+            "replies from shared addresses may leave by eth1",
+            "strict filtering on eth1 drops requests to addresses of other uplinks",
+            "the gateway of eth1 is kept resolved, so that no reply waits for it",
+            "the way out of eth0: its gateway 192.168.1.1",
+            "what has a source address of eth1 leaves by it",
+            "what is more specific than a default route goes on to count for 192.168.2.0/24",
+        ] {
+            assert!(reasons.iter().any(|reason| reason == expected), "{expected}: {reasons:#?}");
+        }
+        assert!(reasons.iter().all(|reason| !reason.contains("gone")), "{reasons:#?}");
+    }
+
+    #[test]
+    fn what_goes_has_a_reason_too() {
+        let host = two_networks();
+        let config = Config::default();
+        let uplinks = uplinks(&config, &host.0);
+        let desired = desire(&config, &host.0, &uplinks, &SavedSysctls::default());
+        let plan = diff(&config, &desired, &host.0).unwrap().inverse();
+        for op in &plan.ops {
+            let reason = reason(&config, &uplinks, op);
+            assert!(reason.contains("any more"), "{op}: {reason}");
+        }
+    }
+}
