@@ -7,7 +7,7 @@ use prroute_common::address::{address4, address6};
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag, mac_word};
 
 use crate::config::Reply;
-use crate::state::uplink::{LocalAddress, Uplink};
+use crate::state::uplink::{Discovered, LocalAddress, Uplink};
 
 /// Length of an Ethernet header in bytes.
 const ETHERNET_HEADER: u32 = 14;
@@ -60,6 +60,9 @@ fn flags(uplink: &Uplink) -> u32 {
     [
         (flag::UP, device.up),
         (flag::REPLY_OFF, device.reply == Reply::Off),
+        (flag::LAST_HOP4, answers_by_last_hop(device, device.gateway4.is_some())),
+        (flag::LAST_HOP6, answers_by_last_hop(device, device.gateway6.is_some())),
+        (flag::HOLD, device.hold),
         (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_usable),
         (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
         (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_usable),
@@ -67,4 +70,13 @@ fn flags(uplink: &Uplink) -> u32 {
     .into_iter()
     .filter(|(_, set)| *set)
     .fold(0, |flags, (flag, _)| flags | flag)
+}
+
+/// `auto` is by gateway where one is known, else to the router that asked.
+fn answers_by_last_hop(device: &Discovered, has_gateway: bool) -> bool {
+    match device.reply {
+        Reply::Auto => !has_gateway,
+        Reply::LastHop => true,
+        Reply::Gateway | Reply::Off => false,
+    }
 }

@@ -313,6 +313,7 @@ fn a_live_flow_is_not_taken_over_by_another_uplink_but_moves_when_its_own_is_dow
 fn a_client_on_the_link_needs_no_gateway() {
     with_fixture(|fixture| {
         fixture.uplinks[1].device.gateway4 = None;
+        fixture.uplinks[1].device.reply = Reply::Gateway;
         fixture.sync();
         let neighbour = ("10.0.2.77", 5000);
         assert_eq!(fixture.ingress(2, &frame(Kind::Udp, neighbour, SHARED[0])), PASS);
