@@ -122,6 +122,14 @@ pub fn guest_gateway(family: Family) -> IpAddr {
     among_guests(family, 1)
 }
 
+/// The address of pod `number`; the host's on their bridge is number 0.
+pub fn pod(number: u8, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(172, 17, 0, 1 + number).into(),
+        Family::V6 => Ipv6Addr::new(0xfd00, 0x17, 0, 0, 0, 0, 0, 1 + u16::from(number)).into(),
+    }
+}
+
 fn on_wan(family: Family, host: u8) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(198, 51, 100, host).into(),

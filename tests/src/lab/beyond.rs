@@ -68,4 +68,61 @@ impl Lab {
         let (shared, router) = (addressing::shared(family), addressing::router_wan(number, family));
         self.client.ip(&format!("route replace {shared} via {router}")).map(drop)
     }
+
+    /// `count` private namespaces on a bridge `pods` of the host, as containers have them: nobody
+    /// else knows their addresses, [`addressing::pod`].
+    pub fn pods(&self, count: u8) -> Result<Vec<Namespace>> {
+        let mut host =
+            String::from("link add name pods type bridge forward_delay 0\nlink set pods up\n");
+        for family in Family::BOTH {
+            let length = addressing::prefix_length(family);
+            let at_once = if family == Family::V6 { "nodad" } else { "" };
+            host += &format!(
+                "address add {}/{length} dev pods {at_once}\n",
+                addressing::pod(0, family)
+            );
+        }
+        self.host.ip_batch(&host)?;
+        // Where the kernel has bridge netfilter, a hairpin would be translated twice.
+        self.host.run(&[
+            "sysctl",
+            "-q",
+            "-e",
+            "-w",
+            "net.bridge.bridge-nf-call-iptables=0",
+            "net.bridge.bridge-nf-call-ip6tables=0",
+        ])?;
+        let mut pods = Vec::new();
+        for number in 1..=count {
+            let pod = Namespace::create(&self.name, &format!("pod{number}"), self.topology.keep)?;
+            self.host.ip_batch(&format!(
+                "link add name pod{number} type veth peer name eth0 netns {}\n\
+                 link set pod{number} master pods up\n",
+                pod.name()
+            ))?;
+            // A pod may ask itself through the host.
+            self.host.run(&[
+                "bridge",
+                "link",
+                "set",
+                "dev",
+                &format!("pod{number}"),
+                "hairpin",
+                "on",
+            ])?;
+            let mut inside = String::from("link set eth0 up\n");
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::pod(number, family), addressing::prefix_length(family));
+                let at_once = if family == Family::V6 { "nodad" } else { "" };
+                inside += &format!("address add {address}/{length} dev eth0 {at_once}\n");
+            }
+            for family in Family::BOTH {
+                inside += &format!("route add default via {}\n", addressing::pod(0, family));
+            }
+            pod.ip_batch(&inside)?;
+            pods.push(pod);
+        }
+        Ok(pods)
+    }
 }

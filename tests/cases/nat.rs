@@ -1,0 +1,263 @@
+//! prroute beside the address translation of others: services with several back ends as kube-proxy
+//! makes them, masquerading, hairpins, and Docker's nftables rules.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::echo::{self, Echo};
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::netns::Namespace;
+use prroute_tests::{services, socket};
+
+/// What clients ask, and where the pods listen.
+const SERVICE: u16 = 8080;
+const WEB: u16 = 80;
+const ECHO: u16 = 7007;
+
+struct Cluster {
+    lab: Lab,
+    pods: Vec<Namespace>,
+    _echoes: Vec<Echo>,
+}
+
+impl Cluster {
+    fn build(ruleset: &str) -> Result<Self> {
+        let mut lab = Lab::build(Topology { ip_forward: true, rp_filter: 1, ..Topology::DEFAULT })?;
+        let pods = lab.pods(3)?;
+        let mut echoes = Vec::new();
+        for (pod, number) in pods.iter().zip(1..) {
+            let nginx = services::nginx(pod, &lab.scratch, WEB)?;
+            lab.keep_running(nginx);
+            let addresses = Family::BOTH.map(|family| addressing::pod(number, family));
+            echoes.push(Echo::start(pod, &addresses, ECHO)?);
+        }
+        lab.host.nft(ruleset)?;
+        lab.meet_default_gateway()?;
+        Ok(Self { lab, pods, _echoes: echoes })
+    }
+
+    /// Which pod answers an HTTP request, if any.
+    fn web(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<Option<String>> {
+        let url = match target {
+            IpAddr::V4(address) => format!("http://{address}:{SERVICE}/"),
+            IpAddr::V6(address) => format!("http://[{address}]:{SERVICE}/"),
+        };
+        let curl = ["curl", "-sf", "--noproxy", "*", "-m", "2", "--interface"];
+        let output = from.output(&[&curl[..], &[&source.to_string(), &url]].concat())?;
+        let pod = output.stdout.split_whitespace().next().map(str::to_owned);
+        Ok(pod.filter(|_| output.status.success()))
+    }
+
+    fn udp(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<bool> {
+        let udp = socket::udp(from, source, 0)?;
+        udp.set_read_timeout(Some(Duration::from_secs(2)))?;
+        echo::udp_round(&udp, SocketAddr::new(target, ECHO), 500)
+    }
+
+    /// Six requests over an uplink to its own and to the shared address, TCP and UDP: how many are
+    /// answered. All answering pods are noted.
+    fn answered(&self, number: u8, family: Family, by: &mut BTreeSet<String>) -> Result<usize> {
+        let client = addressing::client(number, family);
+        let mut answered = 0;
+        let (client, namespace) = (&client, &self.lab.client);
+        for target in [addressing::host(number, family), addressing::shared(family)] {
+            let (pods, udp) = std::thread::scope(|scope| {
+                let web = [(); 2].map(|()| scope.spawn(|| self.web(namespace, *client, target)));
+                let udp = self.udp(namespace, *client, target);
+                (web.map(|thread| thread.join().expect("a request panicked")), udp)
+            });
+            for pod in pods {
+                let pod = pod?;
+                answered += usize::from(pod.is_some());
+                by.extend(pod);
+            }
+            answered += usize::from(udp?);
+        }
+        Ok(answered)
+    }
+
+    fn is_reached_over_every_uplink(&self, families: &[Family], pods: usize) -> Result<()> {
+        for &family in families {
+            for number in 1..=3 {
+                let answered = self.answered(number, family, &mut BTreeSet::new())?;
+                let expected = if number == 1 { 6 } else { 0 };
+                assert_eq!(answered, expected, "without prroute: {family}, uplink {number}");
+            }
+        }
+        for &family in families {
+            self.pods_ask_the_service(family).context("without prroute")?;
+        }
+        let prroute = self.lab.prroute()?;
+        let daemon = prroute.run(&[])?;
+        for &family in families {
+            let mut by = BTreeSet::new();
+            for number in 1..=3 {
+                let answered = self.answered(number, family, &mut by)?;
+                assert_eq!(answered, 6, "{family}, uplink {number}");
+            }
+            assert_eq!(by.len(), pods, "{family}, back ends: {by:?}");
+            self.pods_ask_outside(family)?;
+            self.pods_ask_the_service(family)?;
+        }
+        daemon.terminate()?;
+        prroute.down()?;
+        Ok(())
+    }
+
+    /// Masqueraded: they leave by main's default route, from its address.
+    fn pods_ask_outside(&self, family: Family) -> Result<()> {
+        let target = addressing::client(1, family);
+        let echo = Echo::start(&self.lab.client, &[target], ECHO)?;
+        for (pod, number) in self.pods.iter().zip(1..) {
+            let source = addressing::pod(number, family);
+            let mut tcp = socket::tcp(pod, source, target, ECHO)?;
+            for _ in 0..3 {
+                echo::tcp_round(&mut tcp, 5_000)?;
+            }
+            assert!(self.udp(pod, source, target)?, "UDP from {source}");
+        }
+        drop(echo);
+        Ok(())
+    }
+
+    /// Through the host's addresses, which brings them back to a pod: perhaps to themselves.
+    fn pods_ask_the_service(&self, family: Family) -> Result<()> {
+        for (pod, number) in self.pods.iter().zip(1..) {
+            let source = addressing::pod(number, family);
+            for target in [addressing::host(2, family), addressing::shared(family)] {
+                for _ in 0..3 {
+                    let answer = self.web(pod, source, target)?;
+                    answer.with_context(|| format!("{source} asks {target} by a hairpin"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A service with three back ends, taken in turn. With `masquerade` the back ends see the host
+/// instead of the client, as with `externalTrafficPolicy: Cluster`.
+fn service(masquerade: bool) -> String {
+    let mut rules = String::new();
+    for (word, family) in [("ip", Family::V4), ("ip6", Family::V6)] {
+        for (protocol, port, to) in [("tcp", SERVICE, WEB), ("udp", ECHO, ECHO)] {
+            let pods: Vec<String> =
+                (1..=3).map(|n| format!("{} : {}", n - 1, addressing::pod(n, family))).collect();
+            rules += &format!(
+                "meta nfproto {nf} fib daddr type local {protocol} dport {port} \
+                 dnat {word} to numgen inc mod 3 map {{ {pods} }} : {to}\n",
+                nf = if family == Family::V4 { "ipv4" } else { "ipv6" },
+                pods = pods.join(", "),
+            );
+        }
+    }
+    let cluster = if masquerade { "oifname pods ct status dnat masquerade" } else { "" };
+    format!(
+        "table inet services {{
+            chain prerouting {{ type nat hook prerouting priority dstnat; {rules} }}
+            chain output {{ type nat hook output priority -100; {rules} }}
+            chain postrouting {{
+                type nat hook postrouting priority srcnat
+                iifname pods oifname pods ct status dnat masquerade
+                iifname pods oifname != pods masquerade
+                {cluster}
+            }}
+        }}"
+    )
+}
+
+#[test]
+fn a_service_with_several_back_ends() -> Result<()> {
+    Cluster::build(&service(false))?.is_reached_over_every_uplink(&Family::BOTH, 3)
+}
+
+#[test]
+fn a_service_that_hides_its_clients() -> Result<()> {
+    Cluster::build(&service(true))?.is_reached_over_every_uplink(&Family::BOTH, 3)
+}
+
+/// Not the engine itself, whose nftables mode needs a newer one than distributions have: the
+/// tables and chains that it documents, for one container with two published ports.
+#[test]
+fn the_ruleset_of_docker_in_nftables_mode() -> Result<()> {
+    let mut ruleset = String::new();
+    for (word, family) in [("ip", Family::V4), ("ip6", Family::V6)] {
+        let pod = addressing::pod(1, family);
+        let (loopback, to) = match family {
+            Family::V4 => ("127.0.0.0/8", format!("{pod}")),
+            Family::V6 => ("::1", format!("[{pod}]")),
+        };
+        let prefix = match family {
+            Family::V4 => "172.17.0.0/24",
+            Family::V6 => "fd00:17::/64",
+        };
+        ruleset += &format!(
+            "table {word} docker-bridges {{
+    map filter-forward-in-jumps {{
+        type ifname : verdict
+        elements = {{ \"pods\" : jump filter-forward-in__pods }}
+    }}
+    map filter-forward-out-jumps {{
+        type ifname : verdict
+        elements = {{ \"pods\" : jump filter-forward-out__pods }}
+    }}
+    map nat-postrouting-in-jumps {{
+        type ifname : verdict
+        elements = {{ \"pods\" : jump nat-postrouting-in__pods }}
+    }}
+    map nat-postrouting-out-jumps {{
+        type ifname : verdict
+        elements = {{ \"pods\" : jump nat-postrouting-out__pods }}
+    }}
+    chain filter-FORWARD {{
+        type filter hook forward priority filter; policy accept;
+        oifname vmap @filter-forward-in-jumps
+        iifname vmap @filter-forward-out-jumps
+    }}
+    chain nat-OUTPUT {{
+        type nat hook output priority -100; policy accept;
+        {word} daddr != {loopback} fib daddr type local counter jump nat-prerouting-and-output
+    }}
+    chain nat-POSTROUTING {{
+        type nat hook postrouting priority srcnat; policy accept;
+        iifname vmap @nat-postrouting-out-jumps
+        oifname vmap @nat-postrouting-in-jumps
+    }}
+    chain nat-PREROUTING {{
+        type nat hook prerouting priority dstnat; policy accept;
+        fib daddr type local counter jump nat-prerouting-and-output
+    }}
+    chain nat-prerouting-and-output {{
+        tcp dport {SERVICE} counter dnat to {to}:{WEB}
+        udp dport {ECHO} counter dnat to {to}:{ECHO}
+    }}
+    chain raw-PREROUTING {{
+        type filter hook prerouting priority raw; policy accept;
+        {word} daddr {pod} iifname != \"pods\" counter drop comment \"DROP DIRECT ACCESS\"
+    }}
+    chain filter-forward-in__pods {{
+        ct state established,related counter accept
+        iifname \"pods\" counter accept comment \"ICC\"
+        {word} daddr {pod} tcp dport {WEB} counter accept
+        {word} daddr {pod} udp dport {ECHO} counter accept
+        counter drop comment \"UNPUBLISHED PORT DROP\"
+    }}
+    chain filter-forward-out__pods {{
+        ct state established,related counter accept
+        counter accept comment \"OUTGOING\"
+    }}
+    chain nat-postrouting-in__pods {{
+        iifname \"pods\" ct status dnat counter masquerade comment \"HAIRPIN\"
+    }}
+    chain nat-postrouting-out__pods {{
+        oifname != \"pods\" {word} saddr {prefix} counter masquerade comment \"MASQUERADE\"
+    }}
+}}
+"
+        );
+    }
+    Cluster::build(&ruleset)?.is_reached_over_every_uplink(&Family::BOTH, 1)
+}
