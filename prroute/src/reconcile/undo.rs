@@ -47,7 +47,10 @@ pub async fn undo(
         kernel.remove_unused_clsact(device.ifindex).await?;
     }
     let config = Config { ranges: memory.ranges, ..Config::default() };
-    let plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
+    let mut plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
+    for former in &memory.former_ranges {
+        plan.ops.extend(crate::state::undo::leave(*former, memory.ranges, &observed).ops);
+    }
     kernel.apply(&plan).await?;
     pins.remove()?;
     directory.remove()?;

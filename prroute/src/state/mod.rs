@@ -5,6 +5,7 @@
 //!   Config + Observed -> discover -> ids -> desired -> diff -> Plan
 //! ```
 
+pub mod advice;
 pub mod desired;
 pub mod diff;
 pub mod discover;

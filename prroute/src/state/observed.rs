@@ -204,6 +204,8 @@ pub enum NeighbourState {
     Failed,
     /// Being resolved for the first time.
     Incomplete,
+    /// Has a link-layer address of which it was asked for a confirmation.
+    Probing,
     /// Has a link-layer address, whether confirmed lately or not.
     Resolved,
     /// Configured by hand, or not needing resolution.

@@ -2,7 +2,6 @@ use std::net::Ipv4Addr;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourState as State};
 use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 use netlink_packet_route::rule::RuleAttribute;
 
@@ -50,34 +49,6 @@ fn our_own_additions_are_no_news_and_our_losses_are() {
     let mut foreign = RuleMessage::default();
     foreign.header.family = AddressFamily::Inet;
     assert!(relevance.judge(Message::NewRule(foreign)).rules);
-}
-
-fn neighbour(last: u8, state: State) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.ifindex = 7;
-    message.header.state = state;
-    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
-    message.attributes.push(NeighbourAttribute::Destination(address.into()));
-    message
-}
-
-#[test]
-fn only_gateways_that_turn_are_news() {
-    let mut relevance = Relevance::default();
-    let gateway = (Ifindex(7), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    relevance.gateways.insert(gateway, false);
-    let mut judge =
-        |last, state| relevance.judge(Message::NewNeighbour(neighbour(last, state))).neighbours;
-    assert!(!judge(1, State::Reachable));
-    assert!(!judge(1, State::Stale));
-    assert!(!judge(9, State::Failed), "no gateway");
-    assert!(judge(1, State::Failed));
-    assert!(!judge(1, State::Failed), "known");
-    assert!(!judge(1, State::Incomplete), "only being tried again");
-    assert!(judge(1, State::Reachable));
-    assert!(relevance.judge(Message::DelNeighbour(neighbour(1, State::Stale))).neighbours);
-    assert!(!relevance.judge(Message::DelNeighbour(neighbour(9, State::Stale))).neighbours);
 }
 
 #[test]
