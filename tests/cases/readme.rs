@@ -1,17 +1,20 @@
-//! What the README says about the configuration is so.
+//! The README's commands exist, and its configuration is valid.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use prroute::config::Config;
-use prroute_tests::{netns, scratch::Scratch};
-use serde_json::Value;
+use ::prroute::config::Config;
+use anyhow::{Context, Result, bail};
+use prroute_tests::{command, netns, prroute, scratch::Scratch};
+
+fn text() -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
 
 /// The block of the README that is fenced as TOML.
 fn sample() -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text = text()?;
     let (_, rest) = text.split_once("```toml\n").context("the README has no TOML")?;
     let (block, _) = rest.split_once("```").context("the TOML does not end")?;
     Ok(block.to_owned())
@@ -23,28 +26,29 @@ fn load(text: &str) -> Result<Config> {
 }
 
 #[test]
-fn the_sample_is_valid_and_shows_the_defaults() -> Result<()> {
+fn the_sample_is_valid_and_changes_what_it_says() -> Result<()> {
     let shown = load(&sample()?)?;
-    assert_eq!(shown.exclude.len(), 1);
-    assert_eq!(shown.uplinks.len(), 1);
-    // These two have no default that could be shown.
-    let rest = Config { exclude: Vec::new(), uplinks: Vec::new(), ..shown };
-    assert_eq!(rest, Config::default());
+    let default = Config::default();
+    assert_ne!(shown.exclude, default.exclude);
+    assert_ne!(shown.on_down, default.on_down);
+    let [uplink] = &shown.uplinks[..] else { bail!("not one uplink: {:?}", shown.uplinks) };
+    assert_eq!(uplink.gateways.len(), 1);
+    assert_eq!(uplink.to.len(), 1);
     Ok(())
 }
 
 #[test]
-fn the_sample_shows_every_key() -> Result<()> {
-    let text = sample()?;
-    let config = serde_json::to_value(load(&text)?)?;
-    let keys =
-        |value: &Value| value.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
-    let mut all: Vec<String> = keys(&config);
-    all.extend::<Vec<String>>(keys(&config["uplink"][0]));
-    assert!(all.contains(&"rp-filter".to_owned()), "{all:?}");
-    for key in all.iter().filter(|key| *key != "uplink") {
-        let shown = text.lines().any(|line| line.starts_with(&format!("{key} = ")));
-        assert!(shown, "the README does not show {key}");
+fn every_command_of_the_readme_exists() -> Result<()> {
+    let text = text()?;
+    let commands: BTreeSet<&str> = text
+        .split(['`', '\n'])
+        .filter_map(|line| line.strip_prefix("prroute "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    assert!(commands.contains("down") && commands.contains("status"), "{commands:?}");
+    for command in commands {
+        let words = [&prroute::binary()?.display().to_string(), command, "--help"];
+        command::run(&words).with_context(|| format!("`prroute {command}` of the README"))?;
     }
     Ok(())
 }
