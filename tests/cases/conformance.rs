@@ -27,7 +27,12 @@ fn conforms(topology: Topology) -> Result<()> {
         let neighbours = lab.host.ip("neigh show")?;
         let kept = |line: &&str| line.contains(" managed ") && line.contains(" lladdr ");
         let resolved = neighbours.lines().filter(kept).count();
-        Ok((resolved == 2 * usize::from(topology.uplinks)).then_some(()))
+        let status = prroute.status()?;
+        let uplinks = status["uplinks"].as_array().context("no uplinks in the status")?;
+        let used = uplinks.iter().all(|uplink| {
+            uplink["gateway4_resolved"] == true && uplink["gateway6_resolved"] == true
+        });
+        Ok((used && resolved == 2 * usize::from(topology.uplinks)).then_some(()))
     })?;
     probe::expect_all_answered(&lab.ask(&probes)?).context("after a flush")?;
     daemon.terminate()?;

@@ -63,9 +63,9 @@ fn flags(uplink: &Uplink) -> u32 {
         (flag::LAST_HOP4, answers_by_last_hop(device, device.gateway4.is_some())),
         (flag::LAST_HOP6, answers_by_last_hop(device, device.gateway6.is_some())),
         (flag::HOLD, device.hold),
-        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_usable),
+        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_resolved),
         (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
-        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_usable),
+        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_resolved),
     ]
     .into_iter()
     .filter(|(_, set)| *set)

@@ -42,6 +42,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Nothing but the reachability of gateways.
+    pub fn is_only_neighbours(self) -> bool {
+        self == Self { neighbours: self.neighbours, ..Self::default() }
+    }
+
     pub fn is_any(self) -> bool {
         self != Self::default()
     }

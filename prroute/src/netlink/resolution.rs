@@ -22,10 +22,16 @@ type Key = (Ifindex, IpAddr);
 enum Standing {
     /// Has a link-layer address that is not in doubt, or needs none.
     Resolved,
-    /// Being asked since then: for the first time, or for confirmation.
-    Asked(Instant),
+    /// Being asked since then: for the first time, or for confirmation of what it said.
+    Asked { since: Instant, first: bool },
     /// Until it answers. The kernel's further attempts go through the state of a first one.
     Failed,
+}
+
+impl Standing {
+    const fn can_be_sent_to(self) -> bool {
+        matches!(self, Self::Resolved | Self::Asked { first: false, .. })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,15 +61,18 @@ impl Resolution {
                 let standing = match (entry, self.gateways.get(&key).copied()) {
                     (Some(_), Some(known)) => known,
                     (Some(NeighbourState::Failed), None) => Standing::Failed,
-                    (Some(NeighbourState::Incomplete | NeighbourState::Probing), None) => {
-                        Standing::Asked(now)
-                    }
+                    (
+                        Some(state @ (NeighbourState::Incomplete | NeighbourState::Probing)),
+                        None,
+                    ) => Standing::Asked { since: now, first: !state.has_address() },
                     (Some(NeighbourState::Resolved | NeighbourState::Fixed), None) => {
                         Standing::Resolved
                     }
                     (None, _) if !kept() => Standing::Resolved,
-                    (None, Some(asked @ Standing::Asked(_))) => asked,
-                    (None, _) => Standing::Asked(now),
+                    (None, Some(Standing::Asked { since, .. })) => {
+                        Standing::Asked { since, first: true }
+                    }
+                    (None, _) => Standing::Asked { since: now, first: true },
                 };
                 watched.insert(key, standing);
             }
@@ -75,8 +84,8 @@ impl Resolution {
         self.gateways.contains_key(&(neighbour.ifindex, neighbour.address))
     }
 
-    /// Notes what the kernel says of a neighbour. Tells whether a gateway became usable or
-    /// unusable by it.
+    /// Notes what the kernel says of a neighbour. Tells whether packets can be sent to a gateway
+    /// that they could not be sent to before, or the reverse.
     pub(super) fn note(&mut self, neighbour: &Neighbour, now: Instant) -> bool {
         let key = (neighbour.ifindex, neighbour.address);
         let Some(standing) = self.gateways.get_mut(&key) else { return false };
@@ -84,12 +93,17 @@ impl Resolution {
         *standing = match (neighbour.state, before) {
             (NeighbourState::Resolved | NeighbourState::Fixed, _) => Standing::Resolved,
             (NeighbourState::Failed, _) => Standing::Failed,
-            (NeighbourState::Incomplete | NeighbourState::Probing, Standing::Resolved) => {
-                Standing::Asked(now)
+            (
+                state @ (NeighbourState::Incomplete | NeighbourState::Probing),
+                Standing::Resolved,
+            ) => Standing::Asked { since: now, first: !state.has_address() },
+            (state, Standing::Asked { since, .. }) => {
+                Standing::Asked { since, first: !state.has_address() }
             }
-            (NeighbourState::Incomplete | NeighbourState::Probing, unanswered) => unanswered,
+            (_, Standing::Failed) => Standing::Failed,
         };
-        (before == Standing::Failed) != (*standing == Standing::Failed)
+        before.can_be_sent_to() != standing.can_be_sent_to()
+            || (before == Standing::Failed) != (*standing == Standing::Failed)
     }
 
     /// Corrects a look at the kernel by what is known for longer.
@@ -109,7 +123,7 @@ impl Resolution {
     /// When the first gateway will have been asked for too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let asked = self.gateways.values().filter_map(|standing| match standing {
-            Standing::Asked(since) => Some(*since + PATIENCE),
+            Standing::Asked { since, .. } => Some(*since + PATIENCE),
             Standing::Resolved | Standing::Failed => None,
         });
         asked.min()
@@ -119,7 +133,7 @@ impl Resolution {
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let mut expired = false;
         for standing in self.gateways.values_mut() {
-            if matches!(standing, Standing::Asked(since) if *since + PATIENCE <= now) {
+            if matches!(standing, Standing::Asked { since, .. } if *since + PATIENCE <= now) {
                 *standing = Standing::Failed;
                 expired = true;
             }

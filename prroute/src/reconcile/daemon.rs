@@ -24,6 +24,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
+/// How long the start waits for gateways that do not answer.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -71,12 +74,26 @@ impl Daemon {
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.reconciler.converge(&mut self.monitor, Change::default()).await?;
+        self.await_gateways().await?;
         let memory = self.reconciler.memory();
         for skipped in &memory.skipped {
             tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
         }
         tracing::info!("ready, {}", memory.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&memory.summary)]);
+        Ok(())
+    }
+
+    /// Ready means that replies are steered: a gateway that resolves at all does so at once.
+    async fn await_gateways(&mut self) -> Result<(), ReconcileError> {
+        let limit = Instant::now() + GATEWAY_PATIENCE;
+        while self.reconciler.awaits_gateways() {
+            tokio::select! {
+                () = sleep_until(limit) => return Ok(()),
+                change = self.monitor.next() => self.change.merge(change?),
+            }
+            self.round().await?;
+        }
         Ok(())
     }
 
@@ -106,7 +123,10 @@ impl Daemon {
                 }
                 change = self.monitor.next() => {
                     self.change.merge(change?);
-                    self.settle().await?;
+                    // A gateway that came or went concerns every reply now.
+                    if !self.change.is_only_neighbours() {
+                        self.settle().await?;
+                    }
                 }
                 () = at(retry.map(|(when, _)| when)) => {}
                 () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}

@@ -17,6 +17,7 @@ pub use undo::{Undone, undo};
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::config::{Attach, Config};
@@ -136,6 +137,18 @@ impl Reconciler {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether a managed uplink has a gateway without a link-layer address.
+    pub fn awaits_gateways(&self) -> bool {
+        self.datapath.is_some()
+            && self.memory.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
+                let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
+                    gateway.is_some() && usable && !resolved
+                };
+                waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
+                    || waits(device.gateway6, device.gateway6_usable, device.gateway6_resolved)
+            })
     }
 
     /// Whether another round is due soon although nothing changes.

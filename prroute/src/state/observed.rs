@@ -212,6 +212,13 @@ pub enum NeighbourState {
     Fixed,
 }
 
+impl NeighbourState {
+    /// Whether a packet can be sent there at once.
+    pub const fn has_address(self) -> bool {
+        matches!(self, Self::Probing | Self::Resolved | Self::Fixed)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Neighbour {
     pub ifindex: Ifindex,

@@ -106,6 +106,8 @@ impl Fixture {
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
                     gateway4_usable: true,
                     gateway6_usable: true,
+                    gateway4_resolved: true,
+                    gateway6_resolved: true,
                     reply: Reply::Auto,
                     hold: false,
                     table: None,

@@ -97,7 +97,9 @@ fn a_gateway_that_is_asked_first_is_usable_for_800_ms() {
 fn a_gateway_that_answers_is_usable_at_once() {
     let start = Instant::now();
     let mut resolution = watching(None, start);
-    assert!(!resolution.note(&neighbour(NeighbourState::Resolved), start + 2 * MS), "no news");
+    assert!(resolution.note(&neighbour(NeighbourState::Resolved), start + 2 * MS), "news");
+    assert!(!resolution.note(&neighbour(NeighbourState::Probing), start + 3 * MS), "no news");
+    assert!(!resolution.note(&neighbour(NeighbourState::Resolved), start + 4 * MS), "no news");
     assert_eq!(resolution.deadline(), None);
     assert!(resolution.note(&neighbour(NeighbourState::Failed), start + 5000 * MS));
     assert!(resolution.note(&neighbour(NeighbourState::Resolved), start + 5001 * MS));
