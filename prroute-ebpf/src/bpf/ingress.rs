@@ -4,7 +4,7 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::key;
-use prroute_ebpf::parse::Segment;
+use prroute_ebpf::parse::{Kind, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::action::Action;
@@ -12,8 +12,9 @@ use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Tables};
+use super::lookup;
 use super::record;
+use super::redirect::{self, NextHop};
 use super::scratch::{Scratched, Way};
 use super::skb::{Network, Skb};
 
@@ -36,7 +37,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static UplinkFacts) {
+fn note<F: NextHop + Scratched + Logged + Routed>(skb: &Skb, here: &'static UplinkFacts) {
     let Some(scratch) = F::scratch(Way::In) else { return };
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read(skb, here, scratch) != Headers::Segment {
@@ -51,6 +52,9 @@ fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static Uplin
         return;
     }
     let now = lookup::now();
+    if segment.kind == Kind::TcpOpening && here.flags & flag::SMALLER != 0 {
+        redirect::fit::<F>(skb, here, segment, here);
+    }
     if let Locality::OwnedBy(owner) = destination {
         lookup::expose::<F>(owner, &segment.destination, now);
     }

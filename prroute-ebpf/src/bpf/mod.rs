@@ -15,10 +15,12 @@ mod ingress;
 mod log;
 mod lookup;
 mod maps;
+mod mss;
 mod record;
 mod redirect;
 mod scratch;
 mod skb;
+mod too_big;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 

@@ -14,13 +14,13 @@ const ETHERNET_HEADER: u32 = 14;
 
 /// The facts of one uplink. Only addresses it owns are compared in line: a shared one takes the
 /// way of every address that is not there, through the address table.
-pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress]) -> UplinkFacts {
+pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> UplinkFacts {
     let device = &uplink.device;
     let mut facts = UplinkFacts {
         ifindex: device.ifindex.0,
         id: uplink.id.0,
         generation: uplink.generation,
-        flags: flags(uplink),
+        flags: flags(uplink) | if device.mtu < largest_mtu { flag::SMALLER } else { 0 },
         mtu: device.mtu,
         link_header: if device.mac.is_some() { ETHERNET_HEADER } else { 0 },
         mac: device.mac.map_or(0, mac_word),

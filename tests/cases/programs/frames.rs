@@ -53,6 +53,35 @@ pub(crate) fn frame_with(
     }
 }
 
+/// A SYN or SYN-ACK that offers a maximum segment size behind two other options.
+pub(crate) fn with_mss(
+    kind: Kind,
+    (source, source_port): (&str, u16),
+    (destination, destination_port): (&str, u16),
+    size: u16,
+) -> Vec<u8> {
+    use etherparse::TcpOptionElement::{
+        MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted,
+    };
+    let ethernet = PacketBuilder::ethernet2(ROUTER, TO_HOST);
+    let ip = match (source.parse().unwrap(), destination.parse().unwrap()) {
+        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => {
+            ethernet.ipv4(source.octets(), destination.octets(), 64)
+        }
+        (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => {
+            ethernet.ipv6(source.octets(), destination.octets(), 64)
+        }
+        _ => panic!("{source} and {destination} are of different families"),
+    };
+    let options = [Noop, SelectiveAcknowledgementPermitted, MaximumSegmentSize(size)];
+    let tcp = ip
+        .tcp(source_port, destination_port, SYN_ACK_SEQUENCE, 1024)
+        .syn()
+        .options(&options)
+        .unwrap();
+    write(if matches!(kind, Kind::SynAck) { tcp.ack(1) } else { tcp }, &[])
+}
+
 fn transport(
     kind: Kind,
     ip: PacketBuilderStep<etherparse::IpHeaders>,
