@@ -40,7 +40,8 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         match asked {
             // A reload that began after the question has read what was written before it.
             Some((pid, started)) if memory.daemon == Some(pid) => {
-                if memory.reload.finished > started {
+                let is_over = memory.reload.finished > started;
+                if is_over {
                     return tell(memory);
                 }
             }
