@@ -211,6 +211,15 @@ impl Loop {
     }
 }
 
+fn configured(text: &str) -> Config {
+    let name = format!("prroute-kernel-{}-{:?}", std::process::id(), std::thread::current().id());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(Some(&file));
+    std::fs::remove_file(&file).unwrap();
+    config.unwrap()
+}
+
 /// The interface and gateway the kernel takes for a packet of the host's own.
 fn way(to: &str, from: &str) -> String {
     let out = ip(&format!("route get {to} from {from}"));
@@ -456,6 +465,54 @@ fn gateways_are_kept_resolved_and_failures_are_heard_of() {
         reconciler.until_usable(&mut monitor, "up2", true).await;
         reconciler.undo().await;
         assert!(!ip("neigh show").contains("managed"));
+    });
+}
+
+/// Whatever the configuration adds is what the kernel then shows, prints as commands that do the
+/// same, and goes without a trace.
+#[test]
+fn what_the_configuration_adds_is_stable_too() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let before = dumps();
+        let mut reconciler = Loop::new().await;
+        reconciler.config = configured(
+            "on-down = \"hold\"\nbind-device = true\n[[uplink]]\nname = \"up2\"\ntable = 21900\n\
+             to = [\"192.0.2.0/24\", \"198.51.100.0/24\", \"198.51.100.7\", \"2001:db8:53::/48\"]\n\
+             [[uplink]]\nname = \"up1\"\nto = [\"198.51.100.0/25\"]\n",
+        );
+        let plan = reconciler.reconcile().await;
+        let applied = dumps();
+        let way_to = |to: &str| ip(&format!("route get {to}")).contains("dev up2");
+        assert!(way_to("192.0.2.1") && way_to("2001:db8:53::1"));
+        assert!(!way_to("198.51.100.1"), "the longer prefix goes over the other uplink");
+        assert!(way_to("198.51.100.7") && way_to("198.51.100.200"));
+        assert_eq!(way("192.0.2.1", "10.0.1.10"), "10.0.1.1 up1", "replies win");
+        let bound = ip("route get 203.0.113.1 oif up2");
+        assert!(bound.contains("via 10.0.2.1 dev up2 table 21900"), "{bound}");
+
+        // Without carrier nothing leaves by another uplink; without `hold` it does.
+        peer.ip("link set up2p down");
+        until("no carrier", || ip("link show up2").contains("NO-CARRIER"));
+        reconciler.reconcile().await;
+        let lost = "route get 203.0.113.1 from 10.0.2.10".split(' ');
+        let held = Command::new("ip").args(lost.clone()).output().unwrap();
+        assert!(!held.status.success(), "{}", String::from_utf8_lossy(&held.stdout));
+        let held = Command::new("ip").args("route get 192.0.2.1".split(' ')).output().unwrap();
+        assert!(!held.status.success(), "{}", String::from_utf8_lossy(&held.stdout));
+        peer.ip("link set up2p up");
+        until("carrier", || !ip("link show up2").contains("NO-CARRIER"));
+        settled();
+        ip("-6 route replace default via 2001:db8:2::1 dev up2 metric 2");
+        reconciler.reconcile().await;
+        assert_eq!(dumps(), applied);
+
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+        sh(&plan);
+        assert_eq!(dumps(), applied, "the printed commands do the same");
+        reconciler.undo().await;
+        drop(peer);
     });
 }
 

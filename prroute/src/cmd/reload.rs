@@ -39,11 +39,12 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         let memory = directory.load()?.unwrap_or_default();
         match asked {
             // A reload that began after the question has read what was written before it.
-            Some((pid, started)) if memory.daemon == Some(pid) => {
-                if memory.reload.finished > started {
-                    return tell(memory);
-                }
+            Some((pid, started))
+                if memory.daemon == Some(pid) && memory.reload.finished > started =>
+            {
+                return tell(memory);
             }
+            Some((pid, _)) if memory.daemon == Some(pid) => {}
             Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
             // Not who only takes things back, nor a daemon that does not hear signals yet: the
             // signal would end them.

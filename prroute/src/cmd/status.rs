@@ -13,6 +13,7 @@ use crate::cmd::NotRunning;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::instance::Instance;
+use crate::runtime::memory::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
 use crate::state::uplink::{Skipped, Uplink};
 
@@ -27,6 +28,10 @@ struct Report {
     summary: String,
     uplinks: Vec<UplinkReport>,
     skipped: Vec<Skipped>,
+    /// What others deleted and the daemon put back.
+    healed: Option<Healed>,
+    /// Why the last reload was refused.
+    refused: Option<Refusal>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +89,8 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         summary: memory.summary,
         uplinks,
         skipped: memory.skipped,
+        healed: memory.healed,
+        refused: memory.reload.refusal,
     })
 }
 
@@ -102,6 +109,12 @@ fn print(report: &Report) {
     }
     if report.datapath {
         println!("\n{}", counter_table(report).trim_fmt());
+    }
+    if let Some(Healed { times, by }) = &report.healed {
+        println!("\nput back {times} times what was deleted, the last time {by}");
+    }
+    if let Some(refusal) = &report.refused {
+        println!("\nthe last reload was refused: {}", refusal.message);
     }
     if !report.skipped.is_empty() {
         println!("\nnot managed:");

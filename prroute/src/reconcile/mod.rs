@@ -31,7 +31,7 @@ use crate::runtime::{Memory, RunDirectory, RuntimeError};
 use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
-use crate::state::ids::allocate;
+use crate::state::ids::{allocate, follow_macs};
 use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
@@ -172,11 +172,12 @@ impl Reconciler {
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, skipped) = discover(&self.config, &observed);
-        let known = match &self.datapath {
+        let mut known = match &self.datapath {
             Some(datapath) => datapath.tables.known_ids()?,
             None if self.pins.exists() => Tables::open(&self.pins)?.known_ids()?,
             None => Vec::new(),
         };
+        follow_macs(&mut known, &self.memory.uplinks, &observed.links);
         let uplinks = allocate(&known, found);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);

@@ -12,6 +12,8 @@ pub mod discover;
 #[cfg(test)]
 mod fixture;
 mod gateways;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 pub mod locals;
 pub mod observed;
