@@ -9,6 +9,7 @@ use prroute_ebpf::key;
 use prroute_ebpf::verdict::{self, Inbound, Locality, Place};
 
 use super::action::{self, Action};
+use super::asked::{self, AskedTables};
 use super::count::count;
 use super::log::{self, Logged};
 use super::lookup::{self, Entry, Tables};
@@ -33,7 +34,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn record<F: Tables + Logged>(skb: &Skb, here: &'static UplinkFacts)
+fn record<F: Tables + Logged + AskedTables>(skb: &Skb, here: &'static UplinkFacts)
 where
     F::Key: 'static,
     F::Address: 'static,
@@ -62,6 +63,7 @@ where
     let verdict =
         verdict::inbound(segment.kind, segment.protocol, found, place, recorded_is_up, now);
     log::decision::<F>(skb, "in", &segment, verdict.name());
+    asked::question::<F>(&segment, found.map(|found| found.binding.origin), now);
     match verdict {
         Inbound::Pass => {}
         Inbound::Refresh => refresh(entry, now),

@@ -5,6 +5,7 @@
 //! ```
 
 mod action;
+mod asked;
 mod count;
 mod egress;
 mod ingress;
@@ -12,6 +13,7 @@ mod log;
 mod lookup;
 mod maps;
 mod skb;
+mod sockets;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 
