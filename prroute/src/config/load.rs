@@ -75,6 +75,9 @@ impl Config {
                 raw::RpFilter::Leave => RpFilter::Leave,
             };
         }
+        if let Some(udp_source) = raw.udp_source {
+            self.udp_source = udp_source;
+        }
         if let Some(flows) = raw.flows {
             self.flows = file.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
         }

@@ -14,6 +14,7 @@ pub(super) struct RawConfig {
     pub(super) rule_priority: Option<Spanned<i64>>,
     pub(super) table: Option<Spanned<i64>>,
     pub(super) rp_filter: Option<RpFilter>,
+    pub(super) udp_source: Option<bool>,
     #[serde(default)]
     pub(super) uplink: Vec<RawUplink>,
 }

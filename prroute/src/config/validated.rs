@@ -26,6 +26,8 @@ pub struct Config {
     #[serde(flatten)]
     pub ranges: Ranges,
     pub rp_filter: RpFilter,
+    /// Wildcard UDP servers answer from the address that was asked.
+    pub udp_source: bool,
     #[serde(rename = "uplink")]
     pub uplinks: Vec<UplinkConfig>,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             exclude: Vec::new(),
             ranges: Ranges::default(),
             rp_filter: RpFilter::Loosen,
+            udp_source: true,
             uplinks: Vec::new(),
         }
     }

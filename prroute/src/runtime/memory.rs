@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
+use crate::datapath::sockets::UdpSource;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 use crate::sysctl::SavedSysctls;
 
@@ -20,6 +21,8 @@ pub struct Memory {
     pub ranges: Ranges,
     pub attached: Vec<AttachedDevice>,
     pub sysctls: SavedSysctls,
+    /// `None` before the datapath is loaded.
+    pub udp_source: Option<UdpSource>,
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
 }

@@ -30,6 +30,7 @@ fn every_key_is_read() {
         rule-priority = 5000
         table = 7000
         rp-filter = "leave"
+        udp-source = false
 
         [[uplink]]
         name = "eth0"
@@ -51,6 +52,7 @@ fn every_key_is_read() {
             exclude: vec![Pattern::new("docker*"), Pattern::new("wg0")],
             ranges: crate::config::Ranges { rule_priority: 5000, table: 7000 },
             rp_filter: RpFilter::Leave,
+            udp_source: false,
             uplinks: vec![
                 UplinkConfig {
                     name: Pattern::new("eth0"),
