@@ -186,7 +186,10 @@ fn bpf<T>(request: u32, attr: &mut T) -> nix::Result<i64> {
 }
 
 /// Runs `task` on a thread that has entered `namespace`.
-fn inside<T: Send>(namespace: &Namespace, task: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub fn inside<T: Send>(
+    namespace: &Namespace,
+    task: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     let path = namespace.path();
     let file = std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
     std::thread::scope(|scope| {

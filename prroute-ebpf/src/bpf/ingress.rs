@@ -8,6 +8,7 @@ use prroute_ebpf::parse::{Kind, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::action::Action;
+use super::asked::{self, AskedTables};
 use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
@@ -37,7 +38,10 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn note<F: NextHop + Scratched + Logged + Routed>(skb: &Skb, here: &'static UplinkFacts) {
+fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+) {
     let Some(scratch) = F::scratch(Way::In) else { return };
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read(skb, here, scratch) != Headers::Segment {
@@ -80,6 +84,7 @@ fn note<F: NextHop + Scratched + Logged + Routed>(skb: &Skb, here: &'static Upli
     let known = entry.as_ref().map(|entry| entry.known);
     let verdict = verdict::inbound(&arrival, known, recorded_is_up);
     log::decision::<F>(skb, true, segment, verdict.name());
+    asked::question::<F>(segment, known.map(|known| known.origin), now);
     match verdict {
         Inbound::Pass => {}
         Inbound::Refresh(flow) => record::refresh(entry, flow),

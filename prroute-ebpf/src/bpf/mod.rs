@@ -5,6 +5,7 @@
 //! ```
 
 mod action;
+mod asked;
 mod count;
 mod egress;
 mod error_source;
@@ -20,6 +21,7 @@ mod record;
 mod redirect;
 mod scratch;
 mod skb;
+mod sockets;
 mod too_big;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};

@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use crate::config::{Attach, Config};
 use crate::datapath::attach::{self, Hook};
+use crate::datapath::sockets::Sockets;
 use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::instance::Instance;
 use crate::netlink::{ApplyError, Change, Kernel, Monitor, NetlinkError};
@@ -220,8 +221,14 @@ impl Reconciler {
     }
 
     fn load(&mut self) -> Result<(), ReconcileError> {
-        let options = LoadOptions { flows: self.config.flows, log_packets: self.log_packets };
+        let sockets = Sockets::find(self.config.udp_source);
+        let options = LoadOptions {
+            flows: self.config.flows,
+            log_packets: self.log_packets,
+            netns_cookie: sockets.netns_cookie(),
+        };
         let mut programs = Programs::load(&self.pins, options)?;
+        self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
         if self.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }

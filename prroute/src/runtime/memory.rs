@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
+use crate::datapath::sockets::UdpSource;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 use crate::sysctl::SavedSysctls;
 
@@ -36,6 +37,8 @@ pub struct Memory {
     pub healed: Option<Healed>,
     pub attached: Vec<AttachedDevice>,
     pub sysctls: SavedSysctls,
+    /// `None` before the datapath is loaded.
+    pub udp_source: Option<UdpSource>,
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
 }

@@ -146,7 +146,8 @@ impl Fixture {
         // Exactly what the unit grants: the verifier treats programs by it.
         keep_only_the_units_capabilities();
         let programs =
-            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false }).unwrap();
+            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
+                .unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, programs, tables, uplinks, locals };
         fixture.sync();
