@@ -86,8 +86,10 @@ fn a_segment_in_the_middle_of_a_connection_is_adopted_unconfirmed() {
     for kind in [Kind::TcpAnswer, Kind::TcpReset] {
         assert_eq!(inbound(&arrival(kind, Some(77)), None, true), Inbound::Pass, "{kind:?}");
     }
-    let guest = Arrival { destination: Locality::NotLocal, ..middle };
-    assert_eq!(inbound(&guest, None, true), Inbound::Pass);
+    for destination in [Locality::NotLocal, Locality::OwnedBy(2), Locality::OwnedHere] {
+        let other = Arrival { destination, ..middle };
+        assert_eq!(inbound(&other, None, true), Inbound::Pass, "{destination:?}");
+    }
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn decide<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
     let size = redirect::size_of_segment(skb, here, segment.headers);
-    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
+    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}
             Told::Yes => {

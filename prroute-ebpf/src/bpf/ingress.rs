@@ -68,7 +68,7 @@ fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
     let place = Place { uplink: here.id, generation: here.generation };
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
-            lookup::uplink_of(entry.known.place()).is_some_and(lookup::is_up)
+            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(skb, uplink))
         }
         _ => true,
     };

@@ -96,8 +96,10 @@ fn unknown(arrival: &Arrival) -> Inbound {
     if opens(arrival.kind) {
         return Inbound::Open(fresh(arrival));
     }
-    let may_be_adopted = matches!(arrival.destination, Locality::Shared | Locality::OwnedBy(_));
-    if arrival.kind == Kind::Tcp && arrival.tcp.acknowledges && may_be_adopted {
+    // Not for an owned address: a connection that the host opened from there has no record, and
+    // must not be taken for a request because its answers come in elsewhere (R3).
+    let is_shared = arrival.destination == Locality::Shared;
+    if arrival.kind == Kind::Tcp && arrival.tcp.acknowledges && is_shared {
         return Inbound::Adopt(fresh(arrival).with_heard(arrival.tcp.acknowledgement));
     }
     Inbound::Pass
