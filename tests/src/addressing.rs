@@ -97,6 +97,31 @@ pub fn shared(family: Family) -> IpAddr {
     }
 }
 
+/// The prefix behind the host that its guests have.
+pub fn guests(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "192.0.2.0/24",
+        Family::V6 => "2001:db8:77::/64",
+    }
+}
+
+fn among_guests(family: Family, host: u8) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 2, host).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, u16::from(host)).into(),
+    }
+}
+
+/// The guest behind the host.
+pub fn guest(family: Family) -> IpAddr {
+    among_guests(family, 10)
+}
+
+/// The host's address on the guests' link.
+pub fn guest_gateway(family: Family) -> IpAddr {
+    among_guests(family, 1)
+}
+
 fn on_wan(family: Family, host: u8) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(198, 51, 100, host).into(),

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
-use nix::sched::{CloneFlags, setns};
 
 use crate::netns::Namespace;
 
@@ -82,7 +81,7 @@ struct LinkCreate {
 
 /// How many programs are attached to `device` by tcx.
 pub fn tcx_programs(namespace: &Namespace, device: &str, direction: Direction) -> Result<u32> {
-    inside(namespace, || {
+    namespace.inside(|| {
         let target_ifindex = if_nametoindex(device).with_context(|| format!("find {device}"))?;
         let attach_type = direction.attach_type();
         let mut query = Query { target_ifindex, attach_type, ..Query::default() };
@@ -104,7 +103,7 @@ pub fn drop_port(
     place: Place,
     port: u16,
 ) -> Result<OwnedFd> {
-    inside(namespace, || {
+    namespace.inside(|| {
         let program = load(&dropper(port)).context("load a program that drops a port")?;
         let mut link = LinkCreate {
             prog_fd: raw(program.as_fd()),
@@ -183,21 +182,4 @@ fn bpf<T>(request: u32, attr: &mut T) -> nix::Result<i64> {
     // the addresses in it point to slices and strings that outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, request, attr, size_of::<T>()) };
     Errno::result(result)
-}
-
-/// Runs `task` on a thread that has entered `namespace`.
-pub fn inside<T: Send>(
-    namespace: &Namespace,
-    task: impl FnOnce() -> Result<T> + Send,
-) -> Result<T> {
-    let path = namespace.path();
-    let file = std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            setns(file, CloneFlags::CLONE_NEWNET)
-                .with_context(|| format!("enter {}", path.display()))?;
-            task()
-        });
-        thread.join().unwrap_or_else(|_| bail!("a thread inside {} panicked", path.display()))
-    })
 }

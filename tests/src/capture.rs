@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::netns::Namespace;
 use crate::process::Process;
+use crate::wait;
 
 /// A running capture.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ impl Capture {
         Ok(Self { tcpdump })
     }
 
+    /// Waits until so many packets were seen; those that do not come are found by
+    /// [`Capture::stop`].
+    pub fn wait_for(&self, packets: usize, deadline: Duration) -> Result<bool> {
+        let seen = wait::until("packets", deadline, || {
+            wait::check_interrupted()?;
+            Ok((packet_lines(&self.tcpdump.log()).count() >= packets).then_some(()))
+        });
+        wait::check_interrupted()?;
+        Ok(seen.is_ok())
+    }
+
     /// Stops and returns one line per packet. A packet that the kernel dropped is an error.
     pub fn stop(mut self) -> Result<Vec<String>> {
         self.tcpdump.stop(Signal::SIGINT, DEADLINE)?;
@@ -51,8 +63,11 @@ impl Capture {
         let lost = log.lines().find_map(|line| line.strip_suffix(" packets dropped by kernel"));
         let lost = lost.with_context(|| format!("tcpdump ended without its summary:\n{log}"))?;
         anyhow::ensure!(lost == "0", "tcpdump lost {lost} packets");
-        // Packet lines begin with the time.
-        let packets = log.lines().filter(|line| line.as_bytes().get(2) == Some(&b':'));
-        Ok(packets.map(str::to_owned).collect())
+        Ok(packet_lines(&log).map(str::to_owned).collect())
     }
+}
+
+/// They begin with the time.
+fn packet_lines(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter(|line| line.as_bytes().get(2) == Some(&b':'))
 }

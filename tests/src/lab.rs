@@ -11,6 +11,7 @@
 //!        +------------host-----------+        lo: 203.0.113.1, 2001:db8:5a::1 (shared)
 //! ```
 
+mod beyond;
 mod wiring;
 
 use std::net::IpAddr;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, setns};
 
 use crate::cgroup;
 use crate::command::{self, DEADLINE, Output};
@@ -92,6 +93,21 @@ impl Namespace {
         command.args(["-n", &self.name, "-batch", "-"]);
         let output = command::output_within(&mut command, DEADLINE, lines)?;
         output.success().map(drop).with_context(|| format!("batch:\n{lines}"))
+    }
+
+    /// Runs `task` on a thread that has entered the namespace. Sockets that it opens stay there.
+    pub fn inside<T: Send>(&self, task: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let path = self.path();
+        let file =
+            std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(file, CloneFlags::CLONE_NEWNET)
+                    .with_context(|| format!("enter {}", path.display()))?;
+                task()
+            });
+            thread.join().unwrap_or_else(|_| bail!("a thread inside {} panicked", path.display()))
+        })
     }
 
     /// Sets sysctls of this namespace, each `key=value`.

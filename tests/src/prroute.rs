@@ -149,6 +149,26 @@ impl<'lab> Instance<'lab> {
         let json = self.output(&["status", "--json"])?.success()?;
         serde_json::from_str(&json).with_context(|| format!("parse the status {json}"))
     }
+
+    /// How often `reason` was counted, on all uplinks; also without a daemon.
+    pub fn count(&self, reason: &str) -> Result<u64> {
+        let json = self.output(&["status", "--json"])?.stdout;
+        let status: Value =
+            serde_json::from_str(&json).with_context(|| format!("parse the status {json}"))?;
+        let uplinks =
+            status["uplinks"].as_array().with_context(|| format!("no uplinks: {json}"))?;
+        let counts = uplinks.iter().map(|uplink| uplink["counters"][reason].as_u64());
+        Ok(counts.map(Option::unwrap_or_default).sum())
+    }
+
+    /// The recorded flows that `filter` wants, of `prroute flows --json`.
+    pub fn flows(&self, filter: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
+        let json = self.output(&["flows", "--json"])?.success()?;
+        let report: Value =
+            serde_json::from_str(&json).with_context(|| format!("parse the flows {json}"))?;
+        let flows = report["flows"].as_array().with_context(|| format!("no flows: {json}"))?;
+        Ok(flows.iter().filter(|flow| filter(flow)).cloned().collect())
+    }
 }
 
 impl Drop for Instance<'_> {

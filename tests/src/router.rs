@@ -114,8 +114,8 @@ impl Router {
     }}
     chain forward {{
         type filter hook forward priority filter; policy drop;
-        iifname {LAN} ip saddr != {{ {prefix4}, {shared4} }} counter drop comment \"spoofed\"
-        iifname {LAN} ip6 saddr != {{ {prefix6}, {shared6} }} counter drop comment \"spoofed\"
+        iifname {LAN} ip saddr != {{ {prefix4}, {shared4}, {guests4} }} counter drop comment \"spoofed\"
+        iifname {LAN} ip6 saddr != {{ {prefix6}, {shared6}, {guests6} }} counter drop comment \"spoofed\"
         ct state invalid counter drop
         ct state {{ established, related, untracked }} accept
         iifname {WAN} ct state new accept
@@ -133,6 +133,8 @@ impl Router {
             prefix6 = addressing::prefix(n, v6),
             shared4 = addressing::shared(v4),
             shared6 = addressing::shared(v6),
+            guests4 = addressing::guests(v4),
+            guests6 = addressing::guests(v6),
             neighbour4 = addressing::neighbour(n, v4),
             neighbour6 = addressing::neighbour(n, v6),
             stateless4 = addressing::stateless_client(v4),

@@ -73,7 +73,7 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a socket inside `namespace`; port 0 for any.
     pub(crate) fn open(namespace: &Namespace, source: IpAddr, port: u16) -> Result<Self> {
-        let socket = bpf::inside(namespace, || {
+        let socket = namespace.inside(|| {
             UdpSocket::bind((source, port)).with_context(|| format!("bind {source} port {port}"))
         })?;
         socket.set_read_timeout(Some(PATIENCE)).context("set the client's patience")?;

@@ -1,0 +1,74 @@
+//! Sockets in a namespace, for exchanges that no program of the system makes.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+
+use crate::netns::Namespace;
+
+/// Time for an answer that is expected.
+pub const ANSWER: Duration = Duration::from_secs(5);
+
+/// A UDP socket bound to `local`; port 0 for any. Reads end after [`ANSWER`].
+pub fn udp(namespace: &Namespace, local: IpAddr, port: u16) -> Result<UdpSocket> {
+    let address = SocketAddr::new(local, port);
+    let socket = namespace
+        .inside(|| UdpSocket::bind(address).with_context(|| format!("bind UDP {address}")))?;
+    socket.set_read_timeout(Some(ANSWER)).context("set a read timeout")?;
+    Ok(socket)
+}
+
+/// A TCP socket that listens on `local`.
+pub fn listen(namespace: &Namespace, local: IpAddr, port: u16) -> Result<TcpListener> {
+    let address = SocketAddr::new(local, port);
+    namespace.inside(|| TcpListener::bind(address).with_context(|| format!("listen on {address}")))
+}
+
+/// A TCP connection from `source` to `target`. Reads end after [`ANSWER`], as does the attempt.
+pub fn tcp(namespace: &Namespace, source: IpAddr, target: IpAddr, port: u16) -> Result<TcpStream> {
+    tcp_from(namespace, SocketAddr::new(source, 0), SocketAddr::new(target, port))
+}
+
+/// Likewise, from a port of choice.
+pub fn tcp_from(
+    namespace: &Namespace,
+    source: SocketAddr,
+    target: SocketAddr,
+) -> Result<TcpStream> {
+    let socket = namespace.inside(|| {
+        let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket: OwnedFd =
+            socket(family, SockType::Stream, flags, None).context("open a TCP socket")?;
+        setsockopt(&socket, sockopt::ReuseAddr, &true).context("reuse the address")?;
+        // It bounds connect(2) too.
+        let timeout = TimeVal::seconds(ANSWER.as_secs().cast_signed());
+        setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
+            .with_context(|| format!("bind TCP {source}"))?;
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(target))
+            .with_context(|| format!("connect {source} to {target}"))?;
+        Ok(socket)
+    })?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(ANSWER)).context("set a read timeout")?;
+    stream.set_nodelay(true).context("send at once")?;
+    Ok(stream)
+}
+
+/// How many routers a packet of this socket passes.
+pub fn set_hops(socket: &UdpSocket, hops: u32) -> Result<()> {
+    let is_v4 = socket.local_addr().context("ask for a socket's address")?.is_ipv4();
+    let hops = hops.cast_signed();
+    if is_v4 {
+        setsockopt(socket, sockopt::Ipv4Ttl, &hops).context("set IP_TTL")
+    } else {
+        setsockopt(socket, sockopt::Ipv6Ttl, &hops).context("set IPV6_UNICAST_HOPS")
+    }
+}
