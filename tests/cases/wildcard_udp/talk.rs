@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use prroute_tests::addressing::{self, Family};
-use prroute_tests::bpf;
 use prroute_tests::netns::Namespace;
 use prroute_tests::process::Process;
 use prroute_tests::scratch::Scratch;
