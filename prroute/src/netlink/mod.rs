@@ -11,6 +11,7 @@ mod monitor;
 mod neighbours;
 mod qdisc;
 mod read;
+mod relevance;
 mod request;
 mod resolution;
 

@@ -6,18 +6,15 @@ use std::time::Instant;
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::route::RouteMessage;
-use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::fingerprint::Links;
+use super::NetlinkError;
+use super::relevance::{Expected, Relevance};
 use super::request::{register, split};
-use super::resolution::Resolution;
-use super::{NetlinkError, decode};
-use crate::state::observed::{Observed, PROTOCOL, RouteKind, TABLE_MAIN};
-use crate::state::plan::NeighbourKey;
+use crate::state::observed::Observed;
+use crate::state::plan::{NeighbourKey, Plan};
 use crate::state::uplink::Uplink;
 
 /// `RTNLGRP_*`: link, neighbour, addresses, routes and rules of both families.
@@ -105,6 +102,12 @@ impl Monitor {
         self.relevance.gateways.correct(observed, Instant::now());
     }
 
+    /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
+    /// not heard of until now is news again.
+    pub fn expect_deletions(&mut self, plan: &Plan) {
+        self.relevance.expected = Expected::of(plan);
+    }
+
     /// Waits for a relevant change; several that are waiting are handed out as one. Can be
     /// cancelled without loss.
     ///
@@ -181,62 +184,3 @@ fn socket() -> io::Result<AsyncFd<netlink_sys::Socket>> {
     }
     register(socket)
 }
-
-/// Tells what matters from what does not, at the price of decoding it.
-#[derive(Debug, Default)]
-struct Relevance {
-    links: Links,
-    gateways: Resolution,
-}
-
-impl Relevance {
-    fn judge(&mut self, message: Message) -> Change {
-        let mut change = Change::default();
-        match message {
-            Message::NewLink(link) => change.links = self.links.changed(link),
-            Message::DelLink(link) => {
-                self.links.removed(&link);
-                change.links = true;
-            }
-            Message::NewAddress(_) | Message::DelAddress(_) => change.addresses = true,
-            Message::NewRoute(route) => change.routes = !is_ours(&route) && matters(&route),
-            Message::DelRoute(route) => change.routes = matters(&route),
-            Message::NewRule(rule) => change.rules = !is_our_rule(&rule),
-            Message::DelRule(_) => change.rules = true,
-            Message::NewNeighbour(message) => {
-                change.neighbours = decode::neighbour(&message)
-                    .is_some_and(|neighbour| self.gateways.note(&neighbour, Instant::now()));
-            }
-            Message::DelNeighbour(message) => {
-                change.neighbours = decode::neighbour(&message)
-                    .is_some_and(|neighbour| self.gateways.is_watched(&neighbour));
-            }
-            _ => {}
-        }
-        change
-    }
-}
-
-/// We made it: nothing to learn from it.
-fn is_ours(message: &RouteMessage) -> bool {
-    u8::from(message.header.protocol) == PROTOCOL
-}
-
-fn is_our_rule(message: &RuleMessage) -> bool {
-    decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
-}
-
-/// A default route, one of ours, or main's route to a link: what decides about gateways and
-/// on-link prefixes. Other routes may flap.
-fn matters(message: &RouteMessage) -> bool {
-    let Some(route) = decode::route(message) else { return false };
-    if route.protocol == PROTOCOL {
-        return true;
-    }
-    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
-    route.kind == RouteKind::Unicast
-        && (route.is_default() || (route.table == TABLE_MAIN && on_link))
-}
-
-#[cfg(test)]
-mod tests;

@@ -209,7 +209,7 @@ impl Reconciler {
                 self.load()?;
             }
         }
-        let applied = self.route(&mut outlook, change).await;
+        let applied = self.route(&mut outlook, change, monitor).await;
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.say_recognised(&outlook.desired.recognised);

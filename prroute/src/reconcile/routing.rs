@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::managers::{Culprit, Losses, Machine};
-use crate::netlink::Change;
+use crate::netlink::{Change, Monitor};
 use crate::reconcile::repairs::Permission;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::memory::Healed;
@@ -19,6 +19,7 @@ impl Reconciler {
         &mut self,
         outlook: &mut Outlook,
         change: Change,
+        monitor: &mut Monitor,
     ) -> Result<(), ReconcileError> {
         self.enter_ranges();
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
@@ -28,6 +29,7 @@ impl Reconciler {
         } else {
             self.repair(plan, losses);
         }
+        monitor.expect_deletions(plan);
         self.apply(plan, &outlook.observed).await?;
         self.repairs.in_place(&outlook.desired);
         self.leave_former_ranges(&outlook.observed).await

@@ -67,3 +67,22 @@ fn links_are_news_when_something_that_matters_changed() {
     assert!(relevance.judge(Message::DelLink(link(9000))).links);
     assert!(relevance.judge(Message::NewLink(link(9000))).links, "it is back");
 }
+
+#[test]
+fn what_we_delete_ourselves_is_no_news_once() {
+    let mut rule = RuleMessage::default();
+    rule.header.family = AddressFamily::Inet;
+    rule.attributes.push(RuleAttribute::Protocol(RouteProtocol::from(213)));
+    let gone = route(24, 21_001, false, 213);
+    let plan = Plan {
+        ops: vec![
+            Op::DeleteRule(decode::rule(&rule).unwrap()),
+            Op::DeleteRoute(decode::route(&gone).unwrap()),
+        ],
+    };
+    let mut relevance = Relevance { expected: Expected::of(&plan), ..Relevance::default() };
+    assert!(!relevance.judge(Message::DelRule(rule.clone())).is_any());
+    assert!(relevance.judge(Message::DelRule(rule)).rules, "somebody else's");
+    assert!(!relevance.judge(Message::DelRoute(gone.clone())).is_any());
+    assert!(relevance.judge(Message::DelRoute(gone)).routes);
+}
