@@ -10,8 +10,9 @@ use prroute_common::source::{
 };
 use prroute_common::time::Ticks;
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};
-use prroute_ebpf::parse::{Segment, protocol};
+use prroute_ebpf::parse::{Kind, Segment, protocol};
 use prroute_ebpf::source;
+use prroute_ebpf::verdict::Locality;
 
 use super::{lookup, maps};
 
@@ -72,15 +73,16 @@ impl AskedTables for Ipv6 {
     }
 }
 
-/// Notes a packet that came in for a local address. `known` is who opened its flow, `None` when
-/// this packet does.
+/// Notes a packet that came in. `known` is who opened its flow, `None` when this packet does.
 #[inline(always)]
 pub(super) fn question<F: AskedTables>(
     segment: &Segment<F::Address>,
+    destination: Locality,
     known: Option<Origin>,
     now: Ticks,
 ) {
-    if netns_cookie() == 0 || segment.protocol != protocol::UDP {
+    let is_udp = segment.protocol == protocol::UDP && segment.kind == Kind::Datagram;
+    if netns_cookie() == 0 || !is_udp || destination == Locality::NotLocal {
         return;
     }
     match known {

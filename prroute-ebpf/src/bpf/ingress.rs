@@ -84,7 +84,7 @@ fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
     let known = entry.as_ref().map(|entry| entry.known);
     let verdict = verdict::inbound(&arrival, known, recorded_is_up);
     log::decision::<F>(skb, true, segment, verdict.name());
-    asked::question::<F>(segment, known.map(|known| known.origin), now);
+    asked::question::<F>(segment, destination, known.map(|known| known.origin), now);
     match verdict {
         Inbound::Pass => {}
         Inbound::Refresh(flow) => record::refresh(entry, flow),

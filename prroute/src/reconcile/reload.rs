@@ -62,6 +62,10 @@ impl Reconciler {
         let new = Config::load(self.memory.config_file.as_deref())?;
         let notes = not_in_force(&self.config, &new);
         let old = std::mem::replace(&mut self.config, new);
+        if old.udp_source != self.config.udp_source {
+            // It is folded into the programs: they are loaded anew, in place of the old ones.
+            self.datapath = None;
+        }
         if let Err(error) = self.enforce(monitor).await {
             self.config = old;
             if let Err(error) = self.converge(monitor, Change::default()).await {

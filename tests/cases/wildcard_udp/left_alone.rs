@@ -2,9 +2,12 @@
 //! address, which is not the one that was asked; the client is one whose answers no router
 //! checks, and it is asked over and over from ports of which prroute knows what they asked.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use prroute_tests::addressing::{self, Family};
-use prroute_tests::lab::Lab;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::wait;
 
 use crate::talk::{Client, expect_answered, questions, serve, wildcard};
 use crate::{UPLINKS, kernels_choice, lab, links};
@@ -68,6 +71,30 @@ fn other_network_namespaces_are_left_alone() -> Result<()> {
     Ok(())
 }
 
+/// A host that forwards for others notes nothing about what passes.
+#[test]
+fn transit_is_not_noted() -> Result<()> {
+    let lab = Lab::build(Topology { ip_forward: true, ..Topology::DEFAULT })?;
+    let (client, beyond) = (addressing::client(1, Family::V4), "10.50.0.1".parse()?);
+    let (here, there) = (addressing::host(1, Family::V4), addressing::gateway(2, Family::V4));
+    lab.router(1).namespace.ip(&format!("route add {beyond} via {here} dev lan"))?;
+    lab.host.ip(&format!("route add {beyond} via {there} dev up2"))?;
+    let _server = serve(&lab.host, &lab.scratch, "naive", wildcard(Family::V4), &[])?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let sender = Client::open(&lab.client, client, 0)?;
+    sender.send(beyond, "transit")?;
+    wait::until("the datagram passes", Duration::from_secs(5), || {
+        Ok((lab.router(2).arrived(client, beyond)? == 1).then_some(()))
+    })?;
+    assert_eq!(links::noted4(lab.name())?, 0);
+    assert_eq!(sender.ask(here)?, Some(here));
+    assert_eq!(links::noted4(lab.name())?, 1);
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
 /// A daemon that is told so takes away what an earlier one attached.
 #[test]
 fn every_socket_is_with_udp_source_off() -> Result<()> {
@@ -87,6 +114,17 @@ fn every_socket_is_with_udp_source_off() -> Result<()> {
     expect_answered(&lab.client, &questions, kernels_choice)?;
     let status = prroute.status()?;
     assert_eq!(status["udp_source"]["state"], "off", "{status}");
+
+    // A running daemon follows, too.
+    prroute.configure("udp-source = true\n")?;
+    prroute.output(&["reload"])?.success()?;
+    expect_answered(&lab.client, &questions, |_| true)?;
+    let attached = links::pinned(lab.name())?;
+    assert_eq!(attached.len(), 4, "{attached:?}");
+    prroute.configure("udp-source = false\n")?;
+    prroute.output(&["reload"])?.success()?;
+    links::wait_gone(&attached)?;
+    expect_answered(&lab.client, &questions, kernels_choice)?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

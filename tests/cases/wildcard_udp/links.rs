@@ -1,11 +1,15 @@
-//! The instance's programs on sockets, as the kernel knows them.
+//! The instance's programs on sockets, and what they know, as the kernel has it.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use aya::maps::{HashMap, Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::loaded_links;
+use prroute_common::address::Address4;
+use prroute_common::source::{Asked, Peer};
+use prroute_common::{LAYOUT_VERSION, names};
 use prroute_tests::{prroute, wait};
 
 /// The ids of an instance's links to control groups, sorted.
@@ -25,6 +29,16 @@ pub(crate) fn pinned(instance: &str) -> Result<Vec<u32>> {
     }
     ids.sort_unstable();
     Ok(ids)
+}
+
+/// How many IPv4 peers an instance knows what they asked.
+pub(crate) fn noted4(instance: &str) -> Result<usize> {
+    type Table =
+        HashMap<MapData, [u8; size_of::<Peer<Address4>>()], [u8; size_of::<Asked<Address4>>()]>;
+    let path = prroute::pins(instance).join(format!("v{LAYOUT_VERSION}")).join(names::ASKED4);
+    let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
+    let table = Table::try_from(Map::LruHashMap(map)).context("open the table")?;
+    table.keys().try_fold(0, |count, key| key.map(|_| count + 1)).context("list the table")
 }
 
 /// Waits until the kernel knows none of these links any more.
