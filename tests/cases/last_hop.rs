@@ -239,14 +239,11 @@ fn clients_on_the_link_are_answered_directly() -> Result<()> {
     ] {
         let lab = Lab::with_services(Topology { defaults, ..ONE_DEFAULT })?;
         let neighbour = lab.stranger(2, "onlink")?;
+        lab.settle(&neighbour, 2)?;
         let mut probes = Vec::new();
         for family in Family::BOTH {
-            let (source, length) =
-                (addressing::neighbour(2, family), addressing::prefix_length(family));
-            neighbour.ip(&format!("address add {source}/{length} dev eth0"))?;
-            let (shared, host) = (addressing::shared(family), addressing::host(2, family));
-            neighbour.ip(&format!("route add {shared} via {host} dev eth0"))?;
-            for target in [host, shared] {
+            let source = addressing::neighbour(2, family);
+            for target in [addressing::host(2, family), addressing::shared(family)] {
                 let probe = |question| Probe { question, source, target };
                 probes.extend(Question::ALL.map(probe));
             }
@@ -300,13 +297,11 @@ fn without_any_default_route_clients_on_the_link_are_answered() -> Result<()> {
     let topology = Topology { defaults: Defaults::Nowhere, ..ONE_DEFAULT };
     let lab = Lab::build(topology)?;
     let neighbour = lab.stranger(2, "onlink")?;
+    lab.settle(&neighbour, 2)?;
     let nginx = services::nginx(&lab.host, &lab.scratch, 80)?;
     let mut probes = Vec::new();
     for family in Family::BOTH {
-        let (source, length) =
-            (addressing::neighbour(2, family), addressing::prefix_length(family));
-        neighbour.ip(&format!("address add {source}/{length} dev eth0"))?;
-        let target = addressing::host(2, family);
+        let (source, target) = (addressing::neighbour(2, family), addressing::host(2, family));
         probes.push(Probe { question: Question::Tcp(80), source, target });
         probes.push(Probe { question: Question::Ping, source, target });
     }

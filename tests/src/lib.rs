@@ -27,4 +27,5 @@ pub mod scratch;
 pub mod services;
 pub mod snapshot;
 pub mod socket;
+pub mod tunnel;
 pub mod wait;

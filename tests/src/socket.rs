@@ -32,14 +32,15 @@ pub fn listen(namespace: &Namespace, local: IpAddr, port: u16) -> Result<TcpList
 
 /// A TCP connection from `source` to `target`. Reads end after [`ANSWER`], as does the attempt.
 pub fn tcp(namespace: &Namespace, source: IpAddr, target: IpAddr, port: u16) -> Result<TcpStream> {
-    tcp_from(namespace, SocketAddr::new(source, 0), SocketAddr::new(target, port))
+    tcp_from(namespace, SocketAddr::new(source, 0), SocketAddr::new(target, port), ANSWER)
 }
 
-/// Likewise, from a port of choice.
+/// Likewise, from a port of choice, and with a deadline of choice for the attempt.
 pub fn tcp_from(
     namespace: &Namespace,
     source: SocketAddr,
     target: SocketAddr,
+    deadline: Duration,
 ) -> Result<TcpStream> {
     let socket = namespace.inside(|| {
         let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
@@ -48,7 +49,7 @@ pub fn tcp_from(
             socket(family, SockType::Stream, flags, None).context("open a TCP socket")?;
         setsockopt(&socket, sockopt::ReuseAddr, &true).context("reuse the address")?;
         // It bounds connect(2) too.
-        let timeout = TimeVal::seconds(ANSWER.as_secs().cast_signed());
+        let timeout = TimeVal::seconds(deadline.as_secs().cast_signed());
         setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
         bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
             .with_context(|| format!("bind TCP {source}"))?;

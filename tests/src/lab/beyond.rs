@@ -21,6 +21,20 @@ impl Lab {
         Ok(stranger)
     }
 
+    /// Gives a stranger the address [`addressing::neighbour`] of that segment, and the way to the
+    /// shared address.
+    pub fn settle(&self, stranger: &Namespace, number: u8) -> Result<()> {
+        for family in Family::BOTH {
+            let (address, length) =
+                (addressing::neighbour(number, family), addressing::prefix_length(family));
+            let at_once = if family == Family::V6 { "nodad" } else { "" };
+            stranger.ip(&format!("address add {address}/{length} dev eth0 {at_once}"))?;
+            let (shared, via) = (addressing::shared(family), addressing::host(number, family));
+            stranger.ip(&format!("route add {shared} via {via} dev eth0"))?;
+        }
+        Ok(())
+    }
+
     /// A guest behind the host, on prefixes that every router routes to it.
     pub fn guest(&self) -> Result<Namespace> {
         let guest = Namespace::create(&self.name, "guest", self.topology.keep)?;
