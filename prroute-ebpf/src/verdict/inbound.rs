@@ -107,8 +107,10 @@ fn unknown(arrival: &Arrival) -> Inbound {
 
 #[inline(always)]
 fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
-    // A new connection may take over the ports of a finished one; a datagram proves nothing.
-    if arrival.kind == Kind::TcpOpening && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE {
+    // A new connection may take over the ports of a finished one. An attempt of the host that is
+    // not answered yet is not finished; a datagram proves nothing.
+    let is_finished = known.confirmed && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE;
+    if arrival.kind == Kind::TcpOpening && is_finished {
         return Inbound::Open(fresh(arrival));
     }
     let flow = known.flow.with_last_in(arrival.now);

@@ -4,7 +4,7 @@ use etherparse::{PacketBuilder, PacketBuilderStep};
 
 /// Stands for the uplink's own link-layer address.
 pub(crate) const TO_HOST: [u8; 6] = [0; 6];
-/// Every segment's sequence number, so that an ACK acknowledges the SYN-ACK.
+/// Of a SYN and a SYN-ACK.
 const SYN_ACK_SEQUENCE: u32 = 1000;
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -92,7 +92,9 @@ fn transport(
     if matches!(kind, Kind::Udp) {
         return write(ip.udp(source_port, destination_port), payload);
     }
-    let tcp = ip.tcp(source_port, destination_port, SYN_ACK_SEQUENCE, 1024);
+    // What follows a SYN-ACK starts behind it.
+    let sequence = SYN_ACK_SEQUENCE + u32::from(matches!(kind, Kind::Ack));
+    let tcp = ip.tcp(source_port, destination_port, sequence, 1024);
     let tcp = match kind {
         Kind::Syn => tcp.syn(),
         Kind::SynAck => tcp.syn().ack(1),
