@@ -14,6 +14,7 @@ pub mod names;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
+pub mod source;
 pub mod time;
 pub mod uplink;
 

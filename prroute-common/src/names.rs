@@ -39,3 +39,21 @@ pub const MAPS: [&str; 14] = [
     EXPOSED,
     COUNTERS,
 ];
+
+/// Sets the source of datagrams that name none.
+pub const PROGRAM_SENDMSG4: &str = "prroute_sendmsg4";
+pub const PROGRAM_SENDMSG6: &str = "prroute_sendmsg6";
+/// Counts servers that connect to their clients.
+pub const PROGRAM_CONNECT4: &str = "prroute_connect4";
+pub const PROGRAM_CONNECT6: &str = "prroute_connect6";
+
+pub const ASKED4: &str = "ASKED4";
+pub const ASKED6: &str = "ASKED6";
+pub const WILDCARD_PORTS: &str = "WILDCARD_PORTS";
+pub const SOCKET_COUNTERS: &str = "SOCKET_COUNTERS";
+
+/// Every pinned map of the socket programs.
+pub const SOCKET_MAPS: [&str; 4] = [ASKED4, ASKED6, WILDCARD_PORTS, SOCKET_COUNTERS];
+
+/// The network namespace whose sockets are helped, by its cookie; 0 for none.
+pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";

@@ -70,6 +70,8 @@ reasons! {
     Adopted = 17, "adopted";
     /// Dropped: its uplink is down and the configuration says to hold.
     Held = 18, "held";
+    /// Larger than the recorded uplink's MTU: its sender was told to send smaller ones.
+    SenderTold = 19, "sender_told";
 }
 
 /// Counters per uplink. A power of two above the last reason: index = uplink id * this + reason.

@@ -66,6 +66,8 @@ pub mod flag {
     pub const LAST_HOP6: u32 = 1 << 6;
     /// `on-down = "hold"`: replies wait for this uplink rather than leave by another.
     pub const HOLD: u32 = 1 << 7;
+    /// Another uplink has a larger MTU.
+    pub const SMALLER: u32 = 1 << 8;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }

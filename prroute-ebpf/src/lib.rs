@@ -1,7 +1,7 @@
 //! # prroute-ebpf
 //!
 //! The pure half of the datapath: bytes to headers ([`parse`]), headers to flow key ([`key`]),
-//! facts to verdict ([`verdict`]). No map, no helper; the same code runs in the kernel and in
+//! facts to verdict ([`verdict`]), questions to answers ([`source`]). No map, no helper; the same code runs in the kernel and in
 //! the host's tests. The binary beside it holds what only exists in the kernel.
 #![no_std]
 
@@ -9,4 +9,5 @@ pub mod family;
 pub mod key;
 pub mod packet;
 pub mod parse;
+pub mod source;
 pub mod verdict;

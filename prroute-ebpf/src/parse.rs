@@ -56,6 +56,8 @@ pub struct Segment<A> {
     /// Bytes of the network and transport headers; for protocols other than TCP the transport
     /// header counts 8 bytes, which is UDP's.
     pub headers: u32,
+    /// Those of the transport header alone.
+    pub transport: u32,
     pub tcp: Numbers,
     /// The identification, when this is the first of several fragments.
     pub first_fragment: Option<u32>,
@@ -133,6 +135,7 @@ pub fn ipv4<P: Packet>(
         protocol: ip.proto,
         kind: upper.kind,
         headers: header as u32 + upper.length,
+        transport: upper.length,
         tcp: upper.tcp,
         first_fragment,
         sender: source,
@@ -184,6 +187,7 @@ pub fn ipv6<P: Packet>(
         protocol,
         kind: upper.kind,
         headers: header as u32 + upper.length,
+        transport: upper.length,
         tcp: upper.tcp,
         first_fragment,
         sender: source,

@@ -1,5 +1,6 @@
 //! What is decided, fact by fact. Rule numbers are those of the design: R1 reply on ingress,
 //! R3 nothing else is touched.
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be built fails its test")]
 
 use prroute_common::flow::{
     Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, TCP_REBIND_IDLE,
@@ -86,8 +87,10 @@ fn a_segment_in_the_middle_of_a_connection_is_adopted_unconfirmed() {
     for kind in [Kind::TcpAnswer, Kind::TcpReset] {
         assert_eq!(inbound(&arrival(kind, Some(77)), None, true), Inbound::Pass, "{kind:?}");
     }
-    let guest = Arrival { destination: Locality::NotLocal, ..middle };
-    assert_eq!(inbound(&guest, None, true), Inbound::Pass);
+    for destination in [Locality::NotLocal, Locality::OwnedBy(2), Locality::OwnedHere] {
+        let other = Arrival { destination, ..middle };
+        assert_eq!(inbound(&other, None, true), Inbound::Pass, "{destination:?}");
+    }
 }
 
 #[test]
@@ -100,9 +103,11 @@ fn answers_to_the_host_never_open_a_flow() {
     }
     let live = inbound(&arrival(Kind::TcpOpening, None), known(own(HERE, 1), true), true);
     assert_eq!(live, Inbound::Refresh(own(HERE, 1).with_last_in(NOW)));
-    let idle = known(own(HERE, TCP_REBIND_IDLE), true);
-    let reused = inbound(&arrival(Kind::TcpOpening, None), idle, true);
+    let idle = |confirmed| known(own(HERE, TCP_REBIND_IDLE), confirmed);
+    let reused = inbound(&arrival(Kind::TcpOpening, None), idle(true), true);
     assert_eq!(reused, Inbound::Open(flow(HERE, 0)));
+    let attempt = inbound(&arrival(Kind::TcpOpening, None), idle(false), true);
+    assert!(matches!(attempt, Inbound::Confirm(_)), "still the host's own: {attempt:?}");
 }
 
 #[test]
@@ -128,24 +133,32 @@ fn tcp_is_confirmed_by_the_acknowledgement_of_the_syn_ack() {
 
 #[test]
 fn an_unconfirmed_flow_steers_nothing_but_syn_ack_and_rst() {
-    for kind in [Kind::TcpAnswer, Kind::TcpReset] {
-        let verdict = outbound(&departure(kind, 5, 0), known(flow(ELSEWHERE, 1), false));
-        assert!(matches!(verdict, Outbound::Reply { place: ELSEWHERE, .. }), "{kind:?}");
+    let answer = outbound(&departure(Kind::TcpAnswer, 5, 0), known(flow(ELSEWHERE, 1), false));
+    assert!(matches!(answer, Outbound::Reply { place: ELSEWHERE, .. }), "{answer:?}");
+    let reset =
+        |sequence, flow| outbound(&departure(Kind::TcpReset, sequence, 0), known(flow, false));
+    for (sequence, entry) in [
+        (0, flow(ELSEWHERE, 1)),
+        (77, flow(ELSEWHERE, 1).with_heard(77)),
+        (1001, flow(ELSEWHERE, 1).with_sent(1001)),
+    ] {
+        let verdict = reset(sequence, entry);
+        assert!(matches!(verdict, Outbound::Reply { place: ELSEWHERE, .. }), "{verdict:?}");
+    }
+    for entry in [flow(ELSEWHERE, 1), flow(ELSEWHERE, 1).with_heard(77)] {
+        assert_eq!(reset(5000, entry), Outbound::Unproved, "of a connection it knows nothing of");
     }
     let data = departure(Kind::Tcp, 5000, 100);
     assert_eq!(outbound(&data, known(flow(ELSEWHERE, 1), false)), Outbound::Unproved);
-    for claim in [4999, 5101, 0] {
+    for claim in [4999, 5001, 5100, 0] {
         let claimed = flow(ELSEWHERE, 1).with_heard(claim);
         assert_eq!(outbound(&data, known(claimed, false)), Outbound::Unproved, "{claim}");
     }
-    for claim in [5000, 5050, 5100] {
-        let claimed = flow(ELSEWHERE, 1).with_heard(claim);
-        let verdict = outbound(&data, known(claimed, false));
-        assert!(
-            matches!(verdict, Outbound::Reply { write: Write::Confirm(_), .. }),
-            "who acknowledges {claim} sees what the host sends: {verdict:?}"
-        );
-    }
+    let verdict = outbound(&data, known(flow(ELSEWHERE, 1).with_heard(5000), false));
+    assert!(
+        matches!(verdict, Outbound::Reply { write: Write::Confirm(_), .. }),
+        "who acknowledges what comes next sees what the host sends: {verdict:?}"
+    );
 }
 
 #[test]

@@ -33,6 +33,64 @@ pub enum Command {
     Status(ReportArgs),
     /// List the recorded flows.
     Flows(ReportArgs),
+    /// Say what would be changed and why, as `ip` commands, and change nothing.
+    Plan(PlanArgs),
+    /// Read the configuration again, all or nothing: a mistake leaves the one in force.
+    Reload(InstanceArgs),
+    /// Find mistakes in the configuration.
+    Check(CheckArgs),
+    /// Print a documented configuration file with every default.
+    GenerateConfig,
+    /// Print a machine-readable description.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Tell other programs to leave prroute's rules and routes alone.
+    #[command(subcommand)]
+    Setup(SetupCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// JSON Schema of the configuration.
+    Config,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SetupCommand {
+    /// Write a drop-in file that makes systemd-networkd leave what it did not make.
+    Networkd(SetupNetworkdArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SetupNetworkdArgs {
+    /// Print the file and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Read this file instead of what the running daemon reads, or the usual files.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Check this file alone instead of the usual ones.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Look at the configuration only, not at this host's interfaces and rules.
+    #[arg(long)]
+    pub offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

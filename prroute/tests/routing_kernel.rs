@@ -162,6 +162,32 @@ impl Loop {
         (observed, uplinks, plan)
     }
 
+    /// Looks as the daemon does, and tells the state of each uplink.
+    async fn look(&self, monitor: &mut Monitor) -> (Observed, Vec<Uplink>) {
+        let mut observed = self.kernel.observe().await.unwrap();
+        monitor.correct_gateways(&mut observed);
+        let (found, _) = discover::discover(&self.config, &observed);
+        let uplinks = ids::allocate(&[], found);
+        let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
+        monitor.watch_gateways(&observed, &uplinks, &desired.neighbours);
+        (observed, uplinks)
+    }
+
+    /// Listens until the IPv4 gateway of an uplink is usable, or is not.
+    async fn until_usable(&self, monitor: &mut Monitor, name: &str, usable: bool) {
+        let change = async {
+            loop {
+                let (_, uplinks) = self.look(monitor).await;
+                let uplink = uplinks.iter().find(|u| u.device.name == name).unwrap();
+                if uplink.device.gateway4_usable == usable {
+                    break;
+                }
+                monitor.next().await.unwrap();
+            }
+        };
+        tokio::time::timeout(DEADLINE, change).await.expect("it is announced");
+    }
+
     async fn apply(&mut self, observed: &Observed, plan: &Plan) {
         self.saved.begin(plan, observed);
         self.kernel.apply(plan).await.unwrap();
@@ -183,6 +209,15 @@ impl Loop {
         self.apply(&observed, &plan).await;
         assert!(self.saved.is_empty());
     }
+}
+
+fn configured(text: &str) -> Config {
+    let name = format!("prroute-kernel-{}-{:?}", std::process::id(), std::thread::current().id());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(Some(&file));
+    std::fs::remove_file(&file).unwrap();
+    config.unwrap()
 }
 
 /// The interface and gateway the kernel takes for a packet of the host's own.
@@ -412,43 +447,125 @@ fn gateways_are_kept_resolved_and_failures_are_heard_of() {
             let entry = ip("neigh show 10.0.2.1 dev up2");
             entry.contains("lladdr") && entry.contains("managed")
         });
-        let (observed, uplinks, _) = reconciler.plan().await;
-        monitor.watch_gateways(&observed, &uplinks);
+        reconciler.until_usable(&mut monitor, "up2", true).await;
 
         // Gone, and asked for again: it fails, which is news.
         peer.ip("addr del 10.0.2.1/24 dev up2p");
         ip("neigh del 10.0.2.1 dev up2");
         reconciler.reconcile().await;
-        let is_failed = async {
-            loop {
-                monitor.next().await.unwrap();
-                let (observed, uplinks, _) = reconciler.plan().await;
-                monitor.watch_gateways(&observed, &uplinks);
-                let up2 = uplinks.iter().find(|u| u.device.name == "up2").unwrap();
-                let entry = observed.neighbour(up2.device.ifindex, gateway);
-                if entry.is_some_and(|n| n.state == NeighbourState::Failed) {
-                    assert!(!up2.device.gateway4_usable);
-                    break;
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, is_failed).await.expect("the failure is announced");
+        reconciler.until_usable(&mut monitor, "up2", false).await;
+        // The kernel's own verdict changes nothing.
+        until("the kernel's verdict", || ip("neigh show 10.0.2.1 dev up2").contains("FAILED"));
+        let (observed, _) = reconciler.look(&mut monitor).await;
+        let failed = |n: &&prroute::state::observed::Neighbour| n.address == gateway;
+        let entry = observed.neighbours.iter().find(failed).unwrap();
+        assert_eq!(entry.state, NeighbourState::Failed);
 
         peer.ip("addr add 10.0.2.1/24 dev up2p");
-        let is_back = async {
-            loop {
-                monitor.next().await.unwrap();
-                let (observed, uplinks, _) = reconciler.plan().await;
-                monitor.watch_gateways(&observed, &uplinks);
-                let up2 = uplinks.iter().find(|u| u.device.name == "up2").unwrap();
-                if up2.device.gateway4_usable {
-                    break;
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, is_back).await.expect("the recovery is announced");
+        reconciler.until_usable(&mut monitor, "up2", true).await;
         reconciler.undo().await;
         assert!(!ip("neigh show").contains("managed"));
+    });
+}
+
+/// Whatever the configuration adds is what the kernel then shows, prints as commands that do the
+/// same, and goes without a trace.
+#[test]
+fn what_the_configuration_adds_is_stable_too() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let before = dumps();
+        let mut reconciler = Loop::new().await;
+        reconciler.config = configured(
+            "on-down = \"hold\"\nbind-device = true\n[[uplink]]\nname = \"up2\"\ntable = 21900\n\
+             to = [\"192.0.2.0/24\", \"198.51.100.0/24\", \"198.51.100.7\", \"2001:db8:53::/48\"]\n\
+             [[uplink]]\nname = \"up1\"\nto = [\"198.51.100.0/25\"]\n",
+        );
+        let plan = reconciler.reconcile().await;
+        let applied = dumps();
+        let way_to = |to: &str| ip(&format!("route get {to}")).contains("dev up2");
+        assert!(way_to("192.0.2.1") && way_to("2001:db8:53::1"));
+        assert!(!way_to("198.51.100.1"), "the longer prefix goes over the other uplink");
+        assert!(way_to("198.51.100.7") && way_to("198.51.100.200"));
+        assert_eq!(way("192.0.2.1", "10.0.1.10"), "10.0.1.1 up1", "replies win");
+        let bound = ip("route get 203.0.113.1 oif up2");
+        assert!(bound.contains("via 10.0.2.1 dev up2 table 21900"), "{bound}");
+
+        // Without carrier nothing leaves by another uplink; without `hold` it does.
+        peer.ip("link set up2p down");
+        until("no carrier", || ip("link show up2").contains("NO-CARRIER"));
+        reconciler.reconcile().await;
+        let lost = "route get 203.0.113.1 from 10.0.2.10".split(' ');
+        let held = Command::new("ip").args(lost.clone()).output().unwrap();
+        assert!(!held.status.success(), "{}", String::from_utf8_lossy(&held.stdout));
+        let held = Command::new("ip").args("route get 192.0.2.1".split(' ')).output().unwrap();
+        assert!(!held.status.success(), "{}", String::from_utf8_lossy(&held.stdout));
+        peer.ip("link set up2p up");
+        until("carrier", || !ip("link show up2").contains("NO-CARRIER"));
+        settled();
+        ip("-6 route replace default via 2001:db8:2::1 dev up2 metric 2");
+        reconciler.reconcile().await;
+        assert_eq!(dumps(), applied);
+
+        reconciler.undo().await;
+        assert_eq!(dumps(), before);
+        sh(&plan);
+        assert_eq!(dumps(), applied, "the printed commands do the same");
+        reconciler.undo().await;
+        drop(peer);
+    });
+}
+
+/// The kernel says so after three seconds only.
+#[test]
+fn a_gateway_that_never_resolves_is_unusable_within_a_second() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        peer.link("up3", &[]);
+        ip("addr add 10.0.3.10/24 dev up3");
+        ip("route add default via 10.0.3.1 dev up3 metric 3");
+        let mut monitor = Monitor::open().unwrap();
+        let mut reconciler = Loop::new().await;
+        let (_, uplinks) = reconciler.look(&mut monitor).await;
+        assert!(uplinks.iter().all(|u| u.device.gateway4_usable), "nobody was asked yet");
+        reconciler.reconcile().await;
+        let start = Instant::now();
+        reconciler.until_usable(&mut monitor, "up3", false).await;
+        let took = start.elapsed();
+        eprintln!("unusable after {took:?}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(!ip("neigh show 10.0.3.1 dev up3").contains("FAILED"), "before the kernel says so");
+        let (_, uplinks) = reconciler.look(&mut monitor).await;
+        let usable = uplinks.iter().filter(|u| u.device.gateway4_usable).count();
+        assert_eq!(usable, 2, "the others answered");
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_gateway_that_falls_silent_is_unusable_before_the_kernel_gives_up() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        // The kernel doubts an entry after this time, and waits as long before it asks.
+        for (sysctl, value) in [("base_reachable_time_ms", "1000"), ("delay_first_probe_time", "1")]
+        {
+            std::fs::write(format!("/proc/sys/net/ipv4/neigh/up2/{sysctl}"), value).unwrap();
+        }
+        let mut monitor = Monitor::open().unwrap();
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        until("the gateway resolved", || ip("neigh show 10.0.2.1 dev up2").contains("lladdr"));
+        reconciler.until_usable(&mut monitor, "up2", true).await;
+        // Silent, and still there: no carrier tells.
+        peer.ip("link set up2p arp off");
+        peer.ip("addr del 10.0.2.1/24 dev up2p");
+        reconciler.until_usable(&mut monitor, "up2", false).await;
+        let entry = ip("neigh show 10.0.2.1 dev up2");
+        assert!(!entry.contains("FAILED"), "before the kernel says so: {entry}");
+        peer.ip("addr add 10.0.2.1/24 dev up2p");
+        peer.ip("link set up2p arp on");
+        reconciler.until_usable(&mut monitor, "up2", true).await;
+        drop(peer);
     });
 }
 

@@ -23,13 +23,9 @@ fn conforms(topology: Topology) -> Result<()> {
 
     // An administrator may flush the table: prroute has its gateways resolved again.
     lab.forget_neighbours()?;
-    wait::until("all gateways are resolved again", Duration::from_secs(5), || {
-        let neighbours = lab.host.ip("neigh show")?;
-        let kept = |line: &&str| line.contains(" managed ") && line.contains(" lladdr ");
-        let resolved = neighbours.lines().filter(kept).count();
-        Ok((resolved == 2 * usize::from(topology.uplinks)).then_some(()))
+    wait::until("everything is answered after a flush", Duration::from_secs(30), || {
+        Ok(probe::expect_all_answered(&lab.ask(&probes)?).is_ok().then_some(()))
     })?;
-    probe::expect_all_answered(&lab.ask(&probes)?).context("after a flush")?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

@@ -55,7 +55,8 @@ impl Failure {
                 Self::GatewaySilent => up2.is_some_and(|up2| {
                     up2["gateway4_usable"] == false && up2["gateway6_usable"] == false
                 }),
-                Self::AdminDown | Self::CarrierLost => up2.is_some_and(|up2| up2["up"] == false),
+                // A veth without a default route is no uplink any more.
+                Self::AdminDown | Self::CarrierLost => up2.is_none_or(|up2| up2["up"] == false),
             };
             Ok(known.then_some(()))
         })
@@ -406,4 +407,3 @@ fn a_reused_index_inherits_nothing(with_daemon: bool) -> Result<()> {
 fn an_index_that_is_reused_inherits_nothing() -> Result<()> {
     a_reused_index_inherits_nothing(true)
 }
-

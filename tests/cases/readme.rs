@@ -1,17 +1,21 @@
-//! What the README says about the configuration is so.
+//! The README's commands exist, and its configuration is valid.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use prroute::config::Config;
-use prroute_tests::{netns, scratch::Scratch};
+use ::prroute::config::Config;
+use anyhow::{Context, Result, bail};
+use prroute_tests::{command, netns, prroute, scratch::Scratch};
 use serde_json::Value;
+
+fn text() -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
 
 /// The block of the README that is fenced as TOML.
 fn sample() -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text = text()?;
     let (_, rest) = text.split_once("```toml\n").context("the README has no TOML")?;
     let (block, _) = rest.split_once("```").context("the TOML does not end")?;
     Ok(block.to_owned())
@@ -26,7 +30,8 @@ fn load(text: &str) -> Result<Config> {
 fn the_sample_is_valid_and_shows_the_defaults() -> Result<()> {
     let shown = load(&sample()?)?;
     assert_eq!(shown.exclude.len(), 1);
-    assert_eq!(shown.uplinks.len(), 1);
+    let [uplink] = &shown.uplinks[..] else { bail!("not one uplink: {:?}", shown.uplinks) };
+    assert_eq!((uplink.gateways.len(), uplink.to.len()), (1, 1));
     // These two have no default that could be shown.
     let rest = Config { exclude: Vec::new(), uplinks: Vec::new(), ..shown };
     assert_eq!(rest, Config::default());
@@ -45,6 +50,22 @@ fn the_sample_shows_every_key() -> Result<()> {
     for key in all.iter().filter(|key| *key != "uplink") {
         let shown = text.lines().any(|line| line.starts_with(&format!("{key} = ")));
         assert!(shown, "the README does not show {key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_command_of_the_readme_exists() -> Result<()> {
+    let text = text()?;
+    let commands: BTreeSet<&str> = text
+        .split(['`', '\n'])
+        .filter_map(|line| line.strip_prefix("prroute "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    assert!(commands.contains("down") && commands.contains("status"), "{commands:?}");
+    for command in commands {
+        let words = [&prroute::binary()?.display().to_string(), command, "--help"];
+        command::run(&words).with_context(|| format!("`prroute {command}` of the README"))?;
     }
     Ok(())
 }

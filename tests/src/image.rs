@@ -11,7 +11,7 @@ use crate::services::{DNS_ADDRESS, DNS_NAME};
 /// The image's name in the engine.
 pub const NAME: &str = "probe";
 
-/// The static shell, whose web server is used.
+/// The shell whose web server is used, static or not.
 const BUSYBOX: &str = "/usr/bin/busybox";
 const DNSMASQ: &str = "/usr/sbin/dnsmasq";
 
@@ -23,9 +23,12 @@ pub fn build(scratch: &Scratch) -> Result<PathBuf> {
     let root = scratch.path().join("image");
     copy(Path::new(BUSYBOX), &root.join("bin/busybox"))?;
     copy(Path::new(DNSMASQ), &root.join("bin/dnsmasq"))?;
-    let libraries = command::run(&["ldd", DNSMASQ])?;
-    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-        copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
+    for program in [BUSYBOX, DNSMASQ] {
+        // A static program has no libraries, which ldd calls a failure.
+        let libraries = command::output(&mut command::command(&["ldd", program])?)?;
+        for library in libraries.stdout.split_whitespace().filter(|word| word.starts_with('/')) {
+            copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
+        }
     }
     let tar = scratch.path().join("image.tar");
     command::run(&[

@@ -25,7 +25,7 @@ pub const START: Duration = Duration::from_secs(20);
 pub const STOP: Duration = Duration::from_secs(20);
 
 /// What the unit grants, and nothing else.
-const CAPABILITIES: [&str; 4] = [
+pub const CAPABILITIES: [&str; 4] = [
     "setpriv",
     "--bounding-set=-all,+net_admin,+bpf,+perfmon",
     "--inh-caps=-all",

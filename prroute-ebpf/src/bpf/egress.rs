@@ -9,7 +9,7 @@ use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Write};
 
 use super::action::Action;
 use super::count::count;
-use super::error_source;
+use super::error_source::{self, Rewrite};
 use super::fragment::{self, Fragmented};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
@@ -18,6 +18,7 @@ use super::record;
 use super::redirect::{self, NextHop, Reply};
 use super::scratch::{Scratch, Scratched, Way};
 use super::skb::{Network, Skb};
+use super::too_big::{self, Complaint, Told};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -34,7 +35,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn steer<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
+fn steer<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
     skb: &Skb,
     here: &'static UplinkFacts,
 ) -> Action {
@@ -47,14 +48,16 @@ fn steer<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
 }
 
 #[inline(always)]
-fn decide<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
+fn decide<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
     skb: &Skb,
     here: &'static UplinkFacts,
     scratch: &mut Scratch<F>,
 ) -> Action {
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
-    if source == Locality::NotLocal && !is_from_guest(skb) {
+    // The host's own errors about packets to a guest speak of an address that is not local.
+    let own_error = segment.kind == Kind::Error && !skb.is_forwarded();
+    if source == Locality::NotLocal && !is_from_guest(skb) && !own_error {
         return Action::Pass;
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
@@ -121,7 +124,23 @@ fn decide<F: NextHop + Scratched + Logged + Fragmented + error_source::Rewrite>(
     if segment.kind == Kind::Error {
         error_source::correct::<F>(skb, here, segment, reply.target);
     }
+    if segment.kind == Kind::TcpAnswer && reply.target.mtu < here.mtu {
+        redirect::fit::<F>(skb, here, segment, reply.target);
+    }
     let size = redirect::size_of_segment(skb, here, segment.headers);
+    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
+        match too_big::complain::<F>(skb, here, segment, reply.target) {
+            Told::No => {}
+            Told::Yes => {
+                count(reply.target.id, Reason::SenderTold);
+                return Action::Redirect;
+            }
+            Told::Spoilt => {
+                count(reply.target.id, Reason::TooBig);
+                return Action::Drop;
+            }
+        }
+    }
     redirect::send::<F>(skb, here, &segment.destination, &reply, size)
 }
 

@@ -4,16 +4,18 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::key;
-use prroute_ebpf::parse::Segment;
+use prroute_ebpf::parse::{Kind, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::action::Action;
+use super::asked::{self, AskedTables};
 use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Tables};
+use super::lookup;
 use super::record;
+use super::redirect::{self, NextHop};
 use super::scratch::{Scratched, Way};
 use super::skb::{Network, Skb};
 
@@ -36,7 +38,10 @@ pub(super) fn run(skb: &Skb) -> Action {
 }
 
 #[inline(always)]
-fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static UplinkFacts) {
+fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+) {
     let Some(scratch) = F::scratch(Way::In) else { return };
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read(skb, here, scratch) != Headers::Segment {
@@ -51,6 +56,9 @@ fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static Uplin
         return;
     }
     let now = lookup::now();
+    if segment.kind == Kind::TcpOpening && here.flags & flag::SMALLER != 0 {
+        redirect::fit::<F>(skb, here, segment, here);
+    }
     if let Locality::OwnedBy(owner) = destination {
         lookup::expose::<F>(owner, &segment.destination, now);
     }
@@ -60,7 +68,7 @@ fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static Uplin
     let place = Place { uplink: here.id, generation: here.generation };
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
-            lookup::uplink_of(entry.known.place()).is_some_and(lookup::is_up)
+            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(skb, uplink))
         }
         _ => true,
     };
@@ -76,6 +84,7 @@ fn note<F: Tables + Scratched + Logged + Routed>(skb: &Skb, here: &'static Uplin
     let known = entry.as_ref().map(|entry| entry.known);
     let verdict = verdict::inbound(&arrival, known, recorded_is_up);
     log::decision::<F>(skb, true, segment, verdict.name());
+    asked::question::<F>(segment, destination, known.map(|known| known.origin), now);
     match verdict {
         Inbound::Pass => {}
         Inbound::Refresh(flow) => record::refresh(entry, flow),

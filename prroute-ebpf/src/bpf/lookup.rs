@@ -1,6 +1,7 @@
 //! From packet facts to map entries. Reads only, but for the stamps of [`expose`].
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns};
 use aya_ebpf::maps::{HashMap, LruHashMap};
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::flow::Flow;
@@ -12,6 +13,7 @@ use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_add
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
 use super::maps;
+use super::skb::Skb;
 
 /// A family with its maps.
 pub(super) trait Tables: Family + Sized {
@@ -193,8 +195,19 @@ pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) ->
         .or_else(|| flow_in(F::flows(), true, key, protocol, now))
 }
 
-/// Whether an uplink can carry packets.
+/// Whether an uplink can carry packets. The loader says whether it is up; that its device still
+/// exists the kernel says, for the time when there is no loader.
 #[inline(always)]
-pub(super) fn is_up(facts: &UplinkFacts) -> bool {
-    facts.flags & flag::UP != 0
+pub(super) fn is_up(skb: &Skb, facts: &UplinkFacts) -> bool {
+    facts.flags & flag::UP != 0 && exists(skb, facts.ifindex)
+}
+
+/// A device that is gone has no MTU to check (`bpf_check_mtu`, Linux 5.12).
+#[inline(always)]
+fn exists(skb: &Skb, ifindex: u32) -> bool {
+    let mut mtu = 0u32;
+    // SAFETY: the context is valid, and `mtu` is an initialised word on the stack.
+    let result =
+        unsafe { bpf_check_mtu(skb.context().as_ptr().cast(), ifindex, &raw mut mtu, 0, 0) };
+    result >= 0
 }

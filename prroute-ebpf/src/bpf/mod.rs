@@ -5,6 +5,7 @@
 //! ```
 
 mod action;
+mod asked;
 mod count;
 mod egress;
 mod error_source;
@@ -15,10 +16,13 @@ mod ingress;
 mod log;
 mod lookup;
 mod maps;
+mod mss;
 mod record;
 mod redirect;
 mod scratch;
 mod skb;
+mod sockets;
+mod too_big;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 

@@ -13,10 +13,12 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
 use prroute_ebpf::packet::Packet as _;
+use prroute_ebpf::parse::Segment;
 
 use super::action::{Action, TC_ACT_REDIRECT};
 use super::count::count;
 use super::lookup::{self, Tables};
+use super::mss;
 use super::skb::Skb;
 
 const AF_INET: u32 = 2;
@@ -34,6 +36,8 @@ pub(super) struct Reply {
 /// A family that knows how its next hops are written.
 pub(super) trait NextHop: Tables {
     const ETHER_TYPE: u16;
+    /// Bytes of the network and transport headers without options.
+    const HEADERS: u32;
 
     /// The destination itself as next hop.
     fn direct(destination: Self::Address) -> bpf_redir_neigh;
@@ -43,6 +47,7 @@ pub(super) trait NextHop: Tables {
 
 impl NextHop for Ipv4 {
     const ETHER_TYPE: u16 = EtherType::Ipv4 as u16;
+    const HEADERS: u32 = mss::HEADERS4;
 
     #[inline(always)]
     fn direct(destination: Address4) -> bpf_redir_neigh {
@@ -60,6 +65,7 @@ impl NextHop for Ipv4 {
 
 impl NextHop for Ipv6 {
     const ETHER_TYPE: u16 = EtherType::Ipv6 as u16;
+    const HEADERS: u32 = mss::HEADERS6;
 
     #[inline(always)]
     fn direct(destination: Address6) -> bpf_redir_neigh {
@@ -87,6 +93,18 @@ fn next_hop4(address: Address4) -> bpf_redir_neigh {
         nh_family: AF_INET,
         __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [address, 0, 0, 0] },
     }
+}
+
+/// Makes the segment size of a SYN or SYN-ACK fit `uplink`.
+#[inline(always)]
+pub(super) fn fit<F: NextHop>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    segment: &Segment<F::Address>,
+    uplink: &UplinkFacts,
+) {
+    let end = here.link_header + segment.headers;
+    mss::clamp(skb, end, segment.transport, uplink.mtu.saturating_sub(F::HEADERS));
 }
 
 /// Bytes of the largest network-layer packet that a packet with these network and transport
@@ -138,7 +156,7 @@ fn choose<F: NextHop>(
     size: u32,
 ) -> Action {
     let target = reply.target;
-    if !lookup::is_up(target) {
+    if !lookup::is_up(skb, target) {
         return refuse(target, Reason::UplinkDown);
     }
     let there = target.ifindex == skb.ifindex();

@@ -89,6 +89,7 @@ fn answer<A>(
         protocol,
         kind: Kind::Error,
         headers: 0,
+        transport: 0,
         tcp: Numbers::default(),
         first_fragment: None,
         sender,

@@ -96,8 +96,10 @@ fn unknown(arrival: &Arrival) -> Inbound {
     if opens(arrival.kind) {
         return Inbound::Open(fresh(arrival));
     }
-    let may_be_adopted = matches!(arrival.destination, Locality::Shared | Locality::OwnedBy(_));
-    if arrival.kind == Kind::Tcp && arrival.tcp.acknowledges && may_be_adopted {
+    // Not for an owned address: a connection that the host opened from there has no record, and
+    // must not be taken for a request because its answers come in elsewhere (R3).
+    let is_shared = arrival.destination == Locality::Shared;
+    if arrival.kind == Kind::Tcp && arrival.tcp.acknowledges && is_shared {
         return Inbound::Adopt(fresh(arrival).with_heard(arrival.tcp.acknowledgement));
     }
     Inbound::Pass
@@ -105,8 +107,10 @@ fn unknown(arrival: &Arrival) -> Inbound {
 
 #[inline(always)]
 fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
-    // A new connection may take over the ports of a finished one; a datagram proves nothing.
-    if arrival.kind == Kind::TcpOpening && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE {
+    // A new connection may take over the ports of a finished one. An attempt of the host that is
+    // not answered yet is not finished; a datagram proves nothing.
+    let is_finished = known.confirmed && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE;
+    if arrival.kind == Kind::TcpOpening && is_finished {
         return Inbound::Open(fresh(arrival));
     }
     let flow = known.flow.with_last_in(arrival.now);

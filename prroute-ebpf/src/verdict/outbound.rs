@@ -3,7 +3,7 @@
 use prroute_common::flow::{Flow, Origin};
 use prroute_common::time::Ticks;
 
-use super::{Known, Locality, Place, is_between};
+use super::{Known, Locality, Place};
 use crate::parse::{Kind, Numbers};
 
 /// A packet that is about to leave.
@@ -93,13 +93,15 @@ pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
         // Never redirected. The record keeps its answers from being taken for a request.
         Kind::TcpOpening => Outbound::OpenByHost(by_host),
         Kind::TcpAnswer => reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1)))),
+        Kind::TcpReset if !known.confirmed && !is_answer_to(&flow, sequence) => Outbound::Unproved,
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
         Kind::Tcp => {
             let end = sequence.wrapping_add(departure.payload);
             let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
             if known.confirmed {
                 reply(Write::Refresh(flow))
-            } else if is_owner(departure, &known) || heard_of(&flow, sequence, end) {
+            } else if is_owner(departure, &known) || flow.heard() == Some(sequence) {
+                // Who acknowledged exactly what the host sends next, or again, sees its packets.
                 reply(Write::Confirm(flow))
             } else {
                 Outbound::Unproved
@@ -140,9 +142,10 @@ fn is_owner(departure: &Departure, known: &Known) -> bool {
     }
 }
 
-/// Whether who spoke from the recorded uplink acknowledged what the host is about to send, or
-/// sends again: only who sees the host's packets knows that number.
+/// Whether a reset answers what came in unconfirmed (RFC 9293, 3.10.7.1: to a SYN it has sequence
+/// number 0, to another segment the number that was acknowledged), or takes a SYN-ACK back. That
+/// of a connection the entry knows nothing of is somebody else's.
 #[inline(always)]
-fn heard_of(flow: &Flow, sequence: u32, end: u32) -> bool {
-    flow.heard().is_some_and(|heard| is_between(heard, sequence, end))
+fn is_answer_to(flow: &Flow, sequence: u32) -> bool {
+    sequence == 0 || flow.heard() == Some(sequence) || flow.sent() == Some(sequence)
 }

@@ -1,9 +1,15 @@
 //! One module per command, and what they have in common: logging, errors, exit codes.
 
+mod check;
 mod down;
 mod flows;
+mod plan;
+mod reload;
 mod run;
+mod setup;
 mod status;
+
+pub use reload::Refused;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -11,10 +17,12 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use crate::capability::MissingCapabilities;
-use crate::cli::{Cli, Command};
-use crate::config::ConfigError;
+use crate::cli::{Cli, Command, SchemaCommand};
+use crate::config::{ConfigError, SAMPLE, schema};
 use crate::datapath::DatapathError;
+use crate::managers::networkd::SetupError;
 use crate::reconcile::ReconcileError;
+use crate::runtime::RuntimeError;
 
 /// Exit codes, the same for every command (sysexits(3) for the last).
 mod code {
@@ -37,6 +45,18 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Flows(args) => flows::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::GenerateConfig => {
+            print!("{SAMPLE}");
+            Ok(())
+        }
+        Command::Schema(SchemaCommand::Config) => {
+            println!("{:#}", schema());
+            Ok(())
+        }
+        Command::Setup(command) => setup::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +81,8 @@ fn describe(error: &anyhow::Error) -> String {
 
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
-        if cause.is::<ConfigError>() {
+        let refused = cause.downcast_ref::<Refused>();
+        if cause.is::<ConfigError>() || refused.is_some_and(|refused| refused.configuration) {
             return code::CONFIG;
         }
         if cause.is::<NotRunning>() {
@@ -71,6 +92,10 @@ fn code_of(error: &anyhow::Error) -> u8 {
             || cause
                 .downcast_ref::<ReconcileError>()
                 .is_some_and(ReconcileError::is_permission_denied)
+            || cause.downcast_ref::<SetupError>().is_some_and(SetupError::is_permission_denied)
+            || cause
+                .downcast_ref::<RuntimeError>()
+                .is_some_and(|error| error.source.kind() == std::io::ErrorKind::PermissionDenied)
             || cause
                 .downcast_ref::<DatapathError>()
                 .is_some_and(DatapathError::is_permission_denied)

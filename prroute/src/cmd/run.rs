@@ -1,8 +1,11 @@
 //! `prroute run`.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result};
 
 use crate::cli::RunArgs;
+use crate::cmd::plan;
 use crate::config::{Config, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{Kernel, Monitor};
@@ -23,23 +26,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
 async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     let kernel = Kernel::connect().await?;
     let reconciler = Reconciler::new(config, &args.instance.instance, kernel, false)?;
-    let outlook = reconciler.look().await?;
-    for skipped in &outlook.skipped {
-        println!("# {}: not managed: {}", skipped.name, skipped.reason);
-    }
-    for uplink in &outlook.uplinks {
-        println!("# {}: uplink {}", uplink.device.name, uplink.id);
-    }
-    if outlook.uplinks.len() < 2 {
-        println!("# fewer than two uplinks: prroute would change nothing and wait");
-    }
-    print!("{}", outlook.plan?);
-    if outlook.uplinks.len() >= 2 {
-        for uplink in &outlook.uplinks {
-            println!("# attach ingress and egress programs to {}", uplink.device.name);
-        }
-    }
-    Ok(())
+    plan::show(&reconciler, false).await
 }
 
 async fn manage(args: &RunArgs, config: Config) -> Result<()> {
@@ -52,12 +39,12 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let _instance_lock = InstanceLock::acquire(&directory)?;
     let _namespace_lock = NamespaceLock::acquire()?;
 
-    let undo_on_exit = args.undo_on_exit || config.on_stop == OnStop::Undo;
+    let config_file = absolute(args.config.as_deref())?;
     let took_over = pins.exists();
     // Listening starts before the first look: no change falls between the two.
     let monitor = Monitor::open()?;
     let reconciler = Reconciler::new(config, instance, Kernel::connect().await?, args.log_packets)?;
-    let mut daemon = Daemon::new(reconciler, monitor).context("catch signals")?;
+    let mut daemon = Daemon::new(reconciler, monitor, config_file).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.
         if !took_over {
@@ -68,11 +55,18 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
         return Err(error.into());
     }
     let Stop::Signal(signal) = daemon.follow().await?;
-    if undo_on_exit {
+    if args.undo_on_exit || daemon.config().on_stop == OnStop::Undo {
         tracing::info!("{signal}: undoing everything");
         undo(&Kernel::connect().await?, &pins, &directory).await.context("undo on exit")?;
     } else {
         tracing::info!("{signal}: stopping; the datapath stays (`prroute down` removes it)");
     }
     Ok(())
+}
+
+/// A reload must find the file wherever it is asked for.
+pub(super) fn absolute(file: Option<&Path>) -> Result<Option<PathBuf>> {
+    let absolute =
+        |file: &Path| std::path::absolute(file).with_context(|| format!("find {}", file.display()));
+    file.map(absolute).transpose()
 }

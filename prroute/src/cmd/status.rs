@@ -1,18 +1,22 @@
 //! `prroute status`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::Result;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use prroute_common::reason::Reason;
+use prroute_common::source::SocketReason;
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
 use crate::cmd::NotRunning;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
+use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
+use crate::runtime::memory::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
 use crate::state::uplink::{Skipped, Uplink};
 
@@ -27,6 +31,21 @@ struct Report {
     summary: String,
     uplinks: Vec<UplinkReport>,
     skipped: Vec<Skipped>,
+    /// What others deleted and the daemon put back.
+    healed: Option<Healed>,
+    /// Why the last reload was refused.
+    refused: Option<Refusal>,
+    /// `null` before the datapath is loaded.
+    udp_source: Option<UdpSourceReport>,
+}
+
+/// What is done for wildcard UDP servers.
+#[derive(Serialize)]
+struct UdpSourceReport {
+    #[serde(flatten)]
+    state: UdpSource,
+    /// Calls per reason.
+    counters: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -84,7 +103,19 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         summary: memory.summary,
         uplinks,
         skipped: memory.skipped,
+        healed: memory.healed,
+        refused: memory.reload.refusal,
+        udp_source: match memory.udp_source {
+            Some(state) if datapath => Some(udp_source(state, pins)?),
+            _ => None,
+        },
     })
+}
+
+fn udp_source(state: UdpSource, pins: &Pins) -> Result<UdpSourceReport> {
+    let counts = sockets::counters(pins)?.into_iter();
+    let counters = counts.map(|(reason, count)| (reason.name().to_owned(), count.into())).collect();
+    Ok(UdpSourceReport { state, counters })
 }
 
 fn print(report: &Report) {
@@ -103,11 +134,40 @@ fn print(report: &Report) {
     if report.datapath {
         println!("\n{}", counter_table(report).trim_fmt());
     }
+    if let Some(Healed { times, by }) = &report.healed {
+        println!("\nput back {times} times what was deleted, the last time {by}");
+    }
+    if let Some(refusal) = &report.refused {
+        println!("\nthe last reload was refused: {}", refusal.message);
+    }
+    if let Some(udp_source) = &report.udp_source {
+        println!("\n{udp_source}");
+    }
     if !report.skipped.is_empty() {
         println!("\nnot managed:");
         for skipped in &report.skipped {
             println!("  {}: {}", skipped.name, skipped.reason);
         }
+    }
+}
+
+impl fmt::Display for UdpSourceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wildcard UDP servers: ")?;
+        match &self.state {
+            UdpSource::Off => f.write_str("left alone (udp-source = false)")?,
+            UdpSource::Attached { cgroup } => {
+                write!(f, "answer from the address asked (hooks on {})", cgroup.display())?;
+            }
+            UdpSource::Unavailable { reason } => write!(f, "not helped: {reason}")?,
+        }
+        for reason in SocketReason::ALL {
+            let count = self.counters.get(reason.name()).and_then(serde_json::Value::as_u64);
+            if let Some(count @ 1..) = count {
+                write!(f, "\n  {} {count}  {}", reason.name(), reason.describe())?;
+            }
+        }
+        Ok(())
     }
 }
 

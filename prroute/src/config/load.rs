@@ -121,6 +121,9 @@ impl Draft {
         if let Some(on_down) = raw.on_down {
             config.on_down = on_down.into();
         }
+        if let Some(udp_source) = raw.udp_source {
+            config.udp_source = udp_source;
+        }
         if let Some(bind_device) = raw.bind_device {
             config.bind_device = bind_device;
         }

@@ -16,6 +16,7 @@ pub(super) struct RawConfig {
     pub(super) rp_filter: Option<RpFilter>,
     pub(super) on_down: Option<OnDown>,
     pub(super) bind_device: Option<bool>,
+    pub(super) udp_source: Option<bool>,
     #[serde(default)]
     pub(super) uplink: Vec<Spanned<RawUplink>>,
 }

@@ -56,6 +56,11 @@ pub fn schema() -> Value {
                 &["loosen", "leave"],
             )),
             "on-down": with_default("on-down", on_down()),
+            "udp-source": with_default("udp-source", json!({
+                "description": "UDP servers that are bound to no address answer from the \
+                                address they were asked on.",
+                "type": "boolean",
+            })),
             "bind-device": with_default("bind-device", json!({
                 "description": "Packets of applications that are bound to an uplink's device \
                                 leave by its gateway.",

@@ -33,6 +33,8 @@ pub struct Config {
     pub on_down: OnDown,
     /// Packets of applications that are bound to an uplink's device leave by it.
     pub bind_device: bool,
+    /// Wildcard UDP servers answer from the address that was asked.
+    pub udp_source: bool,
     #[serde(rename = "uplink")]
     pub uplinks: Vec<UplinkConfig>,
 }
@@ -48,6 +50,7 @@ impl Default for Config {
             rp_filter: RpFilter::Loosen,
             on_down: OnDown::Route,
             bind_device: false,
+            udp_source: true,
             uplinks: Vec::new(),
         }
     }

@@ -29,6 +29,10 @@ pub enum DatapathError {
     Map { operation: &'static str, object: String, source: aya::maps::MapError },
     #[error("pinned map {}: {what} is {found}, this version expects {expected}; `prroute down` removes it", path.display())]
     Layout { path: PathBuf, what: &'static str, found: String, expected: String },
+    #[error("no control groups of version 2 are mounted")]
+    NoCgroup2,
+    #[error("read the cookie of the network namespace: {source}")]
+    Cookie { source: io::Error },
     #[error("open the decision log: {0}")]
     DecisionLog(#[source] aya_log::Error),
     #[error("the BPF object has no {0}")]

@@ -14,13 +14,13 @@ const ETHERNET_HEADER: u32 = 14;
 
 /// The facts of one uplink. Only addresses it owns are compared in line: a shared one takes the
 /// way of every address that is not there, through the address table.
-pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress]) -> UplinkFacts {
+pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> UplinkFacts {
     let device = &uplink.device;
     let mut facts = UplinkFacts {
         ifindex: device.ifindex.0,
         id: uplink.id.0,
         generation: uplink.generation,
-        flags: flags(uplink),
+        flags: flags(uplink) | if device.mtu < largest_mtu { flag::SMALLER } else { 0 },
         mtu: device.mtu,
         link_header: if device.mac.is_some() { ETHERNET_HEADER } else { 0 },
         mac: device.mac.map_or(0, mac_word),
@@ -63,9 +63,9 @@ fn flags(uplink: &Uplink) -> u32 {
         (flag::LAST_HOP4, answers_by_last_hop(device, device.gateway4.is_some())),
         (flag::LAST_HOP6, answers_by_last_hop(device, device.gateway6.is_some())),
         (flag::HOLD, device.hold),
-        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_usable),
+        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_resolved),
         (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
-        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_usable),
+        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_resolved),
     ]
     .into_iter()
     .filter(|(_, set)| *set)

@@ -5,6 +5,7 @@ use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
+use prroute_common::source::{Asked, Peer};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -43,9 +44,16 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<u32, u64>(names::COUNTERS, MapType::PerCpuArray),
 ];
 
+const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [
+    shape::<Peer<Address4>, Asked<Address4>>(names::ASKED4, MapType::LruHash),
+    shape::<Peer<Address6>, Asked<Address6>>(names::ASKED6, MapType::LruHash),
+    shape::<u32, u64>(names::WILDCARD_PORTS, MapType::Array),
+    shape::<u32, u64>(names::SOCKET_COUNTERS, MapType::PerCpuArray),
+];
+
 /// Compares every pinned map with what this version expects; a map that is not pinned is fine.
 pub(super) fn verify(pins: &Pins) -> Result<()> {
-    for shape in &SHAPES {
+    for shape in SHAPES.iter().chain(&SOCKET_SHAPES) {
         let path = pins.map(shape.name);
         if !path.exists() {
             continue;

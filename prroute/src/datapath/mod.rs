@@ -12,6 +12,7 @@ pub mod flows;
 mod layout;
 pub mod object;
 pub mod pins;
+pub mod sockets;
 pub mod tables;
 
 pub use error::DatapathError;

@@ -1,10 +1,10 @@
 //! The embedded BPF object, loaded with the pinned maps.
 
-use aya::programs::SchedClassifier;
+use aya::programs::{CgroupSockAddr, Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU};
-use prroute_common::names;
+use prroute_common::{names, source};
 
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::layout;
@@ -19,10 +19,16 @@ pub struct LoadOptions {
     pub flows: u32,
     /// Log each packet whose flow is looked up, with what was decided.
     pub log_packets: bool,
+    /// The network namespace whose wildcard UDP sockets are helped; 0 for none.
+    pub netns_cookie: u64,
 }
 
 impl LoadOptions {
     /// Entries that the kernel is asked for: a small LRU map evicts while nearly empty.
+    fn asked_entries(self) -> u32 {
+        Self::entries(source::entries(self.flows))
+    }
+
     fn entries(wanted: u32) -> u32 {
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let floor = MIN_FLOWS_PER_CPU.saturating_mul(u32::try_from(cpus).unwrap_or(1));
@@ -48,7 +54,7 @@ impl Programs {
         pins.create()?;
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(VerifierLogLevel::STATS);
-        for name in names::MAPS {
+        for name in names::MAPS.into_iter().chain(names::SOCKET_MAPS) {
             loader.map_pin_path(name, pins.map(name));
         }
         for name in [names::FLOWS4, names::FLOWS6] {
@@ -57,6 +63,10 @@ impl Programs {
         for name in [names::NEW4, names::NEW6] {
             loader.map_max_entries(name, LoadOptions::entries(options.flows / FLOWS_PER_NEW));
         }
+        for name in [names::ASKED4, names::ASKED6] {
+            loader.map_max_entries(name, options.asked_entries());
+        }
+        loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
@@ -80,12 +90,24 @@ impl Programs {
         EbpfLogger::init(&mut self.ebpf).map_err(DatapathError::DecisionLog)
     }
 
-    /// One of the two programs, by its name in [`names`].
+    /// One of the two classifiers, by its name in [`names`].
     ///
     /// # Errors
     ///
     /// When the object has no such classifier.
     pub fn get(&mut self, name: &'static str) -> Result<&mut SchedClassifier> {
+        self.find(name)
+    }
+
+    /// One of the programs on sockets, which are not loaded yet.
+    pub(super) fn socket_program(&mut self, name: &'static str) -> Result<&mut CgroupSockAddr> {
+        self.find(name)
+    }
+
+    fn find<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P>
+    where
+        &'a mut P: TryFrom<&'a mut Program>,
+    {
         self.ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())

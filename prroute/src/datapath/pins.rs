@@ -39,6 +39,11 @@ impl Pins {
         self.layout().join(format!("link-{uplink}-{}", direction.name()))
     }
 
+    /// A link of the programs on sockets.
+    pub fn socket_link(&self, name: &str) -> PathBuf {
+        self.layout().join(name)
+    }
+
     /// Every pinned link of this layout, with the uplink it belongs to.
     pub fn links(&self) -> Result<Vec<(UplinkId, Direction, PathBuf)>> {
         let mut links = Vec::new();

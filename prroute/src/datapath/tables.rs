@@ -104,8 +104,9 @@ impl Tables {
     pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
         self.add_addresses(locals)?;
         self.sync_on_link(uplinks)?;
+        let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
-            self.write_facts(&facts::of(uplink, locals))?;
+            self.write_facts(&facts::of(uplink, locals, largest_mtu))?;
             self.write_slot(uplink)?;
         }
         self.retire_others(uplinks)?;

@@ -71,11 +71,11 @@ impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Networkd => {
-                "likely systemd-networkd, which takes the rules and routes of others for its own \
-                 (`prroute setup networkd` stops that)"
+                "likely by systemd-networkd, which takes the rules and routes of others for its \
+                 own (`prroute setup networkd` stops that)"
             }
-            Self::NetworkManager => "likely NetworkManager",
-            Self::Unknown => "another program",
+            Self::NetworkManager => "likely by NetworkManager",
+            Self::Unknown => "by another program",
         })
     }
 }

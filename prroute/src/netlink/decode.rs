@@ -264,6 +264,7 @@ pub(super) const fn neighbour_state(state: State) -> NeighbourState {
     match state {
         State::Failed => NeighbourState::Failed,
         State::Incomplete | State::None => NeighbourState::Incomplete,
+        State::Probe => NeighbourState::Probing,
         State::Permanent | State::Noarp => NeighbourState::Fixed,
         _ => NeighbourState::Resolved,
     }

@@ -11,18 +11,16 @@ mod monitor;
 mod neighbours;
 mod qdisc;
 mod read;
+mod relevance;
 mod request;
+mod resolution;
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 
 pub use apply::{ApplyError, OpError};
 pub use monitor::{Change, Monitor};
 pub use request::Refusal;
 use tokio::sync::Mutex;
-
-use crate::state::uplink::Ifindex;
 
 /// A netlink operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +49,6 @@ impl NetlinkError {
 #[derive(Debug)]
 pub struct Kernel {
     socket: Mutex<request::Socket>,
-    /// Neighbours that failed and were not seen resolved since: the kernel's own retries go
-    /// through the state of a first attempt, without a word.
-    failed: std::sync::Mutex<BTreeSet<(Ifindex, IpAddr)>>,
 }
 
 impl Kernel {
@@ -63,6 +58,6 @@ impl Kernel {
     pub async fn connect() -> Result<Self, NetlinkError> {
         let source = |source| NetlinkError::Socket { operation: "open a netlink socket", source };
         let socket = request::Socket::open().map_err(source)?;
-        Ok(Self { socket: Mutex::new(socket), failed: std::sync::Mutex::default() })
+        Ok(Self { socket: Mutex::new(socket) })
     }
 }

@@ -1,23 +1,21 @@
 //! Hearing of changes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::time::Instant;
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::neighbour::NeighbourMessage;
-use netlink_packet_route::route::RouteMessage;
-use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::fingerprint::Links;
+use super::NetlinkError;
+use super::relevance::{Expected, Relevance};
 use super::request::{register, split};
-use super::{NetlinkError, decode};
-use crate::state::observed::{NeighbourState, Observed, PROTOCOL, RouteKind, TABLE_MAIN};
-use crate::state::uplink::{Ifindex, Uplink};
+use crate::state::observed::Observed;
+use crate::state::plan::{NeighbourKey, Plan};
+use crate::state::uplink::Uplink;
 
 /// `RTNLGRP_*`: link, neighbour, addresses, routes and rules of both families.
 const GROUPS: [u32; 8] = [1, 3, 5, 7, 8, 9, 11, 19];
@@ -41,11 +39,17 @@ pub struct Change {
 }
 
 impl Change {
+    /// Nothing but the reachability of gateways.
+    pub fn is_only_neighbours(self) -> bool {
+        self == Self { neighbours: self.neighbours, ..Self::default() }
+    }
+
     pub fn is_any(self) -> bool {
         self != Self::default()
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds another change to this one.
+    pub const fn merge(&mut self, other: Self) {
         self.links |= other.links;
         self.addresses |= other.addresses;
         self.routes |= other.routes;
@@ -80,16 +84,28 @@ impl Monitor {
         })
     }
 
-    /// Names the gateways whose neighbour entries matter, replacing those named before.
-    pub fn watch_gateways(&mut self, observed: &Observed, uplinks: &[Uplink]) {
-        self.relevance.gateways = uplinks
-            .iter()
-            .flat_map(|u| u.device.gateways.iter().map(|gateway| (u.device.ifindex, *gateway)))
-            .map(|key| {
-                let state = observed.neighbour(key.0, key.1).map(|n| n.state);
-                (key, state == Some(NeighbourState::Failed))
-            })
-            .collect();
+    /// Names the gateways whose neighbour entries matter, replacing those named before: those of
+    /// the uplinks, of which `kept` ones are resolved by the kernel for us.
+    pub fn watch_gateways(
+        &mut self,
+        observed: &Observed,
+        uplinks: &[Uplink],
+        kept: &BTreeSet<NeighbourKey>,
+    ) {
+        let kept = |key: &NeighbourKey| kept.contains(key);
+        self.relevance.gateways.watch(observed, uplinks, kept, Instant::now());
+    }
+
+    /// Corrects a look at the kernel: a gateway that has been asked in vain for most of a second
+    /// is failed, and one that failed stays so until it answers.
+    pub fn correct_gateways(&mut self, observed: &mut Observed) {
+        self.relevance.gateways.correct(observed, Instant::now());
+    }
+
+    /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
+    /// not heard of until now is news again.
+    pub fn expect_deletions(&mut self, plan: &Plan) {
+        self.relevance.expected = Expected::of(plan);
     }
 
     /// Waits for a relevant change; several that are waiting are handed out as one. Can be
@@ -109,7 +125,14 @@ impl Monitor {
             let result = if self.pending.is_any() {
                 self.fd.try_io(Interest::READABLE, receive)
             } else {
-                self.fd.async_io(Interest::READABLE, receive).await
+                let received = self.fd.async_io(Interest::READABLE, receive);
+                match within(self.relevance.gateways.deadline(), received).await {
+                    Some(result) => result,
+                    None => {
+                        self.pending.neighbours = self.relevance.gateways.expire(Instant::now());
+                        continue;
+                    }
+                }
             };
             match result {
                 Ok(_) => self.digest(),
@@ -143,6 +166,14 @@ impl Monitor {
     }
 }
 
+/// `None`: not until the deadline.
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
 fn socket() -> io::Result<AsyncFd<netlink_sys::Socket>> {
     let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -153,76 +184,3 @@ fn socket() -> io::Result<AsyncFd<netlink_sys::Socket>> {
     }
     register(socket)
 }
-
-/// Tells what matters from what does not, at the price of decoding it.
-#[derive(Debug, Default)]
-struct Relevance {
-    links: Links,
-    /// Whether each gateway's entry was failed when last heard of.
-    gateways: BTreeMap<(Ifindex, IpAddr), bool>,
-}
-
-impl Relevance {
-    fn judge(&mut self, message: Message) -> Change {
-        let mut change = Change::default();
-        match message {
-            Message::NewLink(link) => change.links = self.links.changed(link),
-            Message::DelLink(link) => {
-                self.links.removed(&link);
-                change.links = true;
-            }
-            Message::NewAddress(_) | Message::DelAddress(_) => change.addresses = true,
-            Message::NewRoute(route) => change.routes = !is_ours(&route) && matters(&route),
-            Message::DelRoute(route) => change.routes = matters(&route),
-            Message::NewRule(rule) => change.rules = !is_our_rule(&rule),
-            Message::DelRule(_) => change.rules = true,
-            Message::NewNeighbour(neighbour) => change.neighbours = self.is_turn(&neighbour),
-            Message::DelNeighbour(neighbour) => {
-                change.neighbours = self.watched(&neighbour).is_some();
-            }
-            _ => {}
-        }
-        change
-    }
-
-    fn watched(&mut self, message: &NeighbourMessage) -> Option<(&mut bool, NeighbourState)> {
-        let neighbour = decode::neighbour(message)?;
-        let failed = self.gateways.get_mut(&(neighbour.ifindex, neighbour.address))?;
-        Some((failed, neighbour.state))
-    }
-
-    /// Whether a gateway failed that had not, or resolved that had failed.
-    fn is_turn(&mut self, message: &NeighbourMessage) -> bool {
-        let Some((failed, state)) = self.watched(message) else { return false };
-        // Unknown yet: what it was before stands.
-        if state == NeighbourState::Incomplete {
-            return false;
-        }
-        let now = state == NeighbourState::Failed;
-        std::mem::replace(failed, now) != now
-    }
-}
-
-/// We made it: nothing to learn from it.
-fn is_ours(message: &RouteMessage) -> bool {
-    u8::from(message.header.protocol) == PROTOCOL
-}
-
-fn is_our_rule(message: &RuleMessage) -> bool {
-    decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
-}
-
-/// A default route, one of ours, or main's route to a link: what decides about gateways and
-/// on-link prefixes. Other routes may flap.
-fn matters(message: &RouteMessage) -> bool {
-    let Some(route) = decode::route(message) else { return false };
-    if route.protocol == PROTOCOL {
-        return true;
-    }
-    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
-    route.kind == RouteKind::Unicast
-        && (route.is_default() || (route.table == TABLE_MAIN && on_link))
-}
-
-#[cfg(test)]
-mod tests;

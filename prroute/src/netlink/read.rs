@@ -39,29 +39,9 @@ impl Kernel {
             rules.extend(rules_of(&mut socket, family).await?);
         }
         name_devices(&mut routes, &links);
-        let mut neighbours = neighbours(&mut socket, &routes).await?;
-        self.remember_failures(&mut neighbours);
+        let neighbours = neighbours(&mut socket, &routes).await?;
         let rp_filter_all = sysctl::rp_filter("all").ok();
         Ok(Observed { links, addresses, routes, rules, neighbours, rp_filter_all })
-    }
-
-    /// A neighbour that failed stays so until it is resolved.
-    fn remember_failures(&self, neighbours: &mut [Neighbour]) {
-        let mut failed = match self.failed.lock() {
-            Ok(failed) => failed,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        let mut still = BTreeSet::new();
-        for neighbour in neighbours {
-            let key = (neighbour.ifindex, neighbour.address);
-            if neighbour.state == NeighbourState::Incomplete && failed.contains(&key) {
-                neighbour.state = NeighbourState::Failed;
-            }
-            if neighbour.state == NeighbourState::Failed {
-                still.insert(key);
-            }
-        }
-        *failed = still;
     }
 }
 

@@ -1,13 +1,15 @@
 //! The loop: converge, tell the service manager, wait for the network or a signal.
 
 use std::future::pending;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use crate::netlink::Monitor;
+use crate::config::Config;
+use crate::netlink::{Change, Monitor};
 use crate::reconcile::{ReconcileError, Reconciler};
 
 /// Events that come together are answered together: this long after the last one, ...
@@ -22,6 +24,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
+/// How long the start waits for gateways that do not answer.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -34,19 +39,32 @@ pub struct Daemon {
     monitor: Monitor,
     terminate: Signal,
     interrupt: Signal,
+    reload: Signal,
+    /// What changed since the last round that succeeded.
+    change: Change,
 }
 
 impl Daemon {
+    /// `config_file` is what SIGHUP has read again; `None`: the usual files.
+    ///
     /// # Errors
     ///
     /// When the signals cannot be caught.
-    pub fn new(reconciler: Reconciler, monitor: Monitor) -> std::io::Result<Self> {
-        Ok(Self {
-            reconciler,
-            monitor,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+    pub fn new(
+        mut reconciler: Reconciler,
+        monitor: Monitor,
+        config_file: Option<PathBuf>,
+    ) -> std::io::Result<Self> {
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let reload = signal(SignalKind::hangup())?;
+        reconciler.is_daemon(config_file);
+        let change = Change::default();
+        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change })
+    }
+
+    pub fn config(&self) -> &Config {
+        self.reconciler.config()
     }
 
     /// The first round: an error here means that nothing is managed.
@@ -55,13 +73,27 @@ impl Daemon {
     ///
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
-        self.reconciler.converge(&mut self.monitor).await?;
+        self.reconciler.converge(&mut self.monitor, Change::default()).await?;
+        self.await_gateways().await?;
         let memory = self.reconciler.memory();
         for skipped in &memory.skipped {
             tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
         }
         tracing::info!("ready, {}", memory.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&memory.summary)]);
+        Ok(())
+    }
+
+    /// Ready means that replies are steered: a gateway that resolves at all does so at once.
+    async fn await_gateways(&mut self) -> Result<(), ReconcileError> {
+        let limit = Instant::now() + GATEWAY_PATIENCE;
+        while self.reconciler.awaits_gateways() {
+            tokio::select! {
+                () = sleep_until(limit) => return Ok(()),
+                change = self.monitor.next() => self.change.merge(change?),
+            }
+            self.round().await?;
+        }
         Ok(())
     }
 
@@ -84,11 +116,20 @@ impl Daemon {
                     alive = watchdog.map(|period| Instant::now() + period);
                     continue;
                 }
+                _ = self.reload.recv() => {
+                    if let Err(error) = self.reload().await {
+                        tracing::error!("{error}");
+                    }
+                }
                 change = self.monitor.next() => {
-                    change?;
-                    self.settle().await?;
+                    self.change.merge(change?);
+                    // A gateway that came or went concerns every reply now.
+                    if !self.change.is_only_neighbours() {
+                        self.settle().await?;
+                    }
                 }
                 () = at(retry.map(|(when, _)| when)) => {}
+                () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
             }
             retry = match self.round().await {
                 Ok(()) if self.reconciler.retries_gateways() => {
@@ -111,14 +152,29 @@ impl Daemon {
             let quiet = (Instant::now() + QUIET).min(limit);
             tokio::select! {
                 () = sleep_until(quiet) => return Ok(()),
-                change = self.monitor.next() => change.map(drop)?,
+                change = self.monitor.next() => self.change.merge(change?),
             }
         }
     }
 
+    /// The service manager hears that it is over before who asked for it does.
+    async fn reload(&mut self) -> Result<(), ReconcileError> {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::debug!("read the monotonic clock: {error}"),
+        }
+        self.reconciler.reload(&mut self.monitor).await?;
+        let memory = self.reconciler.memory();
+        notify(&[NotifyState::Ready, NotifyState::Status(&memory.summary)]);
+        self.reconciler.publish()
+    }
+
     async fn round(&mut self) -> Result<(), ReconcileError> {
         let before = self.reconciler.memory().summary.clone();
-        let result = self.reconciler.converge(&mut self.monitor).await;
+        let result = self.reconciler.converge(&mut self.monitor, self.change).await;
+        if result.is_ok() {
+            self.change = Change::default();
+        }
         let now = &self.reconciler.memory().summary;
         if *now != before {
             tracing::info!("{now}");

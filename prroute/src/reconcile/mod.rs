@@ -7,6 +7,9 @@
 
 mod daemon;
 mod decision_log;
+mod reload;
+mod repairs;
+mod routing;
 mod undo;
 
 pub use daemon::{Daemon, Stop};
@@ -14,22 +17,25 @@ pub use undo::{Undone, undo};
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::time::Instant;
 
 use crate::config::{Attach, Config};
 use crate::datapath::attach::{self, Hook};
+use crate::datapath::sockets::Sockets;
 use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::instance::Instance;
-use crate::netlink::{ApplyError, Kernel, Monitor, NetlinkError};
+use crate::netlink::{ApplyError, Change, Kernel, Monitor, NetlinkError};
+use crate::reconcile::repairs::Repairs;
 use crate::runtime::memory::AttachedDevice;
 use crate::runtime::{Memory, RunDirectory, RuntimeError};
 use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
-use crate::state::ids::allocate;
+use crate::state::ids::{allocate, follow_macs};
 use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
-use crate::state::plan::{Op, Plan};
-use crate::state::undo::undo as undo_plan;
+use crate::state::plan::Plan;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 
 /// Why the desired state was not reached.
@@ -79,6 +85,7 @@ pub struct Reconciler {
     retries_gateways: bool,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
+    repairs: Repairs,
 }
 
 struct Datapath {
@@ -121,6 +128,7 @@ impl Reconciler {
             log_packets,
             retries_gateways: false,
             recognised: Vec::new(),
+            repairs: Repairs::default(),
         })
     }
 
@@ -128,9 +136,30 @@ impl Reconciler {
         &self.memory
     }
 
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether a managed uplink has a gateway without a link-layer address.
+    pub fn awaits_gateways(&self) -> bool {
+        self.datapath.is_some()
+            && self.memory.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
+                let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
+                    gateway.is_some() && usable && !resolved
+                };
+                waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
+                    || waits(device.gateway6, device.gateway6_usable, device.gateway6_resolved)
+            })
+    }
+
     /// Whether another round is due soon although nothing changes.
     pub fn retries_gateways(&self) -> bool {
         self.retries_gateways
+    }
+
+    /// When what others deleted again and again is put back next.
+    pub fn repair_due(&self) -> Option<Instant> {
+        self.repairs.due()
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -139,38 +168,48 @@ impl Reconciler {
     ///
     /// When the kernel or the pinned tables cannot be read.
     pub async fn look(&self) -> Result<Outlook, ReconcileError> {
-        let observed = self.kernel.observe().await?;
+        self.outlook(self.kernel.observe().await?)
+    }
+
+    fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, skipped) = discover(&self.config, &observed);
-        let known = match &self.datapath {
+        let mut known = match &self.datapath {
             Some(datapath) => datapath.tables.known_ids()?,
             None if self.pins.exists() => Tables::open(&self.pins)?.known_ids()?,
             None => Vec::new(),
         };
+        follow_macs(&mut known, &self.memory.uplinks, &observed.links);
         let uplinks = allocate(&known, found);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);
         Ok(Outlook { observed, uplinks, skipped, desired, plan })
     }
 
-    /// One round. Rules and tables come first: they stand on their own, and a reply that the
-    /// datapath moves must have a route before. When they fail in a running datapath, its tables
-    /// still follow the network.
+    /// One round, after a change. Rules and tables come first: they stand on their own, and a
+    /// reply that the datapath moves must have a route before. When they fail in a running
+    /// datapath, its tables still follow the network.
     ///
     /// # Errors
     ///
     /// Tells what failed first; rules and tables are as they were before then, and the next
     /// round tries again. Before the datapath is loaded an error means that nothing was changed.
-    pub async fn converge(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
-        let outlook = self.look().await?;
-        monitor.watch_gateways(&outlook.observed, &outlook.uplinks);
+    pub async fn converge(
+        &mut self,
+        monitor: &mut Monitor,
+        change: Change,
+    ) -> Result<(), ReconcileError> {
+        let mut observed = self.kernel.observe().await?;
+        monitor.correct_gateways(&mut observed);
+        let mut outlook = self.outlook(observed)?;
+        let kept = &outlook.desired.neighbours;
+        monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
         if self.datapath.is_none() {
             outlook.plan.as_ref().map_err(Clone::clone)?;
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
                 self.load()?;
             }
         }
-        self.leave_old_ranges(&outlook.observed).await?;
-        let applied = self.apply(&outlook).await;
+        let applied = self.route(&mut outlook, change, monitor).await;
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.say_recognised(&outlook.desired.recognised);
@@ -182,67 +221,19 @@ impl Reconciler {
     }
 
     fn load(&mut self) -> Result<(), ReconcileError> {
-        let options = LoadOptions { flows: self.config.flows, log_packets: self.log_packets };
+        let sockets = Sockets::find(self.config.udp_source);
+        let options = LoadOptions {
+            flows: self.config.flows,
+            log_packets: self.log_packets,
+            netns_cookie: sockets.netns_cookie(),
+        };
         let mut programs = Programs::load(&self.pins, options)?;
+        self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
         if self.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.pins)?;
         self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
-        Ok(())
-    }
-
-    /// The configuration moved our rules and tables: those in the former ranges go. The datapath
-    /// steers meanwhile.
-    async fn leave_old_ranges(&mut self, observed: &Observed) -> Result<(), ReconcileError> {
-        if self.memory.ranges == self.config.ranges {
-            return Ok(());
-        }
-        let former = Config { ranges: self.memory.ranges, ..Config::default() };
-        let plan = Plan {
-            ops: undo_plan(&former, observed, &self.memory.sysctls)
-                .ops
-                .into_iter()
-                .filter(|op| matches!(op, Op::DeleteRule(_) | Op::DeleteRoute(_)))
-                .collect(),
-        };
-        self.kernel.apply(&plan).await?;
-        self.memory.ranges = self.config.ranges;
-        Ok(())
-    }
-
-    fn say_recognised(&mut self, recognised: &[Recognised]) {
-        for found in recognised.iter().filter(|found| !self.recognised.contains(found)) {
-            tracing::info!(
-                "{} is routed by source already (rule {} to table {}): nothing is added for it",
-                found.address,
-                found.priority,
-                found.table
-            );
-        }
-        self.recognised = recognised.to_vec();
-    }
-
-    /// Applies the plan. Old values of sysctls are on disk before they are overwritten.
-    async fn apply(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        let plan = outlook.plan.as_ref().map_err(Clone::clone)?;
-        if plan.is_empty() {
-            return Ok(());
-        }
-        self.memory.sysctls.begin(plan, &outlook.observed);
-        self.directory.save(&self.memory)?;
-        for operation in &plan.ops {
-            tracing::info!("{operation}");
-        }
-        let result = self.kernel.apply(plan).await;
-        match result {
-            Ok(()) => self.memory.sysctls.commit(plan),
-            Err(error) => {
-                self.memory.sysctls.abort(plan);
-                self.directory.save(&self.memory)?;
-                return Err(error.into());
-            }
-        }
         Ok(())
     }
 

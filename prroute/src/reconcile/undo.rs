@@ -5,6 +5,7 @@ use nix::net::if_::if_nametoindex;
 use crate::config::Config;
 use crate::datapath::Pins;
 use crate::datapath::attach::{self, Hook};
+use crate::datapath::sockets;
 use crate::netlink::Kernel;
 use crate::reconcile::ReconcileError;
 use crate::runtime::memory::AttachedDevice;
@@ -36,6 +37,7 @@ pub async fn undo(
     let remembered = memory.is_some();
     let mut memory = memory.unwrap_or_else(|| Memory::new(Config::default().ranges));
     let observed = kernel.observe().await?;
+    sockets::detach(pins)?;
     if datapath && !remembered {
         // Without memory every interface may have our filter; detaching finds out.
         memory.attached = observed.links.iter().map(unremembered).collect();
@@ -47,7 +49,10 @@ pub async fn undo(
         kernel.remove_unused_clsact(device.ifindex).await?;
     }
     let config = Config { ranges: memory.ranges, ..Config::default() };
-    let plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
+    let mut plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
+    for former in &memory.former_ranges {
+        plan.ops.extend(crate::state::undo::leave(*former, memory.ranges, &observed).ops);
+    }
     kernel.apply(&plan).await?;
     pins.remove()?;
     directory.remove()?;

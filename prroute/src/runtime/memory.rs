@@ -1,10 +1,13 @@
 //! What the daemon remembers outside itself: enough to undo everything, and for `status` to
 //! tell what it knew last.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
+use crate::datapath::sockets::UdpSource;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 use crate::sysctl::SavedSysctls;
 
@@ -18,8 +21,24 @@ pub struct Memory {
     pub summary: String,
     /// Where our rules and tables are.
     pub ranges: Ranges,
+    /// Where some of them may still be after the configuration moved them.
+    #[serde(default)]
+    pub former_ranges: Vec<Ranges>,
+    /// The daemon that hears of signals.
+    #[serde(default)]
+    pub daemon: Option<i32>,
+    /// The file it was told to read; `None`: the usual ones.
+    #[serde(default)]
+    pub config_file: Option<PathBuf>,
+    #[serde(default)]
+    pub reload: Reload,
+    /// What others deleted and we put back.
+    #[serde(default)]
+    pub healed: Option<Healed>,
     pub attached: Vec<AttachedDevice>,
     pub sysctls: SavedSysctls,
+    /// `None` before the datapath is loaded.
+    pub udp_source: Option<UdpSource>,
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
 }
@@ -32,6 +51,32 @@ impl Memory {
     pub fn attached(&self, id: UplinkId) -> Option<&AttachedDevice> {
         self.attached.iter().find(|device| device.id == id)
     }
+}
+
+/// Reloads of the configuration, counted, so that who asked for one finds its outcome: a reload
+/// that is to read what was written before the question has a number above `started`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    pub started: u64,
+    pub finished: u64,
+    /// Why the last one was refused; the configuration before it is in force.
+    pub refusal: Option<Refusal>,
+    /// What of it is not in force yet, and when it will be.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The configuration is at fault, not the kernel.
+    pub configuration: bool,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healed {
+    pub times: u64,
+    /// Who deleted it, as far as could be told, the last time.
+    pub by: String,
 }
 
 /// A device that the programs were attached to.

@@ -116,6 +116,8 @@ fn describe(
         gateway6: v6.chosen,
         gateway4_usable: v4.usable,
         gateway6_usable: v6.usable,
+        gateway4_resolved: v4.resolved,
+        gateway6_resolved: v6.resolved,
         gateways: all,
         direct4: v4.direct,
         direct6: v6.direct,

@@ -17,6 +17,8 @@ pub(super) struct Gateways {
     pub(super) chosen: Option<IpAddr>,
     /// `false` when the kernel failed to resolve it.
     pub(super) usable: bool,
+    /// Whether the kernel has its link-layer address.
+    pub(super) resolved: bool,
     /// There is a default route without a gateway.
     pub(super) direct: bool,
 }
@@ -75,10 +77,14 @@ pub(super) fn gateways(
     let failed = |address: IpAddr| {
         observed.neighbour(ifindex, address).is_some_and(|n| n.state == NeighbourState::Failed)
     };
+    let resolved = |address: IpAddr| {
+        observed.neighbour(ifindex, address).is_some_and(|n| n.state.has_address())
+    };
     let working = all.iter().copied().find(|address| !failed(*address));
     Gateways {
         chosen: working.or(all.first().copied()),
         usable: working.is_some(),
+        resolved: working.is_some_and(resolved),
         direct: hops().any(|hop| hop.gateway.is_none()),
         all,
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use prroute_common::uplink::MAX_UPLINKS;
 
+use super::observed::Link;
 use super::uplink::{Discovered, Ifindex, Uplink, UplinkId};
 
 /// An id that was given to a device, now or earlier.
@@ -67,6 +68,27 @@ pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
             Some(Uplink { id, generation, device })
         })
         .collect()
+}
+
+/// Follows a change of MAC address: an interface that keeps its index and its name is the device
+/// it was, and its flows go on. `before` is what was managed when the ids were last given.
+pub fn follow_macs(known: &mut [KnownId], before: &[Uplink], links: &[Link]) {
+    for known in known {
+        let was = before.iter().find(|uplink| {
+            uplink.id == known.id
+                && uplink.generation == known.generation
+                && uplink.device.ifindex == known.ifindex
+        });
+        let is = links.iter().find(|link| link.ifindex == known.ifindex);
+        if let (Some(was), Some(is)) = (was, is)
+            && was.device.name == is.name
+            && was.device.mac == known.mac
+            && is.mac.is_some()
+            && known.mac.is_some()
+        {
+            known.mac = is.mac;
+        }
+    }
 }
 
 /// What to know from now on: the ids in use, and those of devices that are gone.

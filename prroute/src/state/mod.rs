@@ -5,12 +5,15 @@
 //!   Config + Observed -> discover -> ids -> desired -> diff -> Plan
 //! ```
 
+pub mod advice;
 pub mod desired;
 pub mod diff;
 pub mod discover;
 #[cfg(test)]
 mod fixture;
 mod gateways;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 pub mod locals;
 pub mod observed;

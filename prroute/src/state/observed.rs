@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::uplink::Ifindex;
 
@@ -16,7 +16,7 @@ pub const TABLE_LOCAL: u32 = 255;
 pub const PROTOCOL: u8 = 213;
 
 /// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     V4,
@@ -90,7 +90,7 @@ pub fn is_global(address: &IpAddr) -> bool {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub ifindex: Ifindex,
     pub name: String,
@@ -112,7 +112,7 @@ pub struct Link {
     pub rp_filter: Option<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     pub ifindex: Ifindex,
     /// The local address with its prefix length; the host itself on a point-to-point link.
@@ -127,7 +127,7 @@ pub struct Address {
 }
 
 /// Kind of a route, as far as prroute tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteKind {
     Unicast,
@@ -140,7 +140,7 @@ impl RouteKind {
     pub const UNREACHABLE: Self = Self::Other(7);
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NextHop {
     pub ifindex: Ifindex,
     /// Name of the interface, for display.
@@ -151,7 +151,7 @@ pub struct NextHop {
     pub onlink: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
     pub table: u32,
     pub destination: IpNet,
@@ -179,7 +179,7 @@ impl Route {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     pub family: Family,
     pub priority: u32,
@@ -197,20 +197,29 @@ pub struct Rule {
 }
 
 /// State of a neighbour entry, as far as prroute tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NeighbourState {
     /// The kernel gave up.
     Failed,
     /// Being resolved for the first time.
     Incomplete,
+    /// Has a link-layer address of which it was asked for a confirmation.
+    Probing,
     /// Has a link-layer address, whether confirmed lately or not.
     Resolved,
     /// Configured by hand, or not needing resolution.
     Fixed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+impl NeighbourState {
+    /// Whether a packet can be sent there at once.
+    pub const fn has_address(self) -> bool {
+        matches!(self, Self::Probing | Self::Resolved | Self::Fixed)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     pub ifindex: Ifindex,
     pub address: IpAddr,
@@ -224,7 +233,7 @@ pub struct Neighbour {
 ///
 /// Routes are those that matter here: of our own tables, default routes, and routes without a
 /// gateway; neighbours are those of gateways, ours, and permanent ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     pub links: Vec<Link>,
     pub addresses: Vec<Address>,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::desired::offset;
-use super::observed::{Family, Route, RouteKind, Rule};
+use super::observed::{Route, RouteKind, Rule};
 use super::plan::{NeighbourKey, Op};
 use super::uplink::Uplink;
 use crate::config::{Config, Ranges};
@@ -113,13 +113,14 @@ impl Names<'_> {
     fn no_rule(&self, rule: &Rule) -> String {
         match (rule.source, rule.destination, &rule.oif) {
             (Some(source), ..) => {
-                let family = if rule.family == Family::V4 { "IPv4" } else { "IPv6" };
-                format!("{source} is no {family} source of prroute's any more, or said otherwise")
+                format!("not needed any more: {source} went, or goes by another rule")
             }
             (None, Some(net), _) => {
-                format!("{net} is no configured destination any more, or there is no way to it")
+                format!("not needed any more: {net} goes by another rule, or has no way")
             }
-            (None, None, Some(device)) => format!("no rule for {device} is needed any more"),
+            (None, None, Some(device)) => {
+                format!("not needed any more: {device} goes by another rule, or has another name")
+            }
             (None, None, None) => "not needed any more".to_owned(),
         }
     }

@@ -152,3 +152,6 @@ fn leads_out_of(observed: &Observed, rule: &Rule, uplinks: &[Uplink], id: Uplink
             && route.next_hops.iter().any(|hop| Some(hop.ifindex) == ifindex)
     })
 }
+
+#[cfg(test)]
+mod tests;

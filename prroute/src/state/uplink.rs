@@ -53,6 +53,13 @@ pub struct Discovered {
     /// `false` when the kernel failed to resolve the gateway (NUD_FAILED).
     pub gateway4_usable: bool,
     pub gateway6_usable: bool,
+    /// Whether the kernel has a link-layer address for the gateway. A packet that is redirected
+    /// to one without is queued, and sent to the wrong neighbour when it resolves: the kernel
+    /// then looks the packet's next hop up by the route it had before (`neigh_update`).
+    #[serde(default)]
+    pub gateway4_resolved: bool,
+    #[serde(default)]
+    pub gateway6_resolved: bool,
     /// Every gateway known, the two above included, in order of preference: their neighbour
     /// entries are kept resolved, so that one can take over from another.
     pub gateways: Vec<IpAddr>,

@@ -35,16 +35,27 @@ pub(crate) fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
 }
 
 pub(crate) struct Fixture {
-    pins: Pins,
+    pins: Pinned,
     programs: Programs,
     tables: Tables,
     pub(crate) uplinks: Vec<Uplink>,
     pub(crate) locals: Vec<LocalAddress>,
 }
 
-impl Drop for Fixture {
+/// Pins that go with the test, also when it cannot be set up.
+struct Pinned(Pins);
+
+impl std::ops::Deref for Pinned {
+    type Target = Pins;
+
+    fn deref(&self) -> &Pins {
+        &self.0
+    }
+}
+
+impl Drop for Pinned {
     fn drop(&mut self) {
-        if let Err(error) = self.pins.remove() {
+        if let Err(error) = self.0.remove() {
             eprintln!("{error}");
         }
     }
@@ -106,6 +117,8 @@ impl Fixture {
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
                     gateway4_usable: true,
                     gateway6_usable: true,
+                    gateway4_resolved: true,
+                    gateway6_resolved: true,
                     reply: Reply::Auto,
                     hold: false,
                     table: None,
@@ -129,11 +142,12 @@ impl Fixture {
         ];
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
-        let pins = Pins::of(&name.parse().unwrap());
+        let pins = Pinned(Pins::of(&name.parse().unwrap()));
         // Exactly what the unit grants: the verifier treats programs by it.
         keep_only_the_units_capabilities();
         let programs =
-            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false }).unwrap();
+            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
+                .unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, programs, tables, uplinks, locals };
         fixture.sync();
@@ -181,6 +195,34 @@ impl Fixture {
             ..Context::default()
         };
         self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+    }
+
+    /// Egress, and the packet as the program leaves it.
+    pub(crate) fn egress_rewritten(&mut self, uplink: usize, frame: &[u8]) -> (i32, Vec<u8>) {
+        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() }.bytes();
+        let mut written = vec![0; 4096];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut written);
+        options.ctx_in = Some(&context);
+        let result = self.programs.get(names::PROGRAM_EGRESS).unwrap().test_run(options).unwrap();
+        written.truncate(result.data_size_out as usize);
+        (result.return_value as i32, written)
+    }
+
+    /// Ingress, and the packet as the program leaves it.
+    pub(crate) fn ingress_rewritten(&mut self, uplink: usize, frame: &[u8]) -> (i32, Vec<u8>) {
+        let mut frame = frame.to_vec();
+        frame[..6].copy_from_slice(&self.uplinks[uplink - 1].device.mac.unwrap());
+        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() }.bytes();
+        let mut written = vec![0; 4096];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        options.data_out = Some(&mut written);
+        options.ctx_in = Some(&context);
+        let result = self.programs.get(names::PROGRAM_INGRESS).unwrap().test_run(options).unwrap();
+        written.truncate(result.data_size_out as usize);
+        (result.return_value as i32, written)
     }
 
     fn ifindex(&self, uplink: usize) -> u32 {

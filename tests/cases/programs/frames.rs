@@ -4,7 +4,7 @@ use etherparse::{PacketBuilder, PacketBuilderStep};
 
 /// Stands for the uplink's own link-layer address.
 pub(crate) const TO_HOST: [u8; 6] = [0; 6];
-/// Every segment's sequence number, so that an ACK acknowledges the SYN-ACK.
+/// Of a SYN and a SYN-ACK.
 const SYN_ACK_SEQUENCE: u32 = 1000;
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -53,6 +53,35 @@ pub(crate) fn frame_with(
     }
 }
 
+/// A SYN or SYN-ACK that offers a maximum segment size behind two other options.
+pub(crate) fn with_mss(
+    kind: Kind,
+    (source, source_port): (&str, u16),
+    (destination, destination_port): (&str, u16),
+    size: u16,
+) -> Vec<u8> {
+    use etherparse::TcpOptionElement::{
+        MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted,
+    };
+    let ethernet = PacketBuilder::ethernet2(ROUTER, TO_HOST);
+    let ip = match (source.parse().unwrap(), destination.parse().unwrap()) {
+        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => {
+            ethernet.ipv4(source.octets(), destination.octets(), 64)
+        }
+        (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => {
+            ethernet.ipv6(source.octets(), destination.octets(), 64)
+        }
+        _ => panic!("{source} and {destination} are of different families"),
+    };
+    let options = [Noop, SelectiveAcknowledgementPermitted, MaximumSegmentSize(size)];
+    let tcp = ip
+        .tcp(source_port, destination_port, SYN_ACK_SEQUENCE, 1024)
+        .syn()
+        .options(&options)
+        .unwrap();
+    write(if matches!(kind, Kind::SynAck) { tcp.ack(1) } else { tcp }, &[])
+}
+
 fn transport(
     kind: Kind,
     ip: PacketBuilderStep<etherparse::IpHeaders>,
@@ -63,7 +92,9 @@ fn transport(
     if matches!(kind, Kind::Udp) {
         return write(ip.udp(source_port, destination_port), payload);
     }
-    let tcp = ip.tcp(source_port, destination_port, SYN_ACK_SEQUENCE, 1024);
+    // What follows a SYN-ACK starts behind it.
+    let sequence = SYN_ACK_SEQUENCE + u32::from(matches!(kind, Kind::Ack));
+    let tcp = ip.tcp(source_port, destination_port, sequence, 1024);
     let tcp = match kind {
         Kind::Syn => tcp.syn(),
         Kind::SynAck => tcp.syn().ack(1),

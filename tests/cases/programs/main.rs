@@ -7,4 +7,5 @@
 mod awkward;
 mod fixture;
 mod frames;
+mod size;
 mod steering;

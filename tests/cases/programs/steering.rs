@@ -267,13 +267,13 @@ fn a_target_that_cannot_carry_the_reply_leaves_it_to_the_kernel_and_says_why() {
             assert_eq!(fixture.count(2, Reason::UplinkDown), family as u64 + 1);
             fixture.uplinks[1].device.up = true;
 
-            fixture.uplinks[1].device.gateway4_usable = false;
-            fixture.uplinks[1].device.gateway6_usable = false;
+            fixture.uplinks[1].device.gateway4_resolved = false;
+            fixture.uplinks[1].device.gateway6_resolved = false;
             fixture.sync();
             assert_eq!(fixture.egress(1, &answer), PASS);
             assert_eq!(fixture.count(2, Reason::NoNextHop), family as u64 + 1);
-            fixture.uplinks[1].device.gateway4_usable = true;
-            fixture.uplinks[1].device.gateway6_usable = true;
+            fixture.uplinks[1].device.gateway4_resolved = true;
+            fixture.uplinks[1].device.gateway6_resolved = true;
             fixture.sync();
             assert_eq!(fixture.egress(1, &answer), REDIRECT);
         }

@@ -53,6 +53,7 @@ fn every_key_is_read() {
         rp-filter = "leave"
         on-down = "hold"
         bind-device = true
+        udp-source = false
 
         [[uplink]]
         name = "eth0"
@@ -81,6 +82,7 @@ fn every_key_is_read() {
         rp_filter: RpFilter::Leave,
         on_down: OnDown::Hold,
         bind_device: true,
+        udp_source: false,
         uplinks: vec![
             UplinkConfig {
                 selector: name("eth0"),

@@ -2,7 +2,6 @@ use std::net::Ipv4Addr;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourState as State};
 use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 use netlink_packet_route::rule::RuleAttribute;
 
@@ -52,34 +51,6 @@ fn our_own_additions_are_no_news_and_our_losses_are() {
     assert!(relevance.judge(Message::NewRule(foreign)).rules);
 }
 
-fn neighbour(last: u8, state: State) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.ifindex = 7;
-    message.header.state = state;
-    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
-    message.attributes.push(NeighbourAttribute::Destination(address.into()));
-    message
-}
-
-#[test]
-fn only_gateways_that_turn_are_news() {
-    let mut relevance = Relevance::default();
-    let gateway = (Ifindex(7), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    relevance.gateways.insert(gateway, false);
-    let mut judge =
-        |last, state| relevance.judge(Message::NewNeighbour(neighbour(last, state))).neighbours;
-    assert!(!judge(1, State::Reachable));
-    assert!(!judge(1, State::Stale));
-    assert!(!judge(9, State::Failed), "no gateway");
-    assert!(judge(1, State::Failed));
-    assert!(!judge(1, State::Failed), "known");
-    assert!(!judge(1, State::Incomplete), "only being tried again");
-    assert!(judge(1, State::Reachable));
-    assert!(relevance.judge(Message::DelNeighbour(neighbour(1, State::Stale))).neighbours);
-    assert!(!relevance.judge(Message::DelNeighbour(neighbour(9, State::Stale))).neighbours);
-}
-
 #[test]
 fn links_are_news_when_something_that_matters_changed() {
     let link = |mtu| {
@@ -95,4 +66,23 @@ fn links_are_news_when_something_that_matters_changed() {
     assert!(relevance.judge(Message::NewLink(link(9000))).links);
     assert!(relevance.judge(Message::DelLink(link(9000))).links);
     assert!(relevance.judge(Message::NewLink(link(9000))).links, "it is back");
+}
+
+#[test]
+fn what_we_delete_ourselves_is_no_news_once() {
+    let mut rule = RuleMessage::default();
+    rule.header.family = AddressFamily::Inet;
+    rule.attributes.push(RuleAttribute::Protocol(RouteProtocol::from(213)));
+    let gone = route(24, 21_001, false, 213);
+    let plan = Plan {
+        ops: vec![
+            Op::DeleteRule(decode::rule(&rule).unwrap()),
+            Op::DeleteRoute(decode::route(&gone).unwrap()),
+        ],
+    };
+    let mut relevance = Relevance { expected: Expected::of(&plan), ..Relevance::default() };
+    assert!(!relevance.judge(Message::DelRule(rule.clone())).is_any());
+    assert!(relevance.judge(Message::DelRule(rule)).rules, "somebody else's");
+    assert!(!relevance.judge(Message::DelRoute(gone.clone())).is_any());
+    assert!(relevance.judge(Message::DelRoute(gone)).routes);
 }

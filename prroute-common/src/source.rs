@@ -1,0 +1,113 @@
+//! Wildcard UDP servers: which of the host's addresses a client asked.
+//!
+//! A server that is bound to no address and sends without naming a source answers from the
+//! address that routing prefers. The ingress program notes which address was asked, the socket
+//! programs look it up when the answer is sent.
+
+use crate::address::{Address4, Address6};
+use crate::flow::DEFAULT_FLOWS;
+use crate::time::Ticks;
+
+/// Who asked, and at which of the host's ports: all that a socket knows of its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Peer<A> {
+    pub remote: A,
+    pub remote_port: [u8; 2],
+    pub local_port: [u8; 2],
+    /// Zero: without it the compiler would leave bytes of a key unwritten.
+    pub pad: [u8; 4],
+}
+
+const _: () = assert!(size_of::<Peer<Address4>>() == 12);
+const _: () = assert!(size_of::<Peer<Address6>>() == 24);
+
+/// Which address a peer asked. Written by ingress and sockets without a lock: what is torn is
+/// an address that is not local, which the socket programs check, or a stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Asked<A> {
+    /// Where answers come from.
+    pub address: A,
+    /// Another address that was asked meanwhile; see [`DUE`].
+    pub elsewhere: A,
+    /// The last answer, 0 when there was none.
+    pub last_answer: Ticks,
+    /// The last question to `address`.
+    pub last_question: Ticks,
+    /// Bits of [`CONFIRMED`] and [`DUE`]. A whole word, like every pair of fields before it: the
+    /// compiler writes two neighbours at once, which the verifier allows at a word's alignment.
+    pub flags: u64,
+}
+
+const _: () = assert!(size_of::<Asked<Address4>>() == 24);
+const _: () = assert!(size_of::<Asked<Address6>>() == 48);
+
+/// The peer asked `address` again after an answer: another address takes over only when this
+/// one is idle.
+pub const CONFIRMED: u64 = 1 << 0;
+
+/// One answer is due from `elsewhere`.
+pub const DUE: u64 = 1 << 1;
+
+/// Entries per family for each entry of a flow table: most flows are not UDP.
+pub const fn entries(flows: u32) -> u32 {
+    flows / 4
+}
+
+/// Entries per family when the configuration names no other number of flows.
+pub const DEFAULT_ENTRIES: u32 = entries(DEFAULT_FLOWS);
+
+/// Words of the bit map of local ports from which a socket answered without naming a source.
+pub const PORT_WORDS: u32 = 65_536 / 64;
+
+/// What the socket programs counted, and for what they are there. The numbers are map indexes:
+/// append, never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SocketReason {
+    SourceSet = 0,
+    ConnectedBack = 1,
+    AddressGone = 2,
+    TableFull = 3,
+}
+
+impl SocketReason {
+    pub const ALL: [Self; 4] =
+        [Self::SourceSet, Self::ConnectedBack, Self::AddressGone, Self::TableFull];
+
+    /// The name in `status --json` and documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SourceSet => "source_set",
+            Self::ConnectedBack => "connected_back",
+            Self::AddressGone => "address_gone",
+            Self::TableFull => "table_full",
+        }
+    }
+
+    /// One sentence for an administrator.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::SourceSet => "A datagram got the address that was asked as its source.",
+            Self::ConnectedBack => {
+                "A wildcard UDP server connected to its client: it answers from the address that \
+                 routing prefers. Bind it to an address if that is not the one that was asked."
+            }
+            Self::AddressGone => "Left to routing: the address that was asked is gone.",
+            Self::TableFull => "Not noted which address was asked: the table had no room.",
+        }
+    }
+}
+
+/// Slots of the counters.
+pub const SOCKET_REASON_SLOTS: u32 = 8;
+
+const _: () = {
+    assert!(SocketReason::ALL.len() <= SOCKET_REASON_SLOTS as usize);
+    let mut i = 0;
+    while i < SocketReason::ALL.len() {
+        assert!(SocketReason::ALL[i] as usize == i, "reasons are numbered in order");
+        i += 1;
+    }
+};

@@ -1,0 +1,254 @@
+//! Tells the sender of a reply that is too big for its uplink.
+//!
+//! The packet itself is turned into the ICMP error that a router behind the uplink would send,
+//! and is received on that uplink: the sender's stack, on this host or behind a NAT of its,
+//! lowers the path MTU and sends again. The error's source is the uplink's gateway: one with a
+//! local source is never delivered. It quotes the header and eight bytes, the least that is
+//! allowed (RFC 792, RFC 4443).
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::{
+    bpf_csum_diff, bpf_redirect, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
+    bpf_skb_store_bytes,
+};
+use network_types::eth::{EthHdr, EtherType};
+use prroute_common::uplink::{UplinkFacts, flag, mac_octets};
+use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
+use prroute_ebpf::parse::Segment;
+
+use super::action::TC_ACT_REDIRECT;
+use super::lookup::Tables;
+use super::skb::Skb;
+
+/// `BPF_F_INGRESS`.
+const INGRESS: u64 = 1;
+
+const ETHERNET: u32 = EthHdr::LEN as u32;
+const ICMP: u32 = 8;
+const TTL: u8 = 64;
+
+/// A family with its own "too big".
+pub(super) trait Complaint: Tables {
+    /// Turns the packet, which starts with an Ethernet header, into an error to its sender about
+    /// `target`. `false` when the kernel refuses, which may spoil the packet.
+    fn write(
+        skb: &Skb,
+        sender: &Self::Address,
+        receiver: &Self::Address,
+        target: &UplinkFacts,
+    ) -> bool;
+    /// Whether an error can be sent in the name of somebody behind `target`.
+    fn can_complain(target: &UplinkFacts) -> bool;
+}
+
+/// What became of the packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing: there is nobody to complain in the name of.
+    No,
+    /// It went to its sender as an error.
+    Yes,
+    /// It is no packet any more.
+    Spoilt,
+}
+
+/// Sends the error.
+#[inline(always)]
+pub(super) fn complain<F: Complaint>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    segment: &Segment<F::Address>,
+    target: &UplinkFacts,
+) -> Told {
+    if here.link_header != ETHERNET || target.link_header != ETHERNET || !F::can_complain(target) {
+        return Told::No;
+    }
+    if turn_into_error::<F>(skb, &segment.source, &segment.destination, target) {
+        Told::Yes
+    } else {
+        Told::Spoilt
+    }
+}
+
+/// A function of its own, with a stack frame of its own.
+#[inline(never)]
+fn turn_into_error<F: Complaint>(
+    skb: &Skb,
+    sender: &F::Address,
+    receiver: &F::Address,
+    target: &UplinkFacts,
+) -> bool {
+    if !F::write(skb, sender, receiver, target) {
+        return false;
+    }
+    // SAFETY: the helper takes numbers only.
+    unsafe { bpf_redirect(target.ifindex, INGRESS) == i64::from(TC_ACT_REDIRECT) }
+}
+
+/// Cuts the packet to its first `quoted` bytes behind the Ethernet header, and makes room for
+/// `headers` in front.
+#[inline(always)]
+fn reshape(skb: &Skb, quoted: u32, headers: u32) -> bool {
+    let ctx = skb.context().as_ptr();
+    // SAFETY: the context is valid.
+    unsafe {
+        bpf_skb_change_tail(ctx.cast(), ETHERNET + quoted, 0) == 0
+            && bpf_skb_change_head(ctx.cast(), headers, 0) == 0
+    }
+}
+
+#[inline(always)]
+fn store<T>(skb: &Skb, at: u32, words: &T) -> bool {
+    let length = size_of::<T>() as u32;
+    // SAFETY: the context is valid; `words` is initialised and of the given length.
+    unsafe {
+        bpf_skb_store_bytes(
+            skb.context().as_ptr().cast(),
+            at,
+            (&raw const *words).cast(),
+            length,
+            0,
+        ) == 0
+    }
+}
+
+#[inline(always)]
+fn store_link_header(skb: &Skb, target: &UplinkFacts, ether_type: u16) -> bool {
+    let [a, b, c, d, e, f] = mac_octets(target.mac);
+    let to = [
+        u16::from_ne_bytes([a, b]),
+        u16::from_ne_bytes([c, d]),
+        u16::from_ne_bytes([e, f]),
+        0,
+        0,
+        0,
+        ether_type,
+    ];
+    store(skb, 0, &to)
+}
+
+/// The Internet checksum of words in network order, on top of `seed`.
+#[inline(always)]
+fn checksum<const N: usize>(words: &mut [u32; N], seed: u32) -> u16 {
+    // SAFETY: `words` is initialised and of the given length.
+    let sum = unsafe {
+        bpf_csum_diff(core::ptr::null_mut(), 0, words.as_mut_ptr(), (N * 4) as u32, seed)
+    } as u32;
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+/// Two network-order halves of a word.
+#[inline(always)]
+const fn word(high: u16, low: u16) -> u32 {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+impl Complaint for Ipv4 {
+    #[inline(always)]
+    fn can_complain(target: &UplinkFacts) -> bool {
+        target.flags & flag::GATEWAY4 != 0 && target.flags & flag::GATEWAY4_IS_V6 == 0
+    }
+
+    #[inline(always)]
+    fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
+        const IP: u32 = 20;
+        const QUOTED: u32 = IP + 8;
+        const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
+        let mut quoted = [0u32; (QUOTED / 4) as usize];
+        if !reshape(skb, QUOTED, IP + ICMP) {
+            return false;
+        }
+        let quoted_at = ETHERNET + IP + ICMP;
+        // SAFETY: the context is valid, and `quoted` has room for that many bytes.
+        let loaded = unsafe {
+            bpf_skb_load_bytes(
+                skb.context().as_ptr(),
+                quoted_at,
+                quoted.as_mut_ptr().cast(),
+                QUOTED,
+            )
+        };
+        let mtu = target.mtu.min(u16::MAX.into()) as u16;
+        let mut icmp = [word(FRAGMENTATION_NEEDED, 0), word(0, mtu)];
+        let of_quoted = !u32::from(checksum(&mut quoted, 0)) & 0xffff;
+        let sum = checksum(&mut icmp, of_quoted);
+        let [a, b] = sum.to_ne_bytes();
+        let [kind, code] = FRAGMENTATION_NEEDED.to_be_bytes();
+        icmp[0] = u32::from_ne_bytes([kind, code, a, b]);
+        let length = (IP + ICMP + QUOTED) as u16;
+        let mut ip = [
+            word(0x4500, length),
+            0,
+            word(u16::from_be_bytes([TTL, 1]), 0),
+            target.gateway4[0] as u32,
+            *sender,
+        ];
+        let [c, d] = checksum(&mut ip, 0).to_ne_bytes();
+        ip[2] = u32::from_ne_bytes([TTL, 1, c, d]);
+        loaded == 0
+            && store_link_header(skb, target, EtherType::Ipv4 as u16)
+            && store(skb, ETHERNET, &ip)
+            && store(skb, ETHERNET + IP, &icmp)
+    }
+}
+
+impl Complaint for Ipv6 {
+    /// IPv6 is not filtered by reverse path: the error comes in the receiver's name, which is
+    /// routable where a gateway's link-local address is not.
+    #[inline(always)]
+    fn can_complain(_target: &UplinkFacts) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
+        const IP: u32 = 40;
+        const QUOTED: u32 = IP + 8;
+        const PACKET_TOO_BIG: u32 = 2;
+        const ICMPV6: u32 = 58;
+        let mut quoted = [0u32; (QUOTED / 4) as usize];
+        if !reshape(skb, QUOTED, IP + ICMP) {
+            return false;
+        }
+        let quoted_at = ETHERNET + IP + ICMP;
+        // SAFETY: the context is valid, and `quoted` has room for that many bytes.
+        let loaded = unsafe {
+            bpf_skb_load_bytes(
+                skb.context().as_ptr(),
+                quoted_at,
+                quoted.as_mut_ptr().cast(),
+                QUOTED,
+            )
+        };
+        let length = ICMP + QUOTED;
+        let [s0, s1]: [u64; 2] = *receiver;
+        let [d0, d1]: [u64; 2] = *sender;
+        let mut pseudo = [
+            s0 as u32,
+            (s0 >> 32) as u32,
+            s1 as u32,
+            (s1 >> 32) as u32,
+            d0 as u32,
+            (d0 >> 32) as u32,
+            d1 as u32,
+            (d1 >> 32) as u32,
+            length.to_be(),
+            ICMPV6.to_be(),
+            (PACKET_TOO_BIG << 24).to_be(),
+            target.mtu.to_be(),
+        ];
+        let of_quoted = !u32::from(checksum(&mut quoted, 0)) & 0xffff;
+        let [a, b] = checksum(&mut pseudo, of_quoted).to_ne_bytes();
+        let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
+        let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
+        let [l0, l1] = (length as u16).to_be_bytes();
+        let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
+        let ip = [u64::from(head) | u64::from(next) << 32, s0, s1, d0, d1];
+        loaded == 0
+            && store_link_header(skb, target, EtherType::Ipv6 as u16)
+            && store(skb, ETHERNET, &ip)
+            && store(skb, ETHERNET + IP, &icmp)
+    }
+}

@@ -1,0 +1,119 @@
+//! From which address a wildcard UDP server answers, question by question.
+
+use prroute_common::address::{Address4, address4};
+use prroute_common::flow::{OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
+use prroute_common::source::Asked;
+use prroute_ebpf::family::Ipv4;
+use prroute_ebpf::source::{answer, first, question};
+
+const A: Address4 = address4([10, 0, 1, 10]);
+const B: Address4 = address4([10, 0, 2, 10]);
+const NOW: u32 = 1_000_000;
+
+/// A peer's conversation with one port, and the time.
+struct Conversation {
+    asked: Asked<Address4>,
+    now: u32,
+}
+
+impl Conversation {
+    fn opened(address: Address4) -> Self {
+        Self { asked: first(address, NOW), now: NOW }
+    }
+
+    fn confirmed(address: Address4) -> Self {
+        let mut conversation = Self::opened(address);
+        assert_eq!(conversation.answer(), Some(address));
+        conversation.ask(address);
+        assert_eq!(conversation.answer(), Some(address));
+        conversation
+    }
+
+    fn ask(&mut self, address: Address4) {
+        question::<Ipv4>(&mut self.asked, address, self.now);
+    }
+
+    fn answer(&mut self) -> Option<Address4> {
+        answer(&mut self.asked, self.now)
+    }
+
+    fn wait(&mut self, ticks: u32) {
+        self.now += ticks;
+    }
+}
+
+#[test]
+fn one_address_after_the_other_from_one_port() {
+    let mut conversation = Conversation::opened(A);
+    for address in [A, B, A, B, B, A, A, A, B, B, B, A] {
+        conversation.ask(address);
+        assert_eq!(conversation.answer(), Some(address));
+    }
+}
+
+#[test]
+fn many_answers_to_one_question_come_from_the_address_asked() {
+    let mut conversation = Conversation::opened(A);
+    for _ in 0..20 {
+        conversation.wait(OTHER_IDLE / 2);
+        assert_eq!(conversation.answer(), Some(A));
+    }
+}
+
+#[test]
+fn a_foreign_question_gets_one_answer_of_a_confirmed_conversation() {
+    let mut conversation = Conversation::confirmed(A);
+    conversation.ask(B);
+    conversation.ask(B);
+    assert_eq!(conversation.answer(), Some(B));
+    for _ in 0..5 {
+        conversation.wait(OTHER_REBIND_IDLE / 8);
+        assert_eq!(conversation.answer(), Some(A));
+    }
+}
+
+#[test]
+fn an_idle_address_is_taken_over() {
+    let mut conversation = Conversation::confirmed(A);
+    conversation.wait(OTHER_REBIND_IDLE);
+    conversation.ask(B);
+    for _ in 0..3 {
+        assert_eq!(conversation.answer(), Some(B));
+    }
+}
+
+#[test]
+fn questions_keep_an_address_from_being_taken_over() {
+    let mut conversation = Conversation::confirmed(A);
+    for _ in 0..4 {
+        conversation.wait(OTHER_REBIND_IDLE - 1);
+        conversation.ask(A);
+    }
+    conversation.ask(B);
+    assert_eq!(conversation.answer(), Some(B));
+    assert_eq!(conversation.answer(), Some(A));
+}
+
+#[test]
+fn what_is_long_over_is_the_kernels() {
+    let mut conversation = Conversation::confirmed(A);
+    conversation.wait(OTHER_IDLE + 1);
+    assert_eq!(conversation.answer(), None);
+    conversation.ask(B);
+    assert_eq!(conversation.answer(), Some(B));
+}
+
+#[test]
+fn a_packet_that_says_nothing_new_writes_nothing() {
+    let mut conversation = Conversation::confirmed(A);
+    let before = conversation.asked;
+    conversation.wait(SEEN_REFRESH - 1);
+    conversation.ask(A);
+    assert_eq!(conversation.answer(), Some(A));
+    assert_eq!(conversation.asked, before);
+    conversation.wait(1);
+    conversation.ask(A);
+    assert_eq!(conversation.answer(), Some(A));
+    let Asked { last_question, last_answer, .. } = conversation.asked;
+    assert_eq!((last_question, last_answer), (conversation.now, conversation.now));
+}

@@ -1,0 +1,118 @@
+//! `prroute plan`: what would change, and why.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::PlanArgs;
+use crate::config::Config;
+use crate::netlink::Kernel;
+use crate::reconcile::{Outlook, Reconciler};
+use crate::runtime::{InstanceLock, RunDirectory};
+use crate::state::desired::Recognised;
+use crate::state::plan::Op;
+use crate::state::rationale;
+use crate::state::uplink::{Skipped, Uplink};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    /// With fewer than two uplinks nothing is managed.
+    manages: bool,
+    uplinks: &'a [Uplink],
+    skipped: &'a [Skipped],
+    recognised: &'a [Recognised],
+    operations: Vec<Operation<'a>>,
+    /// Devices that the programs would be attached to.
+    attach: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Operation<'a> {
+    /// As an administrator would type it.
+    command: String,
+    reason: String,
+    #[serde(flatten)]
+    operation: &'a Op,
+}
+
+pub(super) fn run(args: &PlanArgs) -> Result<()> {
+    let instance = &args.instance.instance;
+    let directory = RunDirectory::of(instance);
+    // What the running daemon reads, unless another file is asked about.
+    let remembered = match InstanceLock::holder(&directory) {
+        Some(_) => directory.load()?.and_then(|memory| memory.config_file),
+        None => None,
+    };
+    let config = Config::load(args.config.as_deref().or(remembered.as_deref()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let kernel = Kernel::connect().await?;
+        let reconciler = Reconciler::new(config, instance, kernel, false)?;
+        show(&reconciler, args.json).await
+    })
+}
+
+/// Prints what one round would do.
+pub(super) async fn show(reconciler: &Reconciler, json: bool) -> Result<()> {
+    let outlook = reconciler.look().await?;
+    let report = report(reconciler, &outlook)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report<'a>> {
+    let plan = outlook.plan.as_ref().map_err(Clone::clone)?;
+    let manages = outlook.uplinks.len() >= 2;
+    let reason = |op| rationale::reason(reconciler.config(), &outlook.uplinks, op);
+    let operations = plan.ops.iter().map(|op| Operation {
+        command: op.to_string(),
+        reason: reason(op),
+        operation: op,
+    });
+    let is_attached = |uplink: &Uplink| {
+        let attached = reconciler.memory().attached(uplink.id);
+        attached.is_some_and(|device| device.ifindex == uplink.device.ifindex)
+    };
+    let attach = outlook.uplinks.iter().filter(|uplink| manages && !is_attached(uplink));
+    Ok(Report {
+        schema: "prroute.plan/1",
+        manages,
+        uplinks: &outlook.uplinks,
+        skipped: &outlook.skipped,
+        recognised: &outlook.desired.recognised,
+        operations: operations.collect(),
+        attach: attach.map(|uplink| uplink.device.name.as_str()).collect(),
+    })
+}
+
+/// A shell script, apart from attaching the programs.
+fn print(report: &Report<'_>) {
+    for skipped in report.skipped {
+        println!("# {}: not managed: {}", skipped.name, skipped.reason);
+    }
+    for uplink in report.uplinks {
+        println!("# {}: uplink {}", uplink.device.name, uplink.id);
+    }
+    for Recognised { address, priority, table } in report.recognised {
+        println!(
+            "# {address}: routed by source already (rule {priority} to table {table}): nothing \
+             is added for it"
+        );
+    }
+    if !report.manages {
+        println!("# fewer than two uplinks: prroute would change nothing and wait");
+    }
+    for Operation { command, reason, .. } in &report.operations {
+        println!("{command}  # {reason}");
+    }
+    for device in &report.attach {
+        println!("# attach ingress and egress programs to {device}");
+    }
+    if report.operations.is_empty() && report.attach.is_empty() {
+        println!("# nothing to change");
+    }
+}

@@ -1,0 +1,80 @@
+//! `prroute reload`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+
+use crate::cli::InstanceArgs;
+use crate::cmd::NotRunning;
+use crate::runtime::{InstanceLock, Memory, RunDirectory};
+
+/// For how long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The daemon refused the configuration, and goes on with the one before.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}; the configuration before stays in force")]
+pub struct Refused {
+    pub message: String,
+    /// The configuration is at fault.
+    pub configuration: bool,
+}
+
+pub(super) fn run(args: &InstanceArgs) -> Result<()> {
+    let instance = &args.instance;
+    let directory = RunDirectory::of(instance);
+    let deadline = Instant::now() + PATIENCE;
+    let mut asked: Option<(i32, u64)> = None;
+    while Instant::now() < deadline {
+        let Some(holder) = InstanceLock::holder(&directory) else {
+            return match asked {
+                None => Err(NotRunning(instance.clone()).into()),
+                Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
+            };
+        };
+        let memory = directory.load()?.unwrap_or_default();
+        match asked {
+            // A reload that began after the question has read what was written before it.
+            Some((pid, started))
+                if memory.daemon == Some(pid) && memory.reload.finished > started =>
+            {
+                return tell(memory);
+            }
+            Some((pid, _)) if memory.daemon == Some(pid) => {}
+            Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
+            // Not who only takes things back, nor a daemon that does not hear signals yet: the
+            // signal would end them.
+            None if memory.daemon == Some(holder.as_raw()) => {
+                let started = memory.reload.started;
+                match kill(holder, Signal::SIGHUP) {
+                    Ok(()) => asked = Some((holder.as_raw(), started)),
+                    Err(Errno::ESRCH) => {}
+                    Err(errno) => {
+                        let error = anyhow::Error::from(std::io::Error::from(errno));
+                        return Err(error.context(format!("signal the daemon (pid {holder})")));
+                    }
+                }
+            }
+            None => {}
+        }
+        std::thread::sleep(LOOK);
+    }
+    bail!("instance {instance} did not answer within {} s", PATIENCE.as_secs())
+}
+
+fn tell(memory: Memory) -> Result<()> {
+    let reload = memory.reload;
+    if let Some(refusal) = reload.refusal {
+        let (message, configuration) = (refusal.message, refusal.configuration);
+        return Err(Refused { message, configuration }.into());
+    }
+    for note in &reload.notes {
+        eprintln!("prroute: {note}");
+    }
+    println!("{}", memory.summary);
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The programs on sockets: wildcard UDP servers answer from the address that was asked.
+//!
+//! They are attached to the root of cgroup v2 through links (Linux 5.7) and pinned like those on
+//! the uplinks. The kernel runs them for every socket of the machine; they themselves leave
+//! those of other network namespaces alone, which they tell by the cookie (SO_NETNS_COOKIE,
+//! Linux 5.14).
+
+use std::fs::{self, File};
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Map, PerCpuArray};
+use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
+use aya::programs::links::FdLink;
+use aya::programs::{CgroupAttachMode, ProgramError};
+use nix::errno::Errno;
+use nix::libc;
+use prroute_common::names;
+use prroute_common::source::SocketReason;
+use serde::{Deserialize, Serialize};
+
+use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::object::Programs;
+use crate::datapath::pins::Pins;
+use crate::datapath::tables::{failed, open};
+
+/// What became of `udp-source`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum UdpSource {
+    /// The configuration says so.
+    Off,
+    Attached {
+        cgroup: PathBuf,
+    },
+    Unavailable {
+        reason: String,
+    },
+}
+
+/// The programs, each with the name of its pin. Those that set sources come first.
+const HOOKS: [(&str, &str); 4] = [
+    (names::PROGRAM_SENDMSG4, "socket-sendmsg4"),
+    (names::PROGRAM_SENDMSG6, "socket-sendmsg6"),
+    (names::PROGRAM_CONNECT4, "socket-connect4"),
+    (names::PROGRAM_CONNECT6, "socket-connect6"),
+];
+
+/// What the programs need to know and where they go.
+#[derive(Debug)]
+pub struct Sockets {
+    place: std::result::Result<Place, UdpSource>,
+}
+
+#[derive(Debug)]
+struct Place {
+    cgroup: PathBuf,
+    netns_cookie: u64,
+}
+
+impl Sockets {
+    /// Finds cgroup v2 and this process's network namespace, unless `enabled` is false.
+    pub fn find(enabled: bool) -> Self {
+        if !enabled {
+            return Self { place: Err(UdpSource::Off) };
+        }
+        let place = cgroup_root().and_then(|cgroup| Ok((cgroup, netns_cookie()?)));
+        let place = place.map(|(cgroup, netns_cookie)| Place { cgroup, netns_cookie });
+        Self { place: place.map_err(|error| UdpSource::Unavailable { reason: error.to_string() }) }
+    }
+
+    /// For the programs: 0 when there is nothing to help.
+    pub fn netns_cookie(&self) -> u64 {
+        self.place.as_ref().map_or(0, |place| place.netns_cookie)
+    }
+
+    /// Attaches the programs, or replaces those that an earlier daemon attached; takes those
+    /// away that are not wanted. What the kernel refuses is told by the result: prroute does
+    /// everything else without them.
+    ///
+    /// # Errors
+    ///
+    /// When what is attached cannot be taken away.
+    pub fn attach(self, programs: &mut Programs, pins: &Pins) -> Result<UdpSource> {
+        let state = match self.place {
+            Ok(Place { cgroup, .. }) => match attach_all(programs, pins, &cgroup) {
+                Ok(()) => return Ok(UdpSource::Attached { cgroup }),
+                Err(error) => UdpSource::Unavailable { reason: error.to_string() },
+            },
+            Err(state) => state,
+        };
+        detach(pins)?;
+        if let UdpSource::Unavailable { reason } = &state {
+            tracing::warn!(
+                "wildcard UDP servers answer from the address routing prefers: {reason}"
+            );
+        }
+        Ok(state)
+    }
+}
+
+fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result<()> {
+    let group = File::open(cgroup).map_err(|source| DatapathError::File {
+        operation: "open the control group",
+        path: cgroup.to_owned(),
+        source,
+    })?;
+    for (name, pin) in HOOKS {
+        let failed = |operation| {
+            move |source: ProgramError| DatapathError::Program {
+                operation,
+                object: name.to_owned(),
+                source: Box::new(source),
+            }
+        };
+        let program = programs.socket_program(name)?;
+        program.load().map_err(failed("load program"))?;
+        // A link takes no flags: the mode is meant for kernels without links.
+        let id = program.attach(&group, CgroupAttachMode::Single).map_err(failed("attach"))?;
+        let link = program.take_link(id).map_err(failed("take the link of"))?;
+        replace(link, name, &pins.socket_link(pin))?;
+    }
+    Ok(())
+}
+
+/// Pins the new link in the old one's place. For a moment both programs run: what the first has
+/// set, the second leaves alone. There is no moment without.
+fn replace(link: CgroupSockAddrLink, name: &str, pin: &Path) -> Result<()> {
+    let new = pin.with_file_name(format!("{name}_new"));
+    remove(&new)?;
+    let link = FdLink::try_from(link).map_err(|source| DatapathError::Link {
+        operation: "take the link of",
+        object: name.to_owned(),
+        source,
+    })?;
+    link.pin(&new).map_err(|source| DatapathError::Pin {
+        operation: "pin the link of",
+        object: name.to_owned(),
+        source,
+    })?;
+    fs::rename(&new, pin).map_err(|source| DatapathError::File {
+        operation: "rename to",
+        path: pin.to_owned(),
+        source,
+    })
+}
+
+/// Takes the programs away; those that are gone already are fine.
+///
+/// # Errors
+///
+/// When a pin cannot be removed.
+pub fn detach(pins: &Pins) -> Result<()> {
+    HOOKS.iter().try_for_each(|(_, pin)| remove(&pins.socket_link(pin)))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DatapathError::File { operation: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the programs counted, over all CPUs, in the order of [`SocketReason::ALL`].
+///
+/// # Errors
+///
+/// When the map is not pinned or cannot be read.
+pub fn counters(pins: &Pins) -> Result<Vec<(SocketReason, u64)>> {
+    let map: PerCpuArray<_, u64> = open(pins, names::SOCKET_COUNTERS, Map::PerCpuArray)?;
+    let count = |reason: SocketReason| {
+        let per_cpu =
+            map.get(&(reason as u32), 0).map_err(failed("read", names::SOCKET_COUNTERS))?;
+        Ok((reason, per_cpu.iter().sum()))
+    };
+    SocketReason::ALL.into_iter().map(count).collect()
+}
+
+/// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or below it beside version 1.
+fn cgroup_root() -> Result<PathBuf> {
+    let path = Path::new("/proc/self/mountinfo");
+    let text = fs::read_to_string(path).map_err(|source| DatapathError::File {
+        operation: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    cgroup_mount(&text).ok_or(DatapathError::NoCgroup2)
+}
+
+/// proc_pid_mountinfo(5): id, parent, major:minor, root, mount point, options, then a dash and
+/// the file system type. A mount of the whole hierarchy is better than one of a part.
+fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        kind.starts_with("cgroup2 ").then_some((root, point))
+    });
+    mounts.min_by_key(|(root, _)| root.len()).map(|(_, point)| PathBuf::from(point))
+}
+
+/// The cookie of this process's network namespace; a socket of any family knows it.
+fn netns_cookie() -> Result<u64> {
+    let failed = |source| DatapathError::Cookie { source };
+    let socket = UnixDatagram::unbound().map_err(failed)?;
+    let mut cookie = 0u64;
+    let size = mem::size_of_val(&cookie);
+    let mut length = libc::socklen_t::try_from(size).unwrap_or_default();
+    // SAFETY: the descriptor is open, and both pointers are to live values: the kernel writes at
+    // most `length` bytes, which is the size of `cookie`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(result).map_err(|errno| failed(errno.into()))?;
+    Ok(cookie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cgroup_mount, netns_cookie};
+    use std::path::Path;
+
+    const UNIFIED: &str = "\
+23 22 0:21 / /sys rw - sysfs sysfs rw
+24 23 0:22 / /sys/fs/cgroup ro,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate
+";
+
+    const HYBRID: &str = "\
+24 23 0:22 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755
+25 24 0:23 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu
+26 24 0:24 /part /mnt rw - cgroup2 cgroup2 rw
+27 24 0:24 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn version_2_is_found_alone_and_beside_version_1() {
+        assert_eq!(cgroup_mount(UNIFIED).as_deref(), Some(Path::new("/sys/fs/cgroup")));
+        assert_eq!(cgroup_mount(HYBRID).as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
+    }
+
+    #[test]
+    fn version_1_alone_has_no_place_for_the_programs() {
+        let version1: String = HYBRID.lines().take(2).map(|line| format!("{line}\n")).collect();
+        assert_eq!(cgroup_mount(&version1), None);
+    }
+
+    #[test]
+    fn a_network_namespace_has_a_cookie() {
+        assert_ne!(netns_cookie().unwrap(), 0);
+    }
+}

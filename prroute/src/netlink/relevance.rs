@@ -1,0 +1,113 @@
+//! Which announcements are news.
+
+use std::time::Instant;
+
+use ipnet::IpNet;
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
+
+use super::decode;
+use super::fingerprint::Links;
+use super::monitor::Change;
+use super::resolution::Resolution;
+use crate::state::observed::{PROTOCOL, RouteKind, Rule, TABLE_MAIN};
+use crate::state::plan::{Op, Plan};
+
+/// Tells what matters from what does not, at the price of decoding it.
+#[derive(Debug, Default)]
+pub(super) struct Relevance {
+    links: Links,
+    pub(super) gateways: Resolution,
+    pub(super) expected: Expected,
+}
+
+/// Deletions of our own that will be announced.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    rules: Vec<Rule>,
+    routes: Vec<(u32, IpNet, u32)>,
+}
+
+impl Expected {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut expected = Self::default();
+        for op in &plan.ops {
+            match op {
+                Op::DeleteRule(rule) => expected.rules.push(rule.clone()),
+                Op::DeleteRoute(route) => expected.routes.push(route.key()),
+                _ => {}
+            }
+        }
+        expected
+    }
+
+    fn is_rule(&mut self, message: &RuleMessage) -> bool {
+        decode::rule(message).is_some_and(|rule| take(&mut self.rules, &rule))
+    }
+
+    fn is_route(&mut self, message: &RouteMessage) -> bool {
+        is_ours(message)
+            && decode::route(message).is_some_and(|route| take(&mut self.routes, &route.key()))
+    }
+}
+
+/// Takes one out: the next deletion of the same object is somebody else's.
+fn take<T: PartialEq>(all: &mut Vec<T>, wanted: &T) -> bool {
+    let found = all.iter().position(|one| one == wanted);
+    found.map(|index| all.swap_remove(index)).is_some()
+}
+
+impl Relevance {
+    pub(super) fn judge(&mut self, message: Message) -> Change {
+        let mut change = Change::default();
+        match message {
+            Message::NewLink(link) => change.links = self.links.changed(link),
+            Message::DelLink(link) => {
+                self.links.removed(&link);
+                change.links = true;
+            }
+            Message::NewAddress(_) | Message::DelAddress(_) => change.addresses = true,
+            Message::NewRoute(route) => change.routes = !is_ours(&route) && matters(&route),
+            Message::DelRoute(route) => {
+                change.routes = matters(&route) && !self.expected.is_route(&route);
+            }
+            Message::NewRule(rule) => change.rules = !is_our_rule(&rule),
+            Message::DelRule(rule) => change.rules = !self.expected.is_rule(&rule),
+            Message::NewNeighbour(message) => {
+                change.neighbours = decode::neighbour(&message)
+                    .is_some_and(|neighbour| self.gateways.note(&neighbour, Instant::now()));
+            }
+            Message::DelNeighbour(message) => {
+                change.neighbours = decode::neighbour(&message)
+                    .is_some_and(|neighbour| self.gateways.is_watched(&neighbour));
+            }
+            _ => {}
+        }
+        change
+    }
+}
+
+/// We made it: nothing to learn from it.
+fn is_ours(message: &RouteMessage) -> bool {
+    u8::from(message.header.protocol) == PROTOCOL
+}
+
+fn is_our_rule(message: &RuleMessage) -> bool {
+    decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
+}
+
+/// A default route, one of ours, or main's route to a link: what decides about gateways and
+/// on-link prefixes. Other routes may flap.
+fn matters(message: &RouteMessage) -> bool {
+    let Some(route) = decode::route(message) else { return false };
+    if route.protocol == PROTOCOL {
+        return true;
+    }
+    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
+    route.kind == RouteKind::Unicast
+        && (route.is_default() || (route.table == TABLE_MAIN && on_link))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Another configuration for a running daemon, all or nothing.
+
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError};
+use crate::netlink::{Change, Monitor};
+use crate::reconcile::{ReconcileError, Reconciler};
+use crate::runtime::memory::Refusal;
+
+/// Why the configuration before stays in force.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+}
+
+impl Reconciler {
+    /// This process hears signals from now on, and reads this file when told to.
+    pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>) {
+        self.memory.daemon = i32::try_from(std::process::id()).ok();
+        self.memory.config_file = config_file;
+    }
+
+    /// Reads the configuration again and brings it into force. When it is invalid, or the kernel
+    /// refuses what follows from it, the one before stays. Either way the outcome is logged and
+    /// remembered for who asked.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be written.
+    pub async fn reload(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
+        // Whoever looks for the outcome must be able to tell this reload from an earlier one.
+        self.memory.reload.started += 1;
+        self.directory.save(&self.memory)?;
+        let outcome = self.read_and_replace(monitor).await;
+        let reload = &mut self.memory.reload;
+        reload.finished = reload.started;
+        match outcome {
+            Ok(notes) => {
+                tracing::info!("the configuration was read again and is in force");
+                for note in &notes {
+                    tracing::warn!("{note}");
+                }
+                (reload.refusal, reload.notes) = (None, notes);
+            }
+            Err(error) => {
+                tracing::error!("{error}; the configuration before stays in force");
+                let configuration = matches!(error, ReloadError::Config(_));
+                reload.refusal = Some(Refusal { configuration, message: error.to_string() });
+                reload.notes.clear();
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_and_replace(
+        &mut self,
+        monitor: &mut Monitor,
+    ) -> Result<Vec<String>, ReloadError> {
+        let new = Config::load(self.memory.config_file.as_deref())?;
+        let notes = not_in_force(&self.config, &new);
+        let old = std::mem::replace(&mut self.config, new);
+        if old.udp_source != self.config.udp_source {
+            // It is folded into the programs: they are loaded anew, in place of the old ones.
+            self.datapath = None;
+        }
+        if let Err(error) = self.enforce(monitor).await {
+            self.config = old;
+            if let Err(error) = self.converge(monitor, Change::default()).await {
+                tracing::error!("go back to the configuration before: {error}");
+            }
+            return Err(error.into());
+        }
+        Ok(notes)
+    }
+
+    /// A configuration whose ranges are somebody else's is refused before anything is changed.
+    async fn enforce(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
+        self.look().await?.plan?;
+        self.converge(monitor, Change::default()).await
+    }
+
+    /// Tells the world that the outcome of a reload can be looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be written.
+    pub fn publish(&self) -> Result<(), ReconcileError> {
+        Ok(self.directory.save(&self.memory)?)
+    }
+}
+
+/// Keys that a running datapath cannot follow.
+fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    if old.flows != new.flows {
+        notes.push(format!("flows = {} takes effect after `prroute down`", new.flows));
+    }
+    if old.attach != new.attach {
+        notes.push("attach takes effect at the next start".to_owned());
+    }
+    notes
+}

@@ -1,0 +1,126 @@
+//! Rules, tables, neighbours and sysctls: from the plan to the kernel.
+
+use std::time::Instant;
+
+use crate::managers::{Culprit, Losses, Machine};
+use crate::netlink::{Change, Monitor};
+use crate::reconcile::repairs::Permission;
+use crate::reconcile::{Outlook, ReconcileError, Reconciler};
+use crate::runtime::memory::Healed;
+use crate::state::desired::Recognised;
+use crate::state::observed::Observed;
+use crate::state::plan::Plan;
+use crate::state::undo::leave;
+
+impl Reconciler {
+    /// Applies the plan, and leaves the ranges of an earlier configuration when it is in force.
+    /// What others deleted is left out of the plan while it is not to be put back.
+    pub(super) async fn route(
+        &mut self,
+        outlook: &mut Outlook,
+        change: Change,
+        monitor: &mut Monitor,
+    ) -> Result<(), ReconcileError> {
+        self.enter_ranges();
+        let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
+        let losses = self.repairs.losses(plan, change);
+        if losses == Losses::default() {
+            self.repairs.nothing_lost();
+        } else {
+            self.repair(plan, losses);
+        }
+        monitor.expect_deletions(plan);
+        self.apply(plan, &outlook.observed).await?;
+        self.repairs.in_place(&outlook.desired);
+        self.leave_former_ranges(&outlook.observed).await
+    }
+
+    /// Others deleted what was in place: it comes back at once, but not in an endless fight.
+    fn repair(&mut self, plan: &mut Plan, losses: Losses) {
+        let permission = self.repairs.ask(Instant::now());
+        if let Permission::NotBefore { first, .. } = permission {
+            self.repairs.leave_out(plan);
+            if !first {
+                return;
+            }
+        }
+        let culprit = Machine::default().likely_culprit(losses);
+        let Losses { rules, routes } = losses;
+        match permission {
+            Permission::Granted => {
+                tracing::warn!(
+                    "putting back {rules} rules and {routes} routes of prroute that were \
+                     deleted, {culprit}"
+                );
+                self.memory.healed.get_or_insert_default().note(culprit);
+            }
+            Permission::NotBefore { pause, .. } => tracing::warn!(
+                "rules and routes of prroute are deleted again and again, {culprit}; putting \
+                 them back in {} s",
+                pause.as_secs_f64().ceil()
+            ),
+        }
+    }
+
+    /// Old values of sysctls are on disk before they are overwritten.
+    async fn apply(&mut self, plan: &Plan, observed: &Observed) -> Result<(), ReconcileError> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        self.memory.sysctls.begin(plan, observed);
+        self.directory.save(&self.memory)?;
+        for operation in &plan.ops {
+            tracing::info!("{operation}");
+        }
+        match self.kernel.apply(plan).await {
+            Ok(()) => self.memory.sysctls.commit(plan),
+            Err(error) => {
+                self.memory.sysctls.abort(plan);
+                self.directory.save(&self.memory)?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Another configuration may have moved our rules and tables. Both places are remembered
+    /// until there is nothing in the old one.
+    fn enter_ranges(&mut self) {
+        let memory = &mut self.memory;
+        if memory.ranges != self.config.ranges {
+            let former = std::mem::replace(&mut memory.ranges, self.config.ranges);
+            memory.former_ranges.retain(|ranges| *ranges != self.config.ranges);
+            memory.former_ranges.push(former);
+        }
+    }
+
+    async fn leave_former_ranges(&mut self, observed: &Observed) -> Result<(), ReconcileError> {
+        for former in std::mem::take(&mut self.memory.former_ranges) {
+            let plan = leave(former, self.config.ranges, observed);
+            if let Err(error) = self.kernel.apply(&plan).await {
+                self.memory.former_ranges.push(former);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn say_recognised(&mut self, recognised: &[Recognised]) {
+        for found in recognised.iter().filter(|found| !self.recognised.contains(found)) {
+            tracing::info!(
+                "{} is routed by source already (rule {} to table {}): nothing is added for it",
+                found.address,
+                found.priority,
+                found.table
+            );
+        }
+        self.recognised = recognised.to_vec();
+    }
+}
+
+impl Healed {
+    fn note(&mut self, culprit: Culprit) {
+        self.times += 1;
+        self.by = culprit.to_string();
+    }
+}

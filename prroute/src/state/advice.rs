@@ -1,0 +1,121 @@
+//! What an administrator may not have meant, seen from this host.
+
+use super::desired::desire;
+use super::diff::{Collision, diff};
+use super::discover::{discover, names, settings};
+use super::ids::allocate;
+use super::observed::{Link, Observed, host_net};
+use crate::config::{Config, UplinkConfig};
+use crate::sysctl::SavedSysctls;
+
+/// What a look at the kernel says about a configuration.
+#[derive(Debug, Default)]
+pub struct Advice {
+    /// Where the configuration has no effect, or an unlikely one.
+    pub warnings: Vec<String>,
+    /// Objects of others in the configured ranges.
+    pub conflict: Option<Collision>,
+}
+
+/// Compares a configuration with what the kernel has.
+pub fn advise(config: &Config, observed: &Observed) -> Advice {
+    let (found, _) = discover(config, observed);
+    let uplinks = allocate(&[], found);
+    let mut warnings = Vec::new();
+    for entry in &config.uplinks {
+        warnings.extend(about(config, observed, entry));
+    }
+    for pattern in &config.exclude {
+        let matches = |link: &Link| names(link).iter().any(|name| pattern.matches(name));
+        if !observed.links.iter().any(matches) {
+            warnings.push(format!("exclude \"{pattern}\" matches no interface"));
+        }
+    }
+    let desired = desire(config, observed, &uplinks, &SavedSysctls::default());
+    let conflict = diff(config, &desired, observed).err();
+    Advice { warnings, conflict }
+}
+
+fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<String> {
+    let name = &entry.selector;
+    let is_about =
+        |link: &&Link| settings(config, link).is_some_and(|settings| settings.selector == *name);
+    let links: Vec<&Link> = observed.links.iter().filter(is_about).collect();
+    let Some(link) = links.first() else {
+        return vec![format!(
+            "[[uplink]] {name} matches no interface, or none that no other entry is about"
+        )];
+    };
+    let mut warnings = Vec::new();
+    for link in &links {
+        if let Some(pattern) = config.excluded(&names(link)) {
+            warnings.push(format!("[[uplink]] {name}: {} is excluded by \"{pattern}\"", link.name));
+        }
+    }
+    let of_link = |device: &super::uplink::Discovered| device.ifindex == link.ifindex;
+    let found = discover(config, observed).0.into_iter().find(of_link);
+    if let Some(device) = found.filter(|_| links.len() == 1) {
+        let reached = |gateway| device.on_link.iter().any(|net| net.contains(&host_net(gateway)));
+        let is_link_local = |gateway: &std::net::IpAddr| match gateway {
+            std::net::IpAddr::V4(gateway) => gateway.is_link_local(),
+            std::net::IpAddr::V6(gateway) => gateway.is_unicast_link_local(),
+        };
+        for gateway in entry.gateways.iter().filter(|g| !reached(**g) && !is_link_local(g)) {
+            warnings.push(format!(
+                "[[uplink]] {name}: gateway {gateway} is in no subnet of {}: it is taken to be \
+                 on the link",
+                device.name
+            ));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::two_networks;
+    use super::*;
+    use crate::config::{Pattern, Selector};
+
+    fn named(name: &str) -> UplinkConfig {
+        UplinkConfig::new(Selector::Name(Pattern::new(name)))
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let gateways = ["192.168.2.254", "10.9.9.9", "fe80::9"].map(|g| g.parse().unwrap());
+        let config = Config {
+            exclude: vec![Pattern::new("wlan*"), Pattern::new("eth0")],
+            uplinks: vec![
+                named("eth0"),
+                UplinkConfig { gateways: gateways.into(), ..named("eth1") },
+                named("eth7"),
+                UplinkConfig::new(Selector::Mac([2, 0, 0, 0, 0, 0x77])),
+            ],
+            ..Config::default()
+        };
+        let advice = advise(&config, &two_networks().0);
+        assert_eq!(
+            advice.warnings,
+            [
+                "[[uplink]] eth0: eth0 is excluded by \"eth0\"",
+                "[[uplink]] eth1: gateway 10.9.9.9 is in no subnet of eth1: it is taken to be on \
+                 the link",
+                "[[uplink]] eth7 matches no interface, or none that no other entry is about",
+                "[[uplink]] 02:00:00:00:00:77 matches no interface, or none that no other entry \
+                 is about",
+                "exclude \"wlan*\" matches no interface",
+            ]
+        );
+        assert!(advice.conflict.is_none());
+    }
+
+    #[test]
+    fn objects_of_others_in_the_ranges_are_a_conflict() {
+        let host = two_networks().rule(21_500, "10.9.9.9/32", 77);
+        assert!(advise(&Config::default(), &host.0).conflict.is_some());
+        let elsewhere = crate::config::Ranges { rule_priority: 5000, table: 5000 };
+        let config = Config { ranges: elsewhere, ..Config::default() };
+        assert!(advise(&config, &host.0).conflict.is_none());
+    }
+}

@@ -1,0 +1,126 @@
+//! Another configuration for a running daemon: all or nothing, and who asks hears the outcome.
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::command::Output;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::prroute::Instance;
+use prroute_tests::{probe, wait};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(3);
+
+/// Where the host sends a packet without a source address.
+fn way(lab: &Lab, destination: &str) -> Result<String> {
+    let route = lab.host.ip(&format!("route get {destination}"))?;
+    let mut words = route.split_whitespace().skip_while(|word| *word != "dev");
+    Ok(words.nth(1).context("no device in the route")?.to_owned())
+}
+
+fn refused(prroute: &Instance<'_>, code: i32, words: &[&str]) -> Result<()> {
+    let Output { status, stdout, stderr, .. } = prroute.output(&["reload"])?;
+    ensure!(status.code() == Some(code), "{status}, not {code}:\n{stdout}{stderr}");
+    for word in words {
+        ensure!(stderr.contains(word), "nothing about {word:?} in:\n{stderr}");
+    }
+    Ok(())
+}
+
+/// The third seed: chosen destinations over the other uplink, and more of them while it runs.
+#[test]
+fn destinations_can_be_added_while_it_runs() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let before = lab.snapshot()?;
+    let mut prroute = lab.prroute()?;
+    let entry = "[[uplink]]\nname = \"up2\"\n";
+    prroute.configure(&format!("{entry}to = [\"192.0.2.1\"]\n"))?;
+    let mut daemon = prroute.run(&[])?;
+    ensure!(way(&lab, "192.0.2.1")? == "up2" && way(&lab, "192.0.2.9")? == "up1");
+
+    prroute.configure(&format!("{entry}to = [\"192.0.2.1\", \"192.0.2.9\"]\n"))?;
+    let told = prroute.output(&["reload"])?.success()?;
+    ensure!(told.contains("managing 3 uplinks"), "{told}");
+    // In force when the command returns, not later.
+    ensure!(way(&lab, "192.0.2.1")? == "up2" && way(&lab, "192.0.2.9")? == "up2");
+    let said = daemon.said()?;
+    let (_, reload) = said.split_once("RELOADING=1").context("the manager is told")?;
+    ensure!(reload.contains("MONOTONIC_USEC=") && reload.contains("READY=1"), "{said}");
+    // Replies win.
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+
+    // Without the command: the signal alone.
+    prroute.configure("")?;
+    daemon.process.signal(Signal::SIGHUP)?;
+    wait::until("the destinations are main's again", SOON, || {
+        Ok((way(&lab, "192.0.2.1")? == "up1").then_some(()))
+    })?;
+    daemon.terminate()?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "{changes}");
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_cannot_be_leaves_the_one_in_force() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    let good = "[[uplink]]\nname = \"up2\"\nto = [\"192.0.2.1\"]\n";
+    prroute.configure(good)?;
+    let daemon = prroute.run(&[])?;
+    let installed = lab.snapshot()?;
+    let unchanged = || -> Result<()> {
+        let changes = lab.snapshot()?.changes_since(&installed);
+        ensure!(changes.is_empty(), "{changes}");
+        Ok(())
+    };
+
+    // The first key is good.
+    prroute.configure(&format!("rp-filter = \"leave\"\n{good}gatway = []\n"))?;
+    refused(&prroute, 78, &[":5: gatway: unknown key", "`gateway`", "stays in force"])?;
+    unchanged()?;
+
+    // Nothing wrong with it but the host it is for.
+    lab.host.ip("rule add priority 5500 from 10.77.0.0/16 lookup main")?;
+    prroute.configure(&format!("rule-priority = 5000\n{good}"))?;
+    refused(&prroute, 1, &["priority 5500 from 10.77.0.0/16", "stays in force"])?;
+    lab.host.ip("rule del priority 5500")?;
+    unchanged()?;
+
+    // A good one still is taken, and moves everything.
+    prroute.output(&["reload"])?.success()?;
+    let rules = lab.host.ip("rule show")?;
+    ensure!(rules.contains("5030:") && !rules.contains("21030:"), "{rules}");
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    let log = daemon.terminate()?;
+    ensure!(log.contains("is in force"), "{log}");
+    prroute.down()?;
+    let rules = lab.host.ip("rule show")?;
+    ensure!(rules.lines().count() == 3, "{rules}");
+    refused(&prroute, 3, &["is not running"])
+}
+
+/// Ranges that overlap: what stays must not go with what is left.
+#[test]
+fn ranges_can_be_moved_by_a_little() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let before = lab.snapshot()?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("")?;
+    let daemon = prroute.run(&[])?;
+    for ranges in ["table = 21001", "rule-priority = 21010\ntable = 21003", ""] {
+        prroute.configure(ranges)?;
+        prroute.output(&["reload"])?.success()?;
+        let plan = prroute.output(&["plan"])?.success()?;
+        ensure!(plan.contains("# nothing to change"), "after {ranges:?}:\n{plan}");
+        let address = addressing::host(2, Family::V4);
+        let route = lab.host.ip(&format!("route get 192.0.2.1 from {address}"))?;
+        ensure!(route.contains("dev up2"), "after {ranges:?}: {route}");
+    }
+    daemon.kill()?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "{changes}");
+    Ok(())
+}
