@@ -55,6 +55,31 @@ fn a_shared_source_is_never_moved_by_answers_over_another_uplink() -> Result<()>
     Ok(())
 }
 
+/// The provider of uplink 2 brings packets for uplink 1's address too.
+#[test]
+fn an_own_source_is_never_moved_by_answers_over_another_uplink() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    for family in Family::BOTH {
+        let (prefix, router) = (addressing::prefix(1, family), addressing::router_wan(2, family));
+        lab.client.ip(&format!("route replace {prefix} via {router}"))?;
+        let via = addressing::host(2, family);
+        lab.router(2).namespace.ip(&format!("route add {prefix} via {via}"))?;
+    }
+    let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
+    let ask =
+        || Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::host(1, f)));
+    ask().context("without prroute")?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
+    let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
+    assert!(inbound.is_empty(), "{inbound:#?}");
+    daemon.terminate()?;
+    prroute.down()?;
+    drop(echo);
+    Ok(())
+}
+
 /// An application bound to uplink 2's address, with a specific route of main over uplink 3: its
 /// packets follow the route, also after answers came in over uplink 2.
 #[test]

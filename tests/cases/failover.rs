@@ -407,3 +407,20 @@ fn a_reused_index_inherits_nothing(with_daemon: bool) -> Result<()> {
 fn an_index_that_is_reused_inherits_nothing() -> Result<()> {
     a_reused_index_inherits_nothing(true)
 }
+
+/// Also without a daemon a device that is gone is found to be gone.
+#[test]
+fn a_vanished_device_does_not_swallow_datagrams() -> Result<()> {
+    let (lab, _echo) = lab_with_echo()?;
+    steer(&lab, 2)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let datagrams = datagrams(&lab)?;
+    daemon.kill()?;
+    lab.host.ip("link del up2")?;
+    steer(&lab, 1)?;
+    expect_answered(&datagrams)?;
+    prroute.down()?;
+    Ok(())
+}
+

@@ -273,6 +273,39 @@ fn silent_flows_stay_where_they_are_with_syn_cookies() -> Result<()> {
     silent_flows_stay(2)
 }
 
+/// A connection over uplink 1 whose end at the host can abort it.
+struct Abortable {
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Abortable {
+    const PORT: u16 = 7010;
+
+    fn connect(lab: &Lab, family: Family) -> Result<Self> {
+        let (source, target) = (addressing::client(1, family), addressing::shared(family));
+        let listener = socket::listen(&lab.host, target, Self::PORT)?;
+        let client = socket::tcp(&lab.client, source, target, Self::PORT)?;
+        let (server, _) = listener.accept().context("accept")?;
+        Ok(Self { client, server })
+    }
+
+    fn as_victim(&self) -> Result<Victim> {
+        let (remote, local) = (self.client.local_addr()?, self.client.peer_addr()?);
+        let tcp = self.client.try_clone()?;
+        Ok(Victim { uplink: 1, remote, local, tcp, udp: None })
+    }
+
+    /// Sends RST, and waits until the client has it.
+    fn abort(mut self) -> Result<()> {
+        socket::abort(self.server)?;
+        let end = std::io::Read::read(&mut self.client, &mut [0; 8]);
+        let kind = end.err().map(|error| error.kind());
+        ensure!(kind == Some(std::io::ErrorKind::ConnectionReset), "instead of a reset: {kind:?}");
+        Ok(())
+    }
+}
+
 /// The attacker first makes prroute forget the flows.
 fn evicted_flows_leak_nothing(syncookies: u8) -> Result<()> {
     let (lab, _echoes) = lab(syncookies)?;
@@ -283,6 +316,10 @@ fn evicted_flows_leak_nothing(syncookies: u8) -> Result<()> {
     for victim in &mut victims {
         victim.udp = None;
     }
+    let aborted = Family::BOTH
+        .into_iter()
+        .map(|family| Abortable::connect(&lab, family))
+        .collect::<Result<Vec<_>>>()?;
     lab.settle(&attacker.namespace, 2)?;
     for family in Family::BOTH {
         attacker.fill_the_table(family)?;
@@ -294,6 +331,12 @@ fn evicted_flows_leak_nothing(syncookies: u8) -> Result<()> {
         for victim in &victims {
             attacker.attack(victim, salt)?;
         }
+        for aborted in &aborted {
+            attacker.attack(&aborted.as_victim()?, salt)?;
+        }
+    }
+    for aborted in aborted {
+        aborted.abort()?;
     }
     for victim in &mut victims {
         victim.tcp_is_alive()?;
@@ -312,6 +355,60 @@ fn evicted_flows_leak_nothing_to_who_evicted_them() -> Result<()> {
 #[test]
 fn evicted_flows_leak_nothing_with_syn_cookies() -> Result<()> {
     evicted_flows_leak_nothing(2)
+}
+
+/// The host's own attempt to connect is not answered for seconds; the attacker's SYN comes first.
+#[test]
+fn an_attempt_of_the_host_leaks_nothing() -> Result<()> {
+    let (lab, _echoes) = lab(1)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let attacker = Attacker::new(&lab)?;
+    lab.host.run(&["sysctl", "-qew", "net.ipv4.tcp_syn_linear_timeouts=0"])?;
+    for family in Family::BOTH {
+        let (local, remote) = (
+            SocketAddr::new(addressing::shared(family), 40_000),
+            SocketAddr::new(addressing::client(1, family), 7_070),
+        );
+        // Nobody is there, and nobody says so.
+        lab.client.nft(
+            "table inet nobody {
+                chain in {
+                    type filter hook input priority 0;
+                    tcp dport 7070 drop
+                }
+            }",
+        )?;
+        let syns = || lab.router(1).arrived(local.ip(), remote.ip());
+        let capture = std::thread::scope(|scope| -> Result<Capture> {
+            scope.spawn(|| socket::tcp_from(&lab.host, local, remote, PATIENCE));
+            // After one, three and seven seconds the host tries again: there is a time in which
+            // the flow was silent for longer than `rebind-idle`.
+            wait::until("an attempt that waits", PATIENCE, || {
+                let waits = prroute.flows(|flow| {
+                    flow["local_port"] == 40_000
+                        && flow["local"] == local.ip().to_string()
+                        && flow["idle_seconds"].as_f64().is_some_and(|idle| idle > 3.2)
+                })?;
+                Ok((!waits.is_empty()).then_some(()))
+            })?;
+            let capture = leak(&lab)?;
+            let way = Attacker::way(remote.ip(), local.ip())?;
+            let mut number = 0;
+            wait::until("more attempts", PATIENCE, || {
+                number += 1_000;
+                let syn = Flags { syn: true, ..Flags::default() };
+                let ports = (remote.port(), local.port());
+                attacker.wire.send(&way.tcp(ports, syn, (number, 0), &[])?)?;
+                Ok((syns()? >= 4).then_some(()))
+            })?;
+            Ok(capture)
+        })?;
+        expect_no_leak(capture).with_context(|| family.to_string())?;
+    }
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
 }
 
 /// Memory of all pinned maps, in bytes.

@@ -148,6 +148,11 @@ fn a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink(family: Famil
 }
 
 #[test]
+fn a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink_ipv4() -> Result<()> {
+    a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink(Family::V4)
+}
+
+#[test]
 fn a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink_ipv6() -> Result<()> {
     a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink(Family::V6)
 }

@@ -73,3 +73,11 @@ pub fn set_hops(socket: &UdpSocket, hops: u32) -> Result<()> {
         setsockopt(socket, sockopt::Ipv6Ttl, &hops).context("set IPV6_UNICAST_HOPS")
     }
 }
+
+/// Ends a connection by a reset.
+pub fn abort(stream: TcpStream) -> Result<()> {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(&stream, sockopt::Linger, &linger).context("set SO_LINGER")?;
+    drop(stream);
+    Ok(())
+}
