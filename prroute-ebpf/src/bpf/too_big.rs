@@ -85,16 +85,20 @@ fn turn_into_error<F: Complaint>(
     unsafe { bpf_redirect(target.ifindex, INGRESS) == i64::from(TC_ACT_REDIRECT) }
 }
 
-/// Cuts the packet to its first `quoted` bytes behind the Ethernet header, and makes room for
-/// `headers` in front.
+/// Cuts the packet to its first `N` words behind the Ethernet header, and makes room for `headers`
+/// bytes in front of them. What will be quoted, for its checksum.
 #[inline(always)]
-fn reshape(skb: &Skb, quoted: u32, headers: u32) -> bool {
+fn reshape<const N: usize>(skb: &Skb, headers: u32) -> Option<[u32; N]> {
     let ctx = skb.context().as_ptr();
-    // SAFETY: the context is valid.
-    unsafe {
-        bpf_skb_change_tail(ctx.cast(), ETHERNET + quoted, 0) == 0
+    let length = (N * 4) as u32;
+    let mut quoted = [0; N];
+    // SAFETY: the context is valid, and `quoted` has room for that many bytes.
+    let done = unsafe {
+        bpf_skb_change_tail(ctx.cast(), ETHERNET + length, 0) == 0
             && bpf_skb_change_head(ctx.cast(), headers, 0) == 0
-    }
+            && bpf_skb_load_bytes(ctx, ETHERNET + headers, quoted.as_mut_ptr().cast(), length) == 0
+    };
+    done.then_some(quoted)
 }
 
 #[inline(always)]
@@ -156,19 +160,8 @@ impl Complaint for Ipv4 {
         const IP: u32 = 20;
         const QUOTED: u32 = IP + 8;
         const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
-        let mut quoted = [0u32; (QUOTED / 4) as usize];
-        if !reshape(skb, QUOTED, IP + ICMP) {
+        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
             return false;
-        }
-        let quoted_at = ETHERNET + IP + ICMP;
-        // SAFETY: the context is valid, and `quoted` has room for that many bytes.
-        let loaded = unsafe {
-            bpf_skb_load_bytes(
-                skb.context().as_ptr(),
-                quoted_at,
-                quoted.as_mut_ptr().cast(),
-                QUOTED,
-            )
         };
         let mtu = target.mtu.min(u16::MAX.into()) as u16;
         let mut icmp = [word(FRAGMENTATION_NEEDED, 0), word(0, mtu)];
@@ -187,8 +180,7 @@ impl Complaint for Ipv4 {
         ];
         let [c, d] = checksum(&mut ip, 0).to_ne_bytes();
         ip[2] = u32::from_ne_bytes([TTL, 1, c, d]);
-        loaded == 0
-            && store_link_header(skb, target, EtherType::Ipv4 as u16)
+        store_link_header(skb, target, EtherType::Ipv4 as u16)
             && store(skb, ETHERNET, &ip)
             && store(skb, ETHERNET + IP, &icmp)
     }
@@ -208,19 +200,8 @@ impl Complaint for Ipv6 {
         const QUOTED: u32 = IP + 8;
         const PACKET_TOO_BIG: u32 = 2;
         const ICMPV6: u32 = 58;
-        let mut quoted = [0u32; (QUOTED / 4) as usize];
-        if !reshape(skb, QUOTED, IP + ICMP) {
+        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
             return false;
-        }
-        let quoted_at = ETHERNET + IP + ICMP;
-        // SAFETY: the context is valid, and `quoted` has room for that many bytes.
-        let loaded = unsafe {
-            bpf_skb_load_bytes(
-                skb.context().as_ptr(),
-                quoted_at,
-                quoted.as_mut_ptr().cast(),
-                QUOTED,
-            )
         };
         let length = ICMP + QUOTED;
         let [s0, s1]: [u64; 2] = *receiver;
@@ -246,8 +227,7 @@ impl Complaint for Ipv6 {
         let [l0, l1] = (length as u16).to_be_bytes();
         let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
         let ip = [u64::from(head) | u64::from(next) << 32, s0, s1, d0, d1];
-        loaded == 0
-            && store_link_header(skb, target, EtherType::Ipv6 as u16)
+        store_link_header(skb, target, EtherType::Ipv6 as u16)
             && store(skb, ETHERNET, &ip)
             && store(skb, ETHERNET + IP, &icmp)
     }

@@ -63,6 +63,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "iptables-legacy", "iptables"),
     need(Scope::Test, "tcpdump", "tcpdump"),
     need(Scope::Test, "systemd-analyze", "systemd"),
+    need(Scope::Test, "python3", "python3"),
+    need(Scope::Test, "bpftool", "bpftool"),
 ];
 
 /// The needs of `scope` that the search path does not meet.
