@@ -423,4 +423,3 @@ fn a_vanished_device_does_not_swallow_datagrams() -> Result<()> {
     prroute.down()?;
     Ok(())
 }
-

@@ -16,6 +16,7 @@ use prroute_tests::prroute::{self, Instance};
 use prroute_tests::{socket, wait};
 
 const PORT: u16 = 7007;
+const FLOODED: u16 = 7008;
 const ATTACKER_MAC: &str = "02:00:00:00:02:66";
 
 /// Entries of each table: the fewest that two processors allow.
@@ -450,6 +451,9 @@ fn a_flood_of_openings_harms_no_confirmed_flow() -> Result<()> {
             }
         }
     }
+    // A socket of its own: the victims' would overflow.
+    let shared = Family::BOTH.map(addressing::shared);
+    let _flooded = Echo::start(&lab.host, &shared, FLOODED)?;
     let before = memory(&lab)?;
     let capture = leak(&lab)?;
     let syn = Flags { syn: true, ..Flags::default() };
@@ -467,8 +471,8 @@ fn a_flood_of_openings_harms_no_confirmed_flow() -> Result<()> {
             };
             let way = Attacker::way(source, target)?;
             let port = 1_024 + u16::from(high) * 100 + (i >> 16) as u16;
-            attacker.wire.send(&way.tcp((port, PORT), syn, (i, 0), &[])?)?;
-            attacker.wire.send(&way.udp((port, PORT), b"x")?)?;
+            attacker.wire.send(&way.tcp((port, FLOODED), syn, (i, 0), &[])?)?;
+            attacker.wire.send(&way.udp((port, FLOODED), b"x")?)?;
             if i % turn == turn - 1 {
                 let next = (i / turn) as usize % victims.len();
                 victims[next].is_alive().with_context(|| format!("after {i} openings"))?;

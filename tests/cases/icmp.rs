@@ -74,6 +74,7 @@ fn a_closed_port_is_unreachable_over_every_uplink() -> Result<()> {
         assert!(refused, "uplink {n}, {target}");
     }
     for (capture, n) in captures.into_iter().zip(1..) {
+        capture.wait_for(4, SOON)?;
         let errors = capture.stop()?;
         assert_eq!(errors.len(), 4, "uplink {n}: {errors:#?}");
         for family in Family::BOTH {

@@ -56,8 +56,17 @@ impl Capture {
         Ok(seen.is_ok())
     }
 
+    /// A packet in its ring wakes it at once: asleep, it has read them all.
+    fn is_waiting(&self) -> Result<Option<()>> {
+        let path = format!("/proc/{}/stat", self.tcpdump.pid());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        Ok((state == Some('S')).then_some(()))
+    }
+
     /// Stops and returns one line per packet. A packet that the kernel dropped is an error.
     pub fn stop(mut self) -> Result<Vec<String>> {
+        wait::until_done("tcpdump has read every packet", DEADLINE, || self.is_waiting())?;
         self.tcpdump.stop(Signal::SIGINT, DEADLINE)?;
         let log = self.tcpdump.finished_log(DEADLINE)?;
         let lost = log.lines().find_map(|line| line.strip_suffix(" packets dropped by kernel"));
