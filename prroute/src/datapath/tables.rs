@@ -1,5 +1,6 @@
 //! The maps that the loader writes: addresses, on-link prefixes, and the facts of each uplink.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::maps::lpm_trie::Key;
@@ -139,7 +140,8 @@ impl Tables {
     }
 
     fn remove_addresses(&mut self, locals: &[LocalAddress]) -> Result<()> {
-        let wanted = |address: IpAddr| locals.iter().any(|local| local.address == address);
+        let present: BTreeSet<IpAddr> = locals.iter().map(|local| local.address).collect();
+        let wanted = |address: IpAddr| present.contains(&address);
         retain(&mut self.addresses4, names::ADDRESSES4, |key| {
             wanted(Ipv4Addr::from(octets4(*key)).into())
         })?;
