@@ -3,8 +3,7 @@
 //! The packet itself is turned into the ICMP error that a router behind the uplink would send,
 //! and is received on that uplink: the sender's stack, on this host or behind a NAT of its,
 //! lowers the path MTU and sends again. The error's source is the uplink's gateway: one with a
-//! local source is never delivered. It quotes the header and eight bytes, the least that is
-//! allowed (RFC 792, RFC 4443).
+//! local source is never delivered.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{
@@ -25,6 +24,10 @@ const INGRESS: u64 = 1;
 
 const ETHERNET: u32 = EthHdr::LEN as u32;
 const ICMP: u32 = 8;
+/// What is quoted: IPv4's longest header and TCP's without options. A packet whose checksum the
+/// device is to fill in cannot be cut before that checksum (`__bpf_skb_min_len`); one that is too
+/// big for an uplink is longer than this.
+const QUOTED: u32 = 80;
 const TTL: u8 = 64;
 
 /// A family with its own "too big".
@@ -158,9 +161,8 @@ impl Complaint for Ipv4 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
         const IP: u32 = 20;
-        const QUOTED: u32 = IP + 8;
         const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
-        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
+        let Some(mut quoted) = reshape::<{ QUOTED as usize / 4 }>(skb, IP + ICMP) else {
             return false;
         };
         let mtu = target.mtu.min(u16::MAX.into()) as u16;
@@ -197,10 +199,9 @@ impl Complaint for Ipv6 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
         const IP: u32 = 40;
-        const QUOTED: u32 = IP + 8;
         const PACKET_TOO_BIG: u32 = 2;
         const ICMPV6: u32 = 58;
-        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
+        let Some(mut quoted) = reshape::<{ QUOTED as usize / 4 }>(skb, IP + ICMP) else {
             return false;
         };
         let length = ICMP + QUOTED;
