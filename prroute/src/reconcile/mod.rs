@@ -213,6 +213,7 @@ impl Reconciler {
         let mut observed = self.kernel.observe().await?;
         self.expiry = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
         monitor.correct_gateways(&mut observed);
+        self.memory.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
