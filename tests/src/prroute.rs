@@ -39,6 +39,7 @@ pub struct Instance<'lab> {
     name: String,
     directory: PathBuf,
     configuration: Option<PathBuf>,
+    wrapper: Vec<String>,
     keep: bool,
 }
 
@@ -61,6 +62,7 @@ impl<'lab> Instance<'lab> {
             name: name.to_owned(),
             directory: scratch.path().to_owned(),
             configuration: None,
+            wrapper: Vec::new(),
             keep: false,
         })
     }
@@ -69,6 +71,13 @@ impl<'lab> Instance<'lab> {
     #[must_use]
     pub fn kept(mut self) -> Self {
         self.keep = true;
+        self
+    }
+
+    /// Starts every command with these words, before it gives its capabilities up.
+    #[must_use]
+    pub fn wrapped(mut self, words: Vec<String>) -> Self {
+        self.wrapper = words;
         self
     }
 
@@ -95,7 +104,8 @@ impl<'lab> Instance<'lab> {
         let binary = binary.display().to_string();
         let guarded: &[&str] =
             if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
-        let mut argv = [guarded, wrapper, &[&binary], words, &["--instance", &self.name]].concat();
+        let outer: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
+        let mut argv = [guarded, &outer, wrapper, &[&binary], words, &["--instance", &self.name]].concat();
         let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
         if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
             argv.extend(["--config", path]);
