@@ -4,3 +4,9 @@
 mod results;
 mod rounds;
 mod statistics;
+
+/// Apart from what they test: the bench itself is built as a test too, but runs none.
+mod tests {
+    mod rounds;
+    mod statistics;
+}

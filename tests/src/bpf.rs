@@ -103,14 +103,12 @@ struct TestRun {
 }
 
 /// Runs a program `times` times on one frame; what it returned last.
-pub fn run(program: BorrowedFd<'_>, frame: &[u8], context: &[u8], times: u32) -> Result<i32> {
+pub fn run(program: BorrowedFd<'_>, frame: &[u8], times: u32) -> Result<i32> {
     let mut attr = TestRun {
         prog_fd: raw(program),
         data_size_in: u32::try_from(frame.len()).context("measure a frame")?,
         data_in: frame.as_ptr() as u64,
         repeat: times,
-        ctx_size_in: u32::try_from(context.len()).context("measure a context")?,
-        ctx_in: context.as_ptr() as u64,
         ..TestRun::default()
     };
     bpf(BPF_PROG_TEST_RUN, &mut attr).context("BPF_PROG_TEST_RUN")?;
@@ -121,6 +119,14 @@ pub fn run(program: BorrowedFd<'_>, frame: &[u8], context: &[u8], times: u32) ->
 pub fn empty_program() -> Result<OwnedFd> {
     load(&[instruction(MOV64_IMM, 0, 0, TCX_NEXT), instruction(EXIT, 0, 0, 0)])
         .context("load an empty program")
+}
+
+/// A classifier that stores a word to `words` places on its stack, and passes every packet on.
+pub fn storing_program(words: i16) -> Result<OwnedFd> {
+    let stores = (1..=words)
+        .map(|word| instruction(STORE_IMM_64, 0x0a, (-8 * word).cast_unsigned(), 1));
+    let end = [instruction(MOV64_IMM, 0, 0, TCX_NEXT), instruction(EXIT, 0, 0, 0)];
+    load(&stores.chain(end).collect::<Vec<_>>()).context("load a program of stack stores")
 }
 
 /// How many programs are attached to `device` by tcx.
@@ -180,6 +186,7 @@ const MOV64_IMM: u8 = 0xb7;
 const LD_ABS_HALF: u8 = 0x28;
 const LD_ABS_BYTE: u8 = 0x30;
 const JNE_IMM: u8 = 0x55;
+const STORE_IMM_64: u8 = 0x7a;
 const EXIT: u8 = 0x95;
 const TC_ACT_SHOT: i32 = 2;
 const TCX_NEXT: i32 = -1;
