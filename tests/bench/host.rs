@@ -1,9 +1,9 @@
 //! The host namespaces that differ in one thing only, each with a peer of its own.
 //!
 //! ```text
-//!   peer    lo 198.51.100.11 (the client)
-//!    | w1         | w2           10.0.1.1   10.0.2.1    gateways
-//!    | up1        | up2          10.0.1.10  10.0.2.10   the host
+//!   peer                         198.51.100.11 on w2: the client
+//!    | w1         | w2           10.0.1.1   10.0.2.1: the gateways
+//!    | up1        | up2          10.0.1.10  10.0.2.10
 //!   host    default route by up1; requests come in by up2
 //! ```
 //!
@@ -167,7 +167,9 @@ impl Host {
         for family in Family::BOTH {
             let full = addressing::full_length(family);
             let (client, asked) = (Self::client(family), Self::asked(family));
-            there += &format!("addr add {client}/{full} dev lo\n");
+            // Without detection it is usable at once, as the route's source.
+            let option = if family == Family::V6 { " nodad" } else { "" };
+            there += &format!("addr add {client}/{full} dev w2{option}\n");
             // Also connections whose source the kernel chooses come from beyond the gateway.
             there += &format!("route add {asked}/{full} dev w2 src {client}\n");
             let gateway = addressing::gateway(1, family);
@@ -198,7 +200,7 @@ impl Host {
             };
             ruleset += &format!(
                 "table {table} published {{ chain c {{ type nat hook prerouting priority dstnat; \
-                 {table} daddr {} meta l4proto {{ tcp, udp }} th dport {PUBLISHED} dnat to {address}; }} }}\n",
+                 {table} daddr {} meta l4proto {{ tcp, udp }} th dport {PUBLISHED} dnat to {address}; }}; }}\n",
                 Self::asked(family)
             );
         }
@@ -216,7 +218,7 @@ impl Host {
                 self.source_rules()?;
                 self.host.nft(
                     "table inet tracked { chain c { type filter hook input priority 0; \
-                     ct state established accept; } }",
+                     ct state established accept; }; }",
                 )
             }
             Variant::ConnmarkLegacy => self.connmark("legacy"),
