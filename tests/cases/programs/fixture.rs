@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
@@ -15,6 +14,7 @@ use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
 use prroute_common::names;
 use prroute_common::reason::Reason;
+use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
@@ -79,13 +79,6 @@ fn mac(interface: &str) -> [u8; 6] {
     bytes
 }
 
-fn keep_only_the_units_capabilities() {
-    let kept = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
-    for set in [CapSet::Effective, CapSet::Permitted] {
-        caps::set(None, set, &kept.into_iter().collect()).unwrap();
-    }
-}
-
 impl Fixture {
     fn new() -> Self {
         static INSTANCES: AtomicU32 = AtomicU32::new(0);
@@ -144,7 +137,7 @@ impl Fixture {
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
         // Exactly what the unit grants: the verifier treats programs by it.
-        keep_only_the_units_capabilities();
+        capability::keep_the_units().unwrap();
         let programs =
             Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
                 .unwrap();
