@@ -40,7 +40,7 @@ pub fn frame() -> impl Strategy<Value = Frame> {
     ];
     let fragment = prop_oneof![
         6 => Just(None),
-        1 => (prop_oneof![Just(0u16), 1..0x1fff_u16], any::<bool>(), any::<u32>())
+        1 => (prop_oneof![Just(0u16), 1..4u16, 1..0x1fff_u16], any::<bool>(), any::<u32>())
             .prop_map(Some),
     ];
     let tag = option::weighted(0.05, (select(vec![0x8100, 0x88a8]), any::<u16>()));
