@@ -9,6 +9,7 @@
 
 pub mod addressing;
 pub mod bpf;
+pub mod capability;
 pub mod capture;
 pub mod cgroup;
 pub mod command;

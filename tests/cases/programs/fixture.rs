@@ -5,16 +5,18 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions};
-use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
 use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
+use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
@@ -79,13 +81,6 @@ fn mac(interface: &str) -> [u8; 6] {
     bytes
 }
 
-fn keep_only_the_units_capabilities() {
-    let kept = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
-    for set in [CapSet::Effective, CapSet::Permitted] {
-        caps::set(None, set, &kept.into_iter().collect()).unwrap();
-    }
-}
-
 impl Fixture {
     pub(crate) fn new() -> Self {
         prroute_tests::prroute::ensure_bpffs().unwrap();
@@ -140,7 +135,7 @@ impl Fixture {
             shared("2001:db8::80"),
         ];
         // Exactly what the unit grants: the verifier treats programs by it.
-        keep_only_the_units_capabilities();
+        capability::keep_the_units().unwrap();
         Self::load(uplinks, locals)
     }
 
@@ -270,8 +265,32 @@ impl Fixture {
         flows::read(&self.pins).unwrap()
     }
 
+    /// Empties the flow tables.
+    pub(crate) fn forget_flows(&self) {
+        for name in [names::FLOWS4, names::NEW4] {
+            self.empty::<FlowKey4>(name);
+        }
+        for name in [names::FLOWS6, names::NEW6] {
+            self.empty::<FlowKey6>(name);
+        }
+    }
+
+    fn empty<K: aya::Pod>(&self, name: &str) {
+        let map = Map::LruHashMap(MapData::from_pin(self.pins.map(name)).unwrap());
+        let mut map: HashMap<MapData, K, Flow> = map.try_into().unwrap();
+        let keys: Vec<K> = map.keys().map(Result::unwrap).collect();
+        for key in keys {
+            map.remove(&key).unwrap();
+        }
+    }
+
+    /// Every counter of an uplink.
+    pub(crate) fn counts(&self, uplink: u16) -> Vec<(Reason, u64)> {
+        Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap()
+    }
+
     pub(crate) fn count(&self, uplink: u16, reason: Reason) -> u64 {
-        let counters = Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap();
+        let counters = self.counts(uplink);
         counters.iter().find(|(counted, _)| *counted == reason).unwrap().1
     }
 }
