@@ -13,6 +13,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde_json::Value;
 
 use crate::command::{self, Output};
+use crate::mounts;
 use crate::netns::Namespace;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -40,6 +41,7 @@ pub struct Instance<'lab> {
     directory: PathBuf,
     configuration: Option<PathBuf>,
     wrapper: Vec<String>,
+    etc: Option<PathBuf>,
     keep: bool,
 }
 
@@ -63,6 +65,7 @@ impl<'lab> Instance<'lab> {
             directory: scratch.path().to_owned(),
             configuration: None,
             wrapper: Vec::new(),
+            etc: None,
             keep: false,
         })
     }
@@ -89,6 +92,14 @@ impl<'lab> Instance<'lab> {
         Ok(path)
     }
 
+    /// Runs with an /etc of its own; the directory for it, empty at first.
+    pub fn with_own_etc(&mut self) -> Result<PathBuf> {
+        let path = self.directory.join(format!("{}.etc", self.name));
+        std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        self.etc = Some(path.clone());
+        Ok(path)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -105,7 +116,12 @@ impl<'lab> Instance<'lab> {
         let guarded: &[&str] =
             if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
         let outer: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
-        let mut argv = [guarded, &outer, wrapper, &[&binary], words, &["--instance", &self.name]].concat();
+        let etc = self.etc.as_deref().map(|etc| mounts::wrapper(&[(etc, "/etc")])).transpose()?;
+        let etc: Vec<&str> = etc.iter().flatten().map(String::as_str).collect();
+        let instance = ["--instance", &self.name];
+        // A configuration is checked for no instance.
+        let instance = if words.first() == Some(&"check") { &[][..] } else { &instance };
+        let mut argv = [guarded, &outer, &etc, wrapper, &[&binary], words, instance].concat();
         let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
         if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
             argv.extend(["--config", path]);

@@ -64,6 +64,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Demo, "busybox", "busybox-static"),
     need(Scope::Bench, "iptables-legacy", "iptables"),
     need(Scope::Test, "tcpdump", "tcpdump"),
+    need(Scope::Test, "dhclient", "isc-dhcp-client"),
+    Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),
