@@ -1,6 +1,6 @@
 //! # xtask
 //!
-//! prroute's chores: `cargo xtask setup | build | test | demo`. Each task is a file; each does
+//! prroute's chores: `cargo xtask setup | build | test | vm | demo`. Each task is a file; each does
 //! the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
@@ -9,7 +9,9 @@ mod demo;
 mod project;
 mod root;
 mod setup;
+mod tally;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,15 @@ enum Task {
         /// Run only the tests whose name contains one of these
         #[arg(last = true)]
         filter: Vec<String>,
+    },
+    /// Run the namespace tests on Debian's other kernels, in QEMU (as root)
+    Vm {
+        /// The kernel to boot
+        #[arg(long, value_enum, default_value_t = vm::Choice::All)]
+        kernel: vm::Choice,
+        /// Run only this file of cases, or one test of it as FILE::TEST; may be given again
+        #[arg(long = "case", value_name = "NAME")]
+        cases: Vec<String>,
     },
     /// Show the main job on a lab of network namespaces (as root)
     Demo {
@@ -70,6 +81,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Setup => setup::task(),
         Task::Build { release } => build::task(release),
         Task::Test { filter } => test::task(&filter),
+        Task::Vm { kernel, cases } => vm::task(kernel, &cases),
         Task::Demo { keep } => demo::task(keep),
     }
 }
