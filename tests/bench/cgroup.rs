@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use prroute_tests::mounts;
 
 /// Removed when dropped.
 #[derive(Debug)]
@@ -32,16 +33,8 @@ impl Cgroup {
     }
 
     /// Words that start a command which takes this group for the whole hierarchy.
-    pub(crate) fn as_root(&self) -> Vec<String> {
-        let words = [
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            "mount --bind \"$1\" \"$0\" && shift && exec \"$@\"",
-        ];
-        let paths = [&self.root, &self.path].map(|path| path.display().to_string());
-        words.into_iter().map(str::to_owned).chain(paths).collect()
+    pub(crate) fn as_root(&self) -> Result<Vec<String>> {
+        mounts::wrapper(&[(&self.path, &self.root.display().to_string())])
     }
 
     /// Runs `task` with the whole process in the group: sockets that it opens belong to it.

@@ -129,8 +129,8 @@ fn mitigations() -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("list {DIRECTORY}"))?.path();
-        let state = fs::read_to_string(&path)
-            .with_context(|| format!("read {}", path.display()))?;
+        let state =
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         if !state.starts_with("Not affected") {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             found.push(format!("{name}: {}", state.trim()));

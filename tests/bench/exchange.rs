@@ -142,7 +142,12 @@ pub(crate) struct Tcp {
 }
 
 /// Both ends of new connections from the peer to the host.
-fn connect(host: &Host, family: Family, port: u16, count: usize) -> Result<Vec<(TcpStream, TcpStream)>> {
+fn connect(
+    host: &Host,
+    family: Family,
+    port: u16,
+    count: usize,
+) -> Result<Vec<(TcpStream, TcpStream)>> {
     let (namespace, address) = host.server(family, port);
     let listener = host.serving(|| socket::listen(namespace, address.ip(), address.port()))?;
     let connections = (0..count).map(|_| {
@@ -200,8 +205,8 @@ impl<'h> Connections<'h> {
 
     fn exchange(&self) -> Result<()> {
         let mut buffer = [0; 128];
-        let mut client = TcpStream::connect(self.asked)
-            .with_context(|| format!("connect to {}", self.asked))?;
+        let mut client =
+            TcpStream::connect(self.asked).with_context(|| format!("connect to {}", self.asked))?;
         let (mut server, _) = self.listener.accept().context("accept a connection")?;
         client.write_all(&PAYLOAD).context("send a request")?;
         let length = server.read(&mut buffer).context("no request came")?;

@@ -147,17 +147,22 @@ impl Host {
             namespace.sysctl(&quiet.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         // Connections that the client closed are not kept: their number would grow with the run.
-        self.peer.sysctl(&["net.ipv4.tcp_max_tw_buckets=256", "net.ipv4.ip_local_port_range=1024 65535"])?;
+        self.peer.sysctl(&[
+            "net.ipv4.tcp_max_tw_buckets=256",
+            "net.ipv4.ip_local_port_range=1024 65535",
+        ])?;
         let peer = self.peer.name();
         let (mut here, mut there) = (String::new(), String::new());
         for number in [1, 2] {
             let up = addressing::device(number);
             here += &format!("link add name {up} type veth peer name w{number} netns {peer}\n");
             here += &format!("link set {up} address {} up\n", addressing::host_mac(number));
-            there += &format!("link set w{number} address {} up\n", addressing::gateway_mac(number));
+            there +=
+                &format!("link set w{number} address {} up\n", addressing::gateway_mac(number));
             for family in Family::BOTH {
                 let length = addressing::prefix_length(family);
-                here += &format!("addr add {}/{length} dev {up}\n", addressing::host(number, family));
+                here +=
+                    &format!("addr add {}/{length} dev {up}\n", addressing::host(number, family));
                 there += &format!(
                     "addr add {}/{length} dev w{number}\n",
                     addressing::gateway(number, family)

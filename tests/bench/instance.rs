@@ -26,7 +26,7 @@ impl<'h> Running<'h> {
     pub(crate) fn start(host: &'h Host, scratch: &Scratch) -> Result<Option<Self>> {
         let Some(cgroup) = &host.cgroup else { return Ok(None) };
         let mut instance =
-            Instance::new(&host.host, scratch, host.name())?.wrapped(cgroup.as_root());
+            Instance::new(&host.host, scratch, host.name())?.wrapped(cgroup.as_root()?);
         let reply = match host.variant {
             Variant::PrrouteLastHop => "reply = \"last-hop\"\n",
             _ => "",

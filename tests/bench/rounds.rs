@@ -52,8 +52,8 @@ pub(crate) fn measure(
     for round in 0..WARM_UP + effort.rounds {
         for index in order(contestants.len(), round) {
             let contestant = &mut contestants[index];
-            let took = time(contestant.as_mut(), batch)
-                .with_context(|| failed(contestant.name()))?;
+            let took =
+                time(contestant.as_mut(), batch).with_context(|| failed(contestant.name()))?;
             if round >= WARM_UP {
                 let each = took.as_secs_f64() * 1e9 / f64::from(batch);
                 samples[index].push(each * subject.scale);
@@ -83,8 +83,7 @@ pub(crate) fn measure(
 /// Who works after whom: each begins a round as often as the others, and the way round changes,
 /// so that nobody always follows the same one.
 pub(crate) fn order(contestants: usize, round: usize) -> Vec<usize> {
-    let mut order: Vec<usize> =
-        (0..contestants).map(|turn| (turn + round) % contestants).collect();
+    let mut order: Vec<usize> = (0..contestants).map(|turn| (turn + round) % contestants).collect();
     if round / contestants % 2 == 1 {
         order.reverse();
     }

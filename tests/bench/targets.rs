@@ -87,10 +87,7 @@ pub(crate) fn judge(measurements: &[Measurement], memory: &[Memory]) -> Vec<Targ
     targets
 }
 
-fn contestant<'m>(
-    measured: &'m Measurement,
-    name: &str,
-) -> Option<&'m crate::results::Contestant> {
+fn contestant<'m>(measured: &'m Measurement, name: &str) -> Option<&'m crate::results::Contestant> {
     measured.contestants.iter().find(|contestant| contestant.name == name)
 }
 

@@ -59,9 +59,27 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
             });
         };
         let exchange = "ns per request and response";
-        add("udp-exchange", "UDP requests and responses over 64 flows", exchange, Traffic::UdpExchange, &everybody);
-        add("tcp-exchange", "TCP requests and responses over 64 connections", exchange, Traffic::TcpExchange, &everybody);
-        add("tcp-connections", "TCP connect, request, response, close", "ns per connection", Traffic::TcpConnections, &everybody);
+        add(
+            "udp-exchange",
+            "UDP requests and responses over 64 flows",
+            exchange,
+            Traffic::UdpExchange,
+            &everybody,
+        );
+        add(
+            "tcp-exchange",
+            "TCP requests and responses over 64 connections",
+            exchange,
+            Traffic::TcpExchange,
+            &everybody,
+        );
+        add(
+            "tcp-connections",
+            "TCP connect, request, response, close",
+            "ns per connection",
+            Traffic::TcpConnections,
+            &everybody,
+        );
     }
     let four = |name: &str, title: &str, unit, traffic, variants: &[Variant], container| Workload {
         name: name.to_owned(),
@@ -82,9 +100,30 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         Variant::CtMark,
     ];
     let exchange = "ns per request and response";
-    all.push(four("container-udp-exchange-ipv4", "Container behind address translation: UDP requests and responses", exchange, Traffic::UdpExchange, &translating, true));
-    all.push(four("container-tcp-exchange-ipv4", "Container behind address translation: TCP requests and responses", exchange, Traffic::TcpExchange, &translating, true));
-    all.push(four("tcp-stream-ipv4", "TCP stream from the host", "time stamp counter ticks per byte", Traffic::TcpStream, &everybody, false));
+    all.push(four(
+        "container-udp-exchange-ipv4",
+        "Container behind address translation: UDP requests and responses",
+        exchange,
+        Traffic::UdpExchange,
+        &translating,
+        true,
+    ));
+    all.push(four(
+        "container-tcp-exchange-ipv4",
+        "Container behind address translation: TCP requests and responses",
+        exchange,
+        Traffic::TcpExchange,
+        &translating,
+        true,
+    ));
+    all.push(four(
+        "tcp-stream-ipv4",
+        "TCP stream from the host",
+        "time stamp counter ticks per byte",
+        Traffic::TcpStream,
+        &everybody,
+        false,
+    ));
     let main_ones = [
         Variant::SourceRules,
         Variant::SourceRulesAgain,
@@ -104,9 +143,23 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
             false,
         ));
     }
-    all.push(four("syn-flood-ipv4", "SYNs of new flows to a listening port", "ns per SYN", Traffic::SynFlood, &main_ones, false));
+    all.push(four(
+        "syn-flood-ipv4",
+        "SYNs of new flows to a listening port",
+        "ns per SYN",
+        Traffic::SynFlood,
+        &main_ones,
+        false,
+    ));
     if let Some(cpu) = other_cpu {
-        all.push(four("two-cpus-udp-exchange-ipv4", "UDP requests and responses on two CPUs at once", "ns per request and response on each CPU", Traffic::TwoCpus(cpu), &main_ones, false));
+        all.push(four(
+            "two-cpus-udp-exchange-ipv4",
+            "UDP requests and responses on two CPUs at once",
+            "ns per request and response on each CPU",
+            Traffic::TwoCpus(cpu),
+            &main_ones,
+            false,
+        ));
     }
     // Below the range of ports that clients get.
     let mut port = 2000;

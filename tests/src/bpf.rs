@@ -123,8 +123,8 @@ pub fn empty_program() -> Result<OwnedFd> {
 
 /// A classifier that stores a word to `words` places on its stack, and passes every packet on.
 pub fn storing_program(words: i16) -> Result<OwnedFd> {
-    let stores = (1..=words)
-        .map(|word| instruction(STORE_IMM_64, 0x0a, (-8 * word).cast_unsigned(), 1));
+    let stores =
+        (1..=words).map(|word| instruction(STORE_IMM_64, 0x0a, (-8 * word).cast_unsigned(), 1));
     let end = [instruction(MOV64_IMM, 0, 0, TCX_NEXT), instruction(EXIT, 0, 0, 0)];
     load(&stores.chain(end).collect::<Vec<_>>()).context("load a program of stack stores")
 }
