@@ -127,11 +127,17 @@ impl Lab {
     /// Builds the namespaces and starts nginx and dnsmasq on all addresses of the host.
     pub fn with_services(topology: Topology) -> Result<Self> {
         let mut lab = Self::build(topology)?;
-        let nginx = services::nginx(&lab.host, &lab.scratch, 80)?;
-        lab.services.push(nginx);
-        let dnsmasq = services::dnsmasq(&lab.host, &lab.host_addresses(), 53)?;
-        lab.services.push(dnsmasq);
+        lab.start_services()?;
         Ok(lab)
+    }
+
+    /// Starts nginx and dnsmasq on all addresses of the host.
+    pub fn start_services(&mut self) -> Result<()> {
+        let nginx = services::nginx(&self.host, &self.scratch, 80)?;
+        self.services.push(nginx);
+        let dnsmasq = services::dnsmasq(&self.host, &self.host_addresses(), 53)?;
+        self.services.push(dnsmasq);
+        Ok(())
     }
 
     /// The name that all of this lab's namespaces begin with.

@@ -10,6 +10,7 @@
 pub mod addressing;
 pub mod advertiser;
 pub mod bpf;
+pub mod capability;
 pub mod capture;
 pub mod cgroup;
 pub mod command;

@@ -40,6 +40,7 @@ pub struct Instance<'lab> {
     name: String,
     directory: PathBuf,
     configuration: Option<PathBuf>,
+    wrapper: Vec<String>,
     etc: Option<PathBuf>,
     keep: bool,
 }
@@ -63,6 +64,7 @@ impl<'lab> Instance<'lab> {
             name: name.to_owned(),
             directory: scratch.path().to_owned(),
             configuration: None,
+            wrapper: Vec::new(),
             etc: None,
             keep: false,
         })
@@ -72,6 +74,13 @@ impl<'lab> Instance<'lab> {
     #[must_use]
     pub fn kept(mut self) -> Self {
         self.keep = true;
+        self
+    }
+
+    /// Starts every command with these words, before it gives its capabilities up.
+    #[must_use]
+    pub fn wrapped(mut self, words: Vec<String>) -> Self {
+        self.wrapper = words;
         self
     }
 
@@ -106,12 +115,13 @@ impl<'lab> Instance<'lab> {
         let binary = binary.display().to_string();
         let guarded: &[&str] =
             if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
+        let outer: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
         let etc = self.etc.as_deref().map(|etc| mounts::wrapper(&[(etc, "/etc")])).transpose()?;
         let etc: Vec<&str> = etc.iter().flatten().map(String::as_str).collect();
         let instance = ["--instance", &self.name];
         // A configuration is checked for no instance.
         let instance = if words.first() == Some(&"check") { &[][..] } else { &instance };
-        let mut argv = [guarded, &etc, wrapper, &[&binary], words, instance].concat();
+        let mut argv = [guarded, &outer, &etc, wrapper, &[&binary], words, instance].concat();
         let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
         if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
             argv.extend(["--config", path]);

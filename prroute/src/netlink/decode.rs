@@ -219,12 +219,12 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
         destination: None,
         iif: None,
         oif: None,
+        invert: header.flags.contains(RuleFlags::Invert),
         table: u32::from(header.table),
+        goto: None,
         suppress_prefix_length: None,
         protocol: 0,
-        other: header.tos != 0
-            || header.action != RuleAction::ToTable
-            || header.flags.contains(RuleFlags::Invert),
+        other: header.tos != 0 || !is_known_action(header.action),
     };
     for attribute in &message.attributes {
         match attribute {
@@ -238,6 +238,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
             RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
             RuleAttribute::Oifname(name) => rule.oif = Some(name.clone()),
             RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Goto(priority) => rule.goto = Some(*priority),
             RuleAttribute::Protocol(protocol) => rule.protocol = (*protocol).into(),
             // The kernel writes -1 for "none".
             RuleAttribute::SuppressPrefixLen(u32::MAX)
@@ -251,10 +252,14 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
             _ => rule.other = true,
         }
     }
-    if rule.other && header.action != RuleAction::ToTable {
+    if header.action != RuleAction::ToTable {
         rule.table = 0;
     }
     Some(rule)
+}
+
+const fn is_known_action(action: RuleAction) -> bool {
+    matches!(action, RuleAction::ToTable | RuleAction::Goto | RuleAction::Nop)
 }
 
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
