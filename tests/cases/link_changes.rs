@@ -55,8 +55,19 @@ fn shows(prroute: &Instance<'_>, key: &str, value: &Value) -> Result<()> {
     .with_context(|| format!("{key} is {}, not {value}", last[key]))
 }
 
+/// Linux 6.2 and newer rename a link that is up.
 #[test]
-fn conversations_go_on_over_a_link_that_changes() -> Result<()> {
+fn conversations_outlive_a_live_rename_of_their_link() -> Result<()> {
+    outlive("wan2")
+}
+
+#[test]
+fn conversations_outlive_another_mtu_and_mac_address_of_their_link() -> Result<()> {
+    outlive("up2")
+}
+
+/// The second uplink is called `name` from now on, and gets another MTU and MAC address.
+fn outlive(name: &str) -> Result<()> {
     let lab = Lab::with_services(Topology {
         uplinks: 2,
         rp_filter: 1,
@@ -77,32 +88,36 @@ fn conversations_go_on_over_a_link_that_changes() -> Result<()> {
     go_on(&mut conversations).context("before any change")?;
     let running = streams(&lab)?;
 
-    lab.host.ip("link set up2 name wan2")?;
-    shows(&prroute, "name", &"wan2".into())?;
+    if name != "up2" {
+        lab.host.ip(&format!("link set up2 name {name}"))?;
+    }
+    shows(&prroute, "name", &name.into())?;
     go_on(&mut conversations).context("under another name")?;
 
-    lab.host.ip("link set wan2 mtu 1400")?;
+    lab.host.ip(&format!("link set {name} mtu 1400"))?;
     shows(&prroute, "mtu", &1400.into())?;
     go_on(&mut conversations).context("with another MTU")?;
     let sent = running.into_iter().map(Stream::lost_nothing).collect::<Result<Vec<_>>>()?;
     ensure!(sent.iter().all(|&sent| sent > 50), "too few to prove anything: {sent:?}");
 
     // A packet that is on its way to the old address is lost, and sent again.
-    lab.host.ip(&format!("link set wan2 address {NEW_MAC}"))?;
+    lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
     shows(&prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
     go_on(&mut conversations).context("with another MAC address")?;
 
     ensure!([rules(Family::V4)?, rules(Family::V6)?] == installed, "{}", rules(Family::V4)?);
     let table = lab.host.ip("route show table 21002")?;
-    ensure!(table.contains("default via 10.0.2.1 dev wan2"), "{table}");
+    ensure!(table.contains(&format!("default via 10.0.2.1 dev {name}")), "{table}");
     probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
 
     // What is undone is undone under its new name.
     daemon.terminate()?;
     prroute.down()?;
-    lab.host.ip(&format!("link set wan2 address {mac}"))?;
-    lab.host.ip("link set wan2 mtu 1500")?;
-    lab.host.ip("link set wan2 name up2")?;
+    lab.host.ip(&format!("link set {name} address {mac}"))?;
+    lab.host.ip(&format!("link set {name} mtu 1500"))?;
+    if name != "up2" {
+        lab.host.ip(&format!("link set {name} name up2"))?;
+    }
     let changes = lab.snapshot()?.changes_since(&before);
     ensure!(changes.is_empty(), "not as before:\n{changes}");
     Ok(())
