@@ -251,6 +251,11 @@ pub(crate) struct Plugged {
 impl Host {
     /// Boots it: the interfaces appear in this order.
     pub(crate) fn boot(vpc: &Vpc, nics: &[Nic]) -> Result<(Self, Vec<Plugged>)> {
+        // The kernel takes its time with the devices of a namespace that was deleted.
+        wait::until("the host before is gone", DEADLINE, || {
+            let ports = vpc.router.ip("-brief link show master vpc")?;
+            Ok((!ports.contains("eni")).then_some(()))
+        })?;
         let namespace = Namespace::create(&vpc.name, "host", false)?;
         namespace.sysctl(&[
             "net.ipv6.conf.default.accept_ra=1",
