@@ -14,6 +14,7 @@ use prroute::netlink::{Kernel, Monitor};
 use prroute::state::observed::NeighbourState;
 use prroute::state::plan::Op;
 use prroute::state::undo;
+use prroute::state::uplink::Uplink;
 
 use harness::*;
 
