@@ -45,6 +45,15 @@ fn streams(lab: &Lab) -> Result<Vec<Stream>> {
     targets().into_iter().map(start).collect()
 }
 
+fn everything_is_answered(lab: &Lab) -> Result<()> {
+    let mut last = Vec::new();
+    wait::until("everything is answered", DEADLINE, || {
+        last = lab.ask(&probe::to_everything(2))?;
+        Ok(probe::expect_all_answered(&last).is_ok().then_some(()))
+    })
+    .with_context(|| probe::listing(&last))
+}
+
 /// Waits until the status of the second uplink shows this.
 fn shows(prroute: &Instance<'_>, key: &str, value: &Value) -> Result<()> {
     let mut last = Value::Null;
@@ -103,12 +112,13 @@ fn outlive(name: &str) -> Result<()> {
     // A packet that is on its way to the old address is lost, and sent again.
     lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
     shows(&prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
+    // The kernel has forgotten the gateways, too.
+    everything_is_answered(&lab)?;
     go_on(&mut conversations).context("with another MAC address")?;
 
     ensure!([rules(Family::V4)?, rules(Family::V6)?] == installed, "{}", rules(Family::V4)?);
     let table = lab.host.ip("route show table 21002")?;
     ensure!(table.contains(&format!("default via 10.0.2.1 dev {name}")), "{table}");
-    probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
 
     // What is undone is undone under its new name.
     daemon.terminate()?;
