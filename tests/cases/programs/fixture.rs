@@ -82,8 +82,7 @@ fn mac(interface: &str) -> [u8; 6] {
 }
 
 impl Fixture {
-    fn new() -> Self {
-        static INSTANCES: AtomicU32 = AtomicU32::new(0);
+    pub(crate) fn new() -> Self {
         prroute_tests::prroute::ensure_bpffs().unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
@@ -135,11 +134,17 @@ impl Fixture {
             shared("192.0.2.80"),
             shared("2001:db8::80"),
         ];
+        // Exactly what the unit grants: the verifier treats programs by it.
+        capability::keep_the_units().unwrap();
+        Self::load(uplinks, locals)
+    }
+
+    /// Programs and tables in the namespace and with the capabilities that the thread has.
+    pub(crate) fn load(uplinks: Vec<Uplink>, locals: Vec<LocalAddress>) -> Self {
+        static INSTANCES: AtomicU32 = AtomicU32::new(0);
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
-        // Exactly what the unit grants: the verifier treats programs by it.
-        capability::keep_the_units().unwrap();
         let programs =
             Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
                 .unwrap();
@@ -155,20 +160,30 @@ impl Fixture {
     }
 
     pub(crate) fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
-        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_INGRESS, uplink, frame, &context)
+        self.run_often(names::PROGRAM_INGRESS, uplink, frame, 1)
     }
 
     pub(crate) fn egress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+        self.run_often(names::PROGRAM_EGRESS, uplink, frame, 1)
+    }
+
+    /// What a program returns for a packet on an uplink, when it has run `times` times on it.
+    pub(crate) fn run_often(
+        &mut self,
+        program: &'static str,
+        uplink: usize,
+        frame: &[u8],
+        times: u32,
+    ) -> i32 {
         let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(program, uplink, frame, &context, times)
     }
 
     /// Egress of a packet that came in through an interface that is no uplink.
     pub(crate) fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context =
             Context { ifindex: self.ifindex(uplink), ingress_ifindex: 1, ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress of a packet that came in through the uplink `from`.
@@ -178,7 +193,7 @@ impl Fixture {
             ingress_ifindex: self.ifindex(from),
             ..Context::default()
         };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress of a super-packet with `payload` bytes per segment.
@@ -189,7 +204,7 @@ impl Fixture {
             gso_segs: 2,
             ..Context::default()
         };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress, and the packet as the program leaves it.
@@ -232,6 +247,7 @@ impl Fixture {
         uplink: usize,
         frame: &[u8],
         context: &Context,
+        times: u32,
     ) -> i32 {
         let mut frame = frame.to_vec();
         if frame[..6] == super::frames::TO_HOST {
@@ -241,6 +257,7 @@ impl Fixture {
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame);
         options.ctx_in = Some(&context);
+        options.repeat = times;
         self.programs.get(program).unwrap().test_run(options).unwrap().return_value as i32
     }
 
