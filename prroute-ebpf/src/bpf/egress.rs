@@ -127,7 +127,7 @@ fn decide<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
     if segment.kind == Kind::TcpAnswer && reply.target.mtu < here.mtu {
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
-    let size = redirect::size_of_segment(skb, here, segment.headers);
+    let size = redirect::size_of_segment::<F>(skb, here, segment);
     if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}
