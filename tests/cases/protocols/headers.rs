@@ -90,15 +90,15 @@ fn options_and_extension_headers_change_no_way() -> Result<()> {
     Ok(())
 }
 
-/// Options on every packet of a socket: padding, on the hops and at the destination.
+/// Options on every packet of a socket: ones that nobody knows, on the hops and at the destination.
 fn always_with_options(socket: &UdpSocket) -> Result<()> {
     use nix::libc::{IP_OPTIONS, IPPROTO_IP, IPPROTO_IPV6, IPV6_DSTOPTS, IPV6_HOPOPTS};
     if socket.local_addr()?.is_ipv4() {
         return socket::set_option(socket, IPPROTO_IP, IP_OPTIONS, &[1; 8]);
     }
-    let padding = [0, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    socket::set_option(socket, IPPROTO_IPV6, IPV6_HOPOPTS, &padding)?;
-    socket::set_option(socket, IPPROTO_IPV6, IPV6_DSTOPTS, &padding)
+    let options = [0, 1, 0x1e, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    socket::set_option(socket, IPPROTO_IPV6, IPV6_HOPOPTS, &options)?;
+    socket::set_option(socket, IPPROTO_IPV6, IPV6_DSTOPTS, &options)
 }
 
 #[test]
