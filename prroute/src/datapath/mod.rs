@@ -5,12 +5,14 @@
 //! the daemon, and the next one takes over what it finds.
 
 pub mod attach;
+mod batch;
 pub mod counters;
 pub mod error;
 mod facts;
 pub mod flows;
 mod layout;
 pub mod object;
+pub mod occupancy;
 pub mod pins;
 pub mod sockets;
 pub mod tables;
