@@ -3,7 +3,6 @@
 use bytemuck::Pod;
 use network_types::icmp::Icmpv4Hdr;
 use network_types::ip::Ipv4Hdr;
-use network_types::tcp::TcpHdr;
 
 /// A packet's bytes from its link-layer header on.
 pub trait Packet {
@@ -39,7 +38,15 @@ macro_rules! plain {
     };
 }
 
-plain!([u8; 2] = u16, [u8; 4] = u32, [u8; 6] = [u16; 3], [u8; 8] = [u32; 2], [u64; 5] = [u64; 5],);
+plain!(
+    [u8; 2] = u16,
+    [u8; 4] = u32,
+    [u8; 6] = [u16; 3],
+    [u8; 8] = [u32; 2],
+    [u32; 2] = [u32; 2],
+    [u32; 5] = [u32; 5],
+    [u64; 5] = [u64; 5],
+);
 
 macro_rules! header {
     ($($header:ty = $words:ty),+ $(,)?) => {
@@ -58,7 +65,7 @@ macro_rules! header {
     };
 }
 
-header!(Ipv4Hdr = [u32; 5], TcpHdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
+header!(Ipv4Hdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
 
 /// Packets in the host's own memory: tests and fuzzing.
 impl Packet for &[u8] {
