@@ -19,6 +19,7 @@ pub mod frame;
 pub mod image;
 pub mod lab;
 pub mod netns;
+pub mod point_to_point;
 pub mod probe;
 pub mod process;
 pub mod prroute;
