@@ -113,15 +113,14 @@ impl Lab {
         for number in 1..=topology.uplinks {
             routers.push(Router::create(&name, number, keep)?);
         }
-        let neighbour =
-            topology.neighbour.then(|| Namespace::create(&name, "neighbour", keep)).transpose()?;
         let scratch = Scratch::create(&name, keep)?;
         let services = Vec::new();
-        let lab = Self { services, client, neighbour, routers, host, scratch, topology, name };
+        let neighbour = None;
+        let mut lab = Self { services, client, neighbour, routers, host, scratch, topology, name };
         lab.connect()?;
         lab.configure_host()?;
         lab.configure_client()?;
-        lab.configure_neighbour()?;
+        lab.neighbour = topology.neighbour.then(|| lab.resident(1)).transpose()?;
         Ok(lab)
     }
 

@@ -9,6 +9,7 @@ use crate::project;
 pub(crate) enum Scope {
     Build,
     Demo,
+    Bench,
     Test,
     Vm,
 }
@@ -19,6 +20,7 @@ impl Scope {
         match self {
             Self::Build => "cargo xtask build",
             Self::Demo => "cargo xtask demo",
+            Self::Bench => "cargo xtask bench",
             Self::Test => "cargo xtask test",
             Self::Vm => "cargo xtask vm",
         }
@@ -62,8 +64,10 @@ const NEEDS: &[Need] = &[
     need(Scope::Demo, "docker", "docker.io"),
     need(Scope::Demo, "iptables-nft", "iptables"),
     need(Scope::Demo, "busybox", "busybox-static"),
-    need(Scope::Test, "iptables-legacy", "iptables"),
+    need(Scope::Bench, "iptables-legacy", "iptables"),
     need(Scope::Test, "tcpdump", "tcpdump"),
+    need(Scope::Test, "dhclient", "isc-dhcp-client"),
+    Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),
@@ -92,8 +96,9 @@ mod tests {
         let of = |scope| unmet(scope, |_| false).iter().map(|n| n.package).collect::<Vec<_>>();
         assert_eq!(of(Scope::Build), ["gcc"]);
         assert!(of(Scope::Demo).starts_with(&of(Scope::Build)));
-        assert!(of(Scope::Test).starts_with(&of(Scope::Demo)));
-        assert!(!of(Scope::Demo).contains(&"tcpdump"));
+        assert!(of(Scope::Bench).starts_with(&of(Scope::Demo)));
+        assert!(of(Scope::Test).starts_with(&of(Scope::Bench)));
+        assert!(!of(Scope::Bench).contains(&"tcpdump"));
         assert!(of(Scope::Test).contains(&"tcpdump"));
         assert!(!of(Scope::Test).contains(&"qemu-system-x86"));
         assert!(of(Scope::Vm).starts_with(&of(Scope::Test)));
