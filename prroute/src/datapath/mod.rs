@@ -8,6 +8,7 @@ pub mod attach;
 pub mod counters;
 pub mod error;
 mod facts;
+pub mod features;
 pub mod flows;
 mod layout;
 pub mod object;

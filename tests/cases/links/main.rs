@@ -4,6 +4,7 @@
 mod aggregate;
 mod beside;
 mod flowtable;
+mod hook;
 mod physical;
 mod point_to_point;
 mod protocols;
