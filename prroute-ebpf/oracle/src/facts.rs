@@ -18,7 +18,7 @@ pub struct Facts {
     /// Bytes of the frame in the linear part of the kernel's buffer.
     pub linear: usize,
     pub now: Ticks,
-    flow: Flow,
+    pub flow: Flow,
     confirmed: bool,
     is_recorded: bool,
 }

@@ -8,6 +8,7 @@
 
 pub mod corpus;
 mod facts;
+mod first_look;
 pub mod frame;
 pub mod generate;
 mod reference;

@@ -10,8 +10,8 @@ use prroute_ebpf::packet::{Packet, Wire};
 use prroute_ebpf::parse::{Kind, NotParsed, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Write};
 
-use crate::ETHERNET;
 use crate::facts::Facts;
+use crate::{ETHERNET, first_look};
 
 /// The reader that the programs try first: what lies in the linear part, without rare headers.
 struct Fast<'a>(&'a [u8]);
@@ -44,6 +44,10 @@ where
         Err(NotParsed::Malformed | NotParsed::LaterFragment(_)) => {}
         fast => rule!(fast == whole, "the fast reader says {fast:?}, the other {whole:?}"),
     }
+    if let Some(outline) = F::outline(&linear, ETHERNET) {
+        first_look::agrees::<F>(&outline, &whole)?;
+    }
+    first_look::nothing_is_missed(facts, facts.flow)?;
     let Ok(segment) = whole else { return Ok(()) };
     keys_meet::<F>(&segment)?;
     let known = facts.known(segment.protocol);
