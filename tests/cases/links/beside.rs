@@ -2,10 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
-use prroute_tests::echo::{self, Echo};
+use prroute_tests::echo::Echo;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::netns::Namespace;
+use prroute_tests::probe::{self, Probe, Question};
 use prroute_tests::prroute::Instance;
+use prroute_tests::services;
 
 use crate::second::{self, PORT};
 
@@ -23,7 +25,7 @@ fn reason(prroute: &Instance<'_>, device: &str) -> Result<String> {
 /// A VRF routes by its own table: a port of one is refused, and answers as it did.
 #[test]
 fn a_port_of_a_vrf_is_refused_and_left_alone() -> Result<()> {
-    let lab = Lab::build(TOPOLOGY)?;
+    let mut lab = Lab::build(TOPOLOGY)?;
     lab.host.ip_batch("link add name vrf3 type vrf table 500\nlink set vrf3 up\n")?;
     lab.host.ip("link set up3 master vrf3")?;
     for family in Family::BOTH {
@@ -36,16 +38,21 @@ fn a_port_of_a_vrf_is_refused_and_left_alone() -> Result<()> {
         drop(lab.host.output(&["ip", option, "route", "del", "default", "dev", "up3"])?);
     }
     lab.host.sysctl(&["net.ipv4.tcp_l3mdev_accept=1", "net.ipv4.udp_l3mdev_accept=1"])?;
-    let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
+    // A socket that is bound to no address is asked in every VRF.
+    let nginx = services::nginx(&lab.host, &lab.scratch, 80)?;
+    lab.keep_running(nginx);
+    let mut addresses = lab.host_addresses();
+    addresses.retain(|address| !Family::BOTH.map(|f| addressing::host(3, f)).contains(address));
+    let _echo = Echo::start(&lab.host, &addresses, PORT)?;
     lab.meet_default_gateway()?;
-    let expect_the_vrf_answers = || -> Result<()> {
-        for family in Family::BOTH {
+    let probes: Vec<Probe> = Family::BOTH
+        .into_iter()
+        .flat_map(|family| {
             let (source, target) = (addressing::client(3, family), addressing::host(3, family));
-            let silent = echo::silent(&lab.client, source, target, PORT)?;
-            ensure!(silent.is_empty(), "{target} does not answer {silent:?}");
-        }
-        Ok(())
-    };
+            [Question::Tcp(80), Question::Ping].map(|question| Probe { question, source, target })
+        })
+        .collect();
+    let expect_the_vrf_answers = || probe::expect_all_answered(&lab.ask(&probes)?);
     expect_the_vrf_answers().context("without prroute")?;
 
     let prroute = lab.prroute()?;

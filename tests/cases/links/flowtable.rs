@@ -16,7 +16,7 @@ fn offloaded_connections_to_guests_keep_their_uplink() -> Result<()> {
     let guest = lab.guest()?;
     let _echo = Echo::start(&guest, &Family::BOTH.map(addressing::guest), PORT)?;
     lab.host.nft(
-        "table inet offload {
+        "table inet fast_path {
             flowtable fast { hook ingress priority 0; devices = { up1, up2, guests }; }
             chain forward {
                 type filter hook forward priority 0; policy accept;
