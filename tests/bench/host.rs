@@ -11,10 +11,12 @@
 //! also a host that does nothing can be timed.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
+use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::command::output_within;
 use prroute_tests::netns::{self, Namespace};
 
@@ -35,6 +37,8 @@ pub(crate) enum Variant {
     SourceRules,
     /// The same once more: what differs between the two is the error of the method.
     SourceRulesAgain,
+    /// Source rules, and programs that do nothing where prroute has its own.
+    EmptyPrograms,
     Prroute,
     PrrouteLastHop,
     /// Marks saved and restored by conntrack, by iptables-legacy.
@@ -48,9 +52,10 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::SourceRules,
         Self::SourceRulesAgain,
+        Self::EmptyPrograms,
         Self::Prroute,
         Self::PrrouteLastHop,
         Self::ConnmarkLegacy,
@@ -65,6 +70,7 @@ impl Variant {
             Self::Nothing => "nothing",
             Self::SourceRules => "source-rules",
             Self::SourceRulesAgain => "source-rules-again",
+            Self::EmptyPrograms => "empty-programs",
             Self::Prroute => "prroute",
             Self::PrrouteLastHop => "prroute-last-hop",
             Self::ConnmarkLegacy => "connmark-legacy",
@@ -89,6 +95,8 @@ pub(crate) struct Host {
     pub(crate) container: Option<Namespace>,
     /// Of the sockets that prroute's own programs on sockets are for.
     pub(crate) cgroup: Option<Cgroup>,
+    /// What keeps the empty programs attached.
+    links: Vec<OwnedFd>,
     name: String,
 }
 
@@ -101,10 +109,14 @@ impl Host {
         let container =
             with_container.then(|| Namespace::create(&name, "ctr", false)).transpose()?;
         let cgroup = variant.is_prroute().then(|| Cgroup::create(&name)).transpose()?;
-        let built = Self { variant, host, peer, container, cgroup, name };
+        let links = Vec::new();
+        let mut built = Self { variant, host, peer, container, cgroup, links, name };
         built.connect()?;
         built.connect_container()?;
         built.steer()?;
+        if variant == Variant::EmptyPrograms {
+            built.attach_empty_programs()?;
+        }
         Ok(built)
     }
 
@@ -218,7 +230,9 @@ impl Host {
     fn steer(&self) -> Result<()> {
         match self.variant {
             Variant::Nothing | Variant::Prroute | Variant::PrrouteLastHop => Ok(()),
-            Variant::SourceRules | Variant::SourceRulesAgain => self.source_rules(),
+            Variant::SourceRules | Variant::SourceRulesAgain | Variant::EmptyPrograms => {
+                self.source_rules()
+            }
             Variant::Conntrack => {
                 self.source_rules()?;
                 self.host.nft(
@@ -233,6 +247,19 @@ impl Host {
                 self.host.nft(CT_MARK)
             }
         }
+    }
+
+    fn attach_empty_programs(&mut self) -> Result<()> {
+        let program = bpf::empty_program()?;
+        for number in [1, 2] {
+            let device = addressing::device(number);
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let place = Place::Head;
+                let link = bpf::attach(&self.host, &device, direction, place, program.as_fd())?;
+                self.links.push(link);
+            }
+        }
+        Ok(())
     }
 
     fn source_rules(&self) -> Result<()> {

@@ -10,9 +10,6 @@ use prroute_tests::wait;
 
 use crate::host::{Host, Variant};
 
-/// Flows that the largest workload needs, with room for those that the hash puts unevenly.
-const FLOWS: u32 = 2_097_152;
-
 /// A running prroute; undone when dropped.
 #[derive(Debug)]
 pub(crate) struct Running<'h> {
@@ -23,7 +20,8 @@ pub(crate) struct Running<'h> {
 
 impl<'h> Running<'h> {
     /// Starts prroute on `host`, when its variant has it, and waits until every gateway is known.
-    pub(crate) fn start(host: &'h Host, scratch: &Scratch) -> Result<Option<Self>> {
+    /// `flows` is the size of its tables.
+    pub(crate) fn start(host: &'h Host, scratch: &Scratch, flows: u32) -> Result<Option<Self>> {
         let Some(cgroup) = &host.cgroup else { return Ok(None) };
         let mut instance =
             Instance::new(&host.host, scratch, host.name())?.wrapped(cgroup.as_root()?);
@@ -31,7 +29,7 @@ impl<'h> Running<'h> {
             Variant::PrrouteLastHop => "reply = \"last-hop\"\n",
             _ => "",
         };
-        let mut configuration = format!("flows = {FLOWS}\n");
+        let mut configuration = format!("flows = {flows}\n");
         for number in [1, 2] {
             let [four, six] = Family::BOTH.map(|family| addressing::gateway(number, family));
             let name = addressing::device(number);

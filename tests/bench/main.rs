@@ -39,7 +39,7 @@ use crate::host::{Host, Variant};
 use crate::instance::Running;
 use crate::results::{Contestant, Measurement, Memory, Results, SCHEMA, Target, Verdict};
 use crate::rounds::{Effort, Subject, measure};
-use crate::workloads::Workload;
+use crate::workloads::{Setting, Workload};
 
 /// Measures prroute against its alternatives
 #[derive(Debug, Parser)]
@@ -139,29 +139,29 @@ fn host_runs(
     let tsc_per_ns = cpu::tsc_per_ns();
     let scratch = Scratch::create(&netns::unique_name(), false)?;
     let (mut measurements, mut memory) = (Vec::new(), Vec::new());
-    for container in [false, true] {
+    for setting in Setting::ALL {
         let group: Vec<&Workload> =
-            wanted.iter().filter(|workload| workload.container == container).collect();
+            wanted.iter().filter(|workload| workload.setting == setting).collect();
         let variants: Vec<Variant> = Variant::ALL
             .into_iter()
             .filter(|variant| group.iter().any(|workload| workload.variants.contains(variant)))
             .collect();
         let hosts: Vec<Host> = variants
             .iter()
-            .map(|variant| Host::build(*variant, container))
+            .map(|variant| Host::build(*variant, setting == Setting::Container))
             .collect::<Result<_>>()?;
         // Only now: conntrack is loaded by the first host that needs it.
         let _room = conntrack::Room::make()?;
         let running: Vec<Running<'_>> = hosts
             .iter()
-            .filter_map(|host| Running::start(host, &scratch).transpose())
+            .filter_map(|host| Running::start(host, &scratch, setting.flows()).transpose())
             .collect::<Result<_>>()?;
         for workload in group {
             let measured = on_hosts(workload, &hosts, options.effort(), tsc_per_ns)?;
             show(&measured);
             measurements.push(measured);
         }
-        if let (false, Some(first)) = (container, running.first()) {
+        if let (Setting::Ordinary, Some(first)) = (setting, running.first()) {
             memory = memory::of_flows(first.name())?;
         }
     }

@@ -23,6 +23,27 @@ pub(crate) enum Traffic {
     TwoCpus(usize),
 }
 
+/// Workloads that need the same hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// As prroute comes.
+    Ordinary,
+    /// With tables for a million flows.
+    Large,
+    /// With a container behind address translation.
+    Container,
+}
+
+impl Setting {
+    pub(crate) const ALL: [Self; 3] = [Self::Ordinary, Self::Large, Self::Container];
+
+    /// `flows` of prroute's configuration: its default, or what the largest workload needs, with
+    /// room for those that the hash puts unevenly.
+    pub(crate) fn flows(self) -> u32 {
+        if self == Self::Large { 2_097_152 } else { 262_144 }
+    }
+}
+
 /// A measurement to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -34,7 +55,7 @@ pub(crate) struct Workload {
     pub(crate) variants: Vec<Variant>,
     /// Ports of its own: several workloads run on the same hosts.
     port: u16,
-    pub(crate) container: bool,
+    pub(crate) setting: Setting,
 }
 
 /// Flows of the request/response workloads.
@@ -55,7 +76,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
                 family,
                 variants: variants.to_vec(),
                 port: 0,
-                container: false,
+                setting: Setting::Ordinary,
             });
         };
         let exchange = "ns per request and response";
@@ -81,7 +102,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
             &everybody,
         );
     }
-    let four = |name: &str, title: &str, unit, traffic, variants: &[Variant], container| Workload {
+    let four = |name: &str, title: &str, unit, traffic, variants: &[Variant], setting| Workload {
         name: name.to_owned(),
         title: title.to_owned(),
         unit,
@@ -89,7 +110,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         family: Family::V4,
         variants: variants.to_vec(),
         port: 0,
-        container,
+        setting,
     };
     // A container needs address translation, so conntrack, in every variant.
     let translating = [
@@ -106,7 +127,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         exchange,
         Traffic::UdpExchange,
         &translating,
-        true,
+        Setting::Container,
     ));
     all.push(four(
         "container-tcp-exchange-ipv4",
@@ -114,7 +135,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         exchange,
         Traffic::TcpExchange,
         &translating,
-        true,
+        Setting::Container,
     ));
     all.push(four(
         "tcp-stream-ipv4",
@@ -122,7 +143,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         "time stamp counter ticks per byte",
         Traffic::TcpStream,
         &everybody,
-        false,
+        Setting::Ordinary,
     ));
     let main_ones = [
         Variant::SourceRules,
@@ -140,7 +161,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
             exchange,
             Traffic::Flows(side),
             &main_ones,
-            false,
+            Setting::Large,
         ));
     }
     all.push(four(
@@ -149,7 +170,7 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         "ns per SYN",
         Traffic::SynFlood,
         &main_ones,
-        false,
+        Setting::Ordinary,
     ));
     if let Some(cpu) = other_cpu {
         all.push(four(
@@ -158,13 +179,13 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
             "ns per request and response on each CPU",
             Traffic::TwoCpus(cpu),
             &main_ones,
-            false,
+            Setting::Ordinary,
         ));
     }
     // Below the range of ports that clients get.
     let mut port = 2000;
     for workload in &mut all {
-        workload.port = if workload.container { PUBLISHED } else { port };
+        workload.port = if workload.setting == Setting::Container { PUBLISHED } else { port };
         port += 2 * match workload.traffic {
             Traffic::Flows(side) => side,
             _ => 1,
@@ -184,7 +205,7 @@ impl Workload {
     }
 
     pub(crate) fn baseline(&self) -> Variant {
-        if self.container { Variant::Nothing } else { Variant::SourceRules }
+        if self.setting == Setting::Container { Variant::Nothing } else { Variant::SourceRules }
     }
 
     /// Opens its sockets on a host.

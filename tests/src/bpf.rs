@@ -153,10 +153,21 @@ pub fn drop_port(
     place: Place,
     port: u16,
 ) -> Result<OwnedFd> {
+    let program = load(&dropper(port)).context("load a program that drops a port")?;
+    attach(namespace, device, direction, place, program.as_fd())
+}
+
+/// Attaches a classifier by tcx; it is detached when the link is dropped.
+pub fn attach(
+    namespace: &Namespace,
+    device: &str,
+    direction: Direction,
+    place: Place,
+    program: BorrowedFd<'_>,
+) -> Result<OwnedFd> {
     namespace.inside(|| {
-        let program = load(&dropper(port)).context("load a program that drops a port")?;
         let mut link = LinkCreate {
-            prog_fd: raw(program.as_fd()),
+            prog_fd: raw(program),
             target_ifindex: if_nametoindex(device).with_context(|| format!("find {device}"))?,
             attach_type: direction.attach_type(),
             flags: match place {
