@@ -65,20 +65,26 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
             }
         }
     }
-    Action::from_code(look_closer::<F>(skb, here, lookup::pointer(confirmed)))
+    let code = match headers::read::<F>(skb, here, Way::Out) {
+        Headers::Segment => look_closer::<F>(skb, here, lookup::pointer(confirmed)),
+        Headers::LaterFragment => look_at_fragment::<F>(skb, here),
+        Headers::None => return Action::Pass,
+    };
+    Action::from_code(code)
 }
 
 /// A function of its own, with a stack frame of its own; such functions return numbers.
-/// `confirmed` is what was found of the packet's flow already.
+/// `confirmed` is what was found already of the flow of the packet in the scratch memory.
 #[inline(never)]
 fn look_closer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) -> i32 {
     let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass.code() };
-    let action = match headers::read(skb, here, scratch) {
-        Headers::Segment => decide::<F>(skb, here, scratch, confirmed),
-        Headers::LaterFragment => follow::<F>(skb, here, &scratch.fragment),
-        Headers::None => Action::Pass,
-    };
-    action.code()
+    decide::<F>(skb, here, scratch, confirmed).code()
+}
+
+#[inline(never)]
+fn look_at_fragment<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> i32 {
+    let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass.code() };
+    follow::<F>(skb, here, &scratch.fragment).code()
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use prroute_ebpf::parse::NotParsed;
 use prroute_ebpf::parse::outline::Outline;
 
 use super::count::count;
-use super::scratch::Scratch;
+use super::scratch::{Scratched, Way};
 use super::skb::Skb;
 
 /// What was read into the scratch memory.
@@ -33,26 +33,25 @@ pub(super) fn outline<F: Family>(skb: &Skb, here: &UplinkFacts) -> Option<Outlin
     F::outline(&skb.linear(), network(here))
 }
 
-/// Reads the headers of a packet on uplink `here`; counts what cannot be parsed.
+/// Reads the headers of a packet on uplink `here` into the scratch memory of `way`; counts what
+/// cannot be parsed.
+///
+/// It is done in functions of their own, called before those that decide and not by them: Linux
+/// 6.1 allows 512 bytes along a chain of calls, each frame rounded up to 32, and both need much.
 #[inline(always)]
-pub(super) fn read<F: Family>(skb: &Skb, here: &UplinkFacts, into: &mut Scratch<F>) -> Headers {
+pub(super) fn read<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: Way) -> Headers {
     let offset = network(here);
-    match F::parse(&skb.linear(), offset) {
-        Ok(segment) => {
-            into.segment = segment;
-            Headers::Segment
-        }
-        Err(NotParsed::NotOurs) => Headers::None,
-        Err(NotParsed::LaterFragment(_) | NotParsed::Malformed) => {
-            match read_rare(skb, offset, into) {
-                SEGMENT => Headers::Segment,
-                LATER_FRAGMENT => Headers::LaterFragment,
-                NOT_OURS => Headers::None,
-                _ => {
-                    count(here.id, Reason::Unparsable);
-                    Headers::None
-                }
-            }
+    let read = match read_plain::<F>(skb, offset, way) {
+        RARE => read_rare::<F>(skb, offset, way),
+        read => read,
+    };
+    match read {
+        SEGMENT => Headers::Segment,
+        LATER_FRAGMENT => Headers::LaterFragment,
+        NOT_OURS => Headers::None,
+        _ => {
+            count(here.id, Reason::Unparsable);
+            Headers::None
         }
     }
 }
@@ -61,10 +60,25 @@ const SEGMENT: u32 = 0;
 const LATER_FRAGMENT: u32 = 1;
 const NOT_OURS: u32 = 2;
 const MALFORMED: u32 = 3;
+const RARE: u32 = 4;
 
-/// A function of its own, with a stack frame of its own; such functions return numbers.
+/// Functions with a stack frame of their own return numbers.
 #[inline(never)]
-fn read_rare<F: Family>(skb: &Skb, offset: usize, into: &mut Scratch<F>) -> u32 {
+fn read_plain<F: Scratched>(skb: &Skb, offset: usize, way: Way) -> u32 {
+    let Some(into) = F::scratch(way) else { return NOT_OURS };
+    match F::parse(&skb.linear(), offset) {
+        Ok(segment) => {
+            into.segment = segment;
+            SEGMENT
+        }
+        Err(NotParsed::NotOurs) => NOT_OURS,
+        Err(NotParsed::LaterFragment(_) | NotParsed::Malformed) => RARE,
+    }
+}
+
+#[inline(never)]
+fn read_rare<F: Scratched>(skb: &Skb, offset: usize, way: Way) -> u32 {
+    let Some(into) = F::scratch(way) else { return NOT_OURS };
     match F::parse(&skb.copying(), offset) {
         Ok(segment) => {
             into.segment = segment;

@@ -23,7 +23,7 @@ fn clsact_only_kernels_get_filters_without_being_asked() -> Result<()> {
 }
 
 #[test]
-fn clsact_only_kernels_refuse_tcx_and_say_what_they_lack() -> Result<()> {
+fn clsact_only_kernels_refuse_the_newer_hook_and_say_what_they_lack() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     let mut prroute = lab.prroute()?;
     prroute.configure("attach = \"tcx\"\n")?;
