@@ -66,7 +66,11 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
         }
     }
     let code = match headers::read::<F>(skb, here, Way::Out) {
-        Headers::Segment => look_closer::<F>(skb, here, lookup::pointer(confirmed)),
+        Headers::Segment => {
+            let code = look_closer::<F>(skb, here, lookup::pointer(confirmed));
+            log::decision::<F>(skb, Way::Out);
+            code
+        }
         Headers::LaterFragment => look_at_fragment::<F>(skb, here),
         Headers::None => return Action::Pass,
     };
@@ -94,6 +98,7 @@ fn decide<F: Egress>(
     scratch: &mut Scratch<F>,
     confirmed: *mut Flow,
 ) -> Action {
+    log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
     // The host's own errors about packets to a guest speak of an address that is not local.
@@ -125,7 +130,7 @@ fn decide<F: Egress>(
         now,
     };
     let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
-    log::decision::<F>(skb, false, segment, verdict.name());
+    log::note(&mut scratch.decided, verdict.number());
     let reply = match verdict {
         Outbound::Pass => return fragment::passes::<F>(segment, now),
         Outbound::Unproved => {

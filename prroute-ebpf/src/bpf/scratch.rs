@@ -15,6 +15,8 @@ pub(super) struct Scratch<F: Family> {
     pub(super) segment: Segment<F::Address>,
     pub(super) fragment: LaterFragment<F::Address>,
     pub(super) key: F::Key,
+    /// For the decision log.
+    pub(super) decided: u32,
 }
 
 /// Index of a direction.
