@@ -4,7 +4,7 @@ use network_types::eth::EthHdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, mac_word};
 use prroute_ebpf::family::Family;
-use prroute_ebpf::packet::Packet as _;
+use prroute_ebpf::packet::Packet;
 use prroute_ebpf::parse::NotParsed;
 use prroute_ebpf::parse::outline::Outline;
 
@@ -33,26 +33,22 @@ pub(super) fn outline<F: Family>(skb: &Skb, here: &UplinkFacts) -> Option<Outlin
     F::outline(&skb.linear(), network(here))
 }
 
-/// Reads the headers of a packet on uplink `here` into the scratch memory of `way`; counts what
-/// cannot be parsed.
-///
-/// It is done in functions of their own, called before those that decide and not by them: Linux
-/// 6.1 allows 512 bytes along a chain of calls, each frame rounded up to 32, and both need much.
+/// Reads the headers of a packet on uplink `here` into the scratch memory; counts what cannot be
+/// parsed.
 #[inline(always)]
 pub(super) fn read<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: Way) -> Headers {
-    let offset = network(here);
-    let read = match read_plain::<F>(skb, offset, way) {
-        RARE => read_rare::<F>(skb, offset, way),
-        read => read,
-    };
+    let mut read = read_plain::<F>(skb, here, way as u32);
+    if read == MALFORMED {
+        read = read_rare::<F>(skb, here, way as u32);
+    }
     match read {
         SEGMENT => Headers::Segment,
         LATER_FRAGMENT => Headers::LaterFragment,
-        NOT_OURS => Headers::None,
-        _ => {
+        MALFORMED => {
             count(here.id, Reason::Unparsable);
             Headers::None
         }
+        _ => Headers::None,
     }
 }
 
@@ -60,32 +56,30 @@ const SEGMENT: u32 = 0;
 const LATER_FRAGMENT: u32 = 1;
 const NOT_OURS: u32 = 2;
 const MALFORMED: u32 = 3;
-const RARE: u32 = 4;
 
-/// Functions with a stack frame of their own return numbers.
+/// What is plain and linear. A function of its own, with a stack frame of its own; such functions
+/// return numbers.
 #[inline(never)]
-fn read_plain<F: Scratched>(skb: &Skb, offset: usize, way: Way) -> u32 {
-    let Some(into) = F::scratch(way) else { return NOT_OURS };
-    match F::parse(&skb.linear(), offset) {
-        Ok(segment) => {
-            into.segment = segment;
-            SEGMENT
-        }
-        Err(NotParsed::NotOurs) => NOT_OURS,
-        Err(NotParsed::LaterFragment(_) | NotParsed::Malformed) => RARE,
-    }
+fn read_plain<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
+    read_from::<F>(&skb.linear(), here, way)
 }
 
+/// All the rest, by copying. A function of its own, as above.
 #[inline(never)]
-fn read_rare<F: Scratched>(skb: &Skb, offset: usize, way: Way) -> u32 {
-    let Some(into) = F::scratch(way) else { return NOT_OURS };
-    match F::parse(&skb.copying(), offset) {
+fn read_rare<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
+    read_from::<F>(&skb.copying(), here, way)
+}
+
+#[inline(always)]
+fn read_from<F: Scratched>(packet: &impl Packet, here: &UplinkFacts, way: u32) -> u32 {
+    let Some(scratch) = F::scratch(way) else { return NOT_OURS };
+    match F::parse(packet, network(here)) {
         Ok(segment) => {
-            into.segment = segment;
+            scratch.segment = segment;
             SEGMENT
         }
         Err(NotParsed::LaterFragment(fragment)) => {
-            into.fragment = fragment;
+            scratch.fragment = fragment;
             LATER_FRAGMENT
         }
         Err(NotParsed::NotOurs) => NOT_OURS,

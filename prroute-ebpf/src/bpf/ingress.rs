@@ -79,11 +79,11 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
     }
 }
 
-/// A function of its own, with a stack frame of its own, for the packet in the scratch memory.
-/// `confirmed` is what was found of its flow already.
+/// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow
+/// already. A function of its own, with a stack frame of its own.
 #[inline(never)]
 fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
-    let Some(scratch) = F::scratch(Way::In) else { return };
+    let Some(scratch) = F::scratch(Way::In as u32) else { return };
     log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let destination = lookup::locality::<F>(here, &segment.destination);

@@ -13,7 +13,8 @@ use super::skb::Skb;
 
 /// A family whose addresses can be logged.
 pub(super) trait Logged: Scratched {
-    fn write(skb: &Skb, way: Way);
+    /// `way` is a [`Way`].
+    fn write(skb: &Skb, way: u32);
 }
 
 /// Whether decisions are logged; a constant to the verifier.
@@ -41,7 +42,7 @@ pub(super) fn note(decided: &mut u32, number: u32) {
 #[inline(always)]
 pub(super) fn decision<F: Logged>(skb: &Skb, way: Way) {
     if is_on() {
-        F::write(skb, way);
+        F::write(skb, way as u32);
     }
 }
 
@@ -49,11 +50,12 @@ macro_rules! logged {
     ($family:ty, $address:expr) => {
         impl Logged for $family {
             #[inline(never)]
-            fn write(skb: &Skb, way: Way) {
+            fn write(skb: &Skb, way: u32) {
                 let Some(scratch) = Self::scratch(way) else { return };
-                let (direction, verdict) = match way {
-                    Way::In => ("in", Inbound::name(scratch.decided)),
-                    Way::Out => ("out", Outbound::name(scratch.decided)),
+                let (direction, verdict) = if way == Way::In as u32 {
+                    ("in", Inbound::name(scratch.decided))
+                } else {
+                    ("out", Outbound::name(scratch.decided))
                 };
                 let Some(verdict) = verdict else { return };
                 let segment = &scratch.segment;
