@@ -23,6 +23,7 @@ pub mod image;
 pub mod lab;
 pub mod mounts;
 pub mod netns;
+pub mod point_to_point;
 pub mod probe;
 pub mod process;
 pub mod prroute;

@@ -9,6 +9,7 @@ mod batch;
 pub mod counters;
 pub mod error;
 mod facts;
+pub mod features;
 pub mod flows;
 mod layout;
 pub mod object;
