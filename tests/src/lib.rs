@@ -18,6 +18,7 @@ pub mod echo;
 pub mod frame;
 pub mod image;
 pub mod lab;
+pub mod large;
 pub mod netns;
 pub mod probe;
 pub mod process;

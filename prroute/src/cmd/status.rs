@@ -33,6 +33,8 @@ struct Report {
     skipped: Vec<Skipped>,
     /// What others deleted and the daemon put back.
     healed: Option<Healed>,
+    /// What others put into the ranges that are prroute's.
+    collision: Option<String>,
     /// Why the last reload was refused.
     refused: Option<Refusal>,
     /// `null` before the datapath is loaded.
@@ -104,6 +106,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         uplinks,
         skipped: memory.skipped,
         healed: memory.healed,
+        collision: memory.collision,
         refused: memory.reload.refusal,
         udp_source: match memory.udp_source {
             Some(state) if datapath => Some(udp_source(state, pins)?),
@@ -136,6 +139,9 @@ fn print(report: &Report) {
     }
     if let Some(Healed { times, by }) = &report.healed {
         println!("\nput back {times} times what was deleted, the last time {by}");
+    }
+    if let Some(collision) = &report.collision {
+        println!("\n{collision}");
     }
     if let Some(refusal) = &report.refused {
         println!("\nthe last reload was refused: {}", refusal.message);

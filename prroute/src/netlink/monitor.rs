@@ -102,6 +102,11 @@ impl Monitor {
         self.relevance.gateways.correct(observed, Instant::now());
     }
 
+    /// Whether a gateway has a link-layer address that is not in doubt.
+    pub fn is_resolved(&self, gateway: &NeighbourKey) -> bool {
+        self.relevance.gateways.is_resolved(gateway)
+    }
+
     /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
     /// not heard of until now is news again.
     pub fn expect_deletions(&mut self, plan: &Plan) {

@@ -7,6 +7,7 @@
 
 mod daemon;
 mod decision_log;
+mod gateways;
 mod reload;
 mod repairs;
 mod routing;
@@ -25,7 +26,7 @@ use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::instance::Instance;
-use crate::netlink::{ApplyError, Change, Kernel, Monitor, NetlinkError};
+use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
 use crate::reconcile::repairs::Repairs;
 use crate::runtime::memory::AttachedDevice;
 use crate::runtime::{Memory, RunDirectory, RuntimeError};
@@ -83,6 +84,8 @@ pub struct Reconciler {
     log_packets: bool,
     /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
     retries_gateways: bool,
+    /// Gateways with entries of ours, which are asked from time to time.
+    gateways: Vec<KeptGateway>,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
     repairs: Repairs,
@@ -127,6 +130,7 @@ impl Reconciler {
             memory,
             log_packets,
             retries_gateways: false,
+            gateways: Vec::new(),
             recognised: Vec::new(),
             repairs: Repairs::default(),
         })
@@ -204,7 +208,10 @@ impl Reconciler {
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
         if self.datapath.is_none() {
-            outlook.plan.as_ref().map_err(Clone::clone)?;
+            // Refused before anything is changed; what goes on in spite of others goes on.
+            if !self.pins.exists() {
+                outlook.plan.as_ref().map_err(Clone::clone)?;
+            }
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
                 self.load()?;
             }
@@ -212,6 +219,7 @@ impl Reconciler {
         let applied = self.route(&mut outlook, change, monitor).await;
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
+        self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;

@@ -78,7 +78,9 @@ impl Reconciler {
 
     /// A configuration whose ranges are somebody else's is refused before anything is changed.
     async fn enforce(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
-        self.look().await?.plan?;
+        if self.config.ranges != self.memory.ranges {
+            self.look().await?.plan?;
+        }
         self.converge(monitor, Change::default()).await
     }
 
