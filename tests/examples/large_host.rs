@@ -14,14 +14,18 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use prroute_tests::large::{LargeHost, Shape, cpu_time};
 use prroute_tests::socket;
 
-const FEW: Shape = Shape { uplinks: 2, addresses: 2, one_subnet: false };
-const MANY: Shape = Shape { uplinks: 64, addresses: 1_000, one_subnet: false };
-const CROWDED: Shape = Shape { uplinks: 64, addresses: 1_000, one_subnet: true };
+/// Few and many, with a subnet for each uplink, and with one for all.
+const SHAPES: [Shape; 4] = [
+    Shape { uplinks: 2, addresses: 2, one_subnet: false },
+    Shape { uplinks: 64, addresses: 1_000, one_subnet: false },
+    Shape { uplinks: 2, addresses: 2, one_subnet: true },
+    Shape { uplinks: 64, addresses: 1_000, one_subnet: true },
+];
 
 /// Address events that are averaged.
 const EVENTS: u16 = 20;
@@ -30,10 +34,14 @@ const SLICE: u32 = 1_000;
 const SLICES: usize = 400;
 
 fn main() -> Result<()> {
-    let mut sockets = Vec::new();
+    let hosts: Vec<LargeHost> = SHAPES.into_iter().map(LargeHost::build).collect::<Result<_>>()?;
+    let mut cpus = CpuSet::new();
+    cpus.set(0).context("choose a CPU")?;
+    let any = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
+    sched_setaffinity(Pid::from_raw(0), &cpus).context("stay on a CPU")?;
+    sends("without prroute", &hosts)?;
+    sched_setaffinity(Pid::from_raw(0), &any).context("leave the CPU")?;
     let mut kept = Vec::new();
-    let hosts: Vec<LargeHost> =
-        [FEW, MANY, CROWDED].into_iter().map(LargeHost::build).collect::<Result<_>>()?;
     for large in &hosts {
         let Shape { uplinks, addresses, one_subnet } = large.shape;
         let place = if one_subnet { "one subnet" } else { "a subnet each" };
@@ -41,7 +49,7 @@ fn main() -> Result<()> {
         let daemon = prroute.run(&[])?;
         let start = cpu_time(&daemon.process)?;
         for n in 0..EVENTS {
-            large.add_address(&prroute, n)?;
+            large.add_address(&prroute, n).with_context(|| daemon.process.log())?;
         }
         let event = (cpu_time(&daemon.process)? - start) / u32::from(EVENTS);
         let rules = large.host.ip("rule show")?.lines().count();
@@ -50,12 +58,22 @@ fn main() -> Result<()> {
             "{uplinks} uplinks, {addresses} addresses, {place}: start {start:.0?} CPU, an address \
              {event:.1?} CPU, {rules} rules, {passed} passed by others"
         );
-        sockets.push(socket::udp(&large.host, Ipv4Addr::UNSPECIFIED.into(), 0)?);
         kept.push((daemon, prroute));
     }
-    let mut cpus = CpuSet::new();
-    cpus.set(0).context("choose a CPU")?;
     sched_setaffinity(Pid::from_raw(0), &cpus).context("stay on a CPU")?;
+    sends("with prroute", &hosts)?;
+    for (daemon, prroute) in kept {
+        daemon.terminate()?;
+        prroute.down()?;
+    }
+    Ok(())
+}
+
+/// Unconnected sends on every host, a slice here and a slice there.
+fn sends(title: &str, hosts: &[LargeHost]) -> Result<()> {
+    let sockets =
+        hosts.iter().map(|large| socket::udp(&large.host, Ipv4Addr::UNSPECIFIED.into(), 0));
+    let sockets: Vec<UdpSocket> = sockets.collect::<Result<_>>()?;
     let mut slices = vec![Vec::new(); hosts.len()];
     for _ in 0..SLICES {
         for (socket, slices) in sockets.iter().zip(&mut slices) {
@@ -63,19 +81,15 @@ fn main() -> Result<()> {
         }
     }
     let medians: Vec<Duration> = slices.iter_mut().map(|all| median(all)).collect();
-    for (host, time) in hosts.iter().zip(&medians) {
+    for (number, (host, time)) in hosts.iter().zip(&medians).enumerate() {
+        let Shape { uplinks, addresses, one_subnet } = host.shape;
+        let few = medians[number / 2 * 2];
         println!(
-            "unconnected send, {} uplinks, {} addresses, one subnet {}: {:.0} ns, {:+.1} %",
-            host.shape.uplinks,
-            host.shape.addresses,
-            host.shape.one_subnet,
+            "{title}: unconnected send, {uplinks} uplinks, {addresses} addresses, one subnet \
+             {one_subnet}: {:.0} ns, {:+.1} %",
             time.as_secs_f64() * 1e9 / f64::from(SLICE),
-            (time.as_secs_f64() / medians[0].as_secs_f64() - 1.0) * 100.0,
+            (time.as_secs_f64() / few.as_secs_f64() - 1.0) * 100.0,
         );
-    }
-    for (daemon, prroute) in kept {
-        daemon.terminate()?;
-        prroute.down()?;
     }
     Ok(())
 }

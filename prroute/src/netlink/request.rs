@@ -113,8 +113,10 @@ impl Socket {
         messages: Vec<RouteNetlinkMessage>,
     ) -> Result<(), Refusal> {
         let mut bytes = Vec::new();
-        for message in messages {
-            bytes.extend(self.serialize(message, NLM_F_REQUEST | NLM_F_ACK));
+        let last = messages.len().saturating_sub(1);
+        for (number, message) in messages.into_iter().enumerate() {
+            let acknowledge = if number == last { NLM_F_ACK } else { 0 };
+            bytes.extend(self.serialize(message, NLM_F_REQUEST | acknowledge));
         }
         self.send_bytes(&bytes).await?;
         self.acknowledgement().await
