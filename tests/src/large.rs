@@ -102,7 +102,8 @@ impl LargeHost {
 
     /// Adds one more address to the first uplink, and waits until prroute has noted it.
     pub fn add_address(&self, prroute: &Instance<'_>, n: u16) -> Result<()> {
-        let address = address(self.shape, self.shape.addresses + n * self.shape.uplinks);
+        let first = self.shape.addresses.next_multiple_of(self.shape.uplinks);
+        let address = address(self.shape, first + n * self.shape.uplinks);
         self.host.ip(&format!("address add {address} dev up0"))?;
         let state = crate::prroute::state(prroute.name()).join("state.json");
         let noted = || -> Result<Option<()>> {

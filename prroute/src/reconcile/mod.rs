@@ -275,6 +275,7 @@ impl Reconciler {
                         attached.hook
                     );
                     datapath.attached.insert(uplink.id, device);
+                    leave_other_hook(&self.pins, &self.memory, uplink, attached.hook)?;
                     remember(&mut self.memory, uplink, attached);
                 }
                 Err(error) => failure = Some(error),
@@ -287,13 +288,26 @@ impl Reconciler {
     }
 }
 
+/// Where another configuration attached to the other hook, the programs there go once those here
+/// are in force. For a moment a packet meets both, which says the same twice.
+fn leave_other_hook(
+    pins: &Pins,
+    memory: &Memory,
+    uplink: &Uplink,
+    hook: Hook,
+) -> Result<(), DatapathError> {
+    let Some(old) = memory.attached(uplink.id) else { return Ok(()) };
+    match old.hook {
+        _ if old.hook == hook || old.ifindex != uplink.device.ifindex => Ok(()),
+        Hook::Tcx => attach::detach_tcx(pins, uplink.id),
+        Hook::Clsact => attach::detach_clsact(&uplink.device.name),
+    }
+}
+
 fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
-    // A qdisc that an earlier daemon made is still ours.
+    // A qdisc that was made before is still ours, whether it is in use or not.
     let made_before = memory.attached.iter().any(|device| {
-        device.id == uplink.id
-            && device.ifindex == uplink.device.ifindex
-            && device.hook == attached.hook
-            && device.made_qdisc
+        device.id == uplink.id && device.ifindex == uplink.device.ifindex && device.made_qdisc
     });
     memory.attached.retain(|device| device.id != uplink.id);
     memory.attached.push(AttachedDevice {
