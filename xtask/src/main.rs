@@ -1,22 +1,25 @@
 //! # xtask
 //!
-//! prroute's chores: `cargo xtask setup | build | test | demo`. Each task is a file; each does
-//! the set-up that it needs by itself.
+//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo`. Each task is a file; each
+//! does the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
+mod bench;
 mod build;
 mod demo;
 mod project;
 mod root;
 mod setup;
+mod tally;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// prroute's build, test and demo tasks.
+/// prroute's build, test, bench and demo tasks.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Cli {
@@ -40,6 +43,21 @@ enum Task {
         #[arg(last = true)]
         filter: Vec<String>,
     },
+    /// Run the namespace tests on Debian's other kernels, in QEMU (as root)
+    Vm {
+        /// The kernel to boot
+        #[arg(long, value_enum, default_value_t = vm::Choice::All)]
+        kernel: vm::Choice,
+        /// Run only this file of cases, or one test of it as FILE::TEST; may be given again
+        #[arg(long = "case", value_name = "NAME")]
+        cases: Vec<String>,
+    },
+    /// Measure what prroute costs beside connection marks and source rules (as root)
+    ///
+    /// Builds prroute in release mode and times alternatives in turn, on one CPU, in network
+    /// namespaces of its own. A full run takes minutes, and wants a machine with nothing else to
+    /// do. docs/benchmarks.md says how it measures and how to read what it writes.
+    Bench(bench::Arguments),
     /// Show the main job on a lab of network namespaces (as root)
     Demo {
         /// Leave the lab standing and print how to look inside
@@ -52,8 +70,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     project::complete_search_path();
     match run(cli.task) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             match error.downcast_ref::<root::NotRoot>() {
@@ -64,12 +81,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether what the task was to show is so.
-fn run(task: Task) -> Result<bool> {
+fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup => setup::task(),
-        Task::Build { release } => build::task(release),
-        Task::Test { filter } => test::task(&filter),
-        Task::Demo { keep } => demo::task(keep),
+        Task::Setup => setup::task().map(code),
+        Task::Build { release } => build::task(release).map(code),
+        Task::Test { filter } => test::task(&filter).map(code),
+        Task::Vm { kernel, cases } => vm::task(kernel, &cases).map(code),
+        Task::Bench(arguments) => bench::task(&arguments),
+        Task::Demo { keep } => demo::task(keep).map(code),
     }
+}
+
+/// The exit code of a task that was to show something: whether it is so.
+fn code(shown: bool) -> ExitCode {
+    if shown { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -11,6 +11,11 @@ pub(crate) fn root() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
+/// Where cargo puts what it builds, and the tasks what they write.
+pub(crate) fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target")))
+}
+
 /// Build tools that belong to the project and not to the system.
 pub(crate) fn tools() -> PathBuf {
     root().join(".tools")

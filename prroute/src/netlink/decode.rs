@@ -1,6 +1,7 @@
 //! From netlink messages to the types of the model.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
@@ -152,6 +153,29 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
     }
     Some(route)
 }
+
+/// How long a route is valid: `None` for ever, `Err` not any more. The kernel takes expired IPv6
+/// routes for nothing, but deletes and announces them up to `net.ipv6.route.gc_interval` (30 s)
+/// later.
+pub(super) fn validity(message: &RouteMessage) -> Result<Option<Duration>, Expired> {
+    /// `USER_HZ`: 100 wherever BPF runs.
+    const MILLISECONDS: u64 = 10;
+    let expires = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::CacheInfo(info) => Some(info.expires.cast_signed()),
+        _ => None,
+    });
+    match expires {
+        None | Some(0) => Ok(None),
+        Some(ticks) => match u64::try_from(ticks) {
+            Ok(ticks) => Ok(Some(Duration::from_millis(ticks * MILLISECONDS))),
+            Err(_) => Err(Expired),
+        },
+    }
+}
+
+/// A route that the kernel has not deleted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expired;
 
 const fn leads_nowhere(kind: RouteType) -> bool {
     matches!(

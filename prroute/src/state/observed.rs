@@ -2,6 +2,7 @@
 //! read at about the same time.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -256,6 +257,9 @@ pub struct Observed {
     pub neighbours: Vec<Neighbour>,
     /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.
     pub rp_filter_all: Option<u8>,
+    /// When the first of the routes expires, from the moment they were read on.
+    #[serde(skip)]
+    pub next_expiry: Option<Duration>,
 }
 
 impl Observed {

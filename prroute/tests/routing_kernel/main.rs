@@ -14,6 +14,7 @@ use prroute::netlink::{Kernel, Monitor};
 use prroute::state::observed::NeighbourState;
 use prroute::state::plan::Op;
 use prroute::state::undo;
+use prroute::state::uplink::Uplink;
 
 use harness::*;
 
@@ -351,6 +352,34 @@ fn a_gateway_that_falls_silent_is_unusable_before_the_kernel_gives_up() {
         peer.ip("addr add 10.0.2.1/24 dev up2p");
         peer.ip("link set up2p arp on");
         reconciler.until_usable(&mut monitor, "up2", true).await;
+        drop(peer);
+    });
+}
+
+/// The kernel takes such a route for nothing at once, and says so half a minute later.
+#[test]
+fn an_expired_gateway_is_none_before_the_kernel_says_so() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        std::fs::write("/proc/sys/net/ipv6/route/gc_interval", "3600").unwrap();
+        ip("-6 route del default via 2001:db8:2::1 dev up2");
+        ip("-6 route add default via 2001:db8:2::1 dev up2 metric 2 expires 1");
+        let reconciler = Loop::new().await;
+        let gateway = |uplinks: &[Uplink]| {
+            uplinks.iter().find(|u| u.device.name == "up2").unwrap().device.gateway6
+        };
+        let (observed, uplinks, _) = reconciler.plan().await;
+        assert!(gateway(&uplinks).is_some());
+        let left = observed.next_expiry.expect("a time is told");
+        assert!(left <= Duration::from_secs(1), "{left:?}");
+
+        tokio::time::sleep(left).await;
+        let start = Instant::now();
+        while gateway(&reconciler.plan().await.1).is_some() {
+            assert!(start.elapsed() < DEADLINE, "it has expired");
+        }
+        assert!(ip("-6 route show default dev up2").contains("expires"), "the kernel keeps it");
+        assert_eq!(reconciler.plan().await.0.next_expiry, None, "nothing else expires");
         drop(peer);
     });
 }
