@@ -63,3 +63,6 @@ pub const SOCKET_MAPS: [&str; 4] = [ASKED4, ASKED6, WILDCARD_PORTS, SOCKET_COUNT
 
 /// The network namespace whose sockets are helped, by its cookie; 0 for none.
 pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
+
+/// What egress writes to the control block of a packet that it redirects; 0 for nothing.
+pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";

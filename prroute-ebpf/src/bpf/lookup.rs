@@ -23,7 +23,7 @@ pub(super) trait Tables: Family + Sized {
     fn new_flows() -> &'static LruHashMap<Self::Key, Flow>;
     fn addresses() -> &'static HashMap<Self::Address, LocalAddress>;
     /// Whether `address` is reached from the uplink without a gateway.
-    fn is_on_link(uplink: u16, address: Self::Address) -> bool;
+    fn is_on_link(uplink: &UplinkFacts, address: Self::Address) -> bool;
 }
 
 impl Tables for Ipv4 {
@@ -43,8 +43,14 @@ impl Tables for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: Address4) -> bool {
-        let data = OnLink4 { uplink: u32::from(uplink).to_be_bytes(), address };
+    fn is_on_link(uplink: &UplinkFacts, address: Address4) -> bool {
+        if uplink.on_link4.iter().any(|prefix| prefix.contains(address)) {
+            return true;
+        }
+        if uplink.flags & flag::MORE_ON_LINK4 == 0 {
+            return false;
+        }
+        let data = OnLink4 { uplink: u32::from(uplink.id).to_be_bytes(), address };
         maps::ON_LINK4.get(aya_ebpf::maps::lpm_trie::Key::new(64, data)).is_some()
     }
 }
@@ -66,9 +72,15 @@ impl Tables for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: Address6) -> bool {
-        let data =
-            OnLink6 { uplink: u32::from(uplink).to_be_bytes(), address: bytemuck::cast(address) };
+    fn is_on_link(uplink: &UplinkFacts, address: Address6) -> bool {
+        if uplink.on_link6.iter().any(|prefix| prefix.contains(address)) {
+            return true;
+        }
+        if uplink.flags & flag::MORE_ON_LINK6 == 0 {
+            return false;
+        }
+        let id = u32::from(uplink.id).to_be_bytes();
+        let data = OnLink6 { uplink: id, address: bytemuck::cast(address) };
         maps::ON_LINK6.get(aya_ebpf::maps::lpm_trie::Key::new(160, data)).is_some()
     }
 }

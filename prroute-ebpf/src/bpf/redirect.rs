@@ -135,6 +135,24 @@ pub(super) fn send<F: NextHop>(
     Action::from_code(move_packet::<F>(skb, here, destination, reply, size))
 }
 
+/// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
+/// takes a closer look.
+#[inline(always)]
+pub(super) fn send_settled<F: NextHop>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    destination: &F::Address,
+    target: &'static UplinkFacts,
+) -> Option<Action> {
+    let size = skb.len().saturating_sub(here.link_header);
+    let odd = target.flags & (F::LAST_HOP | flag::REPLY_OFF) != 0;
+    if odd || skb.segment_size() != 0 || size > target.mtu {
+        return None;
+    }
+    let reply = Reply { target, router: 0, reason: Reason::Redirected };
+    Some(Action::from_code(move_packet::<F>(skb, here, destination, &reply, size)))
+}
+
 /// A function of its own, with a stack frame of its own; such functions return numbers.
 #[inline(never)]
 fn move_packet<F: NextHop>(
@@ -160,7 +178,7 @@ fn choose<F: NextHop>(
         return refuse(target, Reason::UplinkDown);
     }
     let there = target.ifindex == skb.ifindex();
-    if F::is_on_link(target.id, destination) {
+    if F::is_on_link(target, destination) {
         if there {
             return Action::Pass;
         }
@@ -176,7 +194,7 @@ fn choose<F: NextHop>(
         return leave(target, Reason::TooBig);
     }
     if target.link_header == 0 {
-        return to_device(reply);
+        return to_device(skb, reply);
     }
     if target.flags & F::LAST_HOP != 0 && reply.router != 0 {
         return to_router::<F>(skb, here, reply);
@@ -222,11 +240,12 @@ fn to_next_hop(
     mut next_hop: bpf_redir_neigh,
 ) -> Action {
     if reply.target.link_header == 0 {
-        return to_device(reply);
+        return to_device(skb, reply);
     }
     if here.link_header == 0 && !add_link_header(skb) {
         return leave(reply.target, Reason::RedirectFailed);
     }
+    skb.note_redirected();
     let length = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: `next_hop` is an initialised structure of the given length on the stack.
     let result = unsafe { bpf_redirect_neigh(reply.target.ifindex, &raw mut next_hop, length, 0) };
@@ -235,7 +254,8 @@ fn to_next_hop(
 
 /// Out of a device without link-layer addresses; the kernel takes an Ethernet header off.
 #[inline(always)]
-fn to_device(reply: &Reply) -> Action {
+fn to_device(skb: &Skb, reply: &Reply) -> Action {
+    skb.note_redirected();
     // SAFETY: the helper takes numbers only.
     done(reply, unsafe { bpf_redirect(reply.target.ifindex, 0) })
 }
@@ -253,7 +273,7 @@ fn to_router<F: NextHop>(skb: &Skb, here: &UplinkFacts, reply: &Reply) -> Action
     if !store(skb, 0, &header) {
         return leave(reply.target, Reason::RedirectFailed);
     }
-    to_device(reply)
+    to_device(skb, reply)
 }
 
 /// The packet leaves by the right uplink: only the router it is sent to may be another.

@@ -17,6 +17,7 @@ pub use daemon::{Daemon, Stop};
 pub use undo::{Undone, undo};
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -247,6 +248,7 @@ impl Reconciler {
             flows: self.config.flows,
             log_packets: self.log_packets,
             netns_cookie: sockets.netns_cookie(),
+            redirect_note: random_note(),
         };
         let mut programs = Programs::load(&self.pins, options)?;
         self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
@@ -339,4 +341,10 @@ fn summary(uplinks: &[Uplink]) -> String {
         1 => format!("waiting: one uplink ({}); two are needed", names.join(", ")),
         count => format!("managing {count} uplinks: {}", names.join(", ")),
     }
+}
+
+/// Not 0, and not to be guessed: the standard library's hashes are keyed by the system's
+/// randomness.
+fn random_note() -> u64 {
+    RandomState::new().build_hasher().finish() | 1
 }
