@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod counters;
+mod devices;
 pub mod error;
 mod facts;
 pub mod flows;

@@ -1,11 +1,9 @@
 //! The maps that the loader writes: addresses, on-link prefixes, and the facts of each uplink.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::xdp::{DevMapHash, XdpMapError};
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
 use ipnet::IpNet;
 use prroute_common::address::{
@@ -16,6 +14,7 @@ use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag, mac_octets,
 };
 
+use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
 use crate::datapath::pins::Pins;
@@ -32,7 +31,7 @@ pub struct Tables {
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
-    devices: DevMapHash<MapData>,
+    devices: Devices,
 }
 
 pub(super) fn open<T: TryFrom<Map, Error = MapError>>(
@@ -67,7 +66,7 @@ impl Tables {
             slots: open(pins, names::IFINDEX_SLOTS, Map::Array)?,
             active: open(pins, names::ACTIVE_FACTS, Map::Array)?,
             facts: open(pins, names::UPLINK_FACTS, Map::Array)?,
-            devices: open(pins, names::DEVICES, Map::DevMapHash)?,
+            devices: Devices::open(pins)?,
         })
     }
 
@@ -109,13 +108,14 @@ impl Tables {
     pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
         self.add_addresses(locals)?;
         self.sync_on_link(uplinks)?;
+        self.devices.add(uplinks)?;
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
-            self.write_device(uplink)?;
             self.write_facts(&facts::of(uplink, locals, largest_mtu))?;
             self.write_slot(uplink)?;
         }
         self.retire_others(uplinks)?;
+        self.devices.remove_others(uplinks)?;
         self.remove_addresses(locals)
     }
 
@@ -182,25 +182,6 @@ impl Tables {
         sync_trie(&mut self.on_link6, names::ON_LINK6, &wanted6)
     }
 
-    /// Holds on to the device itself, not to its index. One that has just gone is no failure: the
-    /// next look at the kernel finds no such uplink.
-    fn write_device(&mut self, uplink: &Uplink) -> Result<()> {
-        let ifindex = uplink.device.ifindex.0;
-        if self.devices.get(ifindex, 0).is_ok() {
-            return Ok(());
-        }
-        match self.devices.insert(ifindex, ifindex, None, 0) {
-            Err(XdpMapError::MapError(MapError::SyscallError(error)))
-                if error.io_error.kind() == io::ErrorKind::InvalidInput =>
-            {
-                Ok(())
-            }
-            Err(XdpMapError::MapError(source)) => Err(failed("write", names::DEVICES)(source)),
-            // Of programs behind a device; there is none.
-            Err(XdpMapError::ChainedProgramNotSupported) | Ok(()) => Ok(()),
-        }
-    }
-
     /// Fills the entry that is not in use, then switches to it with one word.
     fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
         let id = u32::from(new.id);
@@ -250,19 +231,6 @@ impl Tables {
                 self.slots
                     .set(position, IfindexSlot::default(), 0)
                     .map_err(failed("write", names::IFINDEX_SLOTS))?;
-            }
-        }
-        let devices: std::result::Result<Vec<u32>, _> = self.devices.keys().collect();
-        for ifindex in devices.map_err(failed("read", names::DEVICES))? {
-            let managed = |uplink: &Uplink| uplink.device.ifindex.0 == ifindex;
-            if !uplinks.iter().any(managed) {
-                match self.devices.remove(ifindex) {
-                    // The kernel was quicker.
-                    Ok(()) | Err(MapError::KeyNotFound) => {}
-                    Err(MapError::SyscallError(error))
-                        if error.io_error.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(failed("delete from", names::DEVICES)(source)),
-                }
             }
         }
         for id in 1..MAX_UPLINKS {
