@@ -21,6 +21,7 @@ pub mod echo;
 pub mod frame;
 pub mod image;
 pub mod lab;
+pub mod large;
 pub mod mounts;
 pub mod netns;
 pub mod point_to_point;

@@ -228,7 +228,7 @@ fn send<F: Egress>(
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
     let size = redirect::size_of_segment::<F>(skb, here, segment);
-    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
+    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}
             Told::Yes => {

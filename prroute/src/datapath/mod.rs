@@ -7,6 +7,7 @@
 pub mod attach;
 mod batch;
 pub mod counters;
+mod devices;
 pub mod error;
 mod facts;
 pub mod features;
