@@ -127,6 +127,15 @@ impl Flow {
         (self.head >> 8) as u16 & 0xff
     }
 
+    /// Whether this host opened it, or else it is bound to this uplink, with no router noted.
+    #[inline(always)]
+    pub const fn is_by_host_or_at(&self, uplink: u16, generation: u16) -> bool {
+        const ORIGIN_AND_UPLINK: u64 = 0xff00 | state::INBOUND | state::HOST;
+        let here = (uplink as u64) << 8 | state::INBOUND;
+        (self.head & ORIGIN_AND_UPLINK == here && self.place == (generation as u64) << 48)
+            || self.head & (state::INBOUND | state::HOST) == state::HOST
+    }
+
     /// Generation of that uplink when the flow was bound.
     #[inline(always)]
     pub const fn generation(&self) -> u16 {

@@ -47,6 +47,10 @@ pub const PROGRAM_SENDMSG6: &str = "prroute_sendmsg6";
 pub const PROGRAM_CONNECT4: &str = "prroute_connect4";
 pub const PROGRAM_CONNECT6: &str = "prroute_connect6";
 
+/// Every program on sockets.
+pub const SOCKET_PROGRAMS: [&str; 4] =
+    [PROGRAM_SENDMSG4, PROGRAM_SENDMSG6, PROGRAM_CONNECT4, PROGRAM_CONNECT6];
+
 pub const ASKED4: &str = "ASKED4";
 pub const ASKED6: &str = "ASKED6";
 pub const WILDCARD_PORTS: &str = "WILDCARD_PORTS";

@@ -5,6 +5,7 @@ use prroute_common::flow::{FlowKey4, FlowKey6};
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
 use crate::packet::Packet;
+use crate::parse::outline::{self, Outline};
 use crate::parse::{self, NotParsed, Segment};
 
 /// IPv4 or IPv6.
@@ -25,6 +26,9 @@ pub trait Family: Sized + 'static {
         offset: usize,
     ) -> Result<Segment<Self::Address>, NotParsed<Self::Address>>;
 
+    /// A first look at a packet, `None` where it takes a closer one.
+    fn outline<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Self::Address>>;
+
     fn key(
         local: Self::Address,
         remote: Self::Address,
@@ -33,23 +37,32 @@ pub trait Family: Sized + 'static {
         protocol: u8,
     ) -> Self::Key;
 
-    /// The owned addresses of an uplink that are stored in line, and how many of them count.
-    fn inline_addresses(facts: &UplinkFacts) -> (&[Self::Address; INLINE_ADDRESSES], u32);
+    /// A key with both ports in one word: the local one, then the remote one.
+    fn key_of_words(
+        local: Self::Address,
+        remote: Self::Address,
+        ports: u32,
+        protocol: u8,
+    ) -> Self::Key;
+
+    /// The owned addresses of an uplink that are stored in line. Unused places are zero, which is
+    /// nobody's address.
+    fn inline_addresses(facts: &UplinkFacts) -> &[Self::Address; INLINE_ADDRESSES];
 }
 
 /// Whether `address` is one of the uplink's in-line addresses.
 #[inline(always)]
 pub fn is_inline_address<F: Family>(facts: &UplinkFacts, address: &F::Address) -> bool {
-    let (addresses, count) = F::inline_addresses(facts);
-    for (i, candidate) in addresses.iter().enumerate() {
-        if i as u32 >= count {
-            return false;
-        }
-        if candidate == address {
-            return true;
-        }
-    }
-    false
+    let [a, b, c, d, e, f, g, h] = F::inline_addresses(facts);
+    // Written out: the compiler would count in a loop, and the first one is the usual one.
+    address == a
+        || address == b
+        || address == c
+        || address == d
+        || address == e
+        || address == f
+        || address == g
+        || address == h
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +84,11 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
+    fn outline<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Address4>> {
+        outline::ipv4(packet, offset)
+    }
+
+    #[inline(always)]
     fn key(
         local: Address4,
         remote: Address4,
@@ -82,8 +100,14 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> (&[Address4; INLINE_ADDRESSES], u32) {
-        (&facts.addresses4, facts.count4)
+    fn key_of_words(local: Address4, remote: Address4, ports: u32, protocol: u8) -> FlowKey4 {
+        let protocol = u32::from_ne_bytes([protocol, 0, 0, 0]);
+        bytemuck::must_cast([local, remote, ports, protocol])
+    }
+
+    #[inline(always)]
+    fn inline_addresses(facts: &UplinkFacts) -> &[Address4; INLINE_ADDRESSES] {
+        &facts.addresses4
     }
 }
 
@@ -106,6 +130,11 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
+    fn outline<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Address6>> {
+        outline::ipv6(packet, offset)
+    }
+
+    #[inline(always)]
     fn key(
         local: Address6,
         remote: Address6,
@@ -117,7 +146,14 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> (&[Address6; INLINE_ADDRESSES], u32) {
-        (&facts.addresses6, facts.count6)
+    fn key_of_words(local: Address6, remote: Address6, ports: u32, protocol: u8) -> FlowKey6 {
+        let [p0, p1, p2, p3] = ports.to_ne_bytes();
+        let tail = u64::from_ne_bytes([p0, p1, p2, p3, protocol, 0, 0, 0]);
+        bytemuck::must_cast([local[0], local[1], remote[0], remote[1], tail])
+    }
+
+    #[inline(always)]
+    fn inline_addresses(facts: &UplinkFacts) -> &[Address6; INLINE_ADDRESSES] {
+        &facts.addresses6
     }
 }

@@ -1,7 +1,8 @@
 //! Segment to flow key: local is what lies on this host's side of the uplinks.
 
 use crate::family::Family;
-use crate::parse::{Kind, Segment};
+use crate::parse::outline::Outline;
+use crate::parse::{Kind, Segment, protocol};
 
 /// Key of the flow that a packet coming in belongs to.
 #[inline(always)]
@@ -25,6 +26,19 @@ pub fn outbound<F: Family>(segment: &Segment<F::Address>) -> F::Key {
         remote_port(segment.kind, segment.destination_port),
         segment.protocol,
     )
+}
+
+/// Likewise, of a datagram at first look.
+#[inline(always)]
+pub fn inbound_outline<F: Family>(outline: &Outline<F::Address>) -> F::Key {
+    let ports = outline.ports.rotate_left(16);
+    F::key_of_words(outline.destination, outline.source, ports, protocol::UDP)
+}
+
+/// Likewise, of a datagram at first look.
+#[inline(always)]
+pub fn outbound_outline<F: Family>(outline: &Outline<F::Address>) -> F::Key {
+    F::key_of_words(outline.source, outline.destination, outline.ports, protocol::UDP)
 }
 
 /// Echo has one identifier, kept as the port of the side that is asked. Only flows in which the

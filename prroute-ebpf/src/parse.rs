@@ -3,6 +3,7 @@
 mod address;
 mod extension;
 mod icmp;
+pub mod outline;
 pub mod protocol;
 mod transport;
 

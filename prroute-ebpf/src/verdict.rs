@@ -12,6 +12,7 @@ use prroute_common::flow::{
     UNCONFIRMED_IDLE,
 };
 use prroute_common::time::{Ticks, since};
+use prroute_common::uplink::UplinkFacts;
 
 use crate::parse::protocol;
 
@@ -36,6 +37,13 @@ pub enum Locality {
 pub struct Place {
     pub uplink: u16,
     pub generation: u16,
+}
+
+impl Place {
+    #[inline(always)]
+    pub const fn of(uplink: &UplinkFacts) -> Self {
+        Self { uplink: uplink.id, generation: uplink.generation }
+    }
 }
 
 /// A flow that was found and lives.
@@ -73,6 +81,21 @@ impl Known {
         let limit = if protocol == protocol::TCP { TCP_REBIND_IDLE } else { OTHER_REBIND_IDLE };
         since(now, self.flow.last_in()) >= limit
     }
+}
+
+/// Whether a datagram that came in says nothing that its confirmed flow, as it was found, does not
+/// say: most of a conversation's packets need no verdict. `here` must not note routers.
+#[inline(always)]
+pub fn is_settled_in(flow: &Flow, here: Place, now: Ticks) -> bool {
+    since(now, flow.last_in()) < SEEN_REFRESH && flow.is_by_host_or_at(here.uplink, here.generation)
+}
+
+/// Likewise for a datagram that is about to leave where its flow's packets leave.
+#[inline(always)]
+pub fn is_settled_out(flow: &Flow, here: Place, now: Ticks) -> bool {
+    flow.is_answered()
+        && since(now, flow.last_out()) < SEEN_REFRESH
+        && flow.is_by_host_or_at(here.uplink, here.generation)
 }
 
 /// Whether `new` says more than a slightly later time of the last packet.

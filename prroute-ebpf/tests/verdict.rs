@@ -9,7 +9,8 @@ use prroute_common::flow::{
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
 use prroute_ebpf::verdict::{
     Arrival, Departure, Inbound, Known, Locality, Outbound, Place, Write, inbound,
-    inbound_needs_flow, is_worth_writing, outbound, outbound_needs_flow,
+    inbound_needs_flow, is_settled_in, is_settled_out, is_worth_writing, outbound,
+    outbound_needs_flow,
 };
 
 const HERE: Place = Place { uplink: 1, generation: 1 };
@@ -355,4 +356,25 @@ fn a_slightly_later_time_alone_is_not_written() {
     assert!(is_worth_writing(&old, &old.with_last_in(NOW)));
     assert!(is_worth_writing(&old, &old.with_heard(1)));
     assert!(is_worth_writing(&old, &old.with_router(1)));
+}
+
+#[test]
+fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
+    let answered = |place, idle| flow(place, idle).with_last_out(NOW - idle);
+    assert!(is_settled_in(&answered(HERE, 0), HERE, NOW));
+    assert!(is_settled_out(&answered(HERE, 0), HERE, NOW));
+    assert!(is_settled_in(&own(ELSEWHERE, 0).with_last_in(NOW), HERE, NOW));
+    assert!(is_settled_out(&own(ELSEWHERE, 0).with_last_out(NOW), HERE, NOW));
+    // Its stamp is old, it is bound elsewhere, the first answer leaves, a router was noted.
+    for (flow, why) in [
+        (answered(HERE, SEEN_REFRESH), "old"),
+        (answered(ELSEWHERE, 0), "elsewhere"),
+        (answered(Place { generation: 2, ..HERE }, 0), "another device"),
+        (answered(HERE, 0).with_router(1), "router"),
+        (Flow::default(), "no flow"),
+    ] {
+        assert!(!is_settled_in(&flow, HERE, NOW), "{why}");
+        assert!(!is_settled_out(&flow, HERE, NOW), "{why}");
+    }
+    assert!(!is_settled_out(&flow(HERE, 0), HERE, NOW), "the first answer");
 }

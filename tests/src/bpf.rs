@@ -34,6 +34,7 @@ pub enum Place {
 }
 
 const BPF_PROG_LOAD: u32 = 5;
+const BPF_PROG_TEST_RUN: u32 = 10;
 const BPF_PROG_QUERY: u32 = 16;
 const BPF_LINK_CREATE: u32 = 28;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
@@ -79,6 +80,55 @@ struct LinkCreate {
     expected_revision: u64,
 }
 
+/// `attr` of BPF_PROG_TEST_RUN.
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    pad: u32,
+}
+
+/// Runs a program `times` times on one frame; what it returned last.
+pub fn run(program: BorrowedFd<'_>, frame: &[u8], times: u32) -> Result<i32> {
+    let mut attr = TestRun {
+        prog_fd: raw(program),
+        data_size_in: u32::try_from(frame.len()).context("measure a frame")?,
+        data_in: frame.as_ptr() as u64,
+        repeat: times,
+        ..TestRun::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attr).context("BPF_PROG_TEST_RUN")?;
+    Ok(attr.retval.cast_signed())
+}
+
+/// A classifier that passes every packet on, and does nothing else.
+pub fn empty_program() -> Result<OwnedFd> {
+    load(&[instruction(MOV64_IMM, 0, 0, TCX_NEXT), instruction(EXIT, 0, 0, 0)])
+        .context("load an empty program")
+}
+
+/// A classifier that stores a word to `words` places on its stack, and passes every packet on.
+pub fn storing_program(words: i16) -> Result<OwnedFd> {
+    let stores =
+        (1..=words).map(|word| instruction(STORE_IMM_64, 0x0a, (-8 * word).cast_unsigned(), 1));
+    let end = [instruction(MOV64_IMM, 0, 0, TCX_NEXT), instruction(EXIT, 0, 0, 0)];
+    load(&stores.chain(end).collect::<Vec<_>>()).context("load a program of stack stores")
+}
+
 /// How many programs are attached to `device` by tcx.
 pub fn tcx_programs(namespace: &Namespace, device: &str, direction: Direction) -> Result<u32> {
     namespace.inside(|| {
@@ -103,10 +153,21 @@ pub fn drop_port(
     place: Place,
     port: u16,
 ) -> Result<OwnedFd> {
+    let program = load(&dropper(port)).context("load a program that drops a port")?;
+    attach(namespace, device, direction, place, program.as_fd())
+}
+
+/// Attaches a classifier by tcx; it is detached when the link is dropped.
+pub fn attach(
+    namespace: &Namespace,
+    device: &str,
+    direction: Direction,
+    place: Place,
+    program: BorrowedFd<'_>,
+) -> Result<OwnedFd> {
     namespace.inside(|| {
-        let program = load(&dropper(port)).context("load a program that drops a port")?;
         let mut link = LinkCreate {
-            prog_fd: raw(program.as_fd()),
+            prog_fd: raw(program),
             target_ifindex: if_nametoindex(device).with_context(|| format!("find {device}"))?,
             attach_type: direction.attach_type(),
             flags: match place {
@@ -123,23 +184,26 @@ pub fn drop_port(
     })
 }
 
+/// opcode, destination and source register, jump offset, immediate.
+fn instruction(code: u8, registers: u8, offset: u16, immediate: i32) -> Instruction {
+    u64::from(code)
+        | u64::from(registers) << 8
+        | u64::from(offset) << 16
+        | u64::from(immediate.cast_unsigned()) << 32
+}
+
+const MOV64_REG: u8 = 0xbf;
+const MOV64_IMM: u8 = 0xb7;
+const LD_ABS_HALF: u8 = 0x28;
+const LD_ABS_BYTE: u8 = 0x30;
+const JNE_IMM: u8 = 0x55;
+const STORE_IMM_64: u8 = 0x7a;
+const EXIT: u8 = 0x95;
+const TC_ACT_SHOT: i32 = 2;
+const TCX_NEXT: i32 = -1;
+
 /// `tcpdump 'ip and tcp dst port PORT'`, with "drop" for a match and "next" for all else.
 fn dropper(port: u16) -> Vec<Instruction> {
-    /// opcode, destination and source register, jump offset, immediate.
-    fn instruction(code: u8, registers: u8, offset: u16, immediate: i32) -> Instruction {
-        u64::from(code)
-            | u64::from(registers) << 8
-            | u64::from(offset) << 16
-            | u64::from(immediate.cast_unsigned()) << 32
-    }
-    const MOV64_REG: u8 = 0xbf;
-    const MOV64_IMM: u8 = 0xb7;
-    const LD_ABS_HALF: u8 = 0x28;
-    const LD_ABS_BYTE: u8 = 0x30;
-    const JNE_IMM: u8 = 0x55;
-    const EXIT: u8 = 0x95;
-    const TC_ACT_SHOT: i32 = 2;
-    const TCX_NEXT: i32 = -1;
     vec![
         // The loads below want the packet in r6.
         instruction(MOV64_REG, 0x16, 0, 0),

@@ -88,6 +88,7 @@ fn quote(word: &str) -> String {
 }
 
 fn wait_or_kill(child: &mut Child, deadline: Duration) -> Result<ExitStatus> {
+    let deadline = wait::patience(deadline);
     let end = Instant::now() + deadline;
     loop {
         if let Some(status) = child.try_wait().context("wait for a child")? {

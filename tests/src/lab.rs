@@ -113,26 +113,31 @@ impl Lab {
         for number in 1..=topology.uplinks {
             routers.push(Router::create(&name, number, keep)?);
         }
-        let neighbour =
-            topology.neighbour.then(|| Namespace::create(&name, "neighbour", keep)).transpose()?;
         let scratch = Scratch::create(&name, keep)?;
         let services = Vec::new();
-        let lab = Self { services, client, neighbour, routers, host, scratch, topology, name };
+        let neighbour = None;
+        let mut lab = Self { services, client, neighbour, routers, host, scratch, topology, name };
         lab.connect()?;
         lab.configure_host()?;
         lab.configure_client()?;
-        lab.configure_neighbour()?;
+        lab.neighbour = topology.neighbour.then(|| lab.resident(1)).transpose()?;
         Ok(lab)
     }
 
     /// Builds the namespaces and starts nginx and dnsmasq on all addresses of the host.
     pub fn with_services(topology: Topology) -> Result<Self> {
         let mut lab = Self::build(topology)?;
-        let nginx = services::nginx(&lab.host, &lab.scratch, 80)?;
-        lab.services.push(nginx);
-        let dnsmasq = services::dnsmasq(&lab.host, &lab.host_addresses(), 53)?;
-        lab.services.push(dnsmasq);
+        lab.start_services()?;
         Ok(lab)
+    }
+
+    /// Starts nginx and dnsmasq on all addresses of the host.
+    pub fn start_services(&mut self) -> Result<()> {
+        let nginx = services::nginx(&self.host, &self.scratch, 80)?;
+        self.services.push(nginx);
+        let dnsmasq = services::dnsmasq(&self.host, &self.host_addresses(), 53)?;
+        self.services.push(dnsmasq);
+        Ok(())
     }
 
     /// The name that all of this lab's namespaces begin with.

@@ -8,16 +8,20 @@
 //! through `PRROUTE_BIN`.
 
 pub mod addressing;
+pub mod advertiser;
 pub mod bpf;
+pub mod capability;
 pub mod capture;
 pub mod cgroup;
 pub mod command;
 pub mod demo;
+pub mod dhcp;
 pub mod docker;
 pub mod echo;
 pub mod frame;
 pub mod image;
 pub mod lab;
+pub mod mounts;
 pub mod netns;
 pub mod probe;
 pub mod process;
@@ -27,5 +31,7 @@ pub mod scratch;
 pub mod services;
 pub mod snapshot;
 pub mod socket;
+pub mod stream;
 pub mod tunnel;
 pub mod wait;
+pub mod witness;

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::addressing::{self, Family};
 use crate::netns::Namespace;
 use crate::services::{DNS_ADDRESS, DNS_NAME};
+use crate::wait;
 
-/// Seconds without an answer after which a probe counts as lost.
-const PATIENCE: &str = "2";
+/// Time without an answer after which a probe counts as lost.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ impl Probe {
         let source = self.source.to_string();
         let target = self.target.to_string();
         let family = Family::of(self.target).option();
+        let patience = wait::patience(PATIENCE).as_secs().to_string();
         let output = match self.question {
             Question::Tcp(port) => {
                 let url = match self.target {
@@ -99,18 +102,18 @@ impl Probe {
                     IpAddr::V6(address) => format!("http://[{address}]:{port}/"),
                 };
                 let fail = ["curl", "-sS", "-o", "/dev/null", "--noproxy", "*", "-f"];
-                let ask = ["-m", PATIENCE, "--interface", &source, &url];
+                let ask = ["-m", &patience, "--interface", &source, &url];
                 namespace.output(&[&fail[..], &ask].concat())?
             }
             Question::Udp(port) => {
-                let time = format!("+time={PATIENCE}");
+                let time = format!("+time={patience}");
                 let at = format!("@{target}");
                 let port = port.to_string();
                 let options = ["dig", family, "+short", "+tries=1", &time, "-b", &source];
                 namespace.output(&[&options[..], &["-p", &port, &at, DNS_NAME, "A"]].concat())?
             }
             Question::Ping => {
-                let options = ["ping", family, "-n", "-q", "-c", "1", "-W", PATIENCE];
+                let options = ["ping", family, "-n", "-q", "-c", "1", "-W", &patience];
                 namespace.output(&[&options[..], &["-I", &source, &target]].concat())?
             }
         };

@@ -13,6 +13,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde_json::Value;
 
 use crate::command::{self, Output};
+use crate::mounts;
 use crate::netns::Namespace;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -39,6 +40,8 @@ pub struct Instance<'lab> {
     name: String,
     directory: PathBuf,
     configuration: Option<PathBuf>,
+    wrapper: Vec<String>,
+    etc: Option<PathBuf>,
     keep: bool,
 }
 
@@ -61,6 +64,8 @@ impl<'lab> Instance<'lab> {
             name: name.to_owned(),
             directory: scratch.path().to_owned(),
             configuration: None,
+            wrapper: Vec::new(),
+            etc: None,
             keep: false,
         })
     }
@@ -72,11 +77,26 @@ impl<'lab> Instance<'lab> {
         self
     }
 
+    /// Starts every command with these words, before it gives its capabilities up.
+    #[must_use]
+    pub fn wrapped(mut self, words: Vec<String>) -> Self {
+        self.wrapper = words;
+        self
+    }
+
     /// Runs with this configuration file instead of none.
     pub fn configure(&mut self, text: &str) -> Result<PathBuf> {
         let path = self.directory.join(format!("{}.toml", self.name));
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         self.configuration = Some(path.clone());
+        Ok(path)
+    }
+
+    /// Runs with an /etc of its own; the directory for it, empty at first.
+    pub fn with_own_etc(&mut self) -> Result<PathBuf> {
+        let path = self.directory.join(format!("{}.etc", self.name));
+        std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        self.etc = Some(path.clone());
         Ok(path)
     }
 
@@ -95,7 +115,13 @@ impl<'lab> Instance<'lab> {
         let binary = binary.display().to_string();
         let guarded: &[&str] =
             if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
-        let mut argv = [guarded, wrapper, &[&binary], words, &["--instance", &self.name]].concat();
+        let outer: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
+        let etc = self.etc.as_deref().map(|etc| mounts::wrapper(&[(etc, "/etc")])).transpose()?;
+        let etc: Vec<&str> = etc.iter().flatten().map(String::as_str).collect();
+        let instance = ["--instance", &self.name];
+        // A configuration is checked for no instance.
+        let instance = if words.first() == Some(&"check") { &[][..] } else { &instance };
+        let mut argv = [guarded, &outer, &etc, wrapper, &[&binary], words, instance].concat();
         let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
         if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
             argv.extend(["--config", path]);

@@ -11,8 +11,9 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::netns::Namespace;
+use crate::wait;
 
-/// Time for an answer that is expected.
+/// Time for an answer that is expected; [`wait::patience`] applies to it in this module.
 pub const ANSWER: Duration = Duration::from_secs(5);
 
 /// A UDP socket bound to `local`; port 0 for any. Reads end after [`ANSWER`].
@@ -20,7 +21,7 @@ pub fn udp(namespace: &Namespace, local: IpAddr, port: u16) -> Result<UdpSocket>
     let address = SocketAddr::new(local, port);
     let socket = namespace
         .inside(|| UdpSocket::bind(address).with_context(|| format!("bind UDP {address}")))?;
-    socket.set_read_timeout(Some(ANSWER)).context("set a read timeout")?;
+    socket.set_read_timeout(Some(wait::patience(ANSWER))).context("set a read timeout")?;
     Ok(socket)
 }
 
@@ -49,7 +50,7 @@ pub fn tcp_from(
             socket(family, SockType::Stream, flags, None).context("open a TCP socket")?;
         setsockopt(&socket, sockopt::ReuseAddr, &true).context("reuse the address")?;
         // It bounds connect(2) too.
-        let timeout = TimeVal::seconds(deadline.as_secs().cast_signed());
+        let timeout = TimeVal::seconds(wait::patience(deadline).as_secs().cast_signed());
         setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
         bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
             .with_context(|| format!("bind TCP {source}"))?;
@@ -58,7 +59,7 @@ pub fn tcp_from(
         Ok(socket)
     })?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(ANSWER)).context("set a read timeout")?;
+    stream.set_read_timeout(Some(wait::patience(ANSWER))).context("set a read timeout")?;
     stream.set_nodelay(true).context("send at once")?;
     Ok(stream)
 }

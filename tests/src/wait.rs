@@ -1,5 +1,6 @@
 //! Waiting for conditions, never for luck.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,17 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 /// How often a condition is looked at.
 pub const POLL: Duration = Duration::from_millis(5);
+
+/// `span`, times the whole number in `PRROUTE_PATIENCE`: an emulated processor is slower than the
+/// one for which a deadline was written.
+pub fn patience(span: Duration) -> Duration {
+    static FACTOR: OnceLock<u32> = OnceLock::new();
+    let factor = FACTOR.get_or_init(|| {
+        let given = std::env::var("PRROUTE_PATIENCE").unwrap_or_default();
+        given.parse().ok().filter(|factor| *factor > 0).unwrap_or(1)
+    });
+    span * *factor
+}
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -35,8 +47,8 @@ pub fn check_interrupted() -> Result<()> {
     Ok(())
 }
 
-/// Looks until `look` finds something, and fails with `what` after `deadline`, or once
-/// a signal asked for the end.
+/// Looks until `look` finds something, and fails with `what` after `deadline` ([`patience`]
+/// applies), or once a signal asked for the end.
 pub fn until<T>(
     what: &str,
     deadline: Duration,
@@ -54,6 +66,7 @@ pub fn until_done<T>(
     deadline: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
+    let deadline = patience(deadline);
     let end = Instant::now() + deadline;
     loop {
         if let Some(found) = look()? {

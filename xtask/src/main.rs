@@ -1,7 +1,7 @@
 //! # xtask
 //!
-//! prroute's chores: `cargo xtask setup | build | test | bench | demo`. Each task is a file; each does
-//! the set-up that it needs by itself.
+//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo`. Each task is a file; each
+//! does the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod bench;
@@ -10,7 +10,9 @@ mod demo;
 mod project;
 mod root;
 mod setup;
+mod tally;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,15 @@ enum Task {
         /// Run only the tests whose name contains one of these
         #[arg(last = true)]
         filter: Vec<String>,
+    },
+    /// Run the namespace tests on Debian's other kernels, in QEMU (as root)
+    Vm {
+        /// The kernel to boot
+        #[arg(long, value_enum, default_value_t = vm::Choice::All)]
+        kernel: vm::Choice,
+        /// Run only this file of cases, or one test of it as FILE::TEST; may be given again
+        #[arg(long = "case", value_name = "NAME")]
+        cases: Vec<String>,
     },
     /// Measure what prroute costs beside connection marks and source rules (as root)
     ///
@@ -75,6 +86,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::task().map(code),
         Task::Build { release } => build::task(release).map(code),
         Task::Test { filter } => test::task(&filter).map(code),
+        Task::Vm { kernel, cases } => vm::task(kernel, &cases).map(code),
         Task::Bench(arguments) => bench::task(&arguments),
         Task::Demo { keep } => demo::task(keep).map(code),
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{self, Scope};
+use crate::tally::Tally;
 use crate::{build, root};
 
 /// What cargo test runs, in this order. The host tests tell more about a mistake than the
@@ -17,14 +18,6 @@ const STAGES: [(&str, &[&str]); 2] = [
     ),
     ("in the kernel: program runs and namespaces", &["test", "--package", "prroute-tests"]),
 ];
-
-/// Sums of libtest's closing lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-}
 
 pub(crate) fn task(filter: &[String]) -> Result<bool> {
     root::require("test", "the tests make network namespaces and load BPF programs")?;
@@ -74,40 +67,4 @@ fn stage(cargo: &mut Command, tally: &mut Tally) -> Result<bool> {
         tally.add(&line);
     }
     Ok(child.wait().context("wait for cargo test")?.success())
-}
-
-impl Tally {
-    /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
-    fn add(&mut self, line: &str) {
-        let Some((_, counts)) =
-            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
-        else {
-            return;
-        };
-        for count in counts.split(';') {
-            let mut words = count.split_whitespace();
-            let number = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
-            match words.next() {
-                Some("passed") => self.passed += number,
-                Some("failed") => self.failed += number,
-                Some("ignored") => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Tally;
-
-    #[test]
-    fn closing_lines_are_summed_and_others_are_not() {
-        let mut tally = Tally::default();
-        tally.add("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.00s");
-        tally.add("test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
-        tally.add("test a::b ... ok");
-        tally.add("100 passed; 100 failed");
-        assert_eq!(tally, Tally { passed: 7, failed: 2, ignored: 1 });
-    }
 }

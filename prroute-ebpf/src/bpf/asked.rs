@@ -73,6 +73,12 @@ impl AskedTables for Ipv6 {
     }
 }
 
+/// Whether a further question of a conversation, to this port, has to be noted.
+#[inline(always)]
+pub(super) fn matters(port: [u8; 2]) -> bool {
+    netns_cookie() != 0 && is_wildcard(port)
+}
+
 /// Notes a packet that came in. `known` is who opened its flow, `None` when this packet does.
 #[inline(always)]
 pub(super) fn question<F: AskedTables>(

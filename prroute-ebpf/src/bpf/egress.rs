@@ -1,9 +1,11 @@
 //! Egress: sends replies out of the uplink their flow came in on.
 
+use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::UplinkFacts;
-use prroute_ebpf::family::{Ipv4, Ipv6};
+use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
+use prroute_ebpf::parse::outline::Common;
 use prroute_ebpf::parse::{Kind, LaterFragment};
 use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Write};
 
@@ -13,12 +15,17 @@ use super::error_source::{self, Rewrite};
 use super::fragment::{self, Fragmented};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Entry, Tables};
+use super::lookup::{self, Entry, Found, Tables};
 use super::record;
 use super::redirect::{self, NextHop, Reply};
 use super::scratch::{Scratch, Scratched, Way};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Complaint, Told};
+
+/// What a family needs here.
+trait Egress: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint {}
+
+impl<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint> Egress for F {}
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -34,24 +41,52 @@ pub(super) fn run(skb: &Skb) -> Action {
     }
 }
 
+/// A first look: most packets leave where they should, and tell nothing new.
 #[inline(always)]
-fn steer<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-) -> Action {
-    let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass };
-    match headers::read(skb, here, scratch) {
-        Headers::Segment => decide::<F>(skb, here, scratch),
+fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
+    let mut confirmed = None;
+    if here.flags & F::LAST_HOP == 0
+        && !log::is_on()
+        && let Some(outline) = headers::outline::<F>(skb, here)
+    {
+        match outline.kind {
+            Common::Tcp { .. } => {
+                if is_inline_address::<F>(here, &outline.source) && !lookup::may_be_exposed(here) {
+                    return Action::Pass;
+                }
+            }
+            Common::Udp => {
+                confirmed = lookup::confirmed::<F>(&key::outbound_outline::<F>(&outline));
+                if let Some(Found { flow, .. }) = &confirmed
+                    && verdict::is_settled_out(flow, Place::of(here), lookup::now())
+                {
+                    return Action::Pass;
+                }
+            }
+        }
+    }
+    Action::from_code(look_closer::<F>(skb, here, lookup::pointer(confirmed)))
+}
+
+/// A function of its own, with a stack frame of its own; such functions return numbers.
+/// `confirmed` is what was found of the packet's flow already.
+#[inline(never)]
+fn look_closer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) -> i32 {
+    let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass.code() };
+    let action = match headers::read(skb, here, scratch) {
+        Headers::Segment => decide::<F>(skb, here, scratch, confirmed),
         Headers::LaterFragment => follow::<F>(skb, here, &scratch.fragment),
         Headers::None => Action::Pass,
-    }
+    };
+    action.code()
 }
 
 #[inline(always)]
-fn decide<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
+fn decide<F: Egress>(
     skb: &Skb,
     here: &'static UplinkFacts,
     scratch: &mut Scratch<F>,
+    confirmed: *mut Flow,
 ) -> Action {
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
@@ -71,14 +106,15 @@ fn decide<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint>(
     let entry = if segment.kind == Kind::TcpAnswer {
         lookup::opening_flow::<F>(key, segment.protocol, now)
     } else {
-        lookup::flow::<F>(key, segment.protocol, now)
+        let confirmed = lookup::found_or::<F>(confirmed, key);
+        lookup::flow::<F>(confirmed, key, segment.protocol, now)
     };
     let departure = Departure {
         kind: segment.kind,
         tcp: segment.tcp,
         payload: skb.len().saturating_sub(here.link_header + segment.headers),
         source,
-        here: Place { uplink: here.id, generation: here.generation },
+        here: Place::of(here),
         forwarded: skb.is_forwarded(),
         now,
     };

@@ -6,6 +6,7 @@ use prroute_common::uplink::{UplinkFacts, mac_word};
 use prroute_ebpf::family::Family;
 use prroute_ebpf::packet::Packet as _;
 use prroute_ebpf::parse::NotParsed;
+use prroute_ebpf::parse::outline::Outline;
 
 use super::count::count;
 use super::scratch::Scratch;
@@ -20,10 +21,22 @@ pub(super) enum Headers {
     None,
 }
 
+/// Where the network header begins.
+#[inline(always)]
+fn network(here: &UplinkFacts) -> usize {
+    if here.link_header == 0 { 0 } else { EthHdr::LEN }
+}
+
+/// A first look at a packet on uplink `here`.
+#[inline(always)]
+pub(super) fn outline<F: Family>(skb: &Skb, here: &UplinkFacts) -> Option<Outline<F::Address>> {
+    F::outline(&skb.linear(), network(here))
+}
+
 /// Reads the headers of a packet on uplink `here`; counts what cannot be parsed.
 #[inline(always)]
 pub(super) fn read<F: Family>(skb: &Skb, here: &UplinkFacts, into: &mut Scratch<F>) -> Headers {
-    let offset = if here.link_header == 0 { 0 } else { EthHdr::LEN };
+    let offset = network(here);
     match F::parse(&skb.linear(), offset) {
         Ok(segment) => {
             into.segment = segment;

@@ -1,9 +1,11 @@
 //! Ingress: records where flows come in. Never changes a packet's way.
 
+use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::family::{Ipv4, Ipv6};
+use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
+use prroute_ebpf::parse::outline::Common;
 use prroute_ebpf::parse::{Kind, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
@@ -13,11 +15,16 @@ use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup;
+use super::lookup::{self, Found};
 use super::record;
 use super::redirect::{self, NextHop};
 use super::scratch::{Scratched, Way};
 use super::skb::{Network, Skb};
+
+/// What a family needs here.
+trait Ingress: NextHop + Scratched + Logged + Routed + AskedTables {}
+
+impl<F: NextHop + Scratched + Logged + Routed + AskedTables> Ingress for F {}
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -37,11 +44,41 @@ pub(super) fn run(skb: &Skb) -> Action {
     Action::Pass
 }
 
+/// A first look: most packets tell nothing new.
 #[inline(always)]
-fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-) {
+fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
+    let mut confirmed = None;
+    if here.flags & F::LAST_HOP == 0
+        && !log::is_on()
+        && let Some(outline) = headers::outline::<F>(skb, here)
+    {
+        match outline.kind {
+            Common::Tcp { opens: true } => {}
+            Common::Tcp { opens: false } => {
+                if is_inline_address::<F>(here, &outline.destination)
+                    && !lookup::may_be_exposed(here)
+                {
+                    return;
+                }
+            }
+            Common::Udp => {
+                confirmed = lookup::confirmed::<F>(&key::inbound_outline::<F>(&outline));
+                if let Some(Found { flow, .. }) = &confirmed
+                    && verdict::is_settled_in(flow, Place::of(here), lookup::now())
+                    && !asked::matters(outline.destination_port())
+                {
+                    return;
+                }
+            }
+        }
+    }
+    look_closer::<F>(skb, here, lookup::pointer(confirmed));
+}
+
+/// A function of its own, with a stack frame of its own. `confirmed` is what was found of the
+/// packet's flow already.
+#[inline(never)]
+fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
     let Some(scratch) = F::scratch(Way::In) else { return };
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read(skb, here, scratch) != Headers::Segment {
@@ -64,8 +101,9 @@ fn note<F: NextHop + Scratched + Logged + Routed + AskedTables>(
     }
     scratch.key = key::inbound::<F>(segment);
     let key = &scratch.key;
-    let entry = lookup::flow::<F>(key, segment.protocol, now);
-    let place = Place { uplink: here.id, generation: here.generation };
+    let place = Place::of(here);
+    let confirmed = lookup::found_or::<F>(confirmed, key);
+    let entry = lookup::flow::<F>(confirmed, key, segment.protocol, now);
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
             lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(skb, uplink))

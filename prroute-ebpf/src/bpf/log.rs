@@ -15,6 +15,12 @@ pub(super) trait Logged: Family {
     fn write(skb: &Skb, came_in: bool, segment: &Segment<Self::Address>, verdict: &'static str);
 }
 
+/// Whether decisions are logged; a constant to the verifier.
+#[inline(always)]
+pub(super) fn is_on() -> bool {
+    level_enabled(Level::Info)
+}
+
 /// Logs what was decided for a packet whose flow was looked up.
 #[inline(always)]
 pub(super) fn decision<F: Logged>(
@@ -23,7 +29,7 @@ pub(super) fn decision<F: Logged>(
     segment: &Segment<F::Address>,
     verdict: &'static str,
 ) {
-    if level_enabled(Level::Info) {
+    if is_on() {
         F::write(skb, came_in, segment, verdict);
     }
 }

@@ -82,13 +82,26 @@ pub(super) fn now() -> Ticks {
 /// The facts of the uplink with this ifindex; `None` for an interface that is no uplink.
 #[inline(always)]
 pub(super) fn uplink_at(ifindex: u32) -> Option<&'static UplinkFacts> {
-    for probe in 0..=IFINDEX_PROBES {
-        let slot = maps::IFINDEX_SLOTS.get(IfindexSlot::position(ifindex, probe))?;
+    let slot = maps::IFINDEX_SLOTS.get(IfindexSlot::position(ifindex, 0))?;
+    if slot.ifindex == ifindex {
+        return maps::UPLINK_FACTS.get(slot.facts);
+    }
+    maps::UPLINK_FACTS.get(displaced(ifindex))
+}
+
+/// Where the facts are of an interface whose slot another one has; no index at all for one that
+/// is no uplink.
+#[inline(never)]
+fn displaced(ifindex: u32) -> u32 {
+    for probe in 1..=IFINDEX_PROBES {
+        let Some(slot) = maps::IFINDEX_SLOTS.get(IfindexSlot::position(ifindex, probe)) else {
+            break;
+        };
         if slot.ifindex == ifindex {
-            return maps::UPLINK_FACTS.get(slot.facts);
+            return slot.facts;
         }
     }
-    None
+    u32::MAX
 }
 
 /// The facts of the uplink a flow is bound to, unless the id has come to another device since.
@@ -122,6 +135,12 @@ pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: &F::Address) -> L
         Some(LocalAddress { owner, .. }) if *owner == u32::from(here.id) => Locality::OwnedHere,
         Some(LocalAddress { owner, .. }) => Locality::OwnedBy(*owner as u16),
     }
+}
+
+/// Whether packets for any address that `here` owns came in elsewhere, ever.
+#[inline(always)]
+pub(super) fn may_be_exposed(here: &UplinkFacts) -> bool {
+    maps::EXPOSED.get(u32::from(here.id)).is_none_or(|exposed_at| *exposed_at != 0)
 }
 
 /// Whether packets for this address, owned by `here`, came in elsewhere within
@@ -159,40 +178,78 @@ pub(super) fn expose<F: Tables>(owner: u16, address: &F::Address, now: Ticks) {
     }
 }
 
+/// What a table has for a key: perhaps too old, or of another layout.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    at: *mut Flow,
+    pub(super) flow: Flow,
+}
+
 /// A flow entry that may be written in place: an update would reallocate the element.
 pub(super) struct Entry {
     pub(super) flow: *mut Flow,
     pub(super) known: Known,
 }
 
-/// Looks a flow up in one table; an entry that is too old counts as none.
 #[inline(always)]
-fn flow_in<K>(
-    table: &LruHashMap<K, Flow>,
-    confirmed: bool,
-    key: &K,
+fn find<K>(table: &LruHashMap<K, Flow>, key: &K) -> Option<Found> {
+    let at = table.get_ptr_mut(key)?;
+    // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each
+    // of its words valid.
+    Some(Found { at, flow: unsafe { *at } })
+}
+
+impl Found {
+    /// An entry that is too old counts as none.
+    #[inline(always)]
+    fn live(self, confirmed: bool, protocol: u8, now: Ticks) -> Option<Entry> {
+        let known = Known::from_entry(self.flow, confirmed, protocol, now)?;
+        Some(Entry { flow: self.at, known })
+    }
+}
+
+/// What the table of confirmed flows has.
+#[inline(always)]
+pub(super) fn confirmed<F: Tables>(key: &F::Key) -> Option<Found> {
+    find(F::flows(), key)
+}
+
+/// As an argument of a function: null for nothing.
+#[inline(always)]
+pub(super) fn pointer(found: Option<Found>) -> *mut Flow {
+    found.map_or(core::ptr::null_mut(), |found| found.at)
+}
+
+/// What [`pointer`] made of it; where that was nothing, the table is asked.
+#[inline(always)]
+pub(super) fn found_or<F: Tables>(at: *mut Flow, key: &F::Key) -> Option<Found> {
+    if at.is_null() {
+        return confirmed::<F>(key);
+    }
+    // SAFETY: as in `find`.
+    Some(Found { at, flow: unsafe { *at } })
+}
+
+/// A flow, `confirmed` being what was found among the confirmed ones: those win over unconfirmed
+/// ones.
+#[inline(always)]
+pub(super) fn flow<F: Tables>(
+    confirmed: Option<Found>,
+    key: &F::Key,
     protocol: u8,
     now: Ticks,
 ) -> Option<Entry> {
-    let flow = table.get_ptr_mut(key)?;
-    // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each
-    // of its words valid.
-    let entry = unsafe { *flow };
-    Known::from_entry(entry, confirmed, protocol, now).map(|known| Entry { flow, known })
-}
-
-/// Looks a flow up: a confirmed one wins over an unconfirmed one.
-#[inline(always)]
-pub(super) fn flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
-    flow_in(F::flows(), true, key, protocol, now)
-        .or_else(|| flow_in(F::new_flows(), false, key, protocol, now))
+    confirmed
+        .and_then(|found| found.live(true, protocol, now))
+        .or_else(|| find(F::new_flows(), key)?.live(false, protocol, now))
 }
 
 /// Looks up the flow of a SYN-ACK: the unconfirmed one wins, because it is what is answered.
 #[inline(always)]
 pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
-    flow_in(F::new_flows(), false, key, protocol, now)
-        .or_else(|| flow_in(F::flows(), true, key, protocol, now))
+    find(F::new_flows(), key)
+        .and_then(|found| found.live(false, protocol, now))
+        .or_else(|| find(F::flows(), key)?.live(true, protocol, now))
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still

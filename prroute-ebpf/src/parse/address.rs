@@ -5,8 +5,15 @@ use crate::family::{Address4, Address6};
 /// Neither unspecified, loopback, link-local, multicast nor broadcast.
 #[inline(always)]
 pub(super) fn is_unicast4(address: Address4) -> bool {
-    let [a, b, ..] = address.to_ne_bytes();
-    a != 0 && a != 127 && a < 224 && !(a == 169 && b == 254)
+    const LOOPBACK: u32 = 127;
+    const LAST_UNICAST: u32 = 223;
+    const LINK_LOCAL: u16 = u16::from_ne_bytes([169, 254]);
+    // By words: every packet comes by here, and bytes would be taken out one by one.
+    let [first, ..] = address.to_ne_bytes();
+    let first = u32::from(first);
+    first.wrapping_sub(1) < LAST_UNICAST
+        && first != LOOPBACK
+        && (address.to_le() as u16).to_le() != LINK_LOCAL
 }
 
 /// Neither unspecified, loopback, link-local nor multicast.

@@ -100,7 +100,11 @@ impl Programs {
     }
 
     /// One of the programs on sockets, which are not loaded yet.
-    pub(super) fn socket_program(&mut self, name: &'static str) -> Result<&mut CgroupSockAddr> {
+    ///
+    /// # Errors
+    ///
+    /// When the object has no such program.
+    pub fn socket_program(&mut self, name: &'static str) -> Result<&mut CgroupSockAddr> {
         self.find(name)
     }
 

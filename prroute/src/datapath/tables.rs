@@ -233,7 +233,16 @@ impl Tables {
             if old.flags & flag::UP != 0
                 && !uplinks.iter().any(|uplink| u32::from(uplink.id.0) == id)
             {
-                self.write_facts(&UplinkFacts { flags: 0, count4: 0, count6: 0, ..old })?;
+                let (addresses4, addresses6) = Default::default();
+                let (count4, count6) = (0, 0);
+                self.write_facts(&UplinkFacts {
+                    flags: 0,
+                    count4,
+                    count6,
+                    addresses4,
+                    addresses6,
+                    ..old
+                })?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! From netlink messages to the types of the model.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
@@ -153,6 +154,29 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
     Some(route)
 }
 
+/// How long a route is valid: `None` for ever, `Err` not any more. The kernel takes expired IPv6
+/// routes for nothing, but deletes and announces them up to `net.ipv6.route.gc_interval` (30 s)
+/// later.
+pub(super) fn validity(message: &RouteMessage) -> Result<Option<Duration>, Expired> {
+    /// `USER_HZ`: 100 wherever BPF runs.
+    const MILLISECONDS: u64 = 10;
+    let expires = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::CacheInfo(info) => Some(info.expires.cast_signed()),
+        _ => None,
+    });
+    match expires {
+        None | Some(0) => Ok(None),
+        Some(ticks) => match u64::try_from(ticks) {
+            Ok(ticks) => Ok(Some(Duration::from_millis(ticks * MILLISECONDS))),
+            Err(_) => Err(Expired),
+        },
+    }
+}
+
+/// A route that the kernel has not deleted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expired;
+
 const fn leads_nowhere(kind: RouteType) -> bool {
     matches!(
         kind,
@@ -195,12 +219,12 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
         destination: None,
         iif: None,
         oif: None,
+        invert: header.flags.contains(RuleFlags::Invert),
         table: u32::from(header.table),
+        goto: None,
         suppress_prefix_length: None,
         protocol: 0,
-        other: header.tos != 0
-            || header.action != RuleAction::ToTable
-            || header.flags.contains(RuleFlags::Invert),
+        other: header.tos != 0 || !is_known_action(header.action),
     };
     for attribute in &message.attributes {
         match attribute {
@@ -214,6 +238,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
             RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
             RuleAttribute::Oifname(name) => rule.oif = Some(name.clone()),
             RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Goto(priority) => rule.goto = Some(*priority),
             RuleAttribute::Protocol(protocol) => rule.protocol = (*protocol).into(),
             // The kernel writes -1 for "none".
             RuleAttribute::SuppressPrefixLen(u32::MAX)
@@ -227,10 +252,14 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
             _ => rule.other = true,
         }
     }
-    if rule.other && header.action != RuleAction::ToTable {
+    if header.action != RuleAction::ToTable {
         rule.table = 0;
     }
     Some(rule)
+}
+
+const fn is_known_action(action: RuleAction) -> bool {
+    matches!(action, RuleAction::ToTable | RuleAction::Goto | RuleAction::Nop)
 }
 
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {

@@ -10,7 +10,7 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
     RouteScope, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use crate::state::observed::{Family, NextHop, PROTOCOL, Route, RouteKind, Rule};
 use crate::state::plan::NeighbourKey;
@@ -25,10 +25,21 @@ pub(super) const fn family(family: Family) -> AddressFamily {
 pub(super) fn rule(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = family(rule.family);
-    message.header.action = RuleAction::ToTable;
+    message.header.action = match (rule.goto, rule.table) {
+        (Some(_), _) => RuleAction::Goto,
+        (None, 0) => RuleAction::Nop,
+        (None, _) => RuleAction::ToTable,
+    };
+    if rule.invert {
+        message.header.flags |= RuleFlags::Invert;
+    }
     let attributes = &mut message.attributes;
     attributes.push(RuleAttribute::Priority(rule.priority));
-    attributes.push(RuleAttribute::Table(rule.table));
+    match rule.goto {
+        Some(priority) => attributes.push(RuleAttribute::Goto(priority)),
+        None if rule.table == 0 => {}
+        None => attributes.push(RuleAttribute::Table(rule.table)),
+    }
     attributes.push(RuleAttribute::Protocol(RouteProtocol::from(rule.protocol)));
     if let Some(source) = rule.source {
         message.header.src_len = source.prefix_len();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -33,15 +34,19 @@ impl Kernel {
         }
         let addresses = addresses(&mut socket).await?;
         let mut routes = Vec::new();
+        let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
-            routes.extend(routes_of(&mut socket, family, &addresses).await?);
+            for (route, validity) in routes_of(&mut socket, family, &addresses).await? {
+                next_expiry = next_expiry.into_iter().chain(validity).min();
+                routes.push(route);
+            }
             rules.extend(rules_of(&mut socket, family).await?);
         }
         name_devices(&mut routes, &links);
         let neighbours = neighbours(&mut socket, &routes).await?;
         let rp_filter_all = sysctl::rp_filter("all").ok();
-        Ok(Observed { links, addresses, routes, rules, neighbours, rp_filter_all })
+        Ok(Observed { links, addresses, routes, rules, neighbours, rp_filter_all, next_expiry })
     }
 }
 
@@ -98,11 +103,12 @@ async fn rules_of(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, Netl
     .await
 }
 
+/// Routes that have not expired, and for how long they are valid.
 async fn routes_of(
     socket: &mut Socket,
     family: Family,
     addresses: &[Address],
-) -> Result<Vec<Route>, NetlinkError> {
+) -> Result<Vec<(Route, Option<Duration>)>, NetlinkError> {
     let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
     let mut request = RouteMessage::default();
     request.header.address_family = encode::family(family);
@@ -110,14 +116,15 @@ async fn routes_of(
         socket,
         "routes",
         RouteNetlinkMessage::GetRoute(request),
-        |all: &mut Vec<Route>, message| {
+        |all: &mut Vec<(Route, Option<Duration>)>, message| {
             let RouteNetlinkMessage::NewRoute(message) = message else { return };
+            let Ok(validity) = decode::validity(&message) else { return };
             // Several routes in a row are of one table.
             if let Some(route) = decode::route(&message)
                 && (matters(&route, &own)
-                    || all.last().is_none_or(|last| last.table != route.table))
+                    || all.last().is_none_or(|(last, _)| last.table != route.table))
             {
-                all.push(route);
+                all.push((route, validity));
             }
         },
     )

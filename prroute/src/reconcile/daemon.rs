@@ -130,6 +130,7 @@ impl Daemon {
                 }
                 () = at(retry.map(|(when, _)| when)) => {}
                 () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
+                () = at(self.reconciler.expiry().map(Instant::from_std)) => {}
             }
             retry = match self.round().await {
                 Ok(()) if self.reconciler.retries_gateways() => {

@@ -18,7 +18,7 @@ pub use undo::{Undone, undo};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{Attach, Config};
 use crate::datapath::attach::{self, Hook};
@@ -68,6 +68,9 @@ impl ReconcileError {
     }
 }
 
+/// The kernel tells the rest of a route's life in hundredths of a second.
+const EXPIRY_GRACE: Duration = Duration::from_millis(20);
+
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
 
@@ -83,6 +86,8 @@ pub struct Reconciler {
     log_packets: bool,
     /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
     retries_gateways: bool,
+    /// When a route of others expires, which the kernel announces much later.
+    expiry: Option<Instant>,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
     repairs: Repairs,
@@ -127,6 +132,7 @@ impl Reconciler {
             memory,
             log_packets,
             retries_gateways: false,
+            expiry: None,
             recognised: Vec::new(),
             repairs: Repairs::default(),
         })
@@ -155,6 +161,11 @@ impl Reconciler {
     /// Whether another round is due soon although nothing changes.
     pub fn retries_gateways(&self) -> bool {
         self.retries_gateways
+    }
+
+    /// When the next route of others expires: another round is due then.
+    pub fn expiry(&self) -> Option<Instant> {
+        self.expiry
     }
 
     /// When what others deleted again and again is put back next.
@@ -198,7 +209,9 @@ impl Reconciler {
         monitor: &mut Monitor,
         change: Change,
     ) -> Result<(), ReconcileError> {
+        self.expiry = None;
         let mut observed = self.kernel.observe().await?;
+        self.expiry = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
         monitor.correct_gateways(&mut observed);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! S: source prefixes of one uplink, T: its table (first table + uplink id, or as configured);
-//! V: shared addresses, SHARED: the first table, with every live uplink's default route.
+//! V: shared addresses, SHARED: the first table, with every live uplink's default route. Where
+//! there are many of them, the rules for sources are [in sections](sections) at base+51 .. base+99.
 //!
 //! `iif lo` limits the rules to the host's own packets: the kernel gives every lookup for a
 //! packet it sends itself the loopback interface as input. A forwarded packet of an on-link
@@ -27,6 +28,7 @@
 mod filters;
 mod routes;
 mod rules;
+mod sections;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -69,7 +71,13 @@ pub fn desire(
     }
     let sources = sources(config.ranges, observed, uplinks);
     let mut desired = Desired::default();
-    desired.rules.extend(rules::of_sources(config.ranges, &sources));
+    let entries = rules::of_sources(config.ranges, &sources);
+    for family in Family::BOTH {
+        let entries = entries.iter().filter(|entry| Family::of_net(&entry.net) == family);
+        let shortcuts = !sections::is_inhabited(config.ranges, family, &observed.rules);
+        let entries = entries.cloned().collect();
+        desired.rules.extend(sections::arrange(config.ranges, family, entries, shortcuts));
+    }
     for uplink in uplinks {
         desired.rules.extend(rules::of_destinations(config.ranges, uplink));
         if config.bind_device {

@@ -86,26 +86,35 @@ pub(super) fn difference(ranges: Ranges, desired: &Desired, observed: &Observed)
     ops.extend(manage);
     let (add, delete) = routes(ranges, desired, observed);
     ops.extend(add);
-    let (add_rules, delete_rules) = rules(ranges, desired, observed);
-    ops.extend(add_rules);
-
-    ops.extend(delete_rules);
+    ops.extend(rules(ranges, desired, observed));
     ops.extend(delete);
     ops.extend(release);
     ops.extend(desired.restore.iter().cloned().map(Op::RestoreRpFilter));
     Plan { ops }
 }
 
-fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
+/// Shortcuts are the other way round: what they skip must be in place where it belongs before they
+/// are made, and one that is no longer right goes before others come. Without any of them the rest
+/// says the same.
+fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> Vec<Op> {
     let mut missing: BTreeSet<&Rule> = desired.rules.iter().collect();
-    let mut delete = Vec::new();
+    let mut superfluous = Vec::new();
     for rule in observed.rules.iter().filter(|rule| is_our_rule(ranges, rule)) {
         // The second of two equal rules is as superfluous as one that is not desired.
         if !missing.remove(rule) {
-            delete.push(Op::DeleteRule(rule.clone()));
+            superfluous.push(rule);
         }
     }
-    (missing.into_iter().cloned().map(Op::AddRule).collect(), delete)
+    let is_shortcut = |rule: &&Rule| rule.is_shortcut();
+    let (skip, add): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_shortcut);
+    let (keep, delete): (Vec<_>, Vec<_>) = superfluous.into_iter().partition(is_shortcut);
+    let op = |op: fn(Rule) -> Op| move |rule: &Rule| op(rule.clone());
+    add.into_iter()
+        .map(op(Op::AddRule))
+        .chain(keep.into_iter().map(op(Op::DeleteRule)))
+        .chain(skip.into_iter().map(op(Op::AddRule)))
+        .chain(delete.into_iter().map(op(Op::DeleteRule)))
+        .collect()
 }
 
 fn routes(ranges: Ranges, desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {

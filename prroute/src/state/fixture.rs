@@ -190,7 +190,9 @@ pub(super) fn rule(
         destination: None,
         iif: None,
         oif: None,
+        invert: false,
         table,
+        goto: None,
         suppress_prefix_length: None,
         protocol,
         other: false,
@@ -210,6 +212,41 @@ pub(super) fn two_networks() -> Host {
         .default("eth0", "fe80::1", 1024)
         .default("eth1", "192.168.2.1", 100)
         .default("eth1", "fe80::2", 2048)
+}
+
+/// Two uplinks on one subnet, with these addresses in turn.
+pub(super) fn crowd(addresses: &[IpAddr]) -> Host {
+    let host = Host::new()
+        .nic("eth0")
+        .nic("eth1")
+        .default("eth0", "10.0.255.254", 0)
+        .default("eth1", "10.0.255.254", 100)
+        .default("eth0", "fe80::1", 1024)
+        .default("eth1", "fe80::1", 2048);
+    let mut devices = ["eth0", "eth1"].into_iter().cycle();
+    addresses.iter().fold(host, |host, address| {
+        let length = if address.is_ipv4() { 16 } else { 64 };
+        let device = devices.next().unwrap();
+        let mut host = host.address(device, &format!("{address}/{length}"));
+        // One route per interface and prefix, as the kernel makes them.
+        let last = host.0.routes.pop().unwrap();
+        if !host.0.routes.contains(&last) {
+            host.0.routes.push(last);
+        }
+        host
+    })
+}
+
+/// So many addresses for [`crowd`], of both families.
+pub(super) fn many(count: u16) -> Vec<IpAddr> {
+    let address = |n: u16| {
+        let [high, low] = (n / 2 + 1).to_be_bytes();
+        match n % 4 {
+            0 | 3 => ip(&format!("10.0.{high}.{low}")),
+            _ => ip(&format!("2001:db8::{:x}", n / 2 + 1)),
+        }
+    };
+    (0..count).map(address).collect()
 }
 
 /// Does what the plan says, and insists that each operation can be done.

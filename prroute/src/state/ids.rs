@@ -16,13 +16,15 @@ pub struct KnownId {
     pub mac: Option<[u8; 6]>,
 }
 
-/// Gives every discovered interface an id, in their order.
+/// Gives every discovered interface an id.
 ///
 /// * The same ifindex and MAC keep id and generation.
 /// * The same MAC under a new ifindex is a device that came back: the id stays, the generation
 ///   is raised, so that flows through the lost device are stale.
 /// * Any other device gets an id that was never used, or, when there is none, one whose device
-///   is not there, with its generation raised.
+///   is not there, with its generation raised. Several are served by their names: indexes, and
+///   so the kernel's order, may be others after the next boot, and with them the numbers of the
+///   tables.
 ///
 /// Devices beyond the 255th get no id and are left out.
 pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
@@ -46,7 +48,9 @@ pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
             *id = Some((k.id, generation));
         }
     }
-    for id in ids.iter_mut().filter(|id| id.is_none()) {
+    let mut new: Vec<_> = discovered.iter().zip(&mut ids).filter(|(_, id)| id.is_none()).collect();
+    new.sort_by_cached_key(|(device, _)| by_number(&device.name));
+    for (_, id) in new {
         let all = || (1..MAX_UPLINKS).filter_map(|n| u16::try_from(n).ok()).map(UplinkId);
         let unused = || all().find(|n| !given.contains_key(n) && !known.contains_key(n));
         let reused = || all().find(|n| !given.contains_key(n));
@@ -68,6 +72,13 @@ pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
             Some(Uplink { id, generation, device })
         })
         .collect()
+}
+
+/// `eth2` comes before `eth10`.
+fn by_number(name: &str) -> (String, usize, String) {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = name[stem.len()..].trim_start_matches('0');
+    (stem.to_owned(), number.len(), number.to_owned())
 }
 
 /// Follows a change of MAC address: an interface that keeps its index and its name is the device

@@ -23,3 +23,5 @@ pub mod rationale;
 mod sources;
 pub mod undo;
 pub mod uplink;
+#[cfg(test)]
+mod walk;

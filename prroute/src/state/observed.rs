@@ -2,6 +2,7 @@
 //! read at about the same time.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -188,12 +189,26 @@ pub struct Rule {
     pub iif: Option<String>,
     /// The device a packet's socket is bound to.
     pub oif: Option<String>,
+    /// It concerns the packets that do not match what is listed above.
+    #[serde(default)]
+    pub invert: bool,
     /// 0 when the rule looks nothing up.
     pub table: u32,
+    /// The priority at which the list goes on for packets that match. A rule with neither a table
+    /// nor this does nothing: it is there to be gone on at.
+    #[serde(default)]
+    pub goto: Option<u32>,
     pub suppress_prefix_length: Option<u32>,
     pub protocol: u8,
     /// Has selectors that are not listed above, or another action than a lookup.
     pub other: bool,
+}
+
+impl Rule {
+    /// Whether it only spares packets the walk past rules that cannot match them.
+    pub const fn is_shortcut(&self) -> bool {
+        self.goto.is_some()
+    }
 }
 
 /// State of a neighbour entry, as far as prroute tells them apart.
@@ -242,6 +257,9 @@ pub struct Observed {
     pub neighbours: Vec<Neighbour>,
     /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.
     pub rp_filter_all: Option<u8>,
+    /// When the first of the routes expires, from the moment they were read on.
+    #[serde(skip)]
+    pub next_expiry: Option<Duration>,
 }
 
 impl Observed {

@@ -181,6 +181,9 @@ impl fmt::Display for Route {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "priority {}", self.priority)?;
+        if self.invert {
+            f.write_str(" not")?;
+        }
         match self.source {
             Some(source) => write!(f, " from {source}")?,
             None => f.write_str(" from all")?,
@@ -194,10 +197,12 @@ impl fmt::Display for Rule {
         if let Some(oif) = &self.oif {
             write!(f, " oif {oif}")?;
         }
-        match self.table {
-            0 => {}
-            TABLE_MAIN => f.write_str(" lookup main")?,
-            table => write!(f, " lookup {table}")?,
+        match (self.goto, self.table) {
+            (Some(priority), _) => write!(f, " goto {priority}")?,
+            (None, 0) if self.other => {}
+            (None, 0) => f.write_str(" nop")?,
+            (None, TABLE_MAIN) => f.write_str(" lookup main")?,
+            (None, table) => write!(f, " lookup {table}")?,
         }
         if let Some(length) = self.suppress_prefix_length {
             write!(f, " suppress_prefixlength {length}")?;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::desired::offset;
-use super::observed::{Route, RouteKind, Rule};
+use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
 use super::plan::{NeighbourKey, Op};
 use super::uplink::Uplink;
 use crate::config::{Config, Ranges};
@@ -92,26 +92,36 @@ impl Names<'_> {
         let name = self.of_table(rule.table);
         let source = rule.source.map(|net| net.to_string()).unwrap_or_default();
         let destination = rule.destination.map(|net| net.to_string()).unwrap_or_default();
-        match rule.priority - self.ranges().rule_priority.min(rule.priority) {
-            offset::ON_LINK => format!(
+        let is_device = || rule.priority == self.ranges().rule_priority + offset::DEVICE;
+        match (&rule.source, &rule.destination) {
+            _ if rule.is_shortcut() => {
+                "packets from elsewhere need not pass each of these rules".to_owned()
+            }
+            _ if rule.table == 0 => "where packets from elsewhere go on".to_owned(),
+            (Some(_), Some(_)) => format!(
                 "{name} answers its own subnet {destination} itself: main may prefer another \
                  interface"
             ),
-            offset::SPECIFIC => {
+            (Some(_), None) if rule.suppress_prefix_length.is_some() => {
                 format!("what is more specific than a default route goes on to count for {source}")
             }
-            offset::OWN => format!("what has a source address of {name} leaves by it"),
-            offset::SHARED_MAIN => format!("{source} is shared: main decides"),
-            offset::SHARED => {
+            (Some(_), None) if rule.table == TABLE_MAIN => {
+                format!("{source} is shared: main decides")
+            }
+            (Some(_), None) if rule.table == self.ranges().table => {
                 format!("{source} is shared: a way out where main has none")
             }
-            offset::DEVICE => format!("applications bound to {name} leave by its gateway"),
-            _ => format!("[[uplink]] {name}: to {destination}"),
+            (Some(_), None) => format!("what has a source address of {name} leaves by it"),
+            (None, _) if is_device() => {
+                format!("applications bound to {name} leave by its gateway")
+            }
+            (None, _) => format!("[[uplink]] {name}: to {destination}"),
         }
     }
 
     fn no_rule(&self, rule: &Rule) -> String {
         match (rule.source, rule.destination, &rule.oif) {
+            _ if rule.table == 0 => "not needed any more: other rules are to be passed".to_owned(),
             (Some(source), ..) => {
                 format!("not needed any more: {source} went, or goes by another rule")
             }

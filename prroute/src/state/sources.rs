@@ -7,9 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::locals::{Holders, holders};
-use super::observed::{
-    Family, Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net,
-};
+use super::observed::{Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
 use super::on_link::is_contested;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
@@ -72,13 +70,14 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
     }
 
     for uplink in uplinks {
+        let prefixes = undivided(uplink, &holders, &covered);
         let nets: BTreeSet<IpNet> = uplink
             .device
             .addresses
             .iter()
             .filter(|net| holders.get(&net.addr()).and_then(Holders::owner) == Some(uplink.id))
             .filter(|net| !covered.contains(&net.addr()))
-            .map(|net| aggregate(net, uplink, &holders, &covered))
+            .map(|net| aggregate(net.addr(), &prefixes))
             .collect();
         let on_link = &uplink.device.on_link;
         let elsewhere = || {
@@ -106,31 +105,33 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
     all
 }
 
-/// The on-link prefix of an address when every local address in it is the uplink's, and needs
-/// our rules; else the address.
-fn aggregate(
-    net: &IpNet,
+/// On-link prefixes of the uplink in which every local address is its own, and needs our rules.
+fn undivided(
     uplink: &Uplink,
     holders: &BTreeMap<IpAddr, Holders>,
     covered: &BTreeSet<IpAddr>,
-) -> IpNet {
-    let prefix = net.trunc();
-    let on_link = uplink.device.on_link.contains(&prefix);
-    let alone = || {
+) -> BTreeSet<IpNet> {
+    let alone = |prefix: &&IpNet| {
         let mut inside = holders.range(prefix.network()..=prefix.broadcast());
         inside.all(|(address, holder)| {
             holder.owner() == Some(uplink.id) && !covered.contains(address)
         })
     };
-    let narrow = prefix.prefix_len() > Family::of_net(&prefix).default_bits();
-    if on_link && narrow && alone() { prefix } else { host_net(net.addr()) }
+    uplink.device.on_link.iter().filter(alone).copied().collect()
+}
+
+/// The widest of the prefixes around an address, else the address.
+fn aggregate(address: IpAddr, prefixes: &BTreeSet<IpNet>) -> IpNet {
+    let address = host_net(address);
+    let around = prefixes.iter().filter(|prefix| prefix.contains(&address));
+    around.min_by_key(|prefix| prefix.prefix_len()).copied().unwrap_or(address)
 }
 
 /// A rule of others that says nothing but "from here look there".
 fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
     !ranges.has_priority(rule.priority)
         && !ranges.has_table(rule.table)
-        && !rule.other
+        && !(rule.other || rule.invert)
         && rule.protocol != PROTOCOL
         // Behind main nothing is asked for that main has a default route for.
         && rule.priority < PRIORITY_MAIN

@@ -5,16 +5,18 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions};
-use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
 use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
+use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
@@ -79,16 +81,8 @@ fn mac(interface: &str) -> [u8; 6] {
     bytes
 }
 
-fn keep_only_the_units_capabilities() {
-    let kept = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
-    for set in [CapSet::Effective, CapSet::Permitted] {
-        caps::set(None, set, &kept.into_iter().collect()).unwrap();
-    }
-}
-
 impl Fixture {
-    fn new() -> Self {
-        static INSTANCES: AtomicU32 = AtomicU32::new(0);
+    pub(crate) fn new() -> Self {
         prroute_tests::prroute::ensure_bpffs().unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
@@ -140,11 +134,17 @@ impl Fixture {
             shared("192.0.2.80"),
             shared("2001:db8::80"),
         ];
+        // Exactly what the unit grants: the verifier treats programs by it.
+        capability::keep_the_units().unwrap();
+        Self::load(uplinks, locals)
+    }
+
+    /// Programs and tables in the namespace and with the capabilities that the thread has.
+    pub(crate) fn load(uplinks: Vec<Uplink>, locals: Vec<LocalAddress>) -> Self {
+        static INSTANCES: AtomicU32 = AtomicU32::new(0);
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
-        // Exactly what the unit grants: the verifier treats programs by it.
-        keep_only_the_units_capabilities();
         let programs =
             Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
                 .unwrap();
@@ -160,20 +160,30 @@ impl Fixture {
     }
 
     pub(crate) fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
-        let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_INGRESS, uplink, frame, &context)
+        self.run_often(names::PROGRAM_INGRESS, uplink, frame, 1)
     }
 
     pub(crate) fn egress(&mut self, uplink: usize, frame: &[u8]) -> i32 {
+        self.run_often(names::PROGRAM_EGRESS, uplink, frame, 1)
+    }
+
+    /// What a program returns for a packet on an uplink, when it has run `times` times on it.
+    pub(crate) fn run_often(
+        &mut self,
+        program: &'static str,
+        uplink: usize,
+        frame: &[u8],
+        times: u32,
+    ) -> i32 {
         let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(program, uplink, frame, &context, times)
     }
 
     /// Egress of a packet that came in through an interface that is no uplink.
     pub(crate) fn egress_forwarded(&mut self, uplink: usize, frame: &[u8]) -> i32 {
         let context =
             Context { ifindex: self.ifindex(uplink), ingress_ifindex: 1, ..Context::default() };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress of a packet that came in through the uplink `from`.
@@ -183,7 +193,7 @@ impl Fixture {
             ingress_ifindex: self.ifindex(from),
             ..Context::default()
         };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress of a super-packet with `payload` bytes per segment.
@@ -194,7 +204,7 @@ impl Fixture {
             gso_segs: 2,
             ..Context::default()
         };
-        self.run(names::PROGRAM_EGRESS, uplink, frame, &context)
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress, and the packet as the program leaves it.
@@ -237,6 +247,7 @@ impl Fixture {
         uplink: usize,
         frame: &[u8],
         context: &Context,
+        times: u32,
     ) -> i32 {
         let mut frame = frame.to_vec();
         if frame[..6] == super::frames::TO_HOST {
@@ -246,6 +257,7 @@ impl Fixture {
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame);
         options.ctx_in = Some(&context);
+        options.repeat = times;
         self.programs.get(program).unwrap().test_run(options).unwrap().return_value as i32
     }
 
@@ -253,8 +265,32 @@ impl Fixture {
         flows::read(&self.pins).unwrap()
     }
 
+    /// Empties the flow tables.
+    pub(crate) fn forget_flows(&self) {
+        for name in [names::FLOWS4, names::NEW4] {
+            self.empty::<FlowKey4>(name);
+        }
+        for name in [names::FLOWS6, names::NEW6] {
+            self.empty::<FlowKey6>(name);
+        }
+    }
+
+    fn empty<K: aya::Pod>(&self, name: &str) {
+        let map = Map::LruHashMap(MapData::from_pin(self.pins.map(name)).unwrap());
+        let mut map: HashMap<MapData, K, Flow> = map.try_into().unwrap();
+        let keys: Vec<K> = map.keys().map(Result::unwrap).collect();
+        for key in keys {
+            map.remove(&key).unwrap();
+        }
+    }
+
+    /// Every counter of an uplink.
+    pub(crate) fn counts(&self, uplink: u16) -> Vec<(Reason, u64)> {
+        Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap()
+    }
+
     pub(crate) fn count(&self, uplink: u16, reason: Reason) -> u64 {
-        let counters = Counters::open(&self.pins).unwrap().of(UplinkId(uplink)).unwrap();
+        let counters = self.counts(uplink);
         counters.iter().find(|(counted, _)| *counted == reason).unwrap().1
     }
 }

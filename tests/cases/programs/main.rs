@@ -7,5 +7,6 @@
 mod awkward;
 mod fixture;
 mod frames;
+mod replay;
 mod size;
 mod steering;

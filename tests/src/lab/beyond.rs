@@ -35,6 +35,42 @@ impl Lab {
         Ok(())
     }
 
+    /// A client on the link of uplink `number`, with its router as default gateway.
+    pub fn resident(&self, number: u8) -> Result<Namespace> {
+        let resident = self.stranger(number, &format!("resident{number}"))?;
+        let mut batch = String::new();
+        for family in Family::BOTH {
+            let length = addressing::prefix_length(family);
+            let address = addressing::neighbour(number, family);
+            batch += &format!("address add {address}/{length} dev eth0\n");
+        }
+        for family in Family::BOTH {
+            let gateway = addressing::gateway(number, family);
+            batch += &format!("route add default via {gateway} dev eth0\n");
+        }
+        resident.ip_batch(&batch)?;
+        // The providers know the way to each other here: this router forwards its client's
+        // question over the WAN, and the other routers their answers.
+        let router = self.router(number);
+        for other in self.routers.iter().filter(|other| other.number != number) {
+            for family in Family::BOTH {
+                for (from, to) in [(router, other), (other, router)] {
+                    let prefix = addressing::prefix(to.number, family);
+                    let via = addressing::router_wan(to.number, family);
+                    from.namespace.ip(&format!("route replace {prefix} via {via}"))?;
+                }
+            }
+        }
+        Ok(resident)
+    }
+
+    /// Takes the family's address and default route away from uplink `number`.
+    pub fn unconfigure(&self, number: u8, family: Family) -> Result<()> {
+        let (device, option) = (addressing::device(number), family.option());
+        self.host.ip(&format!("{option} address flush dev {device} scope global"))?;
+        self.host.ip(&format!("{option} route flush default dev {device}")).map(drop)
+    }
+
     /// A guest behind the host, on prefixes that every router routes to it.
     pub fn guest(&self) -> Result<Namespace> {
         let guest = Namespace::create(&self.name, "guest", self.topology.keep)?;

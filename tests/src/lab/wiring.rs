@@ -128,40 +128,6 @@ impl Lab {
         }
         Ok(())
     }
-
-    pub(super) fn configure_neighbour(&self) -> Result<()> {
-        let Some(neighbour) = &self.neighbour else { return Ok(()) };
-        let router = &self.router(1).namespace;
-        router.ip_batch(&format!(
-            "link add name port type veth peer name eth0 netns {}\nlink set port master {} up\n",
-            neighbour.name(),
-            router::LAN,
-        ))?;
-        let mut batch = String::from("link set eth0 up\n");
-        for family in Family::BOTH {
-            let length = addressing::prefix_length(family);
-            batch +=
-                &format!("address add {}/{length} dev eth0\n", addressing::neighbour(1, family));
-        }
-        for family in Family::BOTH {
-            batch +=
-                &format!("route add default via {} dev eth0\n", addressing::gateway(1, family));
-        }
-        neighbour.ip_batch(&batch)?;
-        // The providers know the way to each other here: router 1 forwards its client's
-        // question over the WAN, and the other routers their answers.
-        for family in Family::BOTH {
-            let to_first = addressing::router_wan(1, family);
-            for other in self.routers.iter().skip(1) {
-                let prefix = addressing::prefix(other.number, family);
-                let via = addressing::router_wan(other.number, family);
-                router.ip(&format!("route add {prefix} via {via}"))?;
-                let first = addressing::prefix(1, family);
-                other.namespace.ip(&format!("route add {first} via {to_first}"))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn ip_batch_of(namespace: &Namespace, family: Family, lines: &str) -> Result<()> {

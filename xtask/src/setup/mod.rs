@@ -43,7 +43,7 @@ impl Prepared {
 }
 
 pub(crate) fn task() -> Result<bool> {
-    ensure(Scope::Test)?;
+    ensure(Scope::Vm)?;
     eprintln!("Everything is set up: try `cargo xtask demo`, `cargo xtask test`.");
     Ok(true)
 }

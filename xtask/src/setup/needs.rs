@@ -11,6 +11,7 @@ pub(crate) enum Scope {
     Demo,
     Bench,
     Test,
+    Vm,
 }
 
 impl Scope {
@@ -21,6 +22,7 @@ impl Scope {
             Self::Demo => "cargo xtask demo",
             Self::Bench => "cargo xtask bench",
             Self::Test => "cargo xtask test",
+            Self::Vm => "cargo xtask vm",
         }
     }
 }
@@ -64,9 +66,16 @@ const NEEDS: &[Need] = &[
     need(Scope::Demo, "busybox", "busybox-static"),
     need(Scope::Bench, "iptables-legacy", "iptables"),
     need(Scope::Test, "tcpdump", "tcpdump"),
+    need(Scope::Test, "dhclient", "isc-dhcp-client"),
+    Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),
+    need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
+    need(Scope::Vm, "modprobe", "kmod"),
+    need(Scope::Vm, "xz", "xz-utils"),
+    need(Scope::Vm, "wg", "wireguard-tools"),
+    need(Scope::Vm, "pppd", "ppp"),
 ];
 
 /// The needs of `scope` that the search path does not meet.
@@ -91,10 +100,12 @@ mod tests {
         assert!(of(Scope::Test).starts_with(&of(Scope::Bench)));
         assert!(!of(Scope::Bench).contains(&"tcpdump"));
         assert!(of(Scope::Test).contains(&"tcpdump"));
+        assert!(!of(Scope::Test).contains(&"qemu-system-x86"));
+        assert!(of(Scope::Vm).starts_with(&of(Scope::Test)));
     }
 
     #[test]
     fn a_program_that_is_there_needs_no_package() {
-        assert!(unmet(Scope::Test, |_| true).is_empty());
+        assert!(unmet(Scope::Vm, |_| true).is_empty());
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn of(
         let shares = shared.iter().any(|address| Family::of(address) == family);
         for uplink in up() {
             let Some(route) = default(ranges, observed, uplink, family) else { continue };
+            if is_refused(&route, uplink, uplinks) {
+                continue;
+            }
             if shares && is_live(uplink, family) {
                 routes.push(Route {
                     table: ranges.table,
@@ -99,6 +102,18 @@ fn default(ranges: Ranges, observed: &Observed, uplink: &Uplink, family: Family)
         hop.onlink = gateway.is_some_and(|g| !covered(g));
     }
     Some(route)
+}
+
+/// The kernel takes no IPv6 gateway that is on the link of another interface, `onlink` or not
+/// (`ip6_route_check_nh_onlink`): the uplink has lost its addresses, and its default route stayed.
+fn is_refused(route: &Route, uplink: &Uplink, uplinks: &[Uplink]) -> bool {
+    let others = || uplinks.iter().filter(|other| other.id != uplink.id);
+    let elsewhere = |gateway: IpAddr| {
+        let mut on_link = others().flat_map(|other| &other.device.on_link);
+        on_link.any(|net| net.contains(&host_net(gateway)))
+    };
+    route.family() == Family::V6
+        && route.next_hops.iter().any(|hop| hop.onlink && hop.gateway.is_some_and(elsewhere))
 }
 
 /// The shared table has no on-link prefixes of its own.

@@ -4,8 +4,9 @@ use ipnet::IpNet;
 
 use super::is_live;
 use crate::config::Ranges;
+use crate::state::desired::sections::Entry;
 use crate::state::observed::{Family, PROTOCOL, Rule, TABLE_MAIN, host_net};
-use crate::state::sources::Sources;
+use crate::state::sources::{Source, Sources};
 use crate::state::uplink::Uplink;
 
 /// Offsets of the priorities.
@@ -15,28 +16,33 @@ pub(in crate::state) mod offset {
     pub(in crate::state) const OWN: u32 = 30;
     pub(in crate::state) const SHARED_MAIN: u32 = 40;
     pub(in crate::state) const SHARED: u32 = 50;
+    /// Where many rules for sources are; see `sections`.
+    pub(in crate::state) const SECTIONS: u32 = 51;
+    pub(in crate::state) const SECTIONS_END: u32 = 99;
     /// A prefix of full length; one more for each bit less.
     pub(in crate::state) const DESTINATION: u32 = 100;
     pub(in crate::state) const DEVICE: u32 = 300;
 }
 
 /// Rules for the host's own packets that have an address of an uplink, or a shared one.
-pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for source in &sources.owned {
-        let rule = |offset| source_rule(ranges, source.net, offset, source.table);
-        for prefix in &source.contested {
-            rules.push(Rule { destination: Some(*prefix), ..rule(offset::ON_LINK) });
-        }
-        rules.push(specific_routes_of_main(rule(offset::SPECIFIC)));
-        rules.push(rule(offset::OWN));
-    }
-    for address in &sources.shared {
-        let rule = |offset, table| source_rule(ranges, host_net(*address), offset, table);
-        rules.push(rule(offset::SHARED_MAIN, TABLE_MAIN));
-        rules.push(rule(offset::SHARED, ranges.table));
-    }
-    rules
+pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Entry> {
+    let rule = |net, offset, table| source_rule(ranges, net, offset, table);
+    let owned = sources.owned.iter().map(|Source { net, table, contested }| {
+        let on_link = |prefix: &IpNet| Rule {
+            destination: Some(*prefix),
+            ..rule(*net, offset::ON_LINK, *table)
+        };
+        let mut rules: Vec<Rule> = contested.iter().map(on_link).collect();
+        rules.push(specific_routes_of_main(rule(*net, offset::SPECIFIC, *table)));
+        rules.push(rule(*net, offset::OWN, *table));
+        Entry { net: *net, rules }
+    });
+    let shared = sources.shared.iter().map(|address| {
+        let net = host_net(*address);
+        let main = rule(net, offset::SHARED_MAIN, TABLE_MAIN);
+        Entry { net, rules: vec![main, rule(net, offset::SHARED, ranges.table)] }
+    });
+    owned.chain(shared).collect()
 }
 
 /// Rules for the administrator's destinations, for as long as there is a way to them; those of
@@ -71,7 +77,9 @@ const fn rule(family: Family, priority: u32, table: u32) -> Rule {
         destination: None,
         iif: None,
         oif: None,
+        invert: false,
         table,
+        goto: None,
         suppress_prefix_length: None,
         protocol: PROTOCOL,
         other: false,

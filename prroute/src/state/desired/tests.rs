@@ -204,6 +204,24 @@ fn gateways_off_the_link_are_reached_onlink() {
     );
 }
 
+/// Two uplinks on one subnet, and the second one has lost its IPv6 address.
+#[test]
+fn a_gateway_on_the_link_of_another_uplink_only_is_no_way_out() {
+    let host = Host::new()
+        .nic("eth0")
+        .nic("eth1")
+        .address("eth0", "10.0.0.2/24")
+        .address("eth1", "10.0.0.3/24")
+        .address("eth0", "2001:db8::2/64")
+        .address("eth1", "fe80::3/64")
+        .default("eth0", "10.0.0.1", 0)
+        .default("eth0", "2001:db8::1", 1024)
+        .default("eth1", "2001:db8::1", 2048);
+    let ways = with(&host, "route add default via 2001:db8::1");
+    assert_eq!(ways.len(), 1, "{ways:?}");
+    assert!(ways[0].contains("dev eth0 table 21001"), "{ways:?}");
+}
+
 #[test]
 fn a_default_route_without_a_gateway_is_copied() {
     let host =

@@ -1,9 +1,12 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::super::desired::desire;
-use super::super::fixture::{Host, carry_out, net, rule, two_networks, uplinks};
+use super::super::fixture::{Host, carry_out, crowd, ip, net, rule, two_networks, uplinks};
 use super::super::observed::{Family, NeighbourState};
 use super::super::undo::undo;
+use super::super::walk::{Packet, walk};
 use super::*;
 use crate::config::{OnDown, Pattern, Selector, UplinkConfig};
 use crate::sysctl::SavedSysctls;
@@ -294,5 +297,80 @@ proptest! {
                 .collect(),
         };
         prop_assert!(again.is_empty(), "{again}");
+    }
+}
+
+/// Addresses of two uplinks on one subnet, in a few places of it, near and far.
+fn addresses() -> impl Strategy<Value = Vec<IpAddr>> {
+    let places = prop::collection::btree_set((0..3_u8, 0..4_u8, 0..48_u8, any::<bool>()), 0..160);
+    places.prop_map(|places| {
+        let address = |(a, b, c, six)| match six {
+            false => ip(&format!("10.0.{}.{}", a * 64 + b, c + 1)),
+            true => ip(&format!("2001:db8::{a:x}:{b:x}:{:x}", c + 1)),
+        };
+        places.into_iter().map(address).collect()
+    })
+}
+
+/// The tables that are asked for a packet before main's default routes are.
+fn tables(rules: &[Rule], source: IpAddr) -> Vec<(u32, Option<u32>)> {
+    let asked = walk(rules, Packet::from(source)).asked;
+    asked.into_iter().take_while(|asked| *asked != (254, None)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Sections and shortcuts come, go and move, operation by operation: an address that stays on
+    /// its uplink asks the uplink's table all the time, and strangers never do.
+    #[test]
+    fn no_address_is_without_its_rules_at_any_time(from in addresses(), to in addresses()) {
+        let saved = SavedSysctls::default();
+        let mut kernel = crowd(&from).0;
+        carry_out(&plan_for(&kernel, &saved), &mut kernel);
+        let mut next = crowd(&to).0;
+        next.rules.extend(kernel.rules.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        next.routes.extend(kernel.routes.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        let holds = |host: &Observed, address: &IpAddr| {
+            host.addresses.iter().find(|a| a.net.addr() == *address).map(|a| a.ifindex)
+        };
+        let staying: Vec<IpAddr> = to
+            .iter()
+            .filter(|address| holds(&kernel, address) == holds(&next, address))
+            .copied()
+            .collect();
+        let before: Vec<_> = staying.iter().map(|a| tables(&kernel.rules, *a)).collect();
+        let plan = plan_for(&next, &saved);
+        for op in plan.ops {
+            carry_out(&Plan { ops: vec![op.clone()] }, &mut next);
+            if !matches!(op, Op::AddRule(_) | Op::DeleteRule(_)) {
+                continue;
+            }
+            for (address, before) in staying.iter().zip(&before) {
+                let now = tables(&next.rules, *address);
+                let own = before.last();
+                prop_assert!(own.is_none() || now.contains(own.unwrap()), "{address} after {op}");
+            }
+            for stranger in ["172.17.0.1", "fd00::1"].map(ip) {
+                prop_assert!(tables(&next.rules, stranger).iter().all(|(t, _)| *t == 255));
+            }
+        }
+    }
+
+    #[test]
+    fn many_addresses_converge_and_are_undone(from in addresses(), to in addresses()) {
+        let saved = SavedSysctls::default();
+        let before = crowd(&from).0;
+        let mut kernel = before.clone();
+        carry_out(&plan_for(&kernel, &saved), &mut kernel);
+        prop_assert!(plan_for(&kernel, &saved).is_empty());
+        let mut next = crowd(&to).0;
+        next.rules.extend(kernel.rules.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        next.routes.extend(kernel.routes.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        next.neighbours.clone_from(&kernel.neighbours);
+        carry_out(&plan_for(&next, &saved), &mut next);
+        prop_assert!(plan_for(&next, &saved).is_empty());
+        carry_out(&undo(&Config::default(), &next, &saved), &mut next);
+        prop_assert_eq!(normal(next), normal(crowd(&to).0));
     }
 }

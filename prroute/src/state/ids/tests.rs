@@ -27,6 +27,21 @@ fn ids_survive_a_restart_in_another_order() {
     assert_eq!(ids(&allocate(&known, reversed)), [(3, 1), (2, 1), (1, 1)]);
 }
 
+/// A reboot: nothing is known, and the kernel found the devices in another order.
+#[test]
+fn the_kernels_order_decides_nothing() {
+    let named = |uplinks: Vec<Uplink>| {
+        let mut ids: Vec<_> = uplinks.into_iter().map(|u| (u.id, u.device.name)).collect();
+        ids.sort();
+        ids
+    };
+    let mut reversed = devices(12);
+    reversed.reverse();
+    let ids = named(allocate(&[], reversed));
+    assert_eq!(ids, named(allocate(&[], devices(12))));
+    assert_eq!((ids[2].1.as_str(), ids[10].1.as_str()), ("eth2", "eth10"));
+}
+
 #[test]
 fn a_device_that_came_back_keeps_its_id_in_a_new_generation() {
     let known = remember(&[], &allocate(&[], devices(2)));

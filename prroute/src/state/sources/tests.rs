@@ -1,4 +1,5 @@
 use super::super::fixture::{Host, ip, net, rule};
+use super::super::observed::Family;
 use super::*;
 
 fn of(host: &Host) -> Sources {

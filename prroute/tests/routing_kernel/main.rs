@@ -3,233 +3,20 @@
 #![expect(clippy::print_stderr, reason = "the time a large host takes is worth seeing")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod harness;
+mod many;
+
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, unshare};
-use prroute::config::Config;
 use prroute::netlink::{Kernel, Monitor};
-use prroute::state::observed::{NeighbourState, Observed};
-use prroute::state::plan::{Op, Plan};
+use prroute::state::observed::NeighbourState;
+use prroute::state::plan::Op;
+use prroute::state::undo;
 use prroute::state::uplink::Uplink;
-use prroute::state::{desired, diff, discover, ids, undo};
-use prroute::sysctl::SavedSysctls;
 
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Runs a case in a fresh network namespace with a runtime of its own.
-fn in_namespace<F: Future<Output = ()>>(case: impl FnOnce() -> F + Send + 'static) {
-    let thread = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root");
-        ip("link set lo up");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.unwrap().block_on(case());
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn run(program: &str, arguments: &str) -> String {
-    let output = Command::new(program).args(arguments.split_whitespace()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{program} {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn ip(arguments: &str) -> String {
-    run("ip", arguments)
-}
-
-/// Runs the commands that a plan prints.
-fn sh(plan: &Plan) {
-    let script = plan.to_string();
-    let result = Command::new("sh").args(["-ec", &script]).output().unwrap();
-    assert!(result.status.success(), "{script}{}", String::from_utf8_lossy(&result.stderr));
-}
-
-/// What must be as before after undoing.
-fn dumps() -> String {
-    let families = ["-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all"];
-    families.map(ip).join("--\n")
-}
-
-/// A namespace for the other ends of the links.
-struct Peer(Child);
-
-impl Peer {
-    fn new() -> Self {
-        let child = Command::new("unshare")
-            .args(["--net", "sleep", "600"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let peer = Self(child);
-        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let theirs = format!("/proc/{}/ns/net", peer.0.id());
-        until("the peer namespace", || std::fs::read_link(&theirs).is_ok_and(|ns| ns != own));
-        peer
-    }
-
-    fn try_run(&self, command: &str) -> bool {
-        let inside = format!("--net=/proc/{}/ns/net {command}", self.0.id());
-        let mut nsenter = Command::new("nsenter");
-        nsenter.args(inside.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
-        nsenter.status().unwrap().success()
-    }
-
-    fn ip(&self, arguments: &str) -> String {
-        run("nsenter", &format!("--net=/proc/{}/ns/net ip {arguments}", self.0.id()))
-    }
-
-    /// A veth whose other end has the gateway's addresses.
-    fn link(&self, name: &str, gateways: &[&str]) {
-        ip(&format!("link add {name} type veth peer name {name}p netns {}", self.0.id()));
-        for (sysctl, value) in [("accept_dad", "0"), ("accept_ra", "0")] {
-            let path = format!("/proc/sys/net/ipv6/conf/{name}/{sysctl}");
-            std::fs::write(path, value).unwrap();
-        }
-        ip(&format!("link set {name} up"));
-        self.ip(&format!("link set {name}p up"));
-        for gateway in gateways {
-            self.ip(&format!("addr add {gateway} dev {name}p nodad"));
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Two uplinks on two networks, both families.
-fn two_networks() -> Peer {
-    let peer = Peer::new();
-    for n in [1, 2] {
-        let gateways = [format!("10.0.{n}.1/24"), format!("2001:db8:{n}::1/64")];
-        peer.link(&format!("up{n}"), &gateways.each_ref().map(String::as_str));
-        ip(&format!("addr add 10.0.{n}.10/24 dev up{n}"));
-        ip(&format!("addr add 2001:db8:{n}::10/64 dev up{n} nodad"));
-        ip(&format!("route add default via 10.0.{n}.1 dev up{n} metric {n}"));
-        ip(&format!("-6 route add default via 2001:db8:{n}::1 dev up{n} metric {n}"));
-    }
-    settled();
-    peer
-}
-
-/// Link-local addresses come by themselves, with routes.
-fn settled() {
-    until("IPv6 addresses", || {
-        let all = ip("-6 -o addr show scope link");
-        let links = ip("-o link show up type veth").lines().count();
-        all.lines().filter(|line| !line.contains("tentative")).count() >= links
-    });
-}
-
-/// The steps of one reconciliation.
-struct Loop {
-    kernel: Kernel,
-    config: Config,
-    saved: SavedSysctls,
-}
-
-impl Loop {
-    async fn new() -> Self {
-        let kernel = Kernel::connect().await.unwrap();
-        Self { kernel, config: Config::default(), saved: SavedSysctls::default() }
-    }
-
-    async fn plan(&self) -> (Observed, Vec<Uplink>, Plan) {
-        let observed = self.kernel.observe().await.unwrap();
-        let (found, _) = discover::discover(&self.config, &observed);
-        let uplinks = ids::allocate(&[], found);
-        let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
-        let plan = diff::diff(&self.config, &desired, &observed).unwrap();
-        (observed, uplinks, plan)
-    }
-
-    /// Looks as the daemon does, and tells the state of each uplink.
-    async fn look(&self, monitor: &mut Monitor) -> (Observed, Vec<Uplink>) {
-        let mut observed = self.kernel.observe().await.unwrap();
-        monitor.correct_gateways(&mut observed);
-        let (found, _) = discover::discover(&self.config, &observed);
-        let uplinks = ids::allocate(&[], found);
-        let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
-        monitor.watch_gateways(&observed, &uplinks, &desired.neighbours);
-        (observed, uplinks)
-    }
-
-    /// Listens until the IPv4 gateway of an uplink is usable, or is not.
-    async fn until_usable(&self, monitor: &mut Monitor, name: &str, usable: bool) {
-        let change = async {
-            loop {
-                let (_, uplinks) = self.look(monitor).await;
-                let uplink = uplinks.iter().find(|u| u.device.name == name).unwrap();
-                if uplink.device.gateway4_usable == usable {
-                    break;
-                }
-                monitor.next().await.unwrap();
-            }
-        };
-        tokio::time::timeout(DEADLINE, change).await.expect("it is announced");
-    }
-
-    async fn apply(&mut self, observed: &Observed, plan: &Plan) {
-        self.saved.begin(plan, observed);
-        self.kernel.apply(plan).await.unwrap();
-        self.saved.commit(plan);
-    }
-
-    /// Brings the desired state about, and insists that nothing is left to do.
-    async fn reconcile(&mut self) -> Plan {
-        let (observed, _, plan) = self.plan().await;
-        self.apply(&observed, &plan).await;
-        let (_, _, rest) = self.plan().await;
-        assert!(rest.is_empty(), "still to do after\n{plan}:\n{rest}");
-        plan
-    }
-
-    async fn undo(&mut self) {
-        let observed = self.kernel.observe().await.unwrap();
-        let plan = undo::undo(&self.config, &observed, &self.saved);
-        self.apply(&observed, &plan).await;
-        assert!(self.saved.is_empty());
-    }
-}
-
-fn configured(text: &str) -> Config {
-    let name = format!("prroute-kernel-{}-{:?}", std::process::id(), std::thread::current().id());
-    let file = std::env::temp_dir().join(name);
-    std::fs::write(&file, text).unwrap();
-    let config = Config::load(Some(&file));
-    std::fs::remove_file(&file).unwrap();
-    config.unwrap()
-}
-
-/// The interface and gateway the kernel takes for a packet of the host's own.
-fn way(to: &str, from: &str) -> String {
-    let out = ip(&format!("route get {to} from {from}"));
-    let words: Vec<&str> = out.split_whitespace().collect();
-    let after = |word: &str| {
-        let at = words.iter().position(|w| *w == word);
-        at.map_or("-", |at| words[at + 1]).to_owned()
-    };
-    format!("{} {}", after("via"), after("dev"))
-}
+use harness::*;
 
 #[test]
 fn applied_state_is_stable_and_undone_without_a_trace() {
@@ -569,6 +356,34 @@ fn a_gateway_that_falls_silent_is_unusable_before_the_kernel_gives_up() {
     });
 }
 
+/// The kernel takes such a route for nothing at once, and says so half a minute later.
+#[test]
+fn an_expired_gateway_is_none_before_the_kernel_says_so() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        std::fs::write("/proc/sys/net/ipv6/route/gc_interval", "3600").unwrap();
+        ip("-6 route del default via 2001:db8:2::1 dev up2");
+        ip("-6 route add default via 2001:db8:2::1 dev up2 metric 2 expires 1");
+        let reconciler = Loop::new().await;
+        let gateway = |uplinks: &[Uplink]| {
+            uplinks.iter().find(|u| u.device.name == "up2").unwrap().device.gateway6
+        };
+        let (observed, uplinks, _) = reconciler.plan().await;
+        assert!(gateway(&uplinks).is_some());
+        let left = observed.next_expiry.expect("a time is told");
+        assert!(left <= Duration::from_secs(1), "{left:?}");
+
+        tokio::time::sleep(left).await;
+        let start = Instant::now();
+        while gateway(&reconciler.plan().await.1).is_some() {
+            assert!(start.elapsed() < DEADLINE, "it has expired");
+        }
+        assert!(ip("-6 route show default dev up2").contains("expires"), "the kernel keeps it");
+        assert_eq!(reconciler.plan().await.0.next_expiry, None, "nothing else expires");
+        drop(peer);
+    });
+}
+
 #[test]
 fn the_monitor_hears_what_matters() {
     in_namespace(|| async {
@@ -613,11 +428,7 @@ fn a_flood_of_notifications_ends_in_an_overrun_and_not_in_memory() {
                 format!("route add 100.{}.{}.0/24 via 10.0.2.1 table 77\n", 64 + n / 256, n % 256)
             })
             .collect();
-        let file = std::env::temp_dir().join(format!("prroute-flood-{}", std::process::id()));
-        std::fs::write(&file, batch).unwrap();
-        let done = Command::new("ip").arg("-batch").arg(&file).status().unwrap();
-        std::fs::remove_file(&file).unwrap();
-        assert!(done.success());
+        ip_batch(&batch);
         let change = tokio::time::timeout(DEADLINE, monitor.next()).await.unwrap().unwrap();
         assert!(change.overrun);
         let observed = Kernel::connect().await.unwrap().observe().await.unwrap();
@@ -651,36 +462,5 @@ fn rp_filter_is_loosened_and_restored() {
         reconciler.kernel.apply(&plan).await.unwrap();
         assert_eq!(["all", "up1", "up2", "up2.10"].map(value), ["0", "0", "2", "1"]);
         drop(peer);
-    });
-}
-
-/// 64 uplinks with 1,000 addresses.
-#[test]
-fn a_large_host_takes_few_rules() {
-    in_namespace(|| async {
-        let mut batch = String::new();
-        for link in 0..64 {
-            batch += &format!("link add up{link} type veth peer name p{link}\n");
-            batch += &format!("link set up{link} up\nlink set p{link} up\n");
-            for address in 2..18 {
-                batch += &format!("addr add 10.1.{link}.{address}/24 dev up{link}\n");
-            }
-            batch += &format!("route add default via 10.1.{link}.1 dev up{link} metric {link}\n");
-        }
-        let file = std::env::temp_dir().join(format!("prroute-large-{}", std::process::id()));
-        std::fs::write(&file, batch).unwrap();
-        let done = Command::new("ip").arg("-batch").arg(&file).status().unwrap();
-        std::fs::remove_file(&file).unwrap();
-        assert!(done.success());
-        let mut reconciler = Loop::new().await;
-        let start = Instant::now();
-        let plan = reconciler.reconcile().await;
-        let all = start.elapsed();
-        let start = Instant::now();
-        let (_, uplinks, rest) = reconciler.plan().await;
-        eprintln!("start {all:?}, one look afterwards {:?}", start.elapsed());
-        assert!(rest.is_empty());
-        assert_eq!(uplinks.len(), 64);
-        assert_eq!(plan.ops.iter().filter(|op| matches!(op, Op::AddRule(_))).count(), 128);
     });
 }

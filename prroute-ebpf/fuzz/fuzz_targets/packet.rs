@@ -1,0 +1,10 @@
+//! Whatever the bytes: no panic, and what must hold holds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    if let Err(broken) = prroute_oracle::check(input) {
+        panic!("{broken}");
+    }
+});

@@ -1,0 +1,74 @@
+//! What is known besides the packet: all of it may be anything.
+
+use prroute_common::flow::{Flow, Origin};
+use prroute_common::time::{MASK, Ticks};
+use prroute_ebpf::verdict::{Known, Locality, Place};
+
+/// Bytes of an input before its frame.
+pub const FACTS: usize = 32;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub locality: Locality,
+    pub exposed: bool,
+    pub noted: bool,
+    pub recorded_is_up: bool,
+    pub forwarded: bool,
+    pub here: Place,
+    /// Bytes of the frame in the linear part of the kernel's buffer.
+    pub linear: usize,
+    pub now: Ticks,
+    pub flow: Flow,
+    confirmed: bool,
+    is_recorded: bool,
+}
+
+impl Facts {
+    /// The facts at the beginning of an input, and the frame behind them.
+    pub fn take(input: &[u8]) -> Option<(Self, &[u8])> {
+        let (facts, frame) = input.split_first_chunk::<FACTS>()?;
+        let [bits, uplink, owner, linear, n0, n1, n2, more, flow @ ..] = facts;
+        let bit = |number: u32| bits >> number & 1 != 0;
+        let locality = match more & 3 {
+            0 => Locality::OwnedHere,
+            1 => Locality::OwnedBy(u16::from(*owner)),
+            2 => Locality::Shared,
+            _ => Locality::NotLocal,
+        };
+        let facts = Self {
+            locality,
+            exposed: bit(0),
+            noted: bit(1),
+            recorded_is_up: bit(2),
+            forwarded: bit(3),
+            confirmed: bit(4),
+            is_recorded: bit(5),
+            here: Place { uplink: u16::from(*uplink), generation: u16::from(more >> 2) },
+            linear: usize::from(*linear),
+            now: u32::from_le_bytes([*n0, *n1, *n2, 0]) & MASK,
+            flow: bytemuck::pod_read_unaligned(flow),
+        };
+        Some((facts, frame))
+    }
+
+    /// The entry that is found for a packet of this protocol.
+    pub fn known(&self, protocol: u8) -> Option<Known> {
+        let known = Known::from_entry(self.flow, self.confirmed, protocol, self.now);
+        known.filter(|_| self.is_recorded)
+    }
+
+    /// Facts of a flow that is bound to uplink `recorded`, seen from uplink `here`.
+    pub fn encode(here: u8, recorded: u8, origin: Origin, locality: u8, bits: u8) -> [u8; FACTS] {
+        const NOW: Ticks = 5000;
+        let flow = match origin {
+            Origin::Inbound => Flow::inbound(recorded.into(), 1, NOW - 40),
+            Origin::Host => Flow::by_host(recorded.into(), 1, NOW - 40),
+        };
+        let flow = flow.with_heard(1001).with_sent(1001);
+        let [n0, n1, n2, _] = NOW.to_le_bytes();
+        let mut facts = [0; FACTS];
+        facts[..8].copy_from_slice(&[bits, here, recorded, 64, n0, n1, n2, locality & 3 | 1 << 2]);
+        facts[8..].copy_from_slice(bytemuck::bytes_of(&flow));
+        facts
+    }
+}

@@ -1,0 +1,178 @@
+//! Rules that no packet and no state of a flow may break.
+
+use core::fmt::Debug;
+
+use prroute_common::flow::{Origin, TCP_REBIND_IDLE};
+use prroute_common::time::since;
+use prroute_ebpf::family::Family;
+use prroute_ebpf::key;
+use prroute_ebpf::packet::{Packet, Wire};
+use prroute_ebpf::parse::{Kind, NotParsed, Segment};
+use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Write};
+
+use crate::facts::Facts;
+use crate::{ETHERNET, first_look};
+
+/// The reader that the programs try first: what lies in the linear part, without rare headers.
+struct Fast<'a>(&'a [u8]);
+
+impl Packet for Fast<'_> {
+    const RARE: bool = false;
+
+    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+        self.0.read(offset)
+    }
+}
+
+macro_rules! rule {
+    ($holds:expr, $($said:tt)+) => {
+        if !$holds {
+            return Err(format!($($said)+));
+        }
+    };
+}
+
+pub(crate) fn check<F: Family>(facts: &Facts, frame: &[u8]) -> Result<(), String>
+where
+    F::Address: Debug,
+    F::Key: Debug + PartialEq,
+{
+    let whole = F::parse(&frame, ETHERNET);
+    let linear = &frame[..facts.linear.min(frame.len())];
+    match F::parse(&Fast(linear), ETHERNET) {
+        // The other reader is asked.
+        Err(NotParsed::Malformed | NotParsed::LaterFragment(_)) => {}
+        fast => rule!(fast == whole, "the fast reader says {fast:?}, the other {whole:?}"),
+    }
+    if let Some(outline) = F::outline(&linear, ETHERNET) {
+        first_look::agrees::<F>(&outline, &whole)?;
+    }
+    first_look::nothing_is_missed(facts, facts.flow)?;
+    let Ok(segment) = whole else { return Ok(()) };
+    keys_meet::<F>(&segment)?;
+    let known = facts.known(segment.protocol);
+    inbound_keeps_to_its_rules(facts, &segment, known)?;
+    outbound_keeps_to_its_rules(facts, &segment, known, frame.len())
+}
+
+/// A packet and its answer have one key.
+fn keys_meet<F: Family>(segment: &Segment<F::Address>) -> Result<(), String>
+where
+    F::Address: Debug,
+    F::Key: Debug + PartialEq,
+{
+    let kind = match segment.kind {
+        Kind::EchoRequest => Kind::EchoReply,
+        Kind::EchoReply => Kind::EchoRequest,
+        kind => kind,
+    };
+    let answer = Segment {
+        source: segment.destination,
+        destination: segment.source,
+        source_port: segment.destination_port,
+        destination_port: segment.source_port,
+        kind,
+        ..*segment
+    };
+    let (there, back) = (key::inbound::<F>(segment), key::outbound::<F>(&answer));
+    rule!(there == back, "{segment:?} has the key {there:?}, its answer {back:?}");
+    Ok(())
+}
+
+fn inbound_keeps_to_its_rules<A>(
+    facts: &Facts,
+    segment: &Segment<A>,
+    known: Option<Known>,
+) -> Result<(), String> {
+    let kind = segment.kind;
+    if !verdict::inbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted) {
+        return Ok(());
+    }
+    rule!(kind != Kind::Error, "an ICMP error is looked up");
+    let arrival = Arrival {
+        kind,
+        protocol: segment.protocol,
+        tcp: segment.tcp,
+        destination: facts.locality,
+        here: facts.here,
+        router: 0x0200_0000_0001,
+        now: facts.now,
+    };
+    let verdict = verdict::inbound(&arrival, known, facts.recorded_is_up);
+    let told = || format!("{arrival:?}\nof {known:?}\nis {verdict:?}");
+    let opens = matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram);
+    match &verdict {
+        Inbound::Open(_) => rule!(opens, "an answer opens: {}", told()),
+        Inbound::Adopt(_) => {
+            let proves = kind == Kind::Tcp && segment.tcp.acknowledges;
+            rule!(proves && known.is_none(), "adopted: {}", told());
+            rule!(facts.locality == Locality::Shared, "adopted: {}", told());
+        }
+        _ => {}
+    }
+    // Uplink ids have eight bits, and so have those of the facts.
+    if let Inbound::Open(flow) | Inbound::Adopt(flow) | Inbound::Rebind(flow) = &verdict {
+        let place = (flow.uplink(), flow.generation());
+        rule!(place == (facts.here.uplink, facts.here.generation), "elsewhere: {}", told());
+        rule!(flow.origin() == Some(Origin::Inbound), "not opened inbound: {}", told());
+    }
+    let Some(known) = known else { return Ok(()) };
+    if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &verdict {
+        rule!(flow.origin() == Some(known.origin), "another origin: {}", told());
+        rule!(flow.uplink() == known.flow.uplink(), "moved without saying so: {}", told());
+    }
+    if known.origin == Origin::Host {
+        let stays = matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_));
+        rule!(stays || kind == Kind::TcpOpening, "the host's own: {}", told());
+    } else if known.place() != facts.here && facts.recorded_is_up {
+        let lives = since(facts.now, known.flow.last_in()) < TCP_REBIND_IDLE;
+        rule!(!lives || verdict == Inbound::RefuseRebind, "a live flow: {}", told());
+    }
+    Ok(())
+}
+
+fn outbound_keeps_to_its_rules<A>(
+    facts: &Facts,
+    segment: &Segment<A>,
+    known: Option<Known>,
+    length: usize,
+) -> Result<(), String> {
+    let kind = segment.kind;
+    if !verdict::outbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted) {
+        return Ok(());
+    }
+    let headers = ETHERNET + segment.headers as usize;
+    let departure = Departure {
+        kind,
+        tcp: segment.tcp,
+        payload: length.saturating_sub(headers) as u32,
+        source: facts.locality,
+        here: facts.here,
+        forwarded: facts.forwarded,
+        now: facts.now,
+    };
+    let verdict = verdict::outbound(&departure, known);
+    let told = || format!("{departure:?}\nof {known:?}\nis {verdict:?}");
+    match &verdict {
+        Outbound::Reply { place, write, .. } => {
+            let Some(known) = known else { return Err(format!("no flow: {}", told())) };
+            rule!(known.origin == Origin::Inbound, "the host's own: {}", told());
+            rule!(*place == known.place(), "not to its uplink: {}", told());
+            rule!(kind != Kind::TcpOpening && kind != Kind::EchoRequest, "moved: {}", told());
+            let proves = kind != Kind::Tcp || matches!(write, Write::Confirm(_));
+            rule!(known.confirmed || proves, "moved without proof: {}", told());
+            rule!(kind != Kind::Error || *write == Write::Nothing, "an error: {}", told());
+        }
+        Outbound::ToOwner(owner) => {
+            let owned = facts.locality == Locality::OwnedBy(*owner);
+            rule!(owned && facts.forwarded && known.is_none(), "to the owner: {}", told());
+            rule!(kind != Kind::TcpOpening && kind != Kind::Error, "to the owner: {}", told());
+        }
+        Outbound::OpenByHost(_) => rule!(kind != Kind::Error, "an error opens: {}", told()),
+        Outbound::Own(write) => {
+            rule!(kind != Kind::Error || *write == Write::Nothing, "an error: {}", told());
+        }
+        Outbound::Pass | Outbound::Unproved => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The kernel's own figures of every program and map, loaded as the unit loads them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use aya::maps::MapInfo;
+use aya::programs::ProgramInfo;
+use prroute::datapath::{LoadOptions, Pins, Programs};
+use prroute_common::names;
+use prroute_tests::{capability, prroute as instance};
+use serde::{Deserialize, Serialize};
+
+/// Of `struct bpf_prog_info`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProgramSize {
+    /// That the verifier walked, over all branches.
+    pub(crate) verified_instructions: u32,
+    pub(crate) translated_bytes: u32,
+    /// 0 where the JIT is off.
+    pub(crate) jited_bytes: u32,
+}
+
+/// Of `struct bpf_map_info`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MapSize {
+    pub(crate) key_bytes: u32,
+    pub(crate) value_bytes: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) programs: BTreeMap<String, ProgramSize>,
+    pub(crate) maps: BTreeMap<String, MapSize>,
+}
+
+/// Pins that go with the measurement.
+struct Pinned(Pins);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.remove() {
+            eprintln!("{error}");
+        }
+    }
+}
+
+pub(crate) fn measure() -> Result<Figures> {
+    instance::ensure_bpffs()?;
+    let instance = format!("budget-{}", std::process::id());
+    let pins = Pinned(Pins::of(&instance.parse().map_err(anyhow::Error::msg)?));
+    let loading = || -> Result<_> {
+        capability::keep_the_units()?;
+        load(&pins.0)
+    };
+    // Capabilities belong to threads. Maps are found by number, which the unit cannot.
+    let (programs, infos) = std::thread::scope(|scope| scope.spawn(loading).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let mut figures = Figures::default();
+    let mut maps = BTreeSet::new();
+    for (name, info) in infos {
+        let size = ProgramSize {
+            verified_instructions: info.verified_instruction_count().context("Linux 5.16")?,
+            translated_bytes: info.size_translated().context("CAP_BPF")?,
+            jited_bytes: info.size_jitted(),
+        };
+        figures.programs.insert(name.to_owned(), size);
+        maps.extend(info.map_ids()?.context("Linux 4.15")?);
+    }
+    for id in maps {
+        let info = MapInfo::from_id(id).with_context(|| format!("find map {id}"))?;
+        let name = info.name_as_str().context("a map's name is not UTF-8")?.to_owned();
+        // Constants, as the compiler happened to place them.
+        if name.starts_with('.') {
+            continue;
+        }
+        let size = MapSize { key_bytes: info.key_size(), value_bytes: info.value_size() };
+        figures.maps.insert(name, size);
+    }
+    drop(programs);
+    Ok(figures)
+}
+
+/// Every program as a daemon has it that helps wildcard UDP servers and logs no packet.
+fn load(pins: &Pins) -> Result<(Programs, Vec<(&'static str, ProgramInfo)>)> {
+    let options = LoadOptions { flows: 4096, log_packets: false, netns_cookie: 1 };
+    let mut programs = Programs::load(pins, options)?;
+    let mut infos = Vec::new();
+    for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
+        infos.push((name, programs.get(name)?.info()?));
+    }
+    for name in names::SOCKET_PROGRAMS {
+        let program = programs.socket_program(name)?;
+        program.load().with_context(|| format!("load {name}"))?;
+        infos.push((name, program.info()?));
+    }
+    Ok((programs, infos))
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, size) in &self.programs {
+            writeln!(
+                f,
+                "{name}: {} instructions verified, {} bytes translated, {} bytes jited",
+                size.verified_instructions, size.translated_bytes, size.jited_bytes
+            )?;
+        }
+        for (name, size) in &self.maps {
+            writeln!(f, "{name}: keys of {}, values of {}", size.key_bytes, size.value_bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! A cloud instance with several interfaces in one subnet, behind a switch that drops foreign
+//! sources: addresses and gateways come by DHCP and router advertisements, interfaces come and go.
+
+mod vpc;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::Family;
+use prroute_tests::probe::{self, Outcome};
+use prroute_tests::prroute::{self, Instance};
+use prroute_tests::snapshot::Snapshot;
+use prroute_tests::stream::Stream;
+use prroute_tests::wait;
+use prroute_tests::witness::Witness;
+
+use vpc::{Host, Nic, Vpc};
+
+const FIRST: Nic = Nic(1);
+const SECOND: Nic = Nic(2);
+const THIRD: Nic = Nic(3);
+
+/// The promise is a second; the machine may be busy.
+const SOON: Duration = Duration::from_secs(60);
+
+fn addresses(nics: &[Nic]) -> Result<Vec<IpAddr>> {
+    nics.iter().flat_map(|nic| Family::BOTH.map(|family| nic.address(family))).collect()
+}
+
+/// Streams from the remote client to both addresses of each NIC.
+fn streams(vpc: &Vpc, nics: &[Nic]) -> Result<Vec<Stream>> {
+    let start =
+        |target: IpAddr| Stream::start(&vpc.client, vpc::remote(Family::of(target)), target);
+    addresses(nics)?.into_iter().map(start).collect()
+}
+
+fn nothing_lost(streams: Vec<Stream>) -> Result<()> {
+    for stream in streams {
+        ensure!(stream.lost_nothing()? > 50, "too few to prove anything");
+    }
+    Ok(())
+}
+
+/// What is dropped for its source may have come from an address in its first moment, before its
+/// rules; nothing else is.
+fn nothing_spoofed(vpc: &Vpc, new: &[IpAddr]) -> Result<()> {
+    let of_new = |line: &String| new.iter().any(|address| line.contains(&format!("\"{address}\"")));
+    let others: Vec<String> = vpc.spoofed()?.into_iter().filter(|line| !of_new(line)).collect();
+    ensure!(others.is_empty(), "foreign sources: {others:#?}");
+    Ok(())
+}
+
+fn instance<'a>(vpc: &Vpc, host: &'a Host) -> Result<Instance<'a>> {
+    Instance::new(&host.namespace, &vpc.scratch, &vpc.name)
+}
+
+fn is_as_before(vpc: &Vpc, host: &Host, before: &Snapshot) -> Result<()> {
+    let changes = Snapshot::take(&host.namespace, &vpc.name)?.changes_since(before);
+    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    Ok(())
+}
+
+#[test]
+fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
+    let vpc = Vpc::build()?;
+    let (host, _plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+    let targets = addresses(&[FIRST, SECOND])?;
+    // Of two equal IPv6 default routes either may be taken.
+    let outcomes = vpc.ask(&targets)?;
+    let is_remote = |o: &&Outcome| o.probe.source == vpc::remote(Family::of(o.probe.source));
+    let first: IpAddr = FIRST.address4().into();
+    for outcome in outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv4()) {
+        ensure!(outcome.answered() == (outcome.probe.target == first), "{outcome}");
+    }
+    let outcomes6 = || outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv6());
+    ensure!(outcomes6().any(|o| !o.answered()), "{}", probe::listing(&outcomes));
+    ensure!(!vpc.spoofed()?.is_empty(), "nothing was dropped");
+
+    let before = Snapshot::take(&host.namespace, &vpc.name)?;
+    let prroute = instance(&vpc, &host)?;
+    let daemon = prroute.run(&[])?;
+    vpc.forget_spoofed()?;
+    probe::expect_all_answered(&vpc.ask(&targets)?)?;
+    let tables = host.tables()?;
+
+    let streams = streams(&vpc, &[FIRST, SECOND])?;
+    let mut third = host.plug(&vpc, THIRD)?;
+    host.wait_configured(&mut third)?;
+    let all = addresses(&Nic::ALL)?;
+    vpc.answers(&all)?;
+    let with_third = host.tables()?;
+    ensure!(with_third.len() == tables.len() + 1, "{tables:?}, then {with_third:?}");
+
+    host.unplug(third)?;
+    wait::until("the rules of the third are gone", SOON, || {
+        Ok((host.tables()? == tables).then_some(()))
+    })?;
+    for table in with_third.difference(&tables) {
+        for option in ["-4", "-6"] {
+            let routes = host.namespace.ip(&format!("{option} route show table {table}"));
+            // `ip` fails for a table that the kernel never had.
+            ensure!(routes.as_ref().map_or(true, String::is_empty), "table {table}: {routes:?}");
+        }
+    }
+    nothing_lost(streams)?;
+    nothing_spoofed(&vpc, &addresses(&[THIRD])?)?;
+
+    daemon.terminate()?;
+    prroute.down()?;
+    is_as_before(&vpc, &host, &before)
+}
+
+/// The cloud moves an interface to another subnet: another address, and another gateway.
+#[test]
+fn an_interface_is_renumbered_when_its_lease_is_renewed() -> Result<()> {
+    let mut vpc = Vpc::build()?;
+    let (host, mut plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+    let before = host.namespace.ip("rule show")?;
+    let witness = Witness::start(&host.namespace)?;
+    let prroute = instance(&vpc, &host)?;
+    let daemon = prroute.run(&[])?;
+    vpc.forget_spoofed()?;
+    let (old, new) = (IpAddr::from(SECOND.address4()), IpAddr::from(SECOND.next_address4()));
+    vpc.answers(&[old])?;
+    let (table, by) = host.way(old)?;
+    ensure!(by == "via 10.0.0.1 dev ens6", "{by}");
+    let streams = streams(&vpc, &[FIRST])?;
+
+    // A renewal with the same address changes nothing.
+    plugged[1].dhclient.wait_renewed()?;
+    ensure!(host.way(old)? == (table, by), "{:?}", host.way(old)?);
+
+    vpc.dhcp.reassign(&SECOND.mac(), SECOND.next_address4())?;
+    plugged[1].dhclient.wait_bound(SECOND.next_address4())?;
+    vpc.answers(&[new, SECOND.address(Family::V6)?])?;
+    ensure!(host.way(new)? == (table, "via 10.0.1.1 dev ens6".to_owned()), "{:?}", host.way(new)?);
+    wait::until("the old address has no rule", SOON, || {
+        Ok((!host.namespace.ip("rule show")?.contains(&old.to_string())).then_some(()))
+    })?;
+    nothing_lost(streams)?;
+    nothing_spoofed(&vpc, &[new])?;
+    vpc.forget_spoofed()?;
+    probe::expect_all_answered(&vpc.ask(&[new])?)?;
+    nothing_spoofed(&vpc, &[])?;
+    witness.account()?.no_address_lost_its_rule()?;
+    daemon.terminate()?;
+    prroute.down()?;
+    ensure!(host.namespace.ip("rule show")? == before, "{}", host.namespace.ip("rule show")?);
+    Ok(())
+}
+
+/// What the host does for an address: table, gateway, interface.
+fn ways(host: &Host) -> Result<Vec<(u32, String)>> {
+    addresses(&[FIRST, SECOND])?.into_iter().map(|address| host.way(address)).collect()
+}
+
+#[test]
+fn after_a_reboot_with_interfaces_in_another_order_everything_is_as_before() -> Result<()> {
+    let vpc = Vpc::build()?;
+    let targets = addresses(&[FIRST, SECOND])?;
+    let run = |order: &[Nic]| -> Result<_> {
+        let (host, _plugged) = Host::boot(&vpc, order)?;
+        let prroute = instance(&vpc, &host)?;
+        let daemon = prroute.run(&[])?;
+        probe::expect_all_answered(&vpc.ask(&targets)?).with_context(|| format!("{order:?}"))?;
+        let indexes = [host.index(FIRST)?, host.index(SECOND)?];
+        let ways = ways(&host)?;
+        // The machine goes off, with everything that was in memory.
+        daemon.kill()?;
+        prroute::remove_leftovers(prroute.name());
+        Ok((indexes, ways))
+    };
+    let (indexes, ways) = run(&[FIRST, SECOND])?;
+    let (indexes_then, ways_then) = run(&[SECOND, FIRST])?;
+    ensure!(indexes[0] == indexes_then[1] && indexes[1] == indexes_then[0], "{indexes_then:?}");
+    ensure!(ways == ways_then, "{ways:?}, then {ways_then:?}");
+    Ok(())
+}

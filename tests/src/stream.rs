@@ -1,0 +1,67 @@
+//! A stream of echo requests, of which nothing may be lost.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::addressing::Family;
+use crate::netns::Namespace;
+use crate::process::Process;
+use crate::wait;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// ping, ten milliseconds between two requests.
+#[derive(Debug)]
+pub struct Stream {
+    ping: Process,
+}
+
+impl Stream {
+    /// Starts it, and waits until it is answered.
+    pub fn start(namespace: &Namespace, source: IpAddr, target: IpAddr) -> Result<Self> {
+        let (source, target) = (source.to_string(), target.to_string());
+        let option = Family::of(target.parse().context("an address")?).option();
+        let ping = ["ping", option, "-n", "-i", "0.01", "-I", &source, &target];
+        let mut stream = Self { ping: namespace.spawn(&ping)? };
+        stream.is_answered()?;
+        Ok(stream)
+    }
+
+    /// Waits for answers to what is sent from now on.
+    pub fn is_answered(&mut self) -> Result<()> {
+        const MORE: usize = 20;
+        let before = answered(&self.ping.log()).len();
+        wait::until("answers", DEADLINE, || {
+            self.ping.check_running()?;
+            Ok((answered(&self.ping.log()).len() >= before + MORE).then_some(()))
+        })
+        .with_context(|| format!("{}:\n{}", self.ping.command(), self.ping.log()))
+    }
+
+    /// Ends it while it is answered; fails when a request was not, or was more than once. How
+    /// many there were.
+    pub fn lost_nothing(mut self) -> Result<usize> {
+        self.is_answered()?;
+        self.ping.stop(Signal::SIGINT, DEADLINE)?;
+        let log = self.ping.finished_log(DEADLINE)?;
+        let answered = answered(&log);
+        // What comes behind the last answer was on its way.
+        let last = answered.last().copied().unwrap_or_default();
+        let missing: Vec<u32> = (1..=last).filter(|number| !answered.contains(number)).collect();
+        ensure!(missing.is_empty(), "{}: no answer to {missing:?} of {last}", self.ping.command());
+        ensure!(!log.contains("(DUP!)"), "{}: answered twice", self.ping.command());
+        Ok(answered.len())
+    }
+}
+
+/// The numbers of the requests that were answered.
+fn answered(log: &str) -> BTreeSet<u32> {
+    log.lines()
+        .filter(|line| line.contains(" bytes from "))
+        .filter_map(|line| line.split_once("icmp_seq=")?.1.split_whitespace().next()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask vm`: the namespace tests on Debian's other kernels, in QEMU.
+//!
+//! ```text
+//!   package -> kernel and modules -> initramfs -> guest with the host's files -> cases
+//! ```
+//!
+//! A guest sees the host's root directory, read-only, below a file system in memory: the same
+//! test programs, and the same nginx, nft and python3, run on another kernel.
+
+mod cases;
+mod cpio;
+mod guest;
+mod initramfs;
+mod kernel;
+mod package;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::setup::{self, Scope};
+use crate::{build, root};
+use kernel::Kernel;
+
+/// What `--kernel` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    #[value(name = "6.1")]
+    V6_1,
+    #[value(name = "6.12")]
+    V6_12,
+    All,
+}
+
+impl Choice {
+    fn kernels(self) -> &'static [Kernel] {
+        match self {
+            Self::V6_1 => &kernel::ALL[..1],
+            Self::V6_12 => &kernel::ALL[1..],
+            Self::All => &kernel::ALL,
+        }
+    }
+}
+
+pub(crate) fn task(choice: Choice, wanted: &[String]) -> Result<bool> {
+    root::require("vm", "its guests see the host's files, and load BPF programs")?;
+    let prepared = setup::ensure(Scope::Vm)?;
+    let binary = build::binary(&prepared, false)?;
+    let cases = cases::select(cases::build(&prepared)?, wanted)?;
+
+    let mut verdicts = Vec::new();
+    for kernel in choice.kernels() {
+        eprintln!("\n== Linux {}", kernel.name);
+        let start = Instant::now();
+        let files = kernel.files()?;
+        let report = guest::run(kernel, &files, &binary, &cases)?;
+        verdicts.push((kernel, report, start.elapsed()));
+    }
+
+    println!();
+    for (kernel, report, took) in &verdicts {
+        let tally = report.tally;
+        println!(
+            "Linux {}: {} passed, {} failed, in {} s",
+            kernel.name,
+            tally.passed,
+            tally.failed,
+            took.as_secs()
+        );
+        if let Some(reason) = &report.broken {
+            eprintln!("failed: Linux {}: {reason}", kernel.name);
+        }
+    }
+    let sum = |count: fn(&guest::Report) -> u64| -> u64 {
+        verdicts.iter().map(|(_, report, _)| count(report)).sum()
+    };
+    println!("total: {} passed, {} failed", sum(|r| r.tally.passed), sum(|r| r.tally.failed));
+    Ok(verdicts.iter().all(|(_, report, _)| report.is_good()))
+}
