@@ -6,7 +6,7 @@ use super::number::grouped;
 
 /// A linear axis that contains zero.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
 }
@@ -16,7 +16,7 @@ const MARGIN: f64 = 0.04;
 
 impl Axis {
     /// Holds zero and all of `figures` that are numbers.
-    pub(super) fn over(figures: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn over(figures: impl IntoIterator<Item = f64>) -> Self {
         let (mut low, mut high) = (0.0_f64, 0.0_f64);
         for figure in figures.into_iter().filter(|figure| figure.is_finite()) {
             low = low.min(figure);
@@ -34,18 +34,18 @@ impl Axis {
     }
 
     /// `None`: there is no such place.
-    pub(super) fn place(&self, figure: f64) -> Option<Percent> {
+    pub(crate) fn place(&self, figure: f64) -> Option<Percent> {
         figure.is_finite().then(|| self.share(figure))
     }
 
     /// Where a bar between two figures begins, and its length.
-    pub(super) fn span(&self, [from, to]: [f64; 2]) -> Option<(Percent, Percent)> {
+    pub(crate) fn span(&self, [from, to]: [f64; 2]) -> Option<(Percent, Percent)> {
         let (from, to) = (self.place(from)?, self.place(to)?);
         Some((from, Percent((to.0 - from.0).max(0.0))))
     }
 
     /// Round figures that divide the axis into `parts`, or a few more or less.
-    pub(super) fn ticks(&self, parts: u32) -> Vec<Tick> {
+    pub(crate) fn ticks(&self, parts: u32) -> Vec<Tick> {
         let rough = (self.high - self.low) / f64::from(parts);
         let power = 10.0_f64.powf(rough.log10().floor());
         // The round figure that is nearest, as factors go.
@@ -73,21 +73,21 @@ impl Axis {
 
 /// A figure that is written on the axis.
 #[derive(Debug, PartialEq)]
-pub(super) struct Tick {
-    pub(super) place: Percent,
-    pub(super) label: String,
-    pub(super) zero: bool,
+pub(crate) struct Tick {
+    pub(crate) place: Percent,
+    pub(crate) label: String,
+    pub(crate) zero: bool,
     /// The one at the high end.
-    pub(super) last: bool,
+    pub(crate) last: bool,
 }
 
 /// A share of the width of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Percent(pub(super) f64);
+pub(crate) struct Percent(pub(crate) f64);
 
 impl Percent {
     /// Which end of a text stands here, so that it does not run over the drawing's edge.
-    pub(super) fn anchor(self) -> &'static str {
+    pub(crate) fn anchor(self) -> &'static str {
         match self.0 {
             share if share < 0.06 => "start",
             share if share > 0.94 => "end",
@@ -99,30 +99,5 @@ impl Percent {
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2}%", 100.0 * self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Axis;
-
-    #[test]
-    fn ticks_are_round_and_zero_is_one_of_them() {
-        let labels = |figures: &[f64], parts| {
-            let ticks = Axis::over(figures.iter().copied()).ticks(parts);
-            ticks.into_iter().map(|tick| tick.label).collect::<Vec<_>>()
-        };
-        assert_eq!(labels(&[10.0, 2410.0], 4), ["0", "500", "1,000", "1,500", "2,000", "2,500"]);
-        assert_eq!(labels(&[-12.0, 33.0], 4), ["−10", "0", "10", "20", "30"]);
-        assert_eq!(labels(&[0.9], 4), ["0.0", "0.2", "0.4", "0.6", "0.8"]);
-        assert_eq!(labels(&[-3.0], 3), ["−3", "−2", "−1", "0"]);
-    }
-
-    #[test]
-    fn figures_that_are_none_move_nothing() {
-        let axis = Axis::over([f64::NAN, f64::INFINITY, 5.0]);
-        assert!(axis.place(5.0).is_some_and(|place| place.0 < 1.0 && place.0 > 0.9));
-        assert_eq!(axis.place(f64::NAN), None);
-        assert_eq!(Axis::over([]).ticks(2).len(), 3);
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::axis::{Axis, Percent};
 use super::contestant::Kind;
-use super::number::{Scale, parts};
+use super::number::Scale;
 use super::series::{Series, flows};
 use crate::results::Added;
 
@@ -36,14 +36,13 @@ struct Plot<'a> {
     axis: Axis,
 }
 
-pub(super) fn section(series: &Series<'_>) -> Markup {
+pub(crate) fn section(series: &Series<'_>) -> Markup {
     let plot = Plot::new(series);
-    let (_, per) = parts(&series.first().unit);
     html! {
         section.series id={ "s-" (series.name) } {
-            h3 { (series.title()) ": by the number of flows" }
+            h3 { (series.title()) }
             p.about {
-                "Added over " b { (series.first().baseline) } ", " (per)
+                "Added over " b { (series.first().baseline) } ", " (series.first().unit)
                 "; bars are 95 % confidence. The scale of the flows is logarithmic."
             }
             ul.legend {
@@ -119,7 +118,7 @@ impl<'a> Plot<'a> {
         html! {
             svg.comparison role="img" width="100%" height=(TOP + PLOT + AXIS)
                 aria-labelledby={ (id) "-title " (id) "-desc" } {
-                title id={ (id) "-title" } { (self.series.title()) " by the number of flows" }
+                title id={ (id) "-title" } { (self.series.title()) }
                 desc id={ (id) "-desc" } {
                     "One line for each of " (self.contestants.join(", "))
                     ". The table below has the same figures."
@@ -179,7 +178,7 @@ impl<'a> Plot<'a> {
         html! {
             div.scroll role="region" tabindex="0" aria-label="Added, by the number of flows" {
                 table.figures {
-                    caption.unseen { (self.series.title()) ", added by the number of flows" }
+                    caption.unseen { (self.series.title()) ": added" }
                     thead {
                         tr {
                             th scope="col" { "Added, " (self.scale.symbol) }

@@ -4,7 +4,7 @@ use crate::results::Contestant;
 
 /// What an alternative relies on. The charts give each a colour; names stand beside it always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Prroute,
     /// Everything that needs conntrack.
     Conntrack,
@@ -12,8 +12,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn of(name: &str) -> Self {
-        let name = name.to_lowercase();
+    pub(crate) fn of(name: &str) -> Self {
+        let name = words(name);
         if name.starts_with("prroute") {
             Self::Prroute
         } else if ["connmark", "conntrack", "ct mark"].iter().any(|word| name.contains(word)) {
@@ -24,7 +24,7 @@ impl Kind {
     }
 
     /// The class in the style sheet.
-    pub(super) fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Prroute => "prroute",
             Self::Conntrack => "conntrack",
@@ -33,22 +33,13 @@ impl Kind {
     }
 }
 
-/// The share of all that conntrack does which remembers where a connection belongs.
-pub(super) fn marks_connections(contestant: &Contestant) -> bool {
-    let name = contestant.name.to_lowercase();
+/// Whether it remembers by a mark of the connection where it belongs.
+pub(crate) fn marks_connections(contestant: &Contestant) -> bool {
+    let name = words(&contestant.name);
     name.contains("connmark") || name.contains("ct mark")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Kind;
-
-    #[test]
-    fn alternatives_are_told_by_what_they_rely_on() {
-        assert_eq!(Kind::of("prroute, last hop"), Kind::Prroute);
-        assert_eq!(Kind::of("iptables-legacy CONNMARK"), Kind::Conntrack);
-        assert_eq!(Kind::of("nftables ct mark"), Kind::Conntrack);
-        assert_eq!(Kind::of("conntrack alone"), Kind::Conntrack);
-        assert_eq!(Kind::of("source rules"), Kind::Other);
-    }
+/// `ct-mark` is the `ct mark` of nftables.
+fn words(name: &str) -> String {
+    name.to_lowercase().replace('-', " ")
 }

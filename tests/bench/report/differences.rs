@@ -4,18 +4,18 @@ use maud::{Markup, html};
 
 use super::axis::Axis;
 use super::contestant::Kind;
-use super::number::{Scale, parts};
+use super::number::{Scale, per};
 use crate::results::{Added, Contestant, Measurement};
 
 /// Height of an alternative's name and track, in pixels.
-const ROW: usize = 46;
+const ROW: usize = 48;
 /// From the top of a row to the middle of its track.
-const TRACK: usize = 31;
+const TRACK: usize = 33;
 /// Height of the axis below the rows.
 const AXIS: usize = 24;
 
 /// `None` where nothing but the baseline was timed.
-pub(super) fn chart(measurement: &Measurement) -> Option<Markup> {
+pub(crate) fn chart(measurement: &Measurement) -> Option<Markup> {
     let rows = rows(measurement);
     if rows.is_empty() {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn chart(measurement: &Measurement) -> Option<Markup> {
             aria-labelledby={ (id) "-title " (id) "-desc" } {
             title id={ (id) "-title" } { (measurement.title) }
             desc id={ (id) "-desc" } { (description(measurement, &rows, &scale)) }
-            (grid(&axis, bottom, &scale.symbol))
+            (labels(&axis, bottom, &scale.symbol))
             @for (at, (contestant, added)) in rows.iter().enumerate() {
                 (row(&axis, &scale, ROW * at, contestant, added))
             }
@@ -39,14 +39,14 @@ pub(super) fn chart(measurement: &Measurement) -> Option<Markup> {
 }
 
 /// The unit that suits what is added.
-pub(super) fn scale(measurement: &Measurement) -> Scale {
+pub(crate) fn scale(measurement: &Measurement) -> Scale {
     let rows = rows(measurement);
     let largest = rows.iter().map(|(_, added)| added.spread.median.abs()).fold(0.0, f64::max);
     Scale::of(&measurement.unit, largest)
 }
 
 /// `+31 ns`, and that it may be nothing if that is so.
-pub(super) fn phrase(scale: &Scale, added: &Added) -> String {
+pub(crate) fn phrase(scale: &Scale, added: &Added) -> String {
     let figure = scale.added(added.spread.median, added.confidence);
     let doubt = if added.resolved { "" } else { ", not resolved" };
     format!("{figure} {}{doubt}", scale.symbol)
@@ -63,22 +63,19 @@ fn covered(added: &Added) -> [f64; 4] {
 }
 
 fn description(measurement: &Measurement, rows: &[(&Contestant, &Added)], scale: &Scale) -> String {
-    let (_, per) = parts(&measurement.unit);
     let all: Vec<String> = rows
         .iter()
         .map(|(contestant, added)| format!("{}: {}", contestant.name, phrase(scale, added)))
         .collect();
-    format!("Added over {}, {per}. {}.", measurement.baseline, all.join("; "))
+    format!("Added over {}, {}. {}.", measurement.baseline, per(&measurement.unit), all.join("; "))
 }
 
-/// The lines behind the rows, and the figures below them.
-fn grid(axis: &Axis, bottom: usize, symbol: &str) -> Markup {
+/// The figures below the rows.
+fn labels(axis: &Axis, bottom: usize, symbol: &str) -> Markup {
     html! {
         g.grid {
             @for tick in axis.ticks(4) {
-                @let x = tick.place;
-                line.zero[tick.zero] x1=(x) x2=(x) y1="0" y2=(bottom + 4) {}
-                text x=(x) y=(bottom + AXIS - 4) text-anchor=(x.anchor()) {
+                text x=(tick.place) y=(bottom + AXIS - 4) text-anchor=(tick.place.anchor()) {
                     (tick.label) @if tick.last { " " (symbol) }
                 }
             }
@@ -94,7 +91,7 @@ fn row(axis: &Axis, scale: &Scale, top: usize, contestant: &Contestant, added: &
             title { (contestant.name) ": " (phrase(scale, added)) }
             text.name x="0" y=(top + 17) { (contestant.name) }
             text.value x="100%" y=(top + 17) text-anchor="end" { (phrase(scale, added)) }
-            line.track x1="0" x2="100%" y1=(middle) y2=(middle) {}
+            (track(axis, middle))
             @if let Some((x, width)) = span([added.spread.lower_quartile, added.spread.upper_quartile]) {
                 rect.quartiles x=(x) width=(width) y=(middle - 6) height="12" {}
             }
@@ -108,8 +105,21 @@ fn row(axis: &Axis, scale: &Scale, top: usize, contestant: &Contestant, added: &
     }
 }
 
+/// What the marks of a row stand on, with lines where the axis has figures.
+fn track(axis: &Axis, middle: usize) -> Markup {
+    html! {
+        rect.track x="0" y=(middle - 9) width="100%" height="18" {}
+        g.grid {
+            @for tick in axis.ticks(4) {
+                line.zero[tick.zero] x1=(tick.place) x2=(tick.place)
+                    y1=(middle - 9) y2=(middle + 9) {}
+            }
+        }
+    }
+}
+
 /// What the marks of these charts mean.
-pub(super) fn legend() -> Markup {
+pub(crate) fn legend() -> Markup {
     html! {
         ul.legend {
             li { (mark(&html! { rect.quartiles x="2" y="4" width="32" height="12" {} }))

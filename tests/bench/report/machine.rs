@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::number::Scale;
 use crate::results::Results;
 
-pub(super) fn section(results: &Results) -> Markup {
+pub(crate) fn section(results: &Results) -> Markup {
     let machine = &results.machine;
     let kind = if machine.virtualised { "a virtual machine" } else { "no hypervisor found" };
     let real_time = if machine.real_time {

@@ -4,21 +4,20 @@ use maud::{Markup, html};
 
 use super::contestant::Kind;
 use super::differences;
-use super::number::{Scale, grouped, parts};
+use super::number::{Scale, grouped};
 use crate::results::{Contestant, Measurement};
 
 /// Where the page has it.
-pub(super) fn anchor(name: &str) -> String {
+pub(crate) fn anchor(name: &str) -> String {
     format!("m-{name}")
 }
 
-pub(super) fn section(measurement: &Measurement) -> Markup {
-    let (_, per) = parts(&measurement.unit);
+pub(crate) fn section(measurement: &Measurement) -> Markup {
     html! {
         section.measurement id=(anchor(&measurement.name)) {
             h3 { (measurement.title) }
             p.about {
-                "Added over " b { (measurement.baseline) } ", " (per) "; "
+                "Added over " b { (measurement.baseline) } ", " (measurement.unit) "; "
                 (grouped(rounds(measurement) as f64, 0)) " rounds, samples of "
                 (grouped(f64::from(measurement.batch), 0)) "."
             }

@@ -10,7 +10,7 @@ use crate::results::Memory;
 const ROW: usize = 42;
 const AXIS: usize = 24;
 
-pub(super) fn section(memory: &[Memory]) -> Markup {
+pub(crate) fn section(memory: &[Memory]) -> Markup {
     html! {
         section id="memory" {
             h2 { "Memory per flow" }
@@ -42,8 +42,7 @@ fn chart(memory: &[Memory]) -> Markup {
             g.grid {
                 @for tick in axis.ticks(4) {
                     @let x = tick.place;
-                    line.zero[tick.zero] x1=(x) x2=(x) y1="0" y2=(bottom + 4) {}
-                    text x=(x) y=(bottom + AXIS - 4) text-anchor=(x.anchor()) {
+                        text x=(x) y=(bottom + AXIS - 4) text-anchor=(x.anchor()) {
                         (tick.label) @if tick.last { " bytes" }
                     }
                 }
@@ -63,7 +62,7 @@ fn bar(axis: &Axis, top: usize, of: &Memory) -> Markup {
                 (scale().rounded(of.bytes_per_flow)) " bytes"
             }
             @if let Some((x, width)) = axis.span([0.0, of.bytes_per_flow]) {
-                rect.amount x=(x) width=(width) y=(top + 24) height="10" {}
+                rect.amount x=(x) width=(width) y=(top + 25) height="10" {}
             }
         }
     }

@@ -7,24 +7,19 @@
 //!           -> results.json
 //! ```
 
-mod axis;
+pub(crate) mod axis;
 mod comparison;
-mod contestant;
+pub(crate) mod contestant;
 mod differences;
 mod machine;
 mod measurement;
 mod memory;
-mod number;
-mod page;
+pub(crate) mod number;
+pub(crate) mod page;
 mod reading;
-mod series;
-mod targets;
+pub(crate) mod series;
+pub(crate) mod targets;
 mod verdict;
-
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod tests;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

@@ -5,16 +5,15 @@ const LARGE: f64 = 10_000.0;
 
 /// The unit that the figures of one chart or column share.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     divisor: f64,
-    pub(super) symbol: String,
+    pub(crate) symbol: String,
 }
 
 impl Scale {
     /// For figures in `unit`, the largest of which is `largest`.
-    pub(super) fn of(unit: &str, largest: f64) -> Self {
-        let (quantity, _) = parts(unit);
-        let (divisor, symbol) = match quantity {
+    pub(crate) fn of(unit: &str, largest: f64) -> Self {
+        let (divisor, symbol) = match counted(unit) {
             "ns" if largest >= 1000.0 * LARGE => (1e6, "ms"),
             "ns" if largest >= LARGE => (1e3, "µs"),
             other => (1.0, other),
@@ -22,35 +21,41 @@ impl Scale {
         Self { divisor, symbol: symbol.to_owned() }
     }
 
-    pub(super) fn convert(&self, figure: f64) -> f64 {
+    pub(crate) fn convert(&self, figure: f64) -> f64 {
         figure / self.divisor
     }
 
     /// As many digits as the interval that the figure lies in allows.
-    pub(super) fn within(&self, figure: f64, [low, high]: [f64; 2]) -> String {
+    pub(crate) fn within(&self, figure: f64, [low, high]: [f64; 2]) -> String {
         let half = self.convert(high - low) / 2.0;
         grouped(self.convert(figure), decimals_within(self.convert(figure), half))
     }
 
     /// The same, of a figure that something is added by: with its sign.
-    pub(super) fn added(&self, figure: f64, interval: [f64; 2]) -> String {
+    pub(crate) fn added(&self, figure: f64, interval: [f64; 2]) -> String {
         signed(self.within(figure, interval))
     }
 
     /// Three digits or so.
-    pub(super) fn rounded(&self, figure: f64) -> String {
+    pub(crate) fn rounded(&self, figure: f64) -> String {
         let figure = self.convert(figure);
         grouped(figure, decimals_of(figure))
     }
 }
 
-/// `ns per request` is so many `ns`, and each `per request`.
-pub(super) fn parts(unit: &str) -> (&str, &str) {
-    unit.split_once(' ').unwrap_or((unit, ""))
+/// `ns per request` counts `ns`, one `request` at a time; of a long name the last word counts.
+fn counted(unit: &str) -> &str {
+    let quantity = unit.split_once(" per ").map_or(unit, |(quantity, _)| quantity);
+    quantity.rsplit(' ').next().unwrap_or(quantity)
+}
+
+/// `per request`.
+pub(crate) fn per(unit: &str) -> String {
+    unit.split_once(" per ").map(|(_, operation)| format!("per {operation}")).unwrap_or_default()
 }
 
 /// No zeros behind the point: for figures that somebody chose.
-pub(super) fn chosen(figure: f64) -> String {
+pub(crate) fn chosen(figure: f64) -> String {
     let text = grouped(figure, 2);
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -73,7 +78,7 @@ fn signed(figure: String) -> String {
 const UNKNOWN: &str = "–";
 
 /// With commas between thousands.
-pub(super) fn grouped(figure: f64, decimals: usize) -> String {
+pub(crate) fn grouped(figure: f64, decimals: usize) -> String {
     if !figure.is_finite() {
         return UNKNOWN.to_owned();
     }
@@ -108,40 +113,5 @@ fn decimals_of(figure: f64) -> usize {
         0.0..10.0 => 2,
         10.0..100.0 => 1,
         _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Scale, chosen, grouped};
-
-    #[test]
-    fn figures_have_the_digits_that_their_interval_allows() {
-        let ns = Scale::of("ns per packet", 900.0);
-        assert_eq!(ns.added(31.4159, [31.2, 31.6]), "+31.4");
-        assert_eq!(ns.added(31.4159, [28.0, 35.0]), "+31");
-        assert_eq!(ns.added(-0.3, [-0.9, 0.3]), "−0.3");
-        assert_eq!(ns.added(0.04, [-0.9, 0.9]), "0.0");
-        assert_eq!(ns.added(-0.04, [-0.9, 0.9]), "0.0");
-        assert_eq!(ns.added(f64::NAN, [f64::NAN; 2]), "–");
-    }
-
-    #[test]
-    fn long_times_are_told_in_larger_units() {
-        let scale = Scale::of("ns per connection", 25_431.0);
-        assert_eq!((scale.symbol.as_str(), scale.rounded(25_431.0)), ("µs", "25.4".to_owned()));
-        assert_eq!(Scale::of("ns", 9_999.0).rounded(9_999.0), "9,999");
-        let cycles = Scale::of("cycles per byte", 1e9);
-        assert_eq!((cycles.symbol.as_str(), cycles.rounded(0.5)), ("cycles", "0.50".to_owned()));
-    }
-
-    #[test]
-    fn thousands_are_grouped_and_chosen_figures_end_with_a_digit_that_counts() {
-        assert_eq!(grouped(1_048_576.0, 0), "1,048,576");
-        assert_eq!(grouped(-1234.5, 1), "−1,234.5");
-        assert_eq!(grouped(f64::INFINITY, 0), "–");
-        assert_eq!(chosen(10.0), "10");
-        assert_eq!(chosen(33.30), "33.3");
-        assert_eq!(chosen(1000.0), "1,000");
     }
 }

@@ -10,7 +10,7 @@ use crate::results::{Measurement, Results};
 
 const STYLE: &str = include_str!("style.css");
 
-pub(super) fn page(results: &Results) -> Markup {
+pub(crate) fn page(results: &Results) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-pub(super) fn section() -> Markup {
+pub(crate) fn section() -> Markup {
     html! {
         section id="reading" {
             h2 { "How to read this" }

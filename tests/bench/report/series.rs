@@ -7,15 +7,15 @@ const FLOWS: &str = "-flows-";
 
 /// Measurements that differ in the number of flows only.
 #[derive(Debug)]
-pub(super) struct Series<'a> {
+pub(crate) struct Series<'a> {
     /// What their names have in common.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// By the number of flows.
-    pub(super) sizes: Vec<(u64, &'a Measurement)>,
+    pub(crate) sizes: Vec<(u64, &'a Measurement)>,
 }
 
 /// Series of two sizes or more, in the order of their first measurements.
-pub(super) fn all(measurements: &[Measurement]) -> Vec<Series<'_>> {
+pub(crate) fn all(measurements: &[Measurement]) -> Vec<Series<'_>> {
     let mut all: Vec<Series<'_>> = Vec::new();
     for measurement in measurements {
         let Some((name, flows)) = split(&measurement.name) else { continue };
@@ -31,32 +31,38 @@ pub(super) fn all(measurements: &[Measurement]) -> Vec<Series<'_>> {
     all
 }
 
-fn split(name: &str) -> Option<(&str, u64)> {
+/// What comes before the number of flows, and that number.
+pub(crate) fn split(name: &str) -> Option<(&str, u64)> {
     let (name, flows) = name.rsplit_once(FLOWS)?;
     flows.parse().ok().filter(|flows| *flows > 0).map(|flows| (name, flows))
 }
 
 impl<'a> Series<'a> {
     /// The smallest one, which stands for what they share.
-    pub(super) fn first(&self) -> &'a Measurement {
+    pub(crate) fn first(&self) -> &'a Measurement {
         self.sizes[0].1
     }
 
-    /// The words with which the titles of all sizes begin.
-    pub(super) fn title(&self) -> String {
-        let mut shared: Vec<&str> = self.first().title.split_whitespace().collect();
+    /// The title of all sizes: what their titles share, around what they do not.
+    pub(crate) fn title(&self) -> String {
+        let words = |measurement: &'a Measurement| measurement.title.split(' ');
+        let first: Vec<&str> = words(self.first()).collect();
+        let (mut before, mut after) = (first.len(), first.len());
         for (_, measurement) in &self.sizes {
-            let words = measurement.title.split_whitespace();
-            let same = shared.iter().zip(words).take_while(|(one, other)| *one == other).count();
-            shared.truncate(same);
+            let same = |(one, other): &(&&str, &str)| **one == *other;
+            before = before.min(first.iter().zip(words(measurement)).take_while(same).count());
+            let others: Vec<&str> = words(measurement).rev().collect();
+            let from_end = first.iter().rev().zip(others);
+            after = after.min(from_end.take_while(same).count());
         }
-        let title = shared.join(" ");
-        let title = title.trim_end_matches([',', ':', ';']);
-        if title.is_empty() { self.name.to_owned() } else { title.to_owned() }
+        if before == first.len() {
+            return first.join(" ");
+        }
+        format!("{} … {}", first[..before].join(" "), first[first.len() - after..].join(" "))
     }
 
     /// Names of the alternatives that were compared at any size.
-    pub(super) fn contestants(&self) -> Vec<&'a str> {
+    pub(crate) fn contestants(&self) -> Vec<&'a str> {
         let mut names = Vec::new();
         for (_, measurement) in &self.sizes {
             for contestant in &measurement.contestants {
@@ -69,7 +75,7 @@ impl<'a> Series<'a> {
     }
 
     /// What an alternative adds at each size where it was timed.
-    pub(super) fn line(&self, contestant: &str) -> Vec<(u64, &'a Added)> {
+    pub(crate) fn line(&self, contestant: &str) -> Vec<(u64, &'a Added)> {
         let at = |measurement: &'a Measurement| {
             measurement.contestants.iter().find(|c| c.name == contestant)?.added.as_ref()
         };
@@ -78,40 +84,12 @@ impl<'a> Series<'a> {
 }
 
 /// `65,536` is better known as `64 Ki`.
-pub(super) fn flows(flows: u64) -> String {
+pub(crate) fn flows(flows: u64) -> String {
     const KI: u64 = 1 << 10;
     const MI: u64 = 1 << 20;
     match flows {
         MI.. if flows.is_multiple_of(MI) => format!("{} Mi", flows / MI),
         KI.. if flows.is_multiple_of(KI) => format!("{} Ki", flows / KI),
         _ => super::number::grouped(flows as f64, 0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{all, flows, split};
-    use crate::report::fixture;
-
-    #[test]
-    fn sizes_are_told_from_names_and_in_order() {
-        assert_eq!(split("udp-ipv4-flows-65536"), Some(("udp-ipv4", 65_536)));
-        assert_eq!(split("udp-ipv4"), None);
-        assert_eq!(split("udp-flows-many"), None);
-        let results = fixture::results();
-        let series = all(&results.measurements);
-        let sizes: Vec<u64> = series[0].sizes.iter().map(|(flows, _)| *flows).collect();
-        assert_eq!((series.len(), sizes), (1, vec![1 << 10, 1 << 16, 1 << 20]));
-    }
-
-    #[test]
-    fn a_title_of_all_sizes_is_what_their_titles_share() {
-        let results = fixture::results();
-        assert_eq!(all(&results.measurements)[0].title(), "UDP over random flows");
-    }
-
-    #[test]
-    fn flows_are_counted_in_powers_of_two() {
-        assert_eq!([flows(64), flows(1 << 16), flows(1 << 20)], ["64", "64 Ki", "1 Mi"]);
     }
 }

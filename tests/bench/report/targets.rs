@@ -7,7 +7,7 @@ use super::measurement;
 use super::number::{Scale, chosen};
 use crate::results::{Results, Target, Verdict};
 
-pub(super) fn section(results: &Results) -> Markup {
+pub(crate) fn section(results: &Results) -> Markup {
     html! {
         section id="targets" {
             h2 { "Targets" }
@@ -22,43 +22,50 @@ pub(super) fn section(results: &Results) -> Markup {
 
 fn table(targets: &[Target], results: &Results) -> Markup {
     html! {
-        table.targets {
+        table.targets role="table" {
             caption.unseen { "Targets, what was measured, and the verdict" }
-            thead {
-                tr {
-                    th scope="col" { "What" }
-                    th.number scope="col" { "Measured" br; small { "95 % confidence" } }
-                    th.number scope="col" { "Limit" }
-                    th.wide scope="col" { "Against the limit" }
-                    th scope="col" { "Verdict" }
+            thead role="rowgroup" {
+                tr role="row" {
+                    th role="columnheader" scope="col" { "What" }
+                    th.number role="columnheader" scope="col" {
+                        "Measured" br; small { "95 % confidence" }
+                    }
+                    th.number role="columnheader" scope="col" { "Limit" }
+                    th.wide role="columnheader" scope="col" { "Against the limit" }
+                    th role="columnheader" scope="col" { "Verdict" }
                 }
             }
-            tbody { @for target in targets { (row(target, results)) } }
+            tbody role="rowgroup" { @for target in targets { (row(target, results)) } }
         }
     }
 }
 
 fn row(target: &Target, results: &Results) -> Markup {
-    let sources: Vec<&str> = target
-        .measurements
-        .iter()
-        .map(String::as_str)
-        .filter(|name| results.measurements.iter().any(|m| m.name == *name))
-        .collect();
     html! {
-        tr {
-            th scope="row" {
+        tr role="row" {
+            th role="rowheader" scope="row" {
                 (target.what) br; small { (target.promise) }
-                @for name in sources {
-                    " " a.source href={ "#" (measurement::anchor(name)) } { (name) }
+                @for name in &target.measurements {
+                    @if let Some(anchor) = source(name, results) {
+                        " " a.source href={ "#" (anchor) } { (name) }
+                    }
                 }
             }
-            td.number { (measured(target)) }
-            td.number { "≤ " (chosen(target.limit)) " " (target.unit) }
-            td.wide { @if let Some(figure) = target.measured { (gauge(target, figure)) } }
-            td { (badge(target.verdict)) }
+            td.number role="cell" { (measured(target)) }
+            td.number role="cell" { "≤ " (chosen(target.limit)) " " (target.unit) }
+            td.wide role="cell" { @if let Some(figure) = target.measured { (gauge(target, figure)) } }
+            td role="cell" { (badge(target.verdict)) }
         }
     }
+}
+
+/// Where the page has what a target is taken from.
+fn source(name: &str, results: &Results) -> Option<String> {
+    if name == "memory" {
+        return Some(name.to_owned());
+    }
+    let present = results.measurements.iter().any(|measurement| measurement.name == name);
+    present.then(|| measurement::anchor(name))
 }
 
 /// A figure, and where it lies.
@@ -68,7 +75,8 @@ fn measured(target: &Target) -> Markup {
     };
     let scale = Scale::of(&target.unit, figure);
     html! {
-        @match target.confidence {
+        // What is counted, and not timed, lies where it is.
+        @match target.confidence.filter(|[low, high]| low != high) {
             Some(interval) => {
                 (scale.within(figure, interval)) " " (scale.symbol) br;
                 small {
@@ -99,7 +107,7 @@ fn gauge(target: &Target, figure: f64) -> Markup {
 }
 
 /// The word, with a sign before it.
-pub(super) fn badge(verdict: Verdict) -> Markup {
+pub(crate) fn badge(verdict: Verdict) -> Markup {
     let sign = match verdict {
         Verdict::Pass => "✓",
         Verdict::Miss => "✗",
@@ -109,7 +117,7 @@ pub(super) fn badge(verdict: Verdict) -> Markup {
     html! { span.badge.(class(verdict)) { span aria-hidden="true" { (sign) } " " (word(verdict)) } }
 }
 
-pub(super) fn word(verdict: Verdict) -> &'static str {
+pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Miss => "miss",

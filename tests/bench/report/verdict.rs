@@ -2,14 +2,14 @@
 
 use super::contestant::marks_connections;
 use super::differences;
-use super::number::{Scale, parts};
+use super::number::{Scale, per};
 use crate::results::{Added, Contestant, Measurement, Results, Target, Verdict};
 
 /// More stolen time than this, in per cent, is worth a word.
 const STEAL: f64 = 1.0;
 
 /// One paragraph.
-pub(super) fn paragraph(results: &Results) -> String {
+pub(crate) fn paragraph(results: &Results) -> String {
     let mut sentences = targets(&results.targets);
     sentences.extend(example(&results.measurements));
     if results.quick {
@@ -77,7 +77,6 @@ fn example(measurements: &[Measurement]) -> Option<String> {
             .filter_map(|contestant| Some((contestant, resolved(contestant)?)))
             .min_by(|(_, one), (_, other)| one.spread.median.total_cmp(&other.spread.median))?;
         let ours = ours.added.as_ref()?;
-        let (_, per) = parts(&measurement.unit);
         let scale = differences::scale(measurement);
         let adds = if ours.resolved {
             format!("prroute adds {}", amount(&scale, ours))
@@ -85,10 +84,11 @@ fn example(measurements: &[Measurement]) -> Option<String> {
             "what prroute adds is too little for this run to resolve".to_owned()
         };
         Some(format!(
-            "{}: {adds}, {} adds {} {per}, over {}.",
+            "{}: {adds}, {} adds {} {}, over {}.",
             measurement.title,
             marks.name,
             amount(&scale, theirs),
+            per(&measurement.unit),
             measurement.baseline
         ))
     })

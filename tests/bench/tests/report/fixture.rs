@@ -8,19 +8,19 @@ const ROUNDS: u32 = 200;
 /// What each alternative adds over the baseline, in ns; `None`: it is the baseline.
 const HOSTS: [(&str, Option<f64>); 8] = [
     ("nothing", Some(-41.0)),
-    ("source rules", None),
+    ("source-rules", None),
     ("prroute", Some(33.0)),
-    ("prroute, last hop", Some(71.0)),
-    ("iptables-legacy CONNMARK", Some(1240.0)),
-    ("iptables-nft CONNMARK", Some(1410.0)),
-    ("nftables ct mark", Some(905.0)),
-    ("conntrack alone", Some(690.0)),
+    ("prroute-last-hop", Some(71.0)),
+    ("connmark-legacy", Some(1240.0)),
+    ("connmark-nft", Some(1410.0)),
+    ("ct-mark", Some(905.0)),
+    ("conntrack", Some(690.0)),
 ];
 
 /// A host's name, title and the like that would be markup if nobody took care.
-pub(super) const HOSTILE: &str = r#"<script>alert("&amp;")</script>"#;
+pub(crate) const HOSTILE: &str = r#"<script>alert("&amp;")</script>"#;
 
-pub(super) fn results() -> Results {
+pub(crate) fn results() -> Results {
     Results {
         schema: SCHEMA.to_owned(),
         command: "cargo xtask bench --report target/bench".to_owned(),
@@ -68,12 +68,12 @@ fn measurements() -> Vec<Measurement> {
     for (flows, factor) in [(1 << 10, 1.0), (1 << 16, 1.7), (1 << 20, 4.0)] {
         all.push(measurement(
             &format!("udp-random-flows-{flows}"),
-            &format!("UDP over random flows, {flows} of them"),
+            &format!("UDP over {flows} flows in random order"),
             "ns per datagram",
             factor,
         ));
     }
-    let mut hostile = measurement("hostile", HOSTILE, "cycles per byte", 0.001);
+    let mut hostile = measurement("hostile", HOSTILE, "clock ticks per byte", 0.001);
     hostile.contestants[0].name = HOSTILE.to_owned();
     all.push(hostile);
     all
@@ -105,7 +105,7 @@ fn measurement(name: &str, title: &str, unit: &str, factor: f64) -> Measurement 
         name: name.to_owned(),
         title: title.to_owned(),
         unit: unit.to_owned(),
-        baseline: "source rules".to_owned(),
+        baseline: "source-rules".to_owned(),
         batch: 512,
         contestants,
     }
