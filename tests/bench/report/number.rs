@@ -99,10 +99,10 @@ pub(crate) fn grouped(figure: f64, decimals: usize) -> String {
     text
 }
 
-/// Decimals of a figure that is known within `half`, one of which is unsure.
+/// Decimals of a figure that is known within `half`: its last digit is worth at most a third of it.
 fn decimals_within(figure: f64, half: f64) -> usize {
     if half.is_finite() && half > 0.0 {
-        (-half.log10().floor()).clamp(0.0, 3.0) as usize
+        (-(half / 3.0).log10().floor()).clamp(0.0, 3.0) as usize
     } else {
         decimals_of(figure)
     }

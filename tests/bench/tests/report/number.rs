@@ -3,7 +3,7 @@ use crate::report::number::{Scale, chosen, grouped};
 #[test]
 fn figures_have_the_digits_that_their_interval_allows() {
     let ns = Scale::of("ns per packet", 900.0);
-    assert_eq!(ns.added(31.4159, [31.2, 31.6]), "+31.4");
+    assert_eq!(ns.added(31.4159, [31.2, 31.6]), "+31.42");
     assert_eq!(ns.added(31.4159, [28.0, 35.0]), "+31");
     assert_eq!(ns.added(-0.3, [-0.9, 0.3]), "−0.3");
     assert_eq!(ns.added(0.04, [-0.9, 0.9]), "0.0");

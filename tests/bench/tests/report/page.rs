@@ -18,7 +18,8 @@ fn drawings(page: &str) -> Vec<&str> {
         let mut depth = 0;
         let mut end = start;
         loop {
-            let close = end + rest[end..].find("</svg>").unwrap() + "</svg>".len();
+            let Some(length) = rest[end..].find("</svg>") else { panic!("no end: {rest}") };
+            let close = end + length + "</svg>".len();
             depth += rest[end..close].matches("<svg").count();
             depth -= 1;
             end = close;
@@ -36,7 +37,7 @@ fn drawings(page: &str) -> Vec<&str> {
 fn text(page: &str) -> String {
     let mut text = String::new();
     for part in page.split('<').skip(1) {
-        text.push_str(part.split_once('>').unwrap().1);
+        text.push_str(part.split_once('>').map_or("", |(_, text)| text));
     }
     text
 }
@@ -56,7 +57,7 @@ fn every_target_has_its_verdict_in_words_its_figure_and_its_limit() {
     for verdict in verdicts {
         assert!(results.targets.iter().any(|target| target.verdict == verdict), "{verdict:?}");
     }
-    for figure in ["1.1 %", "0.4 … 1.9", "25 %", "9.9 ns", "9.4 … 10.6"] {
+    for figure in ["1.1 %", "0.4 … 1.9", "24.9 %", "9.9 ns", "9.4 … 10.6"] {
         assert!(text(&page).contains(figure), "{figure}");
     }
 }
