@@ -12,6 +12,11 @@ pub(crate) fn section() -> Markup {
                     "A host in a network namespace of its own. The hosts of one measurement differ "
                     "in one thing only: what makes replies leave by the right uplink."
                 }
+                dt { "source-rules-again" }
+                dd {
+                    "The baseline once more, where a measurement has it. What it adds is the error of "
+                    "the method: a difference that is not clearly larger says little."
+                }
                 dt { "Round" }
                 dd {
                     "One sample of every alternative, a few milliseconds each, one after the other "
