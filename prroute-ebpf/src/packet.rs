@@ -3,7 +3,6 @@
 use bytemuck::Pod;
 use network_types::icmp::Icmpv4Hdr;
 use network_types::ip::Ipv4Hdr;
-use network_types::tcp::TcpHdr;
 
 /// A packet's bytes from its link-layer header on.
 pub trait Packet {
@@ -66,7 +65,7 @@ macro_rules! header {
     };
 }
 
-header!(Ipv4Hdr = [u32; 5], TcpHdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
+header!(Ipv4Hdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
 
 /// Packets in the host's own memory: tests and fuzzing.
 impl Packet for &[u8] {

@@ -41,6 +41,29 @@ pub struct Numbers {
     pub acknowledges: bool,
 }
 
+/// Whether a packet is the first of several fragments. An `Option` would leave a word unwritten,
+/// which the verifier does not let be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstFragment {
+    is_one: u32,
+    identification: u32,
+}
+
+impl FirstFragment {
+    pub const NONE: Self = Self { is_one: 0, identification: 0 };
+
+    #[inline(always)]
+    pub const fn with(identification: u32) -> Self {
+        Self { is_one: 1, identification }
+    }
+
+    /// `None` for a whole packet.
+    #[inline(always)]
+    pub const fn identification(&self) -> Option<u32> {
+        if self.is_one == 0 { None } else { Some(self.identification) }
+    }
+}
+
 /// The part of a packet that decides its way.
 ///
 /// For an ICMP error these are the addresses and ports of a reply to the quoted packet, so that
@@ -60,8 +83,7 @@ pub struct Segment<A> {
     /// Those of the transport header alone.
     pub transport: u32,
     pub tcp: Numbers,
-    /// The identification, when this is the first of several fragments.
-    pub first_fragment: Option<u32>,
+    pub first_fragment: FirstFragment,
     /// Who sent this packet: `source`, but for an ICMP error any address on its way.
     pub sender: A,
 }
@@ -94,46 +116,49 @@ pub fn ipv4<P: Packet>(
     packet: &P,
     offset: usize,
 ) -> Result<Segment<Address4>, NotParsed<Address4>> {
-    let ip: Ipv4Hdr = packet.read(offset).ok_or(NotParsed::Malformed)?;
-    let header = (ip.vihl & 0x0f) as usize * 4;
-    if ip.vihl >> 4 != 4 || header < Ipv4Hdr::LEN {
+    // By words: the compiler would take each byte of a header on its own.
+    let [head, middle, time_and_protocol, source, destination]: [u32; 5] =
+        packet.read(offset).ok_or(NotParsed::Malformed)?;
+    let [version_and_length, ..] = head.to_ne_bytes();
+    let header = usize::from(version_and_length & 0x0f) * 4;
+    if version_and_length >> 4 != 4 || header < Ipv4Hdr::LEN {
         return Err(NotParsed::Malformed);
     }
-    let source = u32::from_ne_bytes(ip.src_addr);
-    let destination = u32::from_ne_bytes(ip.dst_addr);
     if !is_unicast4(source) || !is_unicast4(destination) {
         return Err(NotParsed::NotOurs);
     }
-    let (fragment_offset, more) = (u16::from_be_bytes(ip.frags) & 0x1fff, ip.frags[0] & 0x20 != 0);
-    let mut first_fragment = None;
+    let [_, protocol, ..] = time_and_protocol.to_ne_bytes();
+    let mut first_fragment = FirstFragment::NONE;
+    let middle = u32::from_be(middle);
+    let (fragment_offset, more) = (middle & 0x1fff, middle & 0x2000 != 0);
     if fragment_offset != 0 || more {
         if !P::RARE {
             return Err(NotParsed::Malformed);
         }
-        let identification = u32::from(u16::from_be_bytes(ip.id));
+        let identification = middle >> 16;
         if fragment_offset != 0 {
             return Err(NotParsed::LaterFragment(LaterFragment {
                 source,
                 destination,
                 identification,
-                protocol: ip.proto,
+                protocol,
             }));
         }
-        first_fragment = Some(identification);
+        first_fragment = FirstFragment::with(identification);
     }
-    if ip.proto == protocol::ICMP && icmp::is_error4(packet, offset + header) {
+    if protocol == protocol::ICMP && icmp::is_error4(packet, offset + header) {
         if !P::RARE {
             return Err(NotParsed::Malformed);
         }
         return icmp::error4(packet, offset + header, source, destination);
     }
-    let upper = transport::read(packet, offset + header, ip.proto)?;
+    let upper = transport::read(packet, offset + header, protocol)?;
     Ok(Segment {
         source,
         destination,
         source_port: upper.source_port,
         destination_port: upper.destination_port,
-        protocol: ip.proto,
+        protocol,
         kind: upper.kind,
         headers: header as u32 + upper.length,
         transport: upper.length,
@@ -154,7 +179,8 @@ pub fn ipv6<P: Packet>(
     if !is_unicast6(&source) || !is_unicast6(&destination) {
         return Err(NotParsed::NotOurs);
     }
-    let (mut protocol, mut header, mut first_fragment) = (next_header, Ipv6Hdr::LEN, None);
+    let (mut protocol, mut header) = (next_header, Ipv6Hdr::LEN);
+    let mut first_fragment = FirstFragment::NONE;
     if extension::is_extension(protocol) {
         if !P::RARE {
             return Err(NotParsed::Malformed);
@@ -169,7 +195,7 @@ pub fn ipv6<P: Packet>(
                     protocol: 0,
                 }));
             }
-            first_fragment = Some(fragment.identification);
+            first_fragment = FirstFragment::with(fragment.identification);
         }
         (protocol, header) = (walked.protocol, walked.length);
     }

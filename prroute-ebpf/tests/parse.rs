@@ -158,7 +158,10 @@ fn an_endless_chain_of_extension_headers_is_malformed() {
 #[test]
 fn the_first_fragment_has_ports_and_the_later_ones_know_their_packet() {
     let first = parse6(&udp6_behind(&[(protocol::FRAGMENT, fragment(0, true))])).unwrap();
-    assert_eq!((first.first_fragment, first.destination_port), (Some(7), 53u16.to_be_bytes()));
+    assert_eq!(
+        (first.first_fragment.identification(), first.destination_port),
+        (Some(7), 53u16.to_be_bytes())
+    );
     for more in [true, false] {
         let later = parse6(&udp6_behind(&[(protocol::FRAGMENT, fragment(8, more))]));
         let Err(NotParsed::LaterFragment(LaterFragment { identification: 7, protocol: 0, .. })) =
@@ -174,7 +177,7 @@ fn the_first_fragment_has_ports_and_the_later_ones_know_their_packet() {
         frame[ETHERNET + byte] |= bits;
         parse4(&frame)
     };
-    assert_eq!(with(6, 0x20).unwrap().first_fragment, Some(9));
+    assert_eq!(with(6, 0x20).unwrap().first_fragment.identification(), Some(9));
     for (byte, bits) in [(6, 0x01), (7, 0x01), (6, 0x21)] {
         let later = with(byte, bits);
         let Err(NotParsed::LaterFragment(LaterFragment { identification: 9, protocol: 6, .. })) =
@@ -183,7 +186,7 @@ fn the_first_fragment_has_ports_and_the_later_ones_know_their_packet() {
             panic!("{later:?}")
         };
     }
-    assert_eq!(with(6, 0x40).unwrap().first_fragment, None, "do not fragment");
+    assert_eq!(with(6, 0x40).unwrap().first_fragment.identification(), None, "do not fragment");
 }
 
 #[test]

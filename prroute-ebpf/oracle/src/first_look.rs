@@ -6,7 +6,7 @@ use prroute_common::flow::Flow;
 use prroute_ebpf::family::Family;
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::parse::{Kind, NotParsed, Numbers, Segment, protocol};
+use prroute_ebpf::parse::{FirstFragment, Kind, NotParsed, Numbers, Segment, protocol};
 use prroute_ebpf::verdict::{
     self, Arrival, Departure, Inbound, Known, Outbound, Write, is_worth_writing,
 };
@@ -37,7 +37,7 @@ where
         && outline.source == segment.source
         && outline.destination == segment.destination
         && outline.destination_port() == segment.destination_port
-        && segment.first_fragment.is_none();
+        && segment.first_fragment == FirstFragment::NONE;
     if !agrees {
         return Err(format!("{outline:?} of {segment:?}"));
     }

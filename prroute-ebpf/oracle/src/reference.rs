@@ -4,7 +4,8 @@ use core::fmt::Debug;
 
 use etherparse::{IpNumber, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
 use prroute_ebpf::parse::{
-    Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Numbers, Segment, ipv4, ipv6, protocol,
+    FirstFragment, Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Numbers, Segment, ipv4,
+    ipv6, protocol,
 };
 
 use crate::ETHERNET;
@@ -131,8 +132,8 @@ fn compare<A: Copy + Debug + PartialEq>(
         // Its ports are behind a header that etherparse does not read of a fragment.
         (parsed, Expected::FirstFragment(identification)) => match parsed {
             // An ICMP error speaks of another packet, whose fragments are none of its own.
-            Ok(Segment { kind: Kind::Error, first_fragment: None, .. }) => true,
-            Ok(segment) => segment.first_fragment == Some(*identification),
+            Ok(Segment { kind: Kind::Error, first_fragment: FirstFragment::NONE, .. }) => true,
+            Ok(segment) => segment.first_fragment == FirstFragment::with(*identification),
             Err(error) => !matches!(error, NotParsed::LaterFragment(_)),
         },
         (Err(parsed), Expected::Refused(expected)) => parsed == expected,
@@ -180,7 +181,7 @@ fn expectation<A: Copy>(
         headers: (network.length + transport) as u32,
         transport: transport as u32,
         tcp: Numbers::default(),
-        first_fragment: None,
+        first_fragment: FirstFragment::NONE,
         sender: network.source,
     };
     let echo = |kind, payload: &[u8]| match payload {

@@ -6,7 +6,7 @@ use prroute_common::uplink::UplinkFacts;
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::Common;
-use prroute_ebpf::parse::{Kind, LaterFragment};
+use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
 use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Write};
 
 use super::action::Action;
@@ -65,20 +65,31 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
             }
         }
     }
-    Action::from_code(look_closer::<F>(skb, here, lookup::pointer(confirmed)))
+    match headers::read::<F>(skb, here, Way::Out) {
+        Headers::Segment => match look_closer::<F>(skb, here, lookup::pointer(confirmed)) {
+            PASS => Action::Pass,
+            way => Action::from_code(answer::<F>(skb, here, way)),
+        },
+        Headers::LaterFragment => Action::from_code(follow::<F>(skb, here)),
+        Headers::None => Action::Pass,
+    }
 }
 
-/// A function of its own, with a stack frame of its own; such functions return numbers.
-/// `confirmed` is what was found of the packet's flow already.
+/// What [`look_closer`] decides: the kernel's own way, or the id of the uplink that a reply leaves
+/// by, ...
+const PASS: u32 = 0;
+/// ... with this bit when it is that of the address's owner.
+const TO_OWNER: u32 = 1 << 16;
+
+/// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow
+/// already. A function of its own, with a stack frame of its own; such functions return numbers.
 #[inline(never)]
-fn look_closer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) -> i32 {
-    let Some(scratch) = F::scratch(Way::Out) else { return Action::Pass.code() };
-    let action = match headers::read(skb, here, scratch) {
-        Headers::Segment => decide::<F>(skb, here, scratch, confirmed),
-        Headers::LaterFragment => follow::<F>(skb, here, &scratch.fragment),
-        Headers::None => Action::Pass,
-    };
-    action.code()
+fn look_closer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) -> u32 {
+    let Some(scratch) = F::scratch(Way::Out as u32) else { return PASS };
+    let Some(reply) = decide::<F>(skb, here, scratch, confirmed) else { return PASS };
+    scratch.router = reply.router;
+    let id = u32::from(reply.target.id);
+    if reply.reason == Reason::RedirectedToOwner { TO_OWNER | id } else { id }
 }
 
 #[inline(always)]
@@ -87,18 +98,18 @@ fn decide<F: Egress>(
     here: &'static UplinkFacts,
     scratch: &mut Scratch<F>,
     confirmed: *mut Flow,
-) -> Action {
+) -> Option<Reply> {
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
     // The host's own errors about packets to a guest speak of an address that is not local.
     let own_error = segment.kind == Kind::Error && !skb.is_forwarded();
     if source == Locality::NotLocal && !is_from_guest(skb) && !own_error {
-        return Action::Pass;
+        return None;
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
     let last_hop = here.flags & F::LAST_HOP != 0;
     if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
-        return Action::Pass;
+        return None;
     }
     let now = lookup::now();
     scratch.key = key::outbound::<F>(segment);
@@ -121,14 +132,18 @@ fn decide<F: Egress>(
     let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
     log::decision::<F>(skb, false, segment, verdict.name());
     let reply = match verdict {
-        Outbound::Pass => return fragment::passes::<F>(segment, now),
+        Outbound::Pass => {
+            fragment::passes::<F>(segment, now);
+            return None;
+        }
         Outbound::Unproved => {
             count(here.id, Reason::Unconfirmed);
-            return Action::Pass;
+            return None;
         }
         Outbound::Own(write) => {
             note::<F>(key, entry, write, here.id);
-            return fragment::passes::<F>(segment, now);
+            fragment::passes::<F>(segment, now);
+            return None;
         }
         Outbound::OpenByHost(flow) => {
             match entry {
@@ -138,25 +153,53 @@ fn decide<F: Egress>(
                 }
                 _ => record::open::<F>(key, flow, here.id, Reason::OpenedByHost),
             }
-            return fragment::passes::<F>(segment, now);
+            fragment::passes::<F>(segment, now);
+            return None;
         }
         Outbound::Reply { place, router, write } => {
             note::<F>(key, entry, write, place.uplink);
             let Some(target) = lookup::uplink_of(place) else {
                 count(here.id, Reason::UplinkGone);
-                return Action::Pass;
+                return None;
             };
             Reply { target, router, reason: Reason::Redirected }
         }
         Outbound::ToOwner(owner) => {
             let Some(target) = lookup::uplink_by_id(owner) else {
                 count(here.id, Reason::UplinkGone);
-                return Action::Pass;
+                return None;
             };
             Reply { target, router: 0, reason: Reason::RedirectedToOwner }
         }
     };
     fragment::follows::<F>(segment, &reply, now);
+    // Most replies leave by the right uplink already.
+    let there = reply.target.ifindex == skb.ifindex();
+    if there && !last_hop && segment.kind != Kind::Error {
+        return None;
+    }
+    Some(reply)
+}
+
+/// Sends a reply on its way. A function of its own, as above.
+#[inline(never)]
+fn answer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, way: u32) -> i32 {
+    let Some(scratch) = F::scratch(Way::Out as u32) else { return Action::Pass.code() };
+    let Some(target) = lookup::uplink_by_id((way & !TO_OWNER) as u16) else {
+        return Action::Pass.code();
+    };
+    let reason = if way & TO_OWNER == 0 { Reason::Redirected } else { Reason::RedirectedToOwner };
+    let reply = Reply { target, router: scratch.router, reason };
+    send::<F>(skb, here, &scratch.segment, &reply).code()
+}
+
+#[inline(always)]
+fn send<F: Egress>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    segment: &Segment<F::Address>,
+    reply: &Reply,
+) -> Action {
     if segment.kind == Kind::Error {
         error_source::correct::<F>(skb, here, segment, reply.target);
     }
@@ -177,7 +220,7 @@ fn decide<F: Egress>(
             }
         }
     }
-    redirect::send::<F>(skb, here, &segment.destination, &reply, size)
+    redirect::send::<F>(skb, here, &segment.destination, reply, size)
 }
 
 /// A forwarded packet that came in on an uplink is in transit.
@@ -188,8 +231,16 @@ fn is_from_guest(skb: &Skb) -> bool {
 
 /// A fragment follows the first one of its packet. One that overtook it is decided by its
 /// address alone: a forwarded one of another uplink's address goes to the owner.
+#[inline(never)]
+fn follow<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> i32 {
+    match F::scratch(Way::Out as u32) {
+        Some(scratch) => follow_first::<F>(skb, here, &scratch.fragment).code(),
+        None => Action::Pass.code(),
+    }
+}
+
 #[inline(always)]
-fn follow<F: NextHop + Fragmented>(
+fn follow_first<F: NextHop + Fragmented>(
     skb: &Skb,
     here: &'static UplinkFacts,
     fragment: &LaterFragment<F::Address>,

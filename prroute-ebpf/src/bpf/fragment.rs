@@ -5,7 +5,6 @@ use prroute_common::time::{Ticks, since};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
 use prroute_ebpf::parse::{LaterFragment, Segment};
 
-use super::action::Action;
 use super::lookup::{self, Tables};
 use super::maps::FRAGMENTS;
 use super::redirect::Reply;
@@ -51,7 +50,7 @@ impl Fragmented for Ipv6 {
 
 #[inline(always)]
 fn remember<F: Fragmented>(segment: &Segment<F::Address>, way: FragmentWay) {
-    if let Some(identification) = segment.first_fragment {
+    if let Some(identification) = segment.first_fragment.identification() {
         write::<F>(segment, identification, &way);
     }
 }
@@ -70,9 +69,8 @@ fn write<F: Fragmented>(segment: &Segment<F::Address>, identification: u32, way:
 
 /// The packet goes the kernel's way, and so do its later fragments.
 #[inline(always)]
-pub(super) fn passes<F: Fragmented>(segment: &Segment<F::Address>, now: Ticks) -> Action {
+pub(super) fn passes<F: Fragmented>(segment: &Segment<F::Address>, now: Ticks) {
     remember::<F>(segment, FragmentWay { decided_at: now, ..FragmentWay::default() });
-    Action::Pass
 }
 
 /// The later fragments of the packet go where it goes.

@@ -4,12 +4,12 @@ use network_types::eth::EthHdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, mac_word};
 use prroute_ebpf::family::Family;
-use prroute_ebpf::packet::Packet as _;
+use prroute_ebpf::packet::Packet;
 use prroute_ebpf::parse::NotParsed;
 use prroute_ebpf::parse::outline::Outline;
 
 use super::count::count;
-use super::scratch::Scratch;
+use super::scratch::{Scratched, Way};
 use super::skb::Skb;
 
 /// What was read into the scratch memory.
@@ -33,27 +33,22 @@ pub(super) fn outline<F: Family>(skb: &Skb, here: &UplinkFacts) -> Option<Outlin
     F::outline(&skb.linear(), network(here))
 }
 
-/// Reads the headers of a packet on uplink `here`; counts what cannot be parsed.
+/// Reads the headers of a packet on uplink `here` into the scratch memory; counts what cannot be
+/// parsed.
 #[inline(always)]
-pub(super) fn read<F: Family>(skb: &Skb, here: &UplinkFacts, into: &mut Scratch<F>) -> Headers {
-    let offset = network(here);
-    match F::parse(&skb.linear(), offset) {
-        Ok(segment) => {
-            into.segment = segment;
-            Headers::Segment
+pub(super) fn read<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: Way) -> Headers {
+    let mut read = read_plain::<F>(skb, here, way as u32);
+    if read == MALFORMED {
+        read = read_rare::<F>(skb, here, way as u32);
+    }
+    match read {
+        SEGMENT => Headers::Segment,
+        LATER_FRAGMENT => Headers::LaterFragment,
+        MALFORMED => {
+            count(here.id, Reason::Unparsable);
+            Headers::None
         }
-        Err(NotParsed::NotOurs) => Headers::None,
-        Err(NotParsed::LaterFragment(_) | NotParsed::Malformed) => {
-            match read_rare(skb, offset, into) {
-                SEGMENT => Headers::Segment,
-                LATER_FRAGMENT => Headers::LaterFragment,
-                NOT_OURS => Headers::None,
-                _ => {
-                    count(here.id, Reason::Unparsable);
-                    Headers::None
-                }
-            }
-        }
+        _ => Headers::None,
     }
 }
 
@@ -62,16 +57,29 @@ const LATER_FRAGMENT: u32 = 1;
 const NOT_OURS: u32 = 2;
 const MALFORMED: u32 = 3;
 
-/// A function of its own, with a stack frame of its own; such functions return numbers.
+/// What is plain and linear. A function of its own, with a stack frame of its own; such functions
+/// return numbers.
 #[inline(never)]
-fn read_rare<F: Family>(skb: &Skb, offset: usize, into: &mut Scratch<F>) -> u32 {
-    match F::parse(&skb.copying(), offset) {
+fn read_plain<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
+    read_from::<F>(&skb.linear(), here, way)
+}
+
+/// All the rest, by copying. A function of its own, as above.
+#[inline(never)]
+fn read_rare<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
+    read_from::<F>(&skb.copying(), here, way)
+}
+
+#[inline(always)]
+fn read_from<F: Scratched>(packet: &impl Packet, here: &UplinkFacts, way: u32) -> u32 {
+    let Some(scratch) = F::scratch(way) else { return NOT_OURS };
+    match F::parse(packet, network(here)) {
         Ok(segment) => {
-            into.segment = segment;
+            scratch.segment = segment;
             SEGMENT
         }
         Err(NotParsed::LaterFragment(fragment)) => {
-            into.fragment = fragment;
+            scratch.fragment = fragment;
             LATER_FRAGMENT
         }
         Err(NotParsed::NotOurs) => NOT_OURS,

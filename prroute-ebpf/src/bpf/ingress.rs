@@ -72,18 +72,17 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
             }
         }
     }
-    look_closer::<F>(skb, here, lookup::pointer(confirmed));
+    // What follows the first fragment has no ports, and nothing to tell.
+    if headers::read::<F>(skb, here, Way::In) == Headers::Segment {
+        look_closer::<F>(skb, here, lookup::pointer(confirmed));
+    }
 }
 
-/// A function of its own, with a stack frame of its own. `confirmed` is what was found of the
-/// packet's flow already.
+/// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow
+/// already. A function of its own, with a stack frame of its own.
 #[inline(never)]
 fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
-    let Some(scratch) = F::scratch(Way::In) else { return };
-    // What follows the first fragment has no ports, and nothing to tell.
-    if headers::read(skb, here, scratch) != Headers::Segment {
-        return;
-    }
+    let Some(scratch) = F::scratch(Way::In as u32) else { return };
     let segment = &scratch.segment;
     let destination = lookup::locality::<F>(here, &segment.destination);
     let exposed =

@@ -15,6 +15,8 @@ pub(super) struct Scratch<F: Family> {
     pub(super) segment: Segment<F::Address>,
     pub(super) fragment: LaterFragment<F::Address>,
     pub(super) key: F::Key,
+    /// On the way out: the router that the packet's request came from, 0 when it was not noted.
+    pub(super) router: u64,
 }
 
 /// Index of a direction.
@@ -33,21 +35,22 @@ static SCRATCH6: PerCpuArray<Scratch<Ipv6>> = PerCpuArray::with_max_entries(2, 0
 
 /// A family that has scratch memory.
 pub(super) trait Scratched: Family {
-    fn scratch(way: Way) -> Option<&'static mut Scratch<Self>>;
+    /// `way` is a [`Way`].
+    fn scratch(way: u32) -> Option<&'static mut Scratch<Self>>;
 }
 
 impl Scratched for Ipv4 {
     #[inline(always)]
-    fn scratch(way: Way) -> Option<&'static mut Scratch<Self>> {
+    fn scratch(way: u32) -> Option<&'static mut Scratch<Self>> {
         // SAFETY: the element is this CPU's own, as said above; it is written before it is read.
-        SCRATCH4.get_ptr_mut(way as u32).map(|scratch| unsafe { &mut *scratch })
+        SCRATCH4.get_ptr_mut(way).map(|scratch| unsafe { &mut *scratch })
     }
 }
 
 impl Scratched for Ipv6 {
     #[inline(always)]
-    fn scratch(way: Way) -> Option<&'static mut Scratch<Self>> {
+    fn scratch(way: u32) -> Option<&'static mut Scratch<Self>> {
         // SAFETY: as for IPv4.
-        SCRATCH6.get_ptr_mut(way as u32).map(|scratch| unsafe { &mut *scratch })
+        SCRATCH6.get_ptr_mut(way).map(|scratch| unsafe { &mut *scratch })
     }
 }

@@ -111,8 +111,12 @@ impl Skb {
     /// The bytes that lie in the linear part.
     #[inline(always)]
     pub(super) fn linear(&self) -> Linear {
+        // Volatile: the compiler would load both in a caller and hand them on as numbers of 32
+        // bits, which the verifier takes for arithmetic.
         // SAFETY: as in `len`.
-        let (start, end) = unsafe { ((*self.skb).data, (*self.skb).data_end) };
+        let start = unsafe { (&raw const (*self.skb).data).read_volatile() };
+        // SAFETY: as in `len`.
+        let end = unsafe { (&raw const (*self.skb).data_end).read_volatile() };
         Linear { start: start as usize, end: end as usize }
     }
 

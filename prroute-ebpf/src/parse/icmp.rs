@@ -4,7 +4,7 @@ use network_types::icmp::Icmpv4Hdr;
 use network_types::ip::Ipv4Hdr;
 
 use super::extension;
-use super::{Ipv6, Kind, NotParsed, Numbers, Segment, protocol};
+use super::{FirstFragment, Ipv6, Kind, NotParsed, Numbers, Segment, protocol};
 use crate::family::{Address4, Address6};
 use crate::packet::Packet;
 
@@ -91,7 +91,7 @@ fn answer<A>(
         headers: 0,
         transport: 0,
         tcp: Numbers::default(),
-        first_fragment: None,
+        first_fragment: FirstFragment::NONE,
         sender,
     }
 }

@@ -3,6 +3,7 @@
 
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
+use super::transport::{ACK, RST, SYN};
 use super::{Address4, Address6, protocol};
 use crate::packet::Packet;
 
@@ -68,13 +69,11 @@ pub fn ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Address6>> {
 
 #[inline(always)]
 fn common<P: Packet>(packet: &P, offset: usize, protocol: u8) -> Option<(u32, Common)> {
-    const ACK_RST_SYN: u8 = 0x16;
-    const SYN: u8 = 0x02;
     match protocol {
         protocol::TCP => {
             let [ports, _, _, flags, _]: [u32; 5] = packet.read(offset)?;
             let [_, flags, ..] = flags.to_ne_bytes();
-            Some((ports, Common::Tcp { opens: flags & ACK_RST_SYN == SYN }))
+            Some((ports, Common::Tcp { opens: flags & (SYN | RST | ACK) == SYN }))
         }
         protocol::UDP => {
             let [ports, _]: [u32; 2] = packet.read(offset)?;

@@ -1,13 +1,17 @@
 //! Ports, kind and numbers of what a network header carries.
 
 use network_types::icmp::Icmpv4Hdr;
-use network_types::tcp::TcpHdr;
 
 use super::{Kind, NotParsed, Numbers, protocol};
 use crate::packet::Packet;
 
 /// UDP's header, and what stands for the others'.
 const UDP_HEADER: u32 = 8;
+
+/// Flags of a TCP segment (RFC 9293, 3.1).
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
+pub(super) const ACK: u8 = 0x10;
 
 pub(super) struct Transport {
     pub(super) source_port: [u8; 2],
@@ -41,25 +45,29 @@ pub(super) fn read<P: Packet, A>(
 ) -> Result<Transport, NotParsed<A>> {
     match protocol {
         protocol::TCP => {
-            let tcp: TcpHdr = packet.read(offset).ok_or(NotParsed::Malformed)?;
-            let kind = if tcp.rst() == 1 {
+            // By words: the compiler would take each byte of a header on its own.
+            let [ports, sequence, acknowledgement, length_and_flags, _]: [u32; 5] =
+                packet.read(offset).ok_or(NotParsed::Malformed)?;
+            let [s0, s1, d0, d1] = ports.to_ne_bytes();
+            let [length, flags, ..] = length_and_flags.to_ne_bytes();
+            let kind = if flags & RST != 0 {
                 Kind::TcpReset
-            } else if tcp.syn() == 0 {
+            } else if flags & SYN == 0 {
                 Kind::Tcp
-            } else if tcp.ack() == 0 {
+            } else if flags & ACK == 0 {
                 Kind::TcpOpening
             } else {
                 Kind::TcpAnswer
             };
             Ok(Transport {
-                source_port: tcp.source,
-                destination_port: tcp.dest,
+                source_port: [s0, s1],
+                destination_port: [d0, d1],
                 kind,
-                length: u32::from(tcp.doff()) * 4,
+                length: u32::from(length >> 4) * 4,
                 tcp: Numbers {
-                    sequence: u32::from_be_bytes(tcp.seq),
-                    acknowledgement: u32::from_be_bytes(tcp.ack_seq),
-                    acknowledges: tcp.ack() == 1,
+                    sequence: u32::from_be(sequence),
+                    acknowledgement: u32::from_be(acknowledgement),
+                    acknowledges: flags & ACK != 0,
                 },
             })
         }
