@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::number::Scale;
-use crate::results::Results;
+use crate::results::{Machine, Results};
 
 pub(crate) fn section(results: &Results) -> Markup {
     let machine = &results.machine;
@@ -19,7 +19,7 @@ pub(crate) fn section(results: &Results) -> Markup {
             h2 { "Machine and command" }
             pre { code { (results.command) } }
             dl {
-                dt { "prroute" } dd { (machine.version) }
+                dt { "prroute" } dd { (version(machine)) }
                 dt { "Kernel" } dd { (machine.kernel) }
                 dt { "CPU" } dd { (machine.cpu) ", " (machine.cpus) " of them, " (kind) }
                 dt { "Pinned to" } dd { "CPU " (machine.pinned_to) }
@@ -39,4 +39,9 @@ pub(crate) fn section(results: &Results) -> Markup {
             }
         }
     }
+}
+
+/// Without the name that `prroute --version` puts before it.
+pub(crate) fn version(machine: &Machine) -> &str {
+    machine.version.strip_prefix("prroute ").unwrap_or(&machine.version)
 }

@@ -56,7 +56,7 @@ pub(crate) fn per(unit: &str) -> String {
 
 /// No zeros behind the point: for figures that somebody chose.
 pub(crate) fn chosen(figure: f64) -> String {
-    let text = grouped(figure, 2);
+    let text = grouped(figure, 1);
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {

@@ -40,7 +40,7 @@ fn header(results: &Results) -> Markup {
     html! {
         header {
             p.run {
-                "prroute " (machine.version) ", Linux " (machine.kernel) ", "
+                "prroute " (machine::version(machine)) ", Linux " (machine.kernel) ", "
                 span.together { (results.finished) }
                 @if results.quick { " " span.badge.open { "quick run" } }
             }

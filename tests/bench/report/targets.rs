@@ -91,7 +91,8 @@ fn measured(target: &Target) -> Markup {
 /// The figure and its interval on a line, of which the shaded part is allowed.
 fn gauge(target: &Target, figure: f64) -> Markup {
     let [low, high] = target.confidence.unwrap_or([figure; 2]);
-    let axis = Axis::over([figure, low, high, 1.3 * target.limit]);
+    // An interval that reaches far below zero would leave no room for what matters.
+    let axis = Axis::over([figure, low.max(-0.4 * target.limit), high, 1.3 * target.limit]);
     html! {
         svg.gauge.(class(target.verdict)) width="100%" height="26" aria-hidden="true" {
             @if let Some(limit) = axis.place(target.limit) {
