@@ -82,10 +82,14 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
         }
     }
     match headers::read::<F>(skb, here, Way::Out) {
-        Headers::Segment => match look_closer::<F>(skb, here, lookup::pointer(confirmed)) {
-            PASS => Action::Pass,
-            way => Action::from_code(answer::<F>(skb, here, way)),
-        },
+        Headers::Segment => {
+            let way = look_closer::<F>(skb, here, lookup::pointer(confirmed));
+            log::tell::<F>(skb, Way::Out);
+            match way {
+                PASS => Action::Pass,
+                way => Action::from_code(answer::<F>(skb, here, way)),
+            }
+        }
         Headers::LaterFragment => Action::from_code(follow::<F>(skb, here)),
         Headers::None => Action::Pass,
     }
@@ -146,7 +150,7 @@ fn decide<F: Egress>(
         now,
     };
     let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
-    log::decision::<F>(skb, false, segment, verdict.name());
+    log::decided(Way::Out, verdict.number());
     let reply = match verdict {
         Outbound::Pass => {
             fragment::passes::<F>(segment, now);

@@ -40,16 +40,16 @@ pub enum Inbound {
 }
 
 impl Inbound {
-    /// For the decision log.
-    pub const fn name(&self) -> &'static str {
+    /// For the decision log: an index of [`super::NAMES`].
+    pub const fn number(&self) -> u32 {
         match self {
-            Self::Pass => "pass",
-            Self::Open(_) => "record",
-            Self::Adopt(_) => "adopt",
-            Self::Refresh(_) => "known here",
-            Self::Confirm(_) => "confirm",
-            Self::Rebind(_) => "rebind here",
-            Self::RefuseRebind => "stays on its uplink",
+            Self::Pass => 0,
+            Self::Open(_) => 1,
+            Self::Adopt(_) => 2,
+            Self::Refresh(_) => 3,
+            Self::Confirm(_) => 4,
+            Self::Rebind(_) => 5,
+            Self::RefuseRebind => 6,
         }
     }
 }

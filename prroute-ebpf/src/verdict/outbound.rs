@@ -50,15 +50,15 @@ pub enum Outbound {
 }
 
 impl Outbound {
-    /// For the decision log.
-    pub const fn name(&self) -> &'static str {
+    /// For the decision log: an index of [`super::NAMES`].
+    pub const fn number(&self) -> u32 {
         match self {
-            Self::Pass => "pass",
-            Self::OpenByHost(_) => "record as the host's own",
-            Self::Own(_) => "the host's own",
-            Self::Reply { .. } => "reply, to its uplink",
-            Self::Unproved => "reply, not proved yet",
-            Self::ToOwner(_) => "reply, to the owner of its source",
+            Self::Pass => 0,
+            Self::OpenByHost(_) => 7,
+            Self::Own(_) => 8,
+            Self::Reply { .. } => 9,
+            Self::Unproved => 10,
+            Self::ToOwner(_) => 11,
         }
     }
 }

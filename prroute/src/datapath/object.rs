@@ -39,6 +39,32 @@ impl LoadOptions {
     }
 }
 
+/// The programs' log, without the blanks that fill its names up.
+struct Trimmed;
+
+static TRIMMED: Trimmed = Trimmed;
+
+impl log::Log for Trimmed {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        log::logger().enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let text = record.args().to_string();
+        let trimmed = text.trim_end();
+        let mut copy = log::Record::builder();
+        copy.metadata(record.metadata().clone())
+            .module_path(record.module_path())
+            .file(record.file())
+            .line(record.line());
+        log::logger().log(&copy.args(format_args!("{trimmed}")).build());
+    }
+
+    fn flush(&self) {
+        log::logger().flush();
+    }
+}
+
 /// Both programs, loaded. Their links are taken out of aya's hands, so dropping this detaches
 /// nothing.
 #[derive(Debug)]
@@ -91,7 +117,8 @@ impl Programs {
     ///
     /// When the object has none, or it was taken before.
     pub fn decision_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
-        EbpfLogger::init(&mut self.ebpf).map_err(DatapathError::DecisionLog)
+        EbpfLogger::init_with_logger(&mut self.ebpf, &TRIMMED as &dyn log::Log)
+            .map_err(DatapathError::DecisionLog)
     }
 
     /// One of the two classifiers, by its name in [`names`].
