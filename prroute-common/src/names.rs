@@ -20,10 +20,11 @@ pub const IFINDEX_SLOTS: &str = "IFINDEX_SLOTS";
 pub const ACTIVE_FACTS: &str = "ACTIVE_FACTS";
 pub const UPLINK_FACTS: &str = "UPLINK_FACTS";
 pub const EXPOSED: &str = "EXPOSED";
+pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 14] = [
+pub const MAPS: [&str; 15] = [
     FLOWS4,
     FLOWS6,
     NEW4,
@@ -37,6 +38,7 @@ pub const MAPS: [&str; 14] = [
     ACTIVE_FACTS,
     UPLINK_FACTS,
     EXPOSED,
+    DEVICES,
     COUNTERS,
 ];
 

@@ -18,36 +18,6 @@ use crate::parse::protocol;
 pub use inbound::{Arrival, Inbound, inbound, inbound_needs_flow};
 pub use outbound::{Departure, Outbound, Write, outbound, outbound_needs_flow};
 
-/// What the decision log calls the verdicts, by their numbers; filled up with blanks.
-pub const NAMES: [[u8; 36]; 16] = {
-    const TEXTS: [&str; 12] = [
-        "pass",
-        "record",
-        "adopt",
-        "known here",
-        "confirm",
-        "rebind here",
-        "stays on its uplink",
-        "record as the host's own",
-        "the host's own",
-        "reply, to its uplink",
-        "reply, not proved yet",
-        "reply, to the owner of its source",
-    ];
-    let mut names = [[b' '; 36]; 16];
-    let mut number = 0;
-    while number < TEXTS.len() {
-        let text = TEXTS[number].as_bytes();
-        let mut at = 0;
-        while at < text.len() {
-            names[number][at] = text[at];
-            at += 1;
-        }
-        number += 1;
-    }
-    names
-};
-
 /// Whose address it is, seen from the uplink the packet is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locality {

@@ -84,7 +84,7 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     match headers::read::<F>(skb, here, Way::Out) {
         Headers::Segment => {
             let way = look_closer::<F>(skb, here, lookup::pointer(confirmed));
-            log::tell::<F>(skb, Way::Out);
+            log::decision::<F>(skb, Way::Out);
             match way {
                 PASS => Action::Pass,
                 way => Action::from_code(answer::<F>(skb, here, way)),
@@ -119,6 +119,7 @@ fn decide<F: Egress>(
     scratch: &mut Scratch<F>,
     confirmed: *mut Flow,
 ) -> Option<Reply> {
+    log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
     // The host's own errors about packets to a guest speak of an address that is not local.
@@ -150,7 +151,7 @@ fn decide<F: Egress>(
         now,
     };
     let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
-    log::decided(Way::Out, verdict.number());
+    log::note(&mut scratch.decided, verdict.number());
     let reply = match verdict {
         Outbound::Pass => {
             fragment::passes::<F>(segment, now);
@@ -227,7 +228,7 @@ fn send<F: Egress>(
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
     let size = redirect::size_of_segment::<F>(skb, here, segment);
-    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
+    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}
             Told::Yes => {

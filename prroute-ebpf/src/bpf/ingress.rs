@@ -75,7 +75,7 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read::<F>(skb, here, Way::In) == Headers::Segment {
         look_closer::<F>(skb, here, lookup::pointer(confirmed));
-        log::tell::<F>(skb, Way::In);
+        log::decision::<F>(skb, Way::In);
     }
 }
 
@@ -84,6 +84,7 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
 #[inline(never)]
 fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
     let Some(scratch) = F::scratch(Way::In as u32) else { return };
+    log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let destination = lookup::locality::<F>(here, &segment.destination);
     let exposed =
@@ -106,7 +107,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mu
     let entry = lookup::flow::<F>(confirmed, key, segment.protocol, now);
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
-            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(skb, uplink))
+            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(uplink))
         }
         _ => true,
     };
@@ -121,7 +122,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mu
     };
     let known = entry.as_ref().map(|entry| entry.known);
     let verdict = verdict::inbound(&arrival, known, recorded_is_up);
-    log::decided(Way::In, verdict.number());
+    log::note(&mut scratch.decided, verdict.number());
     asked::question::<F>(segment, destination, known.map(|known| known.origin), now);
     match verdict {
         Inbound::Pass => {}

@@ -191,7 +191,7 @@ fn choose<F: NextHop>(
     size: u32,
 ) -> Action {
     let target = reply.target;
-    if !lookup::is_up(skb, target) {
+    if !lookup::is_up(target) {
         return refuse(target, Reason::UplinkDown);
     }
     let there = target.ifindex == skb.ifindex();

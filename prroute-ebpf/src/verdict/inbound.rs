@@ -40,7 +40,7 @@ pub enum Inbound {
 }
 
 impl Inbound {
-    /// For the decision log: an index of [`super::NAMES`].
+    /// For [`Inbound::name`].
     pub const fn number(&self) -> u32 {
         match self {
             Self::Pass => 0,
@@ -51,6 +51,21 @@ impl Inbound {
             Self::Rebind(_) => 5,
             Self::RefuseRebind => 6,
         }
+    }
+
+    /// What the decision log calls the verdict of this number. No table: an array of strings is
+    /// one of pointers, which a BPF program cannot have.
+    pub const fn name(number: u32) -> Option<&'static str> {
+        Some(match number {
+            0 => "pass",
+            1 => "record",
+            2 => "adopt",
+            3 => "known here",
+            4 => "confirm",
+            5 => "rebind here",
+            6 => "stays on its uplink",
+            _ => return None,
+        })
     }
 }
 

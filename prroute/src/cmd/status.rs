@@ -34,6 +34,8 @@ struct Report {
     skipped: Vec<Skipped>,
     /// What others deleted and the daemon put back.
     healed: Option<Healed>,
+    /// What others put into the ranges that are prroute's.
+    collision: Option<String>,
     /// Why the last reload was refused.
     refused: Option<Refusal>,
     /// `null` before the datapath is loaded.
@@ -107,6 +109,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         uplinks,
         skipped: memory.skipped,
         healed: memory.healed,
+        collision: memory.collision,
         refused: memory.reload.refusal,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match memory.udp_source {
@@ -143,6 +146,9 @@ fn print(report: &Report) {
     }
     if let Some(Healed { times, by }) = &report.healed {
         println!("\nput back {times} times what was deleted, the last time {by}");
+    }
+    if let Some(collision) = &report.collision {
+        println!("\n{collision}");
     }
     if let Some(refusal) = &report.refused {
         println!("\nthe last reload was refused: {}", refusal.message);

@@ -7,8 +7,10 @@
 pub mod attach;
 mod batch;
 pub mod counters;
+mod devices;
 pub mod error;
 mod facts;
+pub mod features;
 pub mod flows;
 mod layout;
 pub mod object;

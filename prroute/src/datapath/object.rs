@@ -1,12 +1,13 @@
 //! The embedded BPF object, loaded with the pinned maps.
 
-use aya::programs::{CgroupSockAddr, Program, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU};
 use prroute_common::{names, source};
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::features;
 use crate::datapath::layout;
 use crate::datapath::pins::Pins;
 
@@ -36,32 +37,6 @@ impl LoadOptions {
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let floor = MIN_FLOWS_PER_CPU.saturating_mul(u32::try_from(cpus).unwrap_or(1));
         wanted.max(floor).checked_next_power_of_two().unwrap_or(1 << 31)
-    }
-}
-
-/// The programs' log, without the blanks that fill its names up.
-struct Trimmed;
-
-static TRIMMED: Trimmed = Trimmed;
-
-impl log::Log for Trimmed {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        log::logger().enabled(metadata)
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let text = record.args().to_string();
-        let trimmed = text.trim_end();
-        let mut copy = log::Record::builder();
-        copy.metadata(record.metadata().clone())
-            .module_path(record.module_path())
-            .file(record.file())
-            .line(record.line());
-        log::logger().log(&copy.args(format_args!("{trimmed}")).build());
-    }
-
-    fn flush(&self) {
-        log::logger().flush();
     }
 }
 
@@ -102,11 +77,7 @@ impl Programs {
         loader.override_global(aya_log::LEVEL, &level, true);
         let mut programs = Self { ebpf: loader.load(OBJECT)? };
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
-            programs.get(name)?.load().map_err(|source| DatapathError::Program {
-                operation: "load program",
-                object: name.to_owned(),
-                source: Box::new(source),
-            })?;
+            programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }
         Ok(programs)
     }
@@ -117,8 +88,7 @@ impl Programs {
     ///
     /// When the object has none, or it was taken before.
     pub fn decision_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
-        EbpfLogger::init_with_logger(&mut self.ebpf, &TRIMMED as &dyn log::Log)
-            .map_err(DatapathError::DecisionLog)
+        EbpfLogger::init(&mut self.ebpf).map_err(DatapathError::DecisionLog)
     }
 
     /// One of the two classifiers, by its name in [`names`].
@@ -147,5 +117,18 @@ impl Programs {
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
             .ok_or(DatapathError::Missing(name))
+    }
+}
+
+/// Why the kernel refused a program: what it lacks, if that is known, else its own words.
+fn refused(name: &'static str, source: ProgramError) -> DatapathError {
+    let missing = features::missing(&features::NEEDED);
+    if !missing.is_empty() {
+        return DatapathError::OldKernel { missing: features::listing(&missing) };
+    }
+    DatapathError::Program {
+        operation: "load program",
+        object: name.to_owned(),
+        source: Box::new(source),
     }
 }

@@ -131,7 +131,8 @@ fn aggregate(address: IpAddr, prefixes: &BTreeSet<IpNet>) -> IpNet {
 fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
     !ranges.has_priority(rule.priority)
         && !ranges.has_table(rule.table)
-        && !(rule.other || rule.invert)
+        && !rule.other
+        && !rule.invert
         && rule.protocol != PROTOCOL
         // Behind main nothing is asked for that main has a default route for.
         && rule.priority < PRIORITY_MAIN
