@@ -64,7 +64,7 @@ pub(crate) fn measure() -> Result<Figures> {
             translated_bytes: info.size_translated().context("CAP_BPF")?,
             jited_bytes: info.size_jitted(),
         };
-        figures.programs.insert(name.to_owned(), size);
+        figures.programs.insert(name, size);
         maps.extend(info.map_ids()?.context("Linux 4.15")?);
     }
     for id in maps {
@@ -81,21 +81,30 @@ pub(crate) fn measure() -> Result<Figures> {
     Ok(figures)
 }
 
-/// Every program as a daemon has it that helps wildcard UDP servers and logs no packet.
-fn load(pins: &Pins) -> Result<(Programs, Vec<(&'static str, ProgramInfo)>)> {
+/// What has to be kept, and each program's figures by its name.
+type Loaded = (Vec<Programs>, Vec<(String, ProgramInfo)>);
+
+/// Every program as a daemon has it that helps wildcard UDP servers, and the classifiers once more
+/// with the decision log, which is much to verify.
+fn load(pins: &Pins) -> Result<Loaded> {
+    const CLASSIFIERS: [&str; 2] = [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS];
     let options =
         LoadOptions { flows: 4096, log_packets: false, netns_cookie: 1, redirect_note: 1 };
-    let mut programs = Programs::load(pins, options)?;
     let mut infos = Vec::new();
-    for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
-        infos.push((name, programs.get(name)?.info()?));
+    let mut logging = Programs::load(pins, LoadOptions { log_packets: true, ..options })?;
+    for name in CLASSIFIERS {
+        infos.push((format!("{name} --log-packets"), logging.get(name)?.info()?));
+    }
+    let mut programs = Programs::load(pins, options)?;
+    for name in CLASSIFIERS {
+        infos.push((name.to_owned(), programs.get(name)?.info()?));
     }
     for name in names::SOCKET_PROGRAMS {
         let program = programs.socket_program(name)?;
         program.load().with_context(|| format!("load {name}"))?;
-        infos.push((name, program.info()?));
+        infos.push((name.to_owned(), program.info()?));
     }
-    Ok((programs, infos))
+    Ok((vec![logging, programs], infos))
 }
 
 impl fmt::Display for Figures {
