@@ -8,8 +8,7 @@ mod inbound;
 mod outbound;
 
 use prroute_common::flow::{
-    Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, TCP_REBIND_IDLE,
-    UNCONFIRMED_IDLE,
+    Flow, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over,
 };
 use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::UplinkFacts;
@@ -60,13 +59,7 @@ impl Known {
     #[inline(always)]
     pub fn from_entry(flow: Flow, confirmed: bool, protocol: u8, now: Ticks) -> Option<Self> {
         let origin = flow.origin()?;
-        let limit = match origin {
-            Origin::Inbound if !confirmed => UNCONFIRMED_IDLE,
-            Origin::Inbound if protocol == protocol::TCP => TCP_IDLE,
-            Origin::Host if confirmed && protocol == protocol::TCP => TCP_IDLE,
-            _ => OTHER_IDLE,
-        };
-        (flow.idle(now) <= limit).then_some(Self { flow, origin, confirmed })
+        (!is_over(&flow, confirmed, protocol, now)).then_some(Self { flow, origin, confirmed })
     }
 
     /// The uplink that replies of this flow leave by.

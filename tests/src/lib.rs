@@ -27,6 +27,7 @@ pub mod netns;
 pub mod probe;
 pub mod process;
 pub mod prroute;
+pub mod raw;
 pub mod router;
 pub mod scratch;
 pub mod services;

@@ -222,7 +222,7 @@ fn send<F: Egress>(
     if segment.kind == Kind::TcpAnswer && reply.target.mtu < here.mtu {
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
-    let size = redirect::size_of_segment(skb, here, segment.headers);
+    let size = redirect::size_of_segment::<F>(skb, here, segment);
     if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}

@@ -9,6 +9,7 @@ use aya_ebpf::helpers::generated::{
     bpf_redirect, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_store_bytes,
 };
 use network_types::eth::{EthHdr, EtherType};
+use network_types::ip::Ipv6Hdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
@@ -107,14 +108,30 @@ pub(super) fn fit<F: NextHop>(
     mss::clamp(skb, end, segment.transport, uplink.mtu.saturating_sub(F::HEADERS));
 }
 
-/// Bytes of the largest network-layer packet that a packet with these network and transport
-/// headers puts on the wire.
+/// The hop-by-hop header that tells the length of an IPv6 packet beyond 64 KiB (RFC 2675).
+const JUMBO: u32 = 8;
+
+/// What a length field of 16 bits can say, behind an IPv6 header.
+const LONGEST_PLAIN: u32 = 65_535 + Ipv6Hdr::LEN as u32;
+
+/// Bytes of the largest network-layer packet that this one puts on the wire. The segments of a
+/// super-packet have no header for its own length.
 #[inline(always)]
-pub(super) fn size_of_segment(skb: &Skb, here: &UplinkFacts, headers: u32) -> u32 {
-    match skb.segment_size() {
-        0 => skb.len().saturating_sub(here.link_header),
-        payload => payload + headers,
+pub(super) fn size_of_segment<F: NextHop>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    segment: &Segment<F::Address>,
+) -> u32 {
+    let length = skb.len().saturating_sub(here.link_header);
+    let payload = skb.segment_size();
+    if payload == 0 {
+        return length;
     }
+    let network = segment.headers.saturating_sub(segment.transport);
+    let is_jumbo = F::ETHER_TYPE == EtherType::Ipv6 as u16
+        && length > LONGEST_PLAIN
+        && network >= Ipv6Hdr::LEN as u32 + JUMBO;
+    payload + segment.headers - if is_jumbo { JUMBO } else { 0 }
 }
 
 /// Sends a reply to its uplink. `size` is that of its largest network-layer packet.

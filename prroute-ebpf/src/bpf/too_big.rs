@@ -3,8 +3,9 @@
 //! The packet itself is turned into the ICMP error that a router behind the uplink would send,
 //! and is received on that uplink: the sender's stack, on this host or behind a NAT of its,
 //! lowers the path MTU and sends again. The error's source is the uplink's gateway: one with a
-//! local source is never delivered. It quotes the header and eight bytes, the least that is
-//! allowed (RFC 792, RFC 4443).
+//! local source is never delivered. It quotes so much that the ports are in it behind IPv4 options
+//! and behind a fragment header and some more: without them neither a socket nor an address
+//! translation finds its flow.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{
@@ -158,7 +159,8 @@ impl Complaint for Ipv4 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
         const IP: u32 = 20;
-        const QUOTED: u32 = IP + 8;
+        // The longest header, and the ports.
+        const QUOTED: u32 = 60 + 8;
         const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
         let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
             return false;
@@ -197,7 +199,8 @@ impl Complaint for Ipv6 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
         const IP: u32 = 40;
-        const QUOTED: u32 = IP + 8;
+        // Four extension headers of eight bytes, and the ports.
+        const QUOTED: u32 = IP + 4 * 8 + 8;
         const PACKET_TOO_BIG: u32 = 2;
         const ICMPV6: u32 = 58;
         let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {

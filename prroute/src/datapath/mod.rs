@@ -5,6 +5,7 @@
 //! the daemon, and the next one takes over what it finds.
 
 pub mod attach;
+mod batch;
 pub mod counters;
 mod devices;
 pub mod error;
@@ -12,6 +13,7 @@ mod facts;
 pub mod flows;
 mod layout;
 pub mod object;
+pub mod occupancy;
 pub mod pins;
 pub mod sockets;
 pub mod tables;
