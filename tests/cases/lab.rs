@@ -100,9 +100,15 @@ fn snapshots_show_changes_and_nothing_else() -> Result<()> {
         assert!(changes.contains(shown), "{command:?} is not seen, only: {changes}");
         last = next;
     }
+    Ok(())
+}
+
+#[test]
+fn snapshots_show_tcx_programs() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    let before = lab.snapshot()?;
     let link = bpf::drop_port(&lab.host, "up2", Direction::Egress, Place::Tail, 9)?;
-    let next = lab.snapshot()?;
-    let changes = next.changes_since(&last).to_string();
+    let changes = lab.snapshot()?.changes_since(&before).to_string();
     assert!(changes.contains("tcx up2 egress"), "{changes}");
     drop(link);
     Ok(())

@@ -161,7 +161,6 @@ fn what_others_made_is_untouched() -> Result<()> {
     lab.host.ip("-6 route add unreachable fd00:66::/48")?;
     lab.host.run(&["tc", "qdisc", "add", "dev", "up2", "clsact"])?;
     filter("up2", "7")?;
-    let link = bpf::drop_port(&lab.host, "up3", Direction::Ingress, Place::Head, 9)?;
     let before = lab.snapshot()?;
 
     let prroute = lab.prroute()?;
@@ -183,6 +182,18 @@ fn what_others_made_is_untouched() -> Result<()> {
     lab.host.ip("rule del priority 501 from 10.9.9.7 lookup 77")?;
     lab.host.ip("route del 10.67.0.0/16 via 10.0.3.1")?;
     lab.host.run(&["tc", "filter", "del", "dev", "up2", "ingress", "pref", "65000"])?;
+    expect_restored(&lab, &before)
+}
+
+#[test]
+fn tcx_programs_of_others_are_untouched() -> Result<()> {
+    let lab = Lab::build(STRICT)?;
+    let link = bpf::drop_port(&lab.host, "up3", Direction::Ingress, Place::Head, 9)?;
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?;
+    prroute.run(&[])?.kill()?;
+    expect_installed(&lab, &before)?;
+    prroute.down()?;
     expect_restored(&lab, &before)?;
     drop(link);
     Ok(())

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::addressing::Family;
 use crate::netns::Namespace;
 use crate::socket;
 use crate::wait;
 
 /// How soon a server notices that it shall end.
 const ATTENTION: Duration = Duration::from_millis(50);
+
+/// Time without an answer after which a question counts as lost.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Echo servers, stopped when dropped.
 #[derive(Debug)]
@@ -78,6 +82,34 @@ pub fn udp_round(socket: &UdpSocket, target: SocketAddr, length: usize) -> Resul
             Err(error) => return Err(error).with_context(|| format!("hear from {target}")),
         }
     }
+}
+
+/// Which of TCP, UDP and ping from `source` to an echo server at `target` is not answered.
+pub fn silent(
+    from: &Namespace,
+    source: IpAddr,
+    target: IpAddr,
+    port: u16,
+) -> Result<Vec<&'static str>> {
+    let mut silent = Vec::new();
+    let (near, there) = (SocketAddr::new(source, 0), SocketAddr::new(target, port));
+    let tcp = socket::tcp_from(from, near, there, PATIENCE);
+    if tcp.and_then(|mut tcp| tcp_round(&mut tcp, 5_000)).is_err() {
+        silent.push("TCP");
+    }
+    let udp = socket::udp(from, source, 0)?;
+    udp.set_read_timeout(Some(wait::patience(PATIENCE))).context("set a read timeout")?;
+    if !udp_round(&udp, there, 1_000)? {
+        silent.push("UDP");
+    }
+    let seconds = wait::patience(PATIENCE).as_secs().to_string();
+    let (option, near, there) =
+        (Family::of(source).option(), source.to_string(), target.to_string());
+    let ping = ["ping", option, "-n", "-q", "-c", "1", "-W", &seconds, "-I", &near, &there];
+    if !from.output(&ping)?.status.success() {
+        silent.push("ping");
+    }
+    Ok(silent)
 }
 
 /// Whether a read ended with its timeout.

@@ -209,6 +209,13 @@ impl Lab {
         Ok(())
     }
 
+    /// The host asks the gateway of uplink `number` over `device`.
+    pub fn meet_gateway(&self, number: u8, device: &str) -> Result<()> {
+        let gateway = addressing::gateway(number, Family::V4).to_string();
+        let ping = ["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "2", "-I", device, &gateway];
+        self.host.run(&ping).map(drop)
+    }
+
     /// Makes the host forget every link-layer address.
     pub fn forget_neighbours(&self) -> Result<()> {
         self.host.ip("neigh flush all").map(drop)

@@ -24,6 +24,7 @@ pub mod lab;
 pub mod large;
 pub mod mounts;
 pub mod netns;
+pub mod point_to_point;
 pub mod probe;
 pub mod process;
 pub mod prroute;

@@ -43,7 +43,7 @@ enum Task {
         #[arg(last = true)]
         filter: Vec<String>,
     },
-    /// Run the namespace tests on Debian's other kernels, in QEMU (as root)
+    /// Run namespace tests on Debian's other kernels, in QEMU (as root)
     Vm {
         /// The kernel to boot
         #[arg(long, value_enum, default_value_t = vm::Choice::All)]

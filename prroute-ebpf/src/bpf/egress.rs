@@ -82,10 +82,14 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
         }
     }
     match headers::read::<F>(skb, here, Way::Out) {
-        Headers::Segment => match look_closer::<F>(skb, here, lookup::pointer(confirmed)) {
-            PASS => Action::Pass,
-            way => Action::from_code(answer::<F>(skb, here, way)),
-        },
+        Headers::Segment => {
+            let way = look_closer::<F>(skb, here, lookup::pointer(confirmed));
+            log::decision::<F>(skb, Way::Out);
+            match way {
+                PASS => Action::Pass,
+                way => Action::from_code(answer::<F>(skb, here, way)),
+            }
+        }
         Headers::LaterFragment => Action::from_code(follow::<F>(skb, here)),
         Headers::None => Action::Pass,
     }
@@ -115,6 +119,7 @@ fn decide<F: Egress>(
     scratch: &mut Scratch<F>,
     confirmed: *mut Flow,
 ) -> Option<Reply> {
+    log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
     // The host's own errors about packets to a guest speak of an address that is not local.
@@ -146,7 +151,7 @@ fn decide<F: Egress>(
         now,
     };
     let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
-    log::decision::<F>(skb, false, segment, verdict.name());
+    log::note(&mut scratch.decided, verdict.number());
     let reply = match verdict {
         Outbound::Pass => {
             fragment::passes::<F>(segment, now);

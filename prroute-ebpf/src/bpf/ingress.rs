@@ -75,6 +75,7 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read::<F>(skb, here, Way::In) == Headers::Segment {
         look_closer::<F>(skb, here, lookup::pointer(confirmed));
+        log::decision::<F>(skb, Way::In);
     }
 }
 
@@ -83,6 +84,7 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
 #[inline(never)]
 fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
     let Some(scratch) = F::scratch(Way::In as u32) else { return };
+    log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let destination = lookup::locality::<F>(here, &segment.destination);
     let exposed =
@@ -120,7 +122,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mu
     };
     let known = entry.as_ref().map(|entry| entry.known);
     let verdict = verdict::inbound(&arrival, known, recorded_is_up);
-    log::decision::<F>(skb, true, segment, verdict.name());
+    log::note(&mut scratch.decided, verdict.number());
     asked::question::<F>(segment, destination, known.map(|known| known.origin), now);
     match verdict {
         Inbound::Pass => {}

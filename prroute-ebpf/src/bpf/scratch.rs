@@ -17,6 +17,8 @@ pub(super) struct Scratch<F: Family> {
     pub(super) key: F::Key,
     /// On the way out: the router that the packet's request came from, 0 when it was not noted.
     pub(super) router: u64,
+    /// For the decision log.
+    pub(super) decided: u32,
 }
 
 /// Index of a direction.

@@ -26,6 +26,11 @@ const INGRESS: u64 = 1;
 
 const ETHERNET: u32 = EthHdr::LEN as u32;
 const ICMP: u32 = 8;
+/// What is quoted: IPv4's longest header, or IPv6's with a few extensions, and TCP's without
+/// options. A packet whose checksum the device is to fill in cannot be cut before that checksum
+/// (`__bpf_skb_min_len`); one that is too big for an uplink is longer than this.
+const QUOTED: u32 = 80;
+const WORDS: usize = QUOTED as usize / 4;
 const TTL: u8 = 64;
 
 /// A family with its own "too big".
@@ -87,19 +92,17 @@ fn turn_into_error<F: Complaint>(
 }
 
 /// Cuts the packet to its first `N` words behind the Ethernet header, and makes room for `headers`
-/// bytes in front of them. What will be quoted, for its checksum.
+/// bytes in front of them. What will be quoted goes to `quoted`, for its checksum.
 #[inline(always)]
-fn reshape<const N: usize>(skb: &Skb, headers: u32) -> Option<[u32; N]> {
+fn reshape<const N: usize>(skb: &Skb, headers: u32, quoted: &mut [u32; N]) -> bool {
     let ctx = skb.context().as_ptr();
     let length = (N * 4) as u32;
-    let mut quoted = [0; N];
     // SAFETY: the context is valid, and `quoted` has room for that many bytes.
-    let done = unsafe {
+    unsafe {
         bpf_skb_change_tail(ctx.cast(), ETHERNET + length, 0) == 0
             && bpf_skb_change_head(ctx.cast(), headers, 0) == 0
             && bpf_skb_load_bytes(ctx, ETHERNET + headers, quoted.as_mut_ptr().cast(), length) == 0
-    };
-    done.then_some(quoted)
+    }
 }
 
 #[inline(always)]
@@ -159,12 +162,11 @@ impl Complaint for Ipv4 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
         const IP: u32 = 20;
-        // The longest header, and the ports.
-        const QUOTED: u32 = 60 + 8;
         const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
-        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
+        let mut quoted = [0; WORDS];
+        if !reshape(skb, IP + ICMP, &mut quoted) {
             return false;
-        };
+        }
         let mtu = target.mtu.min(u16::MAX.into()) as u16;
         let mut icmp = [word(FRAGMENTATION_NEEDED, 0), word(0, mtu)];
         let of_quoted = !u32::from(checksum(&mut quoted, 0)) & 0xffff;
@@ -199,17 +201,19 @@ impl Complaint for Ipv6 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
         const IP: u32 = 40;
-        // Four extension headers of eight bytes, and the ports.
-        const QUOTED: u32 = IP + 4 * 8 + 8;
         const PACKET_TOO_BIG: u32 = 2;
         const ICMPV6: u32 = 58;
-        let Some(mut quoted) = reshape::<{ (QUOTED / 4) as usize }>(skb, IP + ICMP) else {
+        // One place for what is summed up and then for the header: the stack is nearly full.
+        let mut words = [0; WORDS];
+        if !reshape(skb, IP + ICMP, &mut words) {
             return false;
-        };
+        }
+        let of_quoted = !u32::from(checksum(&mut words, 0)) & 0xffff;
         let length = ICMP + QUOTED;
         let [s0, s1]: [u64; 2] = *receiver;
         let [d0, d1]: [u64; 2] = *sender;
-        let mut pseudo = [
+        words = [0; WORDS];
+        words[..12].copy_from_slice(&[
             s0 as u32,
             (s0 >> 32) as u32,
             s1 as u32,
@@ -222,16 +226,19 @@ impl Complaint for Ipv6 {
             ICMPV6.to_be(),
             (PACKET_TOO_BIG << 24).to_be(),
             target.mtu.to_be(),
-        ];
-        let of_quoted = !u32::from(checksum(&mut quoted, 0)) & 0xffff;
-        let [a, b] = checksum(&mut pseudo, of_quoted).to_ne_bytes();
+        ]);
+        let [a, b] = checksum(&mut words, of_quoted).to_ne_bytes();
         let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
         let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
         let [l0, l1] = (length as u16).to_be_bytes();
         let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
-        let ip = [u64::from(head) | u64::from(next) << 32, s0, s1, d0, d1];
+        // Both addresses move up: they are behind each other already.
+        words.copy_within(..8, 2);
+        words[0] = head;
+        words[1] = next;
+        let [ip @ .., _, _, _, _, _, _, _, _, _, _] = &words;
         store_link_header(skb, target, EtherType::Ipv6 as u16)
-            && store(skb, ETHERNET, &ip)
+            && store::<[u32; 10]>(skb, ETHERNET, ip)
             && store(skb, ETHERNET + IP, &icmp)
     }
 }

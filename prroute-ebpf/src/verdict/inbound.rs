@@ -40,17 +40,32 @@ pub enum Inbound {
 }
 
 impl Inbound {
-    /// For the decision log.
-    pub const fn name(&self) -> &'static str {
+    /// For [`Inbound::name`].
+    pub const fn number(&self) -> u32 {
         match self {
-            Self::Pass => "pass",
-            Self::Open(_) => "record",
-            Self::Adopt(_) => "adopt",
-            Self::Refresh(_) => "known here",
-            Self::Confirm(_) => "confirm",
-            Self::Rebind(_) => "rebind here",
-            Self::RefuseRebind => "stays on its uplink",
+            Self::Pass => 0,
+            Self::Open(_) => 1,
+            Self::Adopt(_) => 2,
+            Self::Refresh(_) => 3,
+            Self::Confirm(_) => 4,
+            Self::Rebind(_) => 5,
+            Self::RefuseRebind => 6,
         }
+    }
+
+    /// What the decision log calls the verdict of this number. No table: an array of strings is
+    /// one of pointers, which a BPF program cannot have.
+    pub const fn name(number: u32) -> Option<&'static str> {
+        Some(match number {
+            0 => "pass",
+            1 => "record",
+            2 => "adopt",
+            3 => "known here",
+            4 => "confirm",
+            5 => "rebind here",
+            6 => "stays on its uplink",
+            _ => return None,
+        })
     }
 }
 

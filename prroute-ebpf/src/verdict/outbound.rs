@@ -50,16 +50,30 @@ pub enum Outbound {
 }
 
 impl Outbound {
-    /// For the decision log.
-    pub const fn name(&self) -> &'static str {
+    /// For [`Outbound::name`].
+    pub const fn number(&self) -> u32 {
         match self {
-            Self::Pass => "pass",
-            Self::OpenByHost(_) => "record as the host's own",
-            Self::Own(_) => "the host's own",
-            Self::Reply { .. } => "reply, to its uplink",
-            Self::Unproved => "reply, not proved yet",
-            Self::ToOwner(_) => "reply, to the owner of its source",
+            Self::Pass => 0,
+            Self::OpenByHost(_) => 1,
+            Self::Own(_) => 2,
+            Self::Reply { .. } => 3,
+            Self::Unproved => 4,
+            Self::ToOwner(_) => 5,
         }
+    }
+
+    /// What the decision log calls the verdict of this number. No table: an array of strings is
+    /// one of pointers, which a BPF program cannot have.
+    pub const fn name(number: u32) -> Option<&'static str> {
+        Some(match number {
+            0 => "pass",
+            1 => "record as the host's own",
+            2 => "the host's own",
+            3 => "reply, to its uplink",
+            4 => "reply, not proved yet",
+            5 => "reply, to the owner of its source",
+            _ => return None,
+        })
     }
 }
 

@@ -93,7 +93,13 @@ pub fn attach(
     // aya resolves the name: before and after must agree, or a rename came between.
     check_name(uplink)?;
     let attached = match wanted {
-        Some(Hook::Tcx) => attach_tcx(programs, pins, uplink),
+        Some(Hook::Tcx) => attach_tcx(programs, pins, uplink).map_err(|error| {
+            if is_unknown_to_kernel(&error) {
+                DatapathError::NoTcx { name: uplink.device.name.clone() }
+            } else {
+                error
+            }
+        }),
         Some(Hook::Clsact) => attach_clsact(programs, uplink),
         None => match attach_tcx(programs, pins, uplink) {
             Err(error) if is_unknown_to_kernel(&error) => attach_clsact(programs, uplink),

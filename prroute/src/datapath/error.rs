@@ -29,6 +29,13 @@ pub enum DatapathError {
     Map { operation: &'static str, object: String, source: aya::maps::MapError },
     #[error("pinned map {}: {what} is {found}, this version expects {expected}; `prroute down` removes it", path.display())]
     Layout { path: PathBuf, what: &'static str, found: String, expected: String },
+    #[error("this kernel is too old for the datapath: it lacks {missing}")]
+    OldKernel { missing: String },
+    #[error(
+        "{name}: attach = \"tcx\", but this kernel has no tcx (Linux 6.6); \"auto\" and \"clsact\" \
+         attach by clsact filters"
+    )]
+    NoTcx { name: String },
     #[error("no control groups of version 2 are mounted")]
     NoCgroup2,
     #[error("read the cookie of the network namespace: {source}")]

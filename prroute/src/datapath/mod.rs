@@ -10,6 +10,7 @@ pub mod counters;
 mod devices;
 pub mod error;
 mod facts;
+pub mod features;
 pub mod flows;
 mod layout;
 pub mod object;

@@ -1,12 +1,13 @@
 //! The embedded BPF object, loaded with the pinned maps.
 
-use aya::programs::{CgroupSockAddr, Program, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU};
 use prroute_common::{names, source};
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::features;
 use crate::datapath::layout;
 use crate::datapath::pins::Pins;
 
@@ -76,11 +77,7 @@ impl Programs {
         loader.override_global(aya_log::LEVEL, &level, true);
         let mut programs = Self { ebpf: loader.load(OBJECT)? };
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
-            programs.get(name)?.load().map_err(|source| DatapathError::Program {
-                operation: "load program",
-                object: name.to_owned(),
-                source: Box::new(source),
-            })?;
+            programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }
         Ok(programs)
     }
@@ -120,5 +117,18 @@ impl Programs {
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
             .ok_or(DatapathError::Missing(name))
+    }
+}
+
+/// Why the kernel refused a program: what it lacks, if that is known, else its own words.
+fn refused(name: &'static str, source: ProgramError) -> DatapathError {
+    let missing = features::missing(&features::NEEDED);
+    if !missing.is_empty() {
+        return DatapathError::OldKernel { missing: features::listing(&missing) };
+    }
+    DatapathError::Program {
+        operation: "load program",
+        object: name.to_owned(),
+        source: Box::new(source),
     }
 }

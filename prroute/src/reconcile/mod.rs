@@ -66,8 +66,9 @@ impl ReconcileError {
     }
 }
 
-/// The kernel tells the rest of a route's life in hundredths of a second.
-const EXPIRY_GRACE: Duration = Duration::from_millis(20);
+/// The kernel tells the rest of a route's life in hundredths of a second, and does not tell a
+/// route that has just expired from one that never will.
+const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
@@ -203,10 +204,13 @@ impl Reconciler {
         monitor: &mut Monitor,
         change: Change,
     ) -> Result<(), ReconcileError> {
-        self.expiry = None;
+        self.expiry = self.expiry.filter(|due| *due > Instant::now());
         let mut observed = self.kernel.observe().await?;
-        self.expiry = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
+        // One that was to expire just now seems to last for ever: what was due stays due.
+        let next = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
+        self.expiry = self.expiry.into_iter().chain(next).min();
         monitor.correct_gateways(&mut observed);
+        self.memory.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);

@@ -78,6 +78,7 @@ const NEEDS: &[Need] = &[
     need(Scope::Vm, "xz", "xz-utils"),
     need(Scope::Vm, "wg", "wireguard-tools"),
     need(Scope::Vm, "pppd", "ppp"),
+    need(Scope::Vm, "teamd", "libteam-utils"),
 ];
 
 /// The needs of `scope` that the search path does not meet.

@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(900);
 const END: Duration = Duration::from_secs(60);
 
 /// By how much an emulated processor is slower, for the deadlines of the tests.
-const PATIENCE: (&str, &str) = ("PRROUTE_PATIENCE", "6");
+const PATIENCE: (&str, &str) = ("PRROUTE_PATIENCE", "5");
 
 /// How many lines of a guest's console are shown when it does not end by itself.
 const CONSOLE_LINES: usize = 80;
@@ -155,7 +155,7 @@ fn qemu(files: &Files, archive: &Path, console: &Path) -> Command {
         "-virtfs",
         "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
     ]);
-    qemu.args(["-device", "virtio-serial", "-chardev", "stdio,id=port,signal=off"])
+    qemu.args(["-device", "virtio-serial", "-chardev", "file,id=port,path=/dev/stdout"])
         .args(["-device", "virtserialport,chardev=port,name=prroute"]);
     // Two network cards on a wire of their own.
     for card in ["1", "2"] {

@@ -17,8 +17,8 @@ mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
-# What a host has loaded that has a packet filter, containers and a network card.
-for module in nf_conntrack nf_tables br_netfilter virtio_net tun; do
+# What a host has loaded that has a packet filter, containers, a network card and a modem.
+for module in nf_conntrack nf_tables br_netfilter virtio_net tun ppp_generic ppp_async; do
     modprobe "$module" || echo "vm: no module $module"
 done
 

@@ -47,7 +47,7 @@ pub(crate) fn task(choice: Choice, wanted: &[String]) -> Result<bool> {
     root::require("vm", "its guests see the host's files, and load BPF programs")?;
     let prepared = setup::ensure(Scope::Vm)?;
     let binary = build::binary(&prepared, false)?;
-    let cases = cases::select(cases::build(&prepared)?, wanted)?;
+    let cases = cases::select(&cases::build(&prepared)?, wanted)?;
 
     let mut verdicts = Vec::new();
     for kernel in choice.kernels() {

@@ -1,0 +1,58 @@
+//! What the kernel must have for the programs, found out by trying: vendors add features to old
+//! version numbers.
+
+use aya::programs::ProgramType;
+use aya::sys::{BpfHelper, is_helper_supported};
+
+/// A helper that the programs call, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    pub name: &'static str,
+    /// The first kernel of kernel.org that has it.
+    pub since: &'static str,
+    helper: BpfHelper,
+}
+
+/// The helpers of the programs on uplinks that are younger than Linux 5.0.
+pub const NEEDED: [Feature; 3] = [
+    Feature {
+        name: "bpf_redirect_neigh",
+        since: "5.10",
+        helper: BpfHelper::BPF_FUNC_redirect_neigh,
+    },
+    Feature {
+        name: "bpf_ktime_get_coarse_ns",
+        since: "5.11",
+        helper: BpfHelper::BPF_FUNC_ktime_get_coarse_ns,
+    },
+    Feature { name: "bpf_check_mtu", since: "5.12", helper: BpfHelper::BPF_FUNC_check_mtu },
+];
+
+/// Those of `features` that the kernel says it does not know. One that cannot be tried is not
+/// among them: the kernel's own message says more then.
+pub fn missing(features: &[Feature]) -> Vec<Feature> {
+    let unknown = |feature: &&Feature| {
+        matches!(is_helper_supported(ProgramType::SchedClassifier, feature.helper), Ok(false))
+    };
+    features.iter().filter(unknown).copied().collect()
+}
+
+/// `bpf_redirect_neigh (Linux 5.10), bpf_check_mtu (Linux 5.12)`.
+pub fn listing(features: &[Feature]) -> String {
+    let name = |feature: &Feature| format!("{} (Linux {})", feature.name, feature.since);
+    features.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Feature, NEEDED, listing};
+
+    #[test]
+    fn what_is_missing_is_named_with_its_kernel() {
+        let lacking: Vec<Feature> = NEEDED.into_iter().filter(|f| f.since != "5.11").collect();
+        assert_eq!(
+            listing(&lacking),
+            "bpf_redirect_neigh (Linux 5.10), bpf_check_mtu (Linux 5.12)"
+        );
+    }
+}
