@@ -55,6 +55,23 @@ fn wait_idle(process: &Process) -> Result<()> {
     })
 }
 
+/// Rules and routes of both families. The state of neighbours is the kernel's business.
+fn routing(lab: &Lab) -> Result<String> {
+    let dumps = ["-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all"];
+    let dumps = dumps.map(|dump| lab.host.ip(dump)).into_iter();
+    Ok(dumps.collect::<Result<Vec<_>>>()?.join("--\n"))
+}
+
+/// A probe's own patience is short for a busy machine.
+fn answered(lab: &Lab) -> Result<()> {
+    let mut last = Vec::new();
+    wait::until("everything is answered", PATIENCE, || {
+        last = lab.ask(&probe::to_everything(3))?;
+        Ok(last.iter().all(probe::Outcome::answered).then_some(()))
+    })
+    .with_context(|| probe::listing(&last))
+}
+
 #[test]
 fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Result<()> {
     let lab = Lab::with_services(Topology::DEFAULT)?;
@@ -63,9 +80,9 @@ fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Res
     prroute.configure("gateway-probe = 0\n")?;
     let daemon = prroute.run(&[])?;
     lab.meet_default_gateway()?;
-    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    answered(&lab)?;
     wait_idle(&daemon.process)?;
-    let installed = lab.snapshot()?;
+    let installed = routing(&lab)?;
     let (memory, before) = (peak_memory(&daemon.process)?, cpu_time(&daemon.process)?);
 
     // A foreign table, main, main's own links, and default routes nobody prefers.
@@ -87,9 +104,8 @@ fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Res
     let grown = peak_memory(&daemon.process)?.saturating_sub(memory);
     println!("{grown} bytes more than before");
     ensure!(grown < MEMORY, "{grown} bytes more than before");
-    let changes = lab.snapshot()?.changes_since(&installed);
-    ensure!(changes.is_empty(), "{changes}");
-    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    assert_eq!(routing(&lab)?, installed);
+    answered(&lab)?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())
@@ -121,7 +137,7 @@ fn an_overrun_loses_nothing_of_what_happened_in_it_or_after_it() -> Result<()> {
     ensure!(daemon.process.log().contains("lost netlink notifications"), "there was no overrun");
     lab.host.ip("address add 192.0.2.97/28 dev up2")?;
     has_rules("192.0.2.96/28")?;
-    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    answered(&lab)?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())
