@@ -271,6 +271,22 @@ pub const OTHER_IDLE: Ticks = seconds(180);
 /// An unconfirmed inbound entry without packets for this long is as good as none.
 pub const UNCONFIRMED_IDLE: Ticks = seconds(10);
 
+/// TCP (IANA), which has idle limits of its own.
+const TCP: u8 = 6;
+
+/// Whether an entry is too old to count, or was written by no program.
+#[inline(always)]
+pub const fn is_over(flow: &Flow, confirmed: bool, protocol: u8, now: Ticks) -> bool {
+    let limit = match flow.origin() {
+        None => return true,
+        Some(Origin::Inbound) if !confirmed => UNCONFIRMED_IDLE,
+        Some(Origin::Inbound) if protocol == TCP => TCP_IDLE,
+        Some(Origin::Host) if confirmed && protocol == TCP => TCP_IDLE,
+        _ => OTHER_IDLE,
+    };
+    flow.idle(now) > limit
+}
+
 /// Confirmed entries per family when the configuration names no other number.
 pub const DEFAULT_FLOWS: u32 = 262_144;
 

@@ -20,10 +20,11 @@ pub const IFINDEX_SLOTS: &str = "IFINDEX_SLOTS";
 pub const ACTIVE_FACTS: &str = "ACTIVE_FACTS";
 pub const UPLINK_FACTS: &str = "UPLINK_FACTS";
 pub const EXPOSED: &str = "EXPOSED";
+pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 14] = [
+pub const MAPS: [&str; 15] = [
     FLOWS4,
     FLOWS6,
     NEW4,
@@ -37,6 +38,7 @@ pub const MAPS: [&str; 14] = [
     ACTIVE_FACTS,
     UPLINK_FACTS,
     EXPOSED,
+    DEVICES,
     COUNTERS,
 ];
 
@@ -61,3 +63,6 @@ pub const SOCKET_MAPS: [&str; 4] = [ASKED4, ASKED6, WILDCARD_PORTS, SOCKET_COUNT
 
 /// The network namespace whose sockets are helped, by its cookie; 0 for none.
 pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
+
+/// What egress writes to the control block of a packet that it redirects; 0 for nothing.
+pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";

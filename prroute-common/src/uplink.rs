@@ -30,6 +30,43 @@ pub const IFINDEX_PROBES: u32 = 4;
 /// Addresses per uplink and family that are compared in line.
 pub const INLINE_ADDRESSES: usize = 8;
 
+/// On-link prefixes per uplink and family that are compared in line.
+pub const INLINE_PREFIXES: usize = 2;
+
+/// A prefix as two words or more of bits. Zeroes hold every address: unused places have
+/// [`Prefix::NONE4`] or [`Prefix::NONE6`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
+#[repr(C)]
+pub struct Prefix<A> {
+    pub address: A,
+    pub mask: A,
+}
+
+// SAFETY: two words of the same size and alignment, without padding.
+unsafe impl Pod for Prefix<Address4> {}
+// SAFETY: as above.
+unsafe impl Pod for Prefix<Address6> {}
+
+impl Prefix<Address4> {
+    /// Holds no address.
+    pub const NONE4: Self = Self { address: !0, mask: 0 };
+
+    #[inline(always)]
+    pub const fn contains(&self, address: Address4) -> bool {
+        address & self.mask == self.address
+    }
+}
+
+impl Prefix<Address6> {
+    /// Holds no address.
+    pub const NONE6: Self = Self { address: [!0; 2], mask: [0; 2] };
+
+    #[inline(always)]
+    pub const fn contains(&self, address: Address6) -> bool {
+        address[0] & self.mask[0] == self.address[0] && address[1] & self.mask[1] == self.address[1]
+    }
+}
+
 /// Where an interface's facts are: one word, so that it is read and written whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
@@ -68,6 +105,10 @@ pub mod flag {
     pub const HOLD: u32 = 1 << 7;
     /// Another uplink has a larger MTU.
     pub const SMALLER: u32 = 1 << 8;
+    /// On-link prefixes of IPv4 beyond those in the facts are in the trie.
+    pub const MORE_ON_LINK4: u32 = 1 << 9;
+    /// Likewise for IPv6.
+    pub const MORE_ON_LINK6: u32 = 1 << 10;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
@@ -98,13 +139,16 @@ pub struct UplinkFacts {
     pub pad: u32,
     /// The link-layer address in the low 48 bits, first octet lowest.
     pub mac: u64,
+    /// What is reached without a gateway, as far as it fits.
+    pub on_link4: [Prefix<Address4>; INLINE_PREFIXES],
+    pub on_link6: [Prefix<Address6>; INLINE_PREFIXES],
     /// Owned IPv4 addresses.
     pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Owned IPv6 addresses.
     pub addresses6: [Address6; INLINE_ADDRESSES],
 }
 
-const _: () = assert!(size_of::<UplinkFacts>() == 232);
+const _: () = assert!(size_of::<UplinkFacts>() == 312);
 
 /// A link-layer address as [`UplinkFacts::mac`] and flows have it.
 #[inline(always)]

@@ -8,8 +8,7 @@ mod inbound;
 mod outbound;
 
 use prroute_common::flow::{
-    Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, TCP_REBIND_IDLE,
-    UNCONFIRMED_IDLE,
+    Flow, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over,
 };
 use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::UplinkFacts;
@@ -60,13 +59,7 @@ impl Known {
     #[inline(always)]
     pub fn from_entry(flow: Flow, confirmed: bool, protocol: u8, now: Ticks) -> Option<Self> {
         let origin = flow.origin()?;
-        let limit = match origin {
-            Origin::Inbound if !confirmed => UNCONFIRMED_IDLE,
-            Origin::Inbound if protocol == protocol::TCP => TCP_IDLE,
-            Origin::Host if confirmed && protocol == protocol::TCP => TCP_IDLE,
-            _ => OTHER_IDLE,
-        };
-        (flow.idle(now) <= limit).then_some(Self { flow, origin, confirmed })
+        (!is_over(&flow, confirmed, protocol, now)).then_some(Self { flow, origin, confirmed })
     }
 
     /// The uplink that replies of this flow leave by.
@@ -90,12 +83,32 @@ pub fn is_settled_in(flow: &Flow, here: Place, now: Ticks) -> bool {
     since(now, flow.last_in()) < SEEN_REFRESH && flow.is_by_host_or_at(here.uplink, here.generation)
 }
 
-/// Likewise for a datagram that is about to leave where its flow's packets leave.
+/// Where a datagram that is about to leave belongs, if it says nothing new of its confirmed flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It takes a verdict.
+    No,
+    /// It leaves where it should.
+    Here,
+    /// It is a reply that leaves by another uplink.
+    At(Place),
+}
+
+/// Likewise for a datagram that is about to leave.
 #[inline(always)]
-pub fn is_settled_out(flow: &Flow, here: Place, now: Ticks) -> bool {
-    flow.is_answered()
-        && since(now, flow.last_out()) < SEEN_REFRESH
-        && flow.is_by_host_or_at(here.uplink, here.generation)
+pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
+    if !flow.is_answered() || since(now, flow.last_out()) >= SEEN_REFRESH {
+        return Settled::No;
+    }
+    if flow.is_by_host_or_at(here.uplink, here.generation) {
+        return Settled::Here;
+    }
+    match flow.origin() {
+        Some(Origin::Inbound) if flow.router() == 0 => {
+            Settled::At(Place { uplink: flow.uplink(), generation: flow.generation() })
+        }
+        _ => Settled::No,
+    }
 }
 
 /// Whether `new` says more than a slightly later time of the last packet.

@@ -8,9 +8,9 @@ use prroute_common::flow::{
 };
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
 use prroute_ebpf::verdict::{
-    Arrival, Departure, Inbound, Known, Locality, Outbound, Place, Write, inbound,
-    inbound_needs_flow, is_settled_in, is_settled_out, is_worth_writing, outbound,
-    outbound_needs_flow,
+    Arrival, Departure, Inbound, Known, Locality, Outbound, Place, Settled, Write, inbound,
+    inbound_needs_flow, is_settled_in, is_worth_writing, outbound, outbound_needs_flow,
+    settled_out,
 };
 
 const HERE: Place = Place { uplink: 1, generation: 1 };
@@ -361,20 +361,24 @@ fn a_slightly_later_time_alone_is_not_written() {
 #[test]
 fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     let answered = |place, idle| flow(place, idle).with_last_out(NOW - idle);
+    let out = |flow: &Flow| settled_out(flow, HERE, NOW);
     assert!(is_settled_in(&answered(HERE, 0), HERE, NOW));
-    assert!(is_settled_out(&answered(HERE, 0), HERE, NOW));
+    assert_eq!(out(&answered(HERE, 0)), Settled::Here);
     assert!(is_settled_in(&own(ELSEWHERE, 0).with_last_in(NOW), HERE, NOW));
-    assert!(is_settled_out(&own(ELSEWHERE, 0).with_last_out(NOW), HERE, NOW));
-    // Its stamp is old, it is bound elsewhere, the first answer leaves, a router was noted.
+    assert_eq!(out(&own(ELSEWHERE, 0).with_last_out(NOW)), Settled::Here);
+    assert!(!is_settled_in(&answered(ELSEWHERE, 0), HERE, NOW), "the flow is elsewhere");
+    assert_eq!(out(&answered(ELSEWHERE, 0)), Settled::At(ELSEWHERE));
+    let another = Place { generation: 2, ..HERE };
+    assert!(!is_settled_in(&answered(another, 0), HERE, NOW), "another device's");
+    assert_eq!(out(&answered(another, 0)), Settled::At(another));
     for (flow, why) in [
-        (answered(HERE, SEEN_REFRESH), "old"),
-        (answered(ELSEWHERE, 0), "elsewhere"),
-        (answered(Place { generation: 2, ..HERE }, 0), "another device"),
-        (answered(HERE, 0).with_router(1), "router"),
-        (Flow::default(), "no flow"),
+        (answered(HERE, SEEN_REFRESH), "its stamps are old"),
+        (answered(HERE, 0).with_router(1), "a router was noted"),
+        (answered(ELSEWHERE, 0).with_router(1), "a router was noted elsewhere"),
+        (Flow::default(), "no program wrote it"),
     ] {
         assert!(!is_settled_in(&flow, HERE, NOW), "{why}");
-        assert!(!is_settled_out(&flow, HERE, NOW), "{why}");
+        assert_eq!(out(&flow), Settled::No, "{why}");
     }
-    assert!(!is_settled_out(&flow(HERE, 0), HERE, NOW), "the first answer");
+    assert_eq!(out(&flow(HERE, 0)), Settled::No, "the first answer");
 }

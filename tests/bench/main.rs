@@ -19,6 +19,7 @@ mod host;
 mod instance;
 mod memory;
 mod programs;
+mod report;
 mod results;
 mod rounds;
 mod statistics;
@@ -106,8 +107,10 @@ fn main() -> Result<()> {
         memory,
     };
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&results).context("write results as JSON")?;
-        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
+        report::write_json(&results, path)?;
+    }
+    if let Some(directory) = &options.report {
+        println!("\nreport: {}", report::write(&results, directory)?.display());
     }
     Ok(())
 }

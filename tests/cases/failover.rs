@@ -408,6 +408,12 @@ fn an_index_that_is_reused_inherits_nothing() -> Result<()> {
     a_reused_index_inherits_nothing(true)
 }
 
+/// Nobody follows the network: the kernel itself forgets the device.
+#[test]
+fn an_index_that_is_reused_without_daemon_inherits_nothing() -> Result<()> {
+    a_reused_index_inherits_nothing(false)
+}
+
 /// Also without a daemon a device that is gone is found to be gone.
 #[test]
 fn a_vanished_device_does_not_swallow_datagrams() -> Result<()> {

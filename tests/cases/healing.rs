@@ -1,13 +1,19 @@
 //! Another program deletes our rules: they come back, and it does not become a fight.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::{probe, wait};
+use prroute_tests::{probe, socket, wait};
+
+const PORT: u16 = 7007;
 
 /// Longer than the first few pauses.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn rules_that_are_flushed_again_and_again_come_back_each_time() -> Result<()> {
@@ -55,5 +61,68 @@ fn rules_that_are_flushed_again_and_again_come_back_each_time() -> Result<()> {
     ensure!(status["healed"]["times"] == lines.len(), "{status:#}");
     daemon.terminate()?;
     prroute.down()?;
+    Ok(())
+}
+
+/// Counts the datagrams to the shared address that are answered until it is told to stop; the
+/// first one that is lost is an error.
+fn converse(lab: &Lab, family: Family, stop: &AtomicBool) -> Result<u32> {
+    let client = socket::udp(&lab.client, addressing::stateless_client(family), 0)?;
+    let target = SocketAddr::new(addressing::shared(family), PORT);
+    let mut rounds = 0;
+    while !stop.load(Ordering::Relaxed) {
+        ensure!(echo::udp_round(&client, target, 500)?, "{family}: lost after {rounds} rounds");
+        rounds += 1;
+    }
+    Ok(rounds)
+}
+
+/// What a rule decides waits until the rule is back; what the datapath decides does not notice.
+#[test]
+fn flushes_under_traffic_lose_no_packet_that_the_datapath_holds() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    for family in Family::BOTH {
+        lab.steer(2, family)?;
+    }
+    let own = Family::BOTH.map(|family| addressing::host(2, family));
+    let addresses = [Family::BOTH.map(addressing::shared), own].concat();
+    let echo = Echo::start(&lab.host, &addresses, PORT)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let rules =
+        || -> Result<String> { Ok(lab.host.ip("-4 rule show")? + &lab.host.ip("-6 rule show")?) };
+    let installed = rules()?;
+    let mut bound = Vec::new();
+    for address in own {
+        let client = addressing::client(2, Family::of(address));
+        let mut tcp = socket::tcp(&lab.client, client, address, PORT)?;
+        echo::tcp_round(&mut tcp, 500)?;
+        bound.push(tcp);
+    }
+    let stop = AtomicBool::new(false);
+    let rounds = std::thread::scope(|scope| -> Result<Vec<u32>> {
+        let talks = Family::BOTH.map(|family| {
+            let (lab, stop) = (&lab, &stop);
+            scope.spawn(move || converse(lab, family, stop))
+        });
+        let flushed = (1..=10).try_for_each(|round| -> Result<()> {
+            lab.host.ip("-4 rule flush protocol 213")?;
+            lab.host.ip("-6 rule flush protocol 213")?;
+            wait::until("the rules are back", SOON, || Ok((rules()? == installed).then_some(())))
+                .with_context(|| format!("round {round}:\n{}", daemon.process.log()))
+        });
+        stop.store(true, Ordering::Relaxed);
+        let rounds = talks.map(|talk| talk.join().unwrap_or_else(|_| anyhow::bail!("panicked")));
+        flushed?;
+        rounds.into_iter().collect()
+    })?;
+    ensure!(rounds.iter().all(|rounds| *rounds > 10), "{rounds:?}: hardly any traffic");
+    for tcp in &mut bound {
+        echo::tcp_round(tcp, 500).context("a connection to an address with rules")?;
+    }
+    let log = daemon.terminate()?;
+    ensure!(log.contains("that were deleted, "), "{log}");
+    prroute.down()?;
+    drop(echo);
     Ok(())
 }

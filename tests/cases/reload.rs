@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
+use prroute_tests::bpf::{self, Direction};
 use prroute_tests::command::Output;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::Instance;
@@ -122,5 +123,59 @@ fn ranges_can_be_moved_by_a_little() -> Result<()> {
     prroute.down()?;
     let changes = lab.snapshot()?.changes_since(&before);
     ensure!(changes.is_empty(), "{changes}");
+    Ok(())
+}
+
+/// How many tcx programs and clsact filters are on the uplinks, both ways.
+fn attachments(lab: &Lab) -> Result<(u32, usize)> {
+    let (mut tcx, mut clsact) = (0, 0);
+    for device in (1..=3).map(addressing::device) {
+        for (direction, word) in [(Direction::Ingress, "ingress"), (Direction::Egress, "egress")] {
+            tcx += bpf::tcx_programs(&lab.host, &device, direction)?;
+            let filters = lab.host.run(&["tc", "filter", "show", "dev", &device, word])?;
+            clsact += filters.matches("direct-action").count();
+        }
+    }
+    Ok((tcx, clsact))
+}
+
+#[test]
+fn the_hook_can_be_changed_while_it_runs() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let before = lab.snapshot()?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("")?;
+    let daemon = prroute.run(&[])?;
+    assert_eq!(attachments(&lab)?, (6, 0));
+    for (attach, expected) in [("clsact", (0, 6)), ("tcx", (6, 0)), ("clsact", (0, 6))] {
+        prroute.configure(&format!("attach = \"{attach}\"\n"))?;
+        prroute.output(&["reload"])?.success()?;
+        assert_eq!(attachments(&lab)?, expected, "{attach}:\n{}", daemon.process.log());
+        probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
+    }
+    // A start with another hook is no different.
+    daemon.terminate()?;
+    prroute.configure("attach = \"tcx\"\n")?;
+    let daemon = prroute.run(&[])?;
+    assert_eq!(attachments(&lab)?, (6, 0));
+    daemon.terminate()?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "{changes}");
+    Ok(())
+}
+
+#[test]
+fn a_key_that_does_not_follow_a_reload_is_named() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("")?;
+    let daemon = prroute.run(&[])?;
+    prroute.configure("flows = 8192\n")?;
+    let told = prroute.output(&["reload"])?;
+    ensure!(told.status.success(), "{told:?}");
+    ensure!(told.stderr.contains("flows = 8192 is not in force"), "{}", told.stderr);
+    daemon.terminate()?;
+    prroute.down()?;
     Ok(())
 }

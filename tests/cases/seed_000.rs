@@ -70,7 +70,7 @@ impl TwoNetworks {
                         IpAddr::V6(address) => format!("http://[{address}]/"),
                     };
                     let from = source.to_string();
-                    let curl = ["curl", "-sSf", "--noproxy", "*", "-m", "5", "--interface", &from];
+                    let curl = ["curl", "-sSf", "--noproxy", "*", "-m", "30", "--interface", &from];
                     let page = client.run(&[&curl[..], &[&url]].concat())?;
                     ensure!(page == format!("{target} answers {source}\n"), "{url}: {page}");
                 }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
@@ -12,7 +13,7 @@ use prroute_tests::command::Output;
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Defaults, Lab, Topology};
 use prroute_tests::prroute::Instance;
-use prroute_tests::{probe, services, socket};
+use prroute_tests::{probe, services, socket, wait};
 
 const PUBLIC: u8 = 1;
 const PRIVATE: u8 = 2;
@@ -101,13 +102,19 @@ fn build() -> Result<(Lab, [Echo; 3])> {
     Ok((lab, echoes))
 }
 
+/// Seconds without an answer after which there is none.
+fn patience() -> String {
+    wait::patience(Duration::from_secs(2)).as_secs().to_string()
+}
+
 /// The page at `target`, which tells who asked; `None` without an answer. `options` may bind.
 fn page(lab: &Lab, target: IpAddr, options: &[&str]) -> Result<Option<String>> {
     let url = match target {
         IpAddr::V4(address) => format!("http://{address}:{HTTP}/"),
         IpAddr::V6(address) => format!("http://[{address}]:{HTTP}/"),
     };
-    let curl = ["curl", "-sSf", "--noproxy", "*", "-m", "2"];
+    let patience = patience();
+    let curl = ["curl", "-sSf", "--noproxy", "*", "-m", &patience];
     let output = lab.host.output(&[&curl[..], options, &[&url]].concat())?;
     Ok(output.status.success().then_some(output.stdout))
 }
@@ -122,8 +129,8 @@ fn expect_page(lab: &Lab, target: IpAddr, number: u8) -> Result<()> {
 
 /// What the name server says, as seen by a resolver that binds nothing.
 fn dig(lab: &Lab, family: Family) -> Result<Output> {
-    let at = format!("@{}", name_server(family));
-    lab.host.output(&["dig", "+short", "+tries=1", "+time=2", &at, services::DNS_NAME, "A"])
+    let (at, time) = (format!("@{}", name_server(family)), format!("+time={}", patience()));
+    lab.host.output(&["dig", "+short", "+tries=1", &time, &at, services::DNS_NAME, "A"])
 }
 
 /// Conversations of all kinds: from outside to each uplink, from the host over each.

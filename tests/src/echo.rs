@@ -76,6 +76,8 @@ pub fn udp_round(socket: &UdpSocket, target: SocketAddr, length: usize) -> Resul
         match socket.recv_from(&mut back) {
             Ok((size, from)) if from == target && back[..size] == sent => return Ok(true),
             Ok(_) => {}
+            // A socket with a timeout is woken so when its process is stopped and goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_timeout(&error) => return Ok(false),
             Err(error) => return Err(error).with_context(|| format!("hear from {target}")),
         }

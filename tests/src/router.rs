@@ -187,6 +187,7 @@ fn number(protocol: &str) -> Option<u64> {
         "icmp" => 1,
         "tcp" => 6,
         "udp" => 17,
+        "gre" => 47,
         "esp" => 50,
         "ipv6-icmp" | "icmpv6" => 58,
         "sctp" => 132,

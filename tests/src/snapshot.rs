@@ -42,7 +42,7 @@ impl Snapshot {
             // grep ends with 2 where a sysctl cannot be read, like a secret that was never set.
             let output = namespace.output(dump)?;
             let text = if dump[0] == "grep" { output.stdout } else { output.success()? };
-            parts.push(Part { title: dump.join(" "), text: without_lifetimes(&text) });
+            parts.push(Part { title: dump.join(" "), text: without_countdowns(&text) });
         }
         for device in devices(namespace)? {
             for (direction, word) in
@@ -130,16 +130,25 @@ fn difference(title: &str, old: &str, new: &str) -> String {
     }
 }
 
-/// Router advertisements give routes and addresses a lifetime, which counts down by itself.
-fn without_lifetimes(text: &str) -> String {
-    let lines = text.split_inclusive('\n').map(|line| match line.split_once(" expires ") {
+/// Router advertisements give routes and addresses a lifetime, and a bridge has a timer: both
+/// count by themselves.
+fn without_countdowns(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| {
+        let line = without(line, " expires ", "sec");
+        without(&line, " gc_timer ", " group_fwd_mask")
+    });
+    lines.collect()
+}
+
+/// A line without what is between two words.
+fn without(line: &str, first: &str, last: &str) -> String {
+    match line.split_once(first) {
         Some((before, after)) => {
-            let rest = after.split_once("sec").map_or("", |(_, rest)| rest);
+            let rest = after.split_once(last).map_or("", |(_, rest)| rest);
             format!("{before}{rest}")
         }
         None => line.to_owned(),
-    });
-    lines.collect()
+    }
 }
 
 fn devices(namespace: &Namespace) -> Result<Vec<String>> {

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
@@ -62,6 +63,16 @@ pub fn tcp_from(
     stream.set_read_timeout(Some(wait::patience(ANSWER))).context("set a read timeout")?;
     stream.set_nodelay(true).context("send at once")?;
     Ok(stream)
+}
+
+/// Sets an option that the libraries have no name for.
+pub fn set_option(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    let length = value.len() as nix::libc::socklen_t;
+    // SAFETY: the descriptor is open, and `value` is live and of the given length.
+    let result = unsafe {
+        nix::libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length)
+    };
+    Errno::result(result).map(drop).with_context(|| format!("set option {name} of level {level}"))
 }
 
 /// How many routers a packet of this socket passes.

@@ -119,17 +119,15 @@ impl Account {
         Ok(())
     }
 
-    /// Whether the address had a rule before it was to be used.
-    pub fn was_ruled_while_tentative(&self, wanted: IpAddr) -> bool {
+    /// Whether the address had a rule when the kernel first said that it may be used. It says so
+    /// after duplicate address detection; of addresses that are added by hand it says before that
+    /// they are tentative.
+    pub fn was_ruled_before_use(&self, wanted: IpAddr) -> bool {
         let mut sources: Vec<IpNet> = Vec::new();
-        let mut tentative = false;
         for event in &self.0 {
             match event {
-                Event::Address { there: true, address, tentative: now } if *address == wanted => {
-                    if tentative && !now {
-                        return sources.iter().any(|source| source.contains(&wanted));
-                    }
-                    tentative = *now;
+                Event::Address { there: true, address, tentative: false } if *address == wanted => {
+                    return sources.iter().any(|source| source.contains(&wanted));
                 }
                 Event::Rule { there: true, source, .. } => sources.push(*source),
                 Event::Rule { there: false, source, .. } => {
@@ -206,7 +204,7 @@ mod tests {
         let tentative = format!("{address} tentative dynamic");
         let judge = |lines: [&str; 3]| {
             let account = Account::read(&lines.join("\n")).expect("the lines are ip's");
-            account.was_ruled_while_tentative("2001:db8:2::7".parse().expect("an address"))
+            account.was_ruled_before_use("2001:db8:2::7".parse().expect("an address"))
         };
         assert!(judge([&tentative, rule, address]));
         assert!(!judge([&tentative, address, rule]));

@@ -8,7 +8,7 @@ use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::{Common, Outline};
 use prroute_ebpf::parse::{FirstFragment, Kind, NotParsed, Numbers, Segment, protocol};
 use prroute_ebpf::verdict::{
-    self, Arrival, Departure, Inbound, Known, Outbound, Write, is_worth_writing,
+    self, Arrival, Departure, Inbound, Known, Outbound, Place, Settled, Write, is_worth_writing,
 };
 
 use crate::facts::Facts;
@@ -70,7 +70,8 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String>
             _ => return told("a datagram that came in"),
         }
     }
-    if verdict::is_settled_out(&flow, facts.here, facts.now) {
+    let settled = verdict::settled_out(&flow, facts.here, facts.now);
+    if settled != Settled::No {
         let departure = Departure {
             kind: Kind::Datagram,
             tcp: Numbers::default(),
@@ -81,11 +82,20 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String>
             now: facts.now,
         };
         match verdict::outbound(&departure, known) {
-            Outbound::Own(Write::Refresh(new)) if !is_worth_writing(&flow, &new) => {}
+            Outbound::Own(Write::Refresh(new))
+                if settled == Settled::Here && !is_worth_writing(&flow, &new) => {}
             Outbound::Reply { place, router: 0, write: Write::Refresh(new) }
-                if place == facts.here && !is_worth_writing(&flow, &new) => {}
+                if is_way(settled, place, facts.here) && !is_worth_writing(&flow, &new) => {}
             _ => return told("a datagram that leaves"),
         }
     }
     Ok(())
+}
+
+fn is_way(settled: Settled, place: Place, here: Place) -> bool {
+    match settled {
+        Settled::No => false,
+        Settled::Here => place == here,
+        Settled::At(target) => place == target,
+    }
 }

@@ -70,7 +70,10 @@ pub enum Upper {
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const HOST: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+/// RFC 4727.
+const EXPERIMENTAL_OPTION: u8 = 0x1e;
 
 impl Frame {
     /// A packet without anything rare.
@@ -148,12 +151,13 @@ impl Frame {
         }
         for extension in self.extensions.iter().rev() {
             let mut header = vec![next, extension.length];
-            // One option of padding (PadN) fills it; a routing header has no segments left.
+            // One option fills it, to be skipped by who does not know it: Linux refuses padding
+            // of more than seven bytes. A routing header has no segments left.
             let rest = usize::from(extension.length) * 8 + 4;
-            header.extend([if extension.number == 43 { 0 } else { 1 }, rest.min(255) as u8]);
-            if extension.number == 43 {
-                header[3] = 0;
-            }
+            header.extend(match extension.number {
+                ROUTING => [0, 0],
+                _ => [EXPERIMENTAL_OPTION, rest.min(255) as u8],
+            });
             header.extend(vec![0; rest]);
             body.splice(0..0, header);
             next = extension.number;

@@ -7,7 +7,7 @@ use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::Common;
 use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
-use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Write};
+use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Settled, Write};
 
 use super::action::Action;
 use super::count::count;
@@ -29,6 +29,9 @@ impl<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint> Egress 
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
+    if skb.is_redirected() {
+        return Action::Pass;
+    }
     let Some(here) = lookup::uplink_at(skb.ifindex()) else { return Action::Pass };
     match skb.network() {
         Network::Ipv4 => steer::<Ipv4>(skb, here),
@@ -57,10 +60,23 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
             }
             Common::Udp => {
                 confirmed = lookup::confirmed::<F>(&key::outbound_outline::<F>(&outline));
-                if let Some(Found { flow, .. }) = &confirmed
-                    && verdict::is_settled_out(flow, Place::of(here), lookup::now())
-                {
-                    return Action::Pass;
+                if let Some(Found { flow, .. }) = &confirmed {
+                    match verdict::settled_out(flow, Place::of(here), lookup::now()) {
+                        Settled::Here => return Action::Pass,
+                        Settled::At(place) => {
+                            if let Some(target) = lookup::uplink_of(place)
+                                && let Some(action) = redirect::send_settled::<F>(
+                                    skb,
+                                    here,
+                                    &outline.destination,
+                                    target,
+                                )
+                            {
+                                return action;
+                            }
+                        }
+                        Settled::No => {}
+                    }
                 }
             }
         }
@@ -211,8 +227,8 @@ fn send<F: Egress>(
     if segment.kind == Kind::TcpAnswer && reply.target.mtu < here.mtu {
         redirect::fit::<F>(skb, here, segment, reply.target);
     }
-    let size = redirect::size_of_segment(skb, here, segment.headers);
-    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(skb, reply.target) {
+    let size = redirect::size_of_segment::<F>(skb, here, segment);
+    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
         match too_big::complain::<F>(skb, here, segment, reply.target) {
             Told::No => {}
             Told::Yes => {

@@ -107,7 +107,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mu
     let entry = lookup::flow::<F>(confirmed, key, segment.protocol, now);
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
-            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(skb, uplink))
+            lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(uplink))
         }
         _ => true,
     };

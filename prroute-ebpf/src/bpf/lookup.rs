@@ -1,7 +1,8 @@
 //! From packet facts to map entries. Reads only, but for the stamps of [`expose`].
 
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns};
+use core::ptr;
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_map_lookup_elem};
 use aya_ebpf::maps::{HashMap, LruHashMap};
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::flow::Flow;
@@ -13,7 +14,6 @@ use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_add
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
 use super::maps;
-use super::skb::Skb;
 
 /// A family with its maps.
 pub(super) trait Tables: Family + Sized {
@@ -23,7 +23,7 @@ pub(super) trait Tables: Family + Sized {
     fn new_flows() -> &'static LruHashMap<Self::Key, Flow>;
     fn addresses() -> &'static HashMap<Self::Address, LocalAddress>;
     /// Whether `address` is reached from the uplink without a gateway.
-    fn is_on_link(uplink: u16, address: Self::Address) -> bool;
+    fn is_on_link(uplink: &UplinkFacts, address: Self::Address) -> bool;
 }
 
 impl Tables for Ipv4 {
@@ -43,8 +43,14 @@ impl Tables for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: Address4) -> bool {
-        let data = OnLink4 { uplink: u32::from(uplink).to_be_bytes(), address };
+    fn is_on_link(uplink: &UplinkFacts, address: Address4) -> bool {
+        if uplink.on_link4.iter().any(|prefix| prefix.contains(address)) {
+            return true;
+        }
+        if uplink.flags & flag::MORE_ON_LINK4 == 0 {
+            return false;
+        }
+        let data = OnLink4 { uplink: u32::from(uplink.id).to_be_bytes(), address };
         maps::ON_LINK4.get(aya_ebpf::maps::lpm_trie::Key::new(64, data)).is_some()
     }
 }
@@ -66,9 +72,15 @@ impl Tables for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_on_link(uplink: u16, address: Address6) -> bool {
-        let data =
-            OnLink6 { uplink: u32::from(uplink).to_be_bytes(), address: bytemuck::cast(address) };
+    fn is_on_link(uplink: &UplinkFacts, address: Address6) -> bool {
+        if uplink.on_link6.iter().any(|prefix| prefix.contains(address)) {
+            return true;
+        }
+        if uplink.flags & flag::MORE_ON_LINK6 == 0 {
+            return false;
+        }
+        let id = u32::from(uplink.id).to_be_bytes();
+        let data = OnLink6 { uplink: id, address: bytemuck::cast(address) };
         maps::ON_LINK6.get(aya_ebpf::maps::lpm_trie::Key::new(160, data)).is_some()
     }
 }
@@ -252,19 +264,18 @@ pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) ->
         .or_else(|| find(F::flows(), key)?.live(true, protocol, now))
 }
 
-/// Whether an uplink can carry packets. The loader says whether it is up; that its device still
-/// exists the kernel says, for the time when there is no loader.
+/// Whether an uplink can carry packets. The loader says whether it is up; that its device still is
+/// the one that it was the kernel says, for the time when there is no loader.
 #[inline(always)]
-pub(super) fn is_up(skb: &Skb, facts: &UplinkFacts) -> bool {
-    facts.flags & flag::UP != 0 && exists(skb, facts.ifindex)
+pub(super) fn is_up(facts: &UplinkFacts) -> bool {
+    facts.flags & flag::UP != 0 && exists(&facts.ifindex)
 }
 
-/// A device that is gone has no MTU to check (`bpf_check_mtu`, Linux 5.12).
+/// The key stays where it is: the stack has no room to spare.
 #[inline(always)]
-fn exists(skb: &Skb, ifindex: u32) -> bool {
-    let mut mtu = 0u32;
-    // SAFETY: the context is valid, and `mtu` is an initialised word on the stack.
-    let result =
-        unsafe { bpf_check_mtu(skb.context().as_ptr().cast(), ifindex, &raw mut mtu, 0, 0) };
-    result >= 0
+fn exists(ifindex: &u32) -> bool {
+    let map = (&raw const maps::DEVICES).cast_mut().cast();
+    // SAFETY: the map lives as long as the program, and its key is one word.
+    let device = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(ifindex).cast()) };
+    !device.is_null()
 }

@@ -1,7 +1,7 @@
 //! The maps. The loader pins each under its own name and may set `max_entries` of the flow maps.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
@@ -74,6 +74,11 @@ pub(super) static UPLINK_FACTS: Array<UplinkFacts> = Array::with_max_entries(MAX
 /// asking for the address itself can matter.
 #[map]
 pub(super) static EXPOSED: Array<Ticks> = Array::with_max_entries(MAX_UPLINKS, 0);
+
+/// The devices of the uplinks, by their index. The kernel takes a device out when it is deleted or
+/// leaves the network namespace, and never puts in another one that gets its index.
+#[map]
+pub(super) static DEVICES: DevMapHash = DevMapHash::with_max_entries(MAX_UPLINKS, 0);
 
 #[map]
 pub(super) static COUNTERS: PerCpuArray<u64> =

@@ -9,6 +9,7 @@ use aya_ebpf::helpers::generated::{
     bpf_redirect, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_store_bytes,
 };
 use network_types::eth::{EthHdr, EtherType};
+use network_types::ip::Ipv6Hdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
@@ -107,14 +108,30 @@ pub(super) fn fit<F: NextHop>(
     mss::clamp(skb, end, segment.transport, uplink.mtu.saturating_sub(F::HEADERS));
 }
 
-/// Bytes of the largest network-layer packet that a packet with these network and transport
-/// headers puts on the wire.
+/// The hop-by-hop header that tells the length of an IPv6 packet beyond 64 KiB (RFC 2675).
+const JUMBO: u32 = 8;
+
+/// What a length field of 16 bits can say, behind an IPv6 header.
+const LONGEST_PLAIN: u32 = 65_535 + Ipv6Hdr::LEN as u32;
+
+/// Bytes of the largest network-layer packet that this one puts on the wire. The segments of a
+/// super-packet have no header for its own length.
 #[inline(always)]
-pub(super) fn size_of_segment(skb: &Skb, here: &UplinkFacts, headers: u32) -> u32 {
-    match skb.segment_size() {
-        0 => skb.len().saturating_sub(here.link_header),
-        payload => payload + headers,
+pub(super) fn size_of_segment<F: NextHop>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    segment: &Segment<F::Address>,
+) -> u32 {
+    let length = skb.len().saturating_sub(here.link_header);
+    let payload = skb.segment_size();
+    if payload == 0 {
+        return length;
     }
+    let network = segment.headers.saturating_sub(segment.transport);
+    let is_jumbo = F::ETHER_TYPE == EtherType::Ipv6 as u16
+        && length > LONGEST_PLAIN
+        && network >= Ipv6Hdr::LEN as u32 + JUMBO;
+    payload + segment.headers - if is_jumbo { JUMBO } else { 0 }
 }
 
 /// Sends a reply to its uplink. `size` is that of its largest network-layer packet.
@@ -133,6 +150,24 @@ pub(super) fn send<F: NextHop>(
         return Action::Pass;
     }
     Action::from_code(move_packet::<F>(skb, here, destination, reply, size))
+}
+
+/// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
+/// takes a closer look.
+#[inline(always)]
+pub(super) fn send_settled<F: NextHop>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    destination: &F::Address,
+    target: &'static UplinkFacts,
+) -> Option<Action> {
+    let size = skb.len().saturating_sub(here.link_header);
+    let odd = target.flags & (F::LAST_HOP | flag::REPLY_OFF) != 0;
+    if odd || skb.segment_size() != 0 || size > target.mtu {
+        return None;
+    }
+    let reply = Reply { target, router: 0, reason: Reason::Redirected };
+    Some(Action::from_code(move_packet::<F>(skb, here, destination, &reply, size)))
 }
 
 /// A function of its own, with a stack frame of its own; such functions return numbers.
@@ -156,11 +191,11 @@ fn choose<F: NextHop>(
     size: u32,
 ) -> Action {
     let target = reply.target;
-    if !lookup::is_up(skb, target) {
+    if !lookup::is_up(target) {
         return refuse(target, Reason::UplinkDown);
     }
     let there = target.ifindex == skb.ifindex();
-    if F::is_on_link(target.id, destination) {
+    if F::is_on_link(target, destination) {
         if there {
             return Action::Pass;
         }
@@ -176,7 +211,7 @@ fn choose<F: NextHop>(
         return leave(target, Reason::TooBig);
     }
     if target.link_header == 0 {
-        return to_device(reply);
+        return to_device(skb, reply);
     }
     if target.flags & F::LAST_HOP != 0 && reply.router != 0 {
         return to_router::<F>(skb, here, reply);
@@ -222,11 +257,12 @@ fn to_next_hop(
     mut next_hop: bpf_redir_neigh,
 ) -> Action {
     if reply.target.link_header == 0 {
-        return to_device(reply);
+        return to_device(skb, reply);
     }
     if here.link_header == 0 && !add_link_header(skb) {
         return leave(reply.target, Reason::RedirectFailed);
     }
+    skb.note_redirected();
     let length = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: `next_hop` is an initialised structure of the given length on the stack.
     let result = unsafe { bpf_redirect_neigh(reply.target.ifindex, &raw mut next_hop, length, 0) };
@@ -235,7 +271,8 @@ fn to_next_hop(
 
 /// Out of a device without link-layer addresses; the kernel takes an Ethernet header off.
 #[inline(always)]
-fn to_device(reply: &Reply) -> Action {
+fn to_device(skb: &Skb, reply: &Reply) -> Action {
+    skb.note_redirected();
     // SAFETY: the helper takes numbers only.
     done(reply, unsafe { bpf_redirect(reply.target.ifindex, 0) })
 }
@@ -253,7 +290,7 @@ fn to_router<F: NextHop>(skb: &Skb, here: &UplinkFacts, reply: &Reply) -> Action
     if !store(skb, 0, &header) {
         return leave(reply.target, Reason::RedirectFailed);
     }
-    to_device(reply)
+    to_device(skb, reply)
 }
 
 /// The packet leaves by the right uplink: only the router it is sent to may be another.

@@ -2,15 +2,26 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
+use aya_ebpf::{EbpfContext as _, Global};
 use network_types::eth::EtherType;
 use prroute_ebpf::packet::{Packet, Wire};
 
 /// `PACKET_HOST`: addressed to this host on the link layer.
 const PACKET_HOST: u32 = 0;
+
+/// A number that nobody else has: what the control block holds before is the kernel's, and partly a
+/// packet's. 0 for no notes. The verifier folds it.
+#[unsafe(no_mangle)]
+static REDIRECT_NOTE: Global<u64> = Global::new(0);
+
+#[inline(always)]
+fn note() -> (u32, u32) {
+    let note = REDIRECT_NOTE.load();
+    (note as u32, (note >> 32) as u32)
+}
 
 /// The VLAN identifier's bits in a tag.
 const VLAN_ID: u32 = 0x0fff;
@@ -83,6 +94,30 @@ impl Skb {
     pub(super) fn segment_size(&self) -> u32 {
         // SAFETY: as in `len`.
         unsafe { (*self.skb).gso_size }
+    }
+
+    /// Notes in the control block, which the kernel keeps until the target's own egress program,
+    /// that this program has sent the packet on its way.
+    #[inline(always)]
+    pub(super) fn note_redirected(&self) {
+        let (low, high) = note();
+        // SAFETY: as in `len`; classifiers may write these words.
+        unsafe { (&raw mut (*self.skb).cb[0]).write_volatile(low) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.skb).cb[1]).write_volatile(high) };
+    }
+
+    /// At egress: whether the program has decided already, on the device that the packet was
+    /// first about to leave by.
+    #[inline(always)]
+    pub(super) fn is_redirected(&self) -> bool {
+        let (low, high) = note();
+        // SAFETY: as in `len`.
+        let first = unsafe { (&raw const (*self.skb).cb[0]).read_volatile() };
+        // SAFETY: as in `len`.
+        first == low
+            && unsafe { (&raw const (*self.skb).cb[1]).read_volatile() } == high
+            && REDIRECT_NOTE.load() != 0
     }
 
     #[inline(always)]

@@ -3,8 +3,9 @@
 //! The packet itself is turned into the ICMP error that a router behind the uplink would send,
 //! and is received on that uplink: the sender's stack, on this host or behind a NAT of its,
 //! lowers the path MTU and sends again. The error's source is the uplink's gateway: one with a
-//! local source is never delivered. It quotes the header and eight bytes, the least that is
-//! allowed (RFC 792, RFC 4443).
+//! local source is never delivered. It quotes so much that the ports are in it behind IPv4 options
+//! and behind a fragment header and some more: without them neither a socket nor an address
+//! translation finds its flow.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{
@@ -25,6 +26,11 @@ const INGRESS: u64 = 1;
 
 const ETHERNET: u32 = EthHdr::LEN as u32;
 const ICMP: u32 = 8;
+/// What is quoted: IPv4's longest header, or IPv6's with a few extensions, and TCP's without
+/// options. A packet whose checksum the device is to fill in cannot be cut before that checksum
+/// (`__bpf_skb_min_len`); one that is too big for an uplink is longer than this.
+const QUOTED: u32 = 80;
+const WORDS: usize = QUOTED as usize / 4;
 const TTL: u8 = 64;
 
 /// A family with its own "too big".
@@ -156,9 +162,8 @@ impl Complaint for Ipv4 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
         const IP: u32 = 20;
-        const QUOTED: u32 = IP + 8;
         const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
-        let mut quoted = [0; (QUOTED / 4) as usize];
+        let mut quoted = [0; WORDS];
         if !reshape(skb, IP + ICMP, &mut quoted) {
             return false;
         }
@@ -196,11 +201,10 @@ impl Complaint for Ipv6 {
     #[inline(always)]
     fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
         const IP: u32 = 40;
-        const QUOTED: u32 = IP + 8;
         const PACKET_TOO_BIG: u32 = 2;
         const ICMPV6: u32 = 58;
         // One place for what is summed up and then for the header: the stack is nearly full.
-        let mut words = [0; (QUOTED / 4) as usize];
+        let mut words = [0; WORDS];
         if !reshape(skb, IP + ICMP, &mut words) {
             return false;
         }
@@ -208,7 +212,8 @@ impl Complaint for Ipv6 {
         let length = ICMP + QUOTED;
         let [s0, s1]: [u64; 2] = *receiver;
         let [d0, d1]: [u64; 2] = *sender;
-        words = [
+        words = [0; WORDS];
+        words[..12].copy_from_slice(&[
             s0 as u32,
             (s0 >> 32) as u32,
             s1 as u32,
@@ -221,7 +226,7 @@ impl Complaint for Ipv6 {
             ICMPV6.to_be(),
             (PACKET_TOO_BIG << 24).to_be(),
             target.mtu.to_be(),
-        ];
+        ]);
         let [a, b] = checksum(&mut words, of_quoted).to_ne_bytes();
         let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
         let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
@@ -231,7 +236,7 @@ impl Complaint for Ipv6 {
         words.copy_within(..8, 2);
         words[0] = head;
         words[1] = next;
-        let [ip @ .., _, _] = &words;
+        let [ip @ .., _, _, _, _, _, _, _, _, _, _] = &words;
         store_link_header(skb, target, EtherType::Ipv6 as u16)
             && store::<[u32; 10]>(skb, ETHERNET, ip)
             && store(skb, ETHERNET + IP, &icmp)

@@ -14,6 +14,7 @@ use crate::cli::ReportArgs;
 use crate::cmd::NotRunning;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
+use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::runtime::memory::{Healed, Refusal};
@@ -33,8 +34,12 @@ struct Report {
     skipped: Vec<Skipped>,
     /// What others deleted and the daemon put back.
     healed: Option<Healed>,
+    /// What others put into the ranges that are prroute's.
+    collision: Option<String>,
     /// Why the last reload was refused.
     refused: Option<Refusal>,
+    /// `null` before the datapath is loaded.
+    flow_tables: Option<Occupancy>,
     /// `null` before the datapath is loaded.
     udp_source: Option<UdpSourceReport>,
 }
@@ -104,7 +109,9 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         uplinks,
         skipped: memory.skipped,
         healed: memory.healed,
+        collision: memory.collision,
         refused: memory.reload.refusal,
+        flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match memory.udp_source {
             Some(state) if datapath => Some(udp_source(state, pins)?),
             _ => None,
@@ -134,8 +141,14 @@ fn print(report: &Report) {
     if report.datapath {
         println!("\n{}", counter_table(report).trim_fmt());
     }
+    if let Some(tables) = &report.flow_tables {
+        println!("\n{tables}");
+    }
     if let Some(Healed { times, by }) = &report.healed {
         println!("\nput back {times} times what was deleted, the last time {by}");
+    }
+    if let Some(collision) = &report.collision {
+        println!("\n{collision}");
     }
     if let Some(refusal) = &report.refused {
         println!("\nthe last reload was refused: {}", refusal.message);

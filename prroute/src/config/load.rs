@@ -21,6 +21,8 @@ const MAIN_RULE: u32 = 32_766;
 pub(super) const FIRST_TABLE: u32 = 256;
 /// 16 million entries are 1.6 GB.
 pub(super) const MAX_FLOWS: u32 = 1 << 24;
+/// Seconds. The kernel asks by itself sooner than that.
+pub(super) const MAX_GATEWAY_PROBE: u32 = 60;
 /// Bounds of `rule-priority` and `table`: all of our range lies below what follows it.
 pub(super) const MAX_PRIORITY: u32 = MAIN_RULE - RANGE;
 pub(super) const MAX_TABLE: u32 = u32::MAX - RANGE;
@@ -123,6 +125,10 @@ impl Draft {
         }
         if let Some(udp_source) = raw.udp_source {
             config.udp_source = udp_source;
+        }
+        if let Some(seconds) = raw.gateway_probe {
+            config.gateway_probe =
+                source.number("gateway-probe", &seconds, 0, MAX_GATEWAY_PROBE)?;
         }
         if let Some(bind_device) = raw.bind_device {
             config.bind_device = bind_device;

@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub(super) on_down: Option<OnDown>,
     pub(super) bind_device: Option<bool>,
     pub(super) udp_source: Option<bool>,
+    pub(super) gateway_probe: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) uplink: Vec<Spanned<RawUplink>>,
 }

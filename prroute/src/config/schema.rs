@@ -4,7 +4,7 @@ use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use serde_json::{Value, json};
 
 use super::Config;
-use super::load::{FIRST_TABLE, MAX_FLOWS, MAX_PRIORITY, MAX_TABLE};
+use super::load::{FIRST_TABLE, MAX_FLOWS, MAX_GATEWAY_PROBE, MAX_PRIORITY, MAX_TABLE};
 
 /// What a name or pattern of an interface looks like.
 const NAME: &str = r"^[^/ \t\n]+$";
@@ -61,6 +61,11 @@ pub fn schema() -> Value {
                                 address they were asked on.",
                 "type": "boolean",
             })),
+            "gateway-probe": with_default("gateway-probe", number(
+                "Seconds between two questions to each gateway whether it is still there. 0: none.",
+                0,
+                MAX_GATEWAY_PROBE,
+            )),
             "bind-device": with_default("bind-device", json!({
                 "description": "Packets of applications that are bound to an uplink's device \
                                 leave by its gateway.",

@@ -17,6 +17,9 @@ pub const DEFAULT_TABLE: u32 = 21_000;
 /// How many rule priorities, and how many tables, are ours.
 pub const RANGE: u32 = 1000;
 
+/// Seconds. Detection takes this, and as long as two unanswered questions.
+const DEFAULT_GATEWAY_PROBE: u32 = 2;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
@@ -35,6 +38,8 @@ pub struct Config {
     pub bind_device: bool,
     /// Wildcard UDP servers answer from the address that was asked.
     pub udp_source: bool,
+    /// Seconds between two questions to a gateway whether it is still there; 0: none are asked.
+    pub gateway_probe: u32,
     #[serde(rename = "uplink")]
     pub uplinks: Vec<UplinkConfig>,
 }
@@ -51,6 +56,7 @@ impl Default for Config {
             on_down: OnDown::Route,
             bind_device: false,
             udp_source: true,
+            gateway_probe: DEFAULT_GATEWAY_PROBE,
             uplinks: Vec::new(),
         }
     }

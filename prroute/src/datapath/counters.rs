@@ -3,6 +3,7 @@
 use aya::maps::{Map, PerCpuArray};
 use prroute_common::names;
 use prroute_common::reason::{REASON_SLOTS, Reason};
+use prroute_common::uplink::MAX_UPLINKS;
 
 use crate::datapath::error::Result;
 use crate::datapath::pins::Pins;
@@ -29,12 +30,27 @@ impl Counters {
     ///
     /// When the map cannot be read.
     pub fn of(&self, uplink: UplinkId) -> Result<Vec<(Reason, u64)>> {
-        let mut counts = Vec::with_capacity(Reason::ALL.len());
-        for reason in Reason::ALL {
-            let index = u32::from(uplink.0) * REASON_SLOTS + *reason as u32;
-            let per_cpu = self.map.get(&index, 0).map_err(failed("read", names::COUNTERS))?;
-            counts.push((*reason, per_cpu.iter().sum()));
+        Reason::ALL.iter().map(|reason| Ok((*reason, self.count(uplink.0, *reason)?))).collect()
+    }
+
+    /// Packets of any of these reasons on all uplinks, those that are gone included.
+    ///
+    /// # Errors
+    ///
+    /// When the map cannot be read.
+    pub fn sum(&self, reasons: &[Reason]) -> Result<u64> {
+        let mut sum = 0;
+        for id in 0..MAX_UPLINKS as u16 {
+            for reason in reasons {
+                sum += self.count(id, *reason)?;
+            }
         }
-        Ok(counts)
+        Ok(sum)
+    }
+
+    fn count(&self, id: u16, reason: Reason) -> Result<u64> {
+        let index = u32::from(id) * REASON_SLOTS + reason as u32;
+        let per_cpu = self.map.get(&index, 0).map_err(failed("read", names::COUNTERS))?;
+        Ok(per_cpu.iter().sum())
     }
 }

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use bytemuck::Zeroable as _;
+use ipnet::IpNet;
 use prroute_common::address::{address4, address6};
-use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag, mac_word};
+use prroute_common::uplink::{
+    INLINE_ADDRESSES, INLINE_PREFIXES, Prefix, UplinkFacts, flag, mac_word,
+};
 
 use crate::config::Reply;
 use crate::state::uplink::{Discovered, LocalAddress, Uplink};
@@ -24,8 +27,11 @@ pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> 
         mtu: device.mtu,
         link_header: if device.mac.is_some() { ETHERNET_HEADER } else { 0 },
         mac: device.mac.map_or(0, mac_word),
+        on_link4: [Prefix::NONE4; INLINE_PREFIXES],
+        on_link6: [Prefix::NONE6; INLINE_PREFIXES],
         ..UplinkFacts::zeroed()
     };
+    add_on_link(&mut facts, &device.on_link);
     match device.gateway4 {
         Some(IpAddr::V4(gateway)) => facts.gateway4 = [address4(gateway.octets()).into(), 0],
         Some(IpAddr::V6(gateway)) => facts.gateway4 = address6(gateway.octets()),
@@ -45,6 +51,33 @@ pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> 
         }
     }
     facts
+}
+
+/// Prefixes beyond the in-line ones are found in the tries.
+fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
+    let (mut count4, mut count6) = (0, 0);
+    for prefix in on_link {
+        match prefix.trunc() {
+            IpNet::V4(prefix) => {
+                let address = address4(prefix.network().octets());
+                let mask = address4(prefix.netmask().octets());
+                match facts.on_link4.get_mut(count4) {
+                    Some(slot) => *slot = Prefix { address, mask },
+                    None => facts.flags |= flag::MORE_ON_LINK4,
+                }
+                count4 += 1;
+            }
+            IpNet::V6(prefix) => {
+                let address = address6(prefix.network().octets());
+                let mask = address6(prefix.netmask().octets());
+                match facts.on_link6.get_mut(count6) {
+                    Some(slot) => *slot = Prefix { address, mask },
+                    None => facts.flags |= flag::MORE_ON_LINK6,
+                }
+                count6 += 1;
+            }
+        }
+    }
 }
 
 /// Addresses beyond the in-line ones are found in the address table.

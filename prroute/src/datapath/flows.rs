@@ -1,9 +1,9 @@
 //! The recorded flows, for reading.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
 use prroute_common::address::{octets4, octets6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin};
@@ -11,9 +11,9 @@ use prroute_common::names;
 use prroute_common::time::{TICK_NS, from_ns};
 use serde::Serialize;
 
+use crate::datapath::batch;
 use crate::datapath::error::Result;
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::state::uplink::UplinkId;
 
 /// One entry of the flow table.
@@ -37,7 +37,7 @@ pub struct FlowRecord {
     pub idle_seconds: f64,
 }
 
-/// Reads the flow tables. Entries that vanish meanwhile are left out; of a flow that is in both
+/// Reads the flow tables. Of a flow that is in both
 /// tables of its family only the confirmed entry is listed.
 ///
 /// # Errors
@@ -63,16 +63,8 @@ pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
     Ok(records)
 }
 
-fn table<K: aya::Pod + Eq + Hash>(
-    pins: &Pins,
-    name: &'static str,
-) -> Result<std::collections::HashMap<K, Flow>> {
-    let map: HashMap<MapData, K, Flow> = open(pins, name, Map::LruHashMap)?;
-    let mut entries = std::collections::HashMap::new();
-    for entry in &map {
-        entries.extend(present(entry).map_err(failed("read", name))?);
-    }
-    Ok(entries)
+fn table<K: aya::Pod + Eq + Hash>(pins: &Pins, name: &'static str) -> Result<HashMap<K, Flow>> {
+    Ok(batch::read(pins, name)?.0.into_iter().collect())
 }
 
 fn record4(key: &FlowKey4, flow: Flow, confirmed: bool, now: u32) -> Option<FlowRecord> {
@@ -85,15 +77,6 @@ fn record6(key: &FlowKey6, flow: Flow, confirmed: bool, now: u32) -> Option<Flow
     let ends =
         (Ipv6Addr::from(octets6(key.local)).into(), Ipv6Addr::from(octets6(key.remote)).into());
     record(key.protocol, ends, (key.local_port, key.remote_port), flow, confirmed, now)
-}
-
-/// An LRU map may evict a key between its listing and its reading.
-fn present<T>(entry: std::result::Result<T, MapError>) -> std::result::Result<Option<T>, MapError> {
-    match entry {
-        Ok(entry) => Ok(Some(entry)),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn record(
@@ -119,7 +102,7 @@ fn record(
 }
 
 /// The clock that the programs read.
-fn coarse_now() -> u32 {
+pub(super) fn coarse_now() -> u32 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
         .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64);
     from_ns(now)

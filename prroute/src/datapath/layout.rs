@@ -41,6 +41,8 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<u32, u32>(names::ACTIVE_FACTS, MapType::Array),
     shape::<u32, UplinkFacts>(names::UPLINK_FACTS, MapType::Array),
     shape::<u32, u32>(names::EXPOSED, MapType::Array),
+    // An interface index, and a program that nobody sets.
+    shape::<u32, u64>(names::DEVICES, MapType::DevMapHash),
     shape::<u32, u64>(names::COUNTERS, MapType::PerCpuArray),
 ];
 

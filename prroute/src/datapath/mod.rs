@@ -5,13 +5,16 @@
 //! the daemon, and the next one takes over what it finds.
 
 pub mod attach;
+mod batch;
 pub mod counters;
+mod devices;
 pub mod error;
 mod facts;
 pub mod features;
 pub mod flows;
 mod layout;
 pub mod object;
+pub mod occupancy;
 pub mod pins;
 pub mod sockets;
 pub mod tables;

@@ -22,6 +22,9 @@ pub struct LoadOptions {
     pub log_packets: bool,
     /// The network namespace whose wildcard UDP sockets are helped; 0 for none.
     pub netns_cookie: u64,
+    /// A number that nobody else can know, by which egress knows its own redirected packets; 0
+    /// to decide about them twice.
+    pub redirect_note: u64,
 }
 
 impl LoadOptions {
@@ -68,6 +71,7 @@ impl Programs {
             loader.map_max_entries(name, options.asked_entries());
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
+        loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);

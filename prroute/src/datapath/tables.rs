@@ -14,6 +14,7 @@ use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag, mac_octets,
 };
 
+use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
 use crate::datapath::pins::Pins;
@@ -30,6 +31,7 @@ pub struct Tables {
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
+    devices: Devices,
 }
 
 pub(super) fn open<T: TryFrom<Map, Error = MapError>>(
@@ -64,6 +66,7 @@ impl Tables {
             slots: open(pins, names::IFINDEX_SLOTS, Map::Array)?,
             active: open(pins, names::ACTIVE_FACTS, Map::Array)?,
             facts: open(pins, names::UPLINK_FACTS, Map::Array)?,
+            devices: Devices::open(pins)?,
         })
     }
 
@@ -105,12 +108,14 @@ impl Tables {
     pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
         self.add_addresses(locals)?;
         self.sync_on_link(uplinks)?;
+        self.devices.add(uplinks)?;
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
             self.write_facts(&facts::of(uplink, locals, largest_mtu))?;
             self.write_slot(uplink)?;
         }
         self.retire_others(uplinks)?;
+        self.devices.remove_others(uplinks)?;
         self.remove_addresses(locals)
     }
 

@@ -124,6 +124,23 @@ pub(super) fn neighbour(key: &NeighbourKey, managed: bool) -> NeighbourMessage {
     message
 }
 
+/// An entry whose address is to be confirmed now, and is in use until it is found to be wrong. It
+/// says nothing of other flags, and so clears that the kernel keeps it resolved.
+pub(super) fn doubted_neighbour(key: &NeighbourKey) -> NeighbourMessage {
+    let mut message = neighbour_key(key);
+    message.header.state = NeighbourState::Probe;
+    message.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::from(PROTOCOL)));
+    message
+}
+
+/// An entry that the kernel keeps resolved from now on.
+pub(super) fn managed_neighbour(key: &NeighbourKey) -> NeighbourMessage {
+    let mut message = neighbour_key(key);
+    message.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::from(PROTOCOL)));
+    message.attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+    message
+}
+
 pub(super) fn neighbour_key(key: &NeighbourKey) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = family(Family::of(&key.address));

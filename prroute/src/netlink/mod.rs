@@ -19,6 +19,7 @@ use std::io;
 
 pub use apply::{ApplyError, OpError};
 pub use monitor::{Change, Monitor};
+pub use neighbours::KeptGateway;
 pub use request::Refusal;
 use tokio::sync::Mutex;
 

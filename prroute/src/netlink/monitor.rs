@@ -74,10 +74,8 @@ impl Monitor {
     /// [`super::Kernel::observe`], so that no change falls between. Needs a running tokio
     /// runtime.
     pub fn open() -> Result<Self, NetlinkError> {
-        let fd = socket()
-            .map_err(|source| NetlinkError::Socket { operation: "listen to netlink", source })?;
         Ok(Self {
-            fd,
+            fd: listen()?,
             buffer: Vec::with_capacity(BUFFER),
             relevance: Relevance::default(),
             pending: Change::default(),
@@ -100,6 +98,11 @@ impl Monitor {
     /// is failed, and one that failed stays so until it answers.
     pub fn correct_gateways(&mut self, observed: &mut Observed) {
         self.relevance.gateways.correct(observed, Instant::now());
+    }
+
+    /// Whether a gateway has a link-layer address that is not in doubt.
+    pub fn is_resolved(&self, gateway: &NeighbourKey) -> bool {
+        self.relevance.gateways.is_resolved(gateway)
     }
 
     /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
@@ -139,6 +142,7 @@ impl Monitor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
                     tracing::warn!("lost netlink notifications; reading everything again");
+                    self.listen_anew()?;
                     self.pending.overrun = true;
                 }
                 Err(source) => {
@@ -147,6 +151,15 @@ impl Monitor {
             }
         }
         Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Until somebody has read all that is left in the queue, the kernel goes on to drop what it
+    /// announces, and says nothing of it any more (`NETLINK_S_CONGESTED`): what happens after
+    /// everything was read again would be lost. An empty queue hears of all that happens from now.
+    fn listen_anew(&mut self) -> Result<(), NetlinkError> {
+        self.fd = listen()?;
+        self.relevance.forget_links();
+        Ok(())
     }
 
     fn digest(&mut self) {
@@ -172,6 +185,10 @@ async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
         Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.ok(),
         None => Some(future.await),
     }
+}
+
+fn listen() -> Result<AsyncFd<netlink_sys::Socket>, NetlinkError> {
+    socket().map_err(|source| NetlinkError::Socket { operation: "listen to netlink", source })
 }
 
 fn socket() -> io::Result<AsyncFd<netlink_sys::Socket>> {

@@ -14,6 +14,8 @@ use super::{Kernel, NetlinkError, encode};
 use crate::state::observed::{Neighbour, NeighbourState, Observed, PROTOCOL};
 use crate::state::plan::NeighbourKey;
 
+const ENOENT: i32 = 2;
+const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 
 impl Kernel {
@@ -35,6 +37,45 @@ impl Kernel {
             result.map_err(|source| NetlinkError::Refused { operation, source })?;
         }
         Ok(failed.len())
+    }
+}
+
+/// A gateway whose entry is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptGateway {
+    pub key: NeighbourKey,
+    /// The kernel keeps it resolved.
+    pub managed: bool,
+}
+
+impl Kernel {
+    /// Has the kernel ask gateways that it has an address for whether they are still there, by one
+    /// packet to each; it repeats the question while there is no answer. Packets go there as
+    /// before until it gives up. Without this it asks when an entry has got old, after 15 to 45
+    /// seconds, and hardly anything but a request of the host's own makes an entry young again.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked. An entry that is gone, or has no address, is passed over.
+    pub async fn question_gateways(&self, gateways: &[KeptGateway]) -> Result<(), NetlinkError> {
+        let mut messages = Vec::new();
+        for KeptGateway { key, managed } in gateways {
+            messages.push(RouteNetlinkMessage::NewNeighbour(encode::doubted_neighbour(key)));
+            if *managed {
+                messages.push(RouteNetlinkMessage::NewNeighbour(encode::managed_neighbour(key)));
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut socket = self.socket.lock().await;
+        match socket.change_together(messages).await {
+            Err(refusal) if !matches!(refusal.errno(), Some(EINVAL | ENOENT | ENODEV)) => {
+                let operation = "ask the gateways whether they are there".to_owned();
+                Err(NetlinkError::Refused { operation, source: refusal })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -59,6 +59,11 @@ fn take<T: PartialEq>(all: &mut Vec<T>, wanted: &T) -> bool {
 }
 
 impl Relevance {
+    /// What was announced last may not be what is.
+    pub(super) fn forget_links(&mut self) {
+        self.links = Links::default();
+    }
+
     pub(super) fn judge(&mut self, message: Message) -> Change {
         let mut change = Change::default();
         match message {

@@ -92,6 +92,10 @@ impl Socket {
         flags: u16,
     ) -> Result<(), Refusal> {
         self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags).await?;
+        self.acknowledgement().await
+    }
+
+    async fn acknowledgement(&mut self) -> Result<(), Refusal> {
         let mut result = Ok(());
         self.receive(|answer| {
             if let Answer::Refused(refusal) = answer {
@@ -100,6 +104,22 @@ impl Socket {
         })
         .await?;
         result
+    }
+
+    /// Sends changes of which each may fail for itself, in one go: nothing comes between them. Waits
+    /// for the last one's acknowledgement; what the kernel says to the others is passed over.
+    pub(super) async fn change_together(
+        &mut self,
+        messages: Vec<RouteNetlinkMessage>,
+    ) -> Result<(), Refusal> {
+        let mut bytes = Vec::new();
+        let last = messages.len().saturating_sub(1);
+        for (number, message) in messages.into_iter().enumerate() {
+            let acknowledge = if number == last { NLM_F_ACK } else { 0 };
+            bytes.extend(self.serialize(message, NLM_F_REQUEST | acknowledge));
+        }
+        self.send_bytes(&bytes).await?;
+        self.acknowledgement().await
     }
 
     /// Reads a table. `false`: it changed meanwhile, and what was handed out is not consistent.
@@ -121,6 +141,16 @@ impl Socket {
     }
 
     async fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        let bytes = self.serialize(message, flags);
+        self.send_bytes(&bytes).await
+    }
+
+    async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.fd.async_io(Interest::WRITABLE, |socket| socket.send(bytes, 0)).await?;
+        Ok(())
+    }
+
+    fn serialize(&mut self, message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
@@ -129,8 +159,7 @@ impl Socket {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.fd.async_io(Interest::WRITABLE, |socket| socket.send(&bytes, 0)).await?;
-        Ok(())
+        bytes
     }
 
     /// Hands out the answers to the last request up to the final one; tells whether any of them

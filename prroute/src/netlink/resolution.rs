@@ -2,7 +2,8 @@
 //!
 //! The kernel asks three times, a second apart, before it says that a neighbour failed. A gateway
 //! that has not answered the first question within [`PATIENCE`] is taken for unusable before
-//! that, and for usable from the moment it answers.
+//! that, one that has answered before after two questions ([`PATIENCE_WITH_KNOWN`]), and for usable
+//! from the moment it answers.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,9 +13,13 @@ use crate::state::observed::{Neighbour, NeighbourState, Observed};
 use crate::state::plan::NeighbourKey;
 use crate::state::uplink::{Ifindex, Uplink};
 
-/// Less than the second after which the kernel repeats its question: who answers only the second
-/// one is unusable for a moment.
+/// With a gateway that never answered. Less than the second after which the kernel repeats its
+/// question: who answers only the second one is unusable for a moment.
 const PATIENCE: Duration = Duration::from_millis(800);
+
+/// With one that has answered before: one lost packet, of a question asked every few seconds, is no
+/// reason to send replies elsewhere.
+const PATIENCE_WITH_KNOWN: Duration = Duration::from_millis(1_800);
 
 type Key = (Ifindex, IpAddr);
 
@@ -31,6 +36,15 @@ enum Standing {
 impl Standing {
     const fn can_be_sent_to(self) -> bool {
         matches!(self, Self::Resolved | Self::Asked { first: false, .. })
+    }
+
+    /// When it will have been asked for too long.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Asked { since, first: true } => Some(since + PATIENCE),
+            Self::Asked { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
+            Self::Resolved | Self::Failed => None,
+        }
     }
 }
 
@@ -84,6 +98,11 @@ impl Resolution {
         self.gateways.contains_key(&(neighbour.ifindex, neighbour.address))
     }
 
+    pub(super) fn is_resolved(&self, gateway: &NeighbourKey) -> bool {
+        let key = (gateway.ifindex, gateway.address);
+        self.gateways.get(&key) == Some(&Standing::Resolved)
+    }
+
     /// Notes what the kernel says of a neighbour. Tells whether packets can be sent to a gateway
     /// that they could not be sent to before, or the reverse.
     pub(super) fn note(&mut self, neighbour: &Neighbour, now: Instant) -> bool {
@@ -122,18 +141,14 @@ impl Resolution {
 
     /// When the first gateway will have been asked for too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let asked = self.gateways.values().filter_map(|standing| match standing {
-            Standing::Asked { since, .. } => Some(*since + PATIENCE),
-            Standing::Resolved | Standing::Failed => None,
-        });
-        asked.min()
+        self.gateways.values().filter_map(|standing| standing.deadline()).min()
     }
 
     /// Whether a gateway has been asked for too long, which is noted.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let mut expired = false;
         for standing in self.gateways.values_mut() {
-            if matches!(standing, Standing::Asked { since, .. } if *since + PATIENCE <= now) {
+            if standing.deadline().is_some_and(|deadline| deadline <= now) {
                 *standing = Standing::Failed;
                 expired = true;
             }

@@ -106,7 +106,9 @@ impl Daemon {
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         let mut alive = watchdog.map(|period| Instant::now() + period);
         let mut retry: Option<(Instant, Duration)> = None;
+        let mut asked = Instant::now();
         loop {
+            let ask = self.reconciler.question_period().map(|period| asked + period);
             tokio::select! {
                 biased;
                 _ = self.terminate.recv() => return Ok(Stop::Signal("SIGTERM")),
@@ -114,6 +116,11 @@ impl Daemon {
                 () = at(alive) => {
                     notify(&[NotifyState::Watchdog]);
                     alive = watchdog.map(|period| Instant::now() + period);
+                    continue;
+                }
+                () = at(ask) => {
+                    self.reconciler.question_gateways(&self.monitor).await;
+                    asked = Instant::now();
                     continue;
                 }
                 _ = self.reload.recv() => {

@@ -6,7 +6,9 @@
 //! ```
 
 mod daemon;
+mod datapath;
 mod decision_log;
+mod gateways;
 mod reload;
 mod repairs;
 mod routing;
@@ -15,28 +17,24 @@ mod undo;
 pub use daemon::{Daemon, Stop};
 pub use undo::{Undone, undo};
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{Attach, Config};
-use crate::datapath::attach::{self, Hook};
-use crate::datapath::sockets::Sockets;
-use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
+use crate::config::Config;
+use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
-use crate::netlink::{ApplyError, Change, Kernel, Monitor, NetlinkError};
+use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
+use crate::reconcile::datapath::Datapath;
 use crate::reconcile::repairs::Repairs;
-use crate::runtime::memory::AttachedDevice;
 use crate::runtime::{Memory, RunDirectory, RuntimeError};
 use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::ids::{allocate, follow_macs};
-use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
-use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
+use crate::state::uplink::{Skipped, Uplink};
 
 /// Why the desired state was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +66,9 @@ impl ReconcileError {
     }
 }
 
-/// The kernel tells the rest of a route's life in hundredths of a second.
-const EXPIRY_GRACE: Duration = Duration::from_millis(20);
+/// The kernel tells the rest of a route's life in hundredths of a second, and does not tell a
+/// route that has just expired from one that never will.
+const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
@@ -86,18 +85,13 @@ pub struct Reconciler {
     log_packets: bool,
     /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
     retries_gateways: bool,
+    /// Gateways with entries of ours, which are asked from time to time.
+    gateways: Vec<KeptGateway>,
     /// When a route of others expires, which the kernel announces much later.
     expiry: Option<Instant>,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
     repairs: Repairs,
-}
-
-struct Datapath {
-    programs: Programs,
-    tables: Tables,
-    /// What this process has attached; what an earlier one attached runs an older program.
-    attached: BTreeMap<UplinkId, (Ifindex, u16)>,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -132,6 +126,7 @@ impl Reconciler {
             memory,
             log_packets,
             retries_gateways: false,
+            gateways: Vec::new(),
             expiry: None,
             recognised: Vec::new(),
             repairs: Repairs::default(),
@@ -209,15 +204,21 @@ impl Reconciler {
         monitor: &mut Monitor,
         change: Change,
     ) -> Result<(), ReconcileError> {
-        self.expiry = None;
+        self.expiry = self.expiry.filter(|due| *due > Instant::now());
         let mut observed = self.kernel.observe().await?;
-        self.expiry = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
+        // One that was to expire just now seems to last for ever: what was due stays due.
+        let next = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
+        self.expiry = self.expiry.into_iter().chain(next).min();
         monitor.correct_gateways(&mut observed);
+        self.memory.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
         if self.datapath.is_none() {
-            outlook.plan.as_ref().map_err(Clone::clone)?;
+            // Refused before anything is changed; what goes on in spite of others goes on.
+            if !self.pins.exists() {
+                outlook.plan.as_ref().map_err(Clone::clone)?;
+            }
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
                 self.load()?;
             }
@@ -225,6 +226,7 @@ impl Reconciler {
         let applied = self.route(&mut outlook, change, monitor).await;
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
+        self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
@@ -232,82 +234,6 @@ impl Reconciler {
         self.directory.save(&self.memory)?;
         applied.and(synced)
     }
-
-    fn load(&mut self) -> Result<(), ReconcileError> {
-        let sockets = Sockets::find(self.config.udp_source);
-        let options = LoadOptions {
-            flows: self.config.flows,
-            log_packets: self.log_packets,
-            netns_cookie: sockets.netns_cookie(),
-        };
-        let mut programs = Programs::load(&self.pins, options)?;
-        self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
-        if self.log_packets {
-            decision_log::forward(programs.decision_log()?)?;
-        }
-        let tables = Tables::open(&self.pins)?;
-        self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
-        Ok(())
-    }
-
-    /// Writes the tables, attaches to new uplinks, detaches from what is none any more. One
-    /// uplink that cannot be attached does not keep the others from being.
-    fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        let Some(datapath) = &mut self.datapath else { return Ok(()) };
-        let locals = local_addresses(&outlook.observed, &outlook.uplinks);
-        datapath.tables.sync(&outlook.uplinks, &locals)?;
-        let hook = match self.config.attach {
-            Attach::Auto => None,
-            Attach::Tcx => Some(Hook::Tcx),
-            Attach::Clsact => Some(Hook::Clsact),
-        };
-        let mut failure = None;
-        for uplink in &outlook.uplinks {
-            let device = (uplink.device.ifindex, uplink.generation);
-            if datapath.attached.get(&uplink.id) == Some(&device) {
-                continue;
-            }
-            // The id came to another device: links to the old one would be taken for its own.
-            if self.memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
-                attach::detach_tcx(&self.pins, uplink.id)?;
-            }
-            match attach::attach(&mut datapath.programs, &self.pins, uplink, hook) {
-                Ok(attached) => {
-                    tracing::info!(
-                        "{}: uplink {} attached ({:?})",
-                        uplink.device.name,
-                        uplink.id,
-                        attached.hook
-                    );
-                    datapath.attached.insert(uplink.id, device);
-                    remember(&mut self.memory, uplink, attached);
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
-        undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
-        self.pins.remove_other_layouts()?;
-        failure.map_or(Ok(()), |error| Err(error.into()))
-    }
-}
-
-fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
-    // A qdisc that an earlier daemon made is still ours.
-    let made_before = memory.attached.iter().any(|device| {
-        device.id == uplink.id
-            && device.ifindex == uplink.device.ifindex
-            && device.hook == attached.hook
-            && device.made_qdisc
-    });
-    memory.attached.retain(|device| device.id != uplink.id);
-    memory.attached.push(AttachedDevice {
-        id: uplink.id,
-        ifindex: uplink.device.ifindex,
-        name: uplink.device.name.clone(),
-        hook: attached.hook,
-        made_qdisc: attached.made_qdisc || made_before,
-    });
 }
 
 fn summary(uplinks: &[Uplink]) -> String {

@@ -66,8 +66,15 @@ impl Reconciler {
             // It is folded into the programs: they are loaded anew, in place of the old ones.
             self.datapath = None;
         }
+        let reattach = old.attach != self.config.attach;
+        if reattach {
+            self.attach_anew();
+        }
         if let Err(error) = self.enforce(monitor).await {
             self.config = old;
+            if reattach {
+                self.attach_anew();
+            }
             if let Err(error) = self.converge(monitor, Change::default()).await {
                 tracing::error!("go back to the configuration before: {error}");
             }
@@ -76,9 +83,17 @@ impl Reconciler {
         Ok(notes)
     }
 
+    fn attach_anew(&mut self) {
+        if let Some(datapath) = &mut self.datapath {
+            datapath.attached.clear();
+        }
+    }
+
     /// A configuration whose ranges are somebody else's is refused before anything is changed.
     async fn enforce(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
-        self.look().await?.plan?;
+        if self.config.ranges != self.memory.ranges {
+            self.look().await?.plan?;
+        }
         self.converge(monitor, Change::default()).await
     }
 
@@ -96,10 +111,11 @@ impl Reconciler {
 fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if old.flows != new.flows {
-        notes.push(format!("flows = {} takes effect after `prroute down`", new.flows));
-    }
-    if old.attach != new.attach {
-        notes.push("attach takes effect at the next start".to_owned());
+        notes.push(format!(
+            "flows = {} is not in force: the tables that are in use keep their size, and the \
+             conversations in them, until `prroute down` and another start",
+            new.flows
+        ));
     }
     notes
 }

@@ -8,6 +8,7 @@ use crate::reconcile::repairs::Permission;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::memory::Healed;
 use crate::state::desired::Recognised;
+use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::undo::leave;
@@ -22,6 +23,7 @@ impl Reconciler {
         monitor: &mut Monitor,
     ) -> Result<(), ReconcileError> {
         self.enter_ranges();
+        self.tolerate(outlook)?;
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
         let losses = self.repairs.losses(plan, change);
         if losses == Losses::default() {
@@ -33,6 +35,25 @@ impl Reconciler {
         self.apply(plan, &outlook.observed).await?;
         self.repairs.in_place(&outlook.desired);
         self.leave_former_ranges(&outlook.observed).await
+    }
+
+    /// What others put into our ranges while we were there is named, and no reason to leave the
+    /// addresses of this host to themselves.
+    fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
+        let Err(collision) = &outlook.plan else {
+            if self.memory.collision.take().is_some() {
+                tracing::info!("nothing of others is in the ranges of prroute any more");
+            }
+            return Ok(());
+        };
+        let said = collision.to_string();
+        if self.memory.collision.as_ref() != Some(&said) {
+            tracing::warn!("{said}; left as it is");
+            self.memory.collision = Some(said);
+        }
+        let plan = in_spite_of(collision, &outlook.desired, &outlook.observed);
+        outlook.plan = Ok(plan.ok_or_else(|| collision.clone())?);
+        Ok(())
     }
 
     /// Others deleted what was in place: it comes back at once, but not in an endless fight.

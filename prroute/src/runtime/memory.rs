@@ -35,6 +35,9 @@ pub struct Memory {
     /// What others deleted and we put back.
     #[serde(default)]
     pub healed: Option<Healed>,
+    /// What others put into our ranges.
+    #[serde(default)]
+    pub collision: Option<String>,
     pub attached: Vec<AttachedDevice>,
     pub sysctls: SavedSysctls,
     /// `None` before the datapath is loaded.

@@ -60,6 +60,14 @@ pub fn diff(config: &Config, desired: &Desired, observed: &Observed) -> Result<P
     Ok(difference(config.ranges, desired, observed))
 }
 
+/// The plan in spite of objects of others that came into our ranges: they stay as they are, and in
+/// force. `None` where one of them has the place of a route of ours.
+pub fn in_spite_of(collision: &Collision, desired: &Desired, observed: &Observed) -> Option<Plan> {
+    let keys: BTreeSet<_> = collision.routes.iter().map(Route::key).collect();
+    let is_free = desired.routes.iter().all(|route| !keys.contains(&route.key()));
+    is_free.then(|| difference(collision.ranges, desired, observed))
+}
+
 fn refuse_foreign(ranges: Ranges, observed: &Observed) -> Result<(), Collision> {
     let rules: Vec<Rule> = observed
         .rules

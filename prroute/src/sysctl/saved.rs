@@ -45,6 +45,19 @@ impl SavedSysctls {
         self.get(link).filter(|saved| saved.applied)
     }
 
+    /// Keeps up with the names and MAC addresses of the devices: one may get another name today and
+    /// another address tomorrow.
+    pub fn follow(&mut self, links: &[Link]) {
+        for link in links {
+            if let Some(saved) = self.rp_filter.get_mut(&link.ifindex.0)
+                && is_for(saved, link)
+            {
+                link.name.clone_into(&mut saved.device);
+                saved.mac = link.mac;
+            }
+        }
+    }
+
     /// Remembers the old values of what the plan will loosen, and forgets devices that are gone.
     pub fn begin(&mut self, plan: &Plan, observed: &Observed) {
         self.rp_filter.retain(|_, saved| observed.links.iter().any(|link| is_for(saved, link)));

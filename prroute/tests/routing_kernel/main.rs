@@ -434,6 +434,10 @@ fn a_flood_of_notifications_ends_in_an_overrun_and_not_in_memory() {
         let observed = Kernel::connect().await.unwrap().observe().await.unwrap();
         assert!(observed.routes.len() < 100, "routes that decide nothing are not kept");
         assert!(observed.routes.iter().any(|r| r.table == 77), "but their table is known");
+        // What happens next is heard of, although nobody has read what the queue was full of.
+        ip("addr add 10.0.2.11/24 dev up2");
+        let heard = async { while !monitor.next().await.unwrap().addresses {} };
+        tokio::time::timeout(DEADLINE, heard).await.expect("an address that came after it");
         drop(peer);
     });
 }

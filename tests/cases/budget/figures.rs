@@ -83,7 +83,8 @@ pub(crate) fn measure() -> Result<Figures> {
 
 /// Every program as a daemon has it that helps wildcard UDP servers and logs no packet.
 fn load(pins: &Pins) -> Result<(Programs, Vec<(&'static str, ProgramInfo)>)> {
-    let options = LoadOptions { flows: 4096, log_packets: false, netns_cookie: 1 };
+    let options =
+        LoadOptions { flows: 4096, log_packets: false, netns_cookie: 1, redirect_note: 1 };
     let mut programs = Programs::load(pins, options)?;
     let mut infos = Vec::new();
     for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {

@@ -22,6 +22,8 @@ use prroute_tests::capability;
 pub(crate) const PASS: i32 = -1;
 /// TC_ACT_SHOT.
 pub(crate) const DROP: i32 = 2;
+/// What a redirected packet carries to the next egress program.
+pub(crate) const NOTE: u64 = 5 << 32 | 7;
 /// TC_ACT_REDIRECT.
 pub(crate) const REDIRECT: i32 = 7;
 
@@ -145,9 +147,11 @@ impl Fixture {
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
-        let programs =
-            Programs::load(&pins, LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0 })
-                .unwrap();
+        let programs = Programs::load(
+            &pins,
+            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note: NOTE },
+        )
+        .unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, programs, tables, uplinks, locals };
         fixture.sync();

@@ -1,6 +1,7 @@
 //! A cloud instance with several interfaces in one subnet, behind a switch that drops foreign
 //! sources: addresses and gateways come by DHCP and router advertisements, interfaces come and go.
 
+mod host;
 mod vpc;
 
 use std::net::IpAddr;
@@ -15,7 +16,8 @@ use prroute_tests::stream::Stream;
 use prroute_tests::wait;
 use prroute_tests::witness::Witness;
 
-use vpc::{Host, Nic, Vpc};
+use host::Host;
+use vpc::{Nic, Vpc};
 
 const FIRST: Nic = Nic(1);
 const SECOND: Nic = Nic(2);
@@ -78,6 +80,7 @@ fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
     ensure!(!vpc.spoofed()?.is_empty(), "nothing was dropped");
 
     let before = Snapshot::take(&host.namespace, &vpc.name)?;
+    let witness = Witness::start(&host.namespace)?;
     let prroute = instance(&vpc, &host)?;
     let daemon = prroute.run(&[])?;
     vpc.forget_spoofed()?;
@@ -105,6 +108,7 @@ fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
     }
     nothing_lost(streams)?;
     nothing_spoofed(&vpc, &addresses(&[THIRD])?)?;
+    witness.account()?.no_address_lost_its_rule()?;
 
     daemon.terminate()?;
     prroute.down()?;

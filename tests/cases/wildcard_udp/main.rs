@@ -2,6 +2,7 @@
 
 mod left_alone;
 mod links;
+mod programs;
 mod talk;
 
 use std::time::Duration;

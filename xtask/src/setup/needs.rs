@@ -71,6 +71,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),
+    Need { services: &["memcached.service"], ..need(Scope::Test, "memcached", "memcached") },
+    Need { services: &["tftpd-hpa.service"], ..need(Scope::Test, "in.tftpd", "tftpd-hpa") },
     need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
     need(Scope::Vm, "modprobe", "kmod"),
     need(Scope::Vm, "xz", "xz-utils"),

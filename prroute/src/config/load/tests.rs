@@ -54,6 +54,7 @@ fn every_key_is_read() {
         on-down = "hold"
         bind-device = true
         udp-source = false
+        gateway-probe = 0
 
         [[uplink]]
         name = "eth0"
@@ -83,6 +84,7 @@ fn every_key_is_read() {
         on_down: OnDown::Hold,
         bind_device: true,
         udp_source: false,
+        gateway_probe: 0,
         uplinks: vec![
             UplinkConfig {
                 selector: name("eth0"),

@@ -343,6 +343,35 @@ fn the_old_filter_is_restored_unless_somebody_changed_it() {
 }
 
 #[test]
+fn the_old_filter_follows_a_device_through_other_names_and_mac_addresses() {
+    let config = Config::default();
+    let mut host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
+    let mut saved = SavedSysctls::default();
+    let first = plan(&host);
+    saved.begin(&first, &host.0);
+    host = host.change("eth1", |link| {
+        link.rp_filter = Some(2);
+        link.name = "wan1".to_owned();
+    });
+    saved.commit(&first);
+    saved.follow(&host.0.links);
+    host = host.change("wan1", |link| link.mac = Some([2, 0, 0, 0, 0, 99]));
+    saved.follow(&host.0.links);
+    let back = super::super::undo::undo(&config, &host.0, &saved);
+    let restore = |op: &Op| matches!(op, Op::RestoreRpFilter(c) if c.device == "wan1" && c.to == 1);
+    assert_eq!(back.ops.iter().filter(|op| restore(op)).count(), 1);
+
+    // Both at once: who knows whether it is the same device.
+    host = host.change("wan1", |link| {
+        link.name = "eth7".to_owned();
+        link.mac = Some([2, 0, 0, 0, 0, 77]);
+    });
+    saved.follow(&host.0.links);
+    let back = super::super::undo::undo(&config, &host.0, &saved);
+    assert_eq!(back.ops.iter().filter(|op| matches!(op, Op::RestoreRpFilter(_))).count(), 0);
+}
+
+#[test]
 fn a_value_that_was_never_written_is_written_after_a_crash() {
     let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
     let mut saved = SavedSysctls::default();

@@ -1,0 +1,98 @@
+//! How full the flow tables are, and how much had to make room in them.
+
+use std::fmt;
+
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, is_over};
+use prroute_common::names;
+use prroute_common::reason::Reason;
+use serde::Serialize;
+
+use crate::datapath::batch;
+use crate::datapath::counters::Counters;
+use crate::datapath::error::Result;
+use crate::datapath::flows::coarse_now;
+use crate::datapath::pins::Pins;
+
+/// One flow table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    pub name: &'static str,
+    pub confirmed: bool,
+    /// What it can hold.
+    pub capacity: u32,
+    /// What it holds: a table is left to fill, and the oldest entries make room.
+    pub entries: usize,
+    /// Those that are not too old to count.
+    pub live: usize,
+}
+
+/// All flow tables.
+#[derive(Clone, Debug, Serialize)]
+pub struct Occupancy {
+    pub tables: Vec<Table>,
+    /// Entries that made room for others, of both families. The kernel does not count them: so
+    /// many were recorded and are not there any more, some of them under the same key again.
+    pub evicted_confirmed_at_most: u64,
+    pub evicted_unconfirmed_at_most: u64,
+}
+
+impl Occupancy {
+    /// Counts the entries of every table.
+    ///
+    /// # Errors
+    ///
+    /// When a map is not pinned or cannot be read.
+    pub fn read(pins: &Pins) -> Result<Self> {
+        let tables = vec![
+            table(pins, names::FLOWS4, true, |key: &FlowKey4| key.protocol)?,
+            table(pins, names::FLOWS6, true, |key: &FlowKey6| key.protocol)?,
+            table(pins, names::NEW4, false, |key: &FlowKey4| key.protocol)?,
+            table(pins, names::NEW6, false, |key: &FlowKey6| key.protocol)?,
+        ];
+        let counters = Counters::open(pins)?;
+        let present = |confirmed| -> u64 {
+            let of_kind = tables.iter().filter(|table| table.confirmed == confirmed);
+            of_kind.map(|table| table.entries as u64).sum()
+        };
+        let openings = [Reason::OpenedInbound, Reason::OpenedByHost, Reason::Adopted];
+        Ok(Self {
+            evicted_confirmed_at_most: counters
+                .sum(&[Reason::Confirmed])?
+                .saturating_sub(present(true)),
+            evicted_unconfirmed_at_most: counters.sum(&openings)?.saturating_sub(present(false)),
+            tables,
+        })
+    }
+}
+
+fn table<K: aya::Pod>(
+    pins: &Pins,
+    name: &'static str,
+    confirmed: bool,
+    protocol: fn(&K) -> u8,
+) -> Result<Table> {
+    let now = coarse_now();
+    let (entries, capacity) = batch::read::<K, Flow>(pins, name)?;
+    let is_live = |(key, flow): &&(K, Flow)| !is_over(flow, confirmed, protocol(key), now);
+    let live = entries.iter().filter(is_live).count();
+    Ok(Table { name, confirmed, capacity, entries: entries.len(), live })
+}
+
+impl fmt::Display for Occupancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("flow tables:")?;
+        for Table { name, capacity, entries, live, .. } in &self.tables {
+            let name = name.to_lowercase();
+            write!(f, "\n  {name:<7} {live} live, {entries} of {capacity} entries used")?;
+        }
+        for (kind, evicted) in [
+            ("confirmed", self.evicted_confirmed_at_most),
+            ("unconfirmed", self.evicted_unconfirmed_at_most),
+        ] {
+            if evicted > 0 {
+                write!(f, "\n  at most {evicted} {kind} entries made room for others")?;
+            }
+        }
+        Ok(())
+    }
+}

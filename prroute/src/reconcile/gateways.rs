@@ -1,0 +1,37 @@
+//! Asking gateways whether they are still there.
+
+use std::time::Duration;
+
+use crate::netlink::{KeptGateway, Monitor};
+use crate::reconcile::{Outlook, Reconciler};
+use crate::state::observed::PROTOCOL;
+use crate::state::plan::NeighbourKey;
+
+/// Gateways that have entries of ours, and are to go on having them.
+pub(super) fn kept(outlook: &Outlook) -> Vec<KeptGateway> {
+    let desired = outlook.desired.neighbours.iter();
+    let entry = |key: &NeighbourKey| outlook.observed.neighbour(key.ifindex, key.address);
+    desired
+        .filter_map(|key| Some((key, entry(key)?)))
+        .filter(|(_, entry)| entry.protocol == PROTOCOL)
+        .map(|(key, entry)| KeptGateway { key: key.clone(), managed: entry.managed })
+        .collect()
+}
+
+impl Reconciler {
+    /// How often gateways are to be asked; `None`: there are none, or the administrator does not
+    /// want it.
+    pub fn question_period(&self) -> Option<Duration> {
+        let seconds = u64::from(self.config.gateway_probe);
+        (seconds > 0 && !self.gateways.is_empty()).then(|| Duration::from_secs(seconds))
+    }
+
+    /// Asks the gateways that are not being asked. What comes of it is announced to the monitor.
+    pub async fn question_gateways(&self, monitor: &Monitor) {
+        let resolved = self.gateways.iter().filter(|gateway| monitor.is_resolved(&gateway.key));
+        let gateways: Vec<KeptGateway> = resolved.cloned().collect();
+        if let Err(error) = self.kernel.question_gateways(&gateways).await {
+            tracing::warn!("{error}");
+        }
+    }
+}

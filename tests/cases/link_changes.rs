@@ -1,0 +1,124 @@
+//! A link gets another name, another MTU and another MAC address while conversations go on over
+//! it.
+
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::echo::{self, Echo};
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::prroute::Instance;
+use prroute_tests::stream::Stream;
+use prroute_tests::{probe, socket, wait};
+use serde_json::Value;
+
+/// The promise is a second; the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const PORT: u16 = 7;
+const NEW_MAC: &str = "02:00:00:00:02:77";
+
+/// The host's own and the shared address, as the second uplink is asked for them.
+fn targets() -> Vec<(IpAddr, IpAddr)> {
+    let of = |family| {
+        let client = addressing::client(2, family);
+        [(client, addressing::host(2, family)), (client, addressing::shared(family))]
+    };
+    Family::BOTH.into_iter().flat_map(of).collect()
+}
+
+fn converse(lab: &Lab) -> Result<Vec<TcpStream>> {
+    let open = |(client, target)| socket::tcp(&lab.client, client, target, PORT);
+    targets().into_iter().map(open).collect()
+}
+
+/// Much of it does not fit into one packet.
+fn go_on(conversations: &mut [TcpStream]) -> Result<()> {
+    conversations.iter_mut().try_for_each(|stream| {
+        echo::tcp_round(stream, 100_000).with_context(|| format!("{stream:?}"))
+    })
+}
+
+fn streams(lab: &Lab) -> Result<Vec<Stream>> {
+    let start = |(client, target)| Stream::start(&lab.client, client, target);
+    targets().into_iter().map(start).collect()
+}
+
+/// Waits until the status of the second uplink shows this.
+fn shows(prroute: &Instance<'_>, key: &str, value: &Value) -> Result<()> {
+    let mut last = Value::Null;
+    wait::until("the change is noticed", DEADLINE, || {
+        last = prroute.status()?["uplinks"][1].take();
+        Ok((last[key] == *value).then_some(()))
+    })
+    .with_context(|| format!("{key} is {}, not {value}", last[key]))
+}
+
+/// Linux 6.2 and newer rename a link that is up.
+#[test]
+fn conversations_outlive_a_live_rename_of_their_link() -> Result<()> {
+    outlive("wan2")
+}
+
+#[test]
+fn conversations_outlive_another_mtu_and_mac_address_of_their_link() -> Result<()> {
+    outlive("up2")
+}
+
+/// The second uplink is called `name` from now on, and gets another MTU and MAC address.
+fn outlive(name: &str) -> Result<()> {
+    let lab = Lab::with_services(Topology {
+        uplinks: 2,
+        rp_filter: 1,
+        routers_know_host: false,
+        ..Topology::DEFAULT
+    })?;
+    // The router shall hear of another MAC address.
+    lab.host.sysctl(&["net.ipv4.conf.up2.arp_notify=1", "net.ipv6.conf.up2.ndisc_notify=1"])?;
+    let before = lab.snapshot()?;
+    let mac = addressing::host_mac(2);
+    let addresses: Vec<IpAddr> = targets().into_iter().map(|(_, target)| target).collect();
+    let _echo = Echo::start(&lab.host, &addresses, PORT)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let rules = |family: Family| lab.host.ip(&format!("{} rule show", family.option()));
+    let installed = [rules(Family::V4)?, rules(Family::V6)?];
+    let mut conversations = converse(&lab)?;
+    go_on(&mut conversations).context("before any change")?;
+    let running = streams(&lab)?;
+
+    if name != "up2" {
+        lab.host.ip(&format!("link set up2 name {name}"))?;
+    }
+    shows(&prroute, "name", &name.into())?;
+    go_on(&mut conversations).context("under another name")?;
+
+    lab.host.ip(&format!("link set {name} mtu 1400"))?;
+    shows(&prroute, "mtu", &1400.into())?;
+    go_on(&mut conversations).context("with another MTU")?;
+    let sent = running.into_iter().map(Stream::lost_nothing).collect::<Result<Vec<_>>>()?;
+    ensure!(sent.iter().all(|&sent| sent > 50), "too few to prove anything: {sent:?}");
+
+    // A packet that is on its way to the old address is lost, and sent again.
+    lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
+    shows(&prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
+    go_on(&mut conversations).context("with another MAC address")?;
+
+    ensure!([rules(Family::V4)?, rules(Family::V6)?] == installed, "{}", rules(Family::V4)?);
+    let table = lab.host.ip("route show table 21002")?;
+    ensure!(table.contains(&format!("default via 10.0.2.1 dev {name}")), "{table}");
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
+
+    // What is undone is undone under its new name.
+    daemon.terminate()?;
+    prroute.down()?;
+    lab.host.ip(&format!("link set {name} address {mac}"))?;
+    lab.host.ip(&format!("link set {name} mtu 1500"))?;
+    if name != "up2" {
+        lab.host.ip(&format!("link set {name} name up2"))?;
+    }
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! How full the flow tables are, and what had to make room, is there to be seen, also while they
+//! are flooded.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::echo::{self, Echo};
+use prroute_tests::frame::{self, Way, Wire};
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::prroute::Instance;
+use prroute_tests::socket;
+use serde_json::Value;
+
+const PORT: u16 = 7007;
+const FLOODED: u16 = 7008;
+/// Entries of each table: the fewest that two processors allow.
+const FLOWS: u64 = 4096;
+
+fn table<'a>(status: &'a Value, name: &str) -> Result<&'a Value> {
+    let tables = status["flow_tables"]["tables"].as_array().context("no tables")?;
+    tables.iter().find(|table| table["name"] == name).with_context(|| format!("no {name}"))
+}
+
+fn number(value: &Value, key: &str) -> Result<u64> {
+    value[key].as_u64().with_context(|| format!("no number {key} in {value}"))
+}
+
+/// Datagrams from ports and addresses of which no two are the same.
+fn flood(wire: &Wire, datagrams: u32, is_over: &AtomicBool) -> Result<u32> {
+    let target = addressing::shared(Family::V4);
+    let (source_mac, target_mac) =
+        (frame::mac("02:00:00:00:02:66")?, frame::mac(&addressing::host_mac(2))?);
+    for sent in 0..datagrams {
+        if is_over.load(Ordering::Relaxed) {
+            return Ok(sent);
+        }
+        let source = std::net::Ipv4Addr::from_bits(0xc612_0000 + sent).into();
+        let way = Way { source_mac, target_mac, source, target };
+        wire.send(&way.udp((9, FLOODED), &[])?)?;
+    }
+    Ok(datagrams)
+}
+
+fn status_as_text(prroute: &Instance<'_>) -> Result<String> {
+    prroute.output(&["status"])?.success()
+}
+
+#[test]
+fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    // The errors about the flooded port are of no interest.
+    let _sink = socket::udp(&lab.host, addressing::shared(Family::V4), FLOODED)?;
+    let echo = Echo::start(&lab.host, &[addressing::shared(Family::V4)], PORT)?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure(&format!("flows = {FLOWS}\n"))?;
+    let daemon = prroute.run(&[])?;
+    let source = addressing::client(2, Family::V4);
+    let target = SocketAddr::new(addressing::shared(Family::V4), PORT);
+    let client = socket::udp(&lab.client, source, 0)?;
+    for _ in 0..3 {
+        ensure!(echo::udp_round(&client, target, 64)?, "no echo");
+    }
+    let status = prroute.status()?;
+    let confirmed = table(&status, "FLOWS4")?;
+    let capacity = number(confirmed, "capacity")?;
+    ensure!(capacity >= FLOWS, "{confirmed}");
+    ensure!(number(confirmed, "entries")? == 1 && number(confirmed, "live")? == 1, "{status:#}");
+    ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
+    ensure!(status["flow_tables"]["evicted_unconfirmed_at_most"] == 0, "{status:#}");
+    ensure!(!status_as_text(&prroute)?.contains("made room"), "before the flood");
+
+    let attacker = lab.stranger(2, "attacker")?;
+    let wire = Wire::open(&attacker, "eth0")?;
+    let sent = flood(&wire, 4 * capacity as u32, &AtomicBool::new(false))?;
+    let status = prroute.status()?;
+    let new = table(&status, "NEW4")?;
+    let (entries, room) = (number(new, "entries")?, number(new, "capacity")?);
+    ensure!(entries <= room && entries > room / 2, "{status:#}");
+    let evicted = number(&status["flow_tables"], "evicted_unconfirmed_at_most")?;
+    let opened = prroute.count("opened_inbound")?;
+    ensure!(opened >= u64::from(sent), "{opened} of {sent} were recorded");
+    ensure!(evicted >= opened - room && evicted <= opened, "{evicted} of {opened}");
+    ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
+    ensure!(number(table(&status, "FLOWS4")?, "entries")? == 1, "{status:#}");
+    ensure!(status_as_text(&prroute)?.contains("unconfirmed entries made room"), "after the flood");
+
+    // Both come to an end while the tables change under them.
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| -> Result<()> {
+        let flooding = scope.spawn(|| flood(&wire, u32::MAX / 2, &is_over));
+        let asked = (|| -> Result<()> {
+            for _ in 0..3 {
+                status_as_text(&prroute)?;
+                let flows = prroute.flows(|flow| flow["confirmed"] == true)?;
+                ensure!(flows.len() == 1, "{flows:#?}");
+            }
+            Ok(())
+        })();
+        is_over.store(true, Ordering::Relaxed);
+        flooding.join().expect("the flood panicked")?;
+        asked
+    })?;
+    ensure!(echo::udp_round(&client, target, 64)?, "the confirmed flow is answered");
+    daemon.terminate()?;
+    prroute.down()?;
+    drop(echo);
+    Ok(())
+}
