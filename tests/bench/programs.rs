@@ -82,7 +82,7 @@ pub(crate) fn measure_all(
     std::thread::spawn(move || {
         crate::cpu::pin(cpu)?;
         let empty = bpf::empty_program()?;
-        let fixture = Rc::new(RefCell::new(Fixture::new()));
+        let fixture = Rc::new(RefCell::new(Fixture::with_note(0)));
         confirm(&mut fixture.borrow_mut())?;
         let real_time = crate::cpu::RealTime::ask();
         let mut measurements = Vec::new();

@@ -85,6 +85,11 @@ fn mac(interface: &str) -> [u8; 6] {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with_note(NOTE)
+    }
+
+    /// `note` is what a redirected packet carries; 0 for nothing.
+    pub(crate) fn with_note(note: u64) -> Self {
         prroute_tests::prroute::ensure_bpffs().unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
@@ -138,18 +143,18 @@ impl Fixture {
         ];
         // Exactly what the unit grants: the verifier treats programs by it.
         capability::keep_the_units().unwrap();
-        Self::load(uplinks, locals)
+        Self::load(uplinks, locals, note)
     }
 
     /// Programs and tables in the namespace and with the capabilities that the thread has.
-    pub(crate) fn load(uplinks: Vec<Uplink>, locals: Vec<LocalAddress>) -> Self {
+    fn load(uplinks: Vec<Uplink>, locals: Vec<LocalAddress>, redirect_note: u64) -> Self {
         static INSTANCES: AtomicU32 = AtomicU32::new(0);
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
         let programs = Programs::load(
             &pins,
-            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note: NOTE },
+            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note },
         )
         .unwrap();
         let tables = Tables::open(&pins).unwrap();
@@ -181,6 +186,12 @@ impl Fixture {
     ) -> i32 {
         let context = Context { ifindex: self.ifindex(uplink), ..Context::default() };
         self.run(program, uplink, frame, &context, times)
+    }
+
+    /// Egress of a packet whose control block begins with `note`.
+    pub(crate) fn egress_noted(&mut self, uplink: usize, frame: &[u8], note: u64) -> i32 {
+        let context = Context { ifindex: self.ifindex(uplink), note, ..Context::default() };
+        self.run(names::PROGRAM_EGRESS, uplink, frame, &context, 1)
     }
 
     /// Egress of a packet that came in through an interface that is no uplink.
@@ -304,6 +315,7 @@ impl Fixture {
 struct Context {
     ingress_ifindex: u32,
     ifindex: u32,
+    note: u64,
     gso_segs: u32,
     gso_size: u32,
 }
@@ -316,6 +328,8 @@ impl Context {
         for (offset, value) in [
             (36, self.ingress_ifindex),
             (40, self.ifindex),
+            (48, self.note as u32),
+            (52, (self.note >> 32) as u32),
             (164, self.gso_segs),
             (176, self.gso_size),
         ] {

@@ -3,7 +3,7 @@
 use prroute::config::Reply;
 use prroute_common::reason::Reason;
 
-use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
+use super::fixture::{DROP, Fixture, NOTE, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 
 const CLIENT: [(&str, u16); 2] = [("203.0.113.9", 40_000), ("2001:db8:9::9", 40_000)];
@@ -370,5 +370,20 @@ fn an_interface_that_is_no_uplink_any_more_is_left_alone() {
         assert_eq!(fixture.egress(1, &answer), PASS);
         assert_eq!(fixture.ingress(1, &frame(Kind::Udp, CLIENT[0], SHARED[0])), PASS);
         assert_eq!(fixture.flows().len(), 1);
+    });
+}
+
+#[test]
+fn what_was_redirected_is_not_decided_again() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, shared)), PASS);
+            let answer = frame(Kind::Udp, shared, client);
+            assert_eq!(fixture.egress_noted(1, &answer, NOTE), PASS, "it carries the note");
+            for others in [0, 1, NOTE ^ 1, NOTE ^ 1 << 32] {
+                assert_eq!(fixture.egress_noted(1, &answer, others), REDIRECT, "{others:x}");
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::Redirected), 8);
     });
 }
