@@ -80,7 +80,9 @@ impl Known {
 /// say: most of a conversation's packets need no verdict. `here` must not note routers.
 #[inline(always)]
 pub fn is_settled_in(flow: &Flow, here: Place, now: Ticks) -> bool {
-    since(now, flow.last_in()) < SEEN_REFRESH && flow.is_by_host_or_at(here.uplink, here.generation)
+    flow.last_in() != 0
+        && since(now, flow.last_in()) < SEEN_REFRESH
+        && flow.is_by_host_or_at(here.uplink, here.generation)
 }
 
 /// Where a datagram that is about to leave belongs, if it says nothing new of its confirmed flow.
@@ -97,7 +99,8 @@ pub enum Settled {
 /// Likewise for a datagram that is about to leave.
 #[inline(always)]
 pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
-    if !flow.is_answered() || since(now, flow.last_out()) >= SEEN_REFRESH {
+    let is_fresh = flow.last_out() != 0 && since(now, flow.last_out()) < SEEN_REFRESH;
+    if !flow.is_answered() || !is_fresh {
         return Settled::No;
     }
     if flow.is_by_host_or_at(here.uplink, here.generation) {

@@ -6,6 +6,7 @@ use prroute_common::flow::{
     Flow, OTHER_IDLE, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, TCP_REBIND_IDLE,
     UNCONFIRMED_IDLE,
 };
+use prroute_common::time::MASK;
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
 use prroute_ebpf::verdict::{
     Arrival, Departure, Inbound, Known, Locality, Outbound, Place, Settled, Write, inbound,
@@ -381,4 +382,8 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
         assert_eq!(out(&flow), Settled::No, "{why}");
     }
     assert_eq!(out(&flow(HERE, 0)), Settled::No, "the first answer");
+    // A stamp of "never" lies ahead of a late clock, where differences are taken as 0.
+    let late = MASK - 1;
+    let never_in = Flow::by_host(HERE.uplink, HERE.generation, late).with_last_out(late);
+    assert!(!is_settled_in(&never_in, HERE, late), "nothing came in yet");
 }
