@@ -22,6 +22,7 @@ mod programs;
 mod report;
 mod results;
 mod rounds;
+mod scale;
 mod statistics;
 mod targets;
 mod two_cpus;
@@ -90,6 +91,9 @@ fn main() -> Result<()> {
     let real_time = RealTime::ask().is_granted();
     let (hosts, memory) = host_runs(&options, cpu, other_cpu)?;
     measurements.extend(hosts);
+    let large = scale::measure_all(cpu, options.effort(), |name| options.wants(name))?;
+    large.iter().for_each(show);
+    measurements.extend(large);
 
     let targets = targets::judge(&measurements, &memory);
     for target in &targets {
