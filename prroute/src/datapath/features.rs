@@ -14,7 +14,7 @@ pub struct Feature {
 }
 
 /// The helpers of the programs on uplinks that are younger than Linux 5.0.
-pub const NEEDED: [Feature; 3] = [
+pub const NEEDED: [Feature; 2] = [
     Feature {
         name: "bpf_redirect_neigh",
         since: "5.10",
@@ -25,7 +25,6 @@ pub const NEEDED: [Feature; 3] = [
         since: "5.11",
         helper: BpfHelper::BPF_FUNC_ktime_get_coarse_ns,
     },
-    Feature { name: "bpf_check_mtu", since: "5.12", helper: BpfHelper::BPF_FUNC_check_mtu },
 ];
 
 /// Those of `features` that the kernel says it does not know. One that cannot be tried is not
@@ -37,7 +36,7 @@ pub fn missing(features: &[Feature]) -> Vec<Feature> {
     features.iter().filter(unknown).copied().collect()
 }
 
-/// `bpf_redirect_neigh (Linux 5.10), bpf_check_mtu (Linux 5.12)`.
+/// `bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)`.
 pub fn listing(features: &[Feature]) -> String {
     let name = |feature: &Feature| format!("{} (Linux {})", feature.name, feature.since);
     features.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -45,14 +44,13 @@ pub fn listing(features: &[Feature]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Feature, NEEDED, listing};
+    use super::{NEEDED, listing};
 
     #[test]
     fn what_is_missing_is_named_with_its_kernel() {
-        let lacking: Vec<Feature> = NEEDED.into_iter().filter(|f| f.since != "5.11").collect();
         assert_eq!(
-            listing(&lacking),
-            "bpf_redirect_neigh (Linux 5.10), bpf_check_mtu (Linux 5.12)"
+            listing(&NEEDED),
+            "bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)"
         );
     }
 }
