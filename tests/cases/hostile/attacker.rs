@@ -79,11 +79,14 @@ impl Attacker {
         Ok(())
     }
 
-    /// Fills the table of confirmed flows with flows of the attacker's own address.
-    pub(crate) fn fill_the_table(&self, family: Family) -> Result<()> {
+    /// Fills the table of confirmed flows with flows of the attacker's own address, with other
+    /// ports in each turn.
+    pub(crate) fn fill_the_table(&self, family: Family, turn: u16) -> Result<()> {
+        const FIRST: u16 = 20_000;
         let (source, target) = (addressing::neighbour(2, family), addressing::shared(family));
-        for i in 0..3 * FLOWS {
-            let udp = socket::udp(&self.namespace, source, 20_000 + i)?;
+        let first = FIRST + turn % 3 * (3 * FLOWS);
+        for port in first..first + 3 * FLOWS {
+            let udp = socket::udp(&self.namespace, source, port)?;
             for _ in 0..2 {
                 ensure!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 8)?, "no echo");
             }
