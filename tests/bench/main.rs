@@ -17,6 +17,7 @@ mod flood;
 mod frames;
 mod host;
 mod instance;
+mod limits;
 mod memory;
 mod programs;
 mod report;
@@ -83,6 +84,7 @@ fn main() -> Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "the bench needs root: it makes namespaces");
     prroute_tests::wait::interrupt_on_signals()?;
     netns::sweep()?;
+    limits::raise()?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let (cpu, other_cpu) = (cpus - 1, cpus.checked_sub(2));
     let steal = Steal::so_far(cpu)?;
