@@ -45,7 +45,7 @@ use crate::rounds::{Effort, Subject, measure};
 use crate::workloads::{Setting, Workload};
 
 /// Measures prroute against its alternatives
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 struct Options {
     /// Few rounds: shows that everything works; the figures mean little
     #[arg(long)]
@@ -122,11 +122,9 @@ fn main() -> Result<()> {
 }
 
 fn program_runs(options: &Options, cpu: usize) -> Result<Vec<Measurement>> {
-    let filter = options.filter.clone();
     let effort = if options.quick { QUICK } else { THOROUGH_PROGRAMS };
-    let wants =
-        move |name: &str| filter.is_empty() || filter.iter().any(|part| name.contains(part));
-    let measurements = programs::measure_all(cpu, effort, wants)?;
+    let options = options.clone();
+    let measurements = programs::measure_all(cpu, effort, move |name| options.wants(name))?;
     measurements.iter().for_each(show);
     Ok(measurements)
 }
