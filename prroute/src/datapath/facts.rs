@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use bytemuck::Zeroable as _;
 use ipnet::IpNet;
 use prroute_common::address::{address4, address6};
-use prroute_common::uplink::{
-    INLINE_ADDRESSES, INLINE_PREFIXES, Prefix, UplinkFacts, flag, mac_word,
-};
+use prroute_common::uplink::{INLINE_PREFIXES, Prefix, UplinkFacts, flag, mac_word};
 
 use crate::config::Reply;
 use crate::state::uplink::{Discovered, LocalAddress, Uplink};
@@ -61,31 +59,28 @@ fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
             IpNet::V4(prefix) => {
                 let address = address4(prefix.network().octets());
                 let mask = address4(prefix.netmask().octets());
-                match facts.on_link4.get_mut(count4) {
-                    Some(slot) => *slot = Prefix { address, mask },
-                    None => facts.flags |= flag::MORE_ON_LINK4,
+                if !push(&mut facts.on_link4, &mut count4, Prefix { address, mask }) {
+                    facts.flags |= flag::MORE_ON_LINK4;
                 }
-                count4 += 1;
             }
             IpNet::V6(prefix) => {
                 let address = address6(prefix.network().octets());
                 let mask = address6(prefix.netmask().octets());
-                match facts.on_link6.get_mut(count6) {
-                    Some(slot) => *slot = Prefix { address, mask },
-                    None => facts.flags |= flag::MORE_ON_LINK6,
+                if !push(&mut facts.on_link6, &mut count6, Prefix { address, mask }) {
+                    facts.flags |= flag::MORE_ON_LINK6;
                 }
-                count6 += 1;
             }
         }
     }
 }
 
-/// Addresses beyond the in-line ones are found in the address table.
-fn push<A>(addresses: &mut [A; INLINE_ADDRESSES], count: &mut u32, address: A) {
-    if let Some(slot) = addresses.get_mut(*count as usize) {
-        *slot = address;
-        *count += 1;
-    }
+/// Takes the next place; `false` when all are taken. Addresses beyond the in-line ones are found
+/// in the address table.
+fn push<T>(places: &mut [T], count: &mut u32, value: T) -> bool {
+    let Some(place) = places.get_mut(*count as usize) else { return false };
+    *place = value;
+    *count += 1;
+    true
 }
 
 fn flags(uplink: &Uplink) -> u32 {
