@@ -387,3 +387,27 @@ fn what_was_redirected_is_not_decided_again() {
         assert_eq!(fixture.count(2, Reason::Redirected), 8);
     });
 }
+
+#[test]
+fn a_client_on_any_prefix_of_an_uplinks_link_is_answered_without_a_gateway() {
+    with_fixture(|fixture| {
+        let device = &mut fixture.uplinks[1].device;
+        device.reply = Reply::Gateway;
+        device.gateway4_resolved = false;
+        // More than are compared in line.
+        device.on_link = ["10.0.2.0/24", "10.20.0.0/16", "10.30.0.0/16"]
+            .map(|prefix| prefix.parse().unwrap())
+            .to_vec();
+        fixture.sync();
+        let exchange = |fixture: &mut Fixture, client: &str| {
+            let client = (client, 40_000);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, SHARED[0])), PASS);
+            fixture.egress(1, &frame(Kind::Udp, SHARED[0], client))
+        };
+        for client in ["10.0.2.77", "10.20.0.9", "10.30.0.9"] {
+            assert_eq!(exchange(fixture, client), REDIRECT, "{client}");
+        }
+        assert_eq!(exchange(fixture, "203.0.113.9"), PASS, "beyond the link");
+        assert_eq!(fixture.count(2, Reason::NoNextHop), 1);
+    });
+}
