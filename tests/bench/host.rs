@@ -41,6 +41,10 @@ pub(crate) enum Variant {
     EmptyPrograms,
     Prroute,
     PrrouteLastHop,
+    /// prroute's rules and tables without its programs: what the daemon left, with them detached.
+    PrrouteRulesAlone,
+    /// prroute without its programs on sockets (`udp-source = "off"`).
+    PrrouteWithoutSockets,
     /// Marks saved and restored by conntrack, by iptables-legacy.
     ConnmarkLegacy,
     /// The same by iptables-nft.
@@ -52,12 +56,14 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::SourceRules,
         Self::SourceRulesAgain,
         Self::EmptyPrograms,
         Self::Prroute,
         Self::PrrouteLastHop,
+        Self::PrrouteRulesAlone,
+        Self::PrrouteWithoutSockets,
         Self::ConnmarkLegacy,
         Self::ConnmarkNft,
         Self::CtMark,
@@ -73,6 +79,8 @@ impl Variant {
             Self::EmptyPrograms => "empty-programs",
             Self::Prroute => "prroute",
             Self::PrrouteLastHop => "prroute-last-hop",
+            Self::PrrouteRulesAlone => "prroute-rules-alone",
+            Self::PrrouteWithoutSockets => "prroute-without-sockets",
             Self::ConnmarkLegacy => "connmark-legacy",
             Self::ConnmarkNft => "connmark-nft",
             Self::CtMark => "ct-mark",
@@ -81,7 +89,13 @@ impl Variant {
     }
 
     pub(crate) fn is_prroute(self) -> bool {
-        matches!(self, Self::Prroute | Self::PrrouteLastHop)
+        matches!(
+            self,
+            Self::Prroute
+                | Self::PrrouteLastHop
+                | Self::PrrouteRulesAlone
+                | Self::PrrouteWithoutSockets
+        )
     }
 }
 
@@ -229,7 +243,11 @@ impl Host {
     /// The one thing in which hosts differ.
     fn steer(&self) -> Result<()> {
         match self.variant {
-            Variant::Nothing | Variant::Prroute | Variant::PrrouteLastHop => Ok(()),
+            Variant::Nothing
+            | Variant::Prroute
+            | Variant::PrrouteLastHop
+            | Variant::PrrouteRulesAlone
+            | Variant::PrrouteWithoutSockets => Ok(()),
             Variant::SourceRules | Variant::SourceRulesAgain | Variant::EmptyPrograms => {
                 self.source_rules()
             }

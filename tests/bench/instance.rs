@@ -1,10 +1,11 @@
 //! prroute on the hosts that have it.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
-use prroute_tests::prroute::{Daemon, Instance};
+use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::scratch::Scratch;
 use prroute_tests::wait;
 
@@ -14,7 +15,7 @@ use crate::host::{Host, Variant};
 #[derive(Debug)]
 pub(crate) struct Running<'h> {
     // Ends before what it started is undone.
-    _daemon: Daemon,
+    daemon: Option<Daemon>,
     instance: Instance<'h>,
 }
 
@@ -29,7 +30,8 @@ impl<'h> Running<'h> {
             Variant::PrrouteLastHop => "reply = \"last-hop\"\n",
             _ => "",
         };
-        let mut configuration = format!("flows = {flows}\n");
+        let udp_source = host.variant != Variant::PrrouteWithoutSockets;
+        let mut configuration = format!("flows = {flows}\nudp-source = {udp_source}\n");
         for number in [1, 2] {
             let [four, six] = Family::BOTH.map(|family| addressing::gateway(number, family));
             let name = addressing::device(number);
@@ -39,11 +41,34 @@ impl<'h> Running<'h> {
         }
         instance.configure(&configuration)?;
         let daemon = instance.run(&[])?;
-        let running = Self { _daemon: daemon, instance };
+        let mut running = Self { daemon: Some(daemon), instance };
         wait::until_done("prroute knows every gateway", Duration::from_secs(30), || {
             running.knows_gateways()
         })?;
+        if host.variant == Variant::PrrouteRulesAlone {
+            running.detach_programs()?;
+        }
         Ok(Some(running))
+    }
+
+    /// Leaves the rules and tables, without a daemon that would attach the programs again.
+    fn detach_programs(&mut self) -> Result<()> {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill()?;
+        }
+        let pins = prroute::pins(self.instance.name());
+        for layout in fs::read_dir(&pins).with_context(|| format!("list {}", pins.display()))? {
+            let layout = layout?.path();
+            for pin in fs::read_dir(&layout).with_context(|| format!("list {}", layout.display()))? {
+                let pin = pin?;
+                let name = pin.file_name().to_string_lossy().into_owned();
+                if name.starts_with("link-") || name.starts_with("socket-") {
+                    let path = pin.path();
+                    fs::remove_file(&path).with_context(|| format!("unpin {}", path.display()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn name(&self) -> &str {
