@@ -2,7 +2,7 @@
 
 use crate::family::Family;
 use crate::parse::outline::Outline;
-use crate::parse::{Kind, Segment, protocol};
+use crate::parse::{Kind, Segment};
 
 /// Key of the flow that a packet coming in belongs to.
 #[inline(always)]
@@ -28,17 +28,18 @@ pub fn outbound<F: Family>(segment: &Segment<F::Address>) -> F::Key {
     )
 }
 
-/// Likewise, of a datagram at first look.
+/// Likewise, at first look.
 #[inline(always)]
 pub fn inbound_outline<F: Family>(outline: &Outline<F::Address>) -> F::Key {
     let ports = outline.ports.rotate_left(16);
-    F::key_of_words(outline.destination, outline.source, ports, protocol::UDP)
+    F::key_of_words(outline.destination, outline.source, ports, outline.kind.protocol())
 }
 
-/// Likewise, of a datagram at first look.
+/// Likewise, at first look.
 #[inline(always)]
 pub fn outbound_outline<F: Family>(outline: &Outline<F::Address>) -> F::Key {
-    F::key_of_words(outline.source, outline.destination, outline.ports, protocol::UDP)
+    let protocol = outline.kind.protocol();
+    F::key_of_words(outline.source, outline.destination, outline.ports, protocol)
 }
 
 /// Echo has one identifier, kept as the port of the side that is asked. Only flows in which the

@@ -85,6 +85,21 @@ pub fn is_settled_in(flow: &Flow, here: Place, now: Ticks) -> bool {
         && flow.is_by_host_or_at(here.uplink, here.generation)
 }
 
+/// What such a datagram makes of its flow after a while, when all that it adds is a later time;
+/// `None` where it takes a verdict.
+#[inline(always)]
+pub fn later_in(flow: &Flow, here: Place, now: Ticks) -> Option<Flow> {
+    let is_at_home = flow.is_by_host_or_at(here.uplink, here.generation);
+    let lives = is_at_home && !is_over(flow, true, protocol::UDP, now);
+    lives.then(|| flow.with_last_in(now))
+}
+
+/// A flow that is opened by a packet that came in here.
+#[inline(always)]
+pub const fn opened_at(here: Place, now: Ticks) -> Flow {
+    Flow::inbound(here.uplink, here.generation, now)
+}
+
 /// Where a datagram that is about to leave belongs, if it says nothing new of its confirmed flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -112,6 +127,14 @@ pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
         }
         _ => Settled::No,
     }
+}
+
+/// [`later_in`] for a datagram that is about to leave.
+#[inline(always)]
+pub fn later_out(flow: &Flow, here: Place, now: Ticks) -> Option<Flow> {
+    let is_at_home = flow.is_answered() && flow.is_by_host_or_at(here.uplink, here.generation);
+    let lives = is_at_home && !is_over(flow, true, protocol::UDP, now);
+    lives.then(|| flow.with_last_out(now))
 }
 
 /// Whether `new` says more than a slightly later time of the last packet.

@@ -10,8 +10,8 @@ use prroute_common::time::MASK;
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
 use prroute_ebpf::verdict::{
     Arrival, Departure, Inbound, Known, Locality, Outbound, Place, Settled, Write, inbound,
-    inbound_needs_flow, is_settled_in, is_worth_writing, outbound, outbound_needs_flow,
-    settled_out,
+    inbound_needs_flow, is_settled_in, is_worth_writing, later_in, later_out, outbound,
+    outbound_needs_flow, settled_out,
 };
 
 const HERE: Place = Place { uplink: 1, generation: 1 };
@@ -382,6 +382,23 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
         assert_eq!(out(&flow), Settled::No, "{why}");
     }
     assert_eq!(out(&flow(HERE, 0)), Settled::No, "the first answer");
+    // A while later only the time is new, unless it took so long that the flow is over.
+    for idle in [SEEN_REFRESH, OTHER_IDLE] {
+        let old = answered(HERE, idle);
+        assert_eq!(later_in(&old, HERE, NOW), Some(old.with_last_in(NOW)));
+        assert_eq!(later_out(&old, HERE, NOW), Some(old.with_last_out(NOW)));
+    }
+    for (flow, why) in [
+        (answered(HERE, OTHER_IDLE + 1), "it is over"),
+        (answered(ELSEWHERE, SEEN_REFRESH), "it is elsewhere"),
+        (answered(another, SEEN_REFRESH), "another device's"),
+        (answered(HERE, SEEN_REFRESH).with_router(1), "a router was noted"),
+        (Flow::default(), "no program wrote it"),
+    ] {
+        assert_eq!(later_in(&flow, HERE, NOW), None, "{why}");
+        assert_eq!(later_out(&flow, HERE, NOW), None, "{why}");
+    }
+    assert_eq!(later_out(&flow(HERE, SEEN_REFRESH), HERE, NOW), None, "the first answer");
     // A stamp of "never" lies ahead of a late clock, where differences are taken as 0.
     let late = MASK - 1;
     let never_in = Flow::by_host(HERE.uplink, HERE.generation, late).with_last_out(late);

@@ -59,7 +59,9 @@ impl<'h> Running<'h> {
         let pins = prroute::pins(self.instance.name());
         for layout in fs::read_dir(&pins).with_context(|| format!("list {}", pins.display()))? {
             let layout = layout?.path();
-            for pin in fs::read_dir(&layout).with_context(|| format!("list {}", layout.display()))? {
+            for pin in
+                fs::read_dir(&layout).with_context(|| format!("list {}", layout.display()))?
+            {
                 let pin = pin?;
                 let name = pin.file_name().to_string_lossy().into_owned();
                 if name.starts_with("link-") || name.starts_with("socket-") {

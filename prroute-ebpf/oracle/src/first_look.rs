@@ -41,47 +41,41 @@ where
     if !agrees {
         return Err(format!("{outline:?} of {segment:?}"));
     }
-    if outline.kind == Common::Udp {
-        let keys = (key::inbound_outline::<F>(outline), key::outbound_outline::<F>(outline));
-        let closer = (key::inbound::<F>(segment), key::outbound::<F>(segment));
-        if keys != closer {
-            return Err(format!("{keys:?} for {closer:?}"));
-        }
-    }
-    Ok(())
+    let keys = (key::inbound_outline::<F>(outline), key::outbound_outline::<F>(outline));
+    let closer = (key::inbound::<F>(segment), key::outbound::<F>(segment));
+    if keys == closer { Ok(()) } else { Err(format!("{keys:?} for {closer:?}")) }
 }
 
 /// Of a datagram that belongs to a confirmed flow.
 pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String> {
     let known = Known::from_entry(flow, true, protocol::UDP, facts.now);
     let told = |what| Err(format!("{what} is new of {flow:?} at {facts:?}"));
+    let arrival = arrival(facts, Kind::Datagram, protocol::UDP);
+    let inbound = verdict::inbound(&arrival, known, facts.recorded_is_up);
     if verdict::is_settled_in(&flow, facts.here, facts.now) {
-        let arrival = Arrival {
-            kind: Kind::Datagram,
-            protocol: protocol::UDP,
-            tcp: Numbers::default(),
-            destination: facts.locality,
-            here: facts.here,
-            router: 0,
-            now: facts.now,
-        };
-        match verdict::inbound(&arrival, known, facts.recorded_is_up) {
+        match inbound {
             Inbound::Refresh(new) if known.is_some() && !is_worth_writing(&flow, &new) => {}
             _ => return told("a datagram that came in"),
         }
     }
+    if let Some(later) = verdict::later_in(&flow, facts.here, facts.now)
+        && inbound != Inbound::Refresh(later)
+    {
+        return told("more than the time of a datagram that came in");
+    }
+    let departure = Departure {
+        kind: Kind::Datagram,
+        tcp: Numbers::default(),
+        payload: 0,
+        source: facts.locality,
+        here: facts.here,
+        forwarded: facts.forwarded,
+        now: facts.now,
+    };
+    let outbound = verdict::outbound(&departure, known);
     let settled = verdict::settled_out(&flow, facts.here, facts.now);
     if settled != Settled::No {
-        let departure = Departure {
-            kind: Kind::Datagram,
-            tcp: Numbers::default(),
-            payload: 0,
-            source: facts.locality,
-            here: facts.here,
-            forwarded: facts.forwarded,
-            now: facts.now,
-        };
-        match verdict::outbound(&departure, known) {
+        match outbound {
             Outbound::Own(Write::Refresh(new))
                 if settled == Settled::Here && !is_worth_writing(&flow, &new) => {}
             Outbound::Reply { place, router: 0, write: Write::Refresh(new) }
@@ -89,7 +83,37 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String>
             _ => return told("a datagram that leaves"),
         }
     }
+    if let Some(later) = verdict::later_out(&flow, facts.here, facts.now) {
+        match outbound {
+            Outbound::Own(Write::Refresh(new)) if new == later => {}
+            Outbound::Reply { place, router: 0, write: Write::Refresh(new) }
+                if place == facts.here && new == later => {}
+            _ => return told("more than the time of a datagram that leaves"),
+        }
+    }
     Ok(())
+}
+
+/// Of a SYN to an address of the uplink that it came in on.
+pub(crate) fn opening_is_recorded(facts: &Facts) -> Result<(), String> {
+    let arrival = arrival(facts, Kind::TcpOpening, protocol::TCP);
+    let flow = verdict::opened_at(facts.here, facts.now);
+    match verdict::inbound(&arrival, None, facts.recorded_is_up) {
+        Inbound::Open(opened) if opened == flow => Ok(()),
+        other => Err(format!("{other:?} of a SYN, and not {flow:?}")),
+    }
+}
+
+fn arrival(facts: &Facts, kind: Kind, protocol: u8) -> Arrival {
+    Arrival {
+        kind,
+        protocol,
+        tcp: Numbers::default(),
+        destination: facts.locality,
+        here: facts.here,
+        router: 0,
+        now: facts.now,
+    }
 }
 
 fn is_way(settled: Settled, place: Place, here: Place) -> bool {

@@ -48,6 +48,7 @@ where
         first_look::agrees::<F>(&outline, &whole)?;
     }
     first_look::nothing_is_missed(facts, facts.flow)?;
+    first_look::opening_is_recorded(facts)?;
     let Ok(segment) = whole else { return Ok(()) };
     keys_meet::<F>(&segment)?;
     let known = facts.known(segment.protocol);

@@ -5,7 +5,7 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::UplinkFacts;
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
-use prroute_ebpf::parse::outline::Common;
+use prroute_ebpf::parse::outline::{Common, Outline};
 use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
 use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Settled, Write};
 
@@ -44,7 +44,7 @@ pub(super) fn run(skb: &Skb) -> Action {
     }
 }
 
-/// A first look: most packets leave where they should, and tell nothing new.
+/// Most packets leave where they should, and tell nothing new, which a first look shows.
 #[inline(always)]
 fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let mut confirmed = None;
@@ -52,33 +52,9 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
     {
-        match outline.kind {
-            Common::Tcp { .. } => {
-                if is_inline_address::<F>(here, &outline.source) && !lookup::may_be_exposed(here) {
-                    return Action::Pass;
-                }
-            }
-            Common::Udp => {
-                confirmed = lookup::confirmed::<F>(&key::outbound_outline::<F>(&outline));
-                if let Some(Found { flow, .. }) = &confirmed {
-                    match verdict::settled_out(flow, Place::of(here), lookup::now()) {
-                        Settled::Here => return Action::Pass,
-                        Settled::At(place) => {
-                            if let Some(target) = lookup::uplink_of(place)
-                                && let Some(action) = redirect::send_settled::<F>(
-                                    skb,
-                                    here,
-                                    &outline.destination,
-                                    target,
-                                )
-                            {
-                                return action;
-                            }
-                        }
-                        Settled::No => {}
-                    }
-                }
-            }
+        match first_look::<F>(skb, here, &outline) {
+            Look::Enough(action) => return action,
+            Look::Closer(found) => confirmed = found,
         }
     }
     match headers::read::<F>(skb, here, Way::Out) {
@@ -93,6 +69,44 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
         Headers::LaterFragment => Action::from_code(follow::<F>(skb, here)),
         Headers::None => Action::Pass,
     }
+}
+
+enum Look {
+    Enough(Action),
+    /// With what was found of the flow already.
+    Closer(Option<Found>),
+}
+
+#[inline(always)]
+fn first_look<F: Egress>(skb: &Skb, here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
+    let is_owned = || is_inline_address::<F>(here, &outline.source);
+    if outline.kind != Common::Udp {
+        let needs_no_flow = is_owned() && !lookup::may_be_exposed(here);
+        return if needs_no_flow { Look::Enough(Action::Pass) } else { Look::Closer(None) };
+    }
+    let confirmed = lookup::confirmed::<F>(&key::outbound_outline::<F>(outline));
+    let Some(found) = &confirmed else { return Look::Closer(None) };
+    let (place, now) = (Place::of(here), lookup::now());
+    match verdict::settled_out(&found.flow, place, now) {
+        Settled::Here => return Look::Enough(Action::Pass),
+        Settled::At(place) => {
+            if let Some(target) = lookup::uplink_of(place)
+                && let Some(action) =
+                    redirect::send_settled::<F>(skb, here, &outline.destination, target)
+            {
+                return Look::Enough(action);
+            }
+        }
+        Settled::No => {
+            if is_owned()
+                && let Some(flow) = verdict::later_out(&found.flow, place, now)
+            {
+                record::prolong(found, flow);
+                return Look::Enough(Action::Pass);
+            }
+        }
+    }
+    Look::Closer(confirmed)
 }
 
 /// What [`look_closer`] decides: the kernel's own way, or the id of the uplink that a reply leaves

@@ -5,7 +5,7 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
-use prroute_ebpf::parse::outline::Common;
+use prroute_ebpf::parse::outline::{Common, Outline};
 use prroute_ebpf::parse::{Kind, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
@@ -44,7 +44,7 @@ pub(super) fn run(skb: &Skb) -> Action {
     Action::Pass
 }
 
-/// A first look: most packets tell nothing new.
+/// Most packets tell nothing new, which a first look shows.
 #[inline(always)]
 fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
     let mut confirmed = None;
@@ -52,24 +52,9 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
     {
-        match outline.kind {
-            Common::Tcp { opens: true } => {}
-            Common::Tcp { opens: false } => {
-                if is_inline_address::<F>(here, &outline.destination)
-                    && !lookup::may_be_exposed(here)
-                {
-                    return;
-                }
-            }
-            Common::Udp => {
-                confirmed = lookup::confirmed::<F>(&key::inbound_outline::<F>(&outline));
-                if let Some(Found { flow, .. }) = &confirmed
-                    && verdict::is_settled_in(flow, Place::of(here), lookup::now())
-                    && !asked::matters(outline.destination_port())
-                {
-                    return;
-                }
-            }
+        match first_look::<F>(here, &outline) {
+            Look::Enough => return,
+            Look::Closer(found) => confirmed = found,
         }
     }
     // What follows the first fragment has no ports, and nothing to tell.
@@ -77,6 +62,55 @@ fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
         look_closer::<F>(skb, here, lookup::pointer(confirmed));
         log::decision::<F>(skb, Way::In);
     }
+}
+
+enum Look {
+    Enough,
+    /// With what was found of the flow already.
+    Closer(Option<Found>),
+}
+
+#[inline(always)]
+fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
+    let is_owned = || is_inline_address::<F>(here, &outline.destination);
+    match outline.kind {
+        Common::Tcp { opens: false } if is_owned() && !lookup::may_be_exposed(here) => Look::Enough,
+        Common::Tcp { opens: true } if is_owned() && here.flags & flag::SMALLER == 0 => {
+            open_at_once::<F>(here, outline)
+        }
+        Common::Tcp { .. } => Look::Closer(None),
+        Common::Udp => {
+            let confirmed = lookup::confirmed::<F>(&key::inbound_outline::<F>(outline));
+            let Some(found) = &confirmed else { return Look::Closer(None) };
+            if asked::matters(outline.destination_port()) {
+                return Look::Closer(confirmed);
+            }
+            let (place, now) = (Place::of(here), lookup::now());
+            if verdict::is_settled_in(&found.flow, place, now) {
+                return Look::Enough;
+            }
+            // Of an address that others own, the closer look notes the exposure too.
+            if is_owned()
+                && let Some(flow) = verdict::later_in(&found.flow, place, now)
+            {
+                record::prolong(found, flow);
+                return Look::Enough;
+            }
+            Look::Closer(confirmed)
+        }
+    }
+}
+
+/// Records a connection of which no table knows anything.
+#[inline(always)]
+fn open_at_once<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
+    let key = key::inbound_outline::<F>(outline);
+    let confirmed = lookup::confirmed::<F>(&key);
+    let flow = verdict::opened_at(Place::of(here), lookup::now());
+    if confirmed.is_none() && record::open_first::<F>(&key, flow, here.id) {
+        return Look::Enough;
+    }
+    Look::Closer(confirmed)
 }
 
 /// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow

@@ -193,7 +193,7 @@ pub(super) fn expose<F: Tables>(owner: u16, address: &F::Address, now: Ticks) {
 /// What a table has for a key: perhaps too old, or of another layout.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
-    at: *mut Flow,
+    pub(super) at: *mut Flow,
     pub(super) flow: Flow,
 }
 

@@ -5,7 +5,10 @@ use prroute_common::reason::Reason;
 use prroute_ebpf::verdict::is_worth_writing;
 
 use super::count::count;
-use super::lookup::{Entry, Tables};
+use super::lookup::{Entry, Found, Tables};
+
+/// `BPF_NOEXIST`.
+const ONLY_IF_NEW: u64 = 1;
 
 /// Notes what is new of a flow in the entry it has; a slightly later time alone is not.
 #[inline(always)]
@@ -15,6 +18,13 @@ pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
         // SAFETY: the pointer is to a live map value of three aligned words.
         unsafe { *entry.flow = flow };
     }
+}
+
+/// Notes a later time in the entry that was found.
+#[inline(always)]
+pub(super) fn prolong(found: &Found, flow: Flow) {
+    // SAFETY: as in `refresh`.
+    unsafe { *found.at = flow };
 }
 
 /// Writes a flow in the entry it has.
@@ -31,6 +41,17 @@ pub(super) fn overwrite(entry: Option<Entry>, flow: Flow, uplink: u16, reason: R
 pub(super) fn open<F: Tables>(key: &F::Key, flow: Flow, uplink: u16, reason: Reason) {
     let written = F::new_flows().insert(key, flow, 0).is_ok();
     count(uplink, if written { reason } else { Reason::TableFull });
+}
+
+/// Records an unconfirmed flow where there is no entry, however old; `false` when there is one, or
+/// no room.
+#[inline(always)]
+pub(super) fn open_first<F: Tables>(key: &F::Key, flow: Flow, uplink: u16) -> bool {
+    let is_written = F::new_flows().insert(key, flow, ONLY_IF_NEW).is_ok();
+    if is_written {
+        count(uplink, Reason::OpenedInbound);
+    }
+    is_written
 }
 
 /// Records a confirmed flow. Its unconfirmed entry is left to age.

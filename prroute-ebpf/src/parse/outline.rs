@@ -34,6 +34,16 @@ pub enum Common {
     },
 }
 
+impl Common {
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        match self {
+            Self::Udp => protocol::UDP,
+            Self::Tcp { .. } => protocol::TCP,
+        }
+    }
+}
+
 /// Version 4, and a header of five words.
 const PLAIN4: u8 = 0x45;
 

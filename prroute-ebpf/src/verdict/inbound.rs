@@ -3,7 +3,7 @@
 use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
 
-use super::{Known, Locality, Place, is_between};
+use super::{Known, Locality, Place, is_between, opened_at};
 use crate::parse::{Kind, Numbers, protocol};
 
 /// The numbers of a lost connection's last packets may differ by so many bytes.
@@ -102,8 +102,7 @@ fn opens(kind: Kind) -> bool {
 
 #[inline(always)]
 fn fresh(arrival: &Arrival) -> Flow {
-    Flow::inbound(arrival.here.uplink, arrival.here.generation, arrival.now)
-        .with_router(arrival.router)
+    opened_at(arrival.here, arrival.now).with_router(arrival.router)
 }
 
 #[inline(always)]

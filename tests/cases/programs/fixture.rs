@@ -2,6 +2,7 @@
 //! that the test fills. Packets are run through them by BPF_PROG_TEST_RUN: they go nowhere, what
 //! the program returns and records is all there is.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -274,6 +275,11 @@ impl Fixture {
         options.ctx_in = Some(&context);
         options.repeat = times;
         self.programs.get(program).unwrap().test_run(options).unwrap().return_value as i32
+    }
+
+    /// Where a map of the programs is pinned.
+    pub(crate) fn pin(&self, name: &str) -> PathBuf {
+        self.pins.map(name)
     }
 
     pub(crate) fn flows(&self) -> Vec<FlowRecord> {

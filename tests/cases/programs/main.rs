@@ -4,7 +4,9 @@
 //! 192.0.2.80 and 2001:db8::80 are shared.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod aging;
 mod awkward;
+mod first_look;
 mod fixture;
 mod frames;
 mod replay;

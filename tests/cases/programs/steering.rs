@@ -6,10 +6,10 @@ use prroute_common::reason::Reason;
 use super::fixture::{DROP, Fixture, NOTE, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 
-const CLIENT: [(&str, u16); 2] = [("203.0.113.9", 40_000), ("2001:db8:9::9", 40_000)];
+pub(super) const CLIENT: [(&str, u16); 2] = [("203.0.113.9", 40_000), ("2001:db8:9::9", 40_000)];
 const SHARED: [(&str, u16); 2] = [("192.0.2.80", 443), ("2001:db8::80", 443)];
 const OWNED_1: [(&str, u16); 2] = [("10.0.1.2", 443), ("fd00:1::2", 443)];
-const OWNED_2: [(&str, u16); 2] = [("10.0.2.2", 443), ("fd00:2::2", 443)];
+pub(super) const OWNED_2: [(&str, u16); 2] = [("10.0.2.2", 443), ("fd00:2::2", 443)];
 
 /// A request and its reply.
 const EXCHANGES: [(Kind, Kind); 3] =
