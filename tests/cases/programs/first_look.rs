@@ -64,6 +64,7 @@ fn an_address_stays_exposed_while_datagrams_for_it_come_in_elsewhere() {
                 (frame(Kind::Udp, client, owned), frame(Kind::Udp, owned, client));
             assert_eq!(fixture.ingress(1, &request), PASS);
             assert_eq!(fixture.egress(2, &answer), REDIRECT);
+            assert_eq!(fixture.ingress(1, &request), PASS);
             // Ten minutes and more.
             for _ in 0..5 {
                 age(fixture, OTHER_IDLE - WHILE);
