@@ -15,7 +15,8 @@ const DEFAULT_REPORT: &str = "bench";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A few rounds of each measurement: shows that the bench works, not what is fast
+    /// A few rounds of each measurement, by what `cargo xtask test` builds: shows that the bench
+    /// works, not what is fast
     #[arg(long)]
     quick: bool,
     /// Write all results, the raw samples included, to FILE
@@ -32,12 +33,16 @@ pub(crate) struct Arguments {
 pub(crate) fn task(arguments: &Arguments) -> Result<ExitCode> {
     root::require("bench", "it makes network namespaces and loads BPF programs into them")?;
     let default = project::target().join(DEFAULT_REPORT);
-    let arguments = arguments.resolved(&default)?;
+    let (quick, arguments) = (arguments.quick, arguments.resolved(&default)?);
     let prepared = setup::ensure(Scope::Bench)?;
-    let binary = build::binary(&prepared, true)?;
+    // The programs are optimised in either; what a quick run would gain goes by many times in
+    // building everything once more.
+    let profile = if quick { "dev" } else { "bench" };
+    let binary = build::binary(&prepared, !quick)?;
     let mut cargo = prepared.cargo();
     cargo
-        .args(["bench", "--package", "prroute-tests", "--bench", "bench", "--"])
+        .args(["bench", "--profile", profile])
+        .args(["--package", "prroute-tests", "--bench", "bench", "--"])
         .args(arguments)
         .env("PRROUTE_BIN", binary)
         .stdin(Stdio::null());
