@@ -7,6 +7,7 @@ use prroute_tests::large::{LargeHost, Shape};
 use prroute_tests::netns::{self, Namespace};
 use prroute_tests::socket;
 
+use crate::cgroup::Cgroup;
 use crate::cpu::RealTime;
 use crate::results::Measurement;
 use crate::rounds::{Effort, Subject, Work, measure};
@@ -14,12 +15,17 @@ use crate::rounds::{Effort, Subject, Work, measure};
 const UNCONNECTED: &str = "scale-unconnected-send";
 const FORWARDING: &str = "scale-forwarding";
 
-/// The smallest first: the others are compared with it.
-const SHAPES: [Shape; 3] = [
-    Shape { uplinks: 2, addresses: 2, one_subnet: false },
-    Shape { uplinks: 8, addresses: 128, one_subnet: false },
-    Shape { uplinks: 64, addresses: 1_000, one_subnet: false },
+const SMALLEST: Shape = Shape { uplinks: 2, addresses: 2, one_subnet: false };
+
+/// Hosts, and whether they run prroute. The first with it is what the larger ones are compared
+/// with.
+const HOSTS: [(Shape, bool); 4] = [
+    (SMALLEST, false),
+    (SMALLEST, true),
+    (Shape { uplinks: 8, addresses: 128, one_subnet: false }, true),
+    (Shape { uplinks: 64, addresses: 1_000, one_subnet: false }, true),
 ];
+const BASELINE: usize = 1;
 
 /// An address of nobody, over the default route.
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -32,12 +38,16 @@ const GUESTS_GATEWAY: &str = "192.0.2.1";
 struct Site {
     host: LargeHost,
     guest: Namespace,
+    /// Of the host's sockets, where prroute is.
+    cgroup: Option<Cgroup>,
 }
 
 impl Site {
-    fn build(shape: Shape) -> Result<Self> {
+    fn build((shape, has_prroute): (Shape, bool)) -> Result<Self> {
         let host = LargeHost::build(shape)?;
-        let guest = Namespace::create(&netns::unique_name(), "guest", false)?;
+        let name = netns::unique_name();
+        let guest = Namespace::create(&name, "guest", false)?;
+        let cgroup = has_prroute.then(|| Cgroup::create(&name)).transpose()?;
         host.host.sysctl(&["net.ipv4.ip_forward=1"])?;
         host.host.ip_batch(&format!(
             "link add name guest0 type veth peer name eth0 netns {}\n\
@@ -48,7 +58,24 @@ impl Site {
             "address add {GUEST}/24 dev eth0\nlink set eth0 up\n\
              route add default via {GUESTS_GATEWAY}\n"
         ))?;
-        Ok(Self { host, guest })
+        Ok(Self { host, guest, cgroup })
+    }
+
+    fn name(&self) -> String {
+        let Shape { uplinks, addresses, .. } = self.host.shape;
+        let without = if self.cgroup.is_some() { "" } else { "-without-prroute" };
+        format!("{uplinks}-uplinks-{addresses}-addresses{without}")
+    }
+
+    /// A socket of the guest or of the host.
+    fn open(&self, is_guest: bool) -> Result<Box<dyn Work>> {
+        let open = |namespace| socket::udp(namespace, IpAddr::from(Ipv4Addr::UNSPECIFIED), 0);
+        let socket = match &self.cgroup {
+            _ if is_guest => open(&self.guest),
+            Some(cgroup) => cgroup.inside(|| open(&self.host.host)),
+            None => open(&self.host.host),
+        };
+        Ok(Box::new(Sends { name: self.name(), socket: socket? }))
     }
 }
 
@@ -56,14 +83,6 @@ impl Site {
 struct Sends {
     name: String,
     socket: UdpSocket,
-}
-
-impl Sends {
-    fn open(shape: Shape, namespace: &Namespace) -> Result<Box<dyn Work>> {
-        let socket = socket::udp(namespace, IpAddr::from(Ipv4Addr::UNSPECIFIED), 0)?;
-        let name = format!("{}-uplinks-{}-addresses", shape.uplinks, shape.addresses);
-        Ok(Box::new(Self { name, socket }))
-    }
 }
 
 impl Work for Sends {
@@ -80,7 +99,7 @@ impl Work for Sends {
     }
 }
 
-/// Measures what `wanted` takes. The baseline is the host with two uplinks; the largest is last.
+/// Measures what `wanted` takes. The largest host is last.
 pub(crate) fn measure_all(
     cpu: usize,
     effort: Effort,
@@ -89,10 +108,11 @@ pub(crate) fn measure_all(
     if !wanted(UNCONNECTED) && !wanted(FORWARDING) {
         return Ok(Vec::new());
     }
-    let sites = SHAPES.into_iter().map(Site::build).collect::<Result<Vec<_>>>()?;
+    let sites = HOSTS.into_iter().map(Site::build).collect::<Result<Vec<_>>>()?;
     let mut running = Vec::new();
     for site in &sites {
-        let instance = site.host.prroute()?;
+        let Some(cgroup) = &site.cgroup else { continue };
+        let instance = site.host.prroute()?.wrapped(cgroup.as_root()?);
         let daemon = instance.run(&[])?;
         running.push((daemon, instance));
     }
@@ -107,12 +127,9 @@ pub(crate) fn measure_all(
         }
         let mut contestants = sites
             .iter()
-            .map(|site| {
-                let from = if name == FORWARDING { &site.guest } else { &site.host.host };
-                Sends::open(site.host.shape, from)
-            })
+            .map(|site| site.open(name == FORWARDING))
             .collect::<Result<Vec<_>>>()?;
-        let baseline = contestants[0].name();
+        let baseline = contestants[BASELINE].name();
         let subject = Subject { name, title, unit, baseline: &baseline, scale: 1.0 };
         let _real_time = RealTime::ask();
         measurements.push(measure(subject, &mut contestants, effort)?);
