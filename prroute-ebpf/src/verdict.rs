@@ -76,22 +76,27 @@ impl Known {
     }
 }
 
-/// Whether a datagram that came in says nothing that its confirmed flow, as it was found, does not
-/// say: most of a conversation's packets need no verdict. `here` must not note routers.
+/// Whether a datagram that came in says nothing that its flow, as it was found, does not say: most of
+/// a conversation's packets need no verdict. `here` must not note routers.
 #[inline(always)]
-pub fn is_settled_in(flow: &Flow, here: Place, now: Ticks) -> bool {
-    flow.last_in() != 0
-        && since(now, flow.last_in()) < SEEN_REFRESH
-        && flow.is_by_host_or_at(here.uplink, here.generation)
+pub fn is_settled_in(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> bool {
+    let is_fresh = flow.last_in() != 0 && since(now, flow.last_in()) < SEEN_REFRESH;
+    is_fresh && adds_only_time(flow, confirmed, here)
 }
 
 /// What such a datagram makes of its flow after a while, when all that it adds is a later time;
 /// `None` where it takes a verdict.
 #[inline(always)]
-pub fn later_in(flow: &Flow, here: Place, now: Ticks) -> Option<Flow> {
-    let is_at_home = flow.is_by_host_or_at(here.uplink, here.generation);
-    let lives = is_at_home && !is_over(flow, true, protocol::UDP, now);
-    lives.then(|| flow.with_last_in(now))
+pub fn later_in(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option<Flow> {
+    let lives = || !is_over(flow, confirmed, protocol::UDP, now);
+    (adds_only_time(flow, confirmed, here) && lives()).then(|| flow.with_last_in(now))
+}
+
+/// Not where it confirms the flow: an answer to the host, or the second request.
+#[inline(always)]
+fn adds_only_time(flow: &Flow, confirmed: bool, here: Place) -> bool {
+    let confirms = !confirmed && (flow.is_answered() || flow.origin() == Some(Origin::Host));
+    !confirms && flow.is_by_host_or_at(here.uplink, here.generation)
 }
 
 /// A flow that is opened by a packet that came in here.
@@ -100,7 +105,7 @@ pub const fn opened_at(here: Place, now: Ticks) -> Flow {
     Flow::inbound(here.uplink, here.generation, now)
 }
 
-/// Where a datagram that is about to leave belongs, if it says nothing new of its confirmed flow.
+/// Where a datagram that is about to leave belongs, if it says nothing new of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It takes a verdict.
@@ -131,10 +136,10 @@ pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
 
 /// [`later_in`] for a datagram that is about to leave.
 #[inline(always)]
-pub fn later_out(flow: &Flow, here: Place, now: Ticks) -> Option<Flow> {
+pub fn later_out(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option<Flow> {
     let is_at_home = flow.is_answered() && flow.is_by_host_or_at(here.uplink, here.generation);
-    let lives = is_at_home && !is_over(flow, true, protocol::UDP, now);
-    lives.then(|| flow.with_last_out(now))
+    let lives = || !is_over(flow, confirmed, protocol::UDP, now);
+    (is_at_home && lives()).then(|| flow.with_last_out(now))
 }
 
 /// Whether `new` says more than a slightly later time of the last packet.

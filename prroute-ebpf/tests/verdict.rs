@@ -363,14 +363,14 @@ fn a_slightly_later_time_alone_is_not_written() {
 fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     let answered = |place, idle| flow(place, idle).with_last_out(NOW - idle);
     let out = |flow: &Flow| settled_out(flow, HERE, NOW);
-    assert!(is_settled_in(&answered(HERE, 0), HERE, NOW));
+    assert!(is_settled_in(&answered(HERE, 0), true, HERE, NOW));
     assert_eq!(out(&answered(HERE, 0)), Settled::Here);
-    assert!(is_settled_in(&own(ELSEWHERE, 0).with_last_in(NOW), HERE, NOW));
+    assert!(is_settled_in(&own(ELSEWHERE, 0).with_last_in(NOW), true, HERE, NOW));
     assert_eq!(out(&own(ELSEWHERE, 0).with_last_out(NOW)), Settled::Here);
-    assert!(!is_settled_in(&answered(ELSEWHERE, 0), HERE, NOW), "the flow is elsewhere");
+    assert!(!is_settled_in(&answered(ELSEWHERE, 0), true, HERE, NOW), "the flow is elsewhere");
     assert_eq!(out(&answered(ELSEWHERE, 0)), Settled::At(ELSEWHERE));
     let another = Place { generation: 2, ..HERE };
-    assert!(!is_settled_in(&answered(another, 0), HERE, NOW), "another device's");
+    assert!(!is_settled_in(&answered(another, 0), true, HERE, NOW), "another device's");
     assert_eq!(out(&answered(another, 0)), Settled::At(another));
     for (flow, why) in [
         (answered(HERE, SEEN_REFRESH), "its stamps are old"),
@@ -378,15 +378,15 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
         (answered(ELSEWHERE, 0).with_router(1), "a router was noted elsewhere"),
         (Flow::default(), "no program wrote it"),
     ] {
-        assert!(!is_settled_in(&flow, HERE, NOW), "{why}");
+        assert!(!is_settled_in(&flow, true, HERE, NOW), "{why}");
         assert_eq!(out(&flow), Settled::No, "{why}");
     }
     assert_eq!(out(&flow(HERE, 0)), Settled::No, "the first answer");
     // A while later only the time is new, unless it took so long that the flow is over.
     for idle in [SEEN_REFRESH, OTHER_IDLE] {
         let old = answered(HERE, idle);
-        assert_eq!(later_in(&old, HERE, NOW), Some(old.with_last_in(NOW)));
-        assert_eq!(later_out(&old, HERE, NOW), Some(old.with_last_out(NOW)));
+        assert_eq!(later_in(&old, true, HERE, NOW), Some(old.with_last_in(NOW)));
+        assert_eq!(later_out(&old, true, HERE, NOW), Some(old.with_last_out(NOW)));
     }
     for (flow, why) in [
         (answered(HERE, OTHER_IDLE + 1), "it is over"),
@@ -395,12 +395,27 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
         (answered(HERE, SEEN_REFRESH).with_router(1), "a router was noted"),
         (Flow::default(), "no program wrote it"),
     ] {
-        assert_eq!(later_in(&flow, HERE, NOW), None, "{why}");
-        assert_eq!(later_out(&flow, HERE, NOW), None, "{why}");
+        assert_eq!(later_in(&flow, true, HERE, NOW), None, "{why}");
+        assert_eq!(later_out(&flow, true, HERE, NOW), None, "{why}");
     }
-    assert_eq!(later_out(&flow(HERE, SEEN_REFRESH), HERE, NOW), None, "the first answer");
+    assert_eq!(later_out(&flow(HERE, SEEN_REFRESH), true, HERE, NOW), None, "the first answer");
     // A stamp of "never" lies ahead of a late clock, where differences are taken as 0.
     let late = MASK - 1;
     let never_in = Flow::by_host(HERE.uplink, HERE.generation, late).with_last_out(late);
-    assert!(!is_settled_in(&never_in, HERE, late), "nothing came in yet");
+    assert!(!is_settled_in(&never_in, true, HERE, late), "nothing came in yet");
+}
+
+#[test]
+fn a_datagram_that_confirms_its_flow_is_none_that_only_goes_on() {
+    let one_way = flow(HERE, 0);
+    assert!(is_settled_in(&one_way, false, HERE, NOW), "nobody answers it");
+    assert!(!is_settled_in(&one_way.with_last_out(NOW), false, HERE, NOW), "the second request");
+    let asked = own(HERE, 0).with_last_in(NOW);
+    assert!(!is_settled_in(&asked, false, HERE, NOW), "the first answer to the host");
+    let old = flow(HERE, SEEN_REFRESH);
+    assert_eq!(later_in(&old, false, HERE, NOW), Some(old.with_last_in(NOW)));
+    assert_eq!(later_in(&old.with_last_out(NOW), false, HERE, NOW), None);
+    assert_eq!(later_in(&flow(HERE, UNCONFIRMED_IDLE + 1), false, HERE, NOW), None, "it is over");
+    let sent = own(HERE, 0).with_last_out(NOW);
+    assert_eq!(settled_out(&sent, HERE, NOW), Settled::Here, "nobody answers the host");
 }

@@ -125,10 +125,8 @@ pub(crate) fn measure_all(
         if !wanted(name) {
             continue;
         }
-        let mut contestants = sites
-            .iter()
-            .map(|site| site.open(name == FORWARDING))
-            .collect::<Result<Vec<_>>>()?;
+        let mut contestants =
+            sites.iter().map(|site| site.open(name == FORWARDING)).collect::<Result<Vec<_>>>()?;
         let baseline = contestants[BASELINE].name();
         let subject = Subject { name, title, unit, baseline: &baseline, scale: 1.0 };
         let _real_time = RealTime::ask();

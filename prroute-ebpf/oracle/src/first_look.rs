@@ -46,19 +46,19 @@ where
     if keys == closer { Ok(()) } else { Err(format!("{keys:?} for {closer:?}")) }
 }
 
-/// Of a datagram that belongs to a confirmed flow.
-pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String> {
-    let known = Known::from_entry(flow, true, protocol::UDP, facts.now);
+/// Of a datagram that belongs to a flow.
+pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow, confirmed: bool) -> Result<(), String> {
+    let known = Known::from_entry(flow, confirmed, protocol::UDP, facts.now);
     let told = |what| Err(format!("{what} is new of {flow:?} at {facts:?}"));
     let arrival = arrival(facts, Kind::Datagram, protocol::UDP);
     let inbound = verdict::inbound(&arrival, known, facts.recorded_is_up);
-    if verdict::is_settled_in(&flow, facts.here, facts.now) {
+    if verdict::is_settled_in(&flow, confirmed, facts.here, facts.now) {
         match inbound {
             Inbound::Refresh(new) if known.is_some() && !is_worth_writing(&flow, &new) => {}
             _ => return told("a datagram that came in"),
         }
     }
-    if let Some(later) = verdict::later_in(&flow, facts.here, facts.now)
+    if let Some(later) = verdict::later_in(&flow, confirmed, facts.here, facts.now)
         && inbound != Inbound::Refresh(later)
     {
         return told("more than the time of a datagram that came in");
@@ -83,7 +83,7 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow) -> Result<(), String>
             _ => return told("a datagram that leaves"),
         }
     }
-    if let Some(later) = verdict::later_out(&flow, facts.here, facts.now) {
+    if let Some(later) = verdict::later_out(&flow, confirmed, facts.here, facts.now) {
         match outbound {
             Outbound::Own(Write::Refresh(new)) if new == later => {}
             Outbound::Reply { place, router: 0, write: Write::Refresh(new) }

@@ -47,7 +47,9 @@ where
     if let Some(outline) = F::outline(&linear, ETHERNET) {
         first_look::agrees::<F>(&outline, &whole)?;
     }
-    first_look::nothing_is_missed(facts, facts.flow)?;
+    for confirmed in [false, true] {
+        first_look::nothing_is_missed(facts, facts.flow, confirmed)?;
+    }
     first_look::opening_is_recorded(facts)?;
     let Ok(segment) = whole else { return Ok(()) };
     keys_meet::<F>(&segment)?;

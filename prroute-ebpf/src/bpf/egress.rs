@@ -15,7 +15,7 @@ use super::error_source::{self, Rewrite};
 use super::fragment::{self, Fragmented};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Entry, Found, Tables};
+use super::lookup::{self, Entry, Found, Sought, Tables};
 use super::record;
 use super::redirect::{self, NextHop, Reply};
 use super::scratch::{Scratch, Scratched, Way};
@@ -47,19 +47,20 @@ pub(super) fn run(skb: &Skb) -> Action {
 /// Most packets leave where they should, and tell nothing new, which a first look shows.
 #[inline(always)]
 fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
-    let mut confirmed = None;
+    let mut sought = Sought::NotYet;
     if here.flags & F::LAST_HOP == 0
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
     {
         match first_look::<F>(skb, here, &outline) {
             Look::Enough(action) => return action,
-            Look::Closer(found) => confirmed = found,
+            Look::Closer(found) => sought = found,
         }
     }
     match headers::read::<F>(skb, here, Way::Out) {
         Headers::Segment => {
-            let way = look_closer::<F>(skb, here, lookup::pointer(confirmed));
+            let (found, what) = sought.parts();
+            let way = look_closer::<F>(skb, here, found, what);
             log::decision::<F>(skb, Way::Out);
             match way {
                 PASS => Action::Pass,
@@ -73,40 +74,55 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
 
 enum Look {
     Enough(Action),
-    /// With what was found of the flow already.
-    Closer(Option<Found>),
+    Closer(Sought),
 }
 
 #[inline(always)]
 fn first_look<F: Egress>(skb: &Skb, here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
-    let is_owned = || is_inline_address::<F>(here, &outline.source);
     if outline.kind != Common::Udp {
-        let needs_no_flow = is_owned() && !lookup::may_be_exposed(here);
-        return if needs_no_flow { Look::Enough(Action::Pass) } else { Look::Closer(None) };
+        let is_owned = is_inline_address::<F>(here, &outline.source);
+        let needs_no_flow = is_owned && !lookup::may_be_exposed(here);
+        let closer = Look::Closer(Sought::NotYet);
+        return if needs_no_flow { Look::Enough(Action::Pass) } else { closer };
     }
-    let confirmed = lookup::confirmed::<F>(&key::outbound_outline::<F>(outline));
-    let Some(found) = &confirmed else { return Look::Closer(None) };
+    let key = key::outbound_outline::<F>(outline);
+    if let Some(found) = lookup::confirmed::<F>(&key) {
+        let action = goes_on::<F>(skb, here, outline, &found, true);
+        return action.map_or(Look::Closer(Sought::Confirmed(found.at)), Look::Enough);
+    }
+    if let Some(found) = lookup::unconfirmed::<F>(&key) {
+        let action = goes_on::<F>(skb, here, outline, &found, false);
+        return action.map_or(Look::Closer(Sought::Unconfirmed(found.at)), Look::Enough);
+    }
+    Look::Closer(Sought::Nowhere)
+}
+
+/// Where a datagram goes that adds no more to its flow than a later time, which is written where it
+/// is due; `None` for others.
+#[inline(always)]
+fn goes_on<F: Egress>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    outline: &Outline<F::Address>,
+    found: &Found,
+    confirmed: bool,
+) -> Option<Action> {
     let (place, now) = (Place::of(here), lookup::now());
     match verdict::settled_out(&found.flow, place, now) {
-        Settled::Here => return Look::Enough(Action::Pass),
+        Settled::Here => Some(Action::Pass),
         Settled::At(place) => {
-            if let Some(target) = lookup::uplink_of(place)
-                && let Some(action) =
-                    redirect::send_settled::<F>(skb, here, &outline.destination, target)
-            {
-                return Look::Enough(action);
-            }
+            let target = lookup::uplink_of(place)?;
+            redirect::send_settled::<F>(skb, here, &outline.destination, target)
         }
         Settled::No => {
-            if is_owned()
-                && let Some(flow) = verdict::later_out(&found.flow, place, now)
-            {
-                record::prolong(found, flow);
-                return Look::Enough(Action::Pass);
+            if !is_inline_address::<F>(here, &outline.source) {
+                return None;
             }
+            let flow = verdict::later_out(&found.flow, confirmed, place, now)?;
+            record::prolong(found, flow);
+            Some(Action::Pass)
         }
     }
-    Look::Closer(confirmed)
 }
 
 /// What [`look_closer`] decides: the kernel's own way, or the id of the uplink that a reply leaves
@@ -115,12 +131,19 @@ const PASS: u32 = 0;
 /// ... with this bit when it is that of the address's owner.
 const TO_OWNER: u32 = 1 << 16;
 
-/// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow
+/// Decides by what was read into the scratch memory; the parts of a [`Sought`] say what was found
 /// already. A function of its own, with a stack frame of its own; such functions return numbers.
 #[inline(never)]
-fn look_closer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) -> u32 {
+fn look_closer<F: Egress>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    found: *mut Flow,
+    what: u32,
+) -> u32 {
     let Some(scratch) = F::scratch(Way::Out as u32) else { return PASS };
-    let Some(reply) = decide::<F>(skb, here, scratch, confirmed) else { return PASS };
+    let Some(reply) = decide::<F>(skb, here, scratch, Sought::of((found, what))) else {
+        return PASS;
+    };
     scratch.router = reply.router;
     let id = u32::from(reply.target.id);
     if reply.reason == Reason::RedirectedToOwner { TO_OWNER | id } else { id }
@@ -131,7 +154,7 @@ fn decide<F: Egress>(
     skb: &Skb,
     here: &'static UplinkFacts,
     scratch: &mut Scratch<F>,
-    confirmed: *mut Flow,
+    sought: Sought,
 ) -> Option<Reply> {
     log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
@@ -152,8 +175,7 @@ fn decide<F: Egress>(
     let entry = if segment.kind == Kind::TcpAnswer {
         lookup::opening_flow::<F>(key, segment.protocol, now)
     } else {
-        let confirmed = lookup::found_or::<F>(confirmed, key);
-        lookup::flow::<F>(confirmed, key, segment.protocol, now)
+        lookup::flow::<F>(sought, key, segment.protocol, now)
     };
     let departure = Departure {
         kind: segment.kind,

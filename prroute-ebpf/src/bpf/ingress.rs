@@ -15,7 +15,7 @@ use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
-use super::lookup::{self, Found};
+use super::lookup::{self, Found, Sought};
 use super::record;
 use super::redirect::{self, NextHop};
 use super::scratch::{Scratched, Way};
@@ -47,27 +47,27 @@ pub(super) fn run(skb: &Skb) -> Action {
 /// Most packets tell nothing new, which a first look shows.
 #[inline(always)]
 fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
-    let mut confirmed = None;
+    let mut sought = Sought::NotYet;
     if here.flags & F::LAST_HOP == 0
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
     {
         match first_look::<F>(here, &outline) {
             Look::Enough => return,
-            Look::Closer(found) => confirmed = found,
+            Look::Closer(found) => sought = found,
         }
     }
     // What follows the first fragment has no ports, and nothing to tell.
     if headers::read::<F>(skb, here, Way::In) == Headers::Segment {
-        look_closer::<F>(skb, here, lookup::pointer(confirmed));
+        let (found, what) = sought.parts();
+        look_closer::<F>(skb, here, found, what);
         log::decision::<F>(skb, Way::In);
     }
 }
 
 enum Look {
     Enough,
-    /// With what was found of the flow already.
-    Closer(Option<Found>),
+    Closer(Sought),
 }
 
 #[inline(always)]
@@ -78,45 +78,69 @@ fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> 
         Common::Tcp { opens: true } if is_owned() && here.flags & flag::SMALLER == 0 => {
             open_at_once::<F>(here, outline)
         }
-        Common::Tcp { .. } => Look::Closer(None),
+        Common::Tcp { .. } => Look::Closer(Sought::NotYet),
         Common::Udp => {
-            let confirmed = lookup::confirmed::<F>(&key::inbound_outline::<F>(outline));
-            let Some(found) = &confirmed else { return Look::Closer(None) };
-            if asked::matters(outline.destination_port()) {
-                return Look::Closer(confirmed);
+            let key = key::inbound_outline::<F>(outline);
+            if let Some(found) = lookup::confirmed::<F>(&key) {
+                if goes_on::<F>(here, outline, &found, true) {
+                    return Look::Enough;
+                }
+                return Look::Closer(Sought::Confirmed(found.at));
             }
-            let (place, now) = (Place::of(here), lookup::now());
-            if verdict::is_settled_in(&found.flow, place, now) {
-                return Look::Enough;
+            if let Some(found) = lookup::unconfirmed::<F>(&key) {
+                if goes_on::<F>(here, outline, &found, false) {
+                    return Look::Enough;
+                }
+                return Look::Closer(Sought::Unconfirmed(found.at));
             }
-            // Of an address that others own, the closer look notes the exposure too.
-            if is_owned()
-                && let Some(flow) = verdict::later_in(&found.flow, place, now)
-            {
-                record::prolong(found, flow);
-                return Look::Enough;
-            }
-            Look::Closer(confirmed)
+            Look::Closer(Sought::Nowhere)
         }
     }
+}
+
+/// Whether a datagram adds no more to its flow than a later time, which is written where it is due.
+#[inline(always)]
+fn goes_on<F: Ingress>(
+    here: &UplinkFacts,
+    outline: &Outline<F::Address>,
+    found: &Found,
+    confirmed: bool,
+) -> bool {
+    if asked::matters(outline.destination_port()) {
+        return false;
+    }
+    let (place, now) = (Place::of(here), lookup::now());
+    if verdict::is_settled_in(&found.flow, confirmed, place, now) {
+        return true;
+    }
+    // Of an address that others own, the closer look notes the exposure too.
+    if is_inline_address::<F>(here, &outline.destination)
+        && let Some(flow) = verdict::later_in(&found.flow, confirmed, place, now)
+    {
+        record::prolong(found, flow);
+        return true;
+    }
+    false
 }
 
 /// Records a connection of which no table knows anything.
 #[inline(always)]
 fn open_at_once<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
     let key = key::inbound_outline::<F>(outline);
-    let confirmed = lookup::confirmed::<F>(&key);
+    if let Some(found) = lookup::confirmed::<F>(&key) {
+        return Look::Closer(Sought::Confirmed(found.at));
+    }
     let flow = verdict::opened_at(Place::of(here), lookup::now());
-    if confirmed.is_none() && record::open_first::<F>(&key, flow, here.id) {
+    if record::open_first::<F>(&key, flow, here.id) {
         return Look::Enough;
     }
-    Look::Closer(confirmed)
+    Look::Closer(Sought::NotYet)
 }
 
-/// Decides by what was read into the scratch memory; `confirmed` is what was found of the flow
+/// Decides by what was read into the scratch memory; the parts of a [`Sought`] say what was found
 /// already. A function of its own, with a stack frame of its own.
 #[inline(never)]
-fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mut Flow) {
+fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, found: *mut Flow, what: u32) {
     let Some(scratch) = F::scratch(Way::In as u32) else { return };
     log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
@@ -137,8 +161,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, confirmed: *mu
     scratch.key = key::inbound::<F>(segment);
     let key = &scratch.key;
     let place = Place::of(here);
-    let confirmed = lookup::found_or::<F>(confirmed, key);
-    let entry = lookup::flow::<F>(confirmed, key, segment.protocol, now);
+    let entry = lookup::flow::<F>(Sought::of((found, what)), key, segment.protocol, now);
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {
             lookup::uplink_of(entry.known.place()).is_some_and(|uplink| lookup::is_up(uplink))

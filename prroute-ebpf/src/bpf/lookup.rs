@@ -226,42 +226,73 @@ pub(super) fn confirmed<F: Tables>(key: &F::Key) -> Option<Found> {
     find(F::flows(), key)
 }
 
-/// As an argument of a function: null for nothing.
+/// What the table of unconfirmed flows has.
 #[inline(always)]
-pub(super) fn pointer(found: Option<Found>) -> *mut Flow {
-    found.map_or(core::ptr::null_mut(), |found| found.at)
+pub(super) fn unconfirmed<F: Tables>(key: &F::Key) -> Option<Found> {
+    find(F::new_flows(), key)
 }
 
-/// What [`pointer`] made of it; where that was nothing, the table is asked.
-#[inline(always)]
-pub(super) fn found_or<F: Tables>(at: *mut Flow, key: &F::Key) -> Option<Found> {
-    if at.is_null() {
-        return confirmed::<F>(key);
+/// What a first look has found of a flow.
+#[derive(Clone, Copy)]
+pub(super) enum Sought {
+    /// It did not look.
+    NotYet,
+    Nowhere,
+    Confirmed(*mut Flow),
+    Unconfirmed(*mut Flow),
+}
+
+impl Sought {
+    /// As arguments of a function.
+    #[inline(always)]
+    pub(super) fn parts(self) -> (*mut Flow, u32) {
+        match self {
+            Self::NotYet => (ptr::null_mut(), 0),
+            Self::Nowhere => (ptr::null_mut(), 1),
+            Self::Confirmed(at) => (at, 2),
+            Self::Unconfirmed(at) => (at, 3),
+        }
     }
-    // SAFETY: as in `find`.
-    Some(Found { at, flow: unsafe { *at } })
+
+    /// From [`Sought::parts`].
+    #[inline(always)]
+    pub(super) fn of((at, what): (*mut Flow, u32)) -> Self {
+        match what {
+            1 => Self::Nowhere,
+            2 if !at.is_null() => Self::Confirmed(at),
+            3 if !at.is_null() => Self::Unconfirmed(at),
+            _ => Self::NotYet,
+        }
+    }
 }
 
-/// A flow, `confirmed` being what was found among the confirmed ones: those win over unconfirmed
-/// ones.
+/// A flow. Among those that live confirmed ones win over unconfirmed ones.
 #[inline(always)]
 pub(super) fn flow<F: Tables>(
-    confirmed: Option<Found>,
+    sought: Sought,
     key: &F::Key,
     protocol: u8,
     now: Ticks,
 ) -> Option<Entry> {
+    // SAFETY: as in `find`.
+    let again = |at: *mut Flow| Found { at, flow: unsafe { *at } };
+    let confirmed = match sought {
+        Sought::Nowhere => return None,
+        Sought::Unconfirmed(at) => return again(at).live(false, protocol, now),
+        Sought::Confirmed(at) => Some(again(at)),
+        Sought::NotYet => confirmed::<F>(key),
+    };
     confirmed
         .and_then(|found| found.live(true, protocol, now))
-        .or_else(|| find(F::new_flows(), key)?.live(false, protocol, now))
+        .or_else(|| unconfirmed::<F>(key)?.live(false, protocol, now))
 }
 
 /// Looks up the flow of a SYN-ACK: the unconfirmed one wins, because it is what is answered.
 #[inline(always)]
 pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
-    find(F::new_flows(), key)
+    unconfirmed::<F>(key)
         .and_then(|found| found.live(false, protocol, now))
-        .or_else(|| find(F::flows(), key)?.live(true, protocol, now))
+        .or_else(|| confirmed::<F>(key)?.live(true, protocol, now))
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is

@@ -112,3 +112,28 @@ fn an_opening_that_meets_the_hosts_own_is_no_request() {
         assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
     });
 }
+
+/// As collectors of logs and measurements hear them, and as hosts send them.
+#[test]
+fn what_nobody_answers_is_recorded_once_for_as_long_as_it_goes_on() {
+    with_fixture(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let (inbound, outbound) = (Reason::OpenedInbound, Reason::OpenedByHost);
+            let before = (fixture.count(2, inbound), fixture.count(2, outbound));
+            let heard = frame(Kind::Udp, client, owned);
+            let sent = frame(Kind::Udp, owned, (client.0, 514));
+            for _ in 0..5 {
+                assert_eq!(fixture.ingress(2, &heard), PASS);
+                assert_eq!(fixture.egress(2, &sent), PASS);
+                assert_eq!(idle(fixture), [false, false]);
+                age(fixture, WHILE);
+            }
+            let after = (fixture.count(2, inbound), fixture.count(2, outbound));
+            assert_eq!(after, (before.0 + 1, before.1 + 1));
+            assert_eq!(fixture.count(2, Reason::Confirmed), 0);
+            age(fixture, UNCONFIRMED_IDLE);
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), PASS, "it is over");
+            fixture.forget_flows();
+        }
+    });
+}
