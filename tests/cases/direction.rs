@@ -1,10 +1,10 @@
 //! Who opened a flow decides: what the host opened is never moved, whatever arrives late, and
 //! wherever.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::frame::{self, Flags, Way, Wire};
@@ -17,18 +17,42 @@ fn arrived(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<Vec<u64>> {
     lab.routers.iter().map(|router| router.arrived(source, target)).collect()
 }
 
-/// The host asks from `source`, and answers come in over uplink 2: everything it sends leaves by
-/// uplink 1, where routing sends it.
-fn is_never_moved(lab: &Lab, source: IpAddr) -> Result<()> {
+/// With a service beyond the uplinks, for the host to ask.
+fn lab_with_echo() -> Result<(Lab, Echo)> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    let addresses = Family::BOTH.map(addressing::stateless_client);
+    let echo = Echo::start(&lab.client, &addresses, PORT)?;
+    Ok((lab, echo))
+}
+
+/// A connection and a socket from `source` to that service, after `rounds` of each.
+fn asked(lab: &Lab, source: IpAddr, rounds: u32) -> Result<(TcpStream, UdpSocket)> {
     let target = addressing::stateless_client(Family::of(source));
     let mut tcp = socket::tcp(&lab.host, source, target, PORT)?;
     let udp = socket::udp(&lab.host, source, 0)?;
-    for _ in 0..20 {
+    for _ in 0..rounds {
         echo::tcp_round(&mut tcp, 500)?;
-        assert!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 500)?, "no answer");
+        ensure!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 500)?, "no answer");
     }
-    drop(tcp);
-    let seen = arrived(lab, source, target)?;
+    Ok((tcp, udp))
+}
+
+/// Does it without prroute, and then with it, to which it is nothing that came in.
+fn with_and_without_prroute(lab: &Lab, ask: impl Fn() -> Result<()>) -> Result<()> {
+    ask().context("without prroute")?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
+    prroute.expect_none_inbound()?;
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// The host asks from `source`, and answers come in over uplink 2: everything it sends leaves by
+/// uplink 1, where routing sends it.
+fn is_never_moved(lab: &Lab, source: IpAddr) -> Result<()> {
+    drop(asked(lab, source, 20)?);
+    let seen = arrived(lab, source, addressing::stateless_client(Family::of(source)))?;
     assert!(seen[0] >= 42, "over uplink 1: {seen:?}");
     assert_eq!(seen[1..], [0, 0], "from {source}, over the others: {seen:?}");
     Ok(())
@@ -36,55 +60,35 @@ fn is_never_moved(lab: &Lab, source: IpAddr) -> Result<()> {
 
 #[test]
 fn a_shared_source_is_never_moved_by_answers_over_another_uplink() -> Result<()> {
-    let lab = Lab::build(Topology::DEFAULT)?;
+    let (lab, _echo) = lab_with_echo()?;
     for family in Family::BOTH {
         lab.steer(2, family)?;
     }
-    let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
-    let ask =
-        || Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::shared(f)));
-    ask().context("without prroute")?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
-    let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
-    assert!(inbound.is_empty(), "{inbound:#?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    with_and_without_prroute(&lab, || {
+        Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::shared(f)))
+    })
 }
 
 /// The provider of uplink 2 brings packets for uplink 1's address too.
 #[test]
 fn an_own_source_is_never_moved_by_answers_over_another_uplink() -> Result<()> {
-    let lab = Lab::build(Topology::DEFAULT)?;
+    let (lab, _echo) = lab_with_echo()?;
     for family in Family::BOTH {
         let (prefix, router) = (addressing::prefix(1, family), addressing::router_wan(2, family));
         lab.client.ip(&format!("route replace {prefix} via {router}"))?;
         let via = addressing::host(2, family);
         lab.router(2).namespace.ip(&format!("route add {prefix} via {via}"))?;
     }
-    let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
-    let ask =
-        || Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::host(1, f)));
-    ask().context("without prroute")?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
-    let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
-    assert!(inbound.is_empty(), "{inbound:#?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    with_and_without_prroute(&lab, || {
+        Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::host(1, f)))
+    })
 }
 
 /// An application bound to uplink 2's address, with a specific route of main over uplink 3: its
 /// packets follow the route, also after answers came in over uplink 2.
 #[test]
 fn a_specific_route_wins_over_a_bound_source() -> Result<()> {
-    let lab = Lab::build(Topology::DEFAULT)?;
+    let (lab, _echo) = lab_with_echo()?;
     for family in Family::BOTH {
         let (client, gateway) =
             (addressing::stateless_client(family), addressing::gateway(3, family));
@@ -99,26 +103,17 @@ fn a_specific_route_wins_over_a_bound_source() -> Result<()> {
         router.run(&[&rule[..], &["iifname", "lan", word, "saddr", &prefix, "accept"]].concat())?;
         router.sysctl(&["net.ipv4.conf.lan.rp_filter=0", "net.ipv4.conf.all.rp_filter=0"])?;
     }
-    let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
     for family in Family::BOTH {
-        let (source, target) = (addressing::host(2, family), addressing::stateless_client(family));
-        let mut tcp = socket::tcp(&lab.host, source, target, PORT)?;
-        let udp = socket::udp(&lab.host, source, 0)?;
-        for _ in 0..10 {
-            echo::tcp_round(&mut tcp, 500)?;
-            assert!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 500)?, "no answer");
-        }
-        drop(tcp);
-        let seen = arrived(&lab, source, target)?;
+        let source = addressing::host(2, family);
+        drop(asked(&lab, source, 10)?);
+        let seen = arrived(&lab, source, addressing::stateless_client(family))?;
         assert!(seen[2] >= 22 && seen[..2] == [0, 0], "{family}: {seen:?}");
     }
-    let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
-    assert!(inbound.is_empty(), "{inbound:#?}");
+    prroute.expect_none_inbound()?;
     daemon.terminate()?;
     prroute.down()?;
-    drop(echo);
     Ok(())
 }
 
@@ -126,8 +121,7 @@ fn a_specific_route_wins_over_a_bound_source() -> Result<()> {
 /// taken for what it is.
 #[test]
 fn late_packets_open_nothing() -> Result<()> {
-    let lab = Lab::build(Topology::DEFAULT)?;
-    let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
+    let (lab, _echo) = lab_with_echo()?;
     for family in Family::BOTH {
         lab.steer(1, family)?;
     }
@@ -135,11 +129,8 @@ fn late_packets_open_nothing() -> Result<()> {
     let daemon = prroute.run(&[])?;
     for family in Family::BOTH {
         let (source, target) = (addressing::shared(family), addressing::stateless_client(family));
-        let mut tcp = socket::tcp(&lab.host, source, target, PORT)?;
-        echo::tcp_round(&mut tcp, 100)?;
+        let (tcp, udp) = asked(&lab, source, 1)?;
         let tcp_port = tcp.local_addr()?.port();
-        let udp = socket::udp(&lab.host, source, 0)?;
-        assert!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 100)?, "no answer");
         let udp_port = udp.local_addr()?.port();
         // Both are over on the host's side.
         drop((tcp, udp));
@@ -183,6 +174,5 @@ fn late_packets_open_nothing() -> Result<()> {
     assert_eq!(prroute.count("adopted")?, 0);
     daemon.terminate()?;
     prroute.down()?;
-    drop(echo);
     Ok(())
 }

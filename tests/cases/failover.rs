@@ -147,9 +147,9 @@ fn arrived(lab: &Lab) -> Result<Vec<u64>> {
     Ok(arrived)
 }
 
-fn lab_with_echo() -> Result<(Lab, Echo)> {
+/// Neighbours are found dead in seconds, not in the better part of a minute.
+fn impatient_lab() -> Result<Lab> {
     let lab = Lab::build(Topology::DEFAULT)?;
-    // Neighbours are found dead in seconds, not in the better part of a minute.
     lab.host.sysctl(&[
         "net.ipv4.neigh.up2.base_reachable_time_ms=1000",
         "net.ipv6.neigh.up2.base_reachable_time_ms=1000",
@@ -158,6 +158,11 @@ fn lab_with_echo() -> Result<(Lab, Echo)> {
         "net.ipv4.neigh.up2.interval_probe_time_ms=1000",
         "net.ipv6.neigh.up2.interval_probe_time_ms=1000",
     ])?;
+    Ok(lab)
+}
+
+fn lab_with_echo() -> Result<(Lab, Echo)> {
+    let lab = impatient_lab()?;
     let echo = Echo::start(&lab.host, &Family::BOTH.map(addressing::shared), PORT)?;
     Ok((lab, echo))
 }
@@ -260,15 +265,7 @@ fn gateway_silent_without_daemon() -> Result<()> {
 
 /// The host speaks into a connection of uplink 2 while that is down.
 fn speaks_into_failed_uplink(failure: Failure, hold: bool) -> Result<()> {
-    let lab = Lab::build(Topology::DEFAULT)?;
-    lab.host.sysctl(&[
-        "net.ipv4.neigh.up2.base_reachable_time_ms=1000",
-        "net.ipv6.neigh.up2.base_reachable_time_ms=1000",
-        "net.ipv4.neigh.up2.delay_first_probe_time=1",
-        "net.ipv6.neigh.up2.delay_first_probe_time=1",
-        "net.ipv4.neigh.up2.interval_probe_time_ms=1000",
-        "net.ipv6.neigh.up2.interval_probe_time_ms=1000",
-    ])?;
+    let lab = impatient_lab()?;
     steer(&lab, 2)?;
     let mut prroute = lab.prroute()?;
     let on_down = if hold { "hold" } else { "route" };

@@ -1,10 +1,10 @@
 //! Last hop: where no gateway is known, or the configuration says so, an answer goes to the
 //! router its request came from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
 use prroute_tests::echo::{self, Echo};
@@ -138,6 +138,40 @@ fn each_of_two_routers_gets_the_answers_to_its_requests() -> Result<()> {
     Ok(())
 }
 
+/// What the client behind the second router has to say to one address of the host.
+struct Conversation {
+    target: IpAddr,
+    tcp: TcpStream,
+    udp: UdpSocket,
+}
+
+impl Conversation {
+    fn go_on(&mut self) -> Result<()> {
+        let Self { target, tcp, udp } = self;
+        for _ in 0..3 {
+            echo::tcp_round(tcp, 100).with_context(|| target.to_string())?;
+            ensure!(echo::udp_round(udp, SocketAddr::new(*target, PORT), 100)?, "{target}");
+        }
+        Ok(())
+    }
+}
+
+/// To uplink 2's own addresses and to the shared ones.
+fn conversations(lab: &Lab) -> Result<Vec<Conversation>> {
+    let mut conversations = Vec::new();
+    for family in Family::BOTH {
+        for target in [addressing::host(2, family), addressing::shared(family)] {
+            let source = second_client(family)?;
+            let tcp = socket::tcp(&lab.client, source, target, PORT)?;
+            let udp = socket::udp(&lab.client, source, 0)?;
+            let mut conversation = Conversation { target, tcp, udp };
+            conversation.go_on()?;
+            conversations.push(conversation);
+        }
+    }
+    Ok(conversations)
+}
+
 /// Another device takes over a router's address: answers follow the requests, also those of
 /// connections that were there before.
 #[test]
@@ -148,19 +182,7 @@ fn a_router_that_changes_its_mac_keeps_its_flows() -> Result<()> {
     let mut prroute = lab.prroute()?;
     prroute.configure(LAST_HOP)?;
     let daemon = prroute.run(&[])?;
-    let mut flows = Vec::new();
-    for family in Family::BOTH {
-        for target in [addressing::host(2, family), addressing::shared(family)] {
-            let source = second_client(family)?;
-            let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
-            let udp = socket::udp(&lab.client, source, 0)?;
-            for _ in 0..3 {
-                echo::tcp_round(&mut tcp, 100)?;
-                assert!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 100)?, "{target}");
-            }
-            flows.push((target, tcp, udp));
-        }
-    }
+    let mut conversations = conversations(&lab)?;
     second.namespace.ip("link set eth0 down")?;
     second.namespace.ip(&format!("link set eth0 address {MOVED_MAC}"))?;
     second.namespace.ip("link set eth0 up")?;
@@ -172,12 +194,7 @@ fn a_router_that_changes_its_mac_keeps_its_flows() -> Result<()> {
     }
     let old = format!("(ip or ip6) and ether dst {SECOND_MAC}");
     let old = Capture::start(&lab.host, "up2", "out", &old)?;
-    for (target, tcp, udp) in &mut flows {
-        for _ in 0..3 {
-            echo::tcp_round(tcp, 100).with_context(|| target.to_string())?;
-            assert!(echo::udp_round(udp, SocketAddr::new(*target, PORT), 100)?, "{target}");
-        }
-    }
+    conversations.iter_mut().try_for_each(Conversation::go_on)?;
     assert_eq!(old.stop()?, Vec::<String>::new(), "to a router that is gone");
     daemon.terminate()?;
     prroute.down()?;
@@ -198,30 +215,13 @@ fn a_router_that_dies_does_not_keep_its_flows() -> Result<()> {
     let mut prroute = lab.prroute()?;
     prroute.configure(LAST_HOP)?;
     let daemon = prroute.run(&[])?;
-    let mut flows = Vec::new();
-    for family in Family::BOTH {
-        for target in [addressing::host(2, family), addressing::shared(family)] {
-            let source = second_client(family)?;
-            let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
-            let udp = socket::udp(&lab.client, source, 0)?;
-            for _ in 0..3 {
-                echo::tcp_round(&mut tcp, 100)?;
-                assert!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 100)?, "{target}");
-            }
-            flows.push((target, tcp, udp));
-        }
-    }
+    let mut conversations = conversations(&lab)?;
     second.namespace.ip("link set eth0 down")?;
     for family in Family::BOTH {
         let (option, router) = (family.option(), addressing::router_wan(2, family));
         lab.client.ip(&format!("{option} route replace default via {router} dev wan table 152"))?;
     }
-    for (target, tcp, udp) in &mut flows {
-        for _ in 0..3 {
-            echo::tcp_round(tcp, 100).with_context(|| target.to_string())?;
-            assert!(echo::udp_round(udp, SocketAddr::new(*target, PORT), 100)?, "{target}");
-        }
-    }
+    conversations.iter_mut().try_for_each(Conversation::go_on)?;
     daemon.terminate()?;
     prroute.down()?;
     drop(echo);

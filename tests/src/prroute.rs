@@ -195,6 +195,13 @@ impl<'lab> Instance<'lab> {
         let flows = report["flows"].as_array().with_context(|| format!("no flows: {json}"))?;
         Ok(flows.iter().filter(|flow| filter(flow)).cloned().collect())
     }
+
+    /// No flow may count as opened by somebody else.
+    pub fn expect_none_inbound(&self) -> Result<()> {
+        let inbound = self.flows(|flow| flow["opened_inbound"] == true)?;
+        ensure!(inbound.is_empty(), "opened inbound: {inbound:#?}");
+        Ok(())
+    }
 }
 
 impl Drop for Instance<'_> {
