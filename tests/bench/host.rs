@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::command::output_within;
@@ -33,6 +33,9 @@ pub(crate) const PUBLISHED: u16 = 9000;
 pub(crate) enum Variant {
     /// Nothing: replies leave by the wrong uplink.
     Nothing,
+    /// What would leave by the wrong uplink is sent to the other one's gateway by a program that
+    /// does nothing else: the price of a redirect.
+    BareRedirect,
     /// Plain source rules.
     SourceRules,
     /// The same once more: what differs between the two is the error of the method.
@@ -56,7 +59,7 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::SourceRules,
         Self::SourceRulesAgain,
         Self::EmptyPrograms,
@@ -69,11 +72,13 @@ impl Variant {
         Self::CtMark,
         Self::Conntrack,
         Self::Nothing,
+        Self::BareRedirect,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
+            Self::BareRedirect => "bare-redirect",
             Self::SourceRules => "source-rules",
             Self::SourceRulesAgain => "source-rules-again",
             Self::EmptyPrograms => "empty-programs",
@@ -128,8 +133,10 @@ impl Host {
         built.connect()?;
         built.connect_container()?;
         built.steer()?;
-        if variant == Variant::EmptyPrograms {
-            built.attach_empty_programs()?;
+        match variant {
+            Variant::EmptyPrograms => built.attach_empty_programs()?,
+            Variant::BareRedirect => built.redirect_everything()?,
+            _ => {}
         }
         Ok(built)
     }
@@ -244,6 +251,7 @@ impl Host {
     fn steer(&self) -> Result<()> {
         match self.variant {
             Variant::Nothing
+            | Variant::BareRedirect
             | Variant::Prroute
             | Variant::PrrouteLastHop
             | Variant::PrrouteRulesAlone
@@ -277,6 +285,21 @@ impl Host {
                 self.links.push(link);
             }
         }
+        Ok(())
+    }
+
+    fn redirect_everything(&mut self) -> Result<()> {
+        let [from, to] = [1, 2].map(addressing::device);
+        let IpAddr::V4(gateway) = addressing::gateway(2, Family::V4) else {
+            bail!("the gateway of IPv4 is none");
+        };
+        // What waits for an answer to ARP would go to the wrong address then.
+        let mac = addressing::gateway_mac(2);
+        self.host.ip(&format!("neigh replace {gateway} lladdr {mac} dev {to} nud permanent"))?;
+        let ifindex = self.host.inside(|| Ok(nix::net::if_::if_nametoindex(to.as_str())?))?;
+        let program = bpf::redirecting_program(ifindex, gateway)?;
+        let (direction, place) = (Direction::Egress, Place::Head);
+        self.links.push(bpf::attach(&self.host, &from, direction, place, program.as_fd())?);
         Ok(())
     }
 

@@ -195,7 +195,7 @@ fn on_hosts(
         name: &workload.name,
         title: &workload.title,
         unit: workload.unit,
-        baseline: workload.baseline().name(),
+        baseline: Variant::SourceRules.name(),
         scale: workload.scale(tsc_per_ns)?,
     };
     let _real_time = RealTime::ask();

@@ -63,7 +63,9 @@ const FLOWS: usize = 64;
 
 /// All that a complete run measures.
 pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
-    let everybody = Variant::ALL.to_vec();
+    // Where replies take the wrong uplink, there is something to redirect.
+    let everybody: Vec<Variant> =
+        Variant::ALL.into_iter().filter(|variant| *variant != Variant::BareRedirect).collect();
     let mut all = Vec::new();
     for family in Family::BOTH {
         let label = family.to_string().to_lowercase();
@@ -112,13 +114,18 @@ pub(crate) fn all(quick: bool, other_cpu: Option<usize>) -> Vec<Workload> {
         port: 0,
         setting,
     };
-    // A container needs address translation, so conntrack, in every variant.
+    // A container needs address translation, so conntrack, in every variant; source rules see only
+    // what is translated, and leave its replies on the wrong uplink.
     let translating = [
-        Variant::Nothing,
+        Variant::SourceRules,
+        Variant::SourceRulesAgain,
         Variant::Prroute,
+        Variant::PrrouteRulesAlone,
+        Variant::BareRedirect,
         Variant::ConnmarkLegacy,
         Variant::ConnmarkNft,
         Variant::CtMark,
+        Variant::Nothing,
     ];
     let exchange = "ns per request and response";
     all.push(four(
@@ -202,10 +209,6 @@ impl Workload {
             (Traffic::TcpStream, None) => bail!("this CPU has no time stamp counter"),
             _ => 1.0,
         })
-    }
-
-    pub(crate) fn baseline(&self) -> Variant {
-        if self.setting == Setting::Container { Variant::Nothing } else { Variant::SourceRules }
     }
 
     /// Opens its sockets on a host.

@@ -1,5 +1,6 @@
 //! The few requests of bpf(2) for which the lab needs no library.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
@@ -121,6 +122,31 @@ pub fn empty_program() -> Result<OwnedFd> {
         .context("load an empty program")
 }
 
+/// A classifier that sends IPv4 packets to a neighbour on another device, and passes others on.
+pub fn redirecting_program(ifindex: u32, next_hop: Ipv4Addr) -> Result<OwnedFd> {
+    let (family, address) = (i32::from(AF_INET), u32::from_ne_bytes(next_hop.octets()));
+    let ether_type = i32::from(0x0800_u16.to_be());
+    // `struct bpf_redir_neigh`: a family, and room for an IPv6 address.
+    let next_hop = [family, address.cast_signed(), 0, 0, 0];
+    let size = 20;
+    let words = (0_u16..).map(|word| (4 * word).wrapping_sub(size)).zip(next_hop);
+    let mut program =
+        vec![instruction(LOAD_32, 0x12, SKB_PROTOCOL, 0), instruction(JNE_IMM, 2, 12, ether_type)];
+    program.extend(words.map(|(offset, word)| instruction(STORE_IMM_32, 0x0a, offset, word)));
+    program.extend([
+        instruction(MOV64_IMM, 1, 0, ifindex.cast_signed()),
+        instruction(MOV64_REG, 0xa2, 0, 0),
+        instruction(ADD64_IMM, 2, 0, -i32::from(size)),
+        instruction(MOV64_IMM, 3, 0, size.into()),
+        instruction(MOV64_IMM, 4, 0, 0),
+        instruction(CALL, 0, 0, BPF_REDIRECT_NEIGH),
+        instruction(EXIT, 0, 0, 0),
+        instruction(MOV64_IMM, 0, 0, TCX_NEXT),
+        instruction(EXIT, 0, 0, 0),
+    ]);
+    load(&program).context("load a program that redirects")
+}
+
 /// A classifier that stores a word to `words` places on its stack, and passes every packet on.
 pub fn storing_program(words: i16) -> Result<OwnedFd> {
     let stores =
@@ -197,10 +223,19 @@ const MOV64_IMM: u8 = 0xb7;
 const LD_ABS_HALF: u8 = 0x28;
 const LD_ABS_BYTE: u8 = 0x30;
 const JNE_IMM: u8 = 0x55;
+const LOAD_32: u8 = 0x61;
+const STORE_IMM_32: u8 = 0x62;
 const STORE_IMM_64: u8 = 0x7a;
+const ADD64_IMM: u8 = 0x07;
+const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 const TC_ACT_SHOT: i32 = 2;
 const TCX_NEXT: i32 = -1;
+/// `BPF_FUNC_redirect_neigh`.
+const BPF_REDIRECT_NEIGH: i32 = 152;
+const AF_INET: u8 = 2;
+/// Offset in `struct __sk_buff`.
+const SKB_PROTOCOL: u16 = 16;
 
 /// `tcpdump 'ip and tcp dst port PORT'`, with "drop" for a match and "next" for all else.
 fn dropper(port: u16) -> Vec<Instruction> {
