@@ -39,10 +39,18 @@ impl Routed for prroute_ebpf::family::Ipv6 {
     }
 }
 
-/// Whether the kernel would forward the packet to an interface that is no uplink. On an
-/// interface whose forwarding is off the answer is no.
-#[inline(never)]
+/// Whether the packet is for somebody behind this host: the kernel would forward it to an
+/// interface that is no uplink. On an interface whose forwarding is off it would not.
+#[inline(always)]
 pub(super) fn is_behind<F: Routed>(skb: &Skb, segment: &Segment<F::Address>) -> bool {
+    let ifindex = forwarded_to::<F>(skb, segment);
+    ifindex != 0 && lookup::uplink_at(ifindex).is_none()
+}
+
+/// The interface that the kernel would forward the packet to, or 0. It calls nothing that has a
+/// frame: there is no stack left for one.
+#[inline(never)]
+fn forwarded_to<F: Routed>(skb: &Skb, segment: &Segment<F::Address>) -> u32 {
     // SAFETY: a structure of integers and of unions of integers may be zero.
     let mut parameters: Parameters = unsafe { core::mem::zeroed() };
     parameters.ifindex = skb.ifindex();
@@ -50,6 +58,8 @@ pub(super) fn is_behind<F: Routed>(skb: &Skb, segment: &Segment<F::Address>) -> 
     let length = size_of::<Parameters>() as i32;
     // SAFETY: the context is valid, and the structure is initialised and of the given length.
     let result = unsafe { bpf_fib_lookup(skb.context().as_ptr(), &raw mut parameters, length, 0) };
-    let routed = result == FOUND || result == FOUND_WITHOUT_NEIGHBOUR;
-    routed && lookup::uplink_at(parameters.ifindex).is_none()
+    match result {
+        FOUND | FOUND_WITHOUT_NEIGHBOUR => parameters.ifindex,
+        _ => 0,
+    }
 }
