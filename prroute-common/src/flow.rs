@@ -136,6 +136,14 @@ impl Flow {
             || self.head & (state::INBOUND | state::HOST) == state::HOST
     }
 
+    /// Whether this is its uplink, whoever opened it, with no router noted.
+    #[inline(always)]
+    pub const fn is_at(&self, uplink: u16, generation: u16) -> bool {
+        self.origin().is_some()
+            && self.uplink() == uplink
+            && self.place == (generation as u64) << 48
+    }
+
     /// Generation of that uplink when the flow was bound.
     #[inline(always)]
     pub const fn generation(&self) -> u16 {

@@ -92,11 +92,12 @@ pub fn later_in(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option
     (adds_only_time(flow, confirmed, here) && lives()).then(|| flow.with_last_in(now))
 }
 
-/// Not where it confirms the flow: an answer to the host, or the second request.
+/// Not where it confirms the flow: an answer to the host, or the second request. Nor where it answers
+/// the host elsewhere than it was asked: that exposes the host's address.
 #[inline(always)]
 fn adds_only_time(flow: &Flow, confirmed: bool, here: Place) -> bool {
     let confirms = !confirmed && (flow.is_answered() || flow.origin() == Some(Origin::Host));
-    !confirms && flow.is_by_host_or_at(here.uplink, here.generation)
+    !confirms && flow.is_at(here.uplink, here.generation)
 }
 
 /// A flow that is opened by a packet that came in here.

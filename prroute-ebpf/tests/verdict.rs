@@ -365,7 +365,7 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     let out = |flow: &Flow| settled_out(flow, HERE, NOW);
     assert!(is_settled_in(&answered(HERE, 0), true, HERE, NOW));
     assert_eq!(out(&answered(HERE, 0)), Settled::Here);
-    assert!(is_settled_in(&own(ELSEWHERE, 0).with_last_in(NOW), true, HERE, NOW));
+    assert!(is_settled_in(&own(HERE, 0).with_last_in(NOW), true, HERE, NOW));
     assert_eq!(out(&own(ELSEWHERE, 0).with_last_out(NOW)), Settled::Here);
     assert!(!is_settled_in(&answered(ELSEWHERE, 0), true, HERE, NOW), "the flow is elsewhere");
     assert_eq!(out(&answered(ELSEWHERE, 0)), Settled::At(ELSEWHERE));

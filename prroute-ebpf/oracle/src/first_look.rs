@@ -23,8 +23,8 @@ where
 {
     let segment = match whole {
         Ok(segment) => segment,
-        // Of addresses that no flow is recorded for.
-        Err(NotParsed::NotOurs) => return Ok(()),
+        // Of addresses that no flow is recorded for: a first look finds none.
+        Err(NotParsed::NotOurs) if outline.kind != (Common::Tcp { opens: true }) => return Ok(()),
         Err(_) => return Err(format!("{outline:?} of what is {whole:?}")),
     };
     let kind_agrees = match outline.kind {

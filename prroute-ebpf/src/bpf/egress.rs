@@ -85,16 +85,13 @@ fn first_look<F: Egress>(skb: &Skb, here: &UplinkFacts, outline: &Outline<F::Add
         let closer = Look::Closer(Sought::NotYet);
         return if needs_no_flow { Look::Enough(Action::Pass) } else { closer };
     }
-    let key = key::outbound_outline::<F>(outline);
-    if let Some(found) = lookup::confirmed::<F>(&key) {
-        let action = goes_on::<F>(skb, here, outline, &found, true);
-        return action.map_or(Look::Closer(Sought::Confirmed(found.at)), Look::Enough);
+    let Some(found) = lookup::any::<F>(&key::outbound_outline::<F>(outline)) else {
+        return Look::Closer(Sought::Nowhere);
+    };
+    match goes_on::<F>(skb, here, outline, &found) {
+        Some(action) => Look::Enough(action),
+        None => Look::Closer(found.into()),
     }
-    if let Some(found) = lookup::unconfirmed::<F>(&key) {
-        let action = goes_on::<F>(skb, here, outline, &found, false);
-        return action.map_or(Look::Closer(Sought::Unconfirmed(found.at)), Look::Enough);
-    }
-    Look::Closer(Sought::Nowhere)
 }
 
 /// Where a datagram goes that adds no more to its flow than a later time, which is written where it
@@ -105,21 +102,23 @@ fn goes_on<F: Egress>(
     here: &UplinkFacts,
     outline: &Outline<F::Address>,
     found: &Found,
-    confirmed: bool,
 ) -> Option<Action> {
     let (place, now) = (Place::of(here), lookup::now());
     match verdict::settled_out(&found.flow, place, now) {
         Settled::Here => Some(Action::Pass),
+        // A packet in transit that has the ports of a guest's conversation is none of it.
+        Settled::At(_) if skb.is_forwarded() && !is_from_guest(skb) => None,
         Settled::At(place) => {
             let target = lookup::uplink_of(place)?;
             redirect::send_settled::<F>(skb, here, &outline.destination, target)
         }
         Settled::No => {
+            // A source that is not local may be in transit, which adds nothing.
             if !is_inline_address::<F>(here, &outline.source) {
                 return None;
             }
-            let flow = verdict::later_out(&found.flow, confirmed, place, now)?;
-            record::prolong(found, flow);
+            let flow = verdict::later_out(&found.flow, found.confirmed, place, now)?;
+            record::rewrite(found, flow);
             Some(Action::Pass)
         }
     }

@@ -1,5 +1,7 @@
 //! Guests: hosts behind this one, on prefixes that are routed to an interface that is no uplink.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::bpf_fib_lookup as Parameters;
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
@@ -47,17 +49,26 @@ pub(super) fn is_behind<F: Routed>(skb: &Skb, segment: &Segment<F::Address>) -> 
     ifindex != 0 && lookup::uplink_at(ifindex).is_none()
 }
 
-/// The interface that the kernel would forward the packet to, or 0. It calls nothing that has a
-/// frame: there is no stack left for one.
+/// Words of [`Parameters`].
+const WORDS: usize = size_of::<Parameters>() / size_of::<u64>();
+
+/// The interface that the kernel would forward the packet to, or 0.
 #[inline(never)]
 fn forwarded_to<F: Routed>(skb: &Skb, segment: &Segment<F::Address>) -> u32 {
-    // SAFETY: a structure of integers and of unions of integers may be zero.
-    let mut parameters: Parameters = unsafe { core::mem::zeroed() };
+    let mut words = MaybeUninit::<[u64; WORDS]>::uninit();
+    let first: *mut u64 = words.as_mut_ptr().cast();
+    for word in 0..WORDS {
+        // SAFETY: there are as many words. Left to itself the compiler zeroes them by a call, for
+        // which there is no stack left.
+        unsafe { first.add(word).write_volatile(0) };
+    }
+    // SAFETY: the words fill a structure of integers and of unions of integers, which may be zero.
+    let parameters: &mut Parameters = unsafe { &mut *first.cast() };
     parameters.ifindex = skb.ifindex();
-    F::fill(&mut parameters, segment);
+    F::fill(parameters, segment);
     let length = size_of::<Parameters>() as i32;
     // SAFETY: the context is valid, and the structure is initialised and of the given length.
-    let result = unsafe { bpf_fib_lookup(skb.context().as_ptr(), &raw mut parameters, length, 0) };
+    let result = unsafe { bpf_fib_lookup(skb.context().as_ptr(), parameters, length, 0) };
     match result {
         FOUND | FOUND_WITHOUT_NEIGHBOUR => parameters.ifindex,
         _ => 0,

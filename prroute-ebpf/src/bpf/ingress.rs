@@ -6,7 +6,7 @@ use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::parse::{Kind, Segment};
+use prroute_ebpf::parse::{Kind, Segment, protocol};
 use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::action::Action;
@@ -79,62 +79,48 @@ fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> 
             open_at_once::<F>(here, outline)
         }
         Common::Tcp { .. } => Look::Closer(Sought::NotYet),
-        Common::Udp => {
-            let key = key::inbound_outline::<F>(outline);
-            if let Some(found) = lookup::confirmed::<F>(&key) {
-                if goes_on::<F>(here, outline, &found, true) {
-                    return Look::Enough;
-                }
-                return Look::Closer(Sought::Confirmed(found.at));
-            }
-            if let Some(found) = lookup::unconfirmed::<F>(&key) {
-                if goes_on::<F>(here, outline, &found, false) {
-                    return Look::Enough;
-                }
-                return Look::Closer(Sought::Unconfirmed(found.at));
-            }
-            Look::Closer(Sought::Nowhere)
-        }
+        Common::Udp => match lookup::any::<F>(&key::inbound_outline::<F>(outline)) {
+            Some(found) if goes_on::<F>(here, outline, &found) => Look::Enough,
+            found => Look::Closer(found.map_or(Sought::Nowhere, Sought::from)),
+        },
     }
 }
 
 /// Whether a datagram adds no more to its flow than a later time, which is written where it is due.
 #[inline(always)]
-fn goes_on<F: Ingress>(
-    here: &UplinkFacts,
-    outline: &Outline<F::Address>,
-    found: &Found,
-    confirmed: bool,
-) -> bool {
+fn goes_on<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>, found: &Found) -> bool {
     if asked::matters(outline.destination_port()) {
         return false;
     }
     let (place, now) = (Place::of(here), lookup::now());
-    if verdict::is_settled_in(&found.flow, confirmed, place, now) {
+    if verdict::is_settled_in(&found.flow, found.confirmed, place, now) {
         return true;
     }
     // Of an address that others own, the closer look notes the exposure too.
     if is_inline_address::<F>(here, &outline.destination)
-        && let Some(flow) = verdict::later_in(&found.flow, confirmed, place, now)
+        && let Some(flow) = verdict::later_in(&found.flow, found.confirmed, place, now)
     {
-        record::prolong(found, flow);
+        record::rewrite(found, flow);
         return true;
     }
     false
 }
 
-/// Records a connection of which no table knows anything.
+/// Records a connection of which no table knows anything, or nothing that lives.
 #[inline(always)]
 fn open_at_once<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
     let key = key::inbound_outline::<F>(outline);
-    if let Some(found) = lookup::confirmed::<F>(&key) {
-        return Look::Closer(Sought::Confirmed(found.at));
+    let now = lookup::now();
+    let flow = verdict::opened_at(Place::of(here), now);
+    match lookup::any::<F>(&key) {
+        None => record::open::<F>(&key, flow, here.id, Reason::OpenedInbound),
+        Some(found) if !found.confirmed && found.live(protocol::TCP, now).is_none() => {
+            record::rewrite(&found, flow);
+            count(here.id, Reason::OpenedInbound);
+        }
+        Some(found) => return Look::Closer(found.into()),
     }
-    let flow = verdict::opened_at(Place::of(here), lookup::now());
-    if record::open_first::<F>(&key, flow, here.id) {
-        return Look::Enough;
-    }
-    Look::Closer(Sought::NotYet)
+    Look::Enough
 }
 
 /// Decides by what was read into the scratch memory; the parts of a [`Sought`] say what was found

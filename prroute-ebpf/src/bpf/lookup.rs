@@ -195,6 +195,7 @@ pub(super) fn expose<F: Tables>(owner: u16, address: &F::Address, now: Ticks) {
 pub(super) struct Found {
     pub(super) at: *mut Flow,
     pub(super) flow: Flow,
+    pub(super) confirmed: bool,
 }
 
 /// A flow entry that may be written in place: an update would reallocate the element.
@@ -204,32 +205,41 @@ pub(super) struct Entry {
 }
 
 #[inline(always)]
-fn find<K>(table: &LruHashMap<K, Flow>, key: &K) -> Option<Found> {
-    let at = table.get_ptr_mut(key)?;
-    // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each
-    // of its words valid.
-    Some(Found { at, flow: unsafe { *at } })
+fn find<K>(table: &LruHashMap<K, Flow>, key: &K, confirmed: bool) -> Option<Found> {
+    table.get_ptr_mut(key).map(|at| Found::again(at, confirmed))
 }
 
 impl Found {
+    /// What was found there.
+    #[inline(always)]
+    fn again(at: *mut Flow, confirmed: bool) -> Self {
+        // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves
+        // each of its words valid.
+        Self { at, flow: unsafe { *at }, confirmed }
+    }
+
     /// An entry that is too old counts as none.
     #[inline(always)]
-    fn live(self, confirmed: bool, protocol: u8, now: Ticks) -> Option<Entry> {
-        let known = Known::from_entry(self.flow, confirmed, protocol, now)?;
+    pub(super) fn live(self, protocol: u8, now: Ticks) -> Option<Entry> {
+        let known = Known::from_entry(self.flow, self.confirmed, protocol, now)?;
         Some(Entry { flow: self.at, known })
     }
 }
 
-/// What the table of confirmed flows has.
 #[inline(always)]
-pub(super) fn confirmed<F: Tables>(key: &F::Key) -> Option<Found> {
-    find(F::flows(), key)
+fn confirmed<F: Tables>(key: &F::Key) -> Option<Found> {
+    find(F::flows(), key, true)
 }
 
-/// What the table of unconfirmed flows has.
 #[inline(always)]
-pub(super) fn unconfirmed<F: Tables>(key: &F::Key) -> Option<Found> {
-    find(F::new_flows(), key)
+fn unconfirmed<F: Tables>(key: &F::Key) -> Option<Found> {
+    find(F::new_flows(), key, false)
+}
+
+/// What the tables have, the one of confirmed flows first.
+#[inline(always)]
+pub(super) fn any<F: Tables>(key: &F::Key) -> Option<Found> {
+    confirmed::<F>(key).or_else(|| unconfirmed::<F>(key))
 }
 
 /// What a first look has found of a flow.
@@ -240,6 +250,13 @@ pub(super) enum Sought {
     Nowhere,
     Confirmed(*mut Flow),
     Unconfirmed(*mut Flow),
+}
+
+impl From<Found> for Sought {
+    #[inline(always)]
+    fn from(found: Found) -> Self {
+        if found.confirmed { Self::Confirmed(found.at) } else { Self::Unconfirmed(found.at) }
+    }
 }
 
 impl Sought {
@@ -274,25 +291,23 @@ pub(super) fn flow<F: Tables>(
     protocol: u8,
     now: Ticks,
 ) -> Option<Entry> {
-    // SAFETY: as in `find`.
-    let again = |at: *mut Flow| Found { at, flow: unsafe { *at } };
     let confirmed = match sought {
         Sought::Nowhere => return None,
-        Sought::Unconfirmed(at) => return again(at).live(false, protocol, now),
-        Sought::Confirmed(at) => Some(again(at)),
+        Sought::Unconfirmed(at) => return Found::again(at, false).live(protocol, now),
+        Sought::Confirmed(at) => Some(Found::again(at, true)),
         Sought::NotYet => confirmed::<F>(key),
     };
     confirmed
-        .and_then(|found| found.live(true, protocol, now))
-        .or_else(|| unconfirmed::<F>(key)?.live(false, protocol, now))
+        .and_then(|found| found.live(protocol, now))
+        .or_else(|| unconfirmed::<F>(key)?.live(protocol, now))
 }
 
 /// Looks up the flow of a SYN-ACK: the unconfirmed one wins, because it is what is answered.
 #[inline(always)]
 pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
     unconfirmed::<F>(key)
-        .and_then(|found| found.live(false, protocol, now))
-        .or_else(|| confirmed::<F>(key)?.live(true, protocol, now))
+        .and_then(|found| found.live(protocol, now))
+        .or_else(|| confirmed::<F>(key)?.live(protocol, now))
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is

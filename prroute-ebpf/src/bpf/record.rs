@@ -7,9 +7,6 @@ use prroute_ebpf::verdict::is_worth_writing;
 use super::count::count;
 use super::lookup::{Entry, Found, Tables};
 
-/// `BPF_NOEXIST`.
-const ONLY_IF_NEW: u64 = 1;
-
 /// Notes what is new of a flow in the entry it has; a slightly later time alone is not.
 #[inline(always)]
 pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
@@ -20,9 +17,9 @@ pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
     }
 }
 
-/// Notes a later time in the entry that was found.
+/// Writes a flow in the entry that was found.
 #[inline(always)]
-pub(super) fn prolong(found: &Found, flow: Flow) {
+pub(super) fn rewrite(found: &Found, flow: Flow) {
     // SAFETY: as in `refresh`.
     unsafe { *found.at = flow };
 }
@@ -41,17 +38,6 @@ pub(super) fn overwrite(entry: Option<Entry>, flow: Flow, uplink: u16, reason: R
 pub(super) fn open<F: Tables>(key: &F::Key, flow: Flow, uplink: u16, reason: Reason) {
     let written = F::new_flows().insert(key, flow, 0).is_ok();
     count(uplink, if written { reason } else { Reason::TableFull });
-}
-
-/// Records an unconfirmed flow where there is no entry, however old; `false` when there is one, or
-/// no room.
-#[inline(always)]
-pub(super) fn open_first<F: Tables>(key: &F::Key, flow: Flow, uplink: u16) -> bool {
-    let is_written = F::new_flows().insert(key, flow, ONLY_IF_NEW).is_ok();
-    if is_written {
-        count(uplink, Reason::OpenedInbound);
-    }
-    is_written
 }
 
 /// Records a confirmed flow. Its unconfirmed entry is left to age.

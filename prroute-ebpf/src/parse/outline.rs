@@ -3,6 +3,7 @@
 
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
+use super::address::{is_unicast4, is_unicast6};
 use super::transport::{ACK, RST, SYN};
 use super::{Address4, Address6, protocol};
 use crate::packet::Packet;
@@ -28,7 +29,7 @@ impl<A> Outline<A> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Common {
     Udp,
-    /// `opens` for a SYN without ACK.
+    /// `opens` for a SYN without ACK, between addresses of single hosts.
     Tcp {
         opens: bool,
     },
@@ -43,6 +44,8 @@ impl Common {
         }
     }
 }
+
+const OPENING: Common = Common::Tcp { opens: true };
 
 /// Version 4, and a header of five words.
 const PLAIN4: u8 = 0x45;
@@ -62,6 +65,9 @@ pub fn ipv4<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Address4>> {
     }
     let [_, protocol, ..] = protocol.to_ne_bytes();
     let (ports, kind) = common(packet, offset + Ipv4Hdr::LEN, protocol)?;
+    if kind == OPENING && !(is_unicast4(source) && is_unicast4(destination)) {
+        return None;
+    }
     Some(Outline { source, destination, ports, kind })
 }
 
@@ -74,7 +80,11 @@ pub fn ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outline<Address6>> {
         return None;
     }
     let (ports, kind) = common(packet, offset + Ipv6Hdr::LEN, next_header)?;
-    Some(Outline { source: [s0, s1], destination: [d0, d1], ports, kind })
+    let (source, destination) = ([s0, s1], [d0, d1]);
+    if kind == OPENING && !(is_unicast6(&source) && is_unicast6(&destination)) {
+        return None;
+    }
+    Some(Outline { source, destination, ports, kind })
 }
 
 #[inline(always)]
