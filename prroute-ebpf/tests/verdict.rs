@@ -365,7 +365,9 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     let out = |flow: &Flow| settled_out(flow, HERE, NOW);
     assert!(is_settled_in(&answered(HERE, 0), true, HERE, NOW));
     assert_eq!(out(&answered(HERE, 0)), Settled::Here);
+    let own_elsewhere = own(ELSEWHERE, 0).with_last_in(NOW);
     assert!(is_settled_in(&own(HERE, 0).with_last_in(NOW), true, HERE, NOW));
+    assert!(!is_settled_in(&own_elsewhere, true, HERE, NOW), "it exposes the address it is for");
     assert_eq!(out(&own(ELSEWHERE, 0).with_last_out(NOW)), Settled::Here);
     assert!(!is_settled_in(&answered(ELSEWHERE, 0), true, HERE, NOW), "the flow is elsewhere");
     assert_eq!(out(&answered(ELSEWHERE, 0)), Settled::At(ELSEWHERE));
@@ -416,6 +418,10 @@ fn a_datagram_that_confirms_its_flow_is_none_that_only_goes_on() {
     assert_eq!(later_in(&old, false, HERE, NOW), Some(old.with_last_in(NOW)));
     assert_eq!(later_in(&old.with_last_out(NOW), false, HERE, NOW), None);
     assert_eq!(later_in(&flow(HERE, UNCONFIRMED_IDLE + 1), false, HERE, NOW), None, "it is over");
+    let replied = |idle| flow(HERE, idle).with_last_out(NOW - idle);
+    let kept = replied(UNCONFIRMED_IDLE).with_last_out(NOW);
+    assert_eq!(later_out(&replied(UNCONFIRMED_IDLE), false, HERE, NOW), Some(kept));
+    assert_eq!(later_out(&replied(UNCONFIRMED_IDLE + 1), false, HERE, NOW), None, "it is over");
     let sent = own(HERE, 0).with_last_out(NOW);
     assert_eq!(settled_out(&sent, HERE, NOW), Settled::Here, "nobody answers the host");
 }

@@ -35,11 +35,14 @@ fn flows<K: Pod>(map: Map, by: Ticks) {
     let mut table: HashMap<MapData, K, Flow> = map.try_into().unwrap();
     let entries: Vec<(K, Flow)> = table.iter().map(Result::unwrap).collect();
     for (key, flow) in entries {
-        let mut aged = flow.with_last_in(before(flow.last_in(), by));
-        if flow.is_answered() {
-            aged = aged.with_last_out(before(flow.last_out(), by));
-        }
-        table.insert(key, aged, 0).unwrap();
+        let last_out = before(flow.last_out(), by);
+        let aged = match (flow.last_out(), flow.is_answered()) {
+            (0, _) => flow,
+            (_, true) => flow.with_last_out(last_out),
+            // The host has asked once.
+            (_, false) => Flow::by_host(flow.uplink(), flow.generation(), last_out),
+        };
+        table.insert(key, aged.with_last_in(before(flow.last_in(), by)), 0).unwrap();
     }
 }
 

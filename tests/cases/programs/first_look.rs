@@ -36,7 +36,7 @@ fn a_conversation_that_goes_on_lives_on_and_one_that_was_over_begins_anew() {
             assert_eq!(fixture.egress(2, &answer), PASS);
             assert_eq!(idle(fixture), [false], "and so does its answer");
 
-            // Neither has been heard of for its whole life, the last of both lately.
+            // The last request is older than a flow may become, the last answer is not.
             age(fixture, OTHER_IDLE - WHILE);
             assert_eq!(fixture.ingress(2, &request), PASS);
             assert_eq!(idle(fixture), [false]);
@@ -95,6 +95,101 @@ fn an_opening_is_recorded_once_and_again_when_it_was_forgotten() {
             assert_eq!(fixture.count(2, Reason::OpenedInbound), opened + 2);
             assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
             fixture.forget_flows();
+        }
+    });
+}
+
+/// Nothing is recorded of addresses that are not one host's, whatever is in the way of a connection.
+#[test]
+fn an_opening_between_addresses_of_nobody_is_not_recorded() {
+    with_fixture(|fixture| {
+        let [owned4, owned6] = OWNED_2;
+        for (source, target) in [
+            (("169.254.7.7", 1), owned4),
+            (("127.0.0.7", 1), owned4),
+            (("224.0.0.5", 1), owned4),
+            (("0.0.0.0", 1), owned4),
+            (("fe80::7", 1), owned6),
+            (("ff02::5", 1), owned6),
+            (("::", 1), owned6),
+            // The places of addresses that an uplink does not have hold zeros.
+            (CLIENT[0], ("0.0.0.0", 443)),
+            (CLIENT[1], ("::", 443)),
+        ] {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, source, target)), PASS);
+            assert!(fixture.flows().is_empty(), "from {} to {}", source.0, target.0);
+        }
+        assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
+    });
+}
+
+/// A confirmed connection on the ports of an opening is the closer look's matter: here it came in on
+/// uplink 1, which is up.
+#[test]
+fn an_opening_does_not_take_over_a_confirmed_connection() {
+    with_fixture(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
+            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, owned)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::Ack, owned, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(1, Reason::Confirmed), 2);
+        assert_eq!(fixture.count(2, Reason::RebindRefused), 2);
+        assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
+    });
+}
+
+/// What another network sends to the client in a guest's name is in transit: it stays where routing
+/// sends it, and does not keep the guest's conversation alive.
+#[test]
+fn transit_on_a_guests_ports_is_none_of_its_conversation() {
+    with_fixture(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let (request, answer) =
+                (frame(Kind::Udp, client, owned), frame(Kind::Udp, owned, client));
+            assert_eq!(fixture.ingress(2, &request), PASS);
+            assert_eq!(fixture.egress_forwarded(1, &answer), REDIRECT, "a guest's");
+        }
+        // Its address is routed to a guest then, and no longer the host's own.
+        fixture.locals.clear();
+        fixture.sync();
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let answer = frame(Kind::Udp, owned, client);
+            assert_eq!(fixture.egress_transit(2, 1, &answer), PASS, "in transit");
+            assert_eq!(fixture.egress_forwarded(1, &answer), REDIRECT, "a guest's still");
+        }
+        age(fixture, WHILE);
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let answer = frame(Kind::Udp, owned, client);
+            assert_eq!(fixture.egress_transit(1, 2, &answer), PASS);
+        }
+        assert_eq!(idle(fixture), [true, true]);
+    });
+}
+
+/// Answers to the host that come in elsewhere expose the address that they are for.
+#[test]
+fn answers_to_the_host_elsewhere_expose_its_address() {
+    with_fixture(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
+            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            let question = frame(Kind::Udp, owned, (client.0, 53));
+            let answer = frame(Kind::Udp, (client.0, 53), owned);
+            assert_eq!(fixture.egress(2, &question), PASS);
+            assert_eq!(fixture.ingress(2, &answer), PASS);
+            // Ten minutes and more, in which it is answered on both uplinks.
+            for _ in 0..5 {
+                age(fixture, OTHER_IDLE - WHILE);
+                assert_eq!(fixture.egress(2, &question), PASS);
+                assert_eq!(fixture.ingress(2, &answer), PASS);
+                assert_eq!(fixture.ingress(1, &answer), PASS);
+            }
+            let data = frame(Kind::Ack, owned, client);
+            assert_eq!(fixture.egress(2, &data), REDIRECT, "the connection came in on uplink 1");
         }
     });
 }
