@@ -1,11 +1,25 @@
 //! What is known besides the packet: all of it may be anything.
 
-use prroute_common::flow::{Flow, Origin};
+use prroute_common::flow::{
+    Flow, OTHER_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, UNCONFIRMED_IDLE,
+};
 use prroute_common::time::{MASK, Ticks};
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
 /// Bytes of an input before its frame.
 pub const FACTS: usize = 32;
+
+/// Times ago: around those after which something else is decided.
+const IDLE: [Ticks; 8] = [
+    0,
+    1,
+    SEEN_REFRESH,
+    TCP_REBIND_IDLE,
+    UNCONFIRMED_IDLE,
+    UNCONFIRMED_IDLE + 1,
+    OTHER_IDLE,
+    OTHER_IDLE + 1,
+];
 
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
@@ -57,14 +71,29 @@ impl Facts {
         known.filter(|_| self.is_recorded)
     }
 
-    /// Facts of a flow that is bound to uplink `recorded`, seen from uplink `here`.
-    pub fn encode(here: u8, recorded: u8, origin: Origin, locality: u8, bits: u8) -> [u8; FACTS] {
+    /// Facts of a flow that is bound to uplink `recorded`, seen from uplink `here`. `past` says how
+    /// long ago packets came in and left, and whether any did.
+    pub fn encode(
+        here: u8,
+        recorded: u8,
+        origin: Origin,
+        locality: u8,
+        bits: u8,
+        past: u8,
+    ) -> [u8; FACTS] {
         const NOW: Ticks = 5000;
-        let flow = match origin {
-            Origin::Inbound => Flow::inbound(recorded.into(), 1, NOW - 40),
-            Origin::Host => Flow::by_host(recorded.into(), 1, NOW - 40),
+        let ago = |choice: u8| NOW - IDLE[usize::from(choice) % IDLE.len()];
+        let (last_in, last_out) = (ago(past), ago(past >> 3));
+        let mut flow = match origin {
+            Origin::Inbound => Flow::inbound(recorded.into(), 1, last_in),
+            Origin::Host => Flow::by_host(recorded.into(), 1, last_out),
         };
-        let flow = flow.with_heard(1001).with_sent(1001);
+        if past >> 6 & 1 != 0 {
+            flow = flow.with_last_in(last_in).with_last_out(last_out);
+        }
+        if past >> 7 == 0 {
+            flow = flow.with_heard(1001).with_sent(1001);
+        }
         let [n0, n1, n2, _] = NOW.to_le_bytes();
         let mut facts = [0; FACTS];
         facts[..8].copy_from_slice(&[bits, here, recorded, 64, n0, n1, n2, locality & 3 | 1 << 2]);

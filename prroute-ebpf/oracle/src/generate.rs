@@ -149,10 +149,11 @@ pub fn spoilt_frame() -> impl Strategy<Value = Vec<u8>> {
 
 /// What may be known besides the packet.
 pub fn facts() -> impl Strategy<Value = [u8; FACTS]> {
-    let plausible = (1..=2u8, 1..=2u8, any::<bool>(), any::<u8>(), any::<u8>()).prop_map(
-        |(here, recorded, is_inbound, locality, bits)| {
+    let numbers = (any::<u8>(), any::<u8>(), any::<u8>());
+    let plausible = (1..=2u8, 1..=2u8, any::<bool>(), numbers).prop_map(
+        |(here, recorded, is_inbound, (locality, bits, past))| {
             let origin = if is_inbound { Origin::Inbound } else { Origin::Host };
-            Facts::encode(here, recorded, origin, locality, bits)
+            Facts::encode(here, recorded, origin, locality, bits, past)
         },
     );
     prop_oneof![plausible, any::<[u8; FACTS]>()]

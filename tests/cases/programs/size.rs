@@ -7,6 +7,7 @@ use prroute_common::reason::Reason;
 
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame, frame_with, with_mss};
+use super::steering::OWNED_2;
 
 const CLIENT: [(&str, u16); 2] = [("203.0.113.9", 40_000), ("2001:db8:9::9", 40_000)];
 const SHARED: [(&str, u16); 2] = [("192.0.2.80", 443), ("2001:db8::80", 443)];
@@ -93,17 +94,18 @@ fn offered(frame: &[u8]) -> (u16, bool) {
 fn both_ends_agree_on_segments_that_fit_the_uplink() {
     with_fixture(|fixture| {
         small_uplink(fixture);
-        for (family, (client, shared)) in CLIENT.into_iter().zip(SHARED).enumerate() {
-            let fits = if family == 0 { 1240 } else { 1220 };
-            let syn = with_mss(Kind::Syn, client, shared, 1460);
+        let asked = CLIENT.into_iter().zip(SHARED).chain(CLIENT.into_iter().zip(OWNED_2));
+        for (client, server) in asked {
+            let fits = if server.0.contains(':') { 1220 } else { 1240 };
+            let syn = with_mss(Kind::Syn, client, server, 1460);
             let (action, written) = fixture.ingress_rewritten(2, &syn);
             assert_eq!((action, offered(&written)), (PASS, (fits, true)), "what came in");
 
-            let answer = with_mss(Kind::SynAck, shared, client, 1460);
+            let answer = with_mss(Kind::SynAck, server, client, 1460);
             let (action, written) = fixture.egress_rewritten(1, &answer);
             assert_eq!((action, offered(&written)), (REDIRECT, (fits, true)), "what leaves");
 
-            let modest = with_mss(Kind::SynAck, shared, client, 536);
+            let modest = with_mss(Kind::SynAck, server, client, 536);
             let (_, written) = fixture.egress_rewritten(1, &modest);
             assert_eq!(offered(&written), (536, true), "nothing is raised");
         }
