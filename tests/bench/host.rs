@@ -33,8 +33,8 @@ pub(crate) const PUBLISHED: u16 = 9000;
 pub(crate) enum Variant {
     /// Nothing: replies leave by the wrong uplink.
     Nothing,
-    /// What would leave by the wrong uplink is sent to the other one's gateway by a program that
-    /// does nothing else: the price of a redirect.
+    /// Source rules, and a program that sends what leaves by the wrong uplink to the other one's
+    /// gateway, and does nothing else: the price of a redirect.
     BareRedirect,
     /// Plain source rules.
     SourceRules,
@@ -46,7 +46,7 @@ pub(crate) enum Variant {
     PrrouteLastHop,
     /// prroute's rules and tables without its programs: what the daemon left, with them detached.
     PrrouteRulesAlone,
-    /// prroute without its programs on sockets (`udp-source = "off"`).
+    /// prroute without its programs on sockets (`udp-source = false`).
     PrrouteWithoutSockets,
     /// Marks saved and restored by conntrack, by iptables-legacy.
     ConnmarkLegacy,
@@ -114,7 +114,7 @@ pub(crate) struct Host {
     pub(crate) container: Option<Namespace>,
     /// Of the sockets that prroute's own programs on sockets are for.
     pub(crate) cgroup: Option<Cgroup>,
-    /// What keeps the empty programs attached.
+    /// What keeps programs that are not prroute's attached.
     links: Vec<OwnedFd>,
     name: String,
 }
@@ -251,14 +251,14 @@ impl Host {
     fn steer(&self) -> Result<()> {
         match self.variant {
             Variant::Nothing
-            | Variant::BareRedirect
             | Variant::Prroute
             | Variant::PrrouteLastHop
             | Variant::PrrouteRulesAlone
             | Variant::PrrouteWithoutSockets => Ok(()),
-            Variant::SourceRules | Variant::SourceRulesAgain | Variant::EmptyPrograms => {
-                self.source_rules()
-            }
+            Variant::SourceRules
+            | Variant::SourceRulesAgain
+            | Variant::EmptyPrograms
+            | Variant::BareRedirect => self.source_rules(),
             Variant::Conntrack => {
                 self.source_rules()?;
                 self.host.nft(

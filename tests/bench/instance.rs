@@ -1,10 +1,12 @@
 //! prroute on the hosts that have it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
+use prroute_tests::bpf::{self, Direction};
 use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::scratch::Scratch;
 use prroute_tests::wait;
@@ -46,28 +48,26 @@ impl<'h> Running<'h> {
             running.knows_gateways()
         })?;
         if host.variant == Variant::PrrouteRulesAlone {
-            running.detach_programs()?;
+            running.detach_programs(host)?;
         }
         Ok(Some(running))
     }
 
     /// Leaves the rules and tables, without a daemon that would attach the programs again.
-    fn detach_programs(&mut self) -> Result<()> {
+    fn detach_programs(&mut self, host: &Host) -> Result<()> {
         if let Some(daemon) = self.daemon.take() {
             daemon.kill()?;
         }
-        let pins = prroute::pins(self.instance.name());
-        for layout in fs::read_dir(&pins).with_context(|| format!("list {}", pins.display()))? {
-            let layout = layout?.path();
-            for pin in
-                fs::read_dir(&layout).with_context(|| format!("list {}", layout.display()))?
-            {
-                let pin = pin?;
-                let name = pin.file_name().to_string_lossy().into_owned();
-                if name.starts_with("link-") || name.starts_with("socket-") {
-                    let path = pin.path();
-                    fs::remove_file(&path).with_context(|| format!("unpin {}", path.display()))?;
-                }
+        for pin in pins_below(&prroute::pins(self.instance.name()))? {
+            let name = pin.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("link-") || name.starts_with("socket-") {
+                fs::remove_file(&pin).with_context(|| format!("unpin {}", pin.display()))?;
+            }
+        }
+        for device in [1, 2].map(addressing::device) {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let left = bpf::tcx_programs(&host.host, &device, direction)?;
+                ensure!(left == 0, "{left} programs are left on {device}, {direction:?}");
             }
         }
         Ok(())
@@ -85,4 +85,15 @@ impl<'h> Running<'h> {
         });
         Ok((usable.count() == 2).then_some(()))
     }
+}
+
+/// All pins of an instance, of whatever layout.
+fn pins_below(instance: &Path) -> Result<Vec<PathBuf>> {
+    let list = |directory: &Path| -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(directory);
+        let entries = entries.with_context(|| format!("list {}", directory.display()))?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    };
+    let layouts = list(instance)?;
+    Ok(layouts.iter().map(|layout| list(layout)).collect::<Result<Vec<_>>>()?.concat())
 }

@@ -17,15 +17,13 @@ const FORWARDING: &str = "scale-forwarding";
 
 const SMALLEST: Shape = Shape { uplinks: 2, addresses: 2, one_subnet: false };
 
-/// Hosts, and whether they run prroute. The first with it is what the larger ones are compared
-/// with.
+/// Hosts, and whether they run prroute. The smallest with it is what the others are compared with.
 const HOSTS: [(Shape, bool); 4] = [
     (SMALLEST, false),
     (SMALLEST, true),
     (Shape { uplinks: 8, addresses: 128, one_subnet: false }, true),
     (Shape { uplinks: 64, addresses: 1_000, one_subnet: false }, true),
 ];
-const BASELINE: usize = 1;
 
 /// An address of nobody, over the default route.
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -61,12 +59,6 @@ impl Site {
         Ok(Self { host, guest, cgroup })
     }
 
-    fn name(&self) -> String {
-        let Shape { uplinks, addresses, .. } = self.host.shape;
-        let without = if self.cgroup.is_some() { "" } else { "-without-prroute" };
-        format!("{uplinks}-uplinks-{addresses}-addresses{without}")
-    }
-
     /// A socket of the guest or of the host.
     fn open(&self, is_guest: bool) -> Result<Box<dyn Work>> {
         let open = |namespace| socket::udp(namespace, IpAddr::from(Ipv4Addr::UNSPECIFIED), 0);
@@ -75,8 +67,14 @@ impl Site {
             Some(cgroup) => cgroup.inside(|| open(&self.host.host)),
             None => open(&self.host.host),
         };
-        Ok(Box::new(Sends { name: self.name(), socket: socket? }))
+        let name = name_of(self.host.shape, self.cgroup.is_some());
+        Ok(Box::new(Sends { name, socket: socket? }))
     }
+}
+
+fn name_of(Shape { uplinks, addresses, .. }: Shape, has_prroute: bool) -> String {
+    let without = if has_prroute { "" } else { "-without-prroute" };
+    format!("{uplinks}-uplinks-{addresses}-addresses{without}")
 }
 
 /// Datagrams of one flow.
@@ -127,7 +125,7 @@ pub(crate) fn measure_all(
         }
         let mut contestants =
             sites.iter().map(|site| site.open(name == FORWARDING)).collect::<Result<Vec<_>>>()?;
-        let baseline = contestants[BASELINE].name();
+        let baseline = name_of(SMALLEST, true);
         let subject = Subject { name, title, unit, baseline: &baseline, scale: 1.0 };
         let _real_time = RealTime::ask();
         measurements.push(measure(subject, &mut contestants, effort)?);
