@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction};
 use prroute_tests::prroute::{self, Daemon, Instance};
@@ -64,13 +64,16 @@ impl<'h> Running<'h> {
                 fs::remove_file(&pin).with_context(|| format!("unpin {}", pin.display()))?;
             }
         }
-        for device in [1, 2].map(addressing::device) {
-            for direction in [Direction::Ingress, Direction::Egress] {
-                let left = bpf::tcx_programs(&host.host, &device, direction)?;
-                ensure!(left == 0, "{left} programs are left on {device}, {direction:?}");
+        // The kernel detaches them a little later.
+        wait::until_done("no program is attached", Duration::from_secs(10), || {
+            let mut left = 0;
+            for device in [1, 2].map(addressing::device) {
+                for direction in [Direction::Ingress, Direction::Egress] {
+                    left += bpf::tcx_programs(&host.host, &device, direction)?;
+                }
             }
-        }
-        Ok(())
+            Ok((left == 0).then_some(()))
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
