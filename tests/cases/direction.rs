@@ -37,7 +37,7 @@ fn asked(lab: &Lab, source: IpAddr, rounds: u32) -> Result<(TcpStream, UdpSocket
     Ok((tcp, udp))
 }
 
-/// Does it without prroute, and then with it, to which it is nothing that came in.
+/// Does it without prroute, and then with it, which must take none of it for a request that came in.
 fn with_and_without_prroute(lab: &Lab, ask: impl Fn() -> Result<()>) -> Result<()> {
     ask().context("without prroute")?;
     let prroute = lab.prroute()?;
