@@ -12,6 +12,13 @@ use super::steering::{CLIENT, OWNED_2};
 /// Longer than the datapath writes no later time.
 const WHILE: u32 = seconds(5);
 
+/// A connection to an address of uplink 2 that came in on uplink 1.
+fn connect_elsewhere(fixture: &mut Fixture, client: (&str, u16), owned: (&str, u16)) {
+    assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
+    assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
+    assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+}
+
 fn idle(fixture: &Fixture) -> Vec<bool> {
     fixture.flows().iter().map(|flow| flow.idle_seconds > 3.0).collect()
 }
@@ -57,9 +64,7 @@ fn a_conversation_that_goes_on_lives_on_and_one_that_was_over_begins_anew() {
 fn an_address_stays_exposed_while_datagrams_for_it_come_in_elsewhere() {
     with_fixture(|fixture| {
         for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
-            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
-            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
-            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            connect_elsewhere(fixture, client, owned);
             let (request, answer) =
                 (frame(Kind::Udp, client, owned), frame(Kind::Udp, owned, client));
             assert_eq!(fixture.ingress(1, &request), PASS);
@@ -129,9 +134,7 @@ fn an_opening_between_addresses_of_nobody_is_not_recorded() {
 fn an_opening_does_not_take_over_a_confirmed_connection() {
     with_fixture(|fixture| {
         for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
-            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
-            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
-            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            connect_elsewhere(fixture, client, owned);
             assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, owned)), PASS);
             assert_eq!(fixture.egress(2, &frame(Kind::Ack, owned, client)), REDIRECT);
         }
@@ -174,9 +177,7 @@ fn transit_on_a_guests_ports_is_none_of_its_conversation() {
 fn answers_to_the_host_elsewhere_expose_its_address() {
     with_fixture(|fixture| {
         for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
-            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
-            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
-            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            connect_elsewhere(fixture, client, owned);
             let question = frame(Kind::Udp, owned, (client.0, 53));
             let answer = frame(Kind::Udp, (client.0, 53), owned);
             assert_eq!(fixture.egress(2, &question), PASS);
