@@ -31,7 +31,7 @@ pub(crate) fn connections(lab: &Lab) -> Result<Vec<TcpStream>> {
     Ok(connections)
 }
 
-pub(crate) fn rounds(connections: &mut [TcpStream]) -> Result<()> {
+fn rounds(connections: &mut [TcpStream]) -> Result<()> {
     for tcp in connections {
         let peer = tcp.peer_addr()?;
         for _ in 0..3 {
@@ -55,7 +55,7 @@ pub(crate) fn expect_on(lab: &Lab, connections: &mut [TcpStream], number: u8) ->
     .with_context(|| format!("over uplink {number}, packets per uplink: {last:?}"))
 }
 
-pub(crate) fn arrived(lab: &Lab) -> Result<Vec<u64>> {
+fn arrived(lab: &Lab) -> Result<Vec<u64>> {
     let mut arrived = Vec::new();
     for router in &lab.routers {
         let mut sum = 0;
