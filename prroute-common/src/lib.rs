@@ -11,6 +11,7 @@
 pub mod address;
 pub mod flow;
 pub mod names;
+pub mod opening;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;

@@ -11,6 +11,8 @@ pub const FLOWS6: &str = "FLOWS6";
 /// Unconfirmed flows.
 pub const NEW4: &str = "NEW4";
 pub const NEW6: &str = "NEW6";
+/// SYNs on the owner of their address.
+pub const OPENINGS: &str = "OPENINGS";
 pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const ADDRESSES4: &str = "ADDRESSES4";
 pub const ADDRESSES6: &str = "ADDRESSES6";
@@ -24,11 +26,12 @@ pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 15] = [
+pub const MAPS: [&str; 16] = [
     FLOWS4,
     FLOWS6,
     NEW4,
     NEW6,
+    OPENINGS,
     FRAGMENTS,
     ADDRESSES4,
     ADDRESSES6,
@@ -63,6 +66,9 @@ pub const SOCKET_MAPS: [&str; 4] = [ASKED4, ASKED6, WILDCARD_PORTS, SOCKET_COUNT
 
 /// The network namespace whose sockets are helped, by its cookie; 0 for none.
 pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
+
+/// What openings are hashed with.
+pub const GLOBAL_OPENING_SECRET: &str = "OPENING_SECRET";
 
 /// What egress writes to the control block of a packet that it redirects; 0 for nothing.
 pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";

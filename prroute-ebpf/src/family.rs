@@ -4,6 +4,7 @@ pub use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{FlowKey4, FlowKey6};
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
+use crate::opening::Opening;
 use crate::packet::Packet;
 use crate::parse::outline::{self, Outline};
 use crate::parse::{self, NotParsed, Segment};
@@ -44,6 +45,12 @@ pub trait Family: Sized + 'static {
         ports: u32,
         protocol: u8,
     ) -> Self::Key;
+
+    /// The local address of a key.
+    fn local(key: &Self::Key) -> Self::Address;
+
+    /// Where and how a SYN with this key is noted.
+    fn opening(key: &Self::Key, secret: u64) -> Opening;
 
     /// The owned addresses of an uplink that are stored in line. Unused places are zero, which is
     /// nobody's address.
@@ -106,6 +113,16 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
+    fn local(key: &FlowKey4) -> Address4 {
+        key.local
+    }
+
+    #[inline(always)]
+    fn opening(key: &FlowKey4, secret: u64) -> Opening {
+        Opening::of::<2>(&bytemuck::must_cast(*key), secret)
+    }
+
+    #[inline(always)]
     fn inline_addresses(facts: &UplinkFacts) -> &[Address4; INLINE_ADDRESSES] {
         &facts.addresses4
     }
@@ -150,6 +167,16 @@ impl Family for Ipv6 {
         let [p0, p1, p2, p3] = ports.to_ne_bytes();
         let tail = u64::from_ne_bytes([p0, p1, p2, p3, protocol, 0, 0, 0]);
         bytemuck::must_cast([local[0], local[1], remote[0], remote[1], tail])
+    }
+
+    #[inline(always)]
+    fn local(key: &FlowKey6) -> Address6 {
+        key.local
+    }
+
+    #[inline(always)]
+    fn opening(key: &FlowKey6, secret: u64) -> Opening {
+        Opening::of::<5>(&bytemuck::must_cast(*key), secret)
     }
 
     #[inline(always)]

@@ -31,6 +31,13 @@ pub enum Locality {
     NotLocal,
 }
 
+impl Locality {
+    #[inline(always)]
+    pub const fn is_owned(self) -> bool {
+        matches!(self, Self::OwnedHere | Self::OwnedBy(_))
+    }
+}
+
 /// One uplink, at one time: its id and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -66,6 +73,24 @@ impl Known {
     #[inline(always)]
     pub const fn place(&self) -> Place {
         Place { uplink: self.flow.uplink(), generation: self.flow.generation() }
+    }
+
+    /// Whether a new TCP connection may have its ports. An attempt that is not answered yet is not
+    /// finished.
+    #[inline(always)]
+    fn is_finished(&self, now: Ticks) -> bool {
+        self.confirmed && self.flow.idle(now) >= TCP_REBIND_IDLE
+    }
+
+    /// Whether a SYN that came in on `place` begins another connection, which takes its entry.
+    #[inline(always)]
+    pub fn gives_way(&self, place: Place, opened_at: Ticks) -> bool {
+        let silence = since(opened_at, self.flow.last_in());
+        match self.origin {
+            Origin::Host => self.is_finished(opened_at),
+            Origin::Inbound if self.place() == place => silence != 0,
+            Origin::Inbound => !self.confirmed && silence >= TCP_REBIND_IDLE,
+        }
     }
 
     /// Whether nothing came in from the recorded uplink for so long that another may have it.

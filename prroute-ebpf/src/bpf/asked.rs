@@ -14,7 +14,7 @@ use prroute_ebpf::parse::{Kind, Segment, protocol};
 use prroute_ebpf::source;
 use prroute_ebpf::verdict::Locality;
 
-use super::{lookup, maps};
+use super::{clock, maps};
 
 #[map]
 static ASKED4: LruHashMap<Peer<Address4>, Asked<Address4>> =
@@ -135,7 +135,7 @@ pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Addres
     note_wildcard(peer.local_port);
     let entry = F::asked().get_ptr_mut(peer)?;
     // SAFETY: as in `note`.
-    let address = source::answer(unsafe { &mut *entry }, lookup::now())?;
+    let address = source::answer(unsafe { &mut *entry }, clock::now())?;
     if F::locals().get_ptr(address).is_none() {
         if F::asked().remove(peer).is_ok() {
             count(SocketReason::AddressGone);
@@ -150,7 +150,7 @@ pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Addres
 pub(super) fn has_asked<F: AskedTables>(peer: Peer<F::Address>) -> bool {
     match F::asked().get_ptr(peer) {
         // SAFETY: as in `note`.
-        Some(entry) => !source::is_over(unsafe { &*entry }, lookup::now()),
+        Some(entry) => !source::is_over(unsafe { &*entry }, clock::now()),
         None => false,
     }
 }

@@ -6,16 +6,18 @@ use prroute_common::uplink::UplinkFacts;
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
+use prroute_ebpf::parse::{Kind, LaterFragment, Segment, protocol};
 use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Settled, Write};
 
 use super::action::Action;
+use super::clock;
 use super::count::count;
 use super::error_source::{self, Rewrite};
 use super::fragment::{self, Fragmented};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
 use super::lookup::{self, Entry, Found, Sought, Tables};
+use super::opening;
 use super::record;
 use super::redirect::{self, NextHop, Reply};
 use super::scratch::{Scratch, Scratched, Way};
@@ -103,7 +105,7 @@ fn goes_on<F: Egress>(
     outline: &Outline<F::Address>,
     found: &Found,
 ) -> Option<Action> {
-    let (place, now) = (Place::of(here), lookup::now());
+    let (place, now) = (Place::of(here), clock::now());
     match verdict::settled_out(&found.flow, place, now) {
         Settled::Here => Some(Action::Pass),
         // A packet in transit that has the ports of a guest's conversation is none of it.
@@ -168,9 +170,12 @@ fn decide<F: Egress>(
     if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
         return None;
     }
-    let now = lookup::now();
+    let now = clock::now();
     scratch.key = key::outbound::<F>(segment);
     let key = &scratch.key;
+    if segment.protocol == protocol::TCP && source.is_owned() {
+        opening::recall::<F>(key, now);
+    }
     let entry = if segment.kind == Kind::TcpAnswer {
         lookup::opening_flow::<F>(key, segment.protocol, now)
     } else {

@@ -5,7 +5,8 @@ use prroute_common::time::{Ticks, since};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
 use prroute_ebpf::parse::{LaterFragment, Segment};
 
-use super::lookup::{self, Tables};
+use super::clock;
+use super::lookup::Tables;
 use super::maps::FRAGMENTS;
 use super::redirect::Reply;
 
@@ -103,5 +104,5 @@ fn read<F: Fragmented>(fragment: &LaterFragment<F::Address>, way: &mut FragmentW
     // SAFETY: the entry may be recycled while it is read; each of its words is valid.
     let Some(found) = (unsafe { FRAGMENTS.get(&key) }) else { return false };
     *way = *found;
-    since(lookup::now(), way.decided_at) <= FRAGMENT_IDLE
+    since(clock::now(), way.decided_at) <= FRAGMENT_IDLE
 }

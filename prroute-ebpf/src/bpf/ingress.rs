@@ -11,11 +11,13 @@ use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::action::Action;
 use super::asked::{self, AskedTables};
+use super::clock;
 use super::count::count;
 use super::guest::{self, Routed};
 use super::headers::{self, Headers};
 use super::log::{self, Logged};
 use super::lookup::{self, Found, Sought};
+use super::opening;
 use super::record;
 use super::redirect::{self, NextHop};
 use super::scratch::{Scratched, Way};
@@ -75,8 +77,11 @@ fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> 
     let is_owned = || is_inline_address::<F>(here, &outline.destination);
     match outline.kind {
         Common::Tcp { opens: false } if is_owned() && !lookup::may_be_exposed(here) => Look::Enough,
-        Common::Tcp { opens: true } if is_owned() && here.flags & flag::SMALLER == 0 => {
-            open_at_once::<F>(here, outline)
+        Common::Tcp { opens: true }
+            if is_owned() && here.flags & flag::SMALLER == 0 && !lookup::may_be_exposed(here) =>
+        {
+            opening::note::<F>(&key::inbound_outline::<F>(outline), clock::now());
+            Look::Enough
         }
         Common::Tcp { .. } => Look::Closer(Sought::NotYet),
         Common::Udp => match lookup::any::<F>(&key::inbound_outline::<F>(outline)) {
@@ -92,7 +97,7 @@ fn goes_on<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>, found:
     if asked::matters(outline.destination_port()) {
         return false;
     }
-    let (place, now) = (Place::of(here), lookup::now());
+    let (place, now) = (Place::of(here), clock::now());
     if verdict::is_settled_in(&found.flow, found.confirmed, place, now) {
         return true;
     }
@@ -104,23 +109,6 @@ fn goes_on<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>, found:
         return true;
     }
     false
-}
-
-/// Records a connection of which no table knows anything, or nothing that lives.
-#[inline(always)]
-fn open_at_once<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
-    let key = key::inbound_outline::<F>(outline);
-    let now = lookup::now();
-    let flow = verdict::opened_at(Place::of(here), now);
-    match lookup::any::<F>(&key) {
-        None => record::open::<F>(&key, flow, here.id, Reason::OpenedInbound),
-        Some(found) if !found.confirmed && found.live(protocol::TCP, now).is_none() => {
-            record::rewrite(&found, flow);
-            count(here.id, Reason::OpenedInbound);
-        }
-        Some(found) => return Look::Closer(found.into()),
-    }
-    Look::Enough
 }
 
 /// Decides by what was read into the scratch memory; the parts of a [`Sought`] say what was found
@@ -137,7 +125,7 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, found: *mut Fl
     if !verdict::inbound_needs_flow(segment.kind, destination, exposed, last_hop) {
         return;
     }
-    let now = lookup::now();
+    let now = clock::now();
     if segment.kind == Kind::TcpOpening && here.flags & flag::SMALLER != 0 {
         redirect::fit::<F>(skb, here, segment, here);
     }
@@ -147,6 +135,9 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, found: *mut Fl
     scratch.key = key::inbound::<F>(segment);
     let key = &scratch.key;
     let place = Place::of(here);
+    if segment.protocol == protocol::TCP && destination.is_owned() {
+        opening::recall::<F>(key, now);
+    }
     let entry = lookup::flow::<F>(Sought::of((found, what)), key, segment.protocol, now);
     let recorded_is_up = match &entry {
         Some(entry) if entry.known.place() != place => {

@@ -2,18 +2,18 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_map_lookup_elem};
+use aya_ebpf::helpers::generated::bpf_map_lookup_elem;
 use aya_ebpf::maps::{HashMap, LruHashMap};
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::flow::Flow;
-use prroute_common::time::{Ticks, from_ns, since};
+use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag,
 };
 use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
-use super::maps;
+use super::{clock, maps};
 
 /// A family with its maps.
 pub(super) trait Tables: Family + Sized {
@@ -85,12 +85,6 @@ impl Tables for Ipv6 {
     }
 }
 
-#[inline(always)]
-pub(super) fn now() -> Ticks {
-    // SAFETY: the helper takes no arguments and reads a clock.
-    from_ns(unsafe { bpf_ktime_get_coarse_ns() })
-}
-
 /// The facts of the uplink with this ifindex; `None` for an interface that is no uplink.
 #[inline(always)]
 pub(super) fn uplink_at(ifindex: u32) -> Option<&'static UplinkFacts> {
@@ -149,6 +143,14 @@ pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: &F::Address) -> L
     }
 }
 
+/// The uplink that owns an address.
+#[inline(always)]
+pub(super) fn owner<F: Tables>(address: &F::Address) -> Option<&'static UplinkFacts> {
+    // SAFETY: as in `locality`.
+    let owner = unsafe { F::addresses().get(address) }?.owner;
+    uplink_by_id(owner as u16)
+}
+
 /// Whether packets for any address that `here` owns came in elsewhere, ever.
 #[inline(always)]
 pub(super) fn may_be_exposed(here: &UplinkFacts) -> bool {
@@ -163,7 +165,7 @@ pub(super) fn is_exposed<F: Tables>(here: &UplinkFacts, address: &F::Address) ->
     if *uplink_exposed_at == 0 {
         return false;
     }
-    let now = now();
+    let now = clock::now();
     if since(now, *uplink_exposed_at) >= EXPOSURE {
         return false;
     }

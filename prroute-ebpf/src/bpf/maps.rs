@@ -6,6 +6,7 @@ use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
 };
+use prroute_common::opening;
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
 use prroute_common::uplink::{IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts};
@@ -38,6 +39,10 @@ pub(super) static NEW4: LruHashMap<FlowKey4, Flow> =
 #[map]
 pub(super) static NEW6: LruHashMap<FlowKey6, Flow> =
     LruHashMap::with_max_entries(DEFAULT_FLOWS / FLOWS_PER_NEW, 0);
+
+/// SYNs to an address of the uplink that they came in on.
+#[map]
+pub(super) static OPENINGS: Array<u64> = Array::with_max_entries(opening::ELEMENTS, 0);
 
 /// Packets that leave in fragments, of both families.
 #[map]

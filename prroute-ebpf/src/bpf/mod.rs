@@ -6,6 +6,7 @@
 
 mod action;
 mod asked;
+mod clock;
 mod count;
 mod egress;
 mod error_source;
@@ -17,6 +18,7 @@ mod log;
 mod lookup;
 mod maps;
 mod mss;
+mod opening;
 mod record;
 mod redirect;
 mod scratch;

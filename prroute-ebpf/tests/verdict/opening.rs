@@ -1,10 +1,10 @@
 //! How flows begin, and how they are confirmed.
 
-use prroute_common::flow::TCP_REBIND_IDLE;
+use prroute_common::flow::{Flow, TCP_IDLE, TCP_REBIND_IDLE};
 use prroute_ebpf::parse::Kind;
 use prroute_ebpf::verdict::{
-    Arrival, Departure, Inbound, Locality, Outbound, Write, inbound, inbound_needs_flow, outbound,
-    outbound_needs_flow,
+    Arrival, Departure, Inbound, Locality, Outbound, Place, Write, inbound, inbound_needs_flow,
+    outbound, outbound_needs_flow,
 };
 
 use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, departure, flow, known, own};
@@ -132,4 +132,21 @@ fn the_common_tcp_packet_needs_no_lookup() {
         assert!(inbound_needs_flow(Kind::Tcp, owned, exposed, last_hop));
         assert!(outbound_needs_flow(Kind::Tcp, owned, exposed, last_hop));
     }
+}
+
+#[test]
+fn a_syn_takes_over_no_entry_that_lives() {
+    let young = |flow: Flow, confirmed| known(flow, confirmed).unwrap().gives_way(HERE, NOW);
+    for confirmed in [false, true] {
+        assert!(!young(flow(HERE, 0), confirmed), "it is the entry of this SYN");
+        assert!(young(flow(HERE, 1), confirmed), "a later connection on the same ports");
+        let before = Place { generation: 2, ..HERE };
+        assert!(!young(flow(before, 0), confirmed), "another device had this id");
+    }
+    assert!(!young(flow(ELSEWHERE, TCP_REBIND_IDLE - 1), false), "it came in elsewhere just now");
+    assert!(young(flow(ELSEWHERE, TCP_REBIND_IDLE), false));
+    assert!(!young(flow(ELSEWHERE, TCP_IDLE), true), "a SYN alone moves no confirmed flow");
+    assert!(!young(own(ELSEWHERE, TCP_IDLE), false), "the host's own attempt");
+    assert!(!young(own(ELSEWHERE, TCP_REBIND_IDLE - 1), true));
+    assert!(young(own(ELSEWHERE, TCP_REBIND_IDLE), true), "the host's own has finished");
 }

@@ -32,6 +32,7 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FlowKey6, Flow>(names::FLOWS6, MapType::LruHash),
     shape::<FlowKey4, Flow>(names::NEW4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::NEW6, MapType::LruHash),
+    shape::<u32, u64>(names::OPENINGS, MapType::Array),
     shape::<FragmentKey, FragmentWay>(names::FRAGMENTS, MapType::LruHash),
     shape::<Address4, LocalAddress>(names::ADDRESSES4, MapType::Hash),
     shape::<Address6, LocalAddress>(names::ADDRESSES6, MapType::Hash),

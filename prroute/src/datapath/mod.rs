@@ -16,10 +16,12 @@ mod layout;
 pub mod object;
 pub mod occupancy;
 pub mod pins;
+mod secret;
 pub mod sockets;
 pub mod tables;
 
 pub use error::DatapathError;
 pub use object::{LoadOptions, Programs};
 pub use pins::Pins;
+pub use secret::secret;
 pub use tables::Tables;

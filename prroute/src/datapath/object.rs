@@ -10,6 +10,7 @@ use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
 use crate::datapath::layout;
 use crate::datapath::pins::Pins;
+use crate::datapath::secret;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
@@ -72,10 +73,13 @@ impl Programs {
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
+        let secret = secret::of_openings(pins)?;
+        loader.override_global(names::GLOBAL_OPENING_SECRET, &secret, true);
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
         let mut programs = Self { ebpf: loader.load(OBJECT)? };
+        secret::keep_for_openings(pins, secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }

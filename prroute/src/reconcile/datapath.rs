@@ -1,12 +1,11 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use crate::config::Attach;
 use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets::Sockets;
-use crate::datapath::{DatapathError, LoadOptions, Pins, Programs, Tables};
+use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, undo};
 use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
@@ -27,7 +26,7 @@ impl Reconciler {
             flows: self.config.flows,
             log_packets: self.log_packets,
             netns_cookie: sockets.netns_cookie(),
-            redirect_note: random_note(),
+            redirect_note: datapath::secret(),
         };
         let mut programs = Programs::load(&self.pins, options)?;
         self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
@@ -111,10 +110,4 @@ fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
         hook: attached.hook,
         made_qdisc: attached.made_qdisc || made_before,
     });
-}
-
-/// Not 0, and not to be guessed: the standard library's hashes are keyed by the system's
-/// randomness.
-fn random_note() -> u64 {
-    RandomState::new().build_hasher().finish() | 1
 }

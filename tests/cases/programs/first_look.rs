@@ -7,17 +7,11 @@ use prroute_common::time::seconds;
 use super::aging::age;
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
+use super::openings::connect_elsewhere;
 use super::steering::{CLIENT, OWNED_2};
 
 /// Longer than the datapath writes no later time.
 const WHILE: u32 = seconds(5);
-
-/// A connection to an address of uplink 2 that came in on uplink 1.
-fn connect_elsewhere(fixture: &mut Fixture, client: (&str, u16), owned: (&str, u16)) {
-    assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, owned)), PASS);
-    assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
-    assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
-}
 
 fn idle(fixture: &Fixture) -> Vec<bool> {
     fixture.flows().iter().map(|flow| flow.idle_seconds > 3.0).collect()
@@ -78,28 +72,6 @@ fn an_address_stays_exposed_while_datagrams_for_it_come_in_elsewhere() {
             }
             let data = frame(Kind::Ack, owned, client);
             assert_eq!(fixture.egress(2, &data), REDIRECT, "the connection came in on uplink 1");
-        }
-    });
-}
-
-#[test]
-fn an_opening_is_recorded_once_and_again_when_it_was_forgotten() {
-    with_fixture(|fixture| {
-        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
-            let opened = fixture.count(2, Reason::OpenedInbound);
-            let opening = frame(Kind::Syn, client, owned);
-            for _ in 0..3 {
-                assert_eq!(fixture.ingress(2, &opening), PASS);
-                assert_eq!(fixture.count(2, Reason::OpenedInbound), opened + 1, "sent again");
-            }
-            age(fixture, WHILE);
-            assert_eq!(fixture.ingress(2, &opening), PASS);
-            assert_eq!(idle(fixture), [false], "it is still trying");
-            age(fixture, UNCONFIRMED_IDLE + WHILE);
-            assert_eq!(fixture.ingress(2, &opening), PASS);
-            assert_eq!(fixture.count(2, Reason::OpenedInbound), opened + 2);
-            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
-            fixture.forget_flows();
         }
     });
 }

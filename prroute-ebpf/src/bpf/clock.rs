@@ -1,0 +1,34 @@
+//! The time, read from the kernel's clock once in a jiffy: reading it is a call and a few lines of
+//! memory, while the jiffies are one word that the kernel itself keeps warm.
+
+use core::cell::UnsafeCell;
+
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
+use prroute_common::time::{self, MASK, Ticks};
+
+/// What the clock said last, to any CPU, and above its bits the jiffies of that time: one word, so
+/// that it is read and written whole.
+struct Reading(UnsafeCell<u64>);
+
+// SAFETY: the word is aligned, and each of its values is valid; a later one wins or is made again.
+unsafe impl Sync for Reading {}
+
+static READING: Reading = Reading(UnsafeCell::new(0));
+
+#[inline(always)]
+pub(super) fn now() -> Ticks {
+    // SAFETY: the helper takes no arguments and reads a counter.
+    let jiffies = unsafe { bpf_jiffies64() } << MASK.count_ones();
+    // SAFETY: the pointer is to a static word. Volatile: other CPUs write it.
+    let reading = unsafe { READING.0.get().read_volatile() };
+    if reading ^ jiffies <= u64::from(MASK) { reading as Ticks & MASK } else { read(jiffies) }
+}
+
+#[inline(always)]
+fn read(jiffies: u64) -> Ticks {
+    // SAFETY: the helper takes no arguments and reads a clock.
+    let now = time::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
+    // SAFETY: as above.
+    unsafe { READING.0.get().write_volatile(jiffies | u64::from(now)) };
+    now
+}

@@ -1,0 +1,35 @@
+//! Numbers that nobody outside can guess.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use aya::maps::{Array, Map, MapData};
+use prroute_common::{names, opening};
+
+use crate::datapath::error::Result;
+use crate::datapath::pins::Pins;
+use crate::datapath::tables::{failed, open};
+
+/// Not 0, and not to be guessed: the standard library's hashes are keyed by the system's
+/// randomness.
+#[must_use]
+pub fn secret() -> u64 {
+    RandomState::new().build_hasher().finish() | 1
+}
+
+/// The secret of an instance's openings: with another one those that were noted are found no more.
+pub(super) fn of_openings(pins: &Pins) -> Result<u64> {
+    if !pins.map(names::OPENINGS).exists() {
+        return Ok(secret());
+    }
+    let kept = openings(pins)?.get(&opening::SECRET, 0).map_err(failed("read", names::OPENINGS))?;
+    Ok(if kept == 0 { secret() } else { kept })
+}
+
+/// Keeps it for the next one that loads programs on these maps.
+pub(super) fn keep_for_openings(pins: &Pins, secret: u64) -> Result<()> {
+    openings(pins)?.set(opening::SECRET, secret, 0).map_err(failed("write", names::OPENINGS))
+}
+
+fn openings(pins: &Pins) -> Result<Array<MapData, u64>> {
+    open(pins, names::OPENINGS, Map::Array)
+}
