@@ -1,12 +1,14 @@
 //! Openings: SYNs that came in on the owner of their address. A word each in an array, see
-//! `prroute_ebpf::opening`.
+//! `prroute_ebpf::opening`. Its layout and size belong to [`crate::LAYOUT_VERSION`].
 
 /// Words of openings, a power of two.
 pub const SLOTS: u32 = 1 << 16;
 
-/// The array's last element: what the words are hashed with, a number that nobody else knows. The loader
-/// keeps it there; 0 for none yet.
-pub const SECRET: u32 = SLOTS;
+/// Numbers of 32 bits that nobody else knows, with which keys are hashed: one for each of IPv6's words.
+pub const KEYS: usize = 10;
 
-/// Elements of the array.
-pub const ELEMENTS: u32 = SLOTS + 1;
+/// What [`KEYS`] are kept in.
+pub const SECRET_WORDS: usize = KEYS / 2;
+
+/// Elements of the array: behind the openings the loader keeps the secret. 0 for none yet.
+pub const ELEMENTS: u32 = SLOTS + SECRET_WORDS as u32;

@@ -2,6 +2,7 @@
 
 pub use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{FlowKey4, FlowKey6};
+use prroute_common::opening::KEYS;
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
 use crate::opening::Opening;
@@ -46,11 +47,8 @@ pub trait Family: Sized + 'static {
         protocol: u8,
     ) -> Self::Key;
 
-    /// The local address of a key.
-    fn local(key: &Self::Key) -> Self::Address;
-
     /// Where and how a SYN with this key is noted.
-    fn opening(key: &Self::Key, secret: u64) -> Opening;
+    fn opening(key: &Self::Key, secret: impl Fn(usize) -> u32) -> Opening;
 
     /// The owned addresses of an uplink that are stored in line. Unused places are zero, which is
     /// nobody's address.
@@ -113,13 +111,8 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
-    fn local(key: &FlowKey4) -> Address4 {
-        key.local
-    }
-
-    #[inline(always)]
-    fn opening(key: &FlowKey4, secret: u64) -> Opening {
-        Opening::of::<2>(&bytemuck::must_cast(*key), secret)
+    fn opening(key: &FlowKey4, secret: impl Fn(usize) -> u32) -> Opening {
+        Opening::of::<4>(bytemuck::must_cast(*key), secret)
     }
 
     #[inline(always)]
@@ -170,13 +163,8 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
-    fn local(key: &FlowKey6) -> Address6 {
-        key.local
-    }
-
-    #[inline(always)]
-    fn opening(key: &FlowKey6, secret: u64) -> Opening {
-        Opening::of::<5>(&bytemuck::must_cast(*key), secret)
+    fn opening(key: &FlowKey6, secret: impl Fn(usize) -> u32) -> Opening {
+        Opening::of::<KEYS>(bytemuck::must_cast(*key), secret)
     }
 
     #[inline(always)]

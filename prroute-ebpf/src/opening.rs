@@ -2,17 +2,19 @@
 //! about again, so that a record of its own would cost more than it is worth.
 //!
 //! ```text
-//!        63                        24 23            0
-//!        +---------------------------+---------------+
-//!        | mark of the flow's key    | time          |
-//!        +---------------------------+---------------+
+//!        63              40 39           32 31     24 23            0
+//!        +-----------------+---------------+---------+---------------+
+//!        | mark of the key | its generat.  | uplink  | time          |
+//!        +-----------------+---------------+---------+---------------+
 //! ```
 //!
 //! The word's place is a part of the key's hash too, and whoever comes later takes it.
 
 use prroute_common::flow::UNCONFIRMED_IDLE;
-use prroute_common::opening::SLOTS;
-use prroute_common::time::{MASK, Ticks, since};
+use prroute_common::opening::{KEYS, SLOTS};
+use prroute_common::time::{MASK, Ticks};
+
+use crate::verdict::Place;
 
 /// Of a flow's key: where its word is, and its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,30 +25,68 @@ pub struct Opening {
 
 /// An odd number without structure: the fraction of the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+const MARK: u64 = !0 << 40;
+const UPLINK: u32 = 24;
+const GENERATION: u32 = 32;
 
 impl Opening {
-    /// `secret` keeps others from finding keys that share a place.
+    /// `secret` gives each word a number of its own: each pair is multiplied by what nobody knows
+    /// (NH, RFC 4418), so that who chooses keys cannot tell which of them share a place.
     #[inline(always)]
-    pub fn of<const N: usize>(key: &[u64; N], secret: u64) -> Self {
-        let mut hash = secret;
-        for word in key {
-            hash = (hash ^ word).wrapping_mul(SPREAD);
-            hash ^= hash >> 32;
+    pub fn of<const N: usize>(key: [u32; N], secret: impl Fn(usize) -> u32) -> Self {
+        const { assert!(N.is_multiple_of(2) && N <= KEYS) };
+        let mut hash = 0u64;
+        for pair in 0..N / 2 {
+            let at = 2 * pair;
+            let (one, other) =
+                (key[at].wrapping_add(secret(at)), key[at + 1].wrapping_add(secret(at + 1)));
+            hash = hash.wrapping_add(u64::from(one) * u64::from(other));
         }
-        Self { slot: (hash >> 40) as u32 & (SLOTS - 1), mark: hash << MASK.count_ones() }
+        let hash = mixed(mixed(hash));
+        Self { slot: (hash >> 48) as u32 & (SLOTS - 1), mark: hash << MARK.trailing_zeros() }
     }
 
     /// The word of a SYN that comes in now.
     #[inline(always)]
-    pub const fn at(self, now: Ticks) -> u64 {
-        self.mark | now as u64
+    pub const fn at(self, place: Place, now: Ticks) -> u64 {
+        let generation = (place.generation as u64 & 0xff) << GENERATION;
+        self.mark | generation | (place.uplink as u64) << UPLINK | now as u64
     }
 
-    /// When a SYN of this flow came in, if `word` speaks of it and it counts still.
+    /// When a SYN of this flow came in and on which uplink, if `word` speaks of it and it counts still.
     #[inline(always)]
-    pub fn time(self, word: u64, now: Ticks) -> Option<Ticks> {
-        let is_ours = word & !u64::from(MASK) == self.mark && word != 0;
+    pub fn noted(self, word: u64, now: Ticks) -> Option<Noted> {
         let time = word as Ticks & MASK;
-        (is_ours && since(now, time) <= UNCONFIRMED_IDLE).then_some(time)
+        let passed = now.wrapping_sub(time) & MASK;
+        // Another CPU may be a tick ahead. A word of long ago is no word of the future.
+        let is_young = passed <= UNCONFIRMED_IDLE || passed == MASK;
+        let is_ours = word & MARK == self.mark && time != 0;
+        (is_ours && is_young).then_some(Noted { word, time })
+    }
+}
+
+/// Has each bit depend on many, as neither a product's low bits nor those of a progression do.
+#[inline(always)]
+const fn mixed(hash: u64) -> u64 {
+    (hash ^ hash >> 32).wrapping_mul(SPREAD)
+}
+
+/// A SYN that was noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    word: u64,
+    pub time: Ticks,
+}
+
+impl Noted {
+    #[inline(always)]
+    pub const fn uplink(&self) -> u16 {
+        (self.word >> UPLINK) as u16 & 0xff
+    }
+
+    /// Whether the uplink that has the id is the one that had it then.
+    #[inline(always)]
+    pub const fn is_of(&self, generation: u16) -> bool {
+        (self.word >> GENERATION) as u16 & 0xff == generation & 0xff
     }
 }

@@ -75,19 +75,13 @@ impl Known {
         Place { uplink: self.flow.uplink(), generation: self.flow.generation() }
     }
 
-    /// Whether a new TCP connection may have its ports. An attempt that is not answered yet is not
-    /// finished.
-    #[inline(always)]
-    fn is_finished(&self, now: Ticks) -> bool {
-        self.confirmed && self.flow.idle(now) >= TCP_REBIND_IDLE
-    }
-
-    /// Whether a SYN that came in on `place` begins another connection, which takes its entry.
+    /// Whether a SYN that came in on `place` begins another connection, which takes its entry. Never
+    /// from the host's own, and not from a confirmed one elsewhere: a SYN proves nothing.
     #[inline(always)]
     pub fn gives_way(&self, place: Place, opened_at: Ticks) -> bool {
         let silence = since(opened_at, self.flow.last_in());
         match self.origin {
-            Origin::Host => self.is_finished(opened_at),
+            Origin::Host => false,
             Origin::Inbound if self.place() == place => silence != 0,
             Origin::Inbound => !self.confirmed && silence >= TCP_REBIND_IDLE,
         }

@@ -21,14 +21,22 @@ pub(super) fn now() -> Ticks {
     let jiffies = unsafe { bpf_jiffies64() } << MASK.count_ones();
     // SAFETY: the pointer is to a static word. Volatile: other CPUs write it.
     let reading = unsafe { READING.0.get().read_volatile() };
-    if reading ^ jiffies <= u64::from(MASK) { reading as Ticks & MASK } else { read(jiffies) }
+    if reading ^ jiffies <= u64::from(MASK) {
+        reading as Ticks & MASK
+    } else {
+        read(jiffies, reading & !u64::from(MASK))
+    }
 }
 
+/// The kernel counts a jiffy a moment before it moves the clock. After a pause the clock may be as late as
+/// the pause was long: what is read first counts for nobody else.
 #[inline(always)]
-fn read(jiffies: u64) -> Ticks {
+fn read(jiffies: u64, before: u64) -> Ticks {
+    const JIFFY: u64 = 1 << MASK.count_ones();
+    let read_in = if jiffies.wrapping_sub(before) <= JIFFY { jiffies } else { jiffies - JIFFY };
     // SAFETY: the helper takes no arguments and reads a clock.
     let now = time::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
     // SAFETY: as above.
-    unsafe { READING.0.get().write_volatile(jiffies | u64::from(now)) };
+    unsafe { READING.0.get().write_volatile(read_in | u64::from(now)) };
     now
 }

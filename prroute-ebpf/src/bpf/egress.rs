@@ -173,7 +173,8 @@ fn decide<F: Egress>(
     let now = clock::now();
     scratch.key = key::outbound::<F>(segment);
     let key = &scratch.key;
-    if segment.protocol == protocol::TCP && source.is_owned() {
+    // An address may come to be shared while its connections are young.
+    if segment.protocol == protocol::TCP && (source.is_owned() || segment.kind == Kind::TcpAnswer) {
         opening::recall::<F>(key, now);
     }
     let entry = if segment.kind == Kind::TcpAnswer {

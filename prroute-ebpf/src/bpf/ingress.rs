@@ -80,7 +80,7 @@ fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> 
         Common::Tcp { opens: true }
             if is_owned() && here.flags & flag::SMALLER == 0 && !lookup::may_be_exposed(here) =>
         {
-            opening::note::<F>(&key::inbound_outline::<F>(outline), clock::now());
+            opening::note::<F>(&key::inbound_outline::<F>(outline), Place::of(here), clock::now());
             Look::Enough
         }
         Common::Tcp { .. } => Look::Closer(Sought::NotYet),

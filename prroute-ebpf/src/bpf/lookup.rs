@@ -143,18 +143,11 @@ pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: &F::Address) -> L
     }
 }
 
-/// The uplink that owns an address.
-#[inline(always)]
-pub(super) fn owner<F: Tables>(address: &F::Address) -> Option<&'static UplinkFacts> {
-    // SAFETY: as in `locality`.
-    let owner = unsafe { F::addresses().get(address) }?.owner;
-    uplink_by_id(owner as u16)
-}
-
-/// Whether packets for any address that `here` owns came in elsewhere, ever.
+/// Whether packets for any address that `here` owns came in elsewhere within [`EXPOSURE`].
 #[inline(always)]
 pub(super) fn may_be_exposed(here: &UplinkFacts) -> bool {
-    maps::EXPOSED.get(u32::from(here.id)).is_none_or(|exposed_at| *exposed_at != 0)
+    let Some(exposed_at) = maps::EXPOSED.get(u32::from(here.id)) else { return true };
+    *exposed_at != 0 && since(clock::now(), *exposed_at) < EXPOSURE
 }
 
 /// Whether packets for this address, owned by `here`, came in elsewhere within

@@ -1,8 +1,10 @@
 //! Connections to an address of the uplink that they come in on. Most stay there, and nobody asks
 //! where they were opened: a word each is enough (`prroute_ebpf::opening`).
 
-use aya_ebpf::Global;
+use core::ptr;
+
 use prroute_common::flow::Flow;
+use prroute_common::opening::SECRET_WORDS;
 use prroute_common::reason::Reason;
 use prroute_common::time::Ticks;
 use prroute_ebpf::family::Family;
@@ -14,41 +16,50 @@ use super::lookup::{self, Sought, Tables};
 use super::maps::OPENINGS;
 use super::record;
 
-/// Keeps others from finding connections that share a word. The verifier folds it.
+/// What keys are hashed with. The loader sets it.
 #[unsafe(no_mangle)]
-static OPENING_SECRET: Global<u64> = Global::new(0);
+static OPENING_SECRET: [u64; SECRET_WORDS] = [0; SECRET_WORDS];
+
+#[inline(always)]
+fn secret(index: usize) -> u32 {
+    // SAFETY: the index is below `KEYS`, a key for each half of a word. Volatile: the compiler would
+    // fold what the loader has not set yet.
+    unsafe { ptr::read_volatile((&raw const OPENING_SECRET).cast::<u32>().add(index)) }
+}
 
 /// Where the word of a flow is.
 #[inline(always)]
 fn place<F: Family>(key: &F::Key) -> Option<(Opening, *mut u64)> {
-    let opening = F::opening(key, OPENING_SECRET.load());
+    let opening = F::opening(key, secret);
     Some((opening, OPENINGS.get_ptr_mut(opening.slot)?))
 }
 
 /// Notes a SYN that came in on the owner of its address.
 #[inline(always)]
-pub(super) fn note<F: Family>(key: &F::Key, now: Ticks) {
+pub(super) fn note<F: Family>(key: &F::Key, here: Place, now: Ticks) {
     if let Some((opening, word)) = place::<F>(key) {
         // SAFETY: the pointer is to a live, aligned word, which any CPU may write: each of its values
         // is valid.
-        unsafe { word.write_volatile(opening.at(now)) };
+        unsafe { word.write_volatile(opening.at(here, now)) };
     }
 }
 
-/// Records a connection whose SYN was only noted, because somebody asks for its flow now. A function of
-/// its own: its callers have no stack to spare.
+/// Records a connection whose SYN was only noted, because somebody asks for its flow now. The word
+/// stays: the entry is as old, and is not made again. A function of its own: its callers have no stack
+/// to spare.
 #[inline(never)]
 pub(super) fn recall<F: Tables>(key: &F::Key, now: Ticks) {
     let Some((opening, word)) = place::<F>(key) else { return };
     // SAFETY: as in `note`.
-    let Some(opened_at) = opening.time(unsafe { word.read_volatile() }, now) else { return };
-    // SAFETY: as in `note`.
-    unsafe { word.write_volatile(0) };
-    let Some(owner) = lookup::owner::<F>(&F::local(key)) else { return };
-    let flow = Flow::inbound(owner.id, owner.generation, opened_at);
+    let Some(noted) = opening.noted(unsafe { word.read_volatile() }, now) else { return };
+    let Some(uplink) = lookup::uplink_by_id(noted.uplink()) else { return };
+    if !noted.is_of(uplink.generation) {
+        return;
+    }
+    let flow = Flow::inbound(uplink.id, uplink.generation, noted.time);
     match lookup::flow::<F>(Sought::NotYet, key, protocol::TCP, now) {
-        Some(entry) if !entry.known.gives_way(Place::of(owner), opened_at) => {}
-        Some(entry) => record::overwrite(Some(entry), flow, owner.id, Reason::OpenedInbound),
-        None => record::open::<F>(key, flow, owner.id, Reason::OpenedInbound),
+        Some(entry) if !entry.known.gives_way(Place::of(uplink), noted.time) => {}
+        Some(entry) => record::overwrite(Some(entry), flow, uplink.id, Reason::OpenedInbound),
+        None => record::open::<F>(key, flow, uplink.id, Reason::OpenedInbound),
     }
 }

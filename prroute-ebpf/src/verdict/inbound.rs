@@ -1,6 +1,6 @@
 //! For packets that came in: which uplink does their flow belong to?
 
-use prroute_common::flow::{Flow, Origin};
+use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
 
 use super::{Known, Locality, Place, is_between, opened_at};
@@ -121,8 +121,10 @@ fn unknown(arrival: &Arrival) -> Inbound {
 
 #[inline(always)]
 fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
-    // A new connection may take over the ports of a finished one; a datagram proves nothing.
-    if arrival.kind == Kind::TcpOpening && known.is_finished(arrival.now) {
+    // A new connection may take over the ports of a finished one. An attempt of the host that is
+    // not answered yet is not finished; a datagram proves nothing.
+    let is_finished = known.confirmed && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE;
+    if arrival.kind == Kind::TcpOpening && is_finished {
         return Inbound::Open(fresh(arrival));
     }
     let flow = known.flow.with_last_in(arrival.now);

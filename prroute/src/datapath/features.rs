@@ -14,7 +14,8 @@ pub struct Feature {
 }
 
 /// The helpers of the programs on uplinks that are younger than Linux 5.0.
-pub const NEEDED: [Feature; 2] = [
+pub const NEEDED: [Feature; 3] = [
+    Feature { name: "bpf_jiffies64", since: "5.6", helper: BpfHelper::BPF_FUNC_jiffies64 },
     Feature {
         name: "bpf_redirect_neigh",
         since: "5.10",
@@ -36,7 +37,7 @@ pub fn missing(features: &[Feature]) -> Vec<Feature> {
     features.iter().filter(unknown).copied().collect()
 }
 
-/// `bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)`.
+/// `bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)`.
 pub fn listing(features: &[Feature]) -> String {
     let name = |feature: &Feature| format!("{} (Linux {})", feature.name, feature.since);
     features.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -50,7 +51,8 @@ mod tests {
     fn what_is_missing_is_named_with_its_kernel() {
         assert_eq!(
             listing(&NEEDED),
-            "bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)"
+            "bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10), \
+             bpf_ktime_get_coarse_ns (Linux 5.11)"
         );
     }
 }

@@ -79,7 +79,7 @@ impl Programs {
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
         let mut programs = Self { ebpf: loader.load(OBJECT)? };
-        secret::keep_for_openings(pins, secret)?;
+        secret::keep_for_openings(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }

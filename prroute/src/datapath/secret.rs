@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use aya::maps::{Array, Map, MapData};
-use prroute_common::{names, opening};
+use prroute_common::names;
+use prroute_common::opening::{SECRET_WORDS, SLOTS};
 
 use crate::datapath::error::Result;
 use crate::datapath::pins::Pins;
@@ -17,17 +18,24 @@ pub fn secret() -> u64 {
 }
 
 /// The secret of an instance's openings: with another one those that were noted are found no more.
-pub(super) fn of_openings(pins: &Pins) -> Result<u64> {
-    if !pins.map(names::OPENINGS).exists() {
-        return Ok(secret());
+pub(super) fn of_openings(pins: &Pins) -> Result<[u64; SECRET_WORDS]> {
+    let mut words = [0; SECRET_WORDS];
+    if pins.map(names::OPENINGS).exists() {
+        let openings = openings(pins)?;
+        for (index, word) in (SLOTS..).zip(&mut words) {
+            *word = openings.get(&index, 0).map_err(failed("read", names::OPENINGS))?;
+        }
     }
-    let kept = openings(pins)?.get(&opening::SECRET, 0).map_err(failed("read", names::OPENINGS))?;
-    Ok(if kept == 0 { secret() } else { kept })
+    Ok(words.map(|word| if word == 0 { secret() } else { word }))
 }
 
 /// Keeps it for the next one that loads programs on these maps.
-pub(super) fn keep_for_openings(pins: &Pins, secret: u64) -> Result<()> {
-    openings(pins)?.set(opening::SECRET, secret, 0).map_err(failed("write", names::OPENINGS))
+pub(super) fn keep_for_openings(pins: &Pins, secret: &[u64; SECRET_WORDS]) -> Result<()> {
+    let mut openings = openings(pins)?;
+    for (index, word) in (SLOTS..).zip(secret) {
+        openings.set(index, word, 0).map_err(failed("write", names::OPENINGS))?;
+    }
+    Ok(())
 }
 
 fn openings(pins: &Pins) -> Result<Array<MapData, u64>> {

@@ -5,7 +5,6 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
-use prroute_common::opening::SLOTS;
 use prroute_common::time::{MASK, Ticks};
 
 use super::fixture::Fixture;
@@ -20,14 +19,11 @@ pub(crate) fn age(fixture: &Fixture, by: Ticks) {
     }
     exposure::<Address4>(map(fixture, names::ADDRESSES4, Map::HashMap), by);
     exposure::<Address6>(map(fixture, names::ADDRESSES6, Map::HashMap), by);
-    let mut openings: Array<MapData, u64> =
-        map(fixture, names::OPENINGS, Map::Array).try_into().unwrap();
-    for slot in 0..SLOTS {
+    let mut openings = fixture.openings();
+    for slot in fixture.noted() {
         let word = openings.get(&slot, 0).unwrap();
-        if word != 0 {
-            let (mark, time) = (word & !u64::from(MASK), word as Ticks & MASK);
-            openings.set(slot, mark | u64::from(before(time, by)), 0).unwrap();
-        }
+        let (others, time) = (word & !u64::from(MASK), word as Ticks & MASK);
+        openings.set(slot, others | u64::from(before(time, by)), 0).unwrap();
     }
     let mut uplinks: Array<MapData, Ticks> =
         map(fixture, names::EXPOSED, Map::Array).try_into().unwrap();

@@ -96,6 +96,7 @@ fn an_opening_between_addresses_of_nobody_is_not_recorded() {
             assert_eq!(fixture.ingress(2, &frame(Kind::Syn, source, target)), PASS);
             assert!(fixture.flows().is_empty(), "from {} to {}", source.0, target.0);
         }
+        assert_eq!(fixture.noted(), Vec::<u32>::new());
         assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
     });
 }

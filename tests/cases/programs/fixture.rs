@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions};
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
@@ -16,6 +16,7 @@ use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
+use prroute_common::opening::SLOTS;
 use prroute_common::reason::Reason;
 use prroute_tests::capability;
 
@@ -41,6 +42,7 @@ pub(crate) fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
 
 pub(crate) struct Fixture {
     pins: Pinned,
+    options: LoadOptions,
     programs: Programs,
     tables: Tables,
     pub(crate) uplinks: Vec<Uplink>,
@@ -153,15 +155,18 @@ impl Fixture {
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
-        let programs = Programs::load(
-            &pins,
-            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note },
-        )
-        .unwrap();
+        let options =
+            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note };
+        let programs = Programs::load(&pins, options).unwrap();
         let tables = Tables::open(&pins).unwrap();
-        let mut fixture = Self { pins, programs, tables, uplinks, locals };
+        let mut fixture = Self { pins, options, programs, tables, uplinks, locals };
         fixture.sync();
         fixture
+    }
+
+    /// Loads the programs again, on the maps that are there: as another daemon does.
+    pub(crate) fn load_again(&mut self) {
+        self.programs = Programs::load(&self.pins, self.options).unwrap();
     }
 
     /// Writes the tables again after a change of `uplinks` or `locals`.
@@ -294,6 +299,23 @@ impl Fixture {
         for name in [names::FLOWS6, names::NEW6] {
             self.empty::<FlowKey6>(name);
         }
+    }
+
+    /// Words of openings that hold something.
+    pub(crate) fn noted(&self) -> Vec<u32> {
+        let openings = self.openings();
+        (0..SLOTS).filter(|slot| openings.get(slot, 0).unwrap() != 0).collect()
+    }
+
+    pub(crate) fn forget_openings(&self) {
+        for slot in self.noted() {
+            self.openings().set(slot, 0, 0).unwrap();
+        }
+    }
+
+    pub(crate) fn openings(&self) -> Array<MapData, u64> {
+        let map = MapData::from_pin(self.pins.map(names::OPENINGS)).unwrap();
+        Map::Array(map).try_into().unwrap()
     }
 
     fn empty<K: aya::Pod>(&self, name: &str) {

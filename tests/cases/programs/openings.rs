@@ -2,6 +2,7 @@
 //! recorded when somebody asks.
 
 use prroute::state::uplink::UplinkId;
+use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{OTHER_IDLE, TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::reason::Reason;
 use prroute_common::time::seconds;
@@ -117,5 +118,68 @@ fn a_connection_on_the_same_ports_takes_over_the_entry_of_the_last_one() {
         }
         assert_eq!(fixture.count(2, Reason::OpenedInbound), 4);
         assert_eq!(fixture.flows().len(), 2);
+    });
+}
+
+#[test]
+fn the_uplink_of_a_young_connection_may_fall_out() {
+    with_fixture(|fixture| {
+        let all = conversations(fixture);
+        fixture.uplinks[1].device.up = false;
+        fixture.sync();
+        for (client, owned, opening) in all {
+            assert_eq!(fixture.ingress(1, &opening), PASS, "its network moved");
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(1, Reason::Rebound), 2);
+    });
+}
+
+#[test]
+fn a_new_daemon_knows_what_was_noted() {
+    with_fixture(|fixture| {
+        let all = conversations(fixture);
+        fixture.load_again();
+        for (client, owned, _) in all {
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
+        }
+    });
+}
+
+#[test]
+fn an_address_may_come_to_be_shared_while_a_connection_is_young() {
+    with_fixture(|fixture| {
+        let all = conversations(fixture);
+        for local in &mut fixture.locals {
+            local.owner = None;
+        }
+        fixture.sync();
+        for (client, owned, _) in all {
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
+        }
+    });
+}
+
+/// R3: who forges a SYN with the ports of the host's own connection does not get its packets, also
+/// when nothing was heard of it for long.
+#[test]
+fn a_syn_takes_nothing_from_the_hosts_own_connection() {
+    with_fixture(|fixture| {
+        let pairs: Vec<_> = CLIENT.into_iter().zip(OWNED_2).collect();
+        for (server, owned) in &pairs {
+            assert_eq!(fixture.egress(1, &frame(Kind::Syn, *owned, *server)), PASS);
+            assert_eq!(fixture.ingress(1, &frame(Kind::SynAck, *server, *owned)), PASS);
+        }
+        age(fixture, EXPOSURE + SECOND);
+        conversations(fixture);
+        assert_eq!(fixture.noted().len(), 2);
+        for (server, owned) in &pairs {
+            for _ in 0..2 {
+                assert_eq!(fixture.egress(1, &frame(Kind::Ack, *owned, *server)), PASS);
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
+        assert!(fixture.flows().iter().all(|flow| !flow.opened_inbound));
     });
 }

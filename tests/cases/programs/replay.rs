@@ -2,6 +2,7 @@
 //! they may, and record and count what the library says of the same bytes.
 
 use std::collections::HashSet;
+use std::mem;
 use std::net::IpAddr;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -104,6 +105,13 @@ impl Model {
             Some((_, Some(owner))) if *owner == here => Locality::OwnedHere,
             Some((_, Some(owner))) => Locality::OwnedBy(*owner),
         }
+    }
+
+    /// Whether a packet that comes in is a SYN that is only noted.
+    fn is_noted<F: Readable>(&self, segment: &Segment<F::Address>, frame: &[u8]) -> bool {
+        segment.kind == Kind::TcpOpening
+            && self.locality(IN, F::ip(segment.destination)) == Locality::OwnedHere
+            && F::outline(&frame, ETHERNET).is_some()
     }
 
     /// A packet that comes in: what it leaves, and the flow it opens.
@@ -260,8 +268,11 @@ fn replay<F: Readable>(fixture: &mut Fixture, model: &mut Model, frame: &[u8], t
         assert_eq!(fixture.egress(OUT.into(), frame), code, "leaves: {told}");
     });
     fixture.forget_flows();
-    let (traces, flow) = model.arrives::<F>(&segment);
-    expect(fixture, told, &traces, |fixture| {
+    let (mut opened, flow) = model.arrives::<F>(&segment);
+    let noted = model.is_noted::<F>(&segment, frame);
+    // What is only noted is recorded when its answer asks for it.
+    let later = if noted { mem::take(&mut opened) } else { Traces::default() };
+    expect(fixture, told, &opened, |fixture| {
         assert_eq!(fixture.ingress(IN.into(), frame), PASS, "comes in: {told}");
     });
     let Some(flow) = flow else { return };
@@ -271,10 +282,15 @@ fn replay<F: Readable>(fixture: &mut Fixture, model: &mut Model, frame: &[u8], t
     };
     let known = Known::from_entry(flow, false, back.protocol, NOW);
     let (code, mut left) = model.leaves::<F>(&back, answer.len(), known);
-    left.flows = traces.flows;
+    left.flows = opened.flows;
+    left.flows.extend(later.flows);
+    left.counts.extend(later.counts);
     expect(fixture, told, &left, |fixture| {
         assert_eq!(fixture.egress(OUT.into(), &answer), code, "is answered: {told}");
     });
+    if noted {
+        fixture.forget_openings();
+    }
 }
 
 /// Runs a frame both ways, if the kernel takes it at all.
