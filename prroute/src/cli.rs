@@ -32,6 +32,9 @@ pub enum Command {
     /// Say what is managed and what was counted.
     Status(ReportArgs),
     /// List the recorded flows.
+    ///
+    /// A TCP connection to an uplink's own address is not recorded while it stays on that uplink:
+    /// the rules for its address answer it.
     Flows(ReportArgs),
     /// Say what would be changed and why, as `ip` commands, and change nothing.
     Plan(PlanArgs),
