@@ -241,6 +241,12 @@ impl Flow {
         self
     }
 
+    /// The word that has both stamps, and lies first.
+    #[inline(always)]
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
     /// Whether the two differ in nothing but their stamps.
     #[inline(always)]
     pub const fn is_same_but_for_time(&self, other: &Self) -> bool {

@@ -109,7 +109,11 @@ fn flushes_under_traffic_lose_no_packet_that_the_datapath_holds() -> Result<()> 
             lab.host.ip("-4 rule flush protocol 213")?;
             lab.host.ip("-6 rule flush protocol 213")?;
             wait::until("the rules are back", SOON, || Ok((rules()? == installed).then_some(())))
-                .with_context(|| format!("round {round}:\n{}", daemon.process.log()))
+                .with_context(|| {
+                    let now = rules().unwrap_or_else(|error| error.to_string());
+                    let log = daemon.process.log();
+                    format!("round {round}:\n{log}\nwere:\n{installed}\nare:\n{now}")
+                })
         });
         stop.store(true, Ordering::Relaxed);
         let rounds = talks.map(|talk| talk.join().unwrap_or_else(|_| anyhow::bail!("panicked")));

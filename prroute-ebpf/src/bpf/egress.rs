@@ -120,7 +120,7 @@ fn goes_on<F: Egress>(
                 return None;
             }
             let flow = verdict::later_out(&found.flow, found.confirmed, place, now)?;
-            record::rewrite(found, flow);
+            record::times(found, flow);
             Some(Action::Pass)
         }
     }

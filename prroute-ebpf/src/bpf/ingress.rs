@@ -105,7 +105,7 @@ fn goes_on<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>, found:
     if is_inline_address::<F>(here, &outline.destination)
         && let Some(flow) = verdict::later_in(&found.flow, found.confirmed, place, now)
     {
-        record::rewrite(found, flow);
+        record::times(found, flow);
         return true;
     }
     false
