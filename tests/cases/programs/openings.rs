@@ -139,11 +139,13 @@ fn the_uplink_of_a_young_connection_may_fall_out() {
 #[test]
 fn a_new_daemon_knows_what_was_noted() {
     with_fixture(|fixture| {
-        let all = conversations(fixture);
+        conversations(fixture);
+        let noted = fixture.noted();
         fixture.load_again();
-        for (client, owned, _) in all {
-            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
-        }
+        // To load takes longer than a word counts, where a processor is emulated.
+        fixture.forget_openings();
+        conversations(fixture);
+        assert_eq!(fixture.noted(), noted, "the same words for the same connections");
     });
 }
 
