@@ -3,14 +3,13 @@
 
 use core::ptr;
 
-use prroute_common::flow::Flow;
 use prroute_common::opening::SECRET_WORDS;
 use prroute_common::reason::Reason;
 use prroute_common::time::Ticks;
 use prroute_ebpf::family::Family;
 use prroute_ebpf::opening::Opening;
 use prroute_ebpf::parse::protocol;
-use prroute_ebpf::verdict::Place;
+use prroute_ebpf::verdict::{self, Place};
 
 use super::lookup::{self, Sought, Tables};
 use super::maps::OPENINGS;
@@ -29,7 +28,7 @@ fn secret(index: usize) -> u32 {
 
 /// Where the word of a flow is.
 #[inline(always)]
-fn place<F: Family>(key: &F::Key) -> Option<(Opening, *mut u64)> {
+fn word_of<F: Family>(key: &F::Key) -> Option<(Opening, *mut u64)> {
     let opening = F::opening(key, secret);
     Some((opening, OPENINGS.get_ptr_mut(opening.slot)?))
 }
@@ -37,7 +36,7 @@ fn place<F: Family>(key: &F::Key) -> Option<(Opening, *mut u64)> {
 /// Notes a SYN that came in on the owner of its address.
 #[inline(always)]
 pub(super) fn note<F: Family>(key: &F::Key, here: Place, now: Ticks) {
-    if let Some((opening, word)) = place::<F>(key) {
+    if let Some((opening, word)) = word_of::<F>(key) {
         // SAFETY: the pointer is to a live, aligned word, which any CPU may write: each of its values
         // is valid.
         unsafe { word.write_volatile(opening.at(here, now)) };
@@ -49,16 +48,17 @@ pub(super) fn note<F: Family>(key: &F::Key, here: Place, now: Ticks) {
 /// to spare.
 #[inline(never)]
 pub(super) fn recall<F: Tables>(key: &F::Key, now: Ticks) {
-    let Some((opening, word)) = place::<F>(key) else { return };
+    let Some((opening, word)) = word_of::<F>(key) else { return };
     // SAFETY: as in `note`.
     let Some(noted) = opening.noted(unsafe { word.read_volatile() }, now) else { return };
     let Some(uplink) = lookup::uplink_by_id(noted.uplink()) else { return };
     if !noted.is_of(uplink.generation) {
         return;
     }
-    let flow = Flow::inbound(uplink.id, uplink.generation, noted.time);
+    let place = Place::of(uplink);
+    let flow = verdict::opened_at(place, noted.time);
     match lookup::flow::<F>(Sought::NotYet, key, protocol::TCP, now) {
-        Some(entry) if !entry.known.gives_way(Place::of(uplink), noted.time) => {}
+        Some(entry) if !entry.known.gives_way(place, noted.time) => {}
         Some(entry) => record::overwrite(Some(entry), flow, uplink.id, Reason::OpenedInbound),
         None => record::open::<F>(key, flow, uplink.id, Reason::OpenedInbound),
     }

@@ -308,8 +308,9 @@ impl Fixture {
     }
 
     pub(crate) fn forget_openings(&self) {
+        let mut openings = self.openings();
         for slot in self.noted() {
-            self.openings().set(slot, 0, 0).unwrap();
+            openings.set(slot, 0, 0).unwrap();
         }
     }
 
