@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::address::{Address4, Address6};
-use crate::time::{MASK, Ticks, seconds, since};
+use crate::time::{Ticks, seconds, since};
 
 /// A flow of IPv4, as seen on the wire of the uplinks.
 ///
@@ -45,32 +45,39 @@ pub enum Origin {
     Host,
 }
 
-/// Value of the flow maps: three words, each valid on its own, because another CPU may recycle
+/// Value of the flow maps: four words, each valid on its own, because another CPU may recycle
 /// the element between two reads.
 ///
 /// ```text
-///         63           40 39           16 15       8 7        0
-///  head  +---------------+---------------+----------+----------+
-///        | last out      | last in       | uplink   | state    |
-///        +-------+-------+---------------+----------+----------+
-///        63      48 47                                         0
-///  place +---------+-------------------------------------------+
-///        | generat.| link-layer address of the last router     |
-///        +---------+-------------------+-----------------------+
-///        63                          32 31                     0
-///  tcp   +-----------------------------+-----------------------+
-///        | sent: end of what left      | heard: acknowledged   |
-///        +-----------------------------+-----------------------+
+///          63                          32 31                     0
+///  times   +-----------------------------+-----------------------+
+///          | last out                    | last in               |
+///          +-------------------------+---+-------+---------------+
+///          63                      16 15        8 7              0
+///  origin  +-------------------------+-----------+---------------+
+///          | router's MAC address    | uplink    | state         |
+///          +-------------------------+---+-------+---------------+
+///          63                          32 31                     0
+///  local   +-----------------------------+-----------------------+
+///          | sent: end of what left      | heard: acknowledged   |
+///          +-------------+---------------+-----------------------+
+///          63          48 47           32 31                     0
+///  remote  +-------------+---------------+-----------------------+
+///          | 0           | generation    | received: its end     |
+///          +-------------+---------------+-----------------------+
 /// ```
+///
+/// The numbers are TCP's. A datagram flow that the host opened keeps in `heard` when it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Flow {
-    head: u64,
-    place: u64,
-    tcp: u64,
+    times: u64,
+    origin: u64,
+    local: u64,
+    remote: u64,
 }
 
-const _: () = assert!(size_of::<Flow>() == 24);
+const _: () = assert!(size_of::<Flow>() == 32);
 const _: () = assert!(crate::uplink::MAX_UPLINKS <= 256, "an uplink id has eight bits here");
 
 /// Bits of the state byte.
@@ -84,37 +91,45 @@ mod state {
     pub(super) const HEARD: u64 = 1 << 3;
     /// `sent` holds a sequence number.
     pub(super) const SENT: u64 = 1 << 4;
+    /// `received` holds a sequence number.
+    pub(super) const RECEIVED: u64 = 1 << 5;
+    /// No socket of this host was there when its first packet came in.
+    pub(super) const NO_SOCKET: u64 = 1 << 6;
 }
 
-const IN_SHIFT: u32 = 16;
-const OUT_SHIFT: u32 = 40;
-const ROUTER_BITS: u64 = (1 << 48) - 1;
+const LOW: u64 = 0xffff_ffff;
+const UPLINK_SHIFT: u32 = 8;
+const ROUTER_SHIFT: u32 = 16;
+const GENERATION_SHIFT: u32 = 32;
 
 impl Flow {
+    #[inline(always)]
+    const fn opened(state: u64, uplink: u16, generation: u16, times: u64) -> Self {
+        Self {
+            times,
+            origin: state | (uplink as u64) << UPLINK_SHIFT,
+            local: 0,
+            remote: (generation as u64) << GENERATION_SHIFT,
+        }
+    }
+
     /// A flow whose first packet came in on an uplink.
     #[inline(always)]
     pub const fn inbound(uplink: u16, generation: u16, now: Ticks) -> Self {
-        Self {
-            head: state::INBOUND | (uplink as u64) << 8 | (now as u64) << IN_SHIFT,
-            place: (generation as u64) << 48,
-            tcp: 0,
-        }
+        Self::opened(state::INBOUND, uplink, generation, now as u64)
     }
 
     /// A flow whose first packet left by an uplink.
     #[inline(always)]
     pub const fn by_host(uplink: u16, generation: u16, now: Ticks) -> Self {
-        Self {
-            head: state::HOST | (uplink as u64) << 8 | (now as u64) << OUT_SHIFT,
-            place: (generation as u64) << 48,
-            tcp: 0,
-        }
+        let opened = Self::opened(state::HOST, uplink, generation, (now as u64) << 32);
+        Self { local: now as u64, ..opened }
     }
 
-    /// `None` for an entry that no program of this layout wrote.
+    /// `None` for an entry that no program of this layout wrote, and for one that was replaced.
     #[inline(always)]
     pub const fn origin(&self) -> Option<Origin> {
-        match self.head & (state::INBOUND | state::HOST) {
+        match self.origin & (state::INBOUND | state::HOST) {
             state::INBOUND => Some(Origin::Inbound),
             state::HOST => Some(Origin::Host),
             _ => None,
@@ -124,42 +139,48 @@ impl Flow {
     /// Uplink id; for [`Origin::Host`] the uplink the first packet left by.
     #[inline(always)]
     pub const fn uplink(&self) -> u16 {
-        (self.head >> 8) as u16 & 0xff
+        (self.origin >> UPLINK_SHIFT) as u16 & 0xff
     }
 
     /// Whether this host opened it, or else it is bound to this uplink, with no router noted.
     #[inline(always)]
     pub const fn is_by_host_or_at(&self, uplink: u16, generation: u16) -> bool {
-        const ORIGIN_AND_UPLINK: u64 = 0xff00 | state::INBOUND | state::HOST;
-        let here = (uplink as u64) << 8 | state::INBOUND;
-        (self.head & ORIGIN_AND_UPLINK == here && self.place == (generation as u64) << 48)
-            || self.head & (state::INBOUND | state::HOST) == state::HOST
+        const ALL_BUT_STATE: u64 = !0xff | state::INBOUND | state::HOST;
+        let here = (uplink as u64) << UPLINK_SHIFT | state::INBOUND;
+        (self.origin & ALL_BUT_STATE == here && self.generation() == generation)
+            || self.origin & (state::INBOUND | state::HOST) == state::HOST
     }
 
     /// Whether this is its uplink, whoever opened it, with no router noted.
     #[inline(always)]
     pub const fn is_at(&self, uplink: u16, generation: u16) -> bool {
         self.origin().is_some()
-            && self.uplink() == uplink
-            && self.place == (generation as u64) << 48
+            && self.origin & !0xff == (uplink as u64) << UPLINK_SHIFT
+            && self.generation() == generation
     }
 
     /// Generation of that uplink when the flow was bound.
     #[inline(always)]
     pub const fn generation(&self) -> u16 {
-        (self.place >> 48) as u16
+        (self.remote >> GENERATION_SHIFT) as u16
     }
 
     /// Last packet in, on the recorded uplink; 0 for never.
     #[inline(always)]
     pub const fn last_in(&self) -> Ticks {
-        (self.head >> IN_SHIFT) as u32 & MASK
+        self.times as Ticks
     }
 
     /// Last packet out; 0 for never.
     #[inline(always)]
     pub const fn last_out(&self) -> Ticks {
-        (self.head >> OUT_SHIFT) as u32 & MASK
+        (self.times >> 32) as Ticks
+    }
+
+    /// When the host opened its datagram flow.
+    #[inline(always)]
+    pub const fn opened_at(&self) -> Ticks {
+        self.local as Ticks
     }
 
     /// Ticks since the last packet either way.
@@ -172,31 +193,44 @@ impl Flow {
 
     #[inline(always)]
     pub const fn is_answered(&self) -> bool {
-        self.head & state::ANSWERED != 0
+        self.origin & state::ANSWERED != 0
+    }
+
+    /// Whether no socket of this host was there when its first packet came in: it was for a host
+    /// behind this one, or for nobody.
+    #[inline(always)]
+    pub const fn has_no_socket(&self) -> bool {
+        self.origin & state::NO_SOCKET != 0
     }
 
     /// The highest acknowledgement number heard from the recorded uplink.
     #[inline(always)]
     pub const fn heard(&self) -> Option<u32> {
-        if self.head & state::HEARD != 0 { Some(self.tcp as u32) } else { None }
+        if self.origin & state::HEARD != 0 { Some(self.local as u32) } else { None }
     }
 
     /// The sequence number behind what the host has sent.
     #[inline(always)]
     pub const fn sent(&self) -> Option<u32> {
-        if self.head & state::SENT != 0 { Some((self.tcp >> 32) as u32) } else { None }
+        if self.origin & state::SENT != 0 { Some((self.local >> 32) as u32) } else { None }
+    }
+
+    /// The sequence number behind what the host has received, by its own acknowledgements.
+    #[inline(always)]
+    pub const fn received(&self) -> Option<u32> {
+        if self.origin & state::RECEIVED != 0 { Some(self.remote as u32) } else { None }
     }
 
     /// The router the last packet came from, in the low 48 bits; 0 when it was not noted.
     #[inline(always)]
     pub const fn router(&self) -> u64 {
-        self.place & ROUTER_BITS
+        self.origin >> ROUTER_SHIFT
     }
 
     #[inline(always)]
     #[must_use]
     pub const fn with_last_in(mut self, now: Ticks) -> Self {
-        self.head = self.head & !((MASK as u64) << IN_SHIFT) | (now as u64) << IN_SHIFT;
+        self.times = self.times & !LOW | now as u64;
         self
     }
 
@@ -204,31 +238,50 @@ impl Flow {
     #[inline(always)]
     #[must_use]
     pub const fn with_last_out(mut self, now: Ticks) -> Self {
-        self.head =
-            self.head & !((MASK as u64) << OUT_SHIFT) | (now as u64) << OUT_SHIFT | state::ANSWERED;
+        self.times = self.times & LOW | (now as u64) << 32;
+        self.origin |= state::ANSWERED;
         self
     }
 
     #[inline(always)]
     #[must_use]
     pub const fn with_heard(mut self, acknowledgement: u32) -> Self {
-        self.head |= state::HEARD;
-        self.tcp = self.tcp & !0xffff_ffff | acknowledgement as u64;
+        self.origin |= state::HEARD;
+        self.local = self.local & !LOW | acknowledgement as u64;
         self
     }
 
     #[inline(always)]
     #[must_use]
     pub const fn with_sent(mut self, end: u32) -> Self {
-        self.head |= state::SENT;
-        self.tcp = self.tcp & 0xffff_ffff | (end as u64) << 32;
+        self.origin |= state::SENT;
+        self.local = self.local & LOW | (end as u64) << 32;
+        self
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_received(mut self, end: u32) -> Self {
+        self.origin |= state::RECEIVED;
+        self.remote = self.remote & !LOW | end as u64;
         self
     }
 
     #[inline(always)]
     #[must_use]
     pub const fn with_router(mut self, router: u64) -> Self {
-        self.place = self.place & !ROUTER_BITS | router & ROUTER_BITS;
+        self.origin = self.origin & 0xffff | router << ROUTER_SHIFT;
+        self
+    }
+
+    /// Whether a socket of this host was there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_socket(mut self, is_there: bool) -> Self {
+        self.origin &= !state::NO_SOCKET;
+        if !is_there {
+            self.origin |= state::NO_SOCKET;
+        }
         self
     }
 
@@ -236,24 +289,22 @@ impl Flow {
     #[inline(always)]
     #[must_use]
     pub const fn without_numbers(mut self) -> Self {
-        self.head &= !(state::HEARD | state::SENT);
-        self.tcp = 0;
+        self.origin &= !(state::HEARD | state::SENT | state::RECEIVED);
+        self.local = 0;
+        self.remote &= !LOW;
         self
     }
 
     /// The word that has both stamps, and lies first.
     #[inline(always)]
-    pub const fn head(&self) -> u64 {
-        self.head
+    pub const fn times(&self) -> u64 {
+        self.times
     }
 
     /// Whether the two differ in nothing but their stamps.
     #[inline(always)]
     pub const fn is_same_but_for_time(&self, other: &Self) -> bool {
-        const STATE_AND_UPLINK: u64 = 0xffff;
-        (self.head ^ other.head) & STATE_AND_UPLINK == 0
-            && self.place == other.place
-            && self.tcp == other.tcp
+        self.origin == other.origin && self.local == other.local && self.remote == other.remote
     }
 
     /// The flow on another uplink; what is known of its sequence numbers stays.
@@ -261,9 +312,14 @@ impl Flow {
     #[must_use]
     pub const fn rebound(self, uplink: u16, generation: u16, now: Ticks) -> Self {
         let fresh = Self::inbound(uplink, generation, now);
-        let known = self.head & (state::ANSWERED | state::HEARD | state::SENT);
-        let last_out = self.head & ((MASK as u64) << OUT_SHIFT);
-        Self { head: fresh.head | known | last_out, place: fresh.place, tcp: self.tcp }
+        let known = self.origin
+            & (state::ANSWERED | state::HEARD | state::SENT | state::RECEIVED | state::NO_SOCKET);
+        Self {
+            times: fresh.times | self.times & !LOW,
+            origin: fresh.origin | known,
+            local: self.local,
+            remote: fresh.remote | self.remote & LOW,
+        }
     }
 }
 
@@ -276,11 +332,19 @@ pub const TCP_REBIND_IDLE: Ticks = seconds(3);
 /// Likewise for every other protocol.
 pub const OTHER_REBIND_IDLE: Ticks = seconds(30);
 
-/// A confirmed entry without packets for this long is as good as none (TCP).
-pub const TCP_IDLE: Ticks = seconds(2 * 3600);
+/// A datagram flow without packets from its router for this long may get another one on the link.
+pub const ROUTER_IDLE: Ticks = seconds(3);
+
+/// A confirmed entry without packets for this long is as good as none (TCP). The kernel's first
+/// keepalive comes after 7,200 s and the last of nine 675 s later (tcp(7)), on a host or on its
+/// client; RFC 5382 asks for at least 2 h 4 min.
+pub const TCP_IDLE: Ticks = seconds(2 * 3600 + 30 * 60);
 
 /// Likewise for every other protocol, and for what the host opened.
 pub const OTHER_IDLE: Ticks = seconds(180);
+
+/// So young a datagram flow of the host's own that nobody answers may yet turn out to be its peer's.
+pub const HOST_FIRST: Ticks = OTHER_IDLE;
 
 /// An unconfirmed inbound entry without packets for this long is as good as none.
 pub const UNCONFIRMED_IDLE: Ticks = seconds(10);
@@ -301,8 +365,13 @@ pub const fn is_over(flow: &Flow, confirmed: bool, protocol: u8, now: Ticks) -> 
     flow.idle(now) > limit
 }
 
-/// Confirmed entries per family when the configuration names no other number.
+/// Entries per family when the configuration names no other number: half of them confirmed TCP.
 pub const DEFAULT_FLOWS: u32 = 262_144;
+
+/// Confirmed flows are of TCP, or of what proves nothing: a table for each, of half the number.
+pub const fn confirmed_entries(flows: u32) -> u32 {
+    flows / 2
+}
 
 /// One unconfirmed entry for so many confirmed ones.
 pub const FLOWS_PER_NEW: u32 = 4;

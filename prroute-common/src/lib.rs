@@ -21,4 +21,4 @@ pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
 /// or a map definition changes, so that an upgrade never reads another version's bytes.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;

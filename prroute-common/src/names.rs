@@ -5,9 +5,12 @@ pub const PROGRAM_INGRESS: &str = "prroute_ingress";
 /// Egress classifier.
 pub const PROGRAM_EGRESS: &str = "prroute_egress";
 
-/// Confirmed flows.
+/// Confirmed flows of TCP.
 pub const FLOWS4: &str = "FLOWS4";
 pub const FLOWS6: &str = "FLOWS6";
+/// Confirmed flows of everything else.
+pub const DATAGRAMS4: &str = "DATAGRAMS4";
+pub const DATAGRAMS6: &str = "DATAGRAMS6";
 /// Unconfirmed flows.
 pub const NEW4: &str = "NEW4";
 pub const NEW6: &str = "NEW6";
@@ -26,9 +29,11 @@ pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 18] = [
     FLOWS4,
     FLOWS6,
+    DATAGRAMS4,
+    DATAGRAMS6,
     NEW4,
     NEW6,
     OPENINGS,
@@ -58,14 +63,21 @@ pub const SOCKET_PROGRAMS: [&str; 4] =
 
 pub const ASKED4: &str = "ASKED4";
 pub const ASKED6: &str = "ASKED6";
+pub const HOST_PEERS4: &str = "HOST_PEERS4";
+pub const HOST_PEERS6: &str = "HOST_PEERS6";
 pub const WILDCARD_PORTS: &str = "WILDCARD_PORTS";
 pub const SOCKET_COUNTERS: &str = "SOCKET_COUNTERS";
 
 /// Every pinned map of the socket programs.
-pub const SOCKET_MAPS: [&str; 4] = [ASKED4, ASKED6, WILDCARD_PORTS, SOCKET_COUNTERS];
+pub const SOCKET_MAPS: [&str; 6] =
+    [ASKED4, ASKED6, HOST_PEERS4, HOST_PEERS6, WILDCARD_PORTS, SOCKET_COUNTERS];
 
 /// The network namespace whose sockets are helped, by its cookie; 0 for none.
 pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
+
+/// The first and the last of the ports that the kernel gives to sockets which ask for none, in the
+/// high and the low half of a word: who speaks from there is a client.
+pub const GLOBAL_CLIENT_PORTS: &str = "CLIENT_PORTS";
 
 /// What openings are hashed with.
 pub const GLOBAL_OPENING_SECRET: &str = "OPENING_SECRET";

@@ -1,7 +1,8 @@
 //! The loader hands the shared types to aya as plain bytes.
 
-use crate::address::LocalAddress;
-use crate::flow::{Flow, FlowKey4, FlowKey6};
+use crate::address::{Address4, Address6, LocalAddress};
+use crate::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
+use crate::source::{Asked, HostPeer, Peer};
 use crate::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
 macro_rules! pod {
@@ -14,4 +15,7 @@ macro_rules! pod {
     };
 }
 
-pod!(LocalAddress, Flow, FlowKey4, FlowKey6, IfindexSlot, OnLink4, OnLink6, UplinkFacts);
+pod!(LocalAddress, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay);
+pod!(IfindexSlot, OnLink4, OnLink6, UplinkFacts);
+// Without bytemuck's word, but of the same kind: integers, addresses of integers, explicit padding.
+pod!(Peer<Address4>, Peer<Address6>, Asked<Address4>, Asked<Address6>, HostPeer);

@@ -43,6 +43,21 @@ pub struct Asked<A> {
 const _: () = assert!(size_of::<Asked<Address4>>() == 24);
 const _: () = assert!(size_of::<Asked<Address6>>() == 48);
 
+/// A peer that the host has sent to without being asked: its questions change no source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HostPeer {
+    /// When the host sent first, or first again after [`crate::flow::OTHER_IDLE`].
+    pub opened_at: Ticks,
+    /// When it sent last.
+    pub last_sent: Ticks,
+}
+
+const _: () = assert!(size_of::<HostPeer>() == 8);
+
+/// Peers per family that the host has sent to: only its own sockets write them.
+pub const HOST_PEERS: u32 = 16_384;
+
 /// The peer asked `address` again after an answer: another address takes over only when this
 /// one is idle.
 pub const CONFIRMED: u64 = 1 << 0;

@@ -157,6 +157,13 @@ pub const fn mac_word(octets: [u8; 6]) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }
 
+/// Whether a link-layer address is one host's: neither a group's (IEEE 802, the first octet's lowest
+/// bit) nor none.
+#[inline(always)]
+pub const fn is_unicast(mac: u64) -> bool {
+    mac != 0 && mac & 1 == 0
+}
+
 /// The octets of a link-layer address.
 #[inline(always)]
 pub const fn mac_octets(word: u64) -> [u8; 6] {

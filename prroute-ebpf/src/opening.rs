@@ -2,17 +2,17 @@
 //! about again, so that a record of its own would cost more than it is worth.
 //!
 //! ```text
-//!        63              40 39           32 31     24 23            0
+//!        63              40 39           36 35     28 27            0
 //!        +-----------------+---------------+---------+---------------+
 //!        | mark of the key | its generat.  | uplink  | time          |
 //!        +-----------------+---------------+---------+---------------+
 //! ```
 //!
-//! The word's place is a part of the key's hash too, and whoever comes later takes it.
+//! The time is in ticks and wraps after 416 days. The word's place is a part of the key's hash too, and whoever comes later takes it.
 
 use prroute_common::flow::UNCONFIRMED_IDLE;
 use prroute_common::opening::{KEYS, SLOTS};
-use prroute_common::time::{MASK, Ticks};
+use prroute_common::time::{AHEAD, Ticks};
 
 use crate::verdict::Place;
 
@@ -26,8 +26,10 @@ pub struct Opening {
 /// An odd number without structure: the fraction of the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 const MARK: u64 = !0 << 40;
-const UPLINK: u32 = 24;
-const GENERATION: u32 = 32;
+const UPLINK: u32 = 28;
+const GENERATION: u32 = 36;
+const GENERATIONS: u16 = 0xf;
+const TIME: Ticks = (1 << UPLINK) - 1;
 
 impl Opening {
     /// `secret` gives each word a number of its own: each pair is multiplied by what nobody knows
@@ -49,19 +51,23 @@ impl Opening {
     /// The word of a SYN that comes in now.
     #[inline(always)]
     pub const fn at(self, place: Place, now: Ticks) -> u64 {
-        let generation = (place.generation as u64 & 0xff) << GENERATION;
-        self.mark | generation | (place.uplink as u64) << UPLINK | now as u64
+        let generation = ((place.generation & GENERATIONS) as u64) << GENERATION;
+        self.mark | generation | (place.uplink as u64) << UPLINK | (now & TIME) as u64
     }
 
     /// When a SYN of this flow came in and on which uplink, if `word` speaks of it and it counts still.
     #[inline(always)]
     pub fn noted(self, word: u64, now: Ticks) -> Option<Noted> {
-        let time = word as Ticks & MASK;
-        let passed = now.wrapping_sub(time) & MASK;
-        // Another CPU may be a tick ahead. A word of long ago is no word of the future.
-        let is_young = passed <= UNCONFIRMED_IDLE || passed == MASK;
-        let is_ours = word & MARK == self.mark && time != 0;
-        (is_ours && is_young).then_some(Noted { word, time })
+        let passed = now.wrapping_sub(word as Ticks) & TIME;
+        let ahead = passed.wrapping_neg() & TIME;
+        let time = if ahead <= AHEAD {
+            now.wrapping_add(ahead)
+        } else if passed <= UNCONFIRMED_IDLE {
+            now.wrapping_sub(passed)
+        } else {
+            return None;
+        };
+        (word != 0 && word & MARK == self.mark).then_some(Noted { word, time })
     }
 }
 
@@ -87,6 +93,6 @@ impl Noted {
     /// Whether the uplink that has the id is the one that had it then.
     #[inline(always)]
     pub const fn is_of(&self, generation: u16) -> bool {
-        (self.word >> GENERATION) as u16 & 0xff == generation & 0xff
+        (self.word >> GENERATION) as u16 & GENERATIONS == generation & GENERATIONS
     }
 }

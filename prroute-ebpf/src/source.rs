@@ -5,9 +5,13 @@
 //! port. Once confirmed (question, answer, question), it takes over only after the first address
 //! was idle for [`OTHER_REBIND_IDLE`]; until then it gets exactly one answer. So whoever asks
 //! another address with somebody else's source gets no more than the answer to its question.
+//!
+//! A peer to whom the host has sent without being asked is the host's: its questions change nothing.
+//! Where the host serves, it may become the peer's for [`HOST_FIRST`]: a telephone that is called before
+//! it has asked again.
 
-use prroute_common::flow::{OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
-use prroute_common::source::{Asked, CONFIRMED, DUE};
+use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
+use prroute_common::source::{Asked, CONFIRMED, DUE, HostPeer};
 use prroute_common::time::{Ticks, since};
 
 use crate::family::Family;
@@ -43,10 +47,11 @@ pub fn question<F: Family>(asked: &mut Asked<F::Address>, address: F::Address, n
     }
 }
 
-/// The source of an answer, which is noted in place; `None` when the question is too long ago.
+/// The source of an answer, which is noted in place; `None` when the question is too long ago. Where
+/// the host serves, an answered one is not: the host may speak first after a pause.
 #[inline(always)]
-pub fn answer<A: Copy>(asked: &mut Asked<A>, now: Ticks) -> Option<A> {
-    if is_over(asked, now) {
+pub fn answer<A: Copy>(asked: &mut Asked<A>, from_client_port: bool, now: Ticks) -> Option<A> {
+    if is_over(asked, now) && (from_client_port || asked.last_answer == 0) {
         return None;
     }
     if asked.flags & DUE != 0 {
@@ -59,9 +64,29 @@ pub fn answer<A: Copy>(asked: &mut Asked<A>, now: Ticks) -> Option<A> {
     Some(asked.address)
 }
 
-/// Whether neither side was heard for so long that the conversation counts as over.
+/// Whether the last question is so long ago that the conversation counts as over. Answers prolong
+/// nothing: a forged question would last for as long as the host sends.
 #[inline(always)]
 pub fn is_over<A>(asked: &Asked<A>, now: Ticks) -> bool {
-    let answered = asked.last_answer != 0 && since(now, asked.last_answer) <= OTHER_IDLE;
-    !answered && since(now, asked.last_question) > OTHER_IDLE
+    since(now, asked.last_question) > OTHER_IDLE
+}
+
+/// Whether questions of a peer to whom the host has sent change nothing: from a client's port for good,
+/// else while the host goes on, and when it has done so for long.
+#[inline(always)]
+pub fn is_hosts(peer: &HostPeer, from_client_port: bool, now: Ticks) -> bool {
+    from_client_port
+        || (since(now, peer.last_sent) <= OTHER_IDLE && since(now, peer.opened_at) > HOST_FIRST)
+}
+
+/// Notes that the host has sent to a peer once more.
+#[inline(always)]
+pub fn sent_unasked(peer: &mut HostPeer, now: Ticks) {
+    let silence = since(now, peer.last_sent);
+    if silence > OTHER_IDLE {
+        peer.opened_at = now;
+    }
+    if silence >= SEEN_REFRESH {
+        peer.last_sent = now;
+    }
 }

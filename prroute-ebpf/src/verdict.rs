@@ -4,8 +4,10 @@
 //! TCP by acknowledgement numbers, other protocols by packets in, out, and in again. Unconfirmed
 //! flows live in a table of their own, so that a flood of openings evicts nothing that works.
 
+mod beside;
 mod inbound;
 mod outbound;
+mod proof;
 
 use prroute_common::flow::{
     Flow, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over,
@@ -15,6 +17,7 @@ use prroute_common::uplink::UplinkFacts;
 
 use crate::parse::protocol;
 
+pub use beside::{is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out};
 pub use inbound::{Arrival, Inbound, inbound, inbound_needs_flow};
 pub use outbound::{Departure, Outbound, Write, outbound, outbound_needs_flow};
 
@@ -36,7 +39,33 @@ impl Locality {
     pub const fn is_owned(self) -> bool {
         matches!(self, Self::OwnedHere | Self::OwnedBy(_))
     }
+
+    /// As a word whose every bit is written, which an enum with a payload is not.
+    #[inline(always)]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::OwnedBy(owner) => owner as u32,
+            Self::OwnedHere => OWNED_HERE,
+            Self::Shared => SHARED,
+            Self::NotLocal => NOT_LOCAL,
+        }
+    }
+
+    /// From [`Locality::code`].
+    #[inline(always)]
+    pub const fn from_code(code: u32) -> Self {
+        match code {
+            OWNED_HERE => Self::OwnedHere,
+            SHARED => Self::Shared,
+            NOT_LOCAL => Self::NotLocal,
+            owner => Self::OwnedBy(owner as u16),
+        }
+    }
 }
+
+const OWNED_HERE: u32 = 1 << 16;
+const SHARED: u32 = 2 << 16;
+const NOT_LOCAL: u32 = 3 << 16;
 
 /// One uplink, at one time: its id and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,21 +81,25 @@ impl Place {
     }
 }
 
-/// A flow that was found and lives.
+/// A flow that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     pub flow: Flow,
     pub origin: Origin,
     /// Both ends take part in it.
     pub confirmed: bool,
+    /// Nothing was heard of it for so long that it counts as none, but for datagrams: who sends
+    /// the next one may be told by who was there before.
+    pub is_aged: bool,
 }
 
 impl Known {
-    /// An entry that is too old, or that no program wrote, is none.
+    /// An entry that no program wrote is none.
     #[inline(always)]
     pub fn from_entry(flow: Flow, confirmed: bool, protocol: u8, now: Ticks) -> Option<Self> {
         let origin = flow.origin()?;
-        (!is_over(&flow, confirmed, protocol, now)).then_some(Self { flow, origin, confirmed })
+        let is_aged = is_over(&flow, confirmed, protocol, now);
+        Some(Self { flow, origin, confirmed, is_aged })
     }
 
     /// The uplink that replies of this flow leave by.
@@ -75,24 +108,37 @@ impl Known {
         Place { uplink: self.flow.uplink(), generation: self.flow.generation() }
     }
 
-    /// Whether a SYN that came in on `place` begins another connection, which takes its entry. Never
-    /// from the host's own, and not from a confirmed one elsewhere: a SYN proves nothing.
+    /// What becomes of this entry when it turns out that a SYN with its ports came in on `place` at
+    /// that time. A SYN proves nothing: the host's own entry stays, and a confirmed one elsewhere.
     #[inline(always)]
-    pub fn gives_way(&self, place: Place, opened_at: Ticks) -> bool {
-        let silence = since(opened_at, self.flow.last_in());
+    pub fn at_syn(&self, place: Place, time: Ticks) -> AtSyn {
+        let silence = time.wrapping_sub(self.flow.last_in()).cast_signed();
         match self.origin {
-            Origin::Host => false,
-            Origin::Inbound if self.place() == place => silence != 0,
-            Origin::Inbound => !self.confirmed && silence >= TCP_REBIND_IDLE,
+            Origin::Host => AtSyn::Stays,
+            Origin::Inbound if self.place() == place && silence > 0 => AtSyn::IsReplaced,
+            Origin::Inbound if self.place() == place => AtSyn::Stays,
+            Origin::Inbound if silence < TCP_REBIND_IDLE.cast_signed() => AtSyn::Stays,
+            Origin::Inbound if self.confirmed => AtSyn::GetsAnother,
+            Origin::Inbound => AtSyn::IsReplaced,
         }
     }
 
     /// Whether nothing came in from the recorded uplink for so long that another may have it.
     #[inline(always)]
-    fn is_idle(&self, protocol: u8, now: Ticks) -> bool {
+    pub(crate) fn is_idle(&self, protocol: u8, now: Ticks) -> bool {
         let limit = if protocol == protocol::TCP { TCP_REBIND_IDLE } else { OTHER_REBIND_IDLE };
         since(now, self.flow.last_in()) >= limit
     }
+}
+
+/// What a SYN does to the entry of its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtSyn {
+    /// It is of this SYN or newer, or may not be replaced.
+    Stays,
+    IsReplaced,
+    /// A new one is recorded beside it.
+    GetsAnother,
 }
 
 /// Whether a datagram that came in says nothing that its flow, as it was found, does not say: most of
@@ -116,7 +162,9 @@ pub fn later_in(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option
 #[inline(always)]
 fn adds_only_time(flow: &Flow, confirmed: bool, here: Place) -> bool {
     let confirms = !confirmed && (flow.is_answered() || flow.origin() == Some(Origin::Host));
-    !confirms && flow.is_at(here.uplink, here.generation)
+    // Its socket may be there by now.
+    let is_for_nobody = flow.has_no_socket() && !flow.is_answered();
+    !confirms && !is_for_nobody && flow.is_at(here.uplink, here.generation)
 }
 
 /// A flow that is opened by a packet that came in here.

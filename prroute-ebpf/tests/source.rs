@@ -1,10 +1,10 @@
 //! From which address a wildcard UDP server answers, question by question.
 
 use prroute_common::address::{Address4, address4};
-use prroute_common::flow::{OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
-use prroute_common::source::Asked;
+use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
+use prroute_common::source::{Asked, HostPeer};
 use prroute_ebpf::family::Ipv4;
-use prroute_ebpf::source::{answer, first, question};
+use prroute_ebpf::source::{answer, first, is_hosts, question, sent_unasked};
 
 const A: Address4 = address4([10, 0, 1, 10]);
 const B: Address4 = address4([10, 0, 2, 10]);
@@ -34,7 +34,7 @@ impl Conversation {
     }
 
     fn answer(&mut self) -> Option<Address4> {
-        answer(&mut self.asked, self.now)
+        answer(&mut self.asked, false, self.now)
     }
 
     fn wait(&mut self, ticks: u32) {
@@ -94,13 +94,52 @@ fn questions_keep_an_address_from_being_taken_over() {
     assert_eq!(conversation.answer(), Some(A));
 }
 
+/// A telephone that has registered is called from where it did.
 #[test]
-fn what_is_long_over_is_the_kernels() {
+fn a_service_speaks_first_from_where_it_was_asked_and_a_client_does_not() {
     let mut conversation = Conversation::confirmed(A);
-    conversation.wait(OTHER_IDLE + 1);
-    assert_eq!(conversation.answer(), None);
+    for _ in 0..2 {
+        conversation.wait(OTHER_IDLE + 1);
+        assert_eq!(answer(&mut conversation.asked, true, conversation.now), None);
+        assert_eq!(conversation.answer(), Some(A));
+    }
     conversation.ask(B);
     assert_eq!(conversation.answer(), Some(B));
+    let mut unanswered = Conversation::opened(A);
+    unanswered.wait(OTHER_IDLE + 1);
+    assert_eq!(unanswered.answer(), None);
+}
+
+/// Forged questions would last for as long as the host sends.
+#[test]
+fn answers_prolong_no_question() {
+    let mut conversation = Conversation::opened(A);
+    for wait in [OTHER_IDLE / 2, OTHER_IDLE / 2] {
+        conversation.wait(wait);
+        assert_eq!(answer(&mut conversation.asked, true, conversation.now), Some(A));
+    }
+    conversation.wait(2);
+    assert_eq!(answer(&mut conversation.asked, true, conversation.now), None);
+}
+
+#[test]
+fn a_peer_that_the_host_sends_to_unasked_is_the_hosts() {
+    let mut peer = HostPeer { opened_at: NOW, last_sent: NOW };
+    for later in [0, OTHER_IDLE, 60 * 86_400 * 7] {
+        assert!(is_hosts(&peer, true, NOW + later), "a client's port, for good");
+    }
+    assert!(!is_hosts(&peer, false, NOW + HOST_FIRST), "a service may be asked yet");
+    let mut now = NOW;
+    for _ in 0..3 {
+        now += OTHER_IDLE;
+        sent_unasked(&mut peer, now);
+        assert_eq!(peer, HostPeer { opened_at: NOW, last_sent: now });
+    }
+    assert!(is_hosts(&peer, false, now + OTHER_IDLE), "it goes on for long");
+    assert!(!is_hosts(&peer, false, now + OTHER_IDLE + 1), "it has stopped");
+    now += OTHER_IDLE + 1;
+    sent_unasked(&mut peer, now);
+    assert_eq!(peer, HostPeer { opened_at: now, last_sent: now }, "and begins anew");
 }
 
 #[test]

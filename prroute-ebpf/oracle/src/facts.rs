@@ -3,11 +3,12 @@
 use prroute_common::flow::{
     Flow, OTHER_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, UNCONFIRMED_IDLE,
 };
-use prroute_common::time::{MASK, Ticks};
+use prroute_common::time::Ticks;
+use prroute_ebpf::parse::protocol;
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
 /// Bytes of an input before its frame.
-pub const FACTS: usize = 32;
+pub const FACTS: usize = 40;
 
 /// Times ago: around those after which something else is decided.
 const IDLE: [Ticks; 8] = [
@@ -28,6 +29,7 @@ pub struct Facts {
     pub noted: bool,
     pub recorded_is_up: bool,
     pub forwarded: bool,
+    pub client_port: bool,
     pub here: Place,
     /// Bytes of the frame in the linear part of the kernel's buffer.
     pub linear: usize,
@@ -57,18 +59,19 @@ impl Facts {
             forwarded: bit(3),
             confirmed: bit(4),
             is_recorded: bit(5),
+            client_port: bit(6),
             here: Place { uplink: u16::from(*uplink), generation: u16::from(more >> 2) },
             linear: usize::from(*linear),
-            now: u32::from_le_bytes([*n0, *n1, *n2, 0]) & MASK,
+            now: u32::from_le_bytes([*n0, *n1, *n2, 0]),
             flow: bytemuck::pod_read_unaligned(flow),
         };
         Some((facts, frame))
     }
 
-    /// The entry that is found for a packet of this protocol.
+    /// The entry that is found for a packet of this protocol: of TCP one that lives.
     pub fn known(&self, protocol: u8) -> Option<Known> {
         let known = Known::from_entry(self.flow, self.confirmed, protocol, self.now);
-        known.filter(|_| self.is_recorded)
+        known.filter(|known| self.is_recorded && !(known.is_aged && protocol == protocol::TCP))
     }
 
     /// Facts of a flow that is bound to uplink `recorded`, seen from uplink `here`. `past` says how

@@ -70,6 +70,7 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow, confirmed: bool) -> R
         source: facts.locality,
         here: facts.here,
         forwarded: facts.forwarded,
+        from_client_port: facts.client_port,
         now: facts.now,
     };
     let outbound = verdict::outbound(&departure, known);
@@ -97,7 +98,8 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow, confirmed: bool) -> R
 /// Of a SYN to an address of the uplink that it came in on.
 pub(crate) fn opening_is_recorded(facts: &Facts) -> Result<(), String> {
     let arrival = arrival(facts, Kind::TcpOpening, protocol::TCP);
-    let flow = verdict::opened_at(facts.here, facts.now);
+    // The word does not say where the connection's data begins.
+    let flow = verdict::opened_at(facts.here, facts.now).with_received(1);
     match verdict::inbound(&arrival, None, facts.recorded_is_up) {
         Inbound::Open(opened) if opened == flow => Ok(()),
         other => Err(format!("{other:?} of a SYN, and not {flow:?}")),
@@ -112,6 +114,7 @@ fn arrival(facts: &Facts, kind: Kind, protocol: u8) -> Arrival {
         destination: facts.locality,
         here: facts.here,
         router: 0,
+        to_client_port: facts.client_port,
         now: facts.now,
     }
 }

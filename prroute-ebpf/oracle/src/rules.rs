@@ -7,7 +7,7 @@ use prroute_common::time::since;
 use prroute_ebpf::family::Family;
 use prroute_ebpf::key;
 use prroute_ebpf::packet::{Packet, Wire};
-use prroute_ebpf::parse::{Kind, NotParsed, Segment};
+use prroute_ebpf::parse::{Kind, NotParsed, Segment, protocol};
 use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Write};
 
 use crate::facts::Facts;
@@ -98,7 +98,8 @@ fn inbound_keeps_to_its_rules<A>(
         tcp: segment.tcp,
         destination: facts.locality,
         here: facts.here,
-        router: 0x0200_0000_0001,
+        router: 0x0000_0100_0002,
+        to_client_port: facts.client_port,
         now: facts.now,
     };
     let verdict = verdict::inbound(&arrival, known, facts.recorded_is_up);
@@ -123,10 +124,21 @@ fn inbound_keeps_to_its_rules<A>(
     if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &verdict {
         rule!(flow.origin() == Some(known.origin), "another origin: {}", told());
         rule!(flow.uplink() == known.flow.uplink(), "moved without saying so: {}", told());
+        let is_other_router = flow.router() != known.flow.router();
+        let may_prove = segment.protocol != protocol::TCP || kind == Kind::Tcp;
+        rule!(!is_other_router || !known.confirmed || may_prove, "readdressed: {}", told());
     }
-    if known.origin == Origin::Host {
+    if known.is_aged && (known.origin == Origin::Inbound || !facts.client_port) {
+        let begins = matches!(verdict, Inbound::Open(_) | Inbound::Pass);
+        rule!(begins, "an aged flow: {}", told());
+    } else if known.origin == Origin::Host {
         let stays = matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_));
-        rule!(stays || kind == Kind::TcpOpening, "the host's own: {}", told());
+        let is_asked = matches!(verdict, Inbound::Rebind(_))
+            && segment.protocol == protocol::UDP
+            && facts.locality == Locality::Shared
+            && !(known.confirmed || facts.client_port || known.place() == facts.here);
+        let begins = kind == Kind::TcpOpening || known.is_aged;
+        rule!(stays || begins || is_asked, "the host's own: {}", told());
     } else if known.place() != facts.here && facts.recorded_is_up {
         let lives = since(facts.now, known.flow.last_in()) < TCP_REBIND_IDLE;
         rule!(!lives || verdict == Inbound::RefuseRebind, "a live flow: {}", told());
@@ -152,6 +164,7 @@ fn outbound_keeps_to_its_rules<A>(
         source: facts.locality,
         here: facts.here,
         forwarded: facts.forwarded,
+        from_client_port: facts.client_port,
         now: facts.now,
     };
     let verdict = verdict::outbound(&departure, known);
@@ -159,6 +172,8 @@ fn outbound_keeps_to_its_rules<A>(
     match &verdict {
         Outbound::Reply { place, write, .. } => {
             let Some(known) = known else { return Err(format!("no flow: {}", told())) };
+            let is_call = kind == Kind::Datagram && !facts.client_port;
+            rule!(!known.is_aged || is_call, "an aged flow: {}", told());
             rule!(known.origin == Origin::Inbound, "the host's own: {}", told());
             rule!(*place == known.place(), "not to its uplink: {}", told());
             rule!(kind != Kind::TcpOpening && kind != Kind::EchoRequest, "moved: {}", told());
@@ -168,7 +183,10 @@ fn outbound_keeps_to_its_rules<A>(
         }
         Outbound::ToOwner(owner) => {
             let owned = facts.locality == Locality::OwnedBy(*owner);
-            rule!(owned && facts.forwarded && known.is_none(), "to the owner: {}", told());
+            let has_record = known.is_some_and(|known| !known.is_aged);
+            let is_tcp = segment.protocol == protocol::TCP;
+            let may_go = owned && !has_record && (facts.forwarded || is_tcp);
+            rule!(may_go, "to the owner: {}", told());
             rule!(kind != Kind::TcpOpening && kind != Kind::Error, "to the owner: {}", told());
         }
         Outbound::OpenByHost(_) => rule!(kind != Kind::Error, "an error opens: {}", told()),

@@ -4,17 +4,16 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use prroute_common::address::{Address4, Address6, LocalAddress};
-use prroute_common::flow::Origin;
 use prroute_common::source::{
-    Asked, DEFAULT_ENTRIES, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, SocketReason,
+    Asked, DEFAULT_ENTRIES, HOST_PEERS, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS,
+    SocketReason,
 };
 use prroute_common::time::Ticks;
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};
-use prroute_ebpf::parse::{Kind, Segment, protocol};
+use prroute_ebpf::parse::Segment;
 use prroute_ebpf::source;
-use prroute_ebpf::verdict::Locality;
 
-use super::{clock, maps};
+use super::{clock, maps, ports};
 
 #[map]
 static ASKED4: LruHashMap<Peer<Address4>, Asked<Address4>> =
@@ -24,9 +23,19 @@ static ASKED4: LruHashMap<Peer<Address4>, Asked<Address4>> =
 static ASKED6: LruHashMap<Peer<Address6>, Asked<Address6>> =
     LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
 
-/// A bit for each local port from which a socket of ours sent without a source: only questions
-/// to such a port are looked at after a conversation's first. Bits are never cleared; one too
-/// many costs a lookup.
+/// Peers to whom a socket of ours has sent without being asked. Only sockets write here: nobody
+/// outside can have an entry forgotten.
+#[map]
+static HOST_PEERS4: LruHashMap<Peer<Address4>, HostPeer> =
+    LruHashMap::with_max_entries(HOST_PEERS, 0);
+
+#[map]
+static HOST_PEERS6: LruHashMap<Peer<Address6>, HostPeer> =
+    LruHashMap::with_max_entries(HOST_PEERS, 0);
+
+/// A bit for each local port from which a socket of ours was told its source: only questions
+/// to such a port are looked at after a conversation's first. A local user alone can set none: it
+/// takes a question from outside. Bits are never cleared; one too many costs a lookup.
 #[map]
 static WILDCARD_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
@@ -46,6 +55,7 @@ pub(super) fn netns_cookie() -> u64 {
 /// A family with its tables.
 pub(super) trait AskedTables: Family {
     fn asked() -> &'static LruHashMap<Peer<Self::Address>, Asked<Self::Address>>;
+    fn host_peers() -> &'static LruHashMap<Peer<Self::Address>, HostPeer>;
     fn locals() -> &'static HashMap<Self::Address, LocalAddress>;
 }
 
@@ -53,6 +63,11 @@ impl AskedTables for Ipv4 {
     #[inline(always)]
     fn asked() -> &'static LruHashMap<Peer<Address4>, Asked<Address4>> {
         &ASKED4
+    }
+
+    #[inline(always)]
+    fn host_peers() -> &'static LruHashMap<Peer<Address4>, HostPeer> {
+        &HOST_PEERS4
     }
 
     #[inline(always)]
@@ -68,6 +83,11 @@ impl AskedTables for Ipv6 {
     }
 
     #[inline(always)]
+    fn host_peers() -> &'static LruHashMap<Peer<Address6>, HostPeer> {
+        &HOST_PEERS6
+    }
+
+    #[inline(always)]
     fn locals() -> &'static HashMap<Address6, LocalAddress> {
         &maps::ADDRESSES6
     }
@@ -79,22 +99,11 @@ pub(super) fn matters(port: [u8; 2]) -> bool {
     netns_cookie() != 0 && is_wildcard(port)
 }
 
-/// Notes a packet that came in. `known` is who opened its flow, `None` when this packet does.
+/// Notes a datagram that came in, and that a socket without an address gets.
 #[inline(always)]
-pub(super) fn question<F: AskedTables>(
-    segment: &Segment<F::Address>,
-    destination: Locality,
-    known: Option<Origin>,
-    now: Ticks,
-) {
-    let is_udp = segment.protocol == protocol::UDP && segment.kind == Kind::Datagram;
-    if netns_cookie() == 0 || !is_udp || destination == Locality::NotLocal {
+pub(super) fn question<F: AskedTables>(segment: &Segment<F::Address>, now: Ticks) {
+    if netns_cookie() == 0 {
         return;
-    }
-    match known {
-        Some(Origin::Host) => return,
-        Some(Origin::Inbound) if !is_wildcard(segment.destination_port) => return,
-        _ => {}
     }
     let peer = Peer {
         remote: segment.source,
@@ -103,6 +112,18 @@ pub(super) fn question<F: AskedTables>(
         pad: [0; 4],
     };
     note::<F>(&Aligned(peer), &segment.destination, now);
+}
+
+/// Whether the host has sent to the peer of a datagram that leaves without being asked.
+#[inline(always)]
+pub(super) fn is_hosts_peer<F: AskedTables>(segment: &Segment<F::Address>, now: Ticks) -> bool {
+    let peer = Peer {
+        remote: segment.destination,
+        remote_port: segment.destination_port,
+        local_port: segment.source_port,
+        pad: [0; 4],
+    };
+    netns_cookie() != 0 && is_hosts::<F>(&Aligned(peer), now)
 }
 
 /// The compiler writes two neighbours at once, which the verifier allows at a word's alignment.
@@ -128,14 +149,42 @@ fn note<F: AskedTables>(
     }
 }
 
+/// Whether `peer` is one that the host speaks to without being asked. A function of its own in the
+/// object: the programs have no stack left for it.
+#[inline(never)]
+fn is_hosts<F: AskedTables>(Aligned(peer): &Aligned<Peer<F::Address>>, now: Ticks) -> bool {
+    // SAFETY: as in `note`; the value is two words, each valid on its own.
+    let Some(host) = F::host_peers().get_ptr(peer).map(|host| unsafe { *host }) else {
+        return false;
+    };
+    source::is_hosts(&host, ports::is_client(peer.local_port), now)
+}
+
 /// The source of a datagram to `peer` from a socket that has none; `None` when the peer did not
 /// ask, or when what it asked is no address of this host any more.
 #[inline(always)]
 pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Address> {
-    note_wildcard(peer.local_port);
+    let (peer, now) = (Aligned(peer), clock::now());
+    if !is_hosts::<F>(&peer, now)
+        && let Some(address) = asked_address::<F>(&peer.0, now)
+    {
+        note_wildcard(peer.0.local_port);
+        // What the host sent first is its peer's by now.
+        if F::host_peers().get_ptr(&peer.0).is_some() {
+            F::host_peers().remove(&peer.0).unwrap_or_default();
+        }
+        return Some(address);
+    }
+    note_host_peer::<F>(&peer, now);
+    None
+}
+
+#[inline(always)]
+fn asked_address<F: AskedTables>(peer: &Peer<F::Address>, now: Ticks) -> Option<F::Address> {
     let entry = F::asked().get_ptr_mut(peer)?;
+    let from_client_port = ports::is_client(peer.local_port);
     // SAFETY: as in `note`.
-    let address = source::answer(unsafe { &mut *entry }, clock::now())?;
+    let address = source::answer(unsafe { &mut *entry }, from_client_port, now)?;
     if F::locals().get_ptr(address).is_none() {
         if F::asked().remove(peer).is_ok() {
             count(SocketReason::AddressGone);
@@ -143,6 +192,20 @@ pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Addres
         return None;
     }
     Some(address)
+}
+
+#[inline(never)]
+fn note_host_peer<F: AskedTables>(Aligned(peer): &Aligned<Peer<F::Address>>, now: Ticks) {
+    match F::host_peers().get_ptr_mut(peer) {
+        // SAFETY: as in `is_hosts`.
+        Some(host) => source::sent_unasked(unsafe { &mut *host }, now),
+        None => {
+            let host = HostPeer { opened_at: now, last_sent: now };
+            if F::host_peers().insert(peer, host, 0).is_err() {
+                count(SocketReason::TableFull);
+            }
+        }
+    }
 }
 
 /// Whether `peer` asked lately.

@@ -4,9 +4,9 @@
 use core::cell::UnsafeCell;
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
-use prroute_common::time::{self, MASK, Ticks};
+use prroute_common::time::{self, Ticks};
 
-/// What the clock said last, to any CPU, and above its bits the jiffies of that time: one word, so
+/// What the clock said last, to any CPU, and in the high half the jiffies of that time: one word, so
 /// that it is read and written whole.
 struct Reading(UnsafeCell<u64>);
 
@@ -15,16 +15,18 @@ unsafe impl Sync for Reading {}
 
 static READING: Reading = Reading(UnsafeCell::new(0));
 
+const JIFFIES: u32 = 32;
+
 #[inline(always)]
 pub(super) fn now() -> Ticks {
     // SAFETY: the helper takes no arguments and reads a counter.
-    let jiffies = unsafe { bpf_jiffies64() } << MASK.count_ones();
+    let jiffies = unsafe { bpf_jiffies64() } << JIFFIES;
     // SAFETY: the pointer is to a static word. Volatile: other CPUs write it.
     let reading = unsafe { READING.0.get().read_volatile() };
-    if reading ^ jiffies <= u64::from(MASK) {
-        reading as Ticks & MASK
+    if reading >> JIFFIES == jiffies >> JIFFIES {
+        reading as Ticks
     } else {
-        read(jiffies, reading & !u64::from(MASK))
+        read(jiffies, reading >> JIFFIES << JIFFIES)
     }
 }
 
@@ -32,8 +34,9 @@ pub(super) fn now() -> Ticks {
 /// the pause was long: what is read first counts for nobody else.
 #[inline(always)]
 fn read(jiffies: u64, before: u64) -> Ticks {
-    const JIFFY: u64 = 1 << MASK.count_ones();
-    let read_in = if jiffies.wrapping_sub(before) <= JIFFY { jiffies } else { jiffies - JIFFY };
+    const JIFFY: u64 = 1 << JIFFIES;
+    let is_next = jiffies.wrapping_sub(before) <= JIFFY;
+    let read_in = if is_next { jiffies } else { jiffies.wrapping_sub(JIFFY) };
     // SAFETY: the helper takes no arguments and reads a clock.
     let now = time::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
     // SAFETY: as above.

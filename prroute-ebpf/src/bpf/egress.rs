@@ -1,33 +1,27 @@
 //! Egress: sends replies out of the uplink their flow came in on.
 
-use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::UplinkFacts;
 use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::parse::{Kind, LaterFragment, Segment, protocol};
-use prroute_ebpf::verdict::{self, Departure, Locality, Outbound, Place, Settled, Write};
+use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
+use prroute_ebpf::verdict::{self, Locality, Place, Settled};
 
 use super::action::Action;
 use super::clock;
 use super::count::count;
-use super::error_source::{self, Rewrite};
+use super::error_source;
 use super::fragment::{self, Fragmented};
 use super::headers::{self, Headers};
-use super::log::{self, Logged};
-use super::lookup::{self, Entry, Found, Sought, Tables};
-use super::opening;
+use super::log;
+use super::lookup::{self, Found, Sought};
 use super::record;
 use super::redirect::{self, NextHop, Reply};
-use super::scratch::{Scratch, Scratched, Way};
+use super::scratch::Way;
 use super::skb::{Network, Skb};
-use super::too_big::{self, Complaint, Told};
-
-/// What a family needs here.
-trait Egress: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint {}
-
-impl<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint> Egress for F {}
+use super::slow_out::{self, Egress, PASS, TO_OWNER};
+use super::too_big::{self, Told};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -61,8 +55,7 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     }
     match headers::read::<F>(skb, here, Way::Out) {
         Headers::Segment => {
-            let (found, what) = sought.parts();
-            let way = look_closer::<F>(skb, here, found, what);
+            let way = slow_out::handle::<F>(skb, here, sought);
             log::decision::<F>(skb, Way::Out);
             match way {
                 PASS => Action::Pass,
@@ -87,7 +80,7 @@ fn first_look<F: Egress>(skb: &Skb, here: &UplinkFacts, outline: &Outline<F::Add
         let closer = Look::Closer(Sought::NotYet);
         return if needs_no_flow { Look::Enough(Action::Pass) } else { closer };
     }
-    let Some(found) = lookup::any::<F>(&key::outbound_outline::<F>(outline)) else {
+    let Some(found) = lookup::datagram::<F>(&key::outbound_outline::<F>(outline)) else {
         return Look::Closer(Sought::Nowhere);
     };
     match goes_on::<F>(skb, here, outline, &found) {
@@ -109,7 +102,7 @@ fn goes_on<F: Egress>(
     match verdict::settled_out(&found.flow, place, now) {
         Settled::Here => Some(Action::Pass),
         // A packet in transit that has the ports of a guest's conversation is none of it.
-        Settled::At(_) if skb.is_forwarded() && !is_from_guest(skb) => None,
+        Settled::At(_) if skb.is_forwarded() && !slow_out::is_from_guest(skb) => None,
         Settled::At(place) => {
             let target = lookup::uplink_of(place)?;
             redirect::send_settled::<F>(skb, here, &outline.destination, target)
@@ -126,124 +119,8 @@ fn goes_on<F: Egress>(
     }
 }
 
-/// What [`look_closer`] decides: the kernel's own way, or the id of the uplink that a reply leaves
-/// by, ...
-const PASS: u32 = 0;
-/// ... with this bit when it is that of the address's owner.
-const TO_OWNER: u32 = 1 << 16;
-
-/// Decides by what was read into the scratch memory; the parts of a [`Sought`] say what was found
-/// already. A function of its own, with a stack frame of its own; such functions return numbers.
-#[inline(never)]
-fn look_closer<F: Egress>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-    found: *mut Flow,
-    what: u32,
-) -> u32 {
-    let Some(scratch) = F::scratch(Way::Out as u32) else { return PASS };
-    let Some(reply) = decide::<F>(skb, here, scratch, Sought::of((found, what))) else {
-        return PASS;
-    };
-    scratch.router = reply.router;
-    let id = u32::from(reply.target.id);
-    if reply.reason == Reason::RedirectedToOwner { TO_OWNER | id } else { id }
-}
-
-#[inline(always)]
-fn decide<F: Egress>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-    scratch: &mut Scratch<F>,
-    sought: Sought,
-) -> Option<Reply> {
-    log::note(&mut scratch.decided, log::UNDECIDED);
-    let segment = &scratch.segment;
-    let source = lookup::locality::<F>(here, &segment.source);
-    // The host's own errors about packets to a guest speak of an address that is not local.
-    let own_error = segment.kind == Kind::Error && !skb.is_forwarded();
-    if source == Locality::NotLocal && !is_from_guest(skb) && !own_error {
-        return None;
-    }
-    let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
-    let last_hop = here.flags & F::LAST_HOP != 0;
-    if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
-        return None;
-    }
-    let now = clock::now();
-    scratch.key = key::outbound::<F>(segment);
-    let key = &scratch.key;
-    // An address may come to be shared while its connections are young.
-    if segment.protocol == protocol::TCP && (source.is_owned() || segment.kind == Kind::TcpAnswer) {
-        opening::recall::<F>(key, now);
-    }
-    let entry = if segment.kind == Kind::TcpAnswer {
-        lookup::opening_flow::<F>(key, segment.protocol, now)
-    } else {
-        lookup::flow::<F>(sought, key, segment.protocol, now)
-    };
-    let departure = Departure {
-        kind: segment.kind,
-        tcp: segment.tcp,
-        payload: skb.len().saturating_sub(here.link_header + segment.headers),
-        source,
-        here: Place::of(here),
-        forwarded: skb.is_forwarded(),
-        now,
-    };
-    let verdict = verdict::outbound(&departure, entry.as_ref().map(|entry| entry.known));
-    log::note(&mut scratch.decided, verdict.number());
-    let reply = match verdict {
-        Outbound::Pass => {
-            fragment::passes::<F>(segment, now);
-            return None;
-        }
-        Outbound::Unproved => {
-            count(here.id, Reason::Unconfirmed);
-            return None;
-        }
-        Outbound::Own(write) => {
-            note::<F>(key, entry, write, here.id);
-            fragment::passes::<F>(segment, now);
-            return None;
-        }
-        Outbound::OpenByHost(flow) => {
-            match entry {
-                // The ports of a confirmed flow of others come to a flow of the host's own.
-                Some(entry) if entry.known.confirmed => {
-                    record::overwrite(Some(entry), flow, here.id, Reason::OpenedByHost);
-                }
-                _ => record::open::<F>(key, flow, here.id, Reason::OpenedByHost),
-            }
-            fragment::passes::<F>(segment, now);
-            return None;
-        }
-        Outbound::Reply { place, router, write } => {
-            note::<F>(key, entry, write, place.uplink);
-            let Some(target) = lookup::uplink_of(place) else {
-                count(here.id, Reason::UplinkGone);
-                return None;
-            };
-            Reply { target, router, reason: Reason::Redirected }
-        }
-        Outbound::ToOwner(owner) => {
-            let Some(target) = lookup::uplink_by_id(owner) else {
-                count(here.id, Reason::UplinkGone);
-                return None;
-            };
-            Reply { target, router: 0, reason: Reason::RedirectedToOwner }
-        }
-    };
-    fragment::follows::<F>(segment, &reply, now);
-    // Most replies leave by the right uplink already.
-    let there = reply.target.ifindex == skb.ifindex();
-    if there && !last_hop && segment.kind != Kind::Error {
-        return None;
-    }
-    Some(reply)
-}
-
-/// Sends a reply on its way. A function of its own, as above.
+/// Sends a reply on its way. A function of its own, with a stack frame of its own; such functions
+/// return numbers.
 #[inline(never)]
 fn answer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, way: u32) -> i32 {
     let Some(scratch) = F::scratch(Way::Out as u32) else { return Action::Pass.code() };
@@ -251,7 +128,7 @@ fn answer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, way: u32) -> i32 {
         return Action::Pass.code();
     };
     let reason = if way & TO_OWNER == 0 { Reason::Redirected } else { Reason::RedirectedToOwner };
-    let reply = Reply { target, router: scratch.router, reason };
+    let reply = Reply { target, router: scratch.decision.router, reason };
     send::<F>(skb, here, &scratch.segment, &reply).code()
 }
 
@@ -285,12 +162,6 @@ fn send<F: Egress>(
     redirect::send::<F>(skb, here, &segment.destination, reply, size)
 }
 
-/// A forwarded packet that came in on an uplink is in transit.
-#[inline(always)]
-fn is_from_guest(skb: &Skb) -> bool {
-    skb.is_forwarded() && lookup::uplink_at(skb.ingress_ifindex()).is_none()
-}
-
 /// A fragment follows the first one of its packet. One that overtook it is decided by its
 /// address alone: a forwarded one of another uplink's address goes to the owner.
 #[inline(never)]
@@ -308,7 +179,7 @@ fn follow_first<F: NextHop + Fragmented>(
     fragment: &LaterFragment<F::Address>,
 ) -> Action {
     let source = lookup::locality::<F>(here, &fragment.source);
-    if source == Locality::NotLocal && !is_from_guest(skb) {
+    if source == Locality::NotLocal && !slow_out::is_from_guest(skb) {
         return Action::Pass;
     }
     let reply = match fragment::way_of::<F>(fragment) {
@@ -332,13 +203,4 @@ fn follow_first<F: NextHop + Fragmented>(
     };
     let size = skb.len().saturating_sub(here.link_header);
     redirect::send::<F>(skb, here, &fragment.destination, &reply, size)
-}
-
-#[inline(always)]
-fn note<F: Tables>(key: &F::Key, entry: Option<Entry>, write: Write, uplink: u16) {
-    match write {
-        Write::Nothing => {}
-        Write::Refresh(flow) => record::refresh(entry, flow),
-        Write::Confirm(flow) => record::confirm::<F>(key, flow, uplink),
-    }
 }

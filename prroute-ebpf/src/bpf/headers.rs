@@ -2,7 +2,7 @@
 
 use network_types::eth::EthHdr;
 use prroute_common::reason::Reason;
-use prroute_common::uplink::{UplinkFacts, mac_word};
+use prroute_common::uplink::{UplinkFacts, is_unicast, mac_word};
 use prroute_ebpf::family::Family;
 use prroute_ebpf::packet::Packet;
 use prroute_ebpf::parse::NotParsed;
@@ -87,12 +87,14 @@ fn read_from<F: Scratched>(packet: &impl Packet, here: &UplinkFacts, way: u32) -
     }
 }
 
-/// The link-layer address a frame came from, in the low 48 bits; 0 where frames have none.
+/// The link-layer address a frame came from, in the low 48 bits; 0 where frames have none, and where
+/// nobody else can be sent to there: an address of several hosts, none, or the uplink's own.
 #[inline(always)]
 pub(super) fn sender_of_frame(skb: &Skb, here: &UplinkFacts) -> u64 {
     const SOURCE: usize = 6;
     if here.link_header == 0 {
         return 0;
     }
-    skb.linear().read(SOURCE).map_or(0, mac_word)
+    let sender = skb.linear().read(SOURCE).map_or(0, mac_word);
+    if is_unicast(sender) && sender != here.mac { sender } else { 0 }
 }

@@ -11,14 +11,18 @@ use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag,
 };
 use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_address};
+use prroute_ebpf::parse::protocol;
 use prroute_ebpf::verdict::{Known, Locality, Place};
 
+use super::scratch::{CONFIRMED, FoundEntry, NOWHERE, UNCONFIRMED};
 use super::{clock, maps};
 
 /// A family with its maps.
 pub(super) trait Tables: Family + Sized {
-    /// Confirmed flows.
+    /// Confirmed flows of TCP.
     fn flows() -> &'static LruHashMap<Self::Key, Flow>;
+    /// Confirmed flows of everything else.
+    fn datagrams() -> &'static LruHashMap<Self::Key, Flow>;
     /// Unconfirmed flows.
     fn new_flows() -> &'static LruHashMap<Self::Key, Flow>;
     fn addresses() -> &'static HashMap<Self::Address, LocalAddress>;
@@ -30,6 +34,11 @@ impl Tables for Ipv4 {
     #[inline(always)]
     fn flows() -> &'static LruHashMap<Self::Key, Flow> {
         &maps::FLOWS4
+    }
+
+    #[inline(always)]
+    fn datagrams() -> &'static LruHashMap<Self::Key, Flow> {
+        &maps::DATAGRAMS4
     }
 
     #[inline(always)]
@@ -59,6 +68,11 @@ impl Tables for Ipv6 {
     #[inline(always)]
     fn flows() -> &'static LruHashMap<Self::Key, Flow> {
         &maps::FLOWS6
+    }
+
+    #[inline(always)]
+    fn datagrams() -> &'static LruHashMap<Self::Key, Flow> {
+        &maps::DATAGRAMS6
     }
 
     #[inline(always)]
@@ -131,15 +145,24 @@ pub(super) fn uplink_by_id(id: u16) -> Option<&'static UplinkFacts> {
 /// Whose address it is, seen from `here`.
 #[inline(always)]
 pub(super) fn locality<F: Tables>(here: &UplinkFacts, address: &F::Address) -> Locality {
+    Locality::from_code(locality_code::<F>(here, address))
+}
+
+/// A [`Locality::code`]. A function of its own, which returns a number: the compiler would keep the
+/// payload of every variant in a register, also of those that have none.
+#[inline(never)]
+fn locality_code<F: Tables>(here: &UplinkFacts, address: &F::Address) -> u32 {
     if is_inline_address::<F>(here, address) {
-        return Locality::OwnedHere;
+        return Locality::OwnedHere.code();
     }
     // SAFETY: the entry may be recycled while it is read; its words are valid on their own.
     match unsafe { F::addresses().get(address) } {
-        None => Locality::NotLocal,
-        Some(LocalAddress { owner: 0, .. }) => Locality::Shared,
-        Some(LocalAddress { owner, .. }) if *owner == u32::from(here.id) => Locality::OwnedHere,
-        Some(LocalAddress { owner, .. }) => Locality::OwnedBy(*owner as u16),
+        None => Locality::NotLocal.code(),
+        Some(LocalAddress { owner: 0, .. }) => Locality::Shared.code(),
+        Some(LocalAddress { owner, .. }) if *owner == u32::from(here.id) => {
+            Locality::OwnedHere.code()
+        }
+        Some(LocalAddress { owner, .. }) => Locality::OwnedBy(*owner as u16).code(),
     }
 }
 
@@ -199,6 +222,19 @@ pub(super) struct Entry {
     pub(super) known: Known,
 }
 
+/// Puts what was found into the scratch memory; where it was found.
+#[inline(always)]
+pub(super) fn keep(found: &mut FoundEntry, entry: Option<Entry>) -> *mut Flow {
+    found.is_disowned = 0;
+    let Some(entry) = entry else {
+        found.table = NOWHERE;
+        return ptr::null_mut();
+    };
+    found.flow = entry.known.flow;
+    found.table = if entry.known.confirmed { CONFIRMED } else { UNCONFIRMED };
+    entry.flow
+}
+
 #[inline(always)]
 fn find<K>(table: &LruHashMap<K, Flow>, key: &K, confirmed: bool) -> Option<Found> {
     table.get_ptr_mut(key).map(|at| Found::again(at, confirmed))
@@ -213,17 +249,27 @@ impl Found {
         Self { at, flow: unsafe { *at }, confirmed }
     }
 
-    /// An entry that is too old counts as none.
+    /// As an entry; one that no program wrote is none.
     #[inline(always)]
-    pub(super) fn live(self, protocol: u8, now: Ticks) -> Option<Entry> {
+    pub(super) fn entry(self, protocol: u8, now: Ticks) -> Option<Entry> {
         let known = Known::from_entry(self.flow, self.confirmed, protocol, now)?;
         Some(Entry { flow: self.at, known })
+    }
+
+    /// An entry that is too old counts as none.
+    #[inline(always)]
+    fn live(self, protocol: u8, now: Ticks) -> Option<Entry> {
+        self.entry(protocol, now).filter(|entry| !entry.known.is_aged)
     }
 }
 
 #[inline(always)]
-fn confirmed<F: Tables>(key: &F::Key) -> Option<Found> {
-    find(F::flows(), key, true)
+fn confirmed<F: Tables>(key: &F::Key, protocol: u8) -> Option<Found> {
+    if protocol == protocol::TCP {
+        find(F::flows(), key, true)
+    } else {
+        find(F::datagrams(), key, true)
+    }
 }
 
 #[inline(always)]
@@ -231,10 +277,10 @@ fn unconfirmed<F: Tables>(key: &F::Key) -> Option<Found> {
     find(F::new_flows(), key, false)
 }
 
-/// What the tables have, the one of confirmed flows first.
+/// What the tables have for a datagram, the one of confirmed flows first.
 #[inline(always)]
-pub(super) fn any<F: Tables>(key: &F::Key) -> Option<Found> {
-    confirmed::<F>(key).or_else(|| unconfirmed::<F>(key))
+pub(super) fn datagram<F: Tables>(key: &F::Key) -> Option<Found> {
+    find(F::datagrams(), key, true).or_else(|| unconfirmed::<F>(key))
 }
 
 /// What a first look has found of a flow.
@@ -278,7 +324,8 @@ impl Sought {
     }
 }
 
-/// A flow. Among those that live confirmed ones win over unconfirmed ones.
+/// A flow that lives, of any protocol: a confirmed one wins over an unconfirmed one. Of a datagram
+/// also one that does not live any more, if there is no other.
 #[inline(always)]
 pub(super) fn flow<F: Tables>(
     sought: Sought,
@@ -286,23 +333,39 @@ pub(super) fn flow<F: Tables>(
     protocol: u8,
     now: Ticks,
 ) -> Option<Entry> {
-    let confirmed = match sought {
+    let first = match sought {
         Sought::Nowhere => return None,
-        Sought::Unconfirmed(at) => return Found::again(at, false).live(protocol, now),
+        Sought::Unconfirmed(at) => return Found::again(at, false).entry(protocol, now),
         Sought::Confirmed(at) => Some(Found::again(at, true)),
-        Sought::NotYet => confirmed::<F>(key),
+        Sought::NotYet => confirmed::<F>(key, protocol),
     };
-    confirmed
-        .and_then(|found| found.live(protocol, now))
-        .or_else(|| unconfirmed::<F>(key)?.live(protocol, now))
+    let first = first.and_then(|found| found.entry(protocol, now));
+    if let Some(entry) = &first
+        && !entry.known.is_aged
+    {
+        return first;
+    }
+    if protocol == protocol::TCP {
+        return unconfirmed_flow::<F>(key, protocol, now);
+    }
+    match unconfirmed::<F>(key).and_then(|found| found.entry(protocol, now)) {
+        Some(second) if first.is_none() || !second.known.is_aged => Some(second),
+        _ => first,
+    }
 }
 
-/// Looks up the flow of a SYN-ACK: the unconfirmed one wins, because it is what is answered.
+/// The flow that is not confirmed, if it lives.
+#[inline(always)]
+pub(super) fn unconfirmed_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
+    unconfirmed::<F>(key)?.live(protocol, now)
+}
+
+/// Looks up the flow of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, because
+/// it is what is answered.
 #[inline(always)]
 pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
-    unconfirmed::<F>(key)
-        .and_then(|found| found.live(protocol, now))
-        .or_else(|| confirmed::<F>(key)?.live(protocol, now))
+    unconfirmed_flow::<F>(key, protocol, now)
+        .or_else(|| confirmed::<F>(key, protocol)?.live(protocol, now))
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is

@@ -5,6 +5,7 @@ use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArra
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
+    confirmed_entries,
 };
 use prroute_common::opening;
 use prroute_common::reason::REASON_SLOTS;
@@ -23,13 +24,23 @@ const MAX_ON_LINK: u32 = 4096;
 /// LPM tries exist only without preallocation.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
+/// Confirmed flows of TCP, which numbers have proved.
 #[map]
 pub(super) static FLOWS4: LruHashMap<FlowKey4, Flow> =
-    LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
 
 #[map]
 pub(super) static FLOWS6: LruHashMap<FlowKey6, Flow> =
-    LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+
+/// Confirmed flows of everything else: packets both ways prove nothing, and must not evict TCP.
+#[map]
+pub(super) static DATAGRAMS4: LruHashMap<FlowKey4, Flow> =
+    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+
+#[map]
+pub(super) static DATAGRAMS6: LruHashMap<FlowKey6, Flow> =
+    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
 
 /// Unconfirmed flows: small, so that a flood of openings evicts nothing that works.
 #[map]

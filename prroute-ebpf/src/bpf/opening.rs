@@ -9,7 +9,7 @@ use prroute_common::time::Ticks;
 use prroute_ebpf::family::Family;
 use prroute_ebpf::opening::Opening;
 use prroute_ebpf::parse::protocol;
-use prroute_ebpf::verdict::{self, Place};
+use prroute_ebpf::verdict::{self, AtSyn, Place};
 
 use super::lookup::{self, Sought, Tables};
 use super::maps::OPENINGS;
@@ -57,9 +57,17 @@ pub(super) fn recall<F: Tables>(key: &F::Key, now: Ticks) {
     }
     let place = Place::of(uplink);
     let flow = verdict::opened_at(place, noted.time);
-    match lookup::flow::<F>(Sought::NotYet, key, protocol::TCP, now) {
-        Some(entry) if !entry.known.gives_way(place, noted.time) => {}
-        Some(entry) => record::overwrite(Some(entry), flow, uplink.id, Reason::OpenedInbound),
-        None => record::open::<F>(key, flow, uplink.id, Reason::OpenedInbound),
-    }
+    let Some(entry) = lookup::flow::<F>(Sought::NotYet, key, protocol::TCP, now) else {
+        return record::open::<F>(key, &flow, uplink.id, Reason::OpenedInbound);
+    };
+    let entry = match entry.known.at_syn(place, noted.time) {
+        AtSyn::Stays => return,
+        AtSyn::IsReplaced => entry,
+        AtSyn::GetsAnother => match lookup::unconfirmed_flow::<F>(key, protocol::TCP, now) {
+            None => return record::open::<F>(key, &flow, uplink.id, Reason::OpenedInbound),
+            Some(beside) if beside.known.at_syn(place, noted.time) == AtSyn::Stays => return,
+            Some(beside) => beside,
+        },
+    };
+    record::overwrite(entry.flow, &flow, uplink.id, Reason::OpenedInbound);
 }

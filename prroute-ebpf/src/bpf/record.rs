@@ -2,18 +2,19 @@
 
 use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
+use prroute_ebpf::parse::protocol;
 use prroute_ebpf::verdict::is_worth_writing;
 
 use super::count::count;
-use super::lookup::{Entry, Found, Tables};
+use super::lookup::{Found, Tables};
 
-/// Notes what is new of a flow in the entry it has; a slightly later time alone is not.
+/// Notes what is new of a flow in its entry, of which `old` was read; a slightly later time alone is
+/// not.
 #[inline(always)]
-pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
-    let Some(entry) = entry else { return };
-    if is_worth_writing(&entry.known.flow, &flow) {
-        // SAFETY: the pointer is to a live map value of three aligned words.
-        unsafe { *entry.flow = flow };
+pub(super) fn refresh(at: *mut Flow, old: &Flow, flow: &Flow) {
+    if !at.is_null() && is_worth_writing(old, flow) {
+        // SAFETY: the pointer is to a live map value of four aligned words.
+        unsafe { *at = *flow };
     }
 }
 
@@ -21,29 +22,48 @@ pub(super) fn refresh(entry: Option<Entry>, flow: Flow) {
 /// a line of memory of its own, which is not touched for that.
 #[inline(always)]
 pub(super) fn times(found: &Found, flow: Flow) {
-    // SAFETY: as in `refresh`; the head is the first word.
-    unsafe { found.at.cast::<u64>().write(flow.head()) };
+    // SAFETY: as in `refresh`; the times are the first word.
+    unsafe { found.at.cast::<u64>().write(flow.times()) };
 }
 
-/// Writes a flow in the entry it has.
+/// Writes a flow in an entry that is there.
 #[inline(always)]
-pub(super) fn overwrite(entry: Option<Entry>, flow: Flow, uplink: u16, reason: Reason) {
-    let Some(entry) = entry else { return };
-    // SAFETY: as in `refresh`.
-    unsafe { *entry.flow = flow };
-    count(uplink, reason);
+pub(super) fn overwrite(at: *mut Flow, flow: &Flow, uplink: u16, reason: Reason) {
+    if !at.is_null() {
+        // SAFETY: as in `refresh`.
+        unsafe { *at = *flow };
+        count(uplink, reason);
+    }
 }
 
 /// Records an unconfirmed flow.
 #[inline(always)]
-pub(super) fn open<F: Tables>(key: &F::Key, flow: Flow, uplink: u16, reason: Reason) {
+pub(super) fn open<F: Tables>(key: &F::Key, flow: &Flow, uplink: u16, reason: Reason) {
     let written = F::new_flows().insert(key, flow, 0).is_ok();
     count(uplink, if written { reason } else { Reason::TableFull });
 }
 
-/// Records a confirmed flow. Its unconfirmed entry is left to age.
+/// Records a confirmed flow, whatever was confirmed before. Its unconfirmed entry, if it has one, says
+/// nothing from then on: a late copy of what it has proved would bring the flow back to it.
 #[inline(always)]
-pub(super) fn confirm<F: Tables>(key: &F::Key, flow: Flow, uplink: u16) {
-    let written = F::flows().insert(key, flow, 0).is_ok();
-    count(uplink, if written { Reason::Confirmed } else { Reason::TableFull });
+pub(super) fn confirm<F: Tables>(
+    key: &F::Key,
+    protocol: u8,
+    unconfirmed: *mut Flow,
+    flow: &Flow,
+    uplink: u16,
+) {
+    let written = if protocol == protocol::TCP {
+        F::flows().insert(key, flow, 0).is_ok()
+    } else {
+        F::datagrams().insert(key, flow, 0).is_ok()
+    };
+    if !written {
+        return count(uplink, Reason::TableFull);
+    }
+    if !unconfirmed.is_null() {
+        // SAFETY: as in `refresh`.
+        unsafe { *unconfirmed = Flow::default() };
+    }
+    count(uplink, Reason::Confirmed);
 }

@@ -1,12 +1,14 @@
 //! For packets that came in: which uplink does their flow belong to?
 
-use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
-use prroute_common::time::Ticks;
+use prroute_common::flow::{Flow, HOST_FIRST, Origin, ROUTER_IDLE};
+use prroute_common::time::{Ticks, since};
 
+use super::beside::is_finished;
+use super::proof::proves;
 use super::{Known, Locality, Place, is_between, opened_at};
 use crate::parse::{Kind, Numbers, protocol};
 
-/// The numbers of a lost connection's last packets may differ by so many bytes.
+/// What was acknowledged first may be so many bytes behind what was sent.
 const PLAUSIBLE: u32 = 1 << 20;
 
 /// A packet that came in.
@@ -19,6 +21,8 @@ pub struct Arrival {
     pub here: Place,
     /// The link-layer address it came from, 0 where that is not noted.
     pub router: u64,
+    /// It is for a port that the kernel gives to clients.
+    pub to_client_port: bool,
     pub now: Ticks,
 }
 
@@ -85,6 +89,9 @@ pub fn inbound_needs_flow(kind: Kind, destination: Locality, exposed: bool, note
 #[inline(always)]
 pub fn inbound(arrival: &Arrival, known: Option<Known>, recorded_is_up: bool) -> Inbound {
     let Some(known) = known else { return unknown(arrival) };
+    if known.is_aged && !stays_the_hosts(arrival, &known) {
+        return unknown(arrival);
+    }
     if known.origin == Origin::Host {
         return answer_to_host(arrival, &known);
     }
@@ -92,6 +99,13 @@ pub fn inbound(arrival: &Arrival, known: Option<Known>, recorded_is_up: bool) ->
         return at_home(arrival, &known);
     }
     elsewhere(arrival, &known, recorded_is_up)
+}
+
+/// A client's port is asked nothing: to whom the host has sent from there, that peer's datagrams are
+/// answers, however late.
+#[inline(always)]
+fn stays_the_hosts(arrival: &Arrival, known: &Known) -> bool {
+    known.origin == Origin::Host && arrival.protocol == protocol::UDP && arrival.to_client_port
 }
 
 #[inline(always)]
@@ -102,7 +116,14 @@ fn opens(kind: Kind) -> bool {
 
 #[inline(always)]
 fn fresh(arrival: &Arrival) -> Flow {
-    opened_at(arrival.here, arrival.now).with_router(arrival.router)
+    let flow = opened_at(arrival.here, arrival.now).with_router(arrival.router);
+    if arrival.kind == Kind::TcpOpening { flow.with_received(behind_syn(arrival)) } else { flow }
+}
+
+/// Where the data behind a SYN begins.
+#[inline(always)]
+fn behind_syn(arrival: &Arrival) -> u32 {
+    arrival.tcp.sequence.wrapping_add(1)
 }
 
 #[inline(always)]
@@ -121,24 +142,89 @@ fn unknown(arrival: &Arrival) -> Inbound {
 
 #[inline(always)]
 fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
-    // A new connection may take over the ports of a finished one. An attempt of the host that is
-    // not answered yet is not finished; a datagram proves nothing.
-    let is_finished = known.confirmed && known.flow.idle(arrival.now) >= TCP_REBIND_IDLE;
-    if arrival.kind == Kind::TcpOpening && is_finished {
+    // A new connection may take over the ports of a finished one.
+    if arrival.kind == Kind::TcpOpening && is_finished(known, arrival.now) {
         return Inbound::Open(fresh(arrival));
+    }
+    if is_request(arrival, known) {
+        return Inbound::Rebind(fresh(arrival));
     }
     let flow = known.flow.with_last_in(arrival.now);
     if known.confirmed { Inbound::Refresh(flow) } else { Inbound::Confirm(flow) }
 }
 
+/// Whether a datagram to one of the host's services asks, although the host spoke first: the peer did
+/// not answer where the host's datagrams went, and speaks elsewhere. Not when the host has gone on for
+/// long: it does not expect an answer then, and whoever pretends to be its peer would get the rest.
+#[inline(always)]
+fn is_request(arrival: &Arrival, known: &Known) -> bool {
+    arrival.protocol == protocol::UDP
+        && arrival.kind == Kind::Datagram
+        && !arrival.to_client_port
+        && arrival.destination == Locality::Shared
+        && !known.confirmed
+        && known.place() != arrival.here
+        && since(arrival.now, known.flow.opened_at()) <= HOST_FIRST
+}
+
+/// Whether the packet came another way than the flow's packets: on another uplink, or from another
+/// router on the link.
+#[inline(always)]
+pub(super) fn is_elsewhere(arrival: &Arrival, known: &Known) -> bool {
+    known.place() != arrival.here || is_other_router(arrival, known)
+}
+
+#[inline(always)]
+fn is_other_router(arrival: &Arrival, known: &Known) -> bool {
+    let router = known.flow.router();
+    arrival.router != 0 && router != 0 && arrival.router != router
+}
+
 /// The packet came in where its flow belongs.
 #[inline(always)]
 fn at_home(arrival: &Arrival, known: &Known) -> Inbound {
-    let flow = known.flow.with_last_in(arrival.now).with_router(arrival.router);
+    if known.confirmed && known.flow.router() != arrival.router && arrival.router != 0 {
+        return from_router(arrival, known);
+    }
+    let flow = known.flow.with_last_in(arrival.now);
+    let flow = if arrival.router == 0 { flow } else { flow.with_router(arrival.router) };
+    continued(arrival, known, flow)
+}
+
+/// The packet of a confirmed flow came in on its uplink, from a router that is not the noted one.
+#[inline(always)]
+fn from_router(arrival: &Arrival, known: &Known) -> Inbound {
+    let flow = known.flow.with_last_in(arrival.now);
+    let moved = flow.with_router(arrival.router);
+    if arrival.protocol != protocol::TCP {
+        let is_silent = since(arrival.now, known.flow.last_in()) >= ROUTER_IDLE;
+        // Otherwise the old one counts as silent still.
+        return Inbound::Refresh(if known.flow.router() == 0 || is_silent {
+            moved
+        } else {
+            known.flow
+        });
+    }
+    match arrival.kind {
+        Kind::TcpOpening if known.is_idle(protocol::TCP, arrival.now) => {
+            Inbound::Open(fresh(arrival))
+        }
+        Kind::Tcp if arrival.tcp.acknowledges && proves(&known.flow, &arrival.tcp) => {
+            continued(arrival, known, moved)
+        }
+        _ => Inbound::Refresh(flow),
+    }
+}
+
+/// Notes what the packet says of its flow, whose time and router are noted.
+#[inline(always)]
+fn continued(arrival: &Arrival, known: &Known, flow: Flow) -> Inbound {
     let number = arrival.tcp.acknowledgement;
     match arrival.kind {
         // A new connection on the old ports: what was known of the old one's numbers is void.
-        Kind::TcpOpening => Inbound::Refresh(flow.without_numbers()),
+        Kind::TcpOpening => {
+            Inbound::Refresh(flow.without_numbers().with_received(behind_syn(arrival)))
+        }
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !arrival.tcp.acknowledges => {
             Inbound::Refresh(flow)
         }
@@ -184,27 +270,11 @@ fn elsewhere(arrival: &Arrival, known: &Known, recorded_is_up: bool) -> Inbound 
         (true, Kind::TcpOpening) => Inbound::Open(fresh(arrival)),
         (false, Kind::TcpOpening) => Inbound::Rebind(fresh(arrival)),
         (false, _) if acknowledges => Inbound::Rebind(fresh(arrival).with_heard(number)),
-        (true, _) if acknowledges && knows_numbers(&known.flow, number, recorded_is_up) => {
+        (true, _) if acknowledges && proves(&known.flow, &arrival.tcp) => {
             let place = arrival.here;
             let flow = known.flow.rebound(place.uplink, place.generation, arrival.now);
             Inbound::Rebind(flow.with_heard(number).with_router(arrival.router))
         }
         _ => Inbound::RefuseRebind,
-    }
-}
-
-/// Whether an acknowledgement number can only come from who sees what the host sends.
-#[inline(always)]
-fn knows_numbers(flow: &Flow, number: u32, recorded_is_up: bool) -> bool {
-    match (flow.heard(), flow.sent()) {
-        // One more for a FIN.
-        (Some(heard), Some(sent)) => is_between(number, heard, sent.wrapping_add(1)),
-        // A flow of an owned address, whose packets in were not looked at: while its uplink is
-        // up it stays there.
-        (None, Some(sent)) => {
-            !recorded_is_up
-                && is_between(number, sent.wrapping_sub(PLAUSIBLE), sent.wrapping_add(1))
-        }
-        (_, None) => !recorded_is_up,
     }
 }

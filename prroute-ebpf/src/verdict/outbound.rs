@@ -17,6 +17,8 @@ pub struct Departure {
     pub here: Place,
     /// It came in through another interface.
     pub forwarded: bool,
+    /// It leaves from a port that the kernel gives to clients.
+    pub from_client_port: bool,
     pub now: Ticks,
 }
 
@@ -94,24 +96,39 @@ pub fn outbound_needs_flow(kind: Kind, source: Locality, exposed: bool, noted: b
 pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
     let by_host = Flow::by_host(departure.here.uplink, departure.here.generation, departure.now);
     let Some(known) = known else { return unknown(departure, by_host) };
+    if known.is_aged && !speaks_first_after_pause(departure, &known) {
+        return unknown(departure, by_host);
+    }
     let flow = known.flow.with_last_out(departure.now);
     if known.origin == Origin::Host {
-        let write =
-            if departure.kind == Kind::Error { Write::Nothing } else { Write::Refresh(flow) };
-        return Outbound::Own(write);
+        return Outbound::Own(match departure.kind {
+            Kind::Error => Write::Nothing,
+            // The answer to its SYN came in, wherever: it is no mere attempt any more.
+            Kind::Tcp if !known.confirmed => Write::Confirm(flow),
+            _ => Write::Refresh(flow),
+        });
     }
     let reply =
         |write| Outbound::Reply { place: known.place(), router: known.flow.router(), write };
-    let sequence = departure.tcp.sequence;
+    let Numbers { sequence, acknowledgement, acknowledges } = departure.tcp;
+    let received =
+        |flow: Flow| if acknowledges { flow.with_received(acknowledgement) } else { flow };
     match departure.kind {
         // Never redirected. The record keeps its answers from being taken for a request.
         Kind::TcpOpening => Outbound::OpenByHost(by_host),
-        Kind::TcpAnswer => reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1)))),
+        Kind::TcpAnswer => {
+            let answered = received(flow.with_sent(sequence.wrapping_add(1)));
+            if !known.confirmed && takes_data(&flow, acknowledgement) {
+                return reply(Write::Confirm(answered.with_heard(sequence)));
+            }
+            reply(Write::Refresh(answered))
+        }
         Kind::TcpReset if !known.confirmed && !is_answer_to(&flow, sequence) => Outbound::Unproved,
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
         Kind::Tcp => {
             let end = sequence.wrapping_add(departure.payload);
             let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
+            let flow = received(flow);
             if known.confirmed {
                 reply(Write::Refresh(flow))
             } else if is_owner(departure, &known) || flow.heard() == Some(sequence) {
@@ -131,8 +148,37 @@ fn unknown(departure: &Departure, by_host: Flow) -> Outbound {
         (Kind::Error, _) => Outbound::Pass,
         (Kind::TcpOpening, _) => Outbound::OpenByHost(by_host),
         (_, Locality::OwnedBy(owner)) if departure.forwarded => Outbound::ToOwner(owner),
+        // A connection that the host opened over another uplink than the owner's has a record.
+        (Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset, Locality::OwnedBy(owner)) => {
+            Outbound::ToOwner(owner)
+        }
         (Kind::Datagram, _) => Outbound::OpenByHost(by_host),
         _ => Outbound::Pass,
+    }
+}
+
+/// Whether a datagram goes on with a conversation that its peer began, after a pause in which the
+/// flow has aged: a call to a telephone that has registered, a VPN that renews its keys. Not from a
+/// client's port, where the host asks and is not asked.
+#[inline(always)]
+fn speaks_first_after_pause(departure: &Departure, known: &Known) -> bool {
+    departure.kind == Kind::Datagram
+        && known.origin == Origin::Inbound
+        && known.flow.is_answered()
+        && !departure.from_client_port
+}
+
+/// Whether a SYN-ACK acknowledges data that came with the SYN: the client has a cookie that it got at
+/// this address (TCP Fast Open, RFC 7413).
+#[inline(always)]
+fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
+    const SYN_DATA: u32 = 1 << 16;
+    match flow.received() {
+        Some(behind_syn) => {
+            let data = acknowledgement.wrapping_sub(behind_syn);
+            data != 0 && data < SYN_DATA
+        }
+        None => false,
     }
 }
 
@@ -148,7 +194,7 @@ fn is_news(flow: &Flow, end: u32) -> bool {
 /// Whether the flow is bound to the uplink that owns its local address: its packets in were not
 /// looked at, and the host's own data there is proof enough.
 #[inline(always)]
-fn is_owner(departure: &Departure, known: &Known) -> bool {
+pub(super) fn is_owner(departure: &Departure, known: &Known) -> bool {
     match departure.source {
         Locality::OwnedHere => known.place() == departure.here,
         Locality::OwnedBy(owner) => owner == known.flow.uplink(),

@@ -1,7 +1,6 @@
 //! What an entry says, and which datagrams add nothing to it.
 
 use prroute_common::flow::{Flow, OTHER_IDLE, Origin, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE};
-use prroute_common::time::MASK;
 use prroute_ebpf::parse::protocol;
 use prroute_ebpf::verdict::{
     Known, Place, Settled, is_settled_in, is_worth_writing, later_in, later_out, settled_out,
@@ -10,37 +9,50 @@ use prroute_ebpf::verdict::{
 use crate::{ELSEWHERE, HERE, NOW, flow, own};
 
 #[test]
-fn an_entry_that_is_too_old_or_not_ours_is_none() {
+fn an_entry_ages_and_one_that_is_not_ours_is_none() {
     for (confirmed, protocol, limit) in [
         (true, protocol::TCP, TCP_IDLE),
         (true, protocol::UDP, OTHER_IDLE),
         (false, protocol::TCP, UNCONFIRMED_IDLE),
         (false, protocol::UDP, UNCONFIRMED_IDLE),
     ] {
-        let entry = |idle| Known::from_entry(flow(ELSEWHERE, idle), confirmed, protocol, NOW);
-        assert!(entry(limit).is_some() && entry(limit + 1).is_none());
+        let is_aged = |idle| {
+            Known::from_entry(flow(ELSEWHERE, idle), confirmed, protocol, NOW).unwrap().is_aged
+        };
+        assert!(!is_aged(limit) && is_aged(limit + 1));
     }
-    let late = |idle| Known::from_entry(own(HERE, idle), false, protocol::UDP, NOW);
-    assert!(late(OTHER_IDLE).is_some(), "a late answer meets the record of its question");
+    let late = Known::from_entry(own(HERE, OTHER_IDLE), false, protocol::UDP, NOW).unwrap();
+    assert!(!late.is_aged, "a late answer meets the record of its question");
     assert!(Known::from_entry(Flow::default(), true, protocol::TCP, NOW).is_none());
 }
 
 #[test]
 fn a_flow_keeps_each_fact_in_its_bits() {
-    let flow = Flow::inbound(255, u16::MAX, 0xff_ffff)
-        .with_last_out(0xab_cdef)
+    let flow = Flow::inbound(255, u16::MAX, 0xffff_fffe)
+        .with_last_out(0xabcd_ef01)
         .with_heard(u32::MAX)
         .with_sent(7)
-        .with_router(0xffff_ffff_ffff);
+        .with_received(0x8765_4321)
+        .with_router(0xffff_ffff_ffff)
+        .with_socket(false);
     assert_eq!(flow.origin(), Some(Origin::Inbound));
     assert_eq!((flow.uplink(), flow.generation()), (255, u16::MAX));
-    assert_eq!((flow.last_in(), flow.last_out()), (0xff_ffff, 0xab_cdef));
+    assert_eq!((flow.last_in(), flow.last_out()), (0xffff_fffe, 0xabcd_ef01));
     assert_eq!((flow.heard(), flow.sent()), (Some(u32::MAX), Some(7)));
+    assert_eq!(flow.received(), Some(0x8765_4321));
     assert_eq!(flow.router(), 0xffff_ffff_ffff);
-    assert!(flow.is_answered());
+    assert!(flow.is_answered() && flow.has_no_socket());
+    assert!(!flow.with_socket(true).has_no_socket());
     let moved = flow.rebound(3, 4, 5);
     assert_eq!((moved.uplink(), moved.generation(), moved.last_in()), (3, 4, 5));
-    assert_eq!((moved.sent(), moved.router()), (Some(7), 0));
+    assert_eq!((moved.sent(), moved.received()), (Some(7), Some(0x8765_4321)));
+    assert_eq!((moved.router(), moved.last_out()), (0, 0xabcd_ef01));
+    let void = flow.without_numbers();
+    assert_eq!((void.heard(), void.sent(), void.received()), (None, None, None));
+    assert_eq!(void.generation(), u16::MAX);
+    let own = Flow::by_host(255, 7, 9).with_last_out(10).with_last_in(11);
+    assert_eq!((own.opened_at(), own.last_out(), own.last_in()), (9, 10, 11));
+    assert_eq!((own.heard(), own.sent(), own.received()), (None, None, None));
 }
 
 #[test]
@@ -94,10 +106,13 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
         assert_eq!(later_out(&flow, true, HERE, NOW), None, "{why}");
     }
     assert_eq!(later_out(&flow(HERE, SEEN_REFRESH), true, HERE, NOW), None, "the first answer");
-    // A stamp of "never" lies ahead of a late clock, where differences are taken as 0.
-    let late = MASK - 1;
+    let late = u32::MAX;
     let never_in = Flow::by_host(HERE.uplink, HERE.generation, late).with_last_out(late);
     assert!(!is_settled_in(&never_in, true, HERE, late), "nothing came in yet");
+    let unheard = flow(HERE, 0).with_socket(false);
+    assert!(!is_settled_in(&unheard, false, HERE, NOW), "its socket may be there by now");
+    let translated = answered(HERE, 0).with_socket(false);
+    assert!(is_settled_in(&translated, true, HERE, NOW), "somebody behind the host answers");
 }
 
 #[test]

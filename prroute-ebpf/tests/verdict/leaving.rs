@@ -49,10 +49,27 @@ fn what_the_host_opens_is_never_moved() {
 fn an_unknown_local_reply_follows_the_routing_tables() {
     for source in [Locality::Shared, Locality::OwnedBy(2), Locality::OwnedHere] {
         let of = |kind| Departure { source, ..departure(kind, 1, 0) };
-        assert_eq!(outbound(&of(Kind::Tcp), None), Outbound::Pass);
         assert_eq!(outbound(&of(Kind::EchoReply), None), Outbound::Pass);
         assert_eq!(outbound(&of(Kind::Datagram), None), Outbound::OpenByHost(own(HERE, 0)));
     }
+}
+
+/// R1: a specific route of main may come at any age of a connection.
+#[test]
+fn a_connection_without_a_record_belongs_to_the_owner_of_its_address() {
+    let of = |kind, source| Departure { source, ..departure(kind, 1, 0) };
+    for kind in [Kind::Tcp, Kind::TcpAnswer, Kind::TcpReset] {
+        let verdict = outbound(&of(kind, Locality::OwnedBy(2)), None);
+        assert_eq!(verdict, Outbound::ToOwner(2), "{kind:?}");
+        for source in [Locality::Shared, Locality::OwnedHere, Locality::NotLocal] {
+            assert_eq!(outbound(&of(kind, source), None), Outbound::Pass, "{kind:?}");
+        }
+    }
+    let attempt = outbound(&of(Kind::TcpOpening, Locality::OwnedBy(2)), None);
+    assert_eq!(attempt, Outbound::OpenByHost(own(HERE, 0)), "which is its record");
+    let established = outbound(&of(Kind::Tcp, Locality::OwnedBy(2)), known(own(HERE, 1), false));
+    let Outbound::Own(Write::Confirm(kept)) = established else { panic!("{established:?}") };
+    assert_eq!(kept.opened_at(), own(HERE, 1).opened_at(), "and outlives an attempt's");
 }
 
 #[test]

@@ -2,10 +2,13 @@
 //! R3 nothing else is touched.
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built fails its test")]
 
+mod datagrams;
 mod entry;
 mod leaving;
 mod moving;
 mod opening;
+mod reuse;
+mod routers;
 
 use prroute_common::flow::Flow;
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
@@ -13,7 +16,7 @@ use prroute_ebpf::verdict::{Arrival, Departure, Known, Locality, Place};
 
 const HERE: Place = Place { uplink: 1, generation: 1 };
 const ELSEWHERE: Place = Place { uplink: 2, generation: 1 };
-const NOW: u32 = 1_000_000;
+const NOW: u32 = 100_000_000;
 const KINDS: [Kind; 8] = [
     Kind::TcpOpening,
     Kind::TcpAnswer,
@@ -31,7 +34,7 @@ fn flow(place: Place, idle: u32) -> Flow {
 }
 
 fn known(flow: Flow, confirmed: bool) -> Option<Known> {
-    Some(Known { flow, origin: flow.origin().unwrap(), confirmed })
+    Some(Known { flow, origin: flow.origin().unwrap(), confirmed, is_aged: false })
 }
 
 fn own(place: Place, idle: u32) -> Flow {
@@ -54,6 +57,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> Arrival {
         destination: Locality::Shared,
         here: HERE,
         router: 0,
+        to_client_port: false,
         now: NOW,
     }
 }
@@ -66,6 +70,7 @@ fn departure(kind: Kind, sequence: u32, payload: u32) -> Departure {
         source: Locality::Shared,
         here: HERE,
         forwarded: false,
+        from_client_port: false,
         now: NOW,
     }
 }

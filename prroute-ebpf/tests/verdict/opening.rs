@@ -3,8 +3,8 @@
 use prroute_common::flow::{Flow, TCP_IDLE, TCP_REBIND_IDLE};
 use prroute_ebpf::parse::Kind;
 use prroute_ebpf::verdict::{
-    Arrival, Departure, Inbound, Locality, Outbound, Place, Write, inbound, inbound_needs_flow,
-    outbound, outbound_needs_flow,
+    Arrival, AtSyn, Departure, Inbound, Locality, Outbound, Place, Write, inbound,
+    inbound_needs_flow, outbound, outbound_needs_flow,
 };
 
 use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, departure, flow, known, own};
@@ -13,7 +13,9 @@ use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, departure, flow, known, own};
 fn only_openings_and_datagrams_open_a_flow() {
     for kind in KINDS {
         let opens = matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram);
-        let expected = if opens { Inbound::Open(flow(HERE, 0)) } else { Inbound::Pass };
+        let begins = flow(HERE, 0);
+        let begins = if kind == Kind::TcpOpening { begins.with_received(1) } else { begins };
+        let expected = if opens { Inbound::Open(begins) } else { Inbound::Pass };
         assert_eq!(inbound(&arrival(kind, None), None, true), expected, "{kind:?}");
     }
 }
@@ -34,6 +36,8 @@ fn a_segment_in_the_middle_of_a_connection_is_adopted_unconfirmed() {
 #[test]
 fn answers_to_the_host_never_open_a_flow() {
     for kind in [Kind::Datagram, Kind::Tcp, Kind::TcpAnswer] {
+        // The host asks from a client's port.
+        let arrival = |kind, number| Arrival { to_client_port: true, ..arrival(kind, number) };
         let first = inbound(&arrival(kind, Some(1)), known(own(ELSEWHERE, 5), false), true);
         assert_eq!(first, Inbound::Confirm(own(ELSEWHERE, 5).with_last_in(NOW)), "{kind:?}");
         let later = inbound(&arrival(kind, Some(1)), known(own(ELSEWHERE, 5), true), true);
@@ -43,7 +47,7 @@ fn answers_to_the_host_never_open_a_flow() {
     assert_eq!(live, Inbound::Refresh(own(HERE, 1).with_last_in(NOW)));
     let idle = |confirmed| known(own(HERE, TCP_REBIND_IDLE), confirmed);
     let reused = inbound(&arrival(Kind::TcpOpening, None), idle(true), true);
-    assert_eq!(reused, Inbound::Open(flow(HERE, 0)));
+    assert_eq!(reused, Inbound::Open(flow(HERE, 0).with_received(1)));
     let attempt = inbound(&arrival(Kind::TcpOpening, None), idle(false), true);
     assert!(matches!(attempt, Inbound::Confirm(_)), "still the host's own: {attempt:?}");
 }
@@ -136,17 +140,21 @@ fn the_common_tcp_packet_needs_no_lookup() {
 
 #[test]
 fn a_syn_takes_over_no_entry_that_lives() {
-    let young = |flow: Flow, confirmed| known(flow, confirmed).unwrap().gives_way(HERE, NOW);
+    let at = |flow: Flow, confirmed| known(flow, confirmed).unwrap().at_syn(HERE, NOW);
     for confirmed in [false, true] {
-        assert!(!young(flow(HERE, 0), confirmed), "it is the entry of this SYN");
-        assert!(young(flow(HERE, 1), confirmed), "a later connection on the same ports");
+        assert_eq!(at(flow(HERE, 0), confirmed), AtSyn::Stays, "it is the entry of this SYN");
+        assert_eq!(at(flow(HERE, 1), confirmed), AtSyn::IsReplaced, "later, on the same ports");
+        let newer = Flow::inbound(HERE.uplink, HERE.generation, NOW + 50);
+        assert_eq!(at(newer, confirmed), AtSyn::Stays, "its flow was heard of since");
         let before = Place { generation: 2, ..HERE };
-        assert!(!young(flow(before, 0), confirmed), "another device had this id");
+        assert_eq!(at(flow(before, 0), confirmed), AtSyn::Stays, "another device had this id");
     }
-    assert!(!young(flow(ELSEWHERE, TCP_REBIND_IDLE - 1), false), "it came in elsewhere just now");
-    assert!(young(flow(ELSEWHERE, TCP_REBIND_IDLE), false));
-    assert!(!young(flow(ELSEWHERE, TCP_IDLE), true), "a SYN alone moves no confirmed flow");
+    let just_now = flow(ELSEWHERE, TCP_REBIND_IDLE - 1);
+    assert_eq!(at(just_now, false), AtSyn::Stays, "it came in elsewhere just now");
+    assert_eq!(at(flow(ELSEWHERE, TCP_REBIND_IDLE), false), AtSyn::IsReplaced);
+    let idle = flow(ELSEWHERE, TCP_IDLE);
+    assert_eq!(at(idle, true), AtSyn::GetsAnother, "a SYN alone moves no confirmed flow");
     for confirmed in [false, true] {
-        assert!(!young(own(ELSEWHERE, TCP_IDLE), confirmed), "the host's own");
+        assert_eq!(at(own(ELSEWHERE, TCP_IDLE), confirmed), AtSyn::Stays, "the host's own");
     }
 }

@@ -37,8 +37,8 @@ pub struct FlowRecord {
     pub idle_seconds: f64,
 }
 
-/// Reads the flow tables. Of a flow that is in both
-/// tables of its family only the confirmed entry is listed.
+/// Reads the flow tables. Of a flow that has two
+/// entries only the confirmed one is listed.
 ///
 /// # Errors
 ///
@@ -46,8 +46,8 @@ pub struct FlowRecord {
 pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
     let now = coarse_now();
     let mut records = Vec::new();
-    let confirmed4 = table::<FlowKey4>(pins, names::FLOWS4)?;
-    let confirmed6 = table::<FlowKey6>(pins, names::FLOWS6)?;
+    let confirmed4 = confirmed::<FlowKey4>(pins, [names::FLOWS4, names::DATAGRAMS4])?;
+    let confirmed6 = confirmed::<FlowKey6>(pins, [names::FLOWS6, names::DATAGRAMS6])?;
     for (key, flow) in table::<FlowKey4>(pins, names::NEW4)? {
         if !confirmed4.contains_key(&key) {
             records.extend(record4(&key, flow, false, now));
@@ -61,6 +61,18 @@ pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
     records.extend(confirmed4.iter().filter_map(|(key, flow)| record4(key, *flow, true, now)));
     records.extend(confirmed6.iter().filter_map(|(key, flow)| record6(key, *flow, true, now)));
     Ok(records)
+}
+
+/// TCP and everything else have a table each.
+fn confirmed<K: aya::Pod + Eq + Hash>(
+    pins: &Pins,
+    names: [&'static str; 2],
+) -> Result<HashMap<K, Flow>> {
+    let mut all = HashMap::new();
+    for name in names {
+        all.extend(table::<K>(pins, name)?);
+    }
+    Ok(all)
 }
 
 fn table<K: aya::Pod + Eq + Hash>(pins: &Pins, name: &'static str) -> Result<HashMap<K, Flow>> {

@@ -5,7 +5,7 @@ use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
-use prroute_common::source::{Asked, Peer};
+use prroute_common::source::{Asked, HostPeer, Peer};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -30,6 +30,8 @@ const fn trie<K>(name: &'static str) -> Shape {
 const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FlowKey4, Flow>(names::FLOWS4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::FLOWS6, MapType::LruHash),
+    shape::<FlowKey4, Flow>(names::DATAGRAMS4, MapType::LruHash),
+    shape::<FlowKey6, Flow>(names::DATAGRAMS6, MapType::LruHash),
     shape::<FlowKey4, Flow>(names::NEW4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::NEW6, MapType::LruHash),
     shape::<u32, u64>(names::OPENINGS, MapType::Array),
@@ -50,6 +52,8 @@ const SHAPES: [Shape; names::MAPS.len()] = [
 const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [
     shape::<Peer<Address4>, Asked<Address4>>(names::ASKED4, MapType::LruHash),
     shape::<Peer<Address6>, Asked<Address6>>(names::ASKED6, MapType::LruHash),
+    shape::<Peer<Address4>, HostPeer>(names::HOST_PEERS4, MapType::LruHash),
+    shape::<Peer<Address6>, HostPeer>(names::HOST_PEERS6, MapType::LruHash),
     shape::<u32, u64>(names::WILDCARD_PORTS, MapType::Array),
     shape::<u32, u64>(names::SOCKET_COUNTERS, MapType::PerCpuArray),
 ];

@@ -3,7 +3,7 @@
 use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU};
+use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU, confirmed_entries};
 use prroute_common::{names, source};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -26,6 +26,8 @@ pub struct LoadOptions {
     /// A number that nobody else can know, by which egress knows its own redirected packets; 0
     /// to decide about them twice.
     pub redirect_note: u64,
+    /// The first and the last of the ports that the kernel gives to sockets which ask for none.
+    pub client_ports: (u16, u16),
 }
 
 impl LoadOptions {
@@ -62,8 +64,9 @@ impl Programs {
         for name in names::MAPS.into_iter().chain(names::SOCKET_MAPS) {
             loader.map_pin_path(name, pins.map(name));
         }
-        for name in [names::FLOWS4, names::FLOWS6] {
-            loader.map_max_entries(name, LoadOptions::entries(options.flows));
+        for name in [names::FLOWS4, names::FLOWS6, names::DATAGRAMS4, names::DATAGRAMS6] {
+            let entries = LoadOptions::entries(confirmed_entries(options.flows));
+            loader.map_max_entries(name, entries);
         }
         for name in [names::NEW4, names::NEW6] {
             loader.map_max_entries(name, LoadOptions::entries(options.flows / FLOWS_PER_NEW));
@@ -73,6 +76,9 @@ impl Programs {
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
+        let (first, last) = options.client_ports;
+        let client_ports = u32::from(first) << 16 | u32::from(last);
+        loader.override_global(names::GLOBAL_CLIENT_PORTS, &client_ports, true);
         let secret = secret::of_openings(pins)?;
         loader.override_global(names::GLOBAL_OPENING_SECRET, &secret, true);
         // The verifier folds the level: without the log its code is not there.

@@ -46,6 +46,8 @@ impl Occupancy {
         let tables = vec![
             table(pins, names::FLOWS4, true, |key: &FlowKey4| key.protocol)?,
             table(pins, names::FLOWS6, true, |key: &FlowKey6| key.protocol)?,
+            table(pins, names::DATAGRAMS4, true, |key: &FlowKey4| key.protocol)?,
+            table(pins, names::DATAGRAMS6, true, |key: &FlowKey6| key.protocol)?,
             table(pins, names::NEW4, false, |key: &FlowKey4| key.protocol)?,
             table(pins, names::NEW6, false, |key: &FlowKey6| key.protocol)?,
         ];
@@ -83,7 +85,7 @@ impl fmt::Display for Occupancy {
         f.write_str("flow tables:")?;
         for Table { name, capacity, entries, live, .. } in &self.tables {
             let name = name.to_lowercase();
-            write!(f, "\n  {name:<7} {live} live, {entries} of {capacity} entries used")?;
+            write!(f, "\n  {name:<10} {live} live, {entries} of {capacity} entries used")?;
         }
         for (kind, evicted) in [
             ("confirmed", self.evicted_confirmed_at_most),

@@ -11,6 +11,7 @@ use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
 use crate::state::locals::local_addresses;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
+use crate::sysctl;
 
 pub(super) struct Datapath {
     pub(super) programs: Programs,
@@ -27,6 +28,7 @@ impl Reconciler {
             log_packets: self.log_packets,
             netns_cookie: sockets.netns_cookie(),
             redirect_note: datapath::secret(),
+            client_ports: sysctl::client_ports(),
         };
         let mut programs = Programs::load(&self.pins, options)?;
         self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);

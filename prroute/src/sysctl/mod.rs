@@ -1,14 +1,16 @@
-//! Reverse-path filtering of single interfaces: read, compare, write.
+//! Reverse-path filtering of single interfaces: read, compare, write. Ports of clients: read.
 //!
 //! The files are reached by path, not by dotted name: interface names may contain dots. They
 //! belong to the network namespace of the calling thread, whatever is mounted on /proc.
 
+mod ports;
 mod saved;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use ports::client_ports;
 pub use saved::{SavedSysctl, SavedSysctls};
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";

@@ -88,8 +88,13 @@ type Loaded = (Vec<Programs>, Vec<(String, ProgramInfo)>);
 /// with the decision log, which is much to verify.
 fn load(pins: &Pins) -> Result<Loaded> {
     const CLASSIFIERS: [&str; 2] = [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS];
-    let options =
-        LoadOptions { flows: 4096, log_packets: false, netns_cookie: 1, redirect_note: 1 };
+    let options = LoadOptions {
+        flows: 4096,
+        log_packets: false,
+        netns_cookie: 1,
+        redirect_note: 1,
+        client_ports: (1, 2),
+    };
     let mut infos = Vec::new();
     let mut logging = Programs::load(pins, LoadOptions { log_packets: true, ..options })?;
     for name in CLASSIFIERS {

@@ -4,7 +4,6 @@ use prroute_common::flow::{OTHER_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::reason::Reason;
 use prroute_common::time::seconds;
 
-use super::aging::age;
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 use super::openings::connect_elsewhere;
@@ -29,22 +28,22 @@ fn a_conversation_that_goes_on_lives_on_and_one_that_was_over_begins_anew() {
             let confirmed = fixture.count(2, Reason::Confirmed);
             let opened = fixture.count(2, Reason::OpenedInbound);
 
-            age(fixture, WHILE);
+            fixture.age(WHILE);
             assert_eq!(idle(fixture), [true]);
             assert_eq!(fixture.ingress(2, &request), PASS);
             assert_eq!(idle(fixture), [false], "the request counts");
-            age(fixture, WHILE);
+            fixture.age(WHILE);
             assert_eq!(fixture.egress(2, &answer), PASS);
             assert_eq!(idle(fixture), [false], "and so does its answer");
 
             // The last request is older than a flow may become, the last answer is not.
-            age(fixture, OTHER_IDLE - WHILE);
+            fixture.age(OTHER_IDLE - WHILE);
             assert_eq!(fixture.ingress(2, &request), PASS);
             assert_eq!(idle(fixture), [false]);
             assert_eq!(fixture.count(2, Reason::OpenedInbound), opened);
             assert_eq!(fixture.count(2, Reason::Confirmed), confirmed);
 
-            age(fixture, OTHER_IDLE + WHILE);
+            fixture.age(OTHER_IDLE + WHILE);
             assert_eq!(fixture.ingress(2, &request), PASS);
             assert_eq!(fixture.count(2, Reason::OpenedInbound), opened + 1);
             fixture.forget_flows();
@@ -66,7 +65,7 @@ fn an_address_stays_exposed_while_datagrams_for_it_come_in_elsewhere() {
             assert_eq!(fixture.ingress(1, &request), PASS);
             // Ten minutes and more.
             for _ in 0..5 {
-                age(fixture, OTHER_IDLE - WHILE);
+                fixture.age(OTHER_IDLE - WHILE);
                 assert_eq!(fixture.ingress(1, &request), PASS);
                 assert_eq!(fixture.egress(2, &answer), REDIRECT);
             }
@@ -136,7 +135,7 @@ fn transit_on_a_guests_ports_is_none_of_its_conversation() {
             assert_eq!(fixture.egress_transit(2, 1, &answer), PASS, "in transit");
             assert_eq!(fixture.egress_forwarded(1, &answer), REDIRECT, "a guest's still");
         }
-        age(fixture, WHILE);
+        fixture.age(WHILE);
         for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
             let answer = frame(Kind::Udp, owned, client);
             assert_eq!(fixture.egress_transit(1, 2, &answer), PASS);
@@ -157,7 +156,7 @@ fn answers_to_the_host_elsewhere_expose_its_address() {
             assert_eq!(fixture.ingress(2, &answer), PASS);
             // Ten minutes and more, in which it is answered on both uplinks.
             for _ in 0..5 {
-                age(fixture, OTHER_IDLE - WHILE);
+                fixture.age(OTHER_IDLE - WHILE);
                 assert_eq!(fixture.egress(2, &question), PASS);
                 assert_eq!(fixture.ingress(2, &answer), PASS);
                 assert_eq!(fixture.ingress(1, &answer), PASS);
@@ -195,12 +194,12 @@ fn what_nobody_answers_is_recorded_once_for_as_long_as_it_goes_on() {
                 assert_eq!(fixture.ingress(2, &heard), PASS);
                 assert_eq!(fixture.egress(2, &sent), PASS);
                 assert_eq!(idle(fixture), [false, false]);
-                age(fixture, WHILE);
+                fixture.age(WHILE);
             }
             let after = (fixture.count(2, inbound), fixture.count(2, outbound));
             assert_eq!(after, (before.0 + 1, before.1 + 1));
             assert_eq!(fixture.count(2, Reason::Confirmed), 0);
-            age(fixture, UNCONFIRMED_IDLE);
+            fixture.age(UNCONFIRMED_IDLE);
             assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), PASS, "it is over");
             fixture.forget_flows();
         }

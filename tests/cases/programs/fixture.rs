@@ -18,7 +18,10 @@ use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::opening::SLOTS;
 use prroute_common::reason::Reason;
+use prroute_common::time::Ticks;
 use prroute_tests::capability;
+
+use super::aging;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
@@ -28,6 +31,8 @@ pub(crate) const DROP: i32 = 2;
 pub(crate) const NOTE: u64 = 5 << 32 | 7;
 /// TC_ACT_REDIRECT.
 pub(crate) const REDIRECT: i32 = 7;
+/// Who speaks from these is a client.
+pub(super) const CLIENT_PORTS: (u16, u16) = (32_768, 60_999);
 
 /// Runs a test on a thread of its own: a network namespace and capabilities belong to threads.
 pub(crate) fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
@@ -155,8 +160,13 @@ impl Fixture {
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
-        let options =
-            LoadOptions { flows: 4096, log_packets: false, netns_cookie: 0, redirect_note };
+        let options = LoadOptions {
+            flows: 4096,
+            log_packets: false,
+            netns_cookie: 0,
+            redirect_note,
+            client_ports: CLIENT_PORTS,
+        };
         let programs = Programs::load(&pins, options).unwrap();
         let tables = Tables::open(&pins).unwrap();
         let mut fixture = Self { pins, options, programs, tables, uplinks, locals };
@@ -287,16 +297,21 @@ impl Fixture {
         self.pins.map(name)
     }
 
+    /// Makes everything that the programs noted happen so much earlier.
+    pub(crate) fn age(&self, by: Ticks) {
+        aging::age(|name| self.pin(name), by);
+    }
+
     pub(crate) fn flows(&self) -> Vec<FlowRecord> {
         flows::read(&self.pins).unwrap()
     }
 
     /// Empties the flow tables.
     pub(crate) fn forget_flows(&self) {
-        for name in [names::FLOWS4, names::NEW4] {
+        for name in [names::FLOWS4, names::DATAGRAMS4, names::NEW4] {
             self.empty::<FlowKey4>(name);
         }
-        for name in [names::FLOWS6, names::NEW6] {
+        for name in [names::FLOWS6, names::DATAGRAMS6, names::NEW6] {
             self.empty::<FlowKey6>(name);
         }
     }

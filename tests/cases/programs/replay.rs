@@ -16,7 +16,7 @@ use prroute_ebpf::parse::{Kind, NotParsed, Segment};
 use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Place};
 use prroute_oracle::{ETHERNET, FACTS, corpus, generate};
 
-use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
+use super::fixture::{CLIENT_PORTS, Fixture, PASS, REDIRECT, with_fixture};
 
 /// Packets come in on this uplink and leave by the other.
 const IN: u16 = 2;
@@ -29,6 +29,11 @@ const SHORTEST: [usize; 3] = [ETHERNET + 1, ETHERNET + 20, ETHERNET + 40];
 /// Beyond, a reply would be too big for its uplink.
 const LONGEST: usize = 1400;
 const GENERATED: usize = 1000;
+
+/// As the fixture loads the programs.
+fn is_client(port: [u8; 2]) -> bool {
+    (CLIENT_PORTS.0..=CLIENT_PORTS.1).contains(&u16::from_be_bytes(port))
+}
 
 /// A flow as it is listed: local and remote end, protocol, opened inbound.
 type Listed = ((IpAddr, u16), (IpAddr, u16), u8, bool);
@@ -131,6 +136,7 @@ impl Model {
             destination,
             here: Place { uplink: IN, generation: 1 },
             router: 0,
+            to_client_port: is_client(segment.destination_port),
             now: NOW,
         };
         let (flow, reason) = match verdict::inbound(&arrival, None, true) {
@@ -170,6 +176,7 @@ impl Model {
             source,
             here: Place { uplink: OUT, generation: 1 },
             forwarded: false,
+            from_client_port: is_client(segment.source_port),
             now: NOW,
         };
         match verdict::outbound(&departure, known) {
@@ -186,6 +193,9 @@ impl Model {
                     traces.counts.push((place.uplink, Reason::Confirmed));
                 }
                 (REDIRECT, traces)
+            }
+            Outbound::ToOwner(owner) => {
+                (REDIRECT, Traces::counted(owner, Reason::RedirectedToOwner))
             }
             other => panic!("{other:?} of a local packet"),
         }

@@ -1,7 +1,9 @@
 //! Ordinary packets: what is recorded, and where replies are sent.
 
 use prroute::config::Reply;
+use prroute_common::flow::TCP_IDLE;
 use prroute_common::reason::Reason;
+use prroute_common::time::seconds;
 
 use super::fixture::{DROP, Fixture, NOTE, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
@@ -88,6 +90,8 @@ fn established_tcp_of_an_owned_address_is_not_recorded() {
 fn what_the_host_opens_is_recorded_as_its_own_and_never_moved() {
     with_fixture(|fixture| {
         for (server, shared) in CLIENT.into_iter().zip(SHARED) {
+            // The host asks from a client's port, and the server answers from one of services.
+            let (server, shared) = ((server.0, shared.1), (shared.0, server.1));
             for kind in [Kind::Syn, Kind::Udp] {
                 assert_eq!(fixture.egress(1, &frame(kind, shared, server)), PASS);
             }
@@ -240,9 +244,33 @@ fn a_forwarded_reply_without_a_record_leaves_by_the_owner_of_its_source() {
         }
         assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 6);
     });
+}
+
+/// R1: main may get a more specific route over another uplink at any age of a connection.
+#[test]
+fn a_local_segment_without_a_record_leaves_by_the_owner_of_its_source() {
     with_fixture(|fixture| {
-        let answer = frame(Kind::Ack, OWNED_2[0], CLIENT[0]);
-        assert_eq!(fixture.egress(1, &answer), PASS, "a local one follows the routing tables");
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            for kind in [Kind::Ack, Kind::SynAck] {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, client)), REDIRECT, "{kind:?}");
+            }
+            for kind in [Kind::Udp, Kind::EchoReply] {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, client)), PASS, "{kind:?}");
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 4);
+    });
+    // A connection that the host opened over another uplink than the owner's has a record, which lives
+    // as long as the connection, wherever its answers come in.
+    with_fixture(|fixture| {
+        for (server, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let (server, owned) = ((server.0, 443), (owned.0, 40_000));
+            assert_eq!(fixture.egress(1, &frame(Kind::Syn, owned, server)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, owned, server)), PASS);
+            fixture.age(TCP_IDLE - seconds(1));
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, owned, server)), PASS);
+        }
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 0);
     });
 }
 

@@ -1,0 +1,73 @@
+//! Stamps of every age up to sixty days.
+
+use prroute_common::flow::{
+    Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE, is_over,
+};
+use prroute_common::time::{AHEAD, Ticks, seconds, since};
+use prroute_ebpf::family::{Family, Ipv4};
+use prroute_ebpf::opening::Opening;
+use prroute_ebpf::parse::protocol;
+use prroute_ebpf::verdict::{Place, Settled, is_settled_in, settled_out};
+
+const SIXTY_DAYS: Ticks = seconds(60 * 86_400);
+/// Wherever the clock stands, also shortly before it comes round.
+const TIMES: [Ticks; 4] = [SIXTY_DAYS + 1, 1 << 28, 1 << 31, u32::MAX];
+const HERE: Place = Place { uplink: 1, generation: 1 };
+
+#[test]
+fn what_was_long_ago_is_never_just_now() {
+    for now in TIMES {
+        for age in 0..=SIXTY_DAYS {
+            assert_eq!(since(now, now.wrapping_sub(age)), age, "at {now}");
+        }
+        for ahead in 1..=AHEAD {
+            assert_eq!(since(now, now.wrapping_add(ahead)), 0, "another CPU is ahead");
+        }
+        for ahead in [AHEAD + 1, seconds(10), SIXTY_DAYS, 1 << 31] {
+            assert!(since(now, now.wrapping_add(ahead)) > SIXTY_DAYS, "{ahead} ahead is old");
+        }
+    }
+}
+
+/// Every hour, and every tick around the limits.
+fn ages() -> impl Iterator<Item = Ticks> {
+    let limits = [SEEN_REFRESH, UNCONFIRMED_IDLE, OTHER_REBIND_IDLE, OTHER_IDLE, TCP_IDLE];
+    let around = limits.into_iter().flat_map(|limit| limit - 2..=limit + 2);
+    (0..=SIXTY_DAYS).step_by(seconds(3600) as usize).chain(around)
+}
+
+#[test]
+fn an_entry_that_was_over_stays_over() {
+    for now in TIMES {
+        for age in ages() {
+            let then = now.wrapping_sub(age);
+            let entries = [
+                (Flow::inbound(1, 1, then), true, protocol::TCP, TCP_IDLE),
+                (Flow::inbound(1, 1, then), true, protocol::UDP, OTHER_IDLE),
+                (Flow::inbound(1, 1, then), false, protocol::TCP, UNCONFIRMED_IDLE),
+                (Flow::by_host(1, 1, then), true, protocol::TCP, TCP_IDLE),
+                (Flow::by_host(1, 1, then), false, protocol::UDP, OTHER_IDLE),
+            ];
+            for (flow, confirmed, protocol, limit) in entries {
+                assert_eq!(is_over(&flow, confirmed, protocol, now), age > limit, "{age} {flow:?}");
+            }
+            let flow = Flow::inbound(1, 1, then).with_last_out(then);
+            assert_eq!(is_settled_in(&flow, true, HERE, now), age < SEEN_REFRESH, "{age}");
+            let is_settled = settled_out(&flow, HERE, now) != Settled::No;
+            assert_eq!(is_settled, age < SEEN_REFRESH, "{age}");
+        }
+    }
+}
+
+#[test]
+fn a_syn_in_the_cache_is_found_for_as_long_as_an_unconfirmed_flow() {
+    let key = Ipv4::key_of_words(1, 2, 3, protocol::TCP);
+    let opening: Opening = Ipv4::opening(&key, |_| 7);
+    for now in TIMES {
+        for age in ages() {
+            let then = now.wrapping_sub(age);
+            let found = opening.noted(opening.at(HERE, then), now).map(|noted| noted.time);
+            assert_eq!(found, (age <= UNCONFIRMED_IDLE).then_some(then), "{age} at {now}");
+        }
+    }
+}

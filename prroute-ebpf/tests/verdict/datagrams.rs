@@ -1,0 +1,75 @@
+//! Datagrams: who spoke first, and what a pause changes.
+
+use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, UNCONFIRMED_IDLE};
+use prroute_ebpf::parse::{Kind, protocol};
+use prroute_ebpf::verdict::{
+    Arrival, Departure, Inbound, Known, Locality, Outbound, Write, inbound, outbound,
+};
+
+use crate::{ELSEWHERE, HERE, NOW, arrival, departure, flow, own};
+
+fn entry(flow: prroute_common::flow::Flow, confirmed: bool) -> Option<Known> {
+    Known::from_entry(flow, confirmed, protocol::UDP, NOW)
+}
+
+/// SIP calls, VPN rekeys, dead peer detection.
+#[test]
+fn what_the_host_says_first_after_a_pause_goes_where_its_peer_was() {
+    let call = departure(Kind::Datagram, 0, 0);
+    let asked = |idle| flow(ELSEWHERE, idle).with_last_out(NOW - idle);
+    for (flow, confirmed) in [
+        (asked(OTHER_IDLE + 1), true),
+        (asked(60 * 86_400 * 7), true),
+        (asked(UNCONFIRMED_IDLE + 1), false),
+    ] {
+        let known = entry(flow, confirmed);
+        assert!(known.unwrap().is_aged);
+        let verdict = outbound(&call, known);
+        let Outbound::Reply { place: ELSEWHERE, write: Write::Refresh(kept), .. } = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert_eq!((kept.last_out(), kept.last_in()), (NOW, flow.last_in()));
+        let client = Departure { from_client_port: true, ..call };
+        assert_eq!(outbound(&client, known), Outbound::OpenByHost(own(HERE, 0)), "a client's port");
+    }
+    let unanswered = entry(flow(ELSEWHERE, OTHER_IDLE + 1), true);
+    assert_eq!(outbound(&call, unanswered), Outbound::OpenByHost(own(HERE, 0)));
+    let reply = departure(Kind::EchoReply, 0, 0);
+    assert_eq!(outbound(&reply, entry(asked(OTHER_IDLE + 1), true)), Outbound::Pass);
+}
+
+#[test]
+fn a_request_elsewhere_wins_back_a_flow_that_the_host_began_unanswered() {
+    let request = arrival(Kind::Datagram, None);
+    let began = |ago| own(ELSEWHERE, ago).with_last_out(NOW);
+    let verdict = inbound(&request, entry(began(HOST_FIRST), false), true);
+    assert_eq!(verdict, Inbound::Rebind(flow(HERE, 0)));
+    let kept = |arrival: &Arrival, flow, confirmed, why| {
+        let verdict = inbound(arrival, entry(flow, confirmed), true);
+        assert!(matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_)), "{why}: {verdict:?}");
+    };
+    kept(&request, began(HOST_FIRST + 1), false, "it sends one way, as it seems");
+    kept(&request, began(1), true, "it was answered where it went");
+    kept(&request, own(HERE, 1), false, "this is the answer");
+    let at_client = Arrival { to_client_port: true, ..request };
+    kept(&at_client, began(1), false, "a client is asked nothing");
+    let owned = Arrival { destination: Locality::OwnedHere, ..request };
+    kept(&owned, began(1), false, "bound to an uplink's address, which says where it leaves");
+    let protocol = Arrival { protocol: 47, ..request };
+    kept(&protocol, began(1), false, "no ports that tell who serves");
+}
+
+/// R3: whoever pretends to be the peer.
+#[test]
+fn a_clients_flow_stays_the_hosts_however_late_its_peer_speaks() {
+    let late = Arrival { to_client_port: true, ..arrival(Kind::Datagram, None) };
+    for idle in [1, OTHER_IDLE, OTHER_IDLE + 1, 60 * 86_400 * 7] {
+        for confirmed in [false, true] {
+            let verdict = inbound(&late, entry(own(ELSEWHERE, idle), confirmed), true);
+            assert!(matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_)), "{verdict:?}");
+        }
+    }
+    let service = Arrival { to_client_port: false, ..late };
+    let aged = entry(own(ELSEWHERE, OTHER_IDLE + 1), true);
+    assert_eq!(inbound(&service, aged, true), Inbound::Open(flow(HERE, 0)), "a request of its own");
+}
