@@ -95,6 +95,8 @@ mod state {
     pub(super) const RECEIVED: u64 = 1 << 5;
     /// No socket of this host was there when its first packet came in.
     pub(super) const NO_SOCKET: u64 = 1 << 6;
+    /// Of the host's own: a packet came in on the uplink that the first one left by.
+    pub(super) const HEARD_HERE: u64 = 1 << 7;
 }
 
 const LOW: u64 = 0xffff_ffff;
@@ -201,6 +203,19 @@ impl Flow {
     #[inline(always)]
     pub const fn has_no_socket(&self) -> bool {
         self.origin & state::NO_SOCKET != 0
+    }
+
+    /// Whether the host's own flow was answered on the uplink that its first packet left by.
+    #[inline(always)]
+    pub const fn is_heard_here(&self) -> bool {
+        self.origin & state::HEARD_HERE != 0
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_heard_here(mut self) -> Self {
+        self.origin |= state::HEARD_HERE;
+        self
     }
 
     /// The highest acknowledgement number heard from the recorded uplink.
@@ -345,6 +360,9 @@ pub const OTHER_IDLE: Ticks = seconds(180);
 
 /// So young a datagram flow of the host's own that nobody answers may yet turn out to be its peer's.
 pub const HOST_FIRST: Ticks = OTHER_IDLE;
+
+/// A datagram that comes in so soon after one of the host's answers it, wherever it comes in.
+pub const ANSWER_TIME: Ticks = seconds(1);
 
 /// An unconfirmed inbound entry without packets for this long is as good as none.
 pub const UNCONFIRMED_IDLE: Ticks = seconds(10);

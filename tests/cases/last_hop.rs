@@ -11,6 +11,7 @@ use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Defaults, Lab, Topology};
 use prroute_tests::netns::Namespace;
 use prroute_tests::probe::{self, Probe, Question};
+use prroute_tests::prroute::Instance;
 use prroute_tests::{services, socket, wait};
 
 const PORT: u16 = 7007;
@@ -172,6 +173,16 @@ fn conversations(lab: &Lab) -> Result<Vec<Conversation>> {
     Ok(conversations)
 }
 
+/// Datagrams prove nothing: while the old router was heard of lately, another one gets none.
+fn wait_silent(prroute: &Instance<'_>) -> Result<()> {
+    wait::until("the old router is silent", Duration::from_secs(10), || {
+        let young = prroute.flows(|flow| {
+            flow["protocol"] == 17 && flow["idle_seconds"].as_f64().is_some_and(|idle| idle < 3.2)
+        })?;
+        Ok(young.is_empty().then_some(()))
+    })
+}
+
 /// Another device takes over a router's address: answers follow the requests, also those of
 /// connections that were there before.
 #[test]
@@ -192,6 +203,7 @@ fn a_router_that_changes_its_mac_keeps_its_flows() -> Result<()> {
         let (shared, host) = (addressing::shared(family), addressing::host(2, family));
         second.namespace.ip(&format!("route replace {shared} via {host}"))?;
     }
+    wait_silent(&prroute)?;
     let old = format!("(ip or ip6) and ether dst {SECOND_MAC}");
     let old = Capture::start(&lab.host, "up2", "out", &old)?;
     conversations.iter_mut().try_for_each(Conversation::go_on)?;
@@ -221,6 +233,7 @@ fn a_router_that_dies_does_not_keep_its_flows() -> Result<()> {
         let (option, router) = (family.option(), addressing::router_wan(2, family));
         lab.client.ip(&format!("{option} route replace default via {router} dev wan table 152"))?;
     }
+    wait_silent(&prroute)?;
     conversations.iter_mut().try_for_each(Conversation::go_on)?;
     daemon.terminate()?;
     prroute.down()?;

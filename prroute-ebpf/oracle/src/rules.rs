@@ -136,7 +136,7 @@ fn inbound_keeps_to_its_rules<A>(
         let is_asked = matches!(verdict, Inbound::Rebind(_))
             && segment.protocol == protocol::UDP
             && facts.locality == Locality::Shared
-            && !(known.confirmed || facts.client_port || known.place() == facts.here);
+            && !(known.flow.is_heard_here() || facts.client_port || known.place() == facts.here);
         let begins = kind == Kind::TcpOpening || known.is_aged;
         rule!(stays || begins || is_asked, "the host's own: {}", told());
     } else if known.place() != facts.here && facts.recorded_is_up {

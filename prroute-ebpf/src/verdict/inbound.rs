@@ -1,6 +1,6 @@
 //! For packets that came in: which uplink does their flow belong to?
 
-use prroute_common::flow::{Flow, HOST_FIRST, Origin, ROUTER_IDLE};
+use prroute_common::flow::{ANSWER_TIME, Flow, HOST_FIRST, Origin, ROUTER_IDLE};
 use prroute_common::time::{Ticks, since};
 
 use super::beside::is_finished;
@@ -150,20 +150,23 @@ fn answer_to_host(arrival: &Arrival, known: &Known) -> Inbound {
         return Inbound::Rebind(fresh(arrival));
     }
     let flow = known.flow.with_last_in(arrival.now);
+    let flow = if known.place() == arrival.here { flow.with_heard_here() } else { flow };
     if known.confirmed { Inbound::Refresh(flow) } else { Inbound::Confirm(flow) }
 }
 
-/// Whether a datagram to one of the host's services asks, although the host spoke first: the peer did
-/// not answer where the host's datagrams went, and speaks elsewhere. Not when the host has gone on for
-/// long: it does not expect an answer then, and whoever pretends to be its peer would get the rest.
+/// Whether a datagram to one of the host's services asks, although the host spoke first: the peer never
+/// answered where the host's datagrams went, and speaks elsewhere, at its own time. Not when the host
+/// has gone on for long: it does not expect an answer then, and whoever pretends to be its peer would
+/// get the rest.
 #[inline(always)]
 fn is_request(arrival: &Arrival, known: &Known) -> bool {
     arrival.protocol == protocol::UDP
         && arrival.kind == Kind::Datagram
         && !arrival.to_client_port
         && arrival.destination == Locality::Shared
-        && !known.confirmed
+        && !known.flow.is_heard_here()
         && known.place() != arrival.here
+        && since(arrival.now, known.flow.last_out()) >= ANSWER_TIME
         && since(arrival.now, known.flow.opened_at()) <= HOST_FIRST
 }
 

@@ -1,6 +1,6 @@
 //! Datagrams: who spoke first, and what a pause changes.
 
-use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, UNCONFIRMED_IDLE};
+use prroute_common::flow::{ANSWER_TIME, HOST_FIRST, OTHER_IDLE, UNCONFIRMED_IDLE};
 use prroute_ebpf::parse::{Kind, protocol};
 use prroute_ebpf::verdict::{
     Arrival, Departure, Inbound, Known, Locality, Outbound, Write, inbound, outbound,
@@ -41,22 +41,28 @@ fn what_the_host_says_first_after_a_pause_goes_where_its_peer_was() {
 #[test]
 fn a_request_elsewhere_wins_back_a_flow_that_the_host_began_unanswered() {
     let request = arrival(Kind::Datagram, None);
-    let began = |ago| own(ELSEWHERE, ago).with_last_out(NOW);
-    let verdict = inbound(&request, entry(began(HOST_FIRST), false), true);
-    assert_eq!(verdict, Inbound::Rebind(flow(HERE, 0)));
-    let kept = |arrival: &Arrival, flow, confirmed, why| {
-        let verdict = inbound(arrival, entry(flow, confirmed), true);
-        assert!(matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_)), "{why}: {verdict:?}");
+    let began = |ago: u32| own(ELSEWHERE, ago).with_last_out(NOW - ago.min(ANSWER_TIME));
+    for confirmed in [false, true] {
+        let verdict = inbound(&request, entry(began(HOST_FIRST), confirmed), true);
+        assert_eq!(verdict, Inbound::Rebind(flow(HERE, 0)), "an answer elsewhere is none there");
+    }
+    let kept = |arrival: &Arrival, flow, why| {
+        let verdict = inbound(arrival, entry(flow, false), true);
+        let Inbound::Confirm(flow) = verdict else { panic!("{why}: {verdict:?}") };
+        flow
     };
-    kept(&request, began(HOST_FIRST + 1), false, "it sends one way, as it seems");
-    kept(&request, began(1), true, "it was answered where it went");
-    kept(&request, own(HERE, 1), false, "this is the answer");
+    let late = ANSWER_TIME;
+    kept(&request, began(HOST_FIRST + 1), "it sends one way, as it seems");
+    kept(&request, began(ANSWER_TIME - 1), "this is the answer, wherever it comes in");
+    kept(&request, began(late).with_heard_here(), "it was answered where it went");
+    let answered = kept(&request, own(HERE, late), "this is the answer");
+    assert!(answered.is_heard_here());
     let at_client = Arrival { to_client_port: true, ..request };
-    kept(&at_client, began(1), false, "a client is asked nothing");
+    kept(&at_client, began(late), "a client is asked nothing");
     let owned = Arrival { destination: Locality::OwnedHere, ..request };
-    kept(&owned, began(1), false, "bound to an uplink's address, which says where it leaves");
+    kept(&owned, began(late), "bound to an uplink's address, which says where it leaves");
     let protocol = Arrival { protocol: 47, ..request };
-    kept(&protocol, began(1), false, "no ports that tell who serves");
+    kept(&protocol, began(late), "no ports that tell who serves");
 }
 
 /// R3: whoever pretends to be the peer.

@@ -71,7 +71,9 @@ fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     assert!(is_settled_in(&answered(HERE, 0), true, HERE, NOW));
     assert_eq!(out(&answered(HERE, 0)), Settled::Here);
     let own_elsewhere = own(ELSEWHERE, 0).with_last_in(NOW);
-    assert!(is_settled_in(&own(HERE, 0).with_last_in(NOW), true, HERE, NOW));
+    let own_here = own(HERE, 0).with_last_in(NOW);
+    assert!(is_settled_in(&own_here.with_heard_here(), true, HERE, NOW));
+    assert!(!is_settled_in(&own_here, true, HERE, NOW), "the first answer here");
     assert!(!is_settled_in(&own_elsewhere, true, HERE, NOW), "it exposes the address it is for");
     assert_eq!(out(&own(ELSEWHERE, 0).with_last_out(NOW)), Settled::Here);
     assert!(!is_settled_in(&answered(ELSEWHERE, 0), true, HERE, NOW), "the flow is elsewhere");

@@ -44,7 +44,7 @@ fn answers_to_the_host_never_open_a_flow() {
         assert_eq!(later, Inbound::Refresh(own(ELSEWHERE, 5).with_last_in(NOW)), "{kind:?}");
     }
     let live = inbound(&arrival(Kind::TcpOpening, None), known(own(HERE, 1), true), true);
-    assert_eq!(live, Inbound::Refresh(own(HERE, 1).with_last_in(NOW)));
+    assert_eq!(live, Inbound::Refresh(own(HERE, 1).with_last_in(NOW).with_heard_here()));
     let idle = |confirmed| known(own(HERE, TCP_REBIND_IDLE), confirmed);
     let reused = inbound(&arrival(Kind::TcpOpening, None), idle(true), true);
     assert_eq!(reused, Inbound::Open(flow(HERE, 0).with_received(1)));
