@@ -63,7 +63,7 @@ fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
         ensure!(echo::udp_round(&client, target, 64)?, "no echo");
     }
     let status = prroute.status()?;
-    let confirmed = table(&status, "FLOWS4")?;
+    let confirmed = table(&status, "DATAGRAMS4")?;
     let capacity = number(confirmed, "capacity")?;
     ensure!(capacity >= FLOWS, "{confirmed}");
     ensure!(number(confirmed, "entries")? == 1 && number(confirmed, "live")? == 1, "{status:#}");
@@ -83,7 +83,7 @@ fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
     ensure!(opened >= u64::from(sent), "{opened} of {sent} were recorded");
     ensure!(evicted >= opened - room && evicted <= opened, "{evicted} of {opened}");
     ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
-    ensure!(number(table(&status, "FLOWS4")?, "entries")? == 1, "{status:#}");
+    ensure!(number(table(&status, "DATAGRAMS4")?, "entries")? == 1, "{status:#}");
     ensure!(status_as_text(&prroute)?.contains("unconfirmed entries made room"), "after the flood");
 
     // Both come to an end while the tables change under them.

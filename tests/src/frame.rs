@@ -151,6 +151,21 @@ impl Way {
         Ok(frame)
     }
 
+    /// An echo request.
+    pub fn echo_request(&self, identifier: u16) -> Result<Vec<u8>> {
+        let mut frame = Vec::new();
+        match self.source {
+            IpAddr::V4(_) => {
+                self.ip()?.icmpv4_echo_request(identifier, 1).write(&mut frame, &[0; 8])
+            }
+            IpAddr::V6(_) => {
+                self.ip()?.icmpv6_echo_request(identifier, 1).write(&mut frame, &[0; 8])
+            }
+        }
+        .context("write an echo request")?;
+        Ok(frame)
+    }
+
     /// An ICMP error (port unreachable) that quotes a packet of `target` to `source`, with these
     /// ports of `protocol`.
     pub fn unreachable(&self, protocol: u8, (near, far): (u16, u16)) -> Result<Vec<u8>> {

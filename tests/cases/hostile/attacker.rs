@@ -13,7 +13,7 @@ use prroute_tests::socket;
 use crate::victim::Victim;
 use crate::{FLOWS, PORT};
 
-const ATTACKER_MAC: &str = "02:00:00:00:02:66";
+pub(crate) const ATTACKER_MAC: &str = "02:00:00:00:02:66";
 
 /// A host on uplink 2's segment.
 pub(crate) struct Attacker {
@@ -90,6 +90,35 @@ impl Attacker {
             for _ in 0..2 {
                 ensure!(echo::udp_round(&udp, SocketAddr::new(target, PORT), 8)?, "no echo");
             }
+        }
+        Ok(())
+    }
+
+    /// Pings from addresses and with identifiers of all kinds, each twice, with the answers between.
+    pub(crate) fn ping_the_table_full(&self, family: Family) -> Result<()> {
+        const BATCH: usize = 256;
+        let numbers: Vec<u16> = (0..3 * FLOWS).collect();
+        for batch in numbers.chunks(BATCH) {
+            for _ in 0..2 {
+                for number in batch {
+                    let [high, low] = number.to_be_bytes();
+                    let source = match family {
+                        Family::V4 => IpAddr::from([198, 18, high, low]),
+                        Family::V6 => format!("2001:db8:bad::{number:x}").parse()?,
+                    };
+                    let way = Self::way(source, addressing::shared(family))?;
+                    self.wire.send(&way.echo_request(*number)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A datagram in the name of `source`, once to every port that the kernel gives to clients.
+    pub(crate) fn ask_every_client_port(&self, source: SocketAddr, target: IpAddr) -> Result<()> {
+        let way = Self::way(source.ip(), target)?;
+        for port in 32_768..=60_999 {
+            self.wire.send(&way.udp((source.port(), port), b"?")?)?;
         }
         Ok(())
     }

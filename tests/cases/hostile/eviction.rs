@@ -1,8 +1,13 @@
 //! The attacker has the tables forget, or floods them.
 
 use std::net::IpAddr;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use ::prroute::datapath::Pins;
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{HashMap, Map, MapData};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
+use prroute_common::names;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::Echo;
 use prroute_tests::frame::Flags;
@@ -16,21 +21,26 @@ use crate::{FLOWS, expect_no_leak, lab, leak, small_tables, victims};
 
 const FLOODED: u16 = 7008;
 
-/// Fills the tables until no TCP flow is left. What the kernel evicts is only about the oldest:
-/// some flows outlive many others.
-fn evict(attacker: &Attacker, prroute: &Instance<'_>) -> Result<()> {
-    const TURNS: u16 = 8;
-    let mut known = Vec::new();
-    for turn in 0..TURNS {
-        for family in Family::BOTH {
-            attacker.fill_the_table(family, turn)?;
-        }
-        known = prroute.flows(|flow| flow["protocol"] == 6 && flow["confirmed"] == true)?;
-        if known.is_empty() {
-            return Ok(());
-        }
+/// Has the tables forget every TCP flow, as they do when more connections are open than they hold.
+/// Nobody who proves nothing can have them do it.
+fn evict(lab: &Lab, prroute: &Instance<'_>) -> Result<()> {
+    let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
+    let pins = Pins::of(&instance);
+    remove_all::<FlowKey4>(&pins.map(names::FLOWS4))?;
+    remove_all::<FlowKey6>(&pins.map(names::FLOWS6))?;
+    let known = prroute.flows(|flow| flow["protocol"] == 6 && flow["confirmed"] == true)?;
+    ensure!(known.is_empty(), "not evicted: {known:#?}");
+    Ok(())
+}
+
+fn remove_all<K: aya::Pod>(pin: &Path) -> Result<()> {
+    let map = Map::LruHashMap(MapData::from_pin(pin)?);
+    let mut table: HashMap<MapData, K, Flow> = map.try_into()?;
+    let keys: Vec<K> = table.keys().collect::<std::result::Result<_, _>>()?;
+    for key in keys {
+        table.remove(&key)?;
     }
-    bail!("not evicted: {known:#?}")
+    Ok(())
 }
 
 /// The attacker first makes prroute forget the flows.
@@ -47,8 +57,7 @@ fn evicted_flows_leak_nothing(syncookies: u8) -> Result<()> {
         .into_iter()
         .map(|family| Abortable::connect(&lab, family))
         .collect::<Result<Vec<_>>>()?;
-    lab.settle(&attacker.namespace, 2)?;
-    evict(&attacker, &prroute)?;
+    evict(&lab, &prroute)?;
     let capture = leak(&lab)?;
     for salt in 1..=20 {
         for victim in &victims {
@@ -78,6 +87,38 @@ fn evicted_flows_leak_nothing_to_who_evicted_them() -> Result<()> {
 #[test]
 fn evicted_flows_leak_nothing_with_syn_cookies() -> Result<()> {
     evicted_flows_leak_nothing(2)
+}
+
+/// Datagrams and echo requests that are answered, several times as many as both tables hold: they are
+/// packets in, out, and in again, which anybody can have.
+#[test]
+fn what_proves_nothing_evicts_no_connection() -> Result<()> {
+    let (lab, _echoes) = lab(1)?;
+    let prroute = small_tables(&lab)?;
+    let daemon = prroute.run(&[])?;
+    let attacker = Attacker::new(&lab)?;
+    let mut victims = victims(&lab)?;
+    let connections = || prroute.flows(|flow| flow["protocol"] == 6 && flow["confirmed"] == true);
+    let before = connections()?.len();
+    assert!(before >= victims.len(), "{before} connections are known");
+    let capture = leak(&lab)?;
+    lab.settle(&attacker.namespace, 2)?;
+    for family in Family::BOTH {
+        attacker.fill_the_table(family, 0)?;
+        attacker.ping_the_table_full(family)?;
+    }
+    let pinged = prroute.flows(|flow| {
+        matches!(flow["protocol"].as_u64(), Some(1 | 58)) && flow["confirmed"] == true
+    })?;
+    assert!(pinged.len() > usize::from(FLOWS) / 2, "{} pings count as confirmed", pinged.len());
+    assert_eq!(connections()?.len(), before, "connections that are known still");
+    for victim in &mut victims {
+        victim.tcp_is_alive()?;
+    }
+    expect_no_leak(capture)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
 }
 
 /// Memory of all pinned maps, in bytes.

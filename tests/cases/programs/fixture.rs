@@ -18,10 +18,7 @@ use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::opening::SLOTS;
 use prroute_common::reason::Reason;
-use prroute_common::time::Ticks;
 use prroute_tests::capability;
-
-use super::aging;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
 pub(crate) const PASS: i32 = -1;
@@ -295,11 +292,6 @@ impl Fixture {
     /// Where a map of the programs is pinned.
     pub(crate) fn pin(&self, name: &str) -> PathBuf {
         self.pins.map(name)
-    }
-
-    /// Makes everything that the programs noted happen so much earlier.
-    pub(crate) fn age(&self, by: Ticks) {
-        aging::age(|name| self.pin(name), by);
     }
 
     pub(crate) fn flows(&self) -> Vec<FlowRecord> {

@@ -14,3 +14,4 @@ mod openings;
 mod replay;
 mod size;
 mod steering;
+mod time;
