@@ -31,6 +31,9 @@ pub fn octets6(address: Address6) -> [u8; 16] {
     bytemuck::cast(address)
 }
 
+/// Local addresses per family that the datapath knows.
+pub const MAX_ADDRESSES: u32 = 8192;
+
 /// How long an owned address stays exposed after a packet for it came in elsewhere.
 pub const EXPOSURE: Ticks = seconds(600);
 

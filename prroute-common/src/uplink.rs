@@ -27,6 +27,9 @@ pub const IFINDEX_SLOTS: u32 = 4096;
 /// How many slots after the home slot an ifindex may be stored in.
 pub const IFINDEX_PROBES: u32 = 4;
 
+/// On-link prefixes per family, over all uplinks.
+pub const MAX_ON_LINK: u32 = 4096;
+
 /// Addresses per uplink and family that are compared in line.
 pub const INLINE_ADDRESSES: usize = 8;
 

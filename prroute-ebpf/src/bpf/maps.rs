@@ -2,23 +2,19 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::address::{Address4, Address6, LocalAddress, MAX_ADDRESSES};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
 };
 use prroute_common::opening;
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
-use prroute_common::uplink::{IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts};
+use prroute_common::uplink::{
+    IfindexSlot, MAX_FACTS, MAX_ON_LINK, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts,
+};
 
 /// Packets in fragments whose way is remembered at a time.
 const MAX_FRAGMENTED: u32 = 8192;
-
-/// Local addresses per family that the host may have.
-const MAX_ADDRESSES: u32 = 8192;
-
-/// On-link prefixes per family, over all uplinks.
-const MAX_ON_LINK: u32 = 4096;
 
 /// LPM tries exist only without preallocation.
 const BPF_F_NO_PREALLOC: u32 = 1;

@@ -74,6 +74,9 @@ impl Daemon {
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.reconciler.converge(&mut self.monitor, Change::default()).await?;
+        while self.reconciler.is_unfinished() {
+            self.round().await?;
+        }
         self.await_gateways().await?;
         let memory = self.reconciler.memory();
         for skipped in &memory.skipped {
@@ -135,6 +138,7 @@ impl Daemon {
                         self.settle().await?;
                     }
                 }
+                () = at(self.reconciler.is_unfinished().then(Instant::now)) => {}
                 () = at(retry.map(|(when, _)| when)) => {}
                 () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
                 () = at(self.reconciler.expiry().map(Instant::from_std)) => {}

@@ -32,9 +32,11 @@ use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::ids::{allocate, follow_macs};
+use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
-use crate::state::uplink::{Skipped, Uplink};
+use crate::state::share::{self, LeftOut};
+use crate::state::uplink::{LocalAddress, Skipped, Uplink};
 
 /// Why the desired state was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,8 @@ pub struct Reconciler {
     /// Said once, not every round.
     recognised: Vec<Recognised>,
     repairs: Repairs,
+    /// The last round's plan was too long for one round.
+    unfinished: bool,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -99,6 +103,10 @@ pub struct Reconciler {
 pub struct Outlook {
     pub observed: Observed,
     pub uplinks: Vec<Uplink>,
+    /// The host's addresses, as far as the datapath has room for them.
+    pub locals: Vec<LocalAddress>,
+    /// What it has no room for.
+    pub left_out: Vec<LeftOut>,
     pub skipped: Vec<Skipped>,
     pub desired: Desired,
     /// What brings rules, tables, neighbours and sysctls there, or whose objects are in the way.
@@ -130,6 +138,7 @@ impl Reconciler {
             expiry: None,
             recognised: Vec::new(),
             repairs: Repairs::default(),
+            unfinished: false,
         })
     }
 
@@ -156,6 +165,11 @@ impl Reconciler {
     /// Whether another round is due soon although nothing changes.
     pub fn retries_gateways(&self) -> bool {
         self.retries_gateways
+    }
+
+    /// Whether another round is due at once.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// When the next route of others expires: another round is due then.
@@ -185,15 +199,18 @@ impl Reconciler {
             None => Vec::new(),
         };
         follow_macs(&mut known, &self.memory.uplinks, &observed.links);
-        let uplinks = allocate(&known, found);
+        let mut uplinks = allocate(&known, found);
+        let mut locals = local_addresses(&observed, &uplinks);
+        let left_out = share::limit(&mut uplinks, &mut locals);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);
-        Ok(Outlook { observed, uplinks, skipped, desired, plan })
+        Ok(Outlook { observed, uplinks, locals, left_out, skipped, desired, plan })
     }
 
-    /// One round, after a change. Rules and tables come first: they stand on their own, and a
-    /// reply that the datapath moves must have a route before. When they fail in a running
-    /// datapath, its tables still follow the network.
+    /// One round, after a change. What each uplink is comes first: that one is down must not wait
+    /// for another's thousands of routes. Then rules and tables, on which a reply to a new address
+    /// depends before the datapath moves it. When they fail in a running datapath, its tables still
+    /// follow the network.
     ///
     /// # Errors
     ///
@@ -223,6 +240,7 @@ impl Reconciler {
                 self.load()?;
             }
         }
+        let facts = self.sync_facts(&outlook);
         let applied = self.route(&mut outlook, change, monitor).await;
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
@@ -231,8 +249,21 @@ impl Reconciler {
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;
+        say_left_out(&self.memory.left_out, &outlook.left_out);
+        self.memory.left_out = outlook.left_out;
         self.directory.save(&self.memory)?;
-        applied.and(synced)
+        facts.and(applied).and(synced)
+    }
+}
+
+/// When it begins, and when it ends; not each time that it is another number.
+fn say_left_out(before: &[LeftOut], now: &[LeftOut]) {
+    let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|other| other.uplink == one.uplink);
+    for begun in now.iter().filter(|one| !is_in(before, one)) {
+        tracing::warn!("{begun}");
+    }
+    for ended in before.iter().filter(|one| !is_in(now, one)) {
+        tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
     }
 }
 

@@ -20,6 +20,7 @@ pub mod observed;
 mod on_link;
 pub mod plan;
 pub mod rationale;
+pub mod share;
 mod sources;
 pub mod undo;
 pub mod uplink;

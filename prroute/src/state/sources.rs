@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::locals::{Holders, holders};
 use super::observed::{Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
-use super::on_link::is_contested;
+use super::on_link::Links;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
@@ -40,8 +40,8 @@ pub struct Recognised {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sources {
     pub(super) owned: Vec<Source>,
-    /// Shared addresses.
-    pub(super) shared: Vec<IpAddr>,
+    /// Shared addresses, in as few prefixes as hold no others.
+    pub(super) shared: Vec<IpNet>,
     pub(super) recognised: Vec<Recognised>,
 }
 
@@ -65,10 +65,12 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             let (priority, table) = (rule.priority, rule.table);
             all.recognised.push(Recognised { address: *address, priority, table });
         } else if holder.is_shared() {
-            all.shared.push(*address);
+            all.shared.push(host_net(*address));
         }
     }
+    all.shared = IpNet::aggregate(&all.shared);
 
+    let links = Links::of(observed, uplinks);
     for uplink in uplinks {
         let prefixes = undivided(uplink, &holders, &covered);
         let nets: BTreeSet<IpNet> = uplink
@@ -80,20 +82,18 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             .map(|net| aggregate(net.addr(), &prefixes))
             .collect();
         let on_link = &uplink.device.on_link;
-        let elsewhere = || {
-            let others = uplinks.iter().filter(|other| other.id != uplink.id);
-            others.flat_map(|other| &other.device.on_link)
-        };
         let contested: Vec<IpNet> = on_link
             .iter()
-            .filter(|net| is_contested(observed, uplink.device.ifindex, net, elsewhere()))
+            .filter(|net| links.is_contested(uplink.device.ifindex, net))
             .copied()
             .collect();
+        let mut wider: Option<IpNet> = None;
         for net in &nets {
-            // A prefix of the same uplink around it says it already.
-            if nets.iter().any(|wider| wider != net && wider.contains(net)) {
+            // A prefix of the same uplink around it, which is before it in order, says it already.
+            if wider.is_some_and(|wider| wider.contains(net)) {
                 continue;
             }
+            wider = Some(*net);
             let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
             all.owned.push(Source {
                 net: *net,
