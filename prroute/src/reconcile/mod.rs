@@ -72,6 +72,9 @@ impl ReconcileError {
 /// route that has just expired from one that never will.
 const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 
+/// Tables that changed all the time are read again after this.
+const UNSTEADY: Duration = Duration::from_secs(1);
+
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
 
@@ -241,7 +244,13 @@ impl Reconciler {
             }
         }
         let facts = self.sync_facts(&outlook);
-        let applied = self.route(&mut outlook, change, monitor).await;
+        let applied = if outlook.observed.unsteady {
+            // What is right will be known when the tables hold still.
+            self.expiry = self.expiry.into_iter().chain([Instant::now() + UNSTEADY]).min();
+            Ok(())
+        } else {
+            self.route(&mut outlook, change, monitor).await
+        };
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.gateways = gateways::kept(&outlook);

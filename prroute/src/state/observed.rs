@@ -260,6 +260,9 @@ pub struct Observed {
     /// When the first of the routes expires, from the moment they were read on.
     #[serde(skip)]
     pub next_expiry: Option<Duration>,
+    /// A table changed all the time while it was read: it is as it was before.
+    #[serde(skip)]
+    pub unsteady: bool,
 }
 
 impl Observed {

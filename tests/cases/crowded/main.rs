@@ -4,6 +4,7 @@
 mod segment;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -90,6 +91,24 @@ fn left_out(prroute: &Instance<'_>, name: &str, prefixes: u64, addresses: u64) -
     Ok(())
 }
 
+/// Somebody goes on announcing, and what is there expires, while `check` runs.
+fn while_prefixes_come_and_go(lab: &Lab, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let churn = scope.spawn(|| -> Result<()> {
+            while !over.load(Ordering::Relaxed) {
+                segment::advertise(lab, 1)?;
+                segment::expire(lab, 1)?;
+            }
+            Ok(())
+        });
+        let checked = check();
+        over.store(true, Ordering::Relaxed);
+        let churned = churn.join().map_err(|_| anyhow::anyhow!("the announcer panicked"))?;
+        checked.and(churned)
+    })
+}
+
 /// 6,000 of 4,096, beside two prefixes of the labs two other uplinks and its own, per family.
 #[test]
 fn thousands_of_prefixes_on_one_uplink_delay_nothing_of_another() -> Result<()> {
@@ -106,9 +125,8 @@ fn thousands_of_prefixes_on_one_uplink_delay_nothing_of_another() -> Result<()> 
     left_out(&prroute, "up3", 2 * excess, 0)?;
     carrier_loss_is_followed(&lab)?;
 
-    // Somebody goes on: other prefixes take the places of these.
-    segment::advertise(&lab, 1)?;
-    carrier_loss_is_followed(&lab).context("while prefixes come")?;
+    while_prefixes_come_and_go(&lab, || carrier_loss_is_followed(&lab))
+        .context("while prefixes come and go")?;
     let log = daemon.terminate()?;
     ensure!(log.matches("up3: left out of the datapath").count() == 1, "not said once:\n{log}");
 

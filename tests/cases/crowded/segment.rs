@@ -90,6 +90,12 @@ pub(crate) fn taken(lab: &Lab, set: u16) -> Result<usize> {
     Ok(routes.lines().filter(|route| route.starts_with(&prefix)).count())
 }
 
+/// Takes the prefixes of a set back.
+pub(crate) fn expire(lab: &Lab, set: u16) -> Result<()> {
+    let prefix = Ipv6Addr::new(0x2001, 0xdb8, 0x1000 + set, 0, 0, 0, 0, 0);
+    lab.host.ip(&format!("-6 route flush dev up3 root {prefix}/48")).map(drop)
+}
+
 /// Takes it all back.
 pub(crate) fn clear(lab: &Lab) -> Result<()> {
     lab.host.ip("-6 route flush dev up3 root 2001:db8:1000::/36")?;
