@@ -19,6 +19,7 @@ pub mod occupancy;
 pub mod pins;
 mod secret;
 pub mod sockets;
+mod succession;
 pub mod tables;
 
 pub use error::DatapathError;

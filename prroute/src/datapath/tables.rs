@@ -1,5 +1,7 @@
 //! The maps that the loader writes: the facts of each uplink, and the [addresses](Addresses).
 
+use std::net::IpAddr;
+
 use aya::maps::{Array, Map, MapData, MapError};
 use prroute_common::names;
 use prroute_common::uplink::{
@@ -11,7 +13,9 @@ use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
 use crate::datapath::pins::Pins;
+use crate::datapath::succession::{gateways, succeed};
 use crate::state::ids::KnownId;
+use crate::state::succession::InForce;
 use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
 /// Handles of the pinned tables.
@@ -76,6 +80,27 @@ impl Tables {
         Ok(known)
     }
 
+    /// The gateways that replies are sent to.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn in_force(&self) -> Result<Vec<InForce>> {
+        let mut in_force = Vec::new();
+        for id in 1..MAX_UPLINKS {
+            let Some(facts) = self.active_facts(id)? else { continue };
+            let (id, generation) = (UplinkId(facts.id), facts.generation);
+            let gateways = gateways(&facts);
+            in_force.extend(gateways.map(|(family, gateway)| InForce {
+                id,
+                generation,
+                family,
+                gateway,
+            }));
+        }
+        Ok(in_force)
+    }
+
     fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
         match self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))? {
             0 => Ok(None),
@@ -91,22 +116,32 @@ impl Tables {
     ///
     /// Tells what failed first, after everything was tried.
     pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
-        let facts = self.sync_facts(uplinks, locals);
+        let facts = self.sync_facts(uplinks, locals, |_, _| false);
         facts.and(self.sync_rest(uplinks, locals))
     }
 
-    /// Writes what each uplink is, whatever fails for another one. It needs nothing of the other
-    /// tables but room, which these always have.
+    /// Writes what each uplink is, whatever fails for another one. `is_resolved` says whether a
+    /// gateway, perhaps one that is wanted no more, has a link-layer address.
     ///
     /// # Errors
     ///
     /// Tells what failed first, after everything was tried.
-    pub fn sync_facts(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
+    pub fn sync_facts(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        is_resolved: impl Fn(Ifindex, IpAddr) -> bool,
+    ) -> Result<()> {
         let mut result = self.devices.add(uplinks);
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
-            let facts = self.write_facts(&facts::of(uplink, locals, largest_mtu));
-            let slot = facts.and_then(|()| self.write_slot(uplink));
+            let device = &uplink.device;
+            let found = facts::of(uplink, locals, largest_mtu);
+            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|old| {
+                let resolved = |gateway| is_resolved(device.ifindex, gateway);
+                self.write_facts(&succeed(old.as_ref(), found, device.reply, resolved))
+            });
+            let slot = written.and_then(|()| self.write_slot(uplink));
             result = result.and(slot);
         }
         result

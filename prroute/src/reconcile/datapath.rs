@@ -9,6 +9,7 @@ use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, undo};
 use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
+use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 
 pub(super) struct Datapath {
@@ -40,7 +41,8 @@ impl Reconciler {
     /// Tells the datapath what each uplink is.
     pub(super) fn sync_facts(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let Some(datapath) = &mut self.datapath else { return Ok(()) };
-        Ok(datapath.tables.sync_facts(&outlook.uplinks, &outlook.locals)?)
+        let is_resolved = |ifindex, address| is_resolved(&outlook.observed, ifindex, address);
+        Ok(datapath.tables.sync_facts(&outlook.uplinks, &outlook.locals, is_resolved)?)
     }
 
     /// Writes the other tables, attaches to new uplinks, detaches from what is none any more.

@@ -36,6 +36,7 @@ use crate::state::locals::local_addresses;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::share::{self, LeftOut};
+use crate::state::succession;
 use crate::state::uplink::{LocalAddress, Skipped, Uplink};
 
 /// Why the desired state was not reached.
@@ -196,13 +197,16 @@ impl Reconciler {
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, skipped) = discover(&self.config, &observed);
-        let mut known = match &self.datapath {
-            Some(datapath) => datapath.tables.known_ids()?,
-            None if self.pins.exists() => Tables::open(&self.pins)?.known_ids()?,
-            None => Vec::new(),
+        let pinned = match &self.datapath {
+            None if self.pins.exists() => Some(Tables::open(&self.pins)?),
+            _ => None,
         };
+        let tables = self.datapath.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
+        let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
+        let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
         follow_macs(&mut known, &self.memory.uplinks, &observed.links);
         let mut uplinks = allocate(&known, found);
+        succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let left_out = share::limit(&mut uplinks, &mut locals);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod rationale;
 pub mod share;
 mod sources;
+pub mod succession;
 pub mod undo;
 pub mod uplink;
 #[cfg(test)]
