@@ -9,11 +9,12 @@ use prroute_common::source::{
     Asked, DEFAULT_ENTRIES, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, SocketReason,
 };
 use prroute_common::time::Ticks;
-use prroute_ebpf::family::{Family, Ipv4, Ipv6};
+use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::parse::{Kind, Segment, protocol};
 use prroute_ebpf::source;
 use prroute_ebpf::verdict::Locality;
 
+use super::lookup::Tables;
 use super::{clock, maps};
 
 #[map]
@@ -44,7 +45,7 @@ pub(super) fn netns_cookie() -> u64 {
 }
 
 /// A family with its tables.
-pub(super) trait AskedTables: Family {
+pub(super) trait AskedTables: Tables {
     fn asked() -> &'static LruHashMap<Peer<Self::Address>, Asked<Self::Address>>;
     fn locals() -> &'static HashMap<Self::Address, LocalAddress>;
 }
@@ -136,7 +137,7 @@ pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Addres
     let entry = F::asked().get_ptr_mut(peer)?;
     // SAFETY: as in `note`.
     let address = source::answer(unsafe { &mut *entry }, clock::now())?;
-    if F::locals().get_ptr(address).is_none() {
+    if F::locals().get_ptr(address).is_none() && !F::is_in_local_prefix(&address) {
         if F::asked().remove(peer).is_ok() {
             count(SocketReason::AddressGone);
         }

@@ -2,7 +2,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use prroute_common::address::{Address4, Address6, LocalAddress, MAX_ADDRESSES};
+use prroute_common::address::{
+    Address4, Address6, LocalAddress, MAX_ADDRESSES, MAX_LOCAL_PREFIXES, PrefixAddress6,
+};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
 };
@@ -52,6 +54,14 @@ pub(super) static ADDRESSES4: HashMap<Address4, LocalAddress> =
 #[map]
 pub(super) static ADDRESSES6: HashMap<Address6, LocalAddress> =
     HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map]
+pub(super) static LOCAL_PREFIXES4: LpmTrie<Address4, u32> =
+    LpmTrie::with_max_entries(MAX_LOCAL_PREFIXES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(super) static LOCAL_PREFIXES6: LpmTrie<PrefixAddress6, u32> =
+    LpmTrie::with_max_entries(MAX_LOCAL_PREFIXES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(super) static ON_LINK4: LpmTrie<OnLink4, u32> =

@@ -1,4 +1,5 @@
-//! The tables that grow with the network: local addresses and on-link prefixes. What does not fit
+//! The tables that grow with the network: local addresses and prefixes, and
+//! on-link prefixes. What does not fit
 //! has been left out before ([`crate::state::share`]).
 
 use std::collections::BTreeSet;
@@ -8,8 +9,8 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
 use ipnet::IpNet;
 use prroute_common::address::{
-    Address4, Address6, LocalAddress as AddressEntry, MAX_ADDRESSES, address4, address6, octets4,
-    octets6,
+    Address4, Address6, LocalAddress as AddressEntry, MAX_ADDRESSES, MAX_LOCAL_PREFIXES,
+    PrefixAddress6, address4, address6, octets4, octets6,
 };
 use prroute_common::names;
 use prroute_common::uplink::{MAX_ON_LINK, OnLink4, OnLink6};
@@ -22,6 +23,8 @@ use crate::state::uplink::{LocalAddress, Uplink};
 pub(super) struct Addresses {
     addresses4: HashMap<MapData, Address4, AddressEntry>,
     addresses6: HashMap<MapData, Address6, AddressEntry>,
+    prefixes4: LpmTrie<MapData, Address4, u32>,
+    prefixes6: LpmTrie<MapData, PrefixAddress6, u32>,
     on_link4: LpmTrie<MapData, OnLink4, u32>,
     on_link6: LpmTrie<MapData, OnLink6, u32>,
 }
@@ -31,6 +34,8 @@ impl Addresses {
         Ok(Self {
             addresses4: open(pins, names::ADDRESSES4, Map::HashMap)?,
             addresses6: open(pins, names::ADDRESSES6, Map::HashMap)?,
+            prefixes4: open(pins, names::LOCAL_PREFIXES4, Map::LpmTrie)?,
+            prefixes6: open(pins, names::LOCAL_PREFIXES6, Map::LpmTrie)?,
             on_link4: open(pins, names::ON_LINK4, Map::LpmTrie)?,
             on_link6: open(pins, names::ON_LINK6, Map::LpmTrie)?,
         })
@@ -38,7 +43,13 @@ impl Addresses {
 
     /// What packets need is added before what they no longer need is removed, as far as there is
     /// room for both.
-    pub(super) fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
+    pub(super) fn sync(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+    ) -> Result<()> {
+        let prefixes = self.sync_prefixes(prefixes);
         let on_link = self.sync_on_link(uplinks);
         let (wanted4, wanted6) = entries(locals);
         let addresses4 = sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, |key| {
@@ -47,7 +58,25 @@ impl Addresses {
         let addresses6 = sync_addresses(&mut self.addresses6, names::ADDRESSES6, &wanted6, |key| {
             IpAddr::from(Ipv6Addr::from(octets6(*key)))
         });
-        on_link.and(addresses4).and(addresses6)
+        prefixes.and(on_link).and(addresses4).and(addresses6)
+    }
+
+    fn sync_prefixes(&mut self, prefixes: &[IpNet]) -> Result<()> {
+        let (mut wanted4, mut wanted6) = (Vec::new(), Vec::new());
+        for prefix in prefixes {
+            let length = u32::from(prefix.prefix_len());
+            match prefix {
+                IpNet::V4(net) => {
+                    wanted4.push(Key::new(length, address4(net.network().octets())));
+                }
+                IpNet::V6(net) => {
+                    wanted6.push(Key::new(length, bytemuck::cast(net.network().octets())));
+                }
+            }
+        }
+        let capacity = MAX_LOCAL_PREFIXES;
+        let v4 = sync_trie(&mut self.prefixes4, names::LOCAL_PREFIXES4, capacity, &wanted4);
+        v4.and(sync_trie(&mut self.prefixes6, names::LOCAL_PREFIXES6, capacity, &wanted6))
     }
 
     fn sync_on_link(&mut self, uplinks: &[Uplink]) -> Result<()> {
@@ -69,8 +98,8 @@ impl Addresses {
                 }
             }
         }
-        let v4 = sync_trie(&mut self.on_link4, names::ON_LINK4, &wanted4);
-        v4.and(sync_trie(&mut self.on_link6, names::ON_LINK6, &wanted6))
+        let v4 = sync_trie(&mut self.on_link4, names::ON_LINK4, MAX_ON_LINK, &wanted4);
+        v4.and(sync_trie(&mut self.on_link6, names::ON_LINK6, MAX_ON_LINK, &wanted6))
     }
 }
 
@@ -131,6 +160,7 @@ fn add_address<K: aya::Pod>(
 fn sync_trie<K: aya::Pod + bytemuck::Pod>(
     trie: &mut LpmTrie<MapData, K, u32>,
     name: &'static str,
+    capacity: u32,
     wanted: &[Key<K>],
 ) -> Result<()> {
     let words = |key: &Key<K>| (key.prefix_len(), bytemuck::bytes_of(&key.data()).to_vec());
@@ -140,7 +170,7 @@ fn sync_trie<K: aya::Pod + bytemuck::Pod>(
     let stays: BTreeSet<_> = wanted.iter().map(words).collect();
     let mut superfluous = present.iter().filter(|key| !stays.contains(&words(key)));
     let new: Vec<_> = wanted.iter().filter(|key| !there.contains(&words(key))).collect();
-    for key in superfluous.by_ref().take(excess(present.len(), new.len(), MAX_ON_LINK)) {
+    for key in superfluous.by_ref().take(excess(present.len(), new.len(), capacity)) {
         trie.remove(key).map_err(failed("delete from", name))?;
     }
     for key in new {

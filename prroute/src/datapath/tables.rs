@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use aya::maps::{Array, Map, MapData, MapError};
+use ipnet::IpNet;
 use prroute_common::names;
 use prroute_common::uplink::{
     IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag, mac_octets,
@@ -115,9 +116,14 @@ impl Tables {
     /// # Errors
     ///
     /// Tells what failed first, after everything was tried.
-    pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
-        let facts = self.sync_facts(uplinks, locals, |_, _| false);
-        facts.and(self.sync_rest(uplinks, locals))
+    pub fn sync(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+    ) -> Result<()> {
+        let facts = self.sync_facts(uplinks, locals, prefixes, |_, _| false);
+        facts.and(self.sync_rest(uplinks, locals, prefixes))
     }
 
     /// Writes what each uplink is, whatever fails for another one. `is_resolved` says whether a
@@ -130,13 +136,14 @@ impl Tables {
         &mut self,
         uplinks: &[Uplink],
         locals: &[LocalAddress],
+        prefixes: &[IpNet],
         is_resolved: impl Fn(Ifindex, IpAddr) -> bool,
     ) -> Result<()> {
         let mut result = self.devices.add(uplinks);
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
             let device = &uplink.device;
-            let found = facts::of(uplink, locals, largest_mtu);
+            let found = facts::of(uplink, locals, prefixes, largest_mtu);
             let written = self.active_facts(u32::from(uplink.id.0)).and_then(|old| {
                 let resolved = |gateway| is_resolved(device.ifindex, gateway);
                 self.write_facts(&succeed(old.as_ref(), found, device.reply, resolved))
@@ -152,8 +159,13 @@ impl Tables {
     /// # Errors
     ///
     /// Tells what failed first, after everything was tried.
-    pub fn sync_rest(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
-        let addresses = self.addresses.sync(uplinks, locals);
+    pub fn sync_rest(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+    ) -> Result<()> {
+        let addresses = self.addresses.sync(uplinks, locals, prefixes);
         let retired = self.retire_others(uplinks);
         let devices = self.devices.remove_others(uplinks);
         addresses.and(retired).and(devices)

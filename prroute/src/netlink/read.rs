@@ -194,6 +194,10 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     if route.protocol == PROTOCOL {
         return true;
     }
+    if route.is_local() {
+        let net = route.destination;
+        return net.prefix_len() < net.max_prefix_len() || !own.contains(&net.addr());
+    }
     if route.table == TABLE_LOCAL || route.kind != RouteKind::Unicast {
         return false;
     }

@@ -42,14 +42,20 @@ impl Reconciler {
     pub(super) fn sync_facts(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let Some(datapath) = &mut self.datapath else { return Ok(()) };
         let is_resolved = |ifindex, address| is_resolved(&outlook.observed, ifindex, address);
-        Ok(datapath.tables.sync_facts(&outlook.uplinks, &outlook.locals, is_resolved)?)
+        Ok(datapath.tables.sync_facts(
+            &outlook.uplinks,
+            &outlook.locals,
+            &outlook.prefixes,
+            is_resolved,
+        )?)
     }
 
     /// Writes the other tables, attaches to new uplinks, detaches from what is none any more.
     /// What fails for one uplink keeps nothing from the others.
     pub(super) fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let Some(datapath) = &mut self.datapath else { return Ok(()) };
-        let mut result = datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals);
+        let mut result =
+            datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
         let hook = match self.config.attach {
             Attach::Auto => None,
             Attach::Tcx => Some(Hook::Tcx),

@@ -21,6 +21,8 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use crate::config::Config;
 use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
@@ -32,7 +34,7 @@ use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::ids::{allocate, follow_macs};
-use crate::state::locals::local_addresses;
+use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::share::{self, LeftOut};
@@ -109,6 +111,8 @@ pub struct Outlook {
     pub uplinks: Vec<Uplink>,
     /// The host's addresses, as far as the datapath has room for them.
     pub locals: Vec<LocalAddress>,
+    /// Prefixes that are local by a route, likewise.
+    pub prefixes: Vec<IpNet>,
     /// What it has no room for.
     pub left_out: Vec<LeftOut>,
     pub skipped: Vec<Skipped>,
@@ -208,10 +212,11 @@ impl Reconciler {
         let mut uplinks = allocate(&known, found);
         succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
-        let left_out = share::limit(&mut uplinks, &mut locals);
+        let mut prefixes = local_prefixes(&observed);
+        let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);
-        Ok(Outlook { observed, uplinks, locals, left_out, skipped, desired, plan })
+        Ok(Outlook { observed, uplinks, locals, prefixes, left_out, skipped, desired, plan })
     }
 
     /// One round, after a change. What each uplink is comes first: that one is down must not wait

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use prroute_common::address::MAX_ADDRESSES;
+use prroute_common::address::{MAX_ADDRESSES, MAX_LOCAL_PREFIXES};
 use prroute_common::uplink::MAX_ON_LINK;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct LeftOut {
     pub name: String,
     /// On-link prefixes, of both families: their hosts are reached by the gateway.
     pub prefixes: usize,
-    /// Addresses of the host, of both families: packets for them follow the routing tables.
+    /// Addresses and local prefixes of the host, of both families: packets for them follow the routing tables.
     pub addresses: usize,
 }
 
@@ -60,7 +60,11 @@ fn shares(wanted: &[usize], capacity: usize) -> Vec<usize> {
 }
 
 /// Takes out of the uplinks what does not fit, and tells what that is.
-pub fn limit(uplinks: &mut [Uplink], locals: &mut Vec<LocalAddress>) -> Vec<LeftOut> {
+pub fn limit(
+    uplinks: &mut [Uplink],
+    locals: &mut Vec<LocalAddress>,
+    local_prefixes: &mut Vec<IpNet>,
+) -> Vec<LeftOut> {
     let mut left_out: BTreeMap<Option<UplinkId>, (usize, usize)> = BTreeMap::new();
     for family in Family::BOTH {
         let prefixes = limit_prefixes(uplinks, family, MAX_ON_LINK as usize);
@@ -70,6 +74,8 @@ pub fn limit(uplinks: &mut [Uplink], locals: &mut Vec<LocalAddress>) -> Vec<Left
         for (owner, count) in limit_addresses(locals, family, MAX_ADDRESSES as usize) {
             left_out.entry(owner).or_default().1 += count;
         }
+        let count = limit_local_prefixes(local_prefixes, family, MAX_LOCAL_PREFIXES as usize);
+        left_out.entry(None).or_default().1 += count;
     }
     let name = |id: Option<UplinkId>| {
         let uplink = uplinks.iter().find(|uplink| Some(uplink.id) == id);
@@ -140,6 +146,21 @@ fn limit_addresses(
         fits
     });
     wanted.into_iter().zip(shares).map(|((owner, wanted), share)| (owner, wanted - share)).collect()
+}
+
+/// They are one party's, the administrator's.
+fn limit_local_prefixes(prefixes: &mut Vec<IpNet>, family: Family, capacity: usize) -> usize {
+    let before = prefixes.len();
+    let mut left = capacity;
+    prefixes.retain(|net| {
+        let is_other = Family::of_net(net) != family;
+        let fits = left > 0;
+        if !is_other {
+            left = left.saturating_sub(1);
+        }
+        is_other || fits
+    });
+    before - prefixes.len()
 }
 
 #[cfg(test)]

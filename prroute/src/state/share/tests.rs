@@ -1,5 +1,5 @@
 use super::super::fixture::{Host, net, two_networks};
-use super::super::locals::local_addresses;
+use super::super::locals::{local_addresses, local_prefixes};
 use super::*;
 
 #[test]
@@ -24,7 +24,7 @@ fn crowded(count: usize) -> Host {
 fn limited(host: &Host) -> (Vec<Uplink>, Vec<LocalAddress>, Vec<LeftOut>) {
     let mut uplinks = host.uplinks();
     let mut locals = local_addresses(&host.0, &uplinks);
-    let left_out = limit(&mut uplinks, &mut locals);
+    let left_out = limit(&mut uplinks, &mut locals, &mut local_prefixes(&host.0));
     (uplinks, locals, left_out)
 }
 
