@@ -85,7 +85,6 @@ fn machine_sources() -> Result<Vec<PathBuf>> {
 /// The first entry of a source file that has the suite `codename`, with the backports in its
 /// place; in the form of the file, which is one line or one paragraph an entry.
 fn backports_of(text: &str, codename: &str) -> Option<String> {
-    let is_suite = |word: &&str| *word == codename;
     let backports = format!("{codename}-backports");
     for paragraph in text.split("\n\n") {
         let suites = |line: &&str| line.starts_with("Suites:");
@@ -97,7 +96,7 @@ fn backports_of(text: &str, codename: &str) -> Option<String> {
         }
         for line in paragraph.lines().filter(|line| line.starts_with("deb ")) {
             let mut words: Vec<&str> = line.split_whitespace().collect();
-            if let Some(suite) = words.iter().position(|word| is_suite(&word)) {
+            if let Some(suite) = words.iter().position(|word| *word == codename) {
                 words[suite] = &backports;
                 return Some(words.join(" ") + "\n");
             }

@@ -74,6 +74,6 @@ fn thousands_of_addresses_push_out_no_other_owners() {
     let addresses = 9_001 + 51 - MAX_ADDRESSES as usize;
     let name = "eth1".to_owned();
     let expected = LeftOut { uplink: Some(uplinks[1].id), name, prefixes: 0, addresses };
-    assert_eq!(left_out, [expected.clone()]);
+    assert_eq!(left_out, std::slice::from_ref(&expected));
     assert!(expected.to_string().contains(&format!(" {addresses} addresses ")), "{expected}");
 }
