@@ -24,6 +24,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
+/// How long the start waits for thousands of rules and routes: the rest follows.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long the start waits for gateways that do not answer.
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -74,7 +77,8 @@ impl Daemon {
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.reconciler.converge(&mut self.monitor, Change::default()).await?;
-        while self.reconciler.is_unfinished() {
+        let limit = Instant::now() + START_PATIENCE;
+        while self.reconciler.is_unfinished() && Instant::now() < limit {
             self.round().await?;
         }
         self.await_gateways().await?;

@@ -14,7 +14,7 @@ use crate::state::plan::Plan;
 use crate::state::undo::leave;
 
 /// Operations of one round: a longer plan must not keep the datapath from following.
-const OPERATIONS: usize = 1_024;
+const OPERATIONS: usize = 512;
 
 /// Operations of one round that are logged.
 const SHOWN: usize = 256;
@@ -45,6 +45,7 @@ impl Reconciler {
         self.repairs.not_yet(&rest);
         self.unfinished = !rest.is_empty();
         if self.unfinished {
+            tracing::info!("{} operations are left for the next rounds", rest.ops.len());
             return Ok(());
         }
         self.leave_former_ranges(&outlook.observed).await
