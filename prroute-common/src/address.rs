@@ -31,6 +31,16 @@ pub fn octets6(address: Address6) -> [u8; 16] {
     bytemuck::cast(address)
 }
 
+/// Local addresses per family that the datapath knows.
+pub const MAX_ADDRESSES: u32 = 8192;
+
+/// Prefixes per family that are local by a route.
+pub const MAX_LOCAL_PREFIXES: u32 = 1024;
+
+/// Key data of the trie of local IPv6 prefixes, behind the prefix length. Not [`Address6`]: its
+/// alignment would move it.
+pub type PrefixAddress6 = [u32; 4];
+
 /// How long an owned address stays exposed after a packet for it came in elsewhere.
 pub const EXPOSURE: Ticks = seconds(600);
 

@@ -19,6 +19,9 @@ pub const OPENINGS: &str = "OPENINGS";
 pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const ADDRESSES4: &str = "ADDRESSES4";
 pub const ADDRESSES6: &str = "ADDRESSES6";
+/// Prefixes that are local by a route.
+pub const LOCAL_PREFIXES4: &str = "LOCAL_PREFIXES4";
+pub const LOCAL_PREFIXES6: &str = "LOCAL_PREFIXES6";
 pub const ON_LINK4: &str = "ON_LINK4";
 pub const ON_LINK6: &str = "ON_LINK6";
 pub const IFINDEX_SLOTS: &str = "IFINDEX_SLOTS";
@@ -29,7 +32,7 @@ pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned.
-pub const MAPS: [&str; 18] = [
+pub const MAPS: [&str; 20] = [
     FLOWS4,
     FLOWS6,
     DATAGRAMS4,
@@ -40,6 +43,8 @@ pub const MAPS: [&str; 18] = [
     FRAGMENTS,
     ADDRESSES4,
     ADDRESSES6,
+    LOCAL_PREFIXES4,
+    LOCAL_PREFIXES6,
     ON_LINK4,
     ON_LINK6,
     IFINDEX_SLOTS,

@@ -27,6 +27,9 @@ pub const IFINDEX_SLOTS: u32 = 4096;
 /// How many slots after the home slot an ifindex may be stored in.
 pub const IFINDEX_PROBES: u32 = 4;
 
+/// On-link prefixes per family, over all uplinks.
+pub const MAX_ON_LINK: u32 = 4096;
+
 /// Addresses per uplink and family that are compared in line.
 pub const INLINE_ADDRESSES: usize = 8;
 
@@ -109,6 +112,10 @@ pub mod flag {
     pub const MORE_ON_LINK4: u32 = 1 << 9;
     /// Likewise for IPv6.
     pub const MORE_ON_LINK6: u32 = 1 << 10;
+    /// Prefixes of IPv4 are local by a route: they are in a trie.
+    pub const LOCAL_PREFIXES4: u32 = 1 << 13;
+    /// Likewise for IPv6.
+    pub const LOCAL_PREFIXES6: u32 = 1 << 14;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }

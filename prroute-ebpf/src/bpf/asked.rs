@@ -9,10 +9,11 @@ use prroute_common::source::{
     SocketReason,
 };
 use prroute_common::time::Ticks;
-use prroute_ebpf::family::{Family, Ipv4, Ipv6};
+use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::parse::Segment;
 use prroute_ebpf::source;
 
+use super::lookup::Tables;
 use super::{clock, maps, ports};
 
 #[map]
@@ -53,7 +54,7 @@ pub(super) fn netns_cookie() -> u64 {
 }
 
 /// A family with its tables.
-pub(super) trait AskedTables: Family {
+pub(super) trait AskedTables: Tables {
     fn asked() -> &'static LruHashMap<Peer<Self::Address>, Asked<Self::Address>>;
     fn host_peers() -> &'static LruHashMap<Peer<Self::Address>, HostPeer>;
     fn locals() -> &'static HashMap<Self::Address, LocalAddress>;
@@ -185,7 +186,7 @@ fn asked_address<F: AskedTables>(peer: &Peer<F::Address>, now: Ticks) -> Option<
     let from_client_port = ports::is_client(peer.local_port);
     // SAFETY: as in `note`.
     let address = source::answer(unsafe { &mut *entry }, from_client_port, now)?;
-    if F::locals().get_ptr(address).is_none() {
+    if F::locals().get_ptr(address).is_none() && !F::is_in_local_prefix(&address) {
         if F::asked().remove(peer).is_ok() {
             count(SocketReason::AddressGone);
         }

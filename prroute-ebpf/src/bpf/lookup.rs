@@ -3,6 +3,7 @@
 use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_map_lookup_elem;
+use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{HashMap, LruHashMap};
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::flow::Flow;
@@ -26,6 +27,10 @@ pub(super) trait Tables: Family + Sized {
     /// Unconfirmed flows.
     fn new_flows() -> &'static LruHashMap<Self::Key, Flow>;
     fn addresses() -> &'static HashMap<Self::Address, LocalAddress>;
+    /// Flag of hosts that have [`Self::is_in_local_prefix`] something.
+    const LOCAL_PREFIXES: u32;
+    /// Whether a route makes `address` one of the host's own.
+    fn is_in_local_prefix(address: &Self::Address) -> bool;
     /// Whether `address` is reached from the uplink without a gateway.
     fn is_on_link(uplink: &UplinkFacts, address: Self::Address) -> bool;
 }
@@ -49,6 +54,13 @@ impl Tables for Ipv4 {
     #[inline(always)]
     fn addresses() -> &'static HashMap<Address4, LocalAddress> {
         &maps::ADDRESSES4
+    }
+
+    const LOCAL_PREFIXES: u32 = flag::LOCAL_PREFIXES4;
+
+    #[inline(never)]
+    fn is_in_local_prefix(address: &Address4) -> bool {
+        maps::LOCAL_PREFIXES4.get(Key::new(32, *address)).is_some()
     }
 
     #[inline(always)]
@@ -83,6 +95,13 @@ impl Tables for Ipv6 {
     #[inline(always)]
     fn addresses() -> &'static HashMap<Address6, LocalAddress> {
         &maps::ADDRESSES6
+    }
+
+    const LOCAL_PREFIXES: u32 = flag::LOCAL_PREFIXES6;
+
+    #[inline(never)]
+    fn is_in_local_prefix(address: &Address6) -> bool {
+        maps::LOCAL_PREFIXES6.get(Key::new(128, bytemuck::cast(*address))).is_some()
     }
 
     #[inline(always)]
@@ -157,6 +176,9 @@ fn locality_code<F: Tables>(here: &UplinkFacts, address: &F::Address) -> u32 {
     }
     // SAFETY: the entry may be recycled while it is read; its words are valid on their own.
     match unsafe { F::addresses().get(address) } {
+        None if here.flags & F::LOCAL_PREFIXES != 0 && F::is_in_local_prefix(address) => {
+            Locality::Shared.code()
+        }
         None => Locality::NotLocal.code(),
         Some(LocalAddress { owner: 0, .. }) => Locality::Shared.code(),
         Some(LocalAddress { owner, .. }) if *owner == u32::from(here.id) => {

@@ -2,7 +2,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::address::{
+    Address4, Address6, LocalAddress, MAX_ADDRESSES, MAX_LOCAL_PREFIXES, PrefixAddress6,
+};
 use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
     confirmed_entries,
@@ -10,16 +12,12 @@ use prroute_common::flow::{
 use prroute_common::opening;
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
-use prroute_common::uplink::{IfindexSlot, MAX_FACTS, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts};
+use prroute_common::uplink::{
+    IfindexSlot, MAX_FACTS, MAX_ON_LINK, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts,
+};
 
 /// Packets in fragments whose way is remembered at a time.
 const MAX_FRAGMENTED: u32 = 8192;
-
-/// Local addresses per family that the host may have.
-const MAX_ADDRESSES: u32 = 8192;
-
-/// On-link prefixes per family, over all uplinks.
-const MAX_ON_LINK: u32 = 4096;
 
 /// LPM tries exist only without preallocation.
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -67,6 +65,14 @@ pub(super) static ADDRESSES4: HashMap<Address4, LocalAddress> =
 #[map]
 pub(super) static ADDRESSES6: HashMap<Address6, LocalAddress> =
     HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map]
+pub(super) static LOCAL_PREFIXES4: LpmTrie<Address4, u32> =
+    LpmTrie::with_max_entries(MAX_LOCAL_PREFIXES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(super) static LOCAL_PREFIXES6: LpmTrie<PrefixAddress6, u32> =
+    LpmTrie::with_max_entries(MAX_LOCAL_PREFIXES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(super) static ON_LINK4: LpmTrie<OnLink4, u32> =

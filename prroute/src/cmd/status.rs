@@ -19,6 +19,7 @@ use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::runtime::memory::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
+use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
 
 #[derive(Serialize)]
@@ -32,6 +33,8 @@ struct Report {
     summary: String,
     uplinks: Vec<UplinkReport>,
     skipped: Vec<Skipped>,
+    /// Prefixes and addresses that the datapath has no room for.
+    left_out: Vec<LeftOut>,
     /// What others deleted and the daemon put back.
     healed: Option<Healed>,
     /// What others put into the ranges that are prroute's.
@@ -108,6 +111,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         summary: memory.summary,
         uplinks,
         skipped: memory.skipped,
+        left_out: memory.left_out,
         healed: memory.healed,
         collision: memory.collision,
         refused: memory.reload.refusal,
@@ -143,6 +147,9 @@ fn print(report: &Report) {
     }
     if let Some(tables) = &report.flow_tables {
         println!("\n{tables}");
+    }
+    for left_out in &report.left_out {
+        println!("\n{left_out}");
     }
     if let Some(Healed { times, by }) = &report.healed {
         println!("\nput back {times} times what was deleted, the last time {by}");

@@ -15,7 +15,12 @@ const ETHERNET_HEADER: u32 = 14;
 
 /// The facts of one uplink. Only addresses it owns are compared in line: a shared one takes the
 /// way of every address that is not there, through the address table.
-pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> UplinkFacts {
+pub(super) fn of(
+    uplink: &Uplink,
+    locals: &[LocalAddress],
+    prefixes: &[IpNet],
+    largest_mtu: u32,
+) -> UplinkFacts {
     let device = &uplink.device;
     let mut facts = UplinkFacts {
         ifindex: device.ifindex.0,
@@ -30,6 +35,12 @@ pub(super) fn of(uplink: &Uplink, locals: &[LocalAddress], largest_mtu: u32) -> 
         ..UplinkFacts::zeroed()
     };
     add_on_link(&mut facts, &device.on_link);
+    for prefix in prefixes {
+        facts.flags |= match prefix {
+            IpNet::V4(_) => flag::LOCAL_PREFIXES4,
+            IpNet::V6(_) => flag::LOCAL_PREFIXES6,
+        };
+    }
     match device.gateway4 {
         Some(IpAddr::V4(gateway)) => facts.gateway4 = [address4(gateway.octets()).into(), 0],
         Some(IpAddr::V6(gateway)) => facts.gateway4 = address6(gateway.octets()),

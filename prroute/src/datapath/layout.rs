@@ -2,7 +2,7 @@
 //! map as it is.
 
 use aya::maps::{MapInfo, MapType};
-use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
 use prroute_common::source::{Asked, HostPeer, Peer};
@@ -38,6 +38,8 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FragmentKey, FragmentWay>(names::FRAGMENTS, MapType::LruHash),
     shape::<Address4, LocalAddress>(names::ADDRESSES4, MapType::Hash),
     shape::<Address6, LocalAddress>(names::ADDRESSES6, MapType::Hash),
+    trie::<Address4>(names::LOCAL_PREFIXES4),
+    trie::<PrefixAddress6>(names::LOCAL_PREFIXES6),
     trie::<OnLink4>(names::ON_LINK4),
     trie::<OnLink6>(names::ON_LINK6),
     shape::<u32, IfindexSlot>(names::IFINDEX_SLOTS, MapType::Array),

@@ -4,6 +4,7 @@
 //! Everything the kernel needs is pinned below [`Pins`], so that the datapath goes on without
 //! the daemon, and the next one takes over what it finds.
 
+mod addresses;
 pub mod attach;
 mod batch;
 pub mod counters;
@@ -18,6 +19,7 @@ pub mod occupancy;
 pub mod pins;
 mod secret;
 pub mod sockets;
+mod succession;
 pub mod tables;
 
 pub use error::DatapathError;

@@ -1,33 +1,28 @@
-//! The maps that the loader writes: addresses, on-link prefixes, and the facts of each uplink.
+//! The maps that the loader writes: the facts of each uplink, and the [addresses](Addresses).
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
+use aya::maps::{Array, Map, MapData, MapError};
 use ipnet::IpNet;
-use prroute_common::address::{
-    Address4, Address6, LocalAddress as AddressEntry, address4, address6, octets4, octets6,
-};
 use prroute_common::names;
 use prroute_common::uplink::{
-    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts, flag, mac_octets,
+    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag, mac_octets,
 };
 
+use crate::datapath::addresses::Addresses;
 use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
 use crate::datapath::pins::Pins;
+use crate::datapath::succession::{gateways, succeed};
 use crate::state::ids::KnownId;
+use crate::state::succession::InForce;
 use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
 /// Handles of the pinned tables.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tables {
-    addresses4: HashMap<MapData, Address4, AddressEntry>,
-    addresses6: HashMap<MapData, Address6, AddressEntry>,
-    on_link4: LpmTrie<MapData, OnLink4, u32>,
-    on_link6: LpmTrie<MapData, OnLink6, u32>,
+    addresses: Addresses,
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
@@ -59,10 +54,7 @@ impl Tables {
     /// When a map is not pinned or cannot be opened.
     pub fn open(pins: &Pins) -> Result<Self> {
         Ok(Self {
-            addresses4: open(pins, names::ADDRESSES4, Map::HashMap)?,
-            addresses6: open(pins, names::ADDRESSES6, Map::HashMap)?,
-            on_link4: open(pins, names::ON_LINK4, Map::LpmTrie)?,
-            on_link6: open(pins, names::ON_LINK6, Map::LpmTrie)?,
+            addresses: Addresses::open(pins)?,
             slots: open(pins, names::IFINDEX_SLOTS, Map::Array)?,
             active: open(pins, names::ACTIVE_FACTS, Map::Array)?,
             facts: open(pins, names::UPLINK_FACTS, Map::Array)?,
@@ -89,6 +81,27 @@ impl Tables {
         Ok(known)
     }
 
+    /// The gateways that replies are sent to.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn in_force(&self) -> Result<Vec<InForce>> {
+        let mut in_force = Vec::new();
+        for id in 1..MAX_UPLINKS {
+            let Some(facts) = self.active_facts(id)? else { continue };
+            let (id, generation) = (UplinkId(facts.id), facts.generation);
+            let gateways = gateways(&facts);
+            in_force.extend(gateways.map(|(family, gateway)| InForce {
+                id,
+                generation,
+                family,
+                gateway,
+            }));
+        }
+        Ok(in_force)
+    }
+
     fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
         match self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))? {
             0 => Ok(None),
@@ -98,88 +111,64 @@ impl Tables {
         }
     }
 
-    /// Makes the tables say what the model says. What packets need is added before what they no
-    /// longer need is removed.
+    /// Makes the tables say what the model says: the facts of every uplink, then the rest.
     ///
     /// # Errors
     ///
-    /// When a map cannot be read or written, or has no room; what was written stays, and the
-    /// next call goes on from there.
-    pub fn sync(&mut self, uplinks: &[Uplink], locals: &[LocalAddress]) -> Result<()> {
-        self.add_addresses(locals)?;
-        self.sync_on_link(uplinks)?;
-        self.devices.add(uplinks)?;
+    /// Tells what failed first, after everything was tried.
+    pub fn sync(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+    ) -> Result<()> {
+        let facts = self.sync_facts(uplinks, locals, prefixes, |_, _| false);
+        facts.and(self.sync_rest(uplinks, locals, prefixes))
+    }
+
+    /// Writes what each uplink is, whatever fails for another one. `is_resolved` says whether a
+    /// gateway, perhaps one that is wanted no more, has a link-layer address.
+    ///
+    /// # Errors
+    ///
+    /// Tells what failed first, after everything was tried.
+    pub fn sync_facts(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+        is_resolved: impl Fn(Ifindex, IpAddr) -> bool,
+    ) -> Result<()> {
+        let mut result = self.devices.add(uplinks);
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
-            self.write_facts(&facts::of(uplink, locals, largest_mtu))?;
-            self.write_slot(uplink)?;
+            let device = &uplink.device;
+            let found = facts::of(uplink, locals, prefixes, largest_mtu);
+            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|old| {
+                let resolved = |gateway| is_resolved(device.ifindex, gateway);
+                self.write_facts(&succeed(old.as_ref(), found, device.reply, resolved))
+            });
+            let slot = written.and_then(|()| self.write_slot(uplink));
+            result = result.and(slot);
         }
-        self.retire_others(uplinks)?;
-        self.devices.remove_others(uplinks)?;
-        self.remove_addresses(locals)
+        result
     }
 
-    fn add_addresses(&mut self, locals: &[LocalAddress]) -> Result<()> {
-        for local in locals {
-            let owner = local.owner.map_or(0, |id| u32::from(id.0));
-            match local.address {
-                IpAddr::V4(address) => {
-                    add_address(
-                        &mut self.addresses4,
-                        names::ADDRESSES4,
-                        address4(address.octets()),
-                        owner,
-                    )?;
-                }
-                IpAddr::V6(address) => {
-                    add_address(
-                        &mut self.addresses6,
-                        names::ADDRESSES6,
-                        address6(address.octets()),
-                        owner,
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_addresses(&mut self, locals: &[LocalAddress]) -> Result<()> {
-        let present: BTreeSet<IpAddr> = locals.iter().map(|local| local.address).collect();
-        let wanted = |address: IpAddr| present.contains(&address);
-        retain(&mut self.addresses4, names::ADDRESSES4, |key| {
-            wanted(Ipv4Addr::from(octets4(*key)).into())
-        })?;
-        retain(&mut self.addresses6, names::ADDRESSES6, |key| {
-            wanted(Ipv6Addr::from(octets6(*key)).into())
-        })
-    }
-
-    fn sync_on_link(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let mut wanted4 = Vec::new();
-        let mut wanted6 = Vec::new();
-        for uplink in uplinks {
-            for prefix in &uplink.device.on_link {
-                match prefix {
-                    IpNet::V4(net) => {
-                        let data = OnLink4 {
-                            uplink: u32::from(uplink.id.0).to_be_bytes(),
-                            address: address4(net.network().octets()),
-                        };
-                        wanted4.push(Key::new(32 + u32::from(net.prefix_len()), data));
-                    }
-                    IpNet::V6(net) => {
-                        let data = OnLink6 {
-                            uplink: u32::from(uplink.id.0).to_be_bytes(),
-                            address: bytemuck::cast(net.network().octets()),
-                        };
-                        wanted6.push(Key::new(32 + u32::from(net.prefix_len()), data));
-                    }
-                }
-            }
-        }
-        sync_trie(&mut self.on_link4, names::ON_LINK4, &wanted4)?;
-        sync_trie(&mut self.on_link6, names::ON_LINK6, &wanted6)
+    /// Writes addresses and prefixes, and takes out what is no uplink any more.
+    ///
+    /// # Errors
+    ///
+    /// Tells what failed first, after everything was tried.
+    pub fn sync_rest(
+        &mut self,
+        uplinks: &[Uplink],
+        locals: &[LocalAddress],
+        prefixes: &[IpNet],
+    ) -> Result<()> {
+        let addresses = self.addresses.sync(uplinks, locals, prefixes);
+        let retired = self.retire_others(uplinks);
+        let devices = self.devices.remove_others(uplinks);
+        addresses.and(retired).and(devices)
     }
 
     /// Fills the entry that is not in use, then switches to it with one word.
@@ -252,53 +241,4 @@ impl Tables {
         }
         Ok(())
     }
-}
-
-fn add_address<K: aya::Pod>(
-    map: &mut HashMap<MapData, K, AddressEntry>,
-    name: &'static str,
-    address: K,
-    owner: u32,
-) -> Result<()> {
-    match map.get(&address, 0) {
-        // The entry carries the exposure stamp.
-        Ok(entry) if entry.owner == owner => return Ok(()),
-        Ok(_) | Err(MapError::KeyNotFound) => {}
-        Err(source) => return Err(failed("read", name)(source)),
-    }
-    map.insert(address, AddressEntry { owner, exposed_at: 0 }, 0).map_err(failed("write", name))
-}
-
-fn retain<K: aya::Pod>(
-    map: &mut HashMap<MapData, K, AddressEntry>,
-    name: &'static str,
-    wanted: impl Fn(&K) -> bool,
-) -> Result<()> {
-    let keys: Vec<K> =
-        map.keys().collect::<std::result::Result<_, _>>().map_err(failed("read", name))?;
-    for key in keys.iter().filter(|key| !wanted(key)) {
-        map.remove(key).map_err(failed("delete from", name))?;
-    }
-    Ok(())
-}
-
-fn sync_trie<K: aya::Pod + PartialEq>(
-    trie: &mut LpmTrie<MapData, K, u32>,
-    name: &'static str,
-    wanted: &[Key<K>],
-) -> Result<()> {
-    let same = |a: &Key<K>, b: &Key<K>| a.prefix_len() == b.prefix_len() && a.data() == b.data();
-    let present: Vec<Key<K>> =
-        trie.keys().collect::<std::result::Result<_, _>>().map_err(failed("read", name))?;
-    for key in wanted {
-        if !present.iter().any(|found| same(found, key)) {
-            trie.insert(key, 1, 0).map_err(failed("write", name))?;
-        }
-    }
-    for key in present {
-        if !wanted.iter().any(|found| same(found, &key)) {
-            trie.remove(&key).map_err(failed("delete from", name))?;
-        }
-    }
-    Ok(())
 }

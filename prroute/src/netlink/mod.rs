@@ -7,6 +7,7 @@ mod apply;
 mod decode;
 mod encode;
 mod fingerprint;
+mod lenient;
 mod monitor;
 mod neighbours;
 mod qdisc;
@@ -30,9 +31,6 @@ pub enum NetlinkError {
     Socket { operation: &'static str, source: io::Error },
     #[error("{operation}: {source}")]
     Refused { operation: String, source: Refusal },
-    /// The kernel's tables changed during every one of several attempts to read them.
-    #[error("read {what}: interrupted by changes {attempts} times in a row")]
-    Unsteady { what: &'static str, attempts: u32 },
 }
 
 impl NetlinkError {
@@ -41,7 +39,6 @@ impl NetlinkError {
         match self {
             Self::Socket { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             Self::Refused { source, .. } => source.is_permission_denied(),
-            Self::Unsteady { .. } => false,
         }
     }
 }
@@ -50,6 +47,7 @@ impl NetlinkError {
 #[derive(Debug)]
 pub struct Kernel {
     socket: Mutex<request::Socket>,
+    steady: Mutex<read::Steady>,
 }
 
 impl Kernel {
@@ -59,6 +57,6 @@ impl Kernel {
     pub async fn connect() -> Result<Self, NetlinkError> {
         let source = |source| NetlinkError::Socket { operation: "open a netlink socket", source };
         let socket = request::Socket::open().map_err(source)?;
-        Ok(Self { socket: Mutex::new(socket) })
+        Ok(Self { socket: Mutex::new(socket), steady: Mutex::default() })
     }
 }

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_core::NetlinkPayload;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::NetlinkError;
 use super::relevance::{Expected, Relevance};
 use super::request::{register, split};
+use super::{NetlinkError, lenient};
 use crate::state::observed::Observed;
 use crate::state::plan::{NeighbourKey, Plan};
 use crate::state::uplink::Uplink;
@@ -166,7 +165,7 @@ impl Monitor {
         let mut rest = self.buffer.as_slice();
         while let Some((message, behind)) = split(rest) {
             rest = behind;
-            match NetlinkMessage::<Message>::deserialize(message) {
+            match lenient::deserialize(message) {
                 Ok(message) => {
                     if let NetlinkPayload::InnerMessage(message) = message.payload {
                         self.pending.merge(self.relevance.judge(message));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -20,58 +20,116 @@ use crate::state::observed::{
 use crate::state::uplink::Ifindex;
 use crate::sysctl;
 
-/// How often a dump is repeated when the table changes under it.
+/// How often a dump is repeated when the table changes under it, and for how long at most: nobody
+/// who adds routes all the time may keep the rest from being seen.
 const ATTEMPTS: u32 = 16;
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What was read of a table.
+struct Dump<T> {
+    found: Vec<T>,
+    /// It did not change meanwhile.
+    steady: bool,
+}
+
+/// Tables as they were when they last held still.
+#[derive(Debug, Default)]
+pub(super) struct Steady {
+    addresses: Option<Vec<Address>>,
+    routes: BTreeMap<Family, Vec<(Route, Option<Duration>)>>,
+    rules: BTreeMap<Family, Vec<Rule>>,
+}
+
+impl<T: Clone> Dump<T> {
+    /// What was read, or what was there before while it does not hold still.
+    fn or_before(self, before: Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
+        match before {
+            Some(before) if !self.steady => {
+                *unsteady = true;
+                before
+            }
+            _ => self.found,
+        }
+    }
+}
 
 impl Kernel {
     /// The state of the kernel. Every table is consistent in itself; what changes between two
-    /// of them is announced to [`super::Monitor`].
+    /// of them is announced to [`super::Monitor`]. One that does not hold still is as it was
+    /// before, and [`Observed::unsteady`] says so; links and neighbours are as they were read.
     pub async fn observe(&self) -> Result<Observed, NetlinkError> {
         let mut socket = self.socket.lock().await;
-        let mut links = links(&mut socket).await?;
+        let mut before = self.steady.lock().await;
+        let mut unsteady = false;
+        let mut links = links(&mut socket).await?.found;
         for link in &mut links {
             link.rp_filter = sysctl::rp_filter(&link.name).ok();
         }
         let addresses = addresses(&mut socket).await?;
+        let addresses = addresses.or_before(before.addresses.take(), &mut unsteady);
+        before.addresses = Some(addresses.clone());
         let mut routes = Vec::new();
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
-            for (route, validity) in routes_of(&mut socket, family, &addresses).await? {
+            let found = routes_of(&mut socket, family, &addresses).await?;
+            let found = found.or_before(before.routes.remove(&family), &mut unsteady);
+            before.routes.insert(family, found.clone());
+            for (route, validity) in found {
                 next_expiry = next_expiry.into_iter().chain(validity).min();
                 routes.push(route);
             }
-            rules.extend(rules_of(&mut socket, family).await?);
+            let found = rules_of(&mut socket, family).await?;
+            let found = found.or_before(before.rules.remove(&family), &mut unsteady);
+            before.rules.insert(family, found.clone());
+            rules.extend(found);
         }
         name_devices(&mut routes, &links);
-        let neighbours = neighbours(&mut socket, &routes).await?;
+        let neighbours = neighbours(&mut socket, &routes).await?.found;
         let rp_filter_all = sysctl::rp_filter("all").ok();
-        Ok(Observed { links, addresses, routes, rules, neighbours, rp_filter_all, next_expiry })
+        Ok(Observed {
+            links,
+            addresses,
+            routes,
+            rules,
+            neighbours,
+            rp_filter_all,
+            next_expiry,
+            unsteady,
+        })
     }
 }
 
-/// Repeats a dump until the table holds still.
+/// Repeats a dump until the table holds still, within limits.
 async fn dump<T>(
     socket: &mut Socket,
     what: &'static str,
     request: RouteNetlinkMessage,
     mut keep: impl FnMut(&mut Vec<T>, RouteNetlinkMessage),
-) -> Result<Vec<T>, NetlinkError> {
-    for _ in 0..ATTEMPTS {
+) -> Result<Dump<T>, NetlinkError> {
+    let limit = Instant::now() + PATIENCE;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
         let mut found = Vec::new();
         let whole = socket.dump(request.clone(), |message| keep(&mut found, message)).await;
         match whole {
-            Ok(true) => return Ok(found),
-            Ok(false) => tracing::debug!("{what} changed while being read; reading again"),
+            Ok(true) => return Ok(Dump { found, steady: true }),
+            Ok(false) if attempts < ATTEMPTS && Instant::now() < limit => {
+                tracing::debug!("{what} changed while being read; reading again");
+            }
+            Ok(false) => {
+                tracing::debug!("{what} changed during each of {attempts} attempts to read them");
+                return Ok(Dump { found, steady: false });
+            }
             Err(source) => {
                 return Err(NetlinkError::Refused { operation: format!("read {what}"), source });
             }
         }
     }
-    Err(NetlinkError::Unsteady { what, attempts: ATTEMPTS })
 }
 
-async fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
+async fn links(socket: &mut Socket) -> Result<Dump<Link>, NetlinkError> {
     let mut request = LinkMessage::default();
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     dump(socket, "links", RouteNetlinkMessage::GetLink(request), |all, message| {
@@ -82,7 +140,7 @@ async fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
     .await
 }
 
-async fn addresses(socket: &mut Socket) -> Result<Vec<Address>, NetlinkError> {
+async fn addresses(socket: &mut Socket) -> Result<Dump<Address>, NetlinkError> {
     let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
     dump(socket, "addresses", request, |all, message| {
         if let RouteNetlinkMessage::NewAddress(message) = message {
@@ -92,7 +150,7 @@ async fn addresses(socket: &mut Socket) -> Result<Vec<Address>, NetlinkError> {
     .await
 }
 
-async fn rules_of(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, NetlinkError> {
+async fn rules_of(socket: &mut Socket, family: Family) -> Result<Dump<Rule>, NetlinkError> {
     let mut request = RuleMessage::default();
     request.header.family = encode::family(family);
     dump(socket, "rules", RouteNetlinkMessage::GetRule(request), |all, message| {
@@ -108,7 +166,7 @@ async fn routes_of(
     socket: &mut Socket,
     family: Family,
     addresses: &[Address],
-) -> Result<Vec<(Route, Option<Duration>)>, NetlinkError> {
+) -> Result<Dump<(Route, Option<Duration>)>, NetlinkError> {
     let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
     let mut request = RouteMessage::default();
     request.header.address_family = encode::family(family);
@@ -136,6 +194,10 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     if route.protocol == PROTOCOL {
         return true;
     }
+    if route.is_local() {
+        let net = route.destination;
+        return net.prefix_len() < net.max_prefix_len() || !own.contains(&net.addr());
+    }
     if route.table == TABLE_LOCAL || route.kind != RouteKind::Unicast {
         return false;
     }
@@ -156,7 +218,10 @@ fn name_devices(routes: &mut [Route], links: &[Link]) {
 }
 
 /// Neighbours that are gateways, ours, or fixed: a host may have thousands of others.
-async fn neighbours(socket: &mut Socket, routes: &[Route]) -> Result<Vec<Neighbour>, NetlinkError> {
+async fn neighbours(
+    socket: &mut Socket,
+    routes: &[Route],
+) -> Result<Dump<Neighbour>, NetlinkError> {
     let hops = routes.iter().flat_map(|route| &route.next_hops);
     let gateways: BTreeSet<(Ifindex, IpAddr)> =
         hops.filter_map(|hop| Some((hop.ifindex, hop.gateway?))).collect();

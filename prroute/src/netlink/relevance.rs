@@ -102,11 +102,11 @@ fn is_our_rule(message: &RuleMessage) -> bool {
     decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
 }
 
-/// A default route, one of ours, or main's route to a link: what decides about gateways and
-/// on-link prefixes. Other routes may flap.
+/// A default route, one of ours, main's route to a link, or one to the host itself: what decides
+/// about gateways, on-link prefixes and local ones. Other routes may flap.
 fn matters(message: &RouteMessage) -> bool {
     let Some(route) = decode::route(message) else { return false };
-    if route.protocol == PROTOCOL {
+    if route.protocol == PROTOCOL || route.is_local() {
         return true;
     }
     let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());

@@ -13,6 +13,8 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::lenient;
+
 /// The kernel fills at most 32 KiB per message of a dump.
 const BUFFER: usize = 64 * 1024;
 const HEADER: usize = 16;
@@ -210,7 +212,7 @@ fn sequence(message: &[u8]) -> u32 {
 }
 
 fn decode(bytes: &[u8]) -> Option<(NetlinkHeader, Answer)> {
-    let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
+    let message = match lenient::deserialize(bytes) {
         Ok(message) => message,
         Err(error) => {
             tracing::warn!("passed over a netlink message that could not be decoded: {error}");

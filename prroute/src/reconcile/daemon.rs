@@ -24,6 +24,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
+/// How long the start waits for thousands of rules and routes: the rest follows.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long the start waits for gateways that do not answer.
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,10 @@ impl Daemon {
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.reconciler.converge(&mut self.monitor, Change::default()).await?;
+        let limit = Instant::now() + START_PATIENCE;
+        while self.reconciler.is_unfinished() && Instant::now() < limit {
+            self.round().await?;
+        }
         self.await_gateways().await?;
         let memory = self.reconciler.memory();
         for skipped in &memory.skipped {
@@ -135,6 +142,7 @@ impl Daemon {
                         self.settle().await?;
                     }
                 }
+                () = at(self.reconciler.is_unfinished().then(Instant::now)) => {}
                 () = at(retry.map(|(when, _)| when)) => {}
                 () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
                 () = at(self.reconciler.expiry().map(Instant::from_std)) => {}

@@ -9,7 +9,7 @@ use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, undo};
 use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
-use crate::state::locals::local_addresses;
+use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
 
@@ -40,47 +40,62 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Writes the tables, attaches to new uplinks, detaches from what is none any more. One
-    /// uplink that cannot be attached does not keep the others from being.
+    /// Tells the datapath what each uplink is.
+    pub(super) fn sync_facts(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let is_resolved = |ifindex, address| is_resolved(&outlook.observed, ifindex, address);
+        Ok(datapath.tables.sync_facts(
+            &outlook.uplinks,
+            &outlook.locals,
+            &outlook.prefixes,
+            is_resolved,
+        )?)
+    }
+
+    /// Writes the other tables, attaches to new uplinks, detaches from what is none any more.
+    /// What fails for one uplink keeps nothing from the others.
     pub(super) fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let Some(datapath) = &mut self.datapath else { return Ok(()) };
-        let locals = local_addresses(&outlook.observed, &outlook.uplinks);
-        datapath.tables.sync(&outlook.uplinks, &locals)?;
+        let mut result =
+            datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
         let hook = match self.config.attach {
             Attach::Auto => None,
             Attach::Tcx => Some(Hook::Tcx),
             Attach::Clsact => Some(Hook::Clsact),
         };
-        let mut failure = None;
         for uplink in &outlook.uplinks {
             let device = (uplink.device.ifindex, uplink.generation);
-            if datapath.attached.get(&uplink.id) == Some(&device) {
-                continue;
-            }
-            // The id came to another device: links to the old one would be taken for its own.
-            if self.memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
-                attach::detach_tcx(&self.pins, uplink.id)?;
-            }
-            match attach::attach(&mut datapath.programs, &self.pins, uplink, hook) {
-                Ok(attached) => {
-                    tracing::info!(
-                        "{}: uplink {} attached ({:?})",
-                        uplink.device.name,
-                        uplink.id,
-                        attached.hook
-                    );
-                    datapath.attached.insert(uplink.id, device);
-                    leave_other_hook(&self.pins, &self.memory, uplink, attached.hook)?;
-                    remember(&mut self.memory, uplink, attached);
-                }
-                Err(error) => failure = Some(error),
+            if datapath.attached.get(&uplink.id) != Some(&device) {
+                let attached = attach_to(datapath, &self.pins, &mut self.memory, uplink, hook);
+                result = result.and(attached);
             }
         }
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
         self.pins.remove_other_layouts()?;
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        Ok(result?)
     }
+}
+
+fn attach_to(
+    datapath: &mut Datapath,
+    pins: &Pins,
+    memory: &mut Memory,
+    uplink: &Uplink,
+    hook: Option<Hook>,
+) -> Result<(), DatapathError> {
+    let device = (uplink.device.ifindex, uplink.generation);
+    // The id came to another device: links to the old one would be taken for its own.
+    if memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
+        attach::detach_tcx(pins, uplink.id)?;
+    }
+    let attached = attach::attach(&mut datapath.programs, pins, uplink, hook)?;
+    let (name, id) = (&uplink.device.name, uplink.id);
+    tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
+    datapath.attached.insert(id, device);
+    leave_other_hook(pins, memory, uplink, attached.hook)?;
+    remember(memory, uplink, attached);
+    Ok(())
 }
 
 /// Where another configuration attached to the other hook, the programs there go once those here

@@ -21,6 +21,8 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use crate::config::Config;
 use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
@@ -32,9 +34,12 @@ use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::ids::{allocate, follow_macs};
+use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
-use crate::state::uplink::{Skipped, Uplink};
+use crate::state::share::{self, LeftOut};
+use crate::state::succession;
+use crate::state::uplink::{LocalAddress, Skipped, Uplink};
 
 /// Why the desired state was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,9 @@ impl ReconcileError {
 /// route that has just expired from one that never will.
 const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 
+/// Tables that changed all the time are read again after this.
+const UNSTEADY: Duration = Duration::from_secs(1);
+
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
 
@@ -92,6 +100,8 @@ pub struct Reconciler {
     /// Said once, not every round.
     recognised: Vec<Recognised>,
     repairs: Repairs,
+    /// The last round's plan was too long for one round.
+    unfinished: bool,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -99,6 +109,12 @@ pub struct Reconciler {
 pub struct Outlook {
     pub observed: Observed,
     pub uplinks: Vec<Uplink>,
+    /// The host's addresses, as far as the datapath has room for them.
+    pub locals: Vec<LocalAddress>,
+    /// Prefixes that are local by a route, likewise.
+    pub prefixes: Vec<IpNet>,
+    /// What it has no room for.
+    pub left_out: Vec<LeftOut>,
     pub skipped: Vec<Skipped>,
     pub desired: Desired,
     /// What brings rules, tables, neighbours and sysctls there, or whose objects are in the way.
@@ -130,6 +146,7 @@ impl Reconciler {
             expiry: None,
             recognised: Vec::new(),
             repairs: Repairs::default(),
+            unfinished: false,
         })
     }
 
@@ -158,6 +175,11 @@ impl Reconciler {
         self.retries_gateways
     }
 
+    /// Whether another round is due at once.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
     /// When the next route of others expires: another round is due then.
     pub fn expiry(&self) -> Option<Instant> {
         self.expiry
@@ -179,21 +201,28 @@ impl Reconciler {
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, skipped) = discover(&self.config, &observed);
-        let mut known = match &self.datapath {
-            Some(datapath) => datapath.tables.known_ids()?,
-            None if self.pins.exists() => Tables::open(&self.pins)?.known_ids()?,
-            None => Vec::new(),
+        let pinned = match &self.datapath {
+            None if self.pins.exists() => Some(Tables::open(&self.pins)?),
+            _ => None,
         };
+        let tables = self.datapath.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
+        let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
+        let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
         follow_macs(&mut known, &self.memory.uplinks, &observed.links);
-        let uplinks = allocate(&known, found);
+        let mut uplinks = allocate(&known, found);
+        succession::keep(&mut uplinks, &observed, &in_force);
+        let mut locals = local_addresses(&observed, &uplinks);
+        let mut prefixes = local_prefixes(&observed);
+        let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);
-        Ok(Outlook { observed, uplinks, skipped, desired, plan })
+        Ok(Outlook { observed, uplinks, locals, prefixes, left_out, skipped, desired, plan })
     }
 
-    /// One round, after a change. Rules and tables come first: they stand on their own, and a
-    /// reply that the datapath moves must have a route before. When they fail in a running
-    /// datapath, its tables still follow the network.
+    /// One round, after a change. What each uplink is comes first: that one is down must not wait
+    /// for another's thousands of routes. Then rules and tables, on which a reply to a new address
+    /// depends before the datapath moves it. When they fail in a running datapath, its tables still
+    /// follow the network.
     ///
     /// # Errors
     ///
@@ -223,7 +252,14 @@ impl Reconciler {
                 self.load()?;
             }
         }
-        let applied = self.route(&mut outlook, change, monitor).await;
+        let facts = self.sync_facts(&outlook);
+        let applied = if outlook.observed.unsteady {
+            // What is right will be known when the tables hold still.
+            self.expiry = self.expiry.into_iter().chain([Instant::now() + UNSTEADY]).min();
+            Ok(())
+        } else {
+            self.route(&mut outlook, change, monitor).await
+        };
         let synced = self.sync_datapath(&outlook);
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.gateways = gateways::kept(&outlook);
@@ -231,8 +267,21 @@ impl Reconciler {
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;
+        say_left_out(&self.memory.left_out, &outlook.left_out);
+        self.memory.left_out = outlook.left_out;
         self.directory.save(&self.memory)?;
-        applied.and(synced)
+        facts.and(applied).and(synced)
+    }
+}
+
+/// When it begins, and when it ends; not each time that it is another number.
+fn say_left_out(before: &[LeftOut], now: &[LeftOut]) {
+    let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|other| other.uplink == one.uplink);
+    for begun in now.iter().filter(|one| !is_in(before, one)) {
+        tracing::warn!("{begun}");
+    }
+    for ended in before.iter().filter(|one| !is_in(now, one)) {
+        tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
     }
 }
 

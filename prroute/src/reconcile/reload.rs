@@ -94,7 +94,11 @@ impl Reconciler {
         if self.config.ranges != self.memory.ranges {
             self.look().await?.plan?;
         }
-        self.converge(monitor, Change::default()).await
+        self.converge(monitor, Change::default()).await?;
+        while self.unfinished {
+            self.converge(monitor, Change::default()).await?;
+        }
+        Ok(())
     }
 
     /// Tells the world that the outcome of a reload can be looked at.

@@ -57,6 +57,21 @@ impl Repairs {
         self.routes.extend(desired.routes.iter().cloned());
     }
 
+    /// What a later round will add is not in place yet, and cannot be lost.
+    pub(super) fn not_yet(&mut self, rest: &Plan) {
+        for op in &rest.ops {
+            match op {
+                Op::AddRule(rule) => {
+                    self.rules.remove(rule);
+                }
+                Op::AddRoute(new) | Op::ReplaceRoute { new, .. } => {
+                    self.routes.remove(new);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing is to be put back (any more).
     pub(super) const fn nothing_lost(&mut self) {
         self.due = None;

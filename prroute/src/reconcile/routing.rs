@@ -13,8 +13,14 @@ use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::undo::leave;
 
+/// Operations of one round: a longer plan must not keep the datapath from following.
+const OPERATIONS: usize = 512;
+
+/// Operations of one round that are logged.
+const SHOWN: usize = 256;
+
 impl Reconciler {
-    /// Applies the plan, and leaves the ranges of an earlier configuration when it is in force.
+    /// Applies the plan, as much of it as a round may take, and leaves the ranges of an earlier configuration when it is in force.
     /// What others deleted is left out of the plan while it is not to be put back.
     pub(super) async fn route(
         &mut self,
@@ -22,6 +28,7 @@ impl Reconciler {
         change: Change,
         monitor: &mut Monitor,
     ) -> Result<(), ReconcileError> {
+        self.unfinished = false;
         self.enter_ranges();
         self.tolerate(outlook)?;
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
@@ -31,9 +38,16 @@ impl Reconciler {
         } else {
             self.repair(plan, losses);
         }
+        let rest = plan.split_off(OPERATIONS);
         monitor.expect_deletions(plan);
         self.apply(plan, &outlook.observed).await?;
         self.repairs.in_place(&outlook.desired);
+        self.repairs.not_yet(&rest);
+        self.unfinished = !rest.is_empty();
+        if self.unfinished {
+            tracing::info!("{} operations are left for the next rounds", rest.ops.len());
+            return Ok(());
+        }
         self.leave_former_ranges(&outlook.observed).await
     }
 
@@ -90,8 +104,11 @@ impl Reconciler {
         }
         self.memory.sysctls.begin(plan, observed);
         self.directory.save(&self.memory)?;
-        for operation in &plan.ops {
+        for operation in plan.ops.iter().take(SHOWN) {
             tracing::info!("{operation}");
+        }
+        if let Some(more @ 1..) = plan.ops.len().checked_sub(SHOWN) {
+            tracing::info!("and {more} operations more");
         }
         match self.kernel.apply(plan).await {
             Ok(()) => self.memory.sysctls.commit(plan),

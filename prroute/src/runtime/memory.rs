@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::datapath::sockets::UdpSource;
+use crate::state::share::LeftOut;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 use crate::sysctl::SavedSysctls;
 
@@ -44,6 +45,9 @@ pub struct Memory {
     pub udp_source: Option<UdpSource>,
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
+    /// Prefixes and addresses that the datapath has no room for.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Memory {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! S: source prefixes of one uplink, T: its table (first table + uplink id, or as configured);
-//! V: shared addresses, SHARED: the first table, with every live uplink's default route. Where
+//! V: prefixes of shared addresses, SHARED: the first table, with every live uplink's default route. Where
 //! there are many of them, the rules for sources are [in sections](sections) at base+51 .. base+99.
 //!
 //! `iif lo` limits the rules to the host's own packets: the kernel gives every lookup for a

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::observed::{
     Address, Family, Link, Neighbour, NeighbourState, NextHop, Observed, PROTOCOL, Route,
-    RouteKind, Rule, TABLE_MAIN,
+    RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN,
 };
 use super::plan::{Op, Plan};
 use super::uplink::{Ifindex, Uplink};
@@ -141,6 +141,13 @@ impl Host {
 
     pub(super) fn route(self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
         self.route_with(name, destination, gateway, TABLE_MAIN, 0, STATIC)
+    }
+
+    /// A route of the local table, as `ip route add local` makes it.
+    pub(super) fn local(mut self, destination: &str) -> Self {
+        self = self.route_with("lo", destination, None, TABLE_LOCAL, 0, STATIC);
+        self.0.routes.last_mut().unwrap().kind = RouteKind::LOCAL;
+        self
     }
 
     /// A default route in main.

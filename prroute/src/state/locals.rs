@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::observed::{Link, Observed, is_global};
 use super::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
@@ -60,6 +62,18 @@ pub fn local_addresses(observed: &Observed, uplinks: &[Uplink]) -> Vec<LocalAddr
         .into_iter()
         .map(|(address, holders)| LocalAddress { address, owner: holders.owner() })
         .collect()
+}
+
+/// Prefixes whose addresses are the host's own by a route of the local table, whether an interface
+/// has any of them or not: as few as say the same. They are shared; an address that is configured
+/// is what it is.
+pub fn local_prefixes(observed: &Observed) -> Vec<IpNet> {
+    let own: BTreeSet<IpAddr> = observed.addresses.iter().map(|a| a.net.addr()).collect();
+    let local = observed.routes.iter().filter(|route| route.is_local());
+    let nets = local
+        .map(|route| route.destination)
+        .filter(|net| net.prefix_len() < net.max_prefix_len() || !own.contains(&net.addr()));
+    IpNet::aggregate(&nets.collect())
 }
 
 #[cfg(test)]

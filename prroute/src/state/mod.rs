@@ -20,7 +20,9 @@ pub mod observed;
 mod on_link;
 pub mod plan;
 pub mod rationale;
+pub mod share;
 mod sources;
+pub mod succession;
 pub mod undo;
 pub mod uplink;
 #[cfg(test)]

@@ -137,6 +137,8 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
+    /// `RTN_LOCAL`: the host itself.
+    pub const LOCAL: Self = Self::Other(2);
     /// `RTN_UNREACHABLE`: who sends is told.
     pub const UNREACHABLE: Self = Self::Other(7);
 }
@@ -172,6 +174,14 @@ impl Route {
     /// A default route, the halves and `2000::/3` included.
     pub fn is_default(&self) -> bool {
         self.destination.prefix_len() <= self.family().default_bits()
+    }
+
+    /// Whether its destinations are the host's own, as they are without any address there.
+    pub fn is_local(&self) -> bool {
+        self.table == TABLE_LOCAL
+            && self.kind == RouteKind::LOCAL
+            && !self.is_default()
+            && is_global(&self.destination.network())
     }
 
     /// What the kernel tells routes of one table apart by.
@@ -246,8 +256,8 @@ pub struct Neighbour {
 
 /// The state of the kernel.
 ///
-/// Routes are those that matter here: of our own tables, default routes, and routes without a
-/// gateway; neighbours are those of gateways, ours, and permanent ones.
+/// Routes are those that matter here: of our own tables, default routes, routes without a gateway,
+/// and what is local without an address; neighbours are those of gateways, ours, and permanent ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     pub links: Vec<Link>,
@@ -260,6 +270,9 @@ pub struct Observed {
     /// When the first of the routes expires, from the moment they were read on.
     #[serde(skip)]
     pub next_expiry: Option<Duration>,
+    /// A table changed all the time while it was read: it is as it was before.
+    #[serde(skip)]
+    pub unsteady: bool,
 }
 
 impl Observed {

@@ -78,6 +78,13 @@ impl Plan {
         self.ops.is_empty()
     }
 
+    /// Cuts the plan after so many operations and returns the rest. What is left is safe by
+    /// itself: each operation depends on none behind it.
+    #[must_use]
+    pub fn split_off(&mut self, operations: usize) -> Self {
+        Self { ops: self.ops.split_off(operations.min(self.ops.len())) }
+    }
+
     /// The plan that takes this one back.
     #[must_use]
     pub fn inverse(&self) -> Self {

@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::locals::{Holders, holders};
-use super::observed::{Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
-use super::on_link::is_contested;
+use super::locals::{Holders, holders, local_prefixes};
+use super::observed::{
+    Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
+};
+use super::on_link::Links;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
@@ -40,8 +42,8 @@ pub struct Recognised {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sources {
     pub(super) owned: Vec<Source>,
-    /// Shared addresses.
-    pub(super) shared: Vec<IpAddr>,
+    /// Shared addresses, and prefixes that are local by a route, in as few prefixes as hold no others.
+    pub(super) shared: Vec<IpNet>,
     pub(super) recognised: Vec<Recognised>,
 }
 
@@ -65,12 +67,30 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             let (priority, table) = (rule.priority, rule.table);
             all.recognised.push(Recognised { address: *address, priority, table });
         } else if holder.is_shared() {
-            all.shared.push(*address);
+            all.shared.push(host_net(*address));
         }
     }
+    let prefixes = local_prefixes(observed);
+    let others: BTreeSet<IpAddr> = holders
+        .iter()
+        .filter(|(address, holder)| covered.contains(address) || !holder.is_shared())
+        .map(|(address, _)| *address)
+        .collect();
+    for prefix in &prefixes {
+        let around = |rule: &&&Rule| rule.source.is_some_and(|net| net.contains(prefix));
+        match foreign.iter().find(around) {
+            Some(Rule { priority, table, .. }) => {
+                let (address, priority, table) = (prefix.network(), *priority, *table);
+                all.recognised.push(Recognised { address, priority, table });
+            }
+            None => without(*prefix, &others, &mut all.shared),
+        }
+    }
+    all.shared = IpNet::aggregate(&all.shared);
 
+    let links = Links::of(observed, uplinks);
     for uplink in uplinks {
-        let prefixes = undivided(uplink, &holders, &covered);
+        let prefixes = undivided(uplink, &holders, &covered, &prefixes);
         let nets: BTreeSet<IpNet> = uplink
             .device
             .addresses
@@ -80,20 +100,18 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             .map(|net| aggregate(net.addr(), &prefixes))
             .collect();
         let on_link = &uplink.device.on_link;
-        let elsewhere = || {
-            let others = uplinks.iter().filter(|other| other.id != uplink.id);
-            others.flat_map(|other| &other.device.on_link)
-        };
         let contested: Vec<IpNet> = on_link
             .iter()
-            .filter(|net| is_contested(observed, uplink.device.ifindex, net, elsewhere()))
+            .filter(|net| links.is_contested(uplink.device.ifindex, net))
             .copied()
             .collect();
+        let mut wider: Option<IpNet> = None;
         for net in &nets {
-            // A prefix of the same uplink around it says it already.
-            if nets.iter().any(|wider| wider != net && wider.contains(net)) {
+            // A prefix of the same uplink around it, which is before it in order, says it already.
+            if wider.is_some_and(|wider| wider.contains(net)) {
                 continue;
             }
+            wider = Some(*net);
             let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
             all.owned.push(Source {
                 net: *net,
@@ -110,6 +128,7 @@ fn undivided(
     uplink: &Uplink,
     holders: &BTreeMap<IpAddr, Holders>,
     covered: &BTreeSet<IpAddr>,
+    local: &[IpNet],
 ) -> BTreeSet<IpNet> {
     let alone = |prefix: &&IpNet| {
         let mut inside = holders.range(prefix.network()..=prefix.broadcast());
@@ -117,7 +136,20 @@ fn undivided(
             holder.owner() == Some(uplink.id) && !covered.contains(address)
         })
     };
-    uplink.device.on_link.iter().filter(alone).copied().collect()
+    let is_shared = |prefix: &IpNet| local.iter().any(|shared| overlap(shared, prefix));
+    let undivided = uplink.device.on_link.iter().filter(alone);
+    undivided.filter(|prefix| !is_shared(prefix)).copied().collect()
+}
+
+/// What of a prefix is left without some addresses.
+fn without(net: IpNet, others: &BTreeSet<IpAddr>, rest: &mut Vec<IpNet>) {
+    if others.range(net.network()..=net.broadcast()).next().is_none() {
+        rest.push(net);
+        return;
+    }
+    for half in net.subnets(net.prefix_len() + 1).into_iter().flatten() {
+        without(half, others, rest);
+    }
 }
 
 /// The widest of the prefixes around an address, else the address.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
@@ -49,6 +50,8 @@ pub(crate) struct Fixture {
     tables: Tables,
     pub(crate) uplinks: Vec<Uplink>,
     pub(crate) locals: Vec<LocalAddress>,
+    /// Local by a route.
+    pub(crate) prefixes: Vec<IpNet>,
 }
 
 /// Pins that go with the test, also when it cannot be set up.
@@ -166,7 +169,8 @@ impl Fixture {
         };
         let programs = Programs::load(&pins, options).unwrap();
         let tables = Tables::open(&pins).unwrap();
-        let mut fixture = Self { pins, options, programs, tables, uplinks, locals };
+        let prefixes = Vec::new();
+        let mut fixture = Self { pins, options, programs, tables, uplinks, locals, prefixes };
         fixture.sync();
         fixture
     }
@@ -178,7 +182,7 @@ impl Fixture {
 
     /// Writes the tables again after a change of `uplinks` or `locals`.
     pub(crate) fn sync(&mut self) {
-        self.tables.sync(&self.uplinks, &self.locals).unwrap();
+        self.tables.sync(&self.uplinks, &self.locals, &self.prefixes).unwrap();
     }
 
     pub(crate) fn ingress(&mut self, uplink: usize, frame: &[u8]) -> i32 {

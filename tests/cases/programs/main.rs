@@ -10,6 +10,7 @@ mod awkward;
 mod first_look;
 mod fixture;
 mod frames;
+mod local_prefixes;
 mod openings;
 mod replay;
 mod size;

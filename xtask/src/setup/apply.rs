@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::backports;
 use super::plan::{Package, Step};
 use super::toolchain::{LINKED, LINKER_VERSION, SYSTEM_SYSROOT};
 use crate::project;
@@ -24,7 +25,13 @@ pub(crate) fn update_archive() {
 pub(crate) fn apply(step: &Step) -> Result<()> {
     let start = Instant::now();
     match step {
-        Step::Install(packages) => install(packages)?,
+        Step::Install(packages) => install(packages, &[])?,
+        Step::Backport { packages, codename } => {
+            let state = backports::State::make(codename)?;
+            quietly(apt_get().args(state.options()).arg("update"))?;
+            let options = [state.options(), state.release()].concat();
+            install(packages, &options)?;
+        }
         Step::Link => {
             quietly(Command::new("rustup").args(["toolchain", "link", LINKED, SYSTEM_SYSROOT]))?;
         }
@@ -37,6 +44,7 @@ pub(crate) fn apply(step: &Step) -> Result<()> {
 fn title(step: &Step) -> &'static str {
     match step {
         Step::Install(_) => "Debian packages",
+        Step::Backport { .. } => "Debian packages of the backports",
         Step::Link => "rustup toolchain",
         Step::Linker { .. } => "bpf-linker",
     }
@@ -52,11 +60,12 @@ fn apt_get() -> Command {
     apt
 }
 
-fn install(packages: &[Package]) -> Result<()> {
+fn install(packages: &[Package], options: &[String]) -> Result<()> {
     let services: Vec<&str> = packages.iter().flat_map(|p| p.services).copied().collect();
     let off = ServicesOff::begin(&services)?;
     let installed = quietly(
         apt_get()
+            .args(options)
             .args(["install", "--no-install-recommends", "--no-remove"])
             .args(packages.iter().map(|package| &package.name))
             // Without systemd, Debian's invoke-rc.d starts nothing in this runlevel.

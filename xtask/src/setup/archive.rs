@@ -16,12 +16,18 @@ pub(crate) const COMPILERS: [(&str, &str); 2] =
 pub(crate) const CONFLICTS: [&str; 5] =
     ["rustup", "rustc", "rustc-mozilla", "rust-src", "rust-mozilla-src"];
 
+/// Packages, each with another of the same source that has to have its version: to install
+/// the first in an older version than the second has would remove the second.
+pub(crate) const TWINS: [(&str, &str); 1] = [("qemu-system-x86", "qemu-utils")];
+
 /// The state of the packages that setup deals with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Archive {
     /// Version that apt would install.
     pub(crate) candidates: BTreeMap<String, String>,
     pub(crate) installed: BTreeSet<String>,
+    /// Packages of [`TWINS`] whose candidate is older than the twin that is installed.
+    pub(crate) behind: BTreeSet<String>,
     /// LLVM major that a compiler package of [`COMPILERS`] depends on.
     pub(crate) compiler_llvm: BTreeMap<String, u32>,
 }
@@ -68,7 +74,31 @@ pub(crate) fn look_up(packages: &[String]) -> Result<Archive> {
             compiler_llvm.insert(compiler.to_owned(), llvm);
         }
     }
-    Ok(Archive { candidates: candidates(&policy), installed: installed(&status), compiler_llvm })
+    let candidates = candidates(&policy);
+    let mut behind = BTreeSet::new();
+    for (package, twin) in TWINS {
+        let twin = output(Command::new("dpkg-query").args(["--show", VERSION, twin]))?;
+        if let (Some(candidate), Some(twin)) = (candidates.get(package), version(&twin))
+            && is_older(candidate, twin)?
+        {
+            behind.insert(package.to_owned());
+        }
+    }
+    Ok(Archive { candidates, installed: installed(&status), behind, compiler_llvm })
+}
+
+/// What dpkg-query shows of a package, for [`version`].
+const VERSION: &str = "--showformat=${db:Status-Status} ${Version}\\n";
+
+/// The version of an installed package, as dpkg-query shows it.
+fn version(shown: &str) -> Option<&str> {
+    shown.lines().find_map(|line| line.strip_prefix("installed "))
+}
+
+fn is_older(version: &str, than: &str) -> Result<bool> {
+    let mut dpkg = Command::new("dpkg");
+    dpkg.args(["--compare-versions", version, "lt", than]);
+    Ok(dpkg.status().with_context(|| format!("run {dpkg:?}"))?.success())
 }
 
 /// Standard output of a query, whatever its exit code.
@@ -120,6 +150,18 @@ mod tests {
     fn a_removed_package_whose_configuration_is_left_is_not_installed() {
         let status = "installed gcc\nconfig-files nginx\nnot-installed curl\n";
         assert_eq!(installed(status), BTreeSet::from(["gcc".to_owned()]));
+    }
+
+    #[test]
+    fn only_a_package_that_is_installed_has_a_version() {
+        assert_eq!(version("installed 1:10.0~bpo12+1\n"), Some("1:10.0~bpo12+1"));
+        assert_eq!(version("config-files 1:7.2\n"), None);
+    }
+
+    #[test]
+    fn a_version_from_the_backports_is_newer_than_the_stable_one() {
+        assert!(is_older("1:7.2+dfsg-7", "1:10.0.2+ds-2~bpo12+1").unwrap());
+        assert!(!is_older("1:7.2+dfsg-7", "1:7.2+dfsg-7").unwrap());
     }
 
     #[test]

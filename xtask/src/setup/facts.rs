@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) root: bool,
     /// e.g. "Debian GNU/Linux 12 (bookworm)".
     pub(crate) system: String,
+    /// e.g. "bookworm".
+    pub(crate) codename: Option<String>,
     pub(crate) apt: bool,
     pub(crate) rustup: bool,
     pub(crate) missing: Vec<&'static Need>,
@@ -32,9 +34,11 @@ impl Facts {
     pub(crate) fn observe(scope: Scope) -> Self {
         let object_given = env::var_os("PRROUTE_BPF_OBJECT").is_some();
         let named_toolchain = env::var("PRROUTE_BPF_TOOLCHAIN").ok();
+        let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let mut facts = Self {
             root: root::is_root(),
-            system: system_name(&fs::read_to_string("/etc/os-release").unwrap_or_default()),
+            system: value(&os_release, "PRETTY_NAME").unwrap_or_else(|| "this system".to_owned()),
+            codename: value(&os_release, "VERSION_CODENAME"),
             apt: project::find_program("apt-get").is_some(),
             missing: needs::missing(scope),
             object_given,
@@ -58,21 +62,23 @@ impl Facts {
     }
 }
 
-/// `PRETTY_NAME` of os-release(5).
-fn system_name(os_release: &str) -> String {
+/// The value of a key of os-release(5).
+fn value(os_release: &str, key: &str) -> Option<String> {
     os_release
         .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
-        .map_or_else(|| "this system".to_owned(), |name| name.trim_matches('"').to_owned())
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        .map(|value| value.trim_matches('"').to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::system_name;
+    use super::value;
 
     #[test]
-    fn the_system_is_called_by_its_pretty_name() {
-        assert_eq!(system_name("ID=x\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
-        assert_eq!(system_name(""), "this system");
+    fn the_values_of_os_release_are_read_with_or_without_quotes() {
+        let text = "ID=x\nPRETTY_NAME=\"Debian 12\"\nVERSION_CODENAME=bookworm\n";
+        assert_eq!(value(text, "PRETTY_NAME").as_deref(), Some("Debian 12"));
+        assert_eq!(value(text, "VERSION_CODENAME").as_deref(), Some("bookworm"));
+        assert_eq!(value(text, "NAME"), None);
     }
 }

@@ -18,6 +18,13 @@ pub(crate) fn commands(plan: &Plan) -> String {
                     names.join(" ")
                 )
             }
+            Step::Backport { packages, codename } => {
+                let names: Vec<&str> = packages.iter().map(|p| p.name.as_str()).collect();
+                format!(
+                    "sudo apt-get install --no-install-recommends -t {codename}-backports {}",
+                    names.join(" ")
+                )
+            }
             Step::Link => format!("rustup toolchain link {LINKED} {SYSTEM_SYSROOT}"),
             Step::Linker { llvm } => linker_command(&llvm.to_string()),
         };
@@ -105,6 +112,10 @@ fn reason(blocked: &Blocked) -> String {
             "apt offers no LLVM {llvm} to build bpf-linker {LINKER_VERSION} for the compiler"
         ),
         Blocked::NotOffered(names) => format!("apt does not offer {}", names.join(", ")),
+        Blocked::Behind(names) => format!(
+            "apt offers {} older than what is installed of the same source",
+            names.join(", ")
+        ),
         Blocked::Conflict(name) => {
             format!("the installed package {name} excludes Debian's {}", COMPILERS[0].0)
         }

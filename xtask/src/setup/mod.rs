@@ -8,6 +8,7 @@
 
 mod apply;
 mod archive;
+mod backports;
 mod facts;
 mod manual;
 mod needs;
@@ -67,7 +68,8 @@ pub(crate) fn ensure(scope: Scope) -> Result<Prepared> {
         Ok(plan) => plan,
         Err(blocked) => bail!("{}", manual::instructions(scope, &facts, &blocked)),
     };
-    let installs = plan.steps.iter().any(|step| matches!(step, Step::Install(_)));
+    let installs =
+        plan.steps.iter().any(|step| matches!(step, Step::Install(_) | Step::Backport { .. }));
     if installs && !facts.root {
         announce(scope, "needs these", &plan);
         eprintln!("By hand:{}\n", manual::commands(&plan));

@@ -22,6 +22,11 @@ pub(crate) struct Package {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Install(Vec<Package>),
+    /// Install packages in the versions of Debian's backports for this release.
+    Backport {
+        packages: Vec<Package>,
+        codename: String,
+    },
     /// Link Debian's compiler as rustup toolchain [`LINKED`].
     Link,
     /// Build bpf-linker for this LLVM.
@@ -49,6 +54,9 @@ pub(crate) enum Blocked {
     /// No LLVM development package for a compiler that could be used.
     NoLlvm(u32),
     NotOffered(Vec<String>),
+    /// Packages whose candidate is older than what is installed of the same source, on a
+    /// system whose backports are not known.
+    Behind(Vec<String>),
     /// An installed package excludes Debian's compiler.
     Conflict(&'static str),
 }
@@ -85,7 +93,17 @@ pub(crate) fn plan(facts: &Facts) -> Result<Plan, Blocked> {
         }
         toolchain = way.toolchain;
     }
-    packages.extend(missing_programs(facts)?);
+    let (usual, backported) = missing_programs(facts)?.into_iter().partition(|package| {
+        !facts.archive.as_ref().is_some_and(|archive| archive.behind.contains(&package.name))
+    });
+    packages.extend::<Vec<Package>>(usual);
+    let backported: Vec<Package> = backported;
+    if !backported.is_empty() {
+        let codename = facts.codename.clone();
+        let names = || backported.iter().map(|package| package.name.clone()).collect();
+        let codename = codename.ok_or_else(|| Blocked::Behind(names()))?;
+        steps.insert(0, Step::Backport { packages: backported, codename });
+    }
     if !packages.is_empty() {
         steps.insert(0, Step::Install(packages));
     }
@@ -213,20 +231,10 @@ pub(crate) fn every_package(missing: &[&Need]) -> Vec<String> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Install(packages) => {
-                write!(f, "Debian packages:")?;
-                for package in packages {
-                    write!(f, " {}", package.name)?;
-                }
-                let mut silent = packages.iter().filter(|p| !p.services.is_empty()).peekable();
-                if silent.peek().is_some() {
-                    write!(f, "\n    (services left off, now and at boot:")?;
-                    for service in silent.flat_map(|p| p.services) {
-                        write!(f, " {service}")?;
-                    }
-                    write!(f, ")")?;
-                }
-                Ok(())
+            Self::Install(packages) => write_packages(f, "Debian packages", packages),
+            Self::Backport { packages, codename } => {
+                write_packages(f, &format!("Debian packages of {codename}-backports"), packages)?;
+                write!(f, "\n    (what is installed of the same source is newer than {codename})")
             }
             Self::Link => write!(f, "rustup toolchain {LINKED}: a link to Debian's Rust in /usr"),
             Self::Linker { llvm } => write!(
@@ -236,6 +244,22 @@ impl fmt::Display for Step {
             ),
         }
     }
+}
+
+fn write_packages(f: &mut fmt::Formatter<'_>, kind: &str, packages: &[Package]) -> fmt::Result {
+    write!(f, "{kind}:")?;
+    for package in packages {
+        write!(f, " {}", package.name)?;
+    }
+    let mut silent = packages.iter().filter(|p| !p.services.is_empty()).peekable();
+    if silent.peek().is_some() {
+        write!(f, "\n    (services left off, now and at boot:")?;
+        for service in silent.flat_map(|p| p.services) {
+            write!(f, " {service}")?;
+        }
+        write!(f, ")")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) fn of(
     ranges: Ranges,
     observed: &Observed,
     uplinks: &[Uplink],
-    shared: &[IpAddr],
+    shared: &[IpNet],
 ) -> Vec<Route> {
     let up = || {
         let there = |u: &&Uplink| u.device.up && observed.link(u.device.ifindex).is_some();
@@ -29,7 +29,7 @@ pub(super) fn of(
     };
     let mut routes: Vec<Route> = up().flat_map(|uplink| on_link(ranges, uplink)).collect();
     for family in Family::BOTH {
-        let shares = shared.iter().any(|address| Family::of(address) == family);
+        let shares = shared.iter().any(|net| Family::of_net(net) == family);
         for uplink in up() {
             let Some(route) = default(ranges, observed, uplink, family) else { continue };
             if is_refused(&route, uplink, uplinks) {

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::is_live;
 use crate::config::Ranges;
 use crate::state::desired::sections::Entry;
-use crate::state::observed::{Family, PROTOCOL, Rule, TABLE_MAIN, host_net};
+use crate::state::observed::{Family, PROTOCOL, Rule, TABLE_MAIN};
 use crate::state::sources::{Source, Sources};
 use crate::state::uplink::Uplink;
 
@@ -37,8 +37,7 @@ pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Entry> {
         rules.push(rule(*net, offset::OWN, *table));
         Entry { net: *net, rules }
     });
-    let shared = sources.shared.iter().map(|address| {
-        let net = host_net(*address);
+    let shared = sources.shared.iter().map(|&net| {
         let main = rule(net, offset::SHARED_MAIN, TABLE_MAIN);
         Entry { net, rules: vec![main, rule(net, offset::SHARED, ranges.table)] }
     });

@@ -39,3 +39,21 @@ fn addresses_of_the_host_of_several_uplinks_and_of_other_devices_have_no_owner()
     }
     assert_eq!(owners.len(), 9, "no loopback, no link-local: {owners:?}");
 }
+
+#[test]
+fn local_routes_are_prefixes_where_they_say_more_than_the_addresses() {
+    let host = two_networks()
+        .local("192.0.2.0/24")
+        .local("192.0.3.0/24")
+        .local("198.51.100.7/32")
+        .local("2001:db8:77::/64")
+        // Of an address, of loopback, link-local, and everything.
+        .local("192.168.1.10/32")
+        .local("127.0.0.0/8")
+        .local("::1/128")
+        .local("fe80::/64")
+        .local("::/0");
+    let prefixes = ["192.0.2.0/23", "198.51.100.7/32", "2001:db8:77::/64"];
+    assert_eq!(local_prefixes(&host.0), prefixes.map(|text| text.parse().unwrap()));
+    assert_eq!(owners(&host), owners(&two_networks()));
+}

@@ -1,4 +1,4 @@
-use super::super::fixture::{Host, ip, net, rule};
+use super::super::fixture::{Host, ip, net, rule, two_networks};
 use super::super::observed::Family;
 use super::*;
 
@@ -133,4 +133,23 @@ fn our_own_rules_are_nobody_elses() {
         rule.protocol = PROTOCOL;
     });
     assert_eq!(recognised(&host), []);
+}
+
+#[test]
+fn a_local_prefix_is_shared_but_for_what_uplinks_own_in_it() {
+    let host = two_networks().local("192.0.2.0/24");
+    assert_eq!(of(&host).shared, ["192.0.2.0/24"].map(net));
+    assert_eq!(owned(&host), owned(&two_networks()));
+
+    // All but the uplink's address, which has its own rules and no longer its prefix.
+    let host = two_networks().local("192.168.2.8/30");
+    assert_eq!(of(&host).shared, ["192.168.2.8/31", "192.168.2.11/32"].map(net));
+    assert!(owned(&host).contains(&net("192.168.2.10/32")), "{:?}", owned(&host));
+}
+
+#[test]
+fn a_local_prefix_that_others_route_by_source_is_left_to_them() {
+    let host = with_rule(two_networks().local("192.0.2.0/24"), 1_000, 100, from("192.0.2.0/23"));
+    assert!(of(&host).shared.is_empty());
+    assert_eq!(recognised(&host), [(ip("192.0.2.0"), 1_000, 100)]);
 }

@@ -14,6 +14,12 @@ const DOCKERD: Need = Need {
     package: "docker.io",
     services: &["docker.service"],
 };
+const QEMU: Need = Need {
+    scope: Scope::Vm,
+    program: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+    services: &[],
+};
 const DOCKER: Need = Need { program: "docker", ..DOCKERD };
 
 fn compiler(origin: Origin, llvm: u32) -> Compiler {
@@ -35,10 +41,12 @@ fn debian() -> Archive {
         ("zlib1g-dev", "1.2.13"),
         ("nftables", "1.0.6"),
         ("docker.io", "20.10"),
+        ("qemu-system-x86", "1:7.2"),
     ];
     Archive {
         candidates: offered.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
         installed: BTreeSet::new(),
+        behind: BTreeSet::new(),
         compiler_llvm: BTreeMap::from([("rustc-web".to_owned(), 22), ("rustc".to_owned(), 14)]),
     }
 }
@@ -160,6 +168,26 @@ fn services_of_new_packages_are_left_off_and_those_of_others_are_not_touched() {
         archive.installed.insert("docker.io".to_owned());
     }
     assert_eq!(plan(&facts).unwrap().steps, [Step::Install(vec![package(&[])])]);
+}
+
+#[test]
+fn a_package_whose_twin_is_newer_than_its_candidate_comes_from_the_backports() {
+    let missing = vec![&NFT, &QEMU];
+    let compilers = vec![compiler(Origin::Linked, 22)];
+    let mut facts = Facts { missing, compilers, linker: Some(22), ..fresh() };
+    assert_eq!(installs(&plan(&facts).unwrap()), ["nftables", "qemu-system-x86"]);
+
+    if let Some(archive) = &mut facts.archive {
+        archive.behind.insert("qemu-system-x86".to_owned());
+    }
+    assert_eq!(plan(&facts), Err(Blocked::Behind(vec!["qemu-system-x86".to_owned()])));
+    facts.codename = Some("bookworm".to_owned());
+    let plan = plan(&facts).unwrap();
+    assert_eq!(installs(&plan), ["nftables"]);
+    let packages = vec![Package { name: "qemu-system-x86".into(), services: &[] }];
+    let step = Step::Backport { packages, codename: "bookworm".to_owned() };
+    assert!(step.to_string().contains("bookworm-backports: qemu-system-x86"), "{step}");
+    assert_eq!(plan.steps[1], step);
 }
 
 #[test]

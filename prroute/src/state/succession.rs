@@ -1,0 +1,108 @@
+//! Gateways that are still in force although others are wanted: they stay so until those are
+//! resolved.
+
+use std::net::IpAddr;
+
+use super::observed::{Family, Observed};
+use super::uplink::{Ifindex, Uplink, UplinkId};
+
+/// A gateway that the datapath sends replies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    pub id: UplinkId,
+    pub generation: u16,
+    /// Of what it is the next hop: an IPv6 address can be that of IPv4.
+    pub family: Family,
+    pub gateway: IpAddr,
+}
+
+/// Whether the kernel has the link-layer address of a neighbour.
+pub fn is_resolved(observed: &Observed, ifindex: Ifindex, address: IpAddr) -> bool {
+    let neighbour = observed.neighbour(ifindex, address);
+    neighbour.is_some_and(|neighbour| neighbour.state.has_address())
+}
+
+/// Lets an uplink have the gateway in force until the wanted one is resolved. Where none is wanted
+/// any more it is only kept resolved, for flows whose router is not known.
+pub fn keep(uplinks: &mut [Uplink], observed: &Observed, in_force: &[InForce]) {
+    for uplink in uplinks.iter_mut().filter(|uplink| uplink.device.up) {
+        let (id, generation) = (uplink.id, uplink.generation);
+        let device = &mut uplink.device;
+        let old = in_force.iter().filter(|old| (old.id, old.generation) == (id, generation));
+        for InForce { family, gateway, .. } in
+            old.filter(|old| is_resolved(observed, device.ifindex, old.gateway))
+        {
+            let (wanted, usable, resolved) = match family {
+                Family::V4 => (
+                    &mut device.gateway4,
+                    &mut device.gateway4_usable,
+                    &mut device.gateway4_resolved,
+                ),
+                Family::V6 => (
+                    &mut device.gateway6,
+                    &mut device.gateway6_usable,
+                    &mut device.gateway6_resolved,
+                ),
+            };
+            if wanted.is_some() && *resolved {
+                continue;
+            }
+            if wanted.is_some() {
+                (*wanted, *usable, *resolved) = (Some(*gateway), true, true);
+            }
+            if !device.gateways.contains(gateway) {
+                device.gateways.push(*gateway);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Host, ip, two_networks};
+    use super::super::observed::NeighbourState;
+    use super::super::uplink::Discovered;
+    use super::*;
+
+    const OLD: &str = "192.168.2.9";
+
+    /// The second uplink, whose IPv4 gateway in force is [`OLD`].
+    fn after(host: &Host, generation: u16) -> Discovered {
+        let mut uplinks = host.uplinks();
+        let (id, family, gateway) = (uplinks[1].id, Family::V4, ip(OLD));
+        keep(&mut uplinks, &host.0, &[InForce { id, generation, family, gateway }]);
+        uplinks.swap_remove(1).device
+    }
+
+    fn before(host: &Host) -> Discovered {
+        host.uplinks().swap_remove(1).device
+    }
+
+    #[test]
+    fn a_gateway_in_force_is_the_gateway_until_another_is_resolved() {
+        let host = two_networks().neighbour("eth1", OLD, NeighbourState::Resolved);
+        let device = after(&host, 1);
+        assert_eq!(device.gateway4, Some(ip(OLD)));
+        assert!(device.gateway4_usable && device.gateway4_resolved);
+        // The wanted one is asked meanwhile, and the one in force is asked whether it is there.
+        assert_eq!(device.gateways, [ip("192.168.2.1"), ip("fe80::2"), ip(OLD)]);
+        assert_eq!(device.gateway6, before(&host).gateway6);
+        assert_eq!(after(&host, 2), before(&host), "that of another device");
+        let resolved = host.neighbour("eth1", "192.168.2.1", NeighbourState::Resolved);
+        assert_eq!(after(&resolved, 1), before(&resolved));
+    }
+
+    #[test]
+    fn without_a_wanted_one_the_gateway_in_force_is_kept_resolved() {
+        let mut host = two_networks().neighbour("eth1", OLD, NeighbourState::Resolved);
+        host.0.routes.retain(|route| !route.is_default() || route.next_hops[0].device == "eth0");
+        let device = after(&host, 1);
+        assert_eq!((device.gateway4, device.gateways), (None, vec![ip(OLD)]));
+    }
+
+    #[test]
+    fn a_gateway_in_force_that_fails_is_let_go() {
+        let host = two_networks().neighbour("eth1", OLD, NeighbourState::Failed);
+        assert_eq!(after(&host, 1), before(&host));
+    }
+}
