@@ -138,6 +138,11 @@ fn print(report: &Report) {
     if !report.uplinks.is_empty() {
         println!("\n{}", uplink_table(report).trim_fmt());
     }
+    for UplinkReport { uplink, .. } in &report.uplinks {
+        for device in &uplink.device.stacked {
+            println!("{}: counts as {}", device.name, uplink.device.name);
+        }
+    }
     if report.datapath {
         println!("\n{}", counter_table(report).trim_fmt());
     }

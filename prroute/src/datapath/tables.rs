@@ -112,7 +112,9 @@ impl Tables {
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
             self.write_facts(&facts::of(uplink, locals, largest_mtu))?;
-            self.write_slot(uplink)?;
+            for ifindex in uplink.device.devices() {
+                self.write_slot(uplink, ifindex)?;
+            }
         }
         self.retire_others(uplinks)?;
         self.devices.remove_others(uplinks)?;
@@ -194,9 +196,9 @@ impl Tables {
         self.active.set(id, next, 0).map_err(failed("write", names::ACTIVE_FACTS))
     }
 
-    /// Points the interface's slot at the active facts.
-    fn write_slot(&mut self, uplink: &Uplink) -> Result<()> {
-        let (id, ifindex) = (u32::from(uplink.id.0), uplink.device.ifindex.0);
+    /// Points the slot of one of the uplink's devices at the active facts.
+    fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
+        let (id, ifindex) = (u32::from(uplink.id.0), ifindex.0);
         let facts = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         let wanted = IfindexSlot { ifindex, facts };
         let mut free = None;
@@ -226,7 +228,7 @@ impl Tables {
         for position in 0..self.slots.len() {
             let slot =
                 self.slots.get(&position, 0).map_err(failed("read", names::IFINDEX_SLOTS))?;
-            let managed = |uplink: &Uplink| uplink.device.ifindex.0 == slot.ifindex;
+            let managed = |uplink: &Uplink| uplink.device.is_device(Ifindex(slot.ifindex));
             if slot.ifindex != 0 && !uplinks.iter().any(managed) {
                 self.slots
                     .set(position, IfindexSlot::default(), 0)

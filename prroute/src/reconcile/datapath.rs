@@ -1,12 +1,12 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Attach;
-use crate::datapath::attach::{self, Hook};
+use crate::datapath::attach::{self, Hook, Hooks};
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
-use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, undo};
+use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
 use crate::state::locals::local_addresses;
@@ -17,6 +17,8 @@ pub(super) struct Datapath {
     pub(super) tables: Tables,
     /// What this process has attached; what an earlier one attached runs an older program.
     pub(super) attached: BTreeMap<UplinkId, (Ifindex, u16)>,
+    /// Likewise, of devices that stand on uplinks.
+    pub(super) stacked: BTreeSet<Ifindex>,
 }
 
 impl Reconciler {
@@ -34,7 +36,12 @@ impl Reconciler {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.pins)?;
-        self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
+        self.datapath = Some(Datapath {
+            programs,
+            tables,
+            attached: BTreeMap::new(),
+            stacked: BTreeSet::new(),
+        });
         Ok(())
     }
 
@@ -59,7 +66,11 @@ impl Reconciler {
             if self.memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
                 attach::detach_tcx(&self.pins, uplink.id)?;
             }
-            match attach::attach(&mut datapath.programs, &self.pins, uplink, hook) {
+            match attach::attach(
+                &mut datapath.programs,
+                &Hooks::of_uplink(&self.pins, uplink),
+                hook,
+            ) {
                 Ok(attached) => {
                     tracing::info!(
                         "{}: uplink {} attached ({:?})",
@@ -73,6 +84,9 @@ impl Reconciler {
                 }
                 Err(error) => failure = Some(error),
             }
+        }
+        if let Err(error) = stacked::attach(datapath, &self.pins, &mut self.memory, outlook, hook) {
+            failure = Some(error);
         }
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
@@ -99,15 +113,17 @@ fn leave_other_hook(
 
 fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
     // A qdisc that was made before is still ours, whether it is in use or not.
-    let made_before = memory.attached.iter().any(|device| {
-        device.id == uplink.id && device.ifindex == uplink.device.ifindex && device.made_qdisc
-    });
-    memory.attached.retain(|device| device.id != uplink.id);
+    let made_before = memory
+        .attached
+        .iter()
+        .any(|device| device.ifindex == uplink.device.ifindex && device.made_qdisc);
+    memory.attached.retain(|device| device.stacked || device.id != uplink.id);
     memory.attached.push(AttachedDevice {
         id: uplink.id,
         ifindex: uplink.device.ifindex,
         name: uplink.device.name.clone(),
         hook: attached.hook,
         made_qdisc: attached.made_qdisc || made_before,
+        stacked: false,
     });
 }

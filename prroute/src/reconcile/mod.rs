@@ -12,6 +12,7 @@ mod gateways;
 mod reload;
 mod repairs;
 mod routing;
+mod stacked;
 mod undo;
 
 pub use daemon::{Daemon, Stop};

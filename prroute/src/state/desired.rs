@@ -93,7 +93,7 @@ pub fn desire(
     desired.loosen = filters::loosen(config, observed, uplinks, saved);
     desired.restore = filters::restore(observed, saved, |link| {
         config.rp_filter == RpFilter::Loosen
-            && uplinks.iter().any(|u| u.device.ifindex == link.ifindex)
+            && uplinks.iter().any(|u| u.device.is_device(link.ifindex))
     });
     desired
 }

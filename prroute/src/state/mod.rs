@@ -21,6 +21,7 @@ mod on_link;
 pub mod plan;
 pub mod rationale;
 mod sources;
+mod stacked;
 pub mod undo;
 pub mod uplink;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::observed::{
     Family, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net, is_global,
 };
-use super::uplink::Ifindex;
+use super::uplink::{Discovered, Ifindex};
 use crate::config::Ranges;
 
 /// A host's own address is no prefix, a default route is no link.
@@ -24,16 +24,25 @@ fn says_on_link(route: &Route, ifindex: Ifindex) -> bool {
         && route.next_hops.iter().any(|hop| hop.ifindex == ifindex && hop.gateway.is_none())
 }
 
+/// The prefixes of an interface's addresses.
+pub(super) fn own_prefixes(
+    observed: &Observed,
+    ifindex: Ifindex,
+) -> impl Iterator<Item = IpNet> + '_ {
+    observed
+        .addresses_on(ifindex)
+        .filter(|a| !a.failed && !a.no_prefix_route)
+        .filter(|a| a.net.prefix_len() < a.net.max_prefix_len())
+        .map(|a| a.net.trunc())
+        .filter(is_prefix)
+}
+
 /// On-link prefixes of an interface: of its addresses, of main's routes without a gateway, and
 /// of other tables' where they hold one of its addresses (a manager that keeps the interface's
 /// routes in a table of their own). Sorted, each once.
 pub(super) fn on_link(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> Vec<IpNet> {
     let addresses: Vec<_> = observed.addresses_on(ifindex).filter(|a| !a.failed).collect();
-    let own = addresses
-        .iter()
-        .filter(|a| !a.no_prefix_route && a.net.prefix_len() < a.net.max_prefix_len())
-        .map(|a| a.net.trunc())
-        .filter(is_prefix);
+    let own = own_prefixes(observed, ifindex);
     let routed = observed
         .routes
         .iter()
@@ -53,10 +62,11 @@ pub(super) fn on_link(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> 
 }
 
 /// Whether main could take another interface for an on-link destination in `net`: two uplinks
-/// on one subnet, or another interface with exactly this prefix.
+/// on one subnet, or another interface with exactly this prefix. A device that stands on the uplink
+/// leads to the same link.
 pub(super) fn is_contested<'a>(
     observed: &Observed,
-    ifindex: Ifindex,
+    uplink: &Discovered,
     net: &IpNet,
     mut others: impl Iterator<Item = &'a IpNet>,
 ) -> bool {
@@ -67,6 +77,6 @@ pub(super) fn is_contested<'a>(
                 && route
                     .next_hops
                     .iter()
-                    .any(|hop| hop.ifindex != ifindex && says_on_link(route, hop.ifindex))
+                    .any(|hop| !uplink.is_device(hop.ifindex) && says_on_link(route, hop.ifindex))
         })
 }

@@ -86,7 +86,7 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
         };
         let contested: Vec<IpNet> = on_link
             .iter()
-            .filter(|net| is_contested(observed, uplink.device.ifindex, net, elsewhere()))
+            .filter(|net| is_contested(observed, &uplink.device, net, elsewhere()))
             .copied()
             .collect();
         for net in &nets {

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
+pub use super::stacked::Stacked;
 use crate::config::{Ranges, Reply};
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
@@ -67,6 +68,9 @@ pub struct Discovered {
     pub direct4: bool,
     /// Likewise for IPv6.
     pub direct6: bool,
+    /// Devices that stand on this one, and count as it.
+    #[serde(default)]
+    pub stacked: Vec<Stacked>,
     /// To which next hop replies are sent.
     #[serde(default)]
     pub reply: Reply,
@@ -79,6 +83,18 @@ pub struct Discovered {
     /// The administrator's destinations over this uplink.
     #[serde(default)]
     pub to: Vec<IpNet>,
+}
+
+impl Discovered {
+    /// Whether the index is that of the interface, or of a device that counts as it.
+    pub fn is_device(&self, ifindex: Ifindex) -> bool {
+        self.ifindex == ifindex || self.stacked.iter().any(|device| device.ifindex == ifindex)
+    }
+
+    /// The indexes of the interface and of the devices that count as it.
+    pub fn devices(&self) -> impl Iterator<Item = Ifindex> + '_ {
+        std::iter::once(self.ifindex).chain(self.stacked.iter().map(|device| device.ifindex))
+    }
 }
 
 /// An uplink: a managed interface with its id.

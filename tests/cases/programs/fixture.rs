@@ -117,6 +117,7 @@ impl Fixture {
                     gateways: vec![],
                     direct4: false,
                     direct6: false,
+                    stacked: vec![],
                     gateway4: Some(format!("10.0.{id}.1").parse().unwrap()),
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
                     gateway4_usable: true,
