@@ -33,6 +33,9 @@ pub const INLINE_ADDRESSES: usize = 8;
 /// On-link prefixes per uplink and family that are compared in line.
 pub const INLINE_PREFIXES: usize = 2;
 
+/// Gateways of subnets, beside the preferred one, per uplink and family.
+pub const SUBNET_GATEWAYS: usize = 3;
+
 /// A prefix as two words or more of bits. Zeroes hold every address: unused places have
 /// [`Prefix::NONE4`] or [`Prefix::NONE6`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
@@ -65,6 +68,30 @@ impl Prefix<Address6> {
     pub const fn contains(&self, address: Address6) -> bool {
         address[0] & self.mask[0] == self.address[0] && address[1] & self.mask[1] == self.address[1]
     }
+}
+
+/// The gateway of what has a source in a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
+#[repr(C)]
+pub struct SubnetGateway<A> {
+    pub subnet: Prefix<A>,
+    /// Zero while it has no link-layer address.
+    pub gateway: A,
+}
+
+// SAFETY: three words of the same size and alignment, without padding.
+unsafe impl Pod for SubnetGateway<Address4> {}
+// SAFETY: as above.
+unsafe impl Pod for SubnetGateway<Address6> {}
+
+impl SubnetGateway<Address4> {
+    /// Of no source.
+    pub const NONE4: Self = Self { subnet: Prefix::NONE4, gateway: 0 };
+}
+
+impl SubnetGateway<Address6> {
+    /// Of no source.
+    pub const NONE6: Self = Self { subnet: Prefix::NONE6, gateway: [0; 2] };
 }
 
 /// Where an interface's facts are: one word, so that it is read and written whole.
@@ -109,6 +136,10 @@ pub mod flag {
     pub const MORE_ON_LINK4: u32 = 1 << 9;
     /// Likewise for IPv6.
     pub const MORE_ON_LINK6: u32 = 1 << 10;
+    /// `subnet_gateways4` has entries.
+    pub const SUBNET_GATEWAYS4: u32 = 1 << 11;
+    /// Likewise for IPv6.
+    pub const SUBNET_GATEWAYS6: u32 = 1 << 12;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
@@ -146,9 +177,13 @@ pub struct UplinkFacts {
     pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Owned IPv6 addresses.
     pub addresses6: [Address6; INLINE_ADDRESSES],
+    /// Gateways of subnets that are not the preferred gateway's.
+    pub subnet_gateways6: [SubnetGateway<Address6>; SUBNET_GATEWAYS],
+    pub subnet_gateways4: [SubnetGateway<Address4>; SUBNET_GATEWAYS],
+    pub pad_end: u32,
 }
 
-const _: () = assert!(size_of::<UplinkFacts>() == 312);
+const _: () = assert!(size_of::<UplinkFacts>() == 496);
 
 /// A link-layer address as [`UplinkFacts::mac`] and flows have it.
 #[inline(always)]

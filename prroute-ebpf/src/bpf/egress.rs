@@ -19,7 +19,7 @@ use super::log::{self, Logged};
 use super::lookup::{self, Entry, Found, Sought, Tables};
 use super::opening;
 use super::record;
-use super::redirect::{self, NextHop, Reply};
+use super::redirect::{self, Ends, NextHop, Reply};
 use super::scratch::{Scratch, Scratched, Way};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Complaint, Told};
@@ -51,6 +51,7 @@ pub(super) fn run(skb: &Skb) -> Action {
 fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let mut sought = Sought::NotYet;
     if here.flags & F::LAST_HOP == 0
+        && !redirect::may_change_gateway::<F>(skb, here)
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
     {
@@ -112,7 +113,8 @@ fn goes_on<F: Egress>(
         Settled::At(_) if skb.is_forwarded() && !is_from_guest(skb) => None,
         Settled::At(place) => {
             let target = lookup::uplink_of(place)?;
-            redirect::send_settled::<F>(skb, here, &outline.destination, target)
+            let ends = Ends { source: &outline.source, destination: &outline.destination };
+            redirect::send_settled::<F>(skb, here, &ends, target)
         }
         Settled::No => {
             // A source that is not local may be in transit, which adds nothing.
@@ -167,8 +169,14 @@ fn decide<F: Egress>(
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
     let last_hop = here.flags & F::LAST_HOP != 0;
+    let may_change_gateway = redirect::may_change_gateway::<F>(skb, here);
+    // A connection without a record leaves by the owner of its address: only the gateway may be
+    // another subnet's.
+    let is_tcp = matches!(segment.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
+    let by_gateway = (may_change_gateway && is_tcp && source == Locality::OwnedHere)
+        .then_some(Reply { target: here, router: 0, reason: Reason::Redirected });
     if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
-        return None;
+        return by_gateway;
     }
     let now = clock::now();
     scratch.key = key::outbound::<F>(segment);
@@ -196,7 +204,7 @@ fn decide<F: Egress>(
     let reply = match verdict {
         Outbound::Pass => {
             fragment::passes::<F>(segment, now);
-            return None;
+            return by_gateway;
         }
         Outbound::Unproved => {
             count(here.id, Reason::Unconfirmed);
@@ -237,7 +245,7 @@ fn decide<F: Egress>(
     fragment::follows::<F>(segment, &reply, now);
     // Most replies leave by the right uplink already.
     let there = reply.target.ifindex == skb.ifindex();
-    if there && !last_hop && segment.kind != Kind::Error {
+    if there && !last_hop && !may_change_gateway && segment.kind != Kind::Error {
         return None;
     }
     Some(reply)
@@ -282,7 +290,8 @@ fn send<F: Egress>(
             }
         }
     }
-    redirect::send::<F>(skb, here, &segment.destination, reply, size)
+    let ends = Ends { source: &segment.source, destination: &segment.destination };
+    redirect::send::<F>(skb, here, &ends, reply, size)
 }
 
 /// A forwarded packet that came in on an uplink is in transit.
@@ -331,7 +340,8 @@ fn follow_first<F: NextHop + Fragmented>(
         }
     };
     let size = skb.len().saturating_sub(here.link_header);
-    redirect::send::<F>(skb, here, &fragment.destination, &reply, size)
+    let ends = Ends { source: &fragment.source, destination: &fragment.destination };
+    redirect::send::<F>(skb, here, &ends, &reply, size)
 }
 
 #[inline(always)]

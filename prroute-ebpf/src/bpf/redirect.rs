@@ -12,7 +12,7 @@ use network_types::eth::{EthHdr, EtherType};
 use network_types::ip::Ipv6Hdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
-use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
+use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6, gateway_of_source};
 use prroute_ebpf::packet::Packet as _;
 use prroute_ebpf::parse::Segment;
 
@@ -34,6 +34,12 @@ pub(super) struct Reply {
     pub(super) reason: Reason,
 }
 
+/// Whose packet it is, and who gets it.
+pub(super) struct Ends<'a, A> {
+    pub(super) source: &'a A,
+    pub(super) destination: &'a A,
+}
+
 /// A family that knows how its next hops are written.
 pub(super) trait NextHop: Tables {
     const ETHER_TYPE: u16;
@@ -44,6 +50,8 @@ pub(super) trait NextHop: Tables {
     fn direct(destination: Self::Address) -> bpf_redir_neigh;
     /// The uplink's gateway as next hop.
     fn gateway(target: &UplinkFacts) -> bpf_redir_neigh;
+    /// Whether a gateway of a subnet has a link-layer address.
+    fn is_resolved(gateway: Self::Address) -> bool;
 }
 
 impl NextHop for Ipv4 {
@@ -62,6 +70,11 @@ impl NextHop for Ipv4 {
         }
         next_hop4(target.gateway4[0] as u32)
     }
+
+    #[inline(always)]
+    fn is_resolved(gateway: Address4) -> bool {
+        gateway != 0
+    }
 }
 
 impl NextHop for Ipv6 {
@@ -76,6 +89,11 @@ impl NextHop for Ipv6 {
     #[inline(always)]
     fn gateway(target: &UplinkFacts) -> bpf_redir_neigh {
         next_hop6(target.gateway6)
+    }
+
+    #[inline(always)]
+    fn is_resolved(gateway: Address6) -> bool {
+        gateway[0] | gateway[1] != 0
     }
 }
 
@@ -139,17 +157,25 @@ pub(super) fn size_of_segment<F: NextHop>(
 pub(super) fn send<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> Action {
     let target = reply.target;
     let by_last_hop = target.flags & F::LAST_HOP != 0 && reply.router != 0;
     let there = target.ifindex == skb.ifindex();
-    if target.flags & flag::REPLY_OFF != 0 || (there && !by_last_hop) {
+    let stays = there && !by_last_hop && !may_change_gateway::<F>(skb, target);
+    if target.flags & flag::REPLY_OFF != 0 || stays {
         return Action::Pass;
     }
-    Action::from_code(move_packet::<F>(skb, here, destination, reply, size))
+    Action::from_code(move_packet::<F>(skb, here, ends, reply, size))
+}
+
+/// Whether a packet that leaves by its uplink may have the wrong gateway there: rules choose that of
+/// the host's own packets by their source, but not that of forwarded ones.
+#[inline(always)]
+pub(super) fn may_change_gateway<F: NextHop>(skb: &Skb, uplink: &UplinkFacts) -> bool {
+    uplink.flags & F::SUBNET_GATEWAYS != 0 && skb.is_forwarded()
 }
 
 /// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
@@ -158,16 +184,16 @@ pub(super) fn send<F: NextHop>(
 pub(super) fn send_settled<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     target: &'static UplinkFacts,
 ) -> Option<Action> {
     let size = skb.len().saturating_sub(here.link_header);
-    let odd = target.flags & (F::LAST_HOP | flag::REPLY_OFF) != 0;
+    let odd = target.flags & (F::LAST_HOP | F::SUBNET_GATEWAYS | flag::REPLY_OFF) != 0;
     if odd || skb.segment_size() != 0 || size > target.mtu {
         return None;
     }
     let reply = Reply { target, router: 0, reason: Reason::Redirected };
-    Some(Action::from_code(move_packet::<F>(skb, here, destination, &reply, size)))
+    Some(Action::from_code(move_packet::<F>(skb, here, ends, &reply, size)))
 }
 
 /// A function of its own, with a stack frame of its own; such functions return numbers.
@@ -175,22 +201,22 @@ pub(super) fn send_settled<F: NextHop>(
 fn move_packet<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> i32 {
-    choose::<F>(skb, here, *destination, reply, size).code()
+    choose::<F>(skb, here, ends, reply, size).code()
 }
 
 #[inline(always)]
 fn choose<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> Action {
-    let target = reply.target;
+    let (target, destination) = (reply.target, *ends.destination);
     if !lookup::is_up(target) {
         return refuse(target, Reason::UplinkDown);
     }
@@ -204,8 +230,17 @@ fn choose<F: NextHop>(
         }
         return to_next_hop(skb, here, reply, F::direct(destination));
     }
-    if there {
+    if there && reply.router != 0 {
         return readdress(skb, target, reply.router);
+    }
+    let gateway = gateway_of_source::<F>(target, ends.source);
+    if there {
+        return match gateway {
+            Some(gateway) if F::is_resolved(gateway) => {
+                to_next_hop(skb, here, reply, F::direct(gateway))
+            }
+            _ => Action::Pass,
+        };
     }
     if size > target.mtu {
         return leave(target, Reason::TooBig);
@@ -215,6 +250,12 @@ fn choose<F: NextHop>(
     }
     if target.flags & F::LAST_HOP != 0 && reply.router != 0 {
         return to_router::<F>(skb, here, reply);
+    }
+    if let Some(gateway) = gateway {
+        if F::is_resolved(gateway) {
+            return to_next_hop(skb, here, reply, F::direct(gateway));
+        }
+        return refuse(target, Reason::NoNextHop);
     }
     if target.flags & F::HAS_GATEWAY != 0 {
         return to_next_hop(skb, here, reply, F::gateway(target));

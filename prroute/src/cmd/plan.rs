@@ -107,6 +107,9 @@ fn print(report: &Report<'_>) {
         for device in &uplink.device.stacked {
             println!("# {}: counts as {}", device.name, uplink.device.name);
         }
+        for undecided in &uplink.device.undecided {
+            println!("# {undecided}");
+        }
     }
     for Recognised { address, priority, table } in report.recognised {
         println!(

@@ -149,7 +149,9 @@ impl Reconciler {
                 let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
                     gateway.is_some() && usable && !resolved
                 };
-                waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
+                let subnets = || device.subnet_gateways.iter();
+                subnets().any(|s| waits(Some(s.gateway), s.usable, s.resolved))
+                    || waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
                     || waits(device.gateway6, device.gateway6_usable, device.gateway6_resolved)
             })
     }

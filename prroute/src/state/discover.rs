@@ -1,9 +1,12 @@
 //! Which interfaces are uplinks, and why the others are not.
 
+use ipnet::IpNet;
+
 use super::gateways::{gateways, has_default_route};
 use super::observed::{Address, Family, Link, Observed, is_global};
 use super::on_link::{on_link, own_prefixes};
 use super::stacked::upon;
+use super::subnet_gateways::subnet_gateways;
 use super::uplink::{Discovered, Skipped};
 use crate::config::{Config, OnDown, UplinkConfig};
 
@@ -116,17 +119,27 @@ fn describe(
     }
     on_link.sort();
     on_link.dedup();
+    let addresses: Vec<IpNet> = devices()
+        .flat_map(|ifindex| observed.addresses_on(ifindex))
+        .filter(|address| is_usable(address))
+        .map(|address| address.net)
+        .collect();
+    let by_subnet = [(Family::V4, &v4), (Family::V6, &v6)].map(|(family, known)| {
+        subnet_gateways(observed, link.ifindex, &link.name, family, known, &addresses)
+    });
+    let mut further = Vec::new();
+    let mut undecided = Vec::new();
+    for family in by_subnet {
+        further.extend(family.found);
+        undecided.extend(family.undecided);
+    }
     Discovered {
         ifindex: link.ifindex,
         name: link.name.clone(),
         mac: link.mac,
         mtu: link.mtu,
         up: link.admin_up && link.carrier,
-        addresses: devices()
-            .flat_map(|ifindex| observed.addresses_on(ifindex))
-            .filter(|address| is_usable(address))
-            .map(|address| address.net)
-            .collect(),
+        addresses,
         on_link,
         gateway4: v4.chosen,
         gateway6: v6.chosen,
@@ -135,6 +148,8 @@ fn describe(
         gateway4_resolved: v4.resolved,
         gateway6_resolved: v6.resolved,
         gateways: all,
+        subnet_gateways: further,
+        undecided,
         direct4: v4.direct,
         direct6: v6.direct,
         stacked,

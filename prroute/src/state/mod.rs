@@ -22,6 +22,7 @@ pub mod plan;
 pub mod rationale;
 mod sources;
 mod stacked;
+mod subnet_gateways;
 pub mod undo;
 pub mod uplink;
 #[cfg(test)]

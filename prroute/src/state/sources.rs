@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::locals::{Holders, holders};
 use super::observed::{Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net};
 use super::on_link::is_contested;
+use super::subnet_gateways::tables;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
@@ -21,7 +22,7 @@ const TABLE_DEFAULT: u32 = 253;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) net: IpNet,
-    /// The uplink's table.
+    /// The uplink's table, or that of the subnet's gateway.
     pub(super) table: u32,
     /// The uplink's on-link prefixes around or inside `net` for which main may prefer another
     /// interface.
@@ -69,6 +70,7 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
         }
     }
 
+    let tables = tables(ranges, uplinks);
     for uplink in uplinks {
         let prefixes = undivided(uplink, &holders, &covered);
         let nets: BTreeSet<IpNet> = uplink
@@ -97,12 +99,25 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
             all.owned.push(Source {
                 net: *net,
-                table: uplink.table(ranges),
+                table: table_of(ranges, uplink, &tables, net),
                 contested: near.copied().collect(),
             });
         }
     }
     all
+}
+
+/// The table of the gateway that serves a source.
+fn table_of(
+    ranges: Ranges,
+    uplink: &Uplink,
+    tables: &BTreeMap<(UplinkId, IpNet), u32>,
+    source: &IpNet,
+) -> u32 {
+    let mut subnets = uplink.device.subnet_gateways_in_force();
+    let subnet = subnets.find(|subnet| subnet.net.contains(source));
+    let table = subnet.and_then(|subnet| tables.get(&(uplink.id, subnet.net)));
+    table.copied().unwrap_or_else(|| uplink.table(ranges))
 }
 
 /// On-link prefixes of the uplink in which every local address is its own, and needs our rules.
@@ -117,7 +132,13 @@ fn undivided(
             holder.owner() == Some(uplink.id) && !covered.contains(address)
         })
     };
-    uplink.device.on_link.iter().filter(alone).copied().collect()
+    // A prefix around a subnet with a gateway of its own has two ways out.
+    let is_divided = |prefix: &&IpNet| {
+        let mut subnets = uplink.device.subnet_gateways_in_force();
+        subnets.any(|subnet| **prefix != subnet.net && prefix.contains(&subnet.net))
+    };
+    let prefixes = uplink.device.on_link.iter().filter(|prefix| !is_divided(prefix));
+    prefixes.filter(alone).copied().collect()
 }
 
 /// The widest of the prefixes around an address, else the address.

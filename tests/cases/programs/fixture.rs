@@ -118,6 +118,8 @@ impl Fixture {
                     direct4: false,
                     direct6: false,
                     stacked: vec![],
+                    subnet_gateways: vec![],
+                    undecided: vec![],
                     gateway4: Some(format!("10.0.{id}.1").parse().unwrap()),
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
                     gateway4_usable: true,
