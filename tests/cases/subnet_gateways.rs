@@ -108,9 +108,10 @@ impl Rented {
                 let socket = socket::udp(&self.lab.client, client, 0)?;
                 socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
                 let target = SocketAddr::new(addressing::host(number, family), ECHO);
-                for round in 0..3 {
-                    let answered = echo::udp_round(&socket, target, 500)?;
-                    ensure!(answered, "{family}, subnet {number}, round {round}");
+                // The last ones in fragments.
+                for length in [500, 500, 500, 4_000, 4_000] {
+                    let answered = echo::udp_round(&socket, target, length)?;
+                    ensure!(answered, "{family}, subnet {number}, {length} bytes");
                 }
             }
         }

@@ -51,9 +51,9 @@ pub(super) fn run(skb: &Skb) -> Action {
 fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let mut sought = Sought::NotYet;
     if here.flags & F::LAST_HOP == 0
-        && !redirect::may_change_gateway::<F>(skb, here)
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
+        && !redirect::may_change_gateway::<F>(skb, here, &outline.source)
     {
         match first_look::<F>(skb, here, &outline) {
             Look::Enough(action) => return action,
@@ -169,14 +169,8 @@ fn decide<F: Egress>(
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
     let last_hop = here.flags & F::LAST_HOP != 0;
-    let may_change_gateway = redirect::may_change_gateway::<F>(skb, here);
-    // A connection without a record leaves by the owner of its address: only the gateway may be
-    // another subnet's.
-    let is_tcp = matches!(segment.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
-    let by_gateway = (may_change_gateway && is_tcp && source == Locality::OwnedHere)
-        .then_some(Reply { target: here, router: 0, reason: Reason::Redirected });
     if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
-        return by_gateway;
+        return by_another_gateway::<F>(skb, here, segment, source);
     }
     let now = clock::now();
     scratch.key = key::outbound::<F>(segment);
@@ -204,7 +198,7 @@ fn decide<F: Egress>(
     let reply = match verdict {
         Outbound::Pass => {
             fragment::passes::<F>(segment, now);
-            return by_gateway;
+            return by_another_gateway::<F>(skb, here, segment, source);
         }
         Outbound::Unproved => {
             count(here.id, Reason::Unconfirmed);
@@ -245,10 +239,30 @@ fn decide<F: Egress>(
     fragment::follows::<F>(segment, &reply, now);
     // Most replies leave by the right uplink already.
     let there = reply.target.ifindex == skb.ifindex();
-    if there && !last_hop && !may_change_gateway && segment.kind != Kind::Error {
+    if there
+        && !last_hop
+        && segment.kind != Kind::Error
+        && !redirect::may_change_gateway::<F>(skb, here, &segment.source)
+    {
         return None;
     }
     Some(reply)
+}
+
+/// A segment of a connection without a record leaves by the owner of its address: only the gateway
+/// may be another subnet's.
+#[inline(always)]
+fn by_another_gateway<F: Egress>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    segment: &Segment<F::Address>,
+    source: Locality,
+) -> Option<Reply> {
+    let is_tcp = matches!(segment.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
+    let changes = is_tcp
+        && source == Locality::OwnedHere
+        && redirect::may_change_gateway::<F>(skb, here, &segment.source);
+    changes.then_some(Reply { target: here, router: 0, reason: Reason::Redirected })
 }
 
 /// Sends a reply on its way. A function of its own, as above.

@@ -164,18 +164,28 @@ pub(super) fn send<F: NextHop>(
     let target = reply.target;
     let by_last_hop = target.flags & F::LAST_HOP != 0 && reply.router != 0;
     let there = target.ifindex == skb.ifindex();
-    let stays = there && !by_last_hop && !may_change_gateway::<F>(skb, target);
+    let stays = there && !by_last_hop && !may_change_gateway::<F>(skb, target, ends.source);
     if target.flags & flag::REPLY_OFF != 0 || stays {
         return Action::Pass;
     }
     Action::from_code(move_packet::<F>(skb, here, ends, reply, size))
 }
 
+/// A function of its own: in line the verifier would walk each of its places once more.
+#[inline(never)]
+fn has_gateway_of_source<F: NextHop>(uplink: &UplinkFacts, source: &F::Address) -> u32 {
+    u32::from(gateway_of_source::<F>(uplink, source).is_some())
+}
+
 /// Whether a packet that leaves by its uplink may have the wrong gateway there: rules choose that of
 /// the host's own packets by their source, but not that of forwarded ones.
 #[inline(always)]
-pub(super) fn may_change_gateway<F: NextHop>(skb: &Skb, uplink: &UplinkFacts) -> bool {
-    uplink.flags & F::SUBNET_GATEWAYS != 0 && skb.is_forwarded()
+pub(super) fn may_change_gateway<F: NextHop>(
+    skb: &Skb,
+    uplink: &UplinkFacts,
+    source: &F::Address,
+) -> bool {
+    skb.is_forwarded() && has_gateway_of_source::<F>(uplink, source) != 0
 }
 
 /// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
