@@ -75,7 +75,6 @@ impl Prefix<Address6> {
 #[repr(C)]
 pub struct SubnetGateway<A> {
     pub subnet: Prefix<A>,
-    /// Zero while it has no link-layer address.
     pub gateway: A,
 }
 
@@ -177,7 +176,7 @@ pub struct UplinkFacts {
     pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Owned IPv6 addresses.
     pub addresses6: [Address6; INLINE_ADDRESSES],
-    /// Gateways of subnets that are not the preferred gateway's.
+    /// Gateways of subnets that are not the preferred gateway's, and have a link-layer address.
     pub subnet_gateways6: [SubnetGateway<Address6>; SUBNET_GATEWAYS],
     pub subnet_gateways4: [SubnetGateway<Address4>; SUBNET_GATEWAYS],
     pub pad_end: u32,

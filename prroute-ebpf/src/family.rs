@@ -56,8 +56,7 @@ pub trait Family: Sized + 'static {
     /// nobody's address.
     fn inline_addresses(facts: &UplinkFacts) -> &[Self::Address; INLINE_ADDRESSES];
 
-    /// The gateway of the subnet that `source` is in, where the subnet has one of its own; zero
-    /// while that has no link-layer address.
+    /// The gateway of the subnet that `source` is in, where the subnet has one of its own.
     fn subnet_gateway(facts: &UplinkFacts, source: Self::Address) -> Option<Self::Address>;
 }
 

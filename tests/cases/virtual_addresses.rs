@@ -179,6 +179,45 @@ impl Pair {
     }
 }
 
+/// The device goes with its keepalived, and its link with the device; another daemon, and none, find
+/// what is there.
+#[test]
+fn a_macvlan_that_goes_and_comes_back_is_followed() -> Result<()> {
+    let pair = Pair::build(true, [32, 128])?;
+    let (lab, addresses) = (&pair.lab, &pair.addresses[..]);
+    let links = |prroute: &Instance<'_>| -> Result<usize> {
+        let pins = lab.host.run(&[
+            "find",
+            &prroute_tests::prroute::pins(prroute.name()).display().to_string(),
+            "-name",
+            "stacked-*",
+        ])?;
+        Ok(pins.lines().count())
+    };
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    for round in 0..2 {
+        let mut host = pair.keepalived(&lab.host, "up2", 150)?;
+        host.wait_master(&lab.host, addresses)?;
+        pair.is_answered()?;
+        assert_eq!(links(&prroute)?, 2, "one for each macvlan");
+        daemon.kill()?;
+        pair.is_answered().context("without a daemon")?;
+        daemon = prroute.run(&[])?;
+        pair.is_answered().context("with another daemon")?;
+        host.stop()?;
+        if round == 0 {
+            wait::until("the links are gone with their devices", SOON, || {
+                Ok((links(&prroute)? == 0).then_some(()))
+            })?;
+            assert!(pair.stacked(&prroute)?.is_empty());
+        }
+    }
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
 #[test]
 fn an_address_of_keepalived_on_the_uplink_is_answered_while_it_is_here() -> Result<()> {
     Pair::build(false, [32, 128])?.moves_to_the_host_and_back("")

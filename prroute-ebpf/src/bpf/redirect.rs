@@ -50,8 +50,6 @@ pub(super) trait NextHop: Tables {
     fn direct(destination: Self::Address) -> bpf_redir_neigh;
     /// The uplink's gateway as next hop.
     fn gateway(target: &UplinkFacts) -> bpf_redir_neigh;
-    /// Whether a gateway of a subnet has a link-layer address.
-    fn is_resolved(gateway: Self::Address) -> bool;
 }
 
 impl NextHop for Ipv4 {
@@ -70,11 +68,6 @@ impl NextHop for Ipv4 {
         }
         next_hop4(target.gateway4[0] as u32)
     }
-
-    #[inline(always)]
-    fn is_resolved(gateway: Address4) -> bool {
-        gateway != 0
-    }
 }
 
 impl NextHop for Ipv6 {
@@ -89,11 +82,6 @@ impl NextHop for Ipv6 {
     #[inline(always)]
     fn gateway(target: &UplinkFacts) -> bpf_redir_neigh {
         next_hop6(target.gateway6)
-    }
-
-    #[inline(always)]
-    fn is_resolved(gateway: Address6) -> bool {
-        gateway[0] | gateway[1] != 0
     }
 }
 
@@ -246,10 +234,8 @@ fn choose<F: NextHop>(
     let gateway = gateway_of_source::<F>(target, ends.source);
     if there {
         return match gateway {
-            Some(gateway) if F::is_resolved(gateway) => {
-                to_next_hop(skb, here, reply, F::direct(gateway))
-            }
-            _ => Action::Pass,
+            Some(gateway) => to_next_hop(skb, here, reply, F::direct(gateway)),
+            None => Action::Pass,
         };
     }
     if size > target.mtu {
@@ -262,10 +248,7 @@ fn choose<F: NextHop>(
         return to_router::<F>(skb, here, reply);
     }
     if let Some(gateway) = gateway {
-        if F::is_resolved(gateway) {
-            return to_next_hop(skb, here, reply, F::direct(gateway));
-        }
-        return refuse(target, Reason::NoNextHop);
+        return to_next_hop(skb, here, reply, F::direct(gateway));
     }
     if target.flags & F::HAS_GATEWAY != 0 {
         return to_next_hop(skb, here, reply, F::gateway(target));

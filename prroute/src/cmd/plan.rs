@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::PlanArgs;
 use crate::config::Config;
-use crate::datapath::attach;
+use crate::datapath::hooks;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{InstanceLock, RunDirectory};
@@ -84,7 +84,7 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
     let is_new = |device: &&Stacked| {
         manages && reconciler.memory().attached_stacked(device.ifindex).is_none()
     };
-    let stacked = attach::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
+    let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     Ok(Report {
         schema: "prroute.plan/1",
         manages,

@@ -16,9 +16,10 @@ use prroute_common::names;
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::hooks::Hooks;
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
-use crate::state::uplink::{Ifindex, Stacked, Uplink, UplinkId};
+use crate::state::uplink::UplinkId;
 
 /// Before every other filter.
 const FILTER_PRIORITY: u16 = 1;
@@ -69,39 +70,6 @@ impl Direction {
     }
 }
 
-/// A device to attach to, and where its tcx links are pinned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hooks<'a> {
-    pub name: &'a str,
-    pub ifindex: Ifindex,
-    links: Vec<(Direction, PathBuf)>,
-}
-
-impl<'a> Hooks<'a> {
-    /// Both directions of an uplink. Egress is attached first: ingress alone would record flows
-    /// that nothing steers.
-    pub fn of_uplink(pins: &Pins, uplink: &'a Uplink) -> Self {
-        let directions = [Direction::Egress, Direction::Ingress];
-        let links = directions.map(|direction| (direction, pins.link(uplink.id, direction)));
-        Self { name: &uplink.device.name, ifindex: uplink.device.ifindex, links: links.into() }
-    }
-
-    /// Ingress of a device that stands on an uplink; what leaves by it passes the uplink's egress.
-    pub fn of_stacked(pins: &Pins, device: &'a Stacked) -> Self {
-        let links = vec![(Direction::Ingress, pins.stacked_link(device.ifindex))];
-        Self { name: &device.name, ifindex: device.ifindex, links }
-    }
-}
-
-/// The devices on uplinks that need the ingress program, with their uplink. Frames to the uplink's
-/// own link-layer address have been seen on the uplink already.
-pub fn stacked(uplinks: &[Uplink]) -> impl Iterator<Item = (&Uplink, &Stacked)> {
-    uplinks.iter().flat_map(|uplink| {
-        let stacked = uplink.device.stacked.iter();
-        stacked.filter(|device| device.mac != uplink.device.mac).map(move |device| (uplink, device))
-    })
-}
-
 /// What attaching to one device left behind, for undoing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -142,7 +110,7 @@ pub fn attach(
 }
 
 fn attach_tcx(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
-    for (direction, pin) in &hooks.links {
+    for (direction, pin) in hooks.links() {
         let program = programs.get(direction.program())?;
         if !replace_tcx(program, pin)? {
             create_tcx(program, pin, hooks.name, *direction)?;
@@ -242,7 +210,7 @@ fn attach_clsact(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached>
         }
         Err(source) => return Err(clsact_failed("add the clsact qdisc of", name, source.into())),
     };
-    for (direction, _) in &hooks.links {
+    for (direction, _) in hooks.links() {
         let direction = *direction;
         let program = programs.get(direction.program())?;
         let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };

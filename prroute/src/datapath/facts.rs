@@ -79,16 +79,17 @@ fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
     }
 }
 
-/// Those beyond the in-line ones are served by the preferred gateway. None is needed where replies
+/// Those beyond the in-line ones are served by the preferred gateway, and so are those whose gateway
+/// has no link-layer address yet. None is needed where replies
 /// go to the router that asked.
 fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
     let (mut count4, mut count6) = (0, 0);
-    for subnet in device.subnet_gateways_in_force() {
+    for subnet in device.subnet_gateways_in_force().filter(|subnet| subnet.resolved) {
         match (subnet.net.trunc(), subnet.gateway) {
             (IpNet::V4(net), IpAddr::V4(gateway)) if facts.flags & flag::LAST_HOP4 == 0 => {
                 let address = address4(net.network().octets());
                 let mask = address4(net.netmask().octets());
-                let gateway = if subnet.resolved { address4(gateway.octets()) } else { 0 };
+                let gateway = address4(gateway.octets());
                 let subnet = Prefix { address, mask };
                 push(&mut facts.subnet_gateways4, &mut count4, SubnetGateway { subnet, gateway });
                 facts.flags |= flag::SUBNET_GATEWAYS4;
@@ -96,7 +97,7 @@ fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
             (IpNet::V6(net), IpAddr::V6(gateway)) if facts.flags & flag::LAST_HOP6 == 0 => {
                 let address = address6(net.network().octets());
                 let mask = address6(net.netmask().octets());
-                let gateway = if subnet.resolved { address6(gateway.octets()) } else { [0; 2] };
+                let gateway = address6(gateway.octets());
                 let subnet = Prefix { address, mask };
                 push(&mut facts.subnet_gateways6, &mut count6, SubnetGateway { subnet, gateway });
                 facts.flags |= flag::SUBNET_GATEWAYS6;

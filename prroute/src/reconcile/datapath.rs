@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Attach;
-use crate::datapath::attach::{self, Hook, Hooks};
+use crate::datapath::attach::{self, Hook};
+use crate::datapath::hooks::Hooks;
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};

@@ -92,6 +92,8 @@ pub struct Reconciler {
     expiry: Option<Instant>,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
+    /// Likewise.
+    undecided: Vec<String>,
     repairs: Repairs,
 }
 
@@ -130,6 +132,7 @@ impl Reconciler {
             gateways: Vec::new(),
             expiry: None,
             recognised: Vec::new(),
+            undecided: Vec::new(),
             repairs: Repairs::default(),
         })
     }
@@ -231,6 +234,7 @@ impl Reconciler {
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
+        self.say_undecided(&outlook.uplinks);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;

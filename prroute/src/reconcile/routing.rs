@@ -12,6 +12,7 @@ use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::undo::leave;
+use crate::state::uplink::Uplink;
 
 impl Reconciler {
     /// Applies the plan, and leaves the ranges of an earlier configuration when it is in force.
@@ -136,6 +137,15 @@ impl Reconciler {
             );
         }
         self.recognised = recognised.to_vec();
+    }
+
+    pub(super) fn say_undecided(&mut self, uplinks: &[Uplink]) {
+        let undecided: Vec<String> =
+            uplinks.iter().flat_map(|uplink| uplink.device.undecided.iter().cloned()).collect();
+        for sentence in undecided.iter().filter(|sentence| !self.undecided.contains(sentence)) {
+            tracing::warn!("{sentence}");
+        }
+        self.undecided = undecided;
     }
 }
 

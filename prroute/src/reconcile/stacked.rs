@@ -1,7 +1,8 @@
 //! The ingress program on devices that stand on an uplink: frames to a link-layer address of their
 //! own are not the uplink's, until the device above has taken them.
 
-use crate::datapath::attach::{self, Attached, Hook, Hooks};
+use crate::datapath::attach::{self, Attached, Hook};
+use crate::datapath::hooks::{self, Hooks};
 use crate::datapath::{DatapathError, Pins};
 use crate::reconcile::Outlook;
 use crate::reconcile::datapath::Datapath;
@@ -20,9 +21,9 @@ pub(super) fn attach(
     let mut failure = None;
     let mut attached = std::mem::take(&mut datapath.stacked);
     attached.retain(|ifindex| {
-        attach::stacked(&outlook.uplinks).any(|(_, device)| device.ifindex == *ifindex)
+        hooks::stacked(&outlook.uplinks).any(|(_, device)| device.ifindex == *ifindex)
     });
-    for (uplink, device) in attach::stacked(&outlook.uplinks) {
+    for (uplink, device) in hooks::stacked(&outlook.uplinks) {
         if attached.contains(&device.ifindex) {
             continue;
         }

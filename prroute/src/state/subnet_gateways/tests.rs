@@ -1,7 +1,7 @@
 use super::super::fixture::{Host, ip, net, uplinks};
-use super::super::observed::NeighbourState;
+use super::super::observed::{NeighbourState, Route, RouteKind};
 use super::*;
-use crate::config::{Config, Pattern, Selector, UplinkConfig};
+use crate::config::{Config, OnDown, Pattern, Selector, UplinkConfig};
 use crate::state::desired::{Desired, desire};
 use crate::state::observed::Rule;
 use crate::sysctl::SavedSysctls;
@@ -45,7 +45,7 @@ fn way_out(desired: &Desired, source: &str) -> Option<IpAddr> {
             && rule.destination.is_none()
     };
     let table = desired.rules.iter().find(asks)?.table;
-    let is_default = |route: &&crate::state::observed::Route| {
+    let is_default = |route: &&Route| {
         route.table == table && route.is_default() && route.family() == Family::of(&ip(source))
     };
     desired.routes.iter().find(is_default)?.next_hops.first()?.gateway
@@ -175,4 +175,20 @@ fn the_table_of_a_subnet_is_nobody_elses_and_stays_while_others_come_and_go() {
     let config = Config { uplinks: vec![fixed], ..Config::default() };
     let moved = tables(ranges, &uplinks(&config, &host.0));
     assert_ne!(moved[&(id, net("10.2.0.0/24"))], table, "the administrator's number");
+}
+
+#[test]
+fn a_subnet_of_an_uplink_that_holds_its_packets_holds_them_too() {
+    let hold = UplinkConfig {
+        on_down: Some(OnDown::Hold),
+        ..UplinkConfig::new(Selector::Name(Pattern::new("eth1")))
+    };
+    let config = Config { uplinks: vec![hold], ..Config::default() };
+    let host = two_subnets();
+    let uplinks = uplinks(&config, &host.0);
+    let desired = desire(&config, &host.0, &uplinks, &SavedSysctls::default());
+    for (_, table) in tables(Ranges::default(), &uplinks) {
+        let holds = |route: &&Route| route.table == table && route.kind == RouteKind::UNREACHABLE;
+        assert_eq!(desired.routes.iter().filter(holds).count(), 1, "table {table}");
+    }
 }
