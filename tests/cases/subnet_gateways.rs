@@ -8,7 +8,7 @@
 //!      +----- host ----+
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -118,6 +118,28 @@ impl Rented {
         Ok(())
     }
 
+    /// An address of the second subnet that is the host's as a whole.
+    fn shares_an_address_of_the_second_subnet(&self) -> Result<Vec<Probe>> {
+        let mut probes = Vec::new();
+        for family in Family::BOTH {
+            let target: IpAddr = match family {
+                Family::V4 => "10.0.3.77".parse()?,
+                Family::V6 => "2001:db8:3::77".parse()?,
+            };
+            let length = addressing::full_length(family);
+            let at_once = if family == Family::V6 { "nodad" } else { "" };
+            for device in ["up2", "lo"] {
+                self.lab
+                    .host
+                    .ip(&format!("address add {target}/{length} dev {device} {at_once}"))?;
+            }
+            let source = addressing::client(3, family);
+            let questions = [Question::Tcp(80), Question::Ping, Question::Tcp(PUBLISHED)];
+            probes.extend(questions.map(|question| Probe { question, source, target }));
+        }
+        Ok(probes)
+    }
+
     /// What the host sends with an address of a subnet arrives at that subnet's router.
     fn own_sources_are_right(&self) -> Result<()> {
         for family in Family::BOTH {
@@ -214,6 +236,25 @@ fn each_subnet_goes_by_its_gateway_beside_another_uplink() -> Result<()> {
     let probes = rented.probes(&[2, 3]);
     probe::expect_answered(&rented.lab.ask(&probes)?, |_| false)?;
     rented.goes_by_each_gateway("")
+}
+
+/// No rule knows the gateway of an address that is not the uplink's alone.
+#[test]
+fn a_shared_address_of_a_subnet_goes_by_the_gateway_of_the_subnet() -> Result<()> {
+    for preferred in [Preferred::FirstSubnet, Preferred::OtherUplink] {
+        let rented = Rented::build(preferred)?;
+        let probes = rented.shares_an_address_of_the_second_subnet()?;
+        let prroute = rented.lab.prroute()?;
+        let daemon = prroute.run(&[])?;
+        // A busy machine may be ready before a gateway has answered.
+        rented.are_answered_within(SOON, &probes)?;
+        for _ in 0..3 {
+            probe::expect_all_answered(&rented.lab.ask(&probes)?)?;
+        }
+        daemon.terminate()?;
+        prroute.down()?;
+    }
+    Ok(())
 }
 
 #[test]

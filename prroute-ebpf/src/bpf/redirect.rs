@@ -15,6 +15,7 @@ use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
 use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6, gateway_of_source};
 use prroute_ebpf::packet::Packet as _;
 use prroute_ebpf::parse::Segment;
+use prroute_ebpf::verdict::Locality;
 
 use super::action::{Action, TC_ACT_REDIRECT};
 use super::count::count;
@@ -159,21 +160,23 @@ pub(super) fn send<F: NextHop>(
     Action::from_code(move_packet::<F>(skb, here, ends, reply, size))
 }
 
-/// A function of its own: in line the verifier would walk each of its places once more.
-#[inline(never)]
-fn has_gateway_of_source<F: NextHop>(uplink: &UplinkFacts, source: &F::Address) -> u32 {
-    u32::from(gateway_of_source::<F>(uplink, source).is_some())
-}
-
 /// Whether a packet that leaves by its uplink may have the wrong gateway there: rules choose that of
-/// the host's own packets by their source, but not that of forwarded ones.
+/// the host's own packets with an address of the uplink alone, not that of others.
 #[inline(always)]
 pub(super) fn may_change_gateway<F: NextHop>(
     skb: &Skb,
     uplink: &UplinkFacts,
     source: &F::Address,
 ) -> bool {
-    skb.is_forwarded() && has_gateway_of_source::<F>(uplink, source) != 0
+    uplink.flags & F::SUBNET_GATEWAYS != 0 && is_without_rule::<F>(skb, uplink, source) != 0
+}
+
+/// A function of its own: in line the verifier would walk each of its places once more.
+#[inline(never)]
+fn is_without_rule<F: NextHop>(skb: &Skb, uplink: &UplinkFacts, source: &F::Address) -> u32 {
+    let has_gateway = gateway_of_source::<F>(uplink, source).is_some();
+    let has_rule = || lookup::locality::<F>(uplink, source) == Locality::OwnedHere;
+    u32::from(has_gateway && (skb.is_forwarded() || !has_rule()))
 }
 
 /// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
