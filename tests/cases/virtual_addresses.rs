@@ -158,7 +158,7 @@ impl Pair {
             }
             let mut stacked = self.stacked(&prroute)?;
             stacked.sort();
-            let expected: &[&str] = if self.use_vmac { &["vrrp51", "vrrp52"] } else { &[] };
+            let expected: &[&str] = if self.use_vmac { &["vrrp.51", "vrrp.52"] } else { &[] };
             assert_eq!(stacked, expected);
 
             peer = self.keepalived(&self.peer, "eth0", 200)?;

@@ -40,11 +40,7 @@ impl Configuration<'_> {
             if addresses.is_empty() {
                 continue;
             }
-            let vmac = if self.use_vmac {
-                format!("use_vmac vrrp{router_id}\n    vmac_xmit_base")
-            } else {
-                String::new()
-            };
+            let vmac = if self.use_vmac { "use_vmac" } else { "" };
             text += &format!(
                 "vrrp_instance i{router_id} {{
     state BACKUP
