@@ -139,6 +139,11 @@ pub mod flag {
     pub const SUBNET_GATEWAYS4: u32 = 1 << 11;
     /// Likewise for IPv6.
     pub const SUBNET_GATEWAYS6: u32 = 1 << 12;
+    /// There are gateways of subnets: IPv4 replies from shared addresses, which are in none, go to the
+    /// link-layer address their request came from.
+    pub const SHARED_BY_LAST_HOP4: u32 = 1 << 13;
+    /// Likewise for IPv6.
+    pub const SHARED_BY_LAST_HOP6: u32 = 1 << 14;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }

@@ -21,6 +21,8 @@ pub trait Family: Sized + 'static {
     const HAS_GATEWAY: u32;
     /// Flag of an uplink that answers by last hop.
     const LAST_HOP: u32;
+    /// Flags of an uplink that answers by last hop, be it from shared addresses only.
+    const NOTES_ROUTERS: u32;
     /// Flag of an uplink with subnets that have a gateway of their own.
     const SUBNET_GATEWAYS: u32;
 
@@ -96,6 +98,7 @@ impl Family for Ipv4 {
 
     const HAS_GATEWAY: u32 = flag::GATEWAY4;
     const LAST_HOP: u32 = flag::LAST_HOP4;
+    const NOTES_ROUTERS: u32 = flag::LAST_HOP4 | flag::SHARED_BY_LAST_HOP4;
     const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS4;
 
     #[inline(always)]
@@ -154,6 +157,7 @@ impl Family for Ipv6 {
 
     const HAS_GATEWAY: u32 = flag::GATEWAY6;
     const LAST_HOP: u32 = flag::LAST_HOP6;
+    const NOTES_ROUTERS: u32 = flag::LAST_HOP6 | flag::SHARED_BY_LAST_HOP6;
     const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS6;
 
     #[inline(always)]

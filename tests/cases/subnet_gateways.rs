@@ -238,6 +238,47 @@ fn each_subnet_goes_by_its_gateway_beside_another_uplink() -> Result<()> {
     rented.goes_by_each_gateway("")
 }
 
+/// An address of no subnet is answered by the router that was asked.
+#[test]
+fn an_address_of_the_host_as_a_whole_is_answered_by_each_router() -> Result<()> {
+    for preferred in [Preferred::FirstSubnet, Preferred::OtherUplink] {
+        let rented = Rented::build(preferred)?;
+        let mut targets = Vec::new();
+        for family in Family::BOTH {
+            let target = addressing::shared(family);
+            let length = addressing::full_length(family);
+            rented.lab.host.ip(&format!("address add {target}/{length} dev lo"))?;
+            targets.push(target);
+        }
+        let dnsmasq = services::dnsmasq(&rented.lab.host, &targets, 5353)?;
+        let questions =
+            [Question::Tcp(80), Question::Udp(5353), Question::Ping, Question::Tcp(PUBLISHED)];
+        let probes = probe::to_shared_address(3, &questions);
+        let prroute = rented.lab.prroute()?;
+        let daemon = prroute.run(&[])?;
+        for _ in 0..3 {
+            probe::expect_all_answered(&rented.lab.ask(&probes)?)?;
+        }
+        // A conversation that goes on is seldom looked at closely.
+        for family in Family::BOTH {
+            for number in [1, 2, 3] {
+                let socket =
+                    socket::udp(&rented.lab.client, addressing::client(number, family), 0)?;
+                socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
+                let target = SocketAddr::new(addressing::shared(family), ECHO);
+                for round in 0..10 {
+                    let answered = echo::udp_round(&socket, target, 100)?;
+                    ensure!(answered, "{family}, router {number}, round {round}");
+                }
+            }
+        }
+        drop(dnsmasq);
+        daemon.terminate()?;
+        prroute.down()?;
+    }
+    Ok(())
+}
+
 /// No rule knows the gateway of an address that is not the uplink's alone.
 #[test]
 fn a_shared_address_of_a_subnet_goes_by_the_gateway_of_the_subnet() -> Result<()> {

@@ -240,7 +240,7 @@ fn decide<F: Egress>(
     // Most replies leave by the right uplink already.
     let there = reply.target.ifindex == skb.ifindex();
     if there
-        && !last_hop
+        && reply.router == 0
         && segment.kind != Kind::Error
         && !redirect::may_change_gateway::<F>(skb, here, &segment.source)
     {

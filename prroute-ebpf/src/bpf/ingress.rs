@@ -145,13 +145,15 @@ fn look_closer<F: Ingress>(skb: &Skb, here: &'static UplinkFacts, found: *mut Fl
         }
         _ => true,
     };
+    let notes_router =
+        last_hop || (destination == Locality::Shared && here.flags & F::NOTES_ROUTERS != 0);
     let arrival = Arrival {
         kind: segment.kind,
         protocol: segment.protocol,
         tcp: segment.tcp,
         destination,
         here: place,
-        router: if last_hop { headers::sender_of_frame(skb, here) } else { 0 },
+        router: if notes_router { headers::sender_of_frame(skb, here) } else { 0 },
         now,
     };
     let known = entry.as_ref().map(|entry| entry.known);

@@ -151,7 +151,7 @@ pub(super) fn send<F: NextHop>(
     size: u32,
 ) -> Action {
     let target = reply.target;
-    let by_last_hop = target.flags & F::LAST_HOP != 0 && reply.router != 0;
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && reply.router != 0;
     let there = target.ifindex == skb.ifindex();
     let stays = there && !by_last_hop && !may_change_gateway::<F>(skb, target, ends.source);
     if target.flags & flag::REPLY_OFF != 0 || stays {
@@ -231,7 +231,8 @@ fn choose<F: NextHop>(
         }
         return to_next_hop(skb, here, reply, F::direct(destination));
     }
-    if there && reply.router != 0 {
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && reply.router != 0;
+    if there && by_last_hop {
         return readdress(skb, target, reply.router);
     }
     let gateway = gateway_of_source::<F>(target, ends.source);
@@ -247,7 +248,7 @@ fn choose<F: NextHop>(
     if target.link_header == 0 {
         return to_device(skb, reply);
     }
-    if target.flags & F::LAST_HOP != 0 && reply.router != 0 {
+    if by_last_hop {
         return to_router::<F>(skb, here, reply);
     }
     if let Some(gateway) = gateway {

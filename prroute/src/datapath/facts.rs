@@ -10,6 +10,7 @@ use prroute_common::uplink::{
 };
 
 use crate::config::Reply;
+use crate::state::observed::Family;
 use crate::state::uplink::{Discovered, LocalAddress, Uplink};
 
 /// Length of an Ethernet header in bytes.
@@ -84,6 +85,11 @@ fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
 /// go to the router that asked.
 fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
     let (mut count4, mut count6) = (0, 0);
+    if device.reply == Reply::Auto {
+        let of = |family| device.subnet_gateways.iter().any(|s| Family::of_net(&s.net) == family);
+        facts.flags |= if of(Family::V4) { flag::SHARED_BY_LAST_HOP4 } else { 0 };
+        facts.flags |= if of(Family::V6) { flag::SHARED_BY_LAST_HOP6 } else { 0 };
+    }
     for subnet in device.subnet_gateways_in_force().filter(|subnet| subnet.resolved) {
         match (subnet.net.trunc(), subnet.gateway) {
             (IpNet::V4(net), IpAddr::V4(gateway)) if facts.flags & flag::LAST_HOP4 == 0 => {
