@@ -74,7 +74,10 @@ impl Rented {
         }
         lab.start_services()?;
         let (pods, echo) = publish_container(&mut lab)?;
-        lab.meet_default_gateway()?;
+        // Its IPv6 address may be tentative yet.
+        wait::until("the gateway of the first uplink answers", NOTICED, || {
+            Ok(lab.meet_default_gateway().ok())
+        })?;
         Ok(Self { _echo: echo, _pods: pods, lab })
     }
 
