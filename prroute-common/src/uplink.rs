@@ -36,6 +36,9 @@ pub const INLINE_ADDRESSES: usize = 8;
 /// On-link prefixes per uplink and family that are compared in line.
 pub const INLINE_PREFIXES: usize = 2;
 
+/// Gateways of subnets, beside the preferred one, per uplink and family.
+pub const SUBNET_GATEWAYS: usize = 3;
+
 /// A prefix as two words or more of bits. Zeroes hold every address: unused places have
 /// [`Prefix::NONE4`] or [`Prefix::NONE6`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
@@ -68,6 +71,29 @@ impl Prefix<Address6> {
     pub const fn contains(&self, address: Address6) -> bool {
         address[0] & self.mask[0] == self.address[0] && address[1] & self.mask[1] == self.address[1]
     }
+}
+
+/// The gateway of what has a source in a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
+#[repr(C)]
+pub struct SubnetGateway<A> {
+    pub subnet: Prefix<A>,
+    pub gateway: A,
+}
+
+// SAFETY: three words of the same size and alignment, without padding.
+unsafe impl Pod for SubnetGateway<Address4> {}
+// SAFETY: as above.
+unsafe impl Pod for SubnetGateway<Address6> {}
+
+impl SubnetGateway<Address4> {
+    /// Of no source.
+    pub const NONE4: Self = Self { subnet: Prefix::NONE4, gateway: 0 };
+}
+
+impl SubnetGateway<Address6> {
+    /// Of no source.
+    pub const NONE6: Self = Self { subnet: Prefix::NONE6, gateway: [0; 2] };
 }
 
 /// Where an interface's facts are: one word, so that it is read and written whole.
@@ -116,6 +142,15 @@ pub mod flag {
     pub const LOCAL_PREFIXES4: u32 = 1 << 13;
     /// Likewise for IPv6.
     pub const LOCAL_PREFIXES6: u32 = 1 << 14;
+    /// `subnet_gateways4` has entries.
+    pub const SUBNET_GATEWAYS4: u32 = 1 << 11;
+    /// Likewise for IPv6.
+    pub const SUBNET_GATEWAYS6: u32 = 1 << 12;
+    /// There are gateways of subnets: IPv4 replies from shared addresses, which are in none, go to the
+    /// link-layer address their request came from.
+    pub const SHARED_BY_LAST_HOP4: u32 = 1 << 15;
+    /// Likewise for IPv6.
+    pub const SHARED_BY_LAST_HOP6: u32 = 1 << 16;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
@@ -153,9 +188,13 @@ pub struct UplinkFacts {
     pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Owned IPv6 addresses.
     pub addresses6: [Address6; INLINE_ADDRESSES],
+    /// Gateways of subnets that are not the preferred gateway's, and have a link-layer address.
+    pub subnet_gateways6: [SubnetGateway<Address6>; SUBNET_GATEWAYS],
+    pub subnet_gateways4: [SubnetGateway<Address4>; SUBNET_GATEWAYS],
+    pub pad_end: u32,
 }
 
-const _: () = assert!(size_of::<UplinkFacts>() == 312);
+const _: () = assert!(size_of::<UplinkFacts>() == 496);
 
 /// A link-layer address as [`UplinkFacts::mac`] and flows have it.
 #[inline(always)]

@@ -21,6 +21,10 @@ pub trait Family: Sized + 'static {
     const HAS_GATEWAY: u32;
     /// Flag of an uplink that answers by last hop.
     const LAST_HOP: u32;
+    /// Flags of an uplink that answers by last hop, be it from shared addresses only.
+    const NOTES_ROUTERS: u32;
+    /// Flag of an uplink with subnets that have a gateway of their own.
+    const SUBNET_GATEWAYS: u32;
 
     /// Reads the headers of a packet whose network header starts at `offset`.
     fn parse<P: Packet>(
@@ -53,6 +57,21 @@ pub trait Family: Sized + 'static {
     /// The owned addresses of an uplink that are stored in line. Unused places are zero, which is
     /// nobody's address.
     fn inline_addresses(facts: &UplinkFacts) -> &[Self::Address; INLINE_ADDRESSES];
+
+    /// The gateway of the subnet that `source` is in, where the subnet has one of its own.
+    fn subnet_gateway(facts: &UplinkFacts, source: Self::Address) -> Option<Self::Address>;
+}
+
+/// [`Family::subnet_gateway`], for what is not on such an uplink at little cost.
+#[inline(always)]
+pub fn gateway_of_source<F: Family>(
+    facts: &UplinkFacts,
+    source: &F::Address,
+) -> Option<F::Address> {
+    if facts.flags & F::SUBNET_GATEWAYS == 0 {
+        return None;
+    }
+    F::subnet_gateway(facts, *source)
 }
 
 /// Whether `address` is one of the uplink's in-line addresses.
@@ -79,6 +98,8 @@ impl Family for Ipv4 {
 
     const HAS_GATEWAY: u32 = flag::GATEWAY4;
     const LAST_HOP: u32 = flag::LAST_HOP4;
+    const NOTES_ROUTERS: u32 = flag::LAST_HOP4 | flag::SHARED_BY_LAST_HOP4;
+    const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS4;
 
     #[inline(always)]
     fn parse<P: Packet>(
@@ -119,6 +140,12 @@ impl Family for Ipv4 {
     fn inline_addresses(facts: &UplinkFacts) -> &[Address4; INLINE_ADDRESSES] {
         &facts.addresses4
     }
+
+    #[inline(always)]
+    fn subnet_gateway(facts: &UplinkFacts, source: Address4) -> Option<Address4> {
+        let mut all = facts.subnet_gateways4.iter();
+        all.find(|one| one.subnet.contains(source)).map(|one| one.gateway)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +157,8 @@ impl Family for Ipv6 {
 
     const HAS_GATEWAY: u32 = flag::GATEWAY6;
     const LAST_HOP: u32 = flag::LAST_HOP6;
+    const NOTES_ROUTERS: u32 = flag::LAST_HOP6 | flag::SHARED_BY_LAST_HOP6;
+    const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS6;
 
     #[inline(always)]
     fn parse<P: Packet>(
@@ -170,5 +199,11 @@ impl Family for Ipv6 {
     #[inline(always)]
     fn inline_addresses(facts: &UplinkFacts) -> &[Address6; INLINE_ADDRESSES] {
         &facts.addresses6
+    }
+
+    #[inline(always)]
+    fn subnet_gateway(facts: &UplinkFacts, source: Address6) -> Option<Address6> {
+        let mut all = facts.subnet_gateways6.iter();
+        all.find(|one| one.subnet.contains(source)).map(|one| one.gateway)
     }
 }

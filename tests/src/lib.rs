@@ -20,6 +20,7 @@ pub mod docker;
 pub mod echo;
 pub mod frame;
 pub mod image;
+pub mod keepalived;
 pub mod lab;
 pub mod large;
 pub mod mounts;

@@ -185,11 +185,13 @@ fn parse(element: &Value) -> Option<Arrivals> {
 fn number(protocol: &str) -> Option<u64> {
     Some(match protocol {
         "icmp" => 1,
+        "igmp" => 2,
         "tcp" => 6,
         "udp" => 17,
         "gre" => 47,
         "esp" => 50,
         "ipv6-icmp" | "icmpv6" => 58,
+        "vrrp" => 112,
         "sctp" => 132,
         _ => return None,
     })

@@ -17,7 +17,7 @@ use super::headers::{self, Headers};
 use super::log;
 use super::lookup::{self, Found, Sought};
 use super::record;
-use super::redirect::{self, NextHop, Reply};
+use super::redirect::{self, Ends, NextHop, Reply};
 use super::scratch::Way;
 use super::skb::{Network, Skb};
 use super::slow_out::{self, Egress, PASS, TO_OWNER};
@@ -47,6 +47,7 @@ fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
     if here.flags & F::LAST_HOP == 0
         && !log::is_on()
         && let Some(outline) = headers::outline::<F>(skb, here)
+        && !redirect::may_change_gateway::<F>(skb, here, &outline.source)
     {
         match first_look::<F>(skb, here, &outline) {
             Look::Enough(action) => return action,
@@ -105,7 +106,8 @@ fn goes_on<F: Egress>(
         Settled::At(_) if skb.is_forwarded() && !slow_out::is_from_guest(skb) => None,
         Settled::At(place) => {
             let target = lookup::uplink_of(place)?;
-            redirect::send_settled::<F>(skb, here, &outline.destination, target)
+            let ends = Ends { source: &outline.source, destination: &outline.destination };
+            redirect::send_settled::<F>(skb, here, &ends, target)
         }
         Settled::No => {
             // A source that is not local may be in transit, which adds nothing.
@@ -159,7 +161,8 @@ fn send<F: Egress>(
             }
         }
     }
-    redirect::send::<F>(skb, here, &segment.destination, reply, size)
+    let ends = Ends { source: &segment.source, destination: &segment.destination };
+    redirect::send::<F>(skb, here, &ends, reply, size)
 }
 
 /// A fragment follows the first one of its packet. One that overtook it is decided by its
@@ -202,5 +205,6 @@ fn follow_first<F: NextHop + Fragmented>(
         }
     };
     let size = skb.len().saturating_sub(here.link_header);
-    redirect::send::<F>(skb, here, &fragment.destination, &reply, size)
+    let ends = Ends { source: &fragment.source, destination: &fragment.destination };
+    redirect::send::<F>(skb, here, &ends, &reply, size)
 }

@@ -12,9 +12,10 @@ use network_types::eth::{EthHdr, EtherType};
 use network_types::ip::Ipv6Hdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
-use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
+use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6, gateway_of_source};
 use prroute_ebpf::packet::Packet as _;
 use prroute_ebpf::parse::Segment;
+use prroute_ebpf::verdict::Locality;
 
 use super::action::{Action, TC_ACT_REDIRECT};
 use super::count::count;
@@ -32,6 +33,12 @@ pub(super) struct Reply {
     pub(super) router: u64,
     /// Counted when it is moved there.
     pub(super) reason: Reason,
+}
+
+/// Whose packet it is, and who gets it.
+pub(super) struct Ends<'a, A> {
+    pub(super) source: &'a A,
+    pub(super) destination: &'a A,
 }
 
 /// A family that knows how its next hops are written.
@@ -139,17 +146,37 @@ pub(super) fn size_of_segment<F: NextHop>(
 pub(super) fn send<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> Action {
     let target = reply.target;
-    let by_last_hop = target.flags & F::LAST_HOP != 0 && reply.router != 0;
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && reply.router != 0;
     let there = target.ifindex == skb.ifindex();
-    if target.flags & flag::REPLY_OFF != 0 || (there && !by_last_hop) {
+    let stays = there && !by_last_hop && !may_change_gateway::<F>(skb, target, ends.source);
+    if target.flags & flag::REPLY_OFF != 0 || stays {
         return Action::Pass;
     }
-    Action::from_code(move_packet::<F>(skb, here, destination, reply, size))
+    Action::from_code(move_packet::<F>(skb, here, ends, reply, size))
+}
+
+/// Whether a packet that leaves by its uplink may have the wrong gateway there: rules choose that of
+/// the host's own packets with an address of the uplink alone, not that of others.
+#[inline(always)]
+pub(super) fn may_change_gateway<F: NextHop>(
+    skb: &Skb,
+    uplink: &UplinkFacts,
+    source: &F::Address,
+) -> bool {
+    uplink.flags & F::SUBNET_GATEWAYS != 0 && is_without_rule::<F>(skb, uplink, source) != 0
+}
+
+/// A function of its own: in line the verifier would walk each of its places once more.
+#[inline(never)]
+fn is_without_rule<F: NextHop>(skb: &Skb, uplink: &UplinkFacts, source: &F::Address) -> u32 {
+    let has_gateway = gateway_of_source::<F>(uplink, source).is_some();
+    let has_rule = || lookup::locality::<F>(uplink, source) == Locality::OwnedHere;
+    u32::from(has_gateway && (skb.is_forwarded() || !has_rule()))
 }
 
 /// Sends a datagram of a settled flow to an uplink that answers by gateway; `None` where that
@@ -158,16 +185,16 @@ pub(super) fn send<F: NextHop>(
 pub(super) fn send_settled<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     target: &'static UplinkFacts,
 ) -> Option<Action> {
     let size = skb.len().saturating_sub(here.link_header);
-    let odd = target.flags & (F::LAST_HOP | flag::REPLY_OFF) != 0;
+    let odd = target.flags & (F::LAST_HOP | F::SUBNET_GATEWAYS | flag::REPLY_OFF) != 0;
     if odd || skb.segment_size() != 0 || size > target.mtu {
         return None;
     }
     let reply = Reply { target, router: 0, reason: Reason::Redirected };
-    Some(Action::from_code(move_packet::<F>(skb, here, destination, &reply, size)))
+    Some(Action::from_code(move_packet::<F>(skb, here, ends, &reply, size)))
 }
 
 /// A function of its own, with a stack frame of its own; such functions return numbers.
@@ -175,22 +202,22 @@ pub(super) fn send_settled<F: NextHop>(
 fn move_packet<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: &F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> i32 {
-    choose::<F>(skb, here, *destination, reply, size).code()
+    choose::<F>(skb, here, ends, reply, size).code()
 }
 
 #[inline(always)]
 fn choose<F: NextHop>(
     skb: &Skb,
     here: &UplinkFacts,
-    destination: F::Address,
+    ends: &Ends<'_, F::Address>,
     reply: &Reply,
     size: u32,
 ) -> Action {
-    let target = reply.target;
+    let (target, destination) = (reply.target, *ends.destination);
     if !lookup::is_up(target) {
         return refuse(target, Reason::UplinkDown);
     }
@@ -204,8 +231,16 @@ fn choose<F: NextHop>(
         }
         return to_next_hop(skb, here, reply, F::direct(destination));
     }
-    if there {
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && reply.router != 0;
+    if there && by_last_hop {
         return readdress(skb, target, reply.router);
+    }
+    let gateway = gateway_of_source::<F>(target, ends.source);
+    if there {
+        return match gateway {
+            Some(gateway) => to_next_hop(skb, here, reply, F::direct(gateway)),
+            None => Action::Pass,
+        };
     }
     if size > target.mtu {
         return leave(target, Reason::TooBig);
@@ -213,8 +248,11 @@ fn choose<F: NextHop>(
     if target.link_header == 0 {
         return to_device(skb, reply);
     }
-    if target.flags & F::LAST_HOP != 0 && reply.router != 0 {
+    if by_last_hop {
         return to_router::<F>(skb, here, reply);
+    }
+    if let Some(gateway) = gateway {
+        return to_next_hop(skb, here, reply, F::direct(gateway));
     }
     if target.flags & F::HAS_GATEWAY != 0 {
         return to_next_hop(skb, here, reply, F::gateway(target));

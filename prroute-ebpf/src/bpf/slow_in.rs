@@ -83,13 +83,15 @@ fn prepare<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) -> u32 {
         lookup::expose::<F>(owner, &segment.destination, now);
     }
     scratch.key = key::inbound::<F>(segment);
+    let notes_router =
+        last_hop || (destination == Locality::Shared && here.flags & F::NOTES_ROUTERS != 0);
     let arrival = Arrival {
         kind: segment.kind,
         protocol: segment.protocol,
         tcp: segment.tcp,
         destination,
         here: Place::of(here),
-        router: if last_hop { headers::sender_of_frame(skb, here) } else { 0 },
+        router: if notes_router { headers::sender_of_frame(skb, here) } else { 0 },
         to_client_port: ports::is_client(segment.destination_port),
         now,
     };

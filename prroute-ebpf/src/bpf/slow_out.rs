@@ -20,7 +20,7 @@ use super::lookup::{self, Entry, Sought};
 use super::opening;
 use super::ports;
 use super::record;
-use super::redirect::{NextHop, Reply};
+use super::redirect::{self, NextHop, Reply};
 use super::scratch::{
     CONFIRMED, Decision, FoundEntry, NOWHERE, Scratch, Scratched, UNCONFIRMED, Way,
 };
@@ -64,8 +64,9 @@ mod number {
 /// Tells where it goes.
 #[inline(always)]
 pub(super) fn handle<F: Egress>(skb: &Skb, here: &'static UplinkFacts, sought: Sought) -> u32 {
-    if prepare::<F>(skb, here) != READY {
-        return PASS;
+    let way = prepare::<F>(skb, here);
+    if way != READY {
+        return way;
     }
     let (found, what) = sought.parts();
     let at = find::<F>(found, what);
@@ -74,25 +75,26 @@ pub(super) fn handle<F: Egress>(skb: &Skb, here: &'static UplinkFacts, sought: S
     carry_out::<F>(skb, here, at, number)
 }
 
-const READY: u32 = 1;
-const DONE: u32 = 0;
+/// No way: the flow matters.
+const READY: u32 = u32::MAX;
 
-/// Whose packet it is, and whether its flow matters.
+/// Whose packet it is, and whether its flow matters; if not, where the packet goes.
 #[inline(never)]
 fn prepare<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> u32 {
-    let Some(scratch) = F::scratch(Way::Out as u32) else { return DONE };
+    let Some(scratch) = F::scratch(Way::Out as u32) else { return PASS };
     log::note(&mut scratch.decided, log::UNDECIDED);
     let segment = &scratch.segment;
     let source = lookup::locality::<F>(here, &segment.source);
     // The host's own errors about packets to a guest speak of an address that is not local.
     let own_error = segment.kind == Kind::Error && !skb.is_forwarded();
     if source == Locality::NotLocal && !is_from_guest(skb) && !own_error {
-        return DONE;
+        return PASS;
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
     let last_hop = here.flags & F::LAST_HOP != 0;
     if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
-        return DONE;
+        scratch.decision.router = 0;
+        return by_another_gateway::<F>(skb, here, segment, source);
     }
     let now = clock::now();
     scratch.key = key::outbound::<F>(segment);
@@ -261,6 +263,11 @@ fn carry_out<F: Egress>(skb: &Skb, here: &'static UplinkFacts, at: *mut Flow, nu
                 now,
             );
         }
+        number::PASS => {
+            fragment::passes::<F>(segment, now);
+            decision.router = 0;
+            return by_another_gateway::<F>(skb, here, segment, departure.source);
+        }
         number::TO_OWNER => {
             decision.router = 0;
             let target = lookup::uplink_by_id(decision.place.uplink);
@@ -291,11 +298,31 @@ fn follow<F: Egress>(
     fragment::follows::<F>(segment, &Reply { target, router, reason }, now);
     // Most replies leave by the right uplink already.
     let there = target.ifindex == skb.ifindex();
-    if there && here.flags & F::LAST_HOP == 0 && segment.kind != Kind::Error {
+    if there
+        && router == 0
+        && segment.kind != Kind::Error
+        && !redirect::may_change_gateway::<F>(skb, here, &segment.source)
+    {
         return PASS;
     }
     let id = u32::from(target.id);
     if reason == Reason::RedirectedToOwner { TO_OWNER | id } else { id }
+}
+
+/// A segment of a connection without a record leaves by the owner of its address: only the gateway
+/// may be another subnet's.
+#[inline(always)]
+fn by_another_gateway<F: Egress>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    segment: &Segment<F::Address>,
+    source: Locality,
+) -> u32 {
+    let is_tcp = matches!(segment.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
+    let changes = is_tcp
+        && source == Locality::OwnedHere
+        && redirect::may_change_gateway::<F>(skb, here, &segment.source);
+    if changes { u32::from(here.id) } else { PASS }
 }
 
 #[inline(always)]

@@ -5,13 +5,14 @@ use serde::Serialize;
 
 use crate::cli::PlanArgs;
 use crate::config::Config;
+use crate::datapath::hooks;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{InstanceLock, RunDirectory};
 use crate::state::desired::Recognised;
 use crate::state::plan::Op;
 use crate::state::rationale;
-use crate::state::uplink::{Skipped, Uplink};
+use crate::state::uplink::{Skipped, Stacked, Uplink};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -24,6 +25,8 @@ struct Report<'a> {
     operations: Vec<Operation<'a>>,
     /// Devices that the programs would be attached to.
     attach: Vec<&'a str>,
+    /// Devices on top of uplinks that the ingress program would be attached to.
+    attach_ingress: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +81,10 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         attached.is_some_and(|device| device.ifindex == uplink.device.ifindex)
     };
     let attach = outlook.uplinks.iter().filter(|uplink| manages && !is_attached(uplink));
+    let is_new = |device: &&Stacked| {
+        manages && reconciler.memory().attached_stacked(device.ifindex).is_none()
+    };
+    let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     Ok(Report {
         schema: "prroute.plan/1",
         manages,
@@ -86,6 +93,7 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         recognised: &outlook.desired.recognised,
         operations: operations.collect(),
         attach: attach.map(|uplink| uplink.device.name.as_str()).collect(),
+        attach_ingress: stacked.map(|device| device.name.as_str()).collect(),
     })
 }
 
@@ -96,6 +104,12 @@ fn print(report: &Report<'_>) {
     }
     for uplink in report.uplinks {
         println!("# {}: uplink {}", uplink.device.name, uplink.id);
+        for device in &uplink.device.stacked {
+            println!("# {}: counts as {}", device.name, uplink.device.name);
+        }
+        for undecided in &uplink.device.undecided {
+            println!("# {undecided}");
+        }
     }
     for Recognised { address, priority, table } in report.recognised {
         println!(
@@ -112,7 +126,11 @@ fn print(report: &Report<'_>) {
     for device in &report.attach {
         println!("# attach ingress and egress programs to {device}");
     }
-    if report.operations.is_empty() && report.attach.is_empty() {
+    for device in &report.attach_ingress {
+        println!("# attach the ingress program to {device}");
+    }
+    if report.operations.is_empty() && report.attach.is_empty() && report.attach_ingress.is_empty()
+    {
         println!("# nothing to change");
     }
 }

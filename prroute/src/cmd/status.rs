@@ -20,7 +20,7 @@ use crate::instance::Instance;
 use crate::runtime::memory::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
 use crate::state::share::LeftOut;
-use crate::state::uplink::{Skipped, Uplink};
+use crate::state::uplink::{Skipped, SubnetGateway, Uplink};
 
 #[derive(Serialize)]
 struct Report {
@@ -142,6 +142,14 @@ fn print(report: &Report) {
     if !report.uplinks.is_empty() {
         println!("\n{}", uplink_table(report).trim_fmt());
     }
+    for UplinkReport { uplink, .. } in &report.uplinks {
+        for device in &uplink.device.stacked {
+            println!("{}: counts as {}", device.name, uplink.device.name);
+        }
+        for undecided in &uplink.device.undecided {
+            println!("{undecided}");
+        }
+    }
     if report.datapath {
         println!("\n{}", counter_table(report).trim_fmt());
     }
@@ -197,11 +205,15 @@ fn uplink_table(report: &Report) -> Table {
     table.set_header(["UPLINK", "ID", "STATE", "HOOK", "GATEWAY", "ADDRESSES"]);
     for UplinkReport { uplink, hook, .. } in &report.uplinks {
         let device = &uplink.device;
+        let by_subnet = |subnet: &SubnetGateway| {
+            gateway(Some(subnet.gateway), subnet.usable).map(|g| format!("{g} for {}", subnet.net))
+        };
         let gateways: Vec<_> = [
             gateway(device.gateway4, device.gateway4_usable),
             gateway(device.gateway6, device.gateway6_usable),
         ]
         .into_iter()
+        .chain(device.subnet_gateways.iter().map(by_subnet))
         .flatten()
         .collect();
         let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();

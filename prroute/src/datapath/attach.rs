@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::{
@@ -16,9 +16,10 @@ use prroute_common::names;
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::hooks::Hooks;
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
-use crate::state::uplink::{Uplink, UplinkId};
+use crate::state::uplink::UplinkId;
 
 /// Before every other filter.
 const FILTER_PRIORITY: u16 = 1;
@@ -69,7 +70,7 @@ impl Direction {
     }
 }
 
-/// What attaching to one uplink left behind, for undoing it.
+/// What attaching to one device left behind, for undoing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attached {
     pub hook: Hook,
@@ -77,45 +78,42 @@ pub struct Attached {
     pub made_qdisc: bool,
 }
 
-/// Attaches both programs to an uplink, or replaces those that an earlier daemon attached. A
+/// Attaches the programs to a device, or replaces those that an earlier daemon attached. A
 /// replacement is atomic: every packet meets either the old program or the new one.
 ///
 /// # Errors
 ///
-/// When the kernel refuses, or the interface's name has come to another device. Egress is
-/// attached first: ingress alone would record flows that nothing steers.
+/// When the kernel refuses, or the interface's name has come to another device.
 pub fn attach(
     programs: &mut Programs,
-    pins: &Pins,
-    uplink: &Uplink,
+    hooks: &Hooks<'_>,
     wanted: Option<Hook>,
 ) -> Result<Attached> {
     // aya resolves the name: before and after must agree, or a rename came between.
-    check_name(uplink)?;
+    check_name(hooks)?;
     let attached = match wanted {
-        Some(Hook::Tcx) => attach_tcx(programs, pins, uplink).map_err(|error| {
+        Some(Hook::Tcx) => attach_tcx(programs, hooks).map_err(|error| {
             if is_unknown_to_kernel(&error) {
-                DatapathError::NoTcx { name: uplink.device.name.clone() }
+                DatapathError::NoTcx { name: hooks.name.to_owned() }
             } else {
                 error
             }
         }),
-        Some(Hook::Clsact) => attach_clsact(programs, uplink),
-        None => match attach_tcx(programs, pins, uplink) {
-            Err(error) if is_unknown_to_kernel(&error) => attach_clsact(programs, uplink),
+        Some(Hook::Clsact) => attach_clsact(programs, hooks),
+        None => match attach_tcx(programs, hooks) {
+            Err(error) if is_unknown_to_kernel(&error) => attach_clsact(programs, hooks),
             other => other,
         },
     }?;
-    check_name(uplink)?;
+    check_name(hooks)?;
     Ok(attached)
 }
 
-fn attach_tcx(programs: &mut Programs, pins: &Pins, uplink: &Uplink) -> Result<Attached> {
-    for direction in [Direction::Egress, Direction::Ingress] {
+fn attach_tcx(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
+    for (direction, pin) in hooks.links() {
         let program = programs.get(direction.program())?;
-        let pin = pins.link(uplink.id, direction);
-        if !replace_tcx(program, &pin)? {
-            create_tcx(program, &pin, &uplink.device.name, direction)?;
+        if !replace_tcx(program, pin)? {
+            create_tcx(program, pin, hooks.name, *direction)?;
         }
     }
     Ok(Attached { hook: Hook::Tcx, made_qdisc: false })
@@ -202,8 +200,8 @@ fn take(
     })
 }
 
-fn attach_clsact(programs: &mut Programs, uplink: &Uplink) -> Result<Attached> {
-    let name = &uplink.device.name;
+fn attach_clsact(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
+    let name = hooks.name;
     let made_qdisc = match tc::qdisc_add_clsact(name) {
         Ok(()) => true,
         // Somebody else's, or ours from before.
@@ -212,7 +210,8 @@ fn attach_clsact(programs: &mut Programs, uplink: &Uplink) -> Result<Attached> {
         }
         Err(source) => return Err(clsact_failed("add the clsact qdisc of", name, source.into())),
     };
-    for direction in [Direction::Egress, Direction::Ingress] {
+    for (direction, _) in hooks.links() {
+        let direction = *direction;
         let program = programs.get(direction.program())?;
         let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
         let id = match program.attach_with_options(
@@ -272,22 +271,23 @@ pub fn detach_clsact(interface: &str) -> Result<()> {
 
 /// Removes the tcx links of an uplink.
 pub fn detach_tcx(pins: &Pins, id: UplinkId) -> Result<()> {
-    for direction in Direction::BOTH {
-        let path = pins.link(id, direction);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(DatapathError::File { operation: "remove", path, source });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    Direction::BOTH.into_iter().try_for_each(|direction| remove_link(pins.link(id, direction)))
 }
 
-fn check_name(uplink: &Uplink) -> Result<()> {
-    let ifindex = uplink.device.ifindex.0;
-    if if_nametoindex(uplink.device.name.as_str()) != Ok(ifindex) {
-        return Err(DatapathError::Renamed { name: uplink.device.name.clone(), ifindex });
+/// Removes a pinned tcx link; one that is gone already is fine.
+pub fn remove_link(path: PathBuf) -> Result<()> {
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DatapathError::File { operation: "remove", path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_name(hooks: &Hooks<'_>) -> Result<()> {
+    let ifindex = hooks.ifindex.0;
+    if if_nametoindex(hooks.name) != Ok(ifindex) {
+        return Err(DatapathError::Renamed { name: hooks.name.to_owned(), ifindex });
     }
     Ok(())
 }

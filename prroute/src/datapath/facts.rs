@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use bytemuck::Zeroable as _;
 use ipnet::IpNet;
 use prroute_common::address::{address4, address6};
-use prroute_common::uplink::{INLINE_PREFIXES, Prefix, UplinkFacts, flag, mac_word};
+use prroute_common::uplink::{
+    INLINE_PREFIXES, Prefix, SUBNET_GATEWAYS, SubnetGateway, UplinkFacts, flag, mac_word,
+};
 
 use crate::config::Reply;
+use crate::state::observed::Family;
 use crate::state::uplink::{Discovered, LocalAddress, Uplink};
 
 /// Length of an Ethernet header in bytes.
@@ -32,6 +35,8 @@ pub(super) fn of(
         mac: device.mac.map_or(0, mac_word),
         on_link4: [Prefix::NONE4; INLINE_PREFIXES],
         on_link6: [Prefix::NONE6; INLINE_PREFIXES],
+        subnet_gateways4: [SubnetGateway::NONE4; SUBNET_GATEWAYS],
+        subnet_gateways6: [SubnetGateway::NONE6; SUBNET_GATEWAYS],
         ..UplinkFacts::zeroed()
     };
     add_on_link(&mut facts, &device.on_link);
@@ -41,6 +46,7 @@ pub(super) fn of(
             IpNet::V6(_) => flag::LOCAL_PREFIXES6,
         };
     }
+    add_subnet_gateways(&mut facts, device);
     match device.gateway4 {
         Some(IpAddr::V4(gateway)) => facts.gateway4 = [address4(gateway.octets()).into(), 0],
         Some(IpAddr::V6(gateway)) => facts.gateway4 = address6(gateway.octets()),
@@ -81,6 +87,39 @@ fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
                     facts.flags |= flag::MORE_ON_LINK6;
                 }
             }
+        }
+    }
+}
+
+/// Those beyond the in-line ones are served by the preferred gateway, and so are those whose gateway
+/// has no link-layer address yet. None is needed where replies
+/// go to the router that asked.
+fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
+    let (mut count4, mut count6) = (0, 0);
+    if device.reply == Reply::Auto {
+        let of = |family| device.subnet_gateways.iter().any(|s| Family::of_net(&s.net) == family);
+        facts.flags |= if of(Family::V4) { flag::SHARED_BY_LAST_HOP4 } else { 0 };
+        facts.flags |= if of(Family::V6) { flag::SHARED_BY_LAST_HOP6 } else { 0 };
+    }
+    for subnet in device.subnet_gateways_in_force().filter(|subnet| subnet.resolved) {
+        match (subnet.net.trunc(), subnet.gateway) {
+            (IpNet::V4(net), IpAddr::V4(gateway)) if facts.flags & flag::LAST_HOP4 == 0 => {
+                let address = address4(net.network().octets());
+                let mask = address4(net.netmask().octets());
+                let gateway = address4(gateway.octets());
+                let subnet = Prefix { address, mask };
+                push(&mut facts.subnet_gateways4, &mut count4, SubnetGateway { subnet, gateway });
+                facts.flags |= flag::SUBNET_GATEWAYS4;
+            }
+            (IpNet::V6(net), IpAddr::V6(gateway)) if facts.flags & flag::LAST_HOP6 == 0 => {
+                let address = address6(net.network().octets());
+                let mask = address6(net.netmask().octets());
+                let gateway = address6(gateway.octets());
+                let subnet = Prefix { address, mask };
+                push(&mut facts.subnet_gateways6, &mut count6, SubnetGateway { subnet, gateway });
+                facts.flags |= flag::SUBNET_GATEWAYS6;
+            }
+            _ => {}
         }
     }
 }

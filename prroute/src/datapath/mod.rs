@@ -13,6 +13,7 @@ pub mod error;
 mod facts;
 pub mod features;
 pub mod flows;
+pub mod hooks;
 mod layout;
 pub mod object;
 pub mod occupancy;

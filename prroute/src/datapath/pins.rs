@@ -10,10 +10,13 @@ use prroute_common::LAYOUT_VERSION;
 use crate::datapath::attach::Direction;
 use crate::datapath::error::{DatapathError, Result};
 use crate::instance::Instance;
-use crate::state::uplink::UplinkId;
+use crate::state::uplink::{Ifindex, UplinkId};
 
 /// Where distributions mount the BPF file system.
 const BPFFS: &str = "/sys/fs/bpf";
+
+/// How the names of the links of stacked devices begin.
+const STACKED: &str = "stacked-ingress-";
 
 /// The pin directory of one instance: `/sys/fs/bpf/prroute/NAME/v<layout>/`.
 #[derive(Clone, Debug)]
@@ -37,6 +40,18 @@ impl Pins {
     /// Names on bpffs cannot contain dots, interface names can: links are named by uplink id.
     pub fn link(&self, uplink: UplinkId, direction: Direction) -> PathBuf {
         self.layout().join(format!("link-{uplink}-{}", direction.name()))
+    }
+
+    /// The ingress link of a device that stands on an uplink. The link lives as long as the device,
+    /// so that another device with this index finds it dead.
+    pub fn stacked_link(&self, ifindex: Ifindex) -> PathBuf {
+        self.layout().join(format!("{STACKED}{ifindex}"))
+    }
+
+    /// Every pinned link of [`Pins::stacked_link`].
+    pub fn stacked_links(&self) -> Result<Vec<(Ifindex, PathBuf)>> {
+        let entries = self.entries(&self.layout())?;
+        Ok(entries.into_iter().filter_map(|path| Some((stacked_of(&path)?, path))).collect())
     }
 
     /// A link of the programs on sockets.
@@ -148,6 +163,10 @@ impl Pins {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+fn stacked_of(path: &Path) -> Option<Ifindex> {
+    path.file_name()?.to_str()?.strip_prefix(STACKED)?.parse().ok().map(Ifindex)
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

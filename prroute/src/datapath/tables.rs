@@ -148,8 +148,11 @@ impl Tables {
                 let resolved = |gateway| is_resolved(device.ifindex, gateway);
                 self.write_facts(&succeed(old.as_ref(), found, device.reply, resolved))
             });
-            let slot = written.and_then(|()| self.write_slot(uplink));
-            result = result.and(slot);
+            let devices = device.devices().collect::<Vec<_>>();
+            let slots = written.and_then(|()| {
+                devices.into_iter().try_for_each(|ifindex| self.write_slot(uplink, ifindex))
+            });
+            result = result.and(slots);
         }
         result
     }
@@ -183,9 +186,9 @@ impl Tables {
         self.active.set(id, next, 0).map_err(failed("write", names::ACTIVE_FACTS))
     }
 
-    /// Points the interface's slot at the active facts.
-    fn write_slot(&mut self, uplink: &Uplink) -> Result<()> {
-        let (id, ifindex) = (u32::from(uplink.id.0), uplink.device.ifindex.0);
+    /// Points the slot of one of the uplink's devices at the active facts.
+    fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
+        let (id, ifindex) = (u32::from(uplink.id.0), ifindex.0);
         let facts = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         let wanted = IfindexSlot { ifindex, facts };
         let mut free = None;
@@ -215,7 +218,7 @@ impl Tables {
         for position in 0..self.slots.len() {
             let slot =
                 self.slots.get(&position, 0).map_err(failed("read", names::IFINDEX_SLOTS))?;
-            let managed = |uplink: &Uplink| uplink.device.ifindex.0 == slot.ifindex;
+            let managed = |uplink: &Uplink| uplink.device.is_device(Ifindex(slot.ifindex));
             if slot.ifindex != 0 && !uplinks.iter().any(managed) {
                 self.slots
                     .set(position, IfindexSlot::default(), 0)

@@ -47,11 +47,15 @@ pub(super) fn link(message: LinkMessage) -> Link {
         carrier: flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
         noarp: flags.contains(LinkFlags::Noarp),
+        lower: None,
         master: None,
         rp_filter: None,
     };
+    let mut lower_is_elsewhere = false;
     for attribute in message.attributes {
         match attribute {
+            LinkAttribute::Link(lower @ 1..) => link.lower = Some(Ifindex(lower)),
+            LinkAttribute::LinkNetNsId(_) => lower_is_elsewhere = true,
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(0) => {}
@@ -76,6 +80,9 @@ pub(super) fn link(message: LinkMessage) -> Link {
             }
             _ => {}
         }
+    }
+    if lower_is_elsewhere {
+        link.lower = None;
     }
     link
 }

@@ -22,7 +22,7 @@ impl Links {
         let index = message.header.index;
         let link = decode::link(message);
         let mut hasher = DefaultHasher::new();
-        let identity = (&link.name, &link.altnames, &link.kind, link.mac, link.master);
+        let identity = (&link.name, &link.altnames, &link.kind, link.mac, link.master, link.lower);
         let state = (link.mtu, link.admin_up, link.carrier, link.noarp);
         (identity, state).hash(&mut hasher);
         let now = hasher.finish();

@@ -1,12 +1,13 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Attach;
 use crate::datapath::attach::{self, Hook};
+use crate::datapath::hooks::Hooks;
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
-use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, undo};
+use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Memory;
 use crate::runtime::memory::AttachedDevice;
 use crate::state::succession::is_resolved;
@@ -18,6 +19,8 @@ pub(super) struct Datapath {
     pub(super) tables: Tables,
     /// What this process has attached; what an earlier one attached runs an older program.
     pub(super) attached: BTreeMap<UplinkId, (Ifindex, u16)>,
+    /// Likewise, of devices that stand on uplinks.
+    pub(super) stacked: BTreeSet<Ifindex>,
 }
 
 impl Reconciler {
@@ -36,7 +39,12 @@ impl Reconciler {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.pins)?;
-        self.datapath = Some(Datapath { programs, tables, attached: BTreeMap::new() });
+        self.datapath = Some(Datapath {
+            programs,
+            tables,
+            attached: BTreeMap::new(),
+            stacked: BTreeSet::new(),
+        });
         Ok(())
     }
 
@@ -70,6 +78,8 @@ impl Reconciler {
                 result = result.and(attached);
             }
         }
+        let stacked = stacked::attach(datapath, &self.pins, &mut self.memory, outlook, hook);
+        result = result.and(stacked);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
         self.pins.remove_other_layouts()?;
@@ -89,7 +99,7 @@ fn attach_to(
     if memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
         attach::detach_tcx(pins, uplink.id)?;
     }
-    let attached = attach::attach(&mut datapath.programs, pins, uplink, hook)?;
+    let attached = attach::attach(&mut datapath.programs, &Hooks::of_uplink(pins, uplink), hook)?;
     let (name, id) = (&uplink.device.name, uplink.id);
     tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
     datapath.attached.insert(id, device);
@@ -116,15 +126,17 @@ fn leave_other_hook(
 
 fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
     // A qdisc that was made before is still ours, whether it is in use or not.
-    let made_before = memory.attached.iter().any(|device| {
-        device.id == uplink.id && device.ifindex == uplink.device.ifindex && device.made_qdisc
-    });
-    memory.attached.retain(|device| device.id != uplink.id);
+    let made_before = memory
+        .attached
+        .iter()
+        .any(|device| device.ifindex == uplink.device.ifindex && device.made_qdisc);
+    memory.attached.retain(|device| device.stacked || device.id != uplink.id);
     memory.attached.push(AttachedDevice {
         id: uplink.id,
         ifindex: uplink.device.ifindex,
         name: uplink.device.name.clone(),
         hook: attached.hook,
         made_qdisc: attached.made_qdisc || made_before,
+        stacked: false,
     });
 }

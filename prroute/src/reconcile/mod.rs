@@ -12,6 +12,7 @@ mod gateways;
 mod reload;
 mod repairs;
 mod routing;
+mod stacked;
 mod undo;
 
 pub use daemon::{Daemon, Stop};
@@ -99,6 +100,8 @@ pub struct Reconciler {
     expiry: Option<Instant>,
     /// Said once, not every round.
     recognised: Vec<Recognised>,
+    /// Likewise.
+    undecided: Vec<String>,
     repairs: Repairs,
     /// The last round's plan was too long for one round.
     unfinished: bool,
@@ -145,6 +148,7 @@ impl Reconciler {
             gateways: Vec::new(),
             expiry: None,
             recognised: Vec::new(),
+            undecided: Vec::new(),
             repairs: Repairs::default(),
             unfinished: false,
         })
@@ -165,7 +169,9 @@ impl Reconciler {
                 let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
                     gateway.is_some() && usable && !resolved
                 };
-                waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
+                let subnets = || device.subnet_gateways.iter();
+                subnets().any(|s| waits(Some(s.gateway), s.usable, s.resolved))
+                    || waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
                     || waits(device.gateway6, device.gateway6_usable, device.gateway6_resolved)
             })
     }
@@ -264,6 +270,7 @@ impl Reconciler {
         self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
         self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
+        self.say_undecided(&outlook.uplinks);
         self.memory.summary = summary(&outlook.uplinks);
         self.memory.uplinks = outlook.uplinks;
         self.memory.skipped = outlook.skipped;

@@ -86,6 +86,7 @@ impl Reconciler {
     fn attach_anew(&mut self) {
         if let Some(datapath) = &mut self.datapath {
             datapath.attached.clear();
+            datapath.stacked.clear();
         }
     }
 

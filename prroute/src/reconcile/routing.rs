@@ -12,6 +12,7 @@ use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
 use crate::state::undo::leave;
+use crate::state::uplink::Uplink;
 
 /// Operations of one round: a longer plan must not keep the datapath from following.
 const OPERATIONS: usize = 512;
@@ -153,6 +154,15 @@ impl Reconciler {
             );
         }
         self.recognised = recognised.to_vec();
+    }
+
+    pub(super) fn say_undecided(&mut self, uplinks: &[Uplink]) {
+        let undecided: Vec<String> =
+            uplinks.iter().flat_map(|uplink| uplink.device.undecided.iter().cloned()).collect();
+        for sentence in undecided.iter().filter(|sentence| !self.undecided.contains(sentence)) {
+            tracing::warn!("{sentence}");
+        }
+        self.undecided = undecided;
     }
 }
 

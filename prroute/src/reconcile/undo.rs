@@ -66,6 +66,7 @@ fn unremembered(link: &crate::state::observed::Link) -> AttachedDevice {
         name: link.name.clone(),
         hook: Hook::Clsact,
         made_qdisc: false,
+        stacked: false,
     }
 }
 
@@ -80,8 +81,18 @@ pub(super) fn detach_except(
             attach::detach_tcx(pins, id)?;
         }
     }
-    let stays = |device: &AttachedDevice| {
-        uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex)
+    let stands = |ifindex| {
+        let mut stacked = uplinks.iter().flat_map(|uplink| &uplink.device.stacked);
+        stacked.any(|device| device.ifindex == ifindex)
+    };
+    for (ifindex, path) in pins.stacked_links()? {
+        if !stands(ifindex) {
+            attach::remove_link(path)?;
+        }
+    }
+    let stays = |device: &AttachedDevice| match device.stacked {
+        true => stands(device.ifindex),
+        false => uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex),
     };
     for device in memory.attached.iter().filter(|device| !stays(device)) {
         if device.hook == Hook::Clsact && is_there(device) {

@@ -56,7 +56,12 @@ impl Memory {
     }
 
     pub fn attached(&self, id: UplinkId) -> Option<&AttachedDevice> {
-        self.attached.iter().find(|device| device.id == id)
+        self.attached.iter().find(|device| device.id == id && !device.stacked)
+    }
+
+    /// A device that stands on an uplink, and was attached to.
+    pub fn attached_stacked(&self, ifindex: Ifindex) -> Option<&AttachedDevice> {
+        self.attached.iter().find(|device| device.ifindex == ifindex && device.stacked)
     }
 }
 
@@ -95,4 +100,7 @@ pub struct AttachedDevice {
     pub hook: Hook,
     /// We added the clsact qdisc.
     pub made_qdisc: bool,
+    /// It stands on the uplink `id`, and is not the uplink itself.
+    #[serde(default)]
+    pub stacked: bool,
 }

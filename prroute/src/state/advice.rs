@@ -31,6 +31,8 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
             warnings.push(format!("exclude \"{pattern}\" matches no interface"));
         }
     }
+    let undecided = uplinks.iter().flat_map(|uplink| uplink.device.undecided.iter().cloned());
+    warnings.extend(undecided);
     let desired = desire(config, observed, &uplinks, &SavedSysctls::default());
     let conflict = diff(config, &desired, observed).err();
     Advice { warnings, conflict }

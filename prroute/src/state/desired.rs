@@ -11,6 +11,8 @@
 //! ```
 //!
 //! S: source prefixes of one uplink, T: its table (first table + uplink id, or as configured);
+//! where a subnet of an uplink has a gateway of its own, T for its sources is a table like the
+//! uplink's, but for the gateway, with one of the range's last numbers;
 //! V: prefixes of shared addresses, SHARED: the first table, with every live uplink's default route. Where
 //! there are many of them, the rules for sources are [in sections](sections) at base+51 .. base+99.
 //!
@@ -93,7 +95,7 @@ pub fn desire(
     desired.loosen = filters::loosen(config, observed, uplinks, saved);
     desired.restore = filters::restore(observed, saved, |link| {
         config.rp_filter == RpFilter::Loosen
-            && uplinks.iter().any(|u| u.device.ifindex == link.ifindex)
+            && uplinks.iter().any(|u| u.device.is_device(link.ifindex))
     });
     desired
 }

@@ -1,8 +1,12 @@
 //! Which interfaces are uplinks, and why the others are not.
 
+use ipnet::IpNet;
+
 use super::gateways::{gateways, has_default_route};
-use super::observed::{Family, Link, Observed, is_global};
-use super::on_link::on_link;
+use super::observed::{Address, Family, Link, Observed, is_global};
+use super::on_link::{on_link, own_prefixes};
+use super::stacked::upon;
+use super::subnet_gateways::subnet_gateways;
 use super::uplink::{Discovered, Skipped};
 use crate::config::{Config, OnDown, UplinkConfig};
 
@@ -12,9 +16,10 @@ use crate::config::{Config, OnDown, UplinkConfig};
 /// a physical port, a default route of its own and a global address; and a veth (or macvlan,
 /// ipvlan, netkit: what a container has for a NIC) that is no port and that a default route
 /// uses. Naming an interface in the configuration makes it one all the same, excluding it always
-/// prevents it. The loopback interface never is one.
+/// prevents it. The loopback interface never is one. A macvlan or ipvlan without a default route
+/// counts as the uplink it stands on.
 pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
-    let mut found = Vec::new();
+    let mut found: Vec<Discovered> = Vec::new();
     let mut skipped = Vec::new();
     for link in &observed.links {
         let settings = settings(config, link);
@@ -25,6 +30,10 @@ pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<S
             }
         }
     }
+    let is_stacked = |skipped: &Skipped| {
+        found.iter().flat_map(|uplink| &uplink.stacked).any(|s| s.ifindex == skipped.ifindex)
+    };
+    skipped.retain(|skipped| !is_stacked(skipped));
     (found, skipped)
 }
 
@@ -76,10 +85,12 @@ fn refusal(config: &Config, observed: &Observed, link: &Link, named: bool) -> Op
         }
         Some(kind) => return Some(format!("virtual device ({kind}) that no [[uplink]] names")),
     }
-    let global = observed
-        .addresses_on(link.ifindex)
-        .any(|a| a.scope_global && !a.failed && is_global(&a.net.addr()));
+    let global = observed.addresses_on(link.ifindex).any(is_usable);
     (!global).then(|| "no global address".to_owned())
+}
+
+fn is_usable(address: &Address) -> bool {
+    address.scope_global && !address.failed && is_global(&address.net.addr())
 }
 
 fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
@@ -100,18 +111,36 @@ fn describe(
     let (v4, v6) = (of(Family::V4), of(Family::V6));
     let mut all = v4.all.clone();
     all.extend(v6.all.iter().copied().filter(|address| !v4.all.contains(address)));
+    let stacked = upon(config, observed, link.ifindex);
+    let devices = || std::iter::once(link.ifindex).chain(stacked.iter().map(|s| s.ifindex));
+    let mut on_link = on_link(config.ranges, observed, link.ifindex);
+    for device in &stacked {
+        on_link.extend(own_prefixes(observed, device.ifindex));
+    }
+    on_link.sort();
+    on_link.dedup();
+    let addresses: Vec<IpNet> = devices()
+        .flat_map(|ifindex| observed.addresses_on(ifindex))
+        .filter(|address| is_usable(address))
+        .map(|address| address.net)
+        .collect();
+    let by_subnet = [(Family::V4, &v4), (Family::V6, &v6)].map(|(family, known)| {
+        subnet_gateways(observed, link.ifindex, &link.name, family, known, &addresses)
+    });
+    let mut further = Vec::new();
+    let mut undecided = Vec::new();
+    for family in by_subnet {
+        further.extend(family.found);
+        undecided.extend(family.undecided);
+    }
     Discovered {
         ifindex: link.ifindex,
         name: link.name.clone(),
         mac: link.mac,
         mtu: link.mtu,
         up: link.admin_up && link.carrier,
-        addresses: observed
-            .addresses_on(link.ifindex)
-            .filter(|a| a.scope_global && !a.failed && is_global(&a.net.addr()))
-            .map(|a| a.net)
-            .collect(),
-        on_link: on_link(config.ranges, observed, link.ifindex),
+        addresses,
+        on_link,
         gateway4: v4.chosen,
         gateway6: v6.chosen,
         gateway4_usable: v4.usable,
@@ -119,8 +148,11 @@ fn describe(
         gateway4_resolved: v4.resolved,
         gateway6_resolved: v6.resolved,
         gateways: all,
+        subnet_gateways: further,
+        undecided,
         direct4: v4.direct,
         direct6: v6.direct,
+        stacked,
         reply: settings.map(|s| s.reply).unwrap_or_default(),
         hold: settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,
         table: settings.and_then(|s| s.table),

@@ -59,6 +59,7 @@ impl Host {
             carrier: true,
             loopback: false,
             noarp: false,
+            lower: None,
             master: None,
             rp_filter: Some(0),
         });

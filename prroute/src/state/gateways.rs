@@ -57,6 +57,18 @@ pub(super) fn has_default_route(ranges: Ranges, observed: &Observed, ifindex: If
         .any(|family| !default_routes(ranges, observed, ifindex, family).is_empty())
 }
 
+/// Whether the kernel failed to resolve a gateway.
+pub(super) fn has_failed(observed: &Observed, ifindex: Ifindex, gateway: IpAddr) -> bool {
+    let neighbour = observed.neighbour(ifindex, gateway);
+    neighbour.is_some_and(|neighbour| neighbour.state == NeighbourState::Failed)
+}
+
+/// Whether the kernel has a gateway's link-layer address.
+pub(super) fn is_resolved(observed: &Observed, ifindex: Ifindex, gateway: IpAddr) -> bool {
+    let neighbour = observed.neighbour(ifindex, gateway);
+    neighbour.is_some_and(|neighbour| neighbour.state.has_address())
+}
+
 /// The gateways of `family` on an interface.
 pub(super) fn gateways(
     ranges: Ranges,
@@ -74,17 +86,11 @@ pub(super) fn gateways(
             all.push(address);
         }
     }
-    let failed = |address: IpAddr| {
-        observed.neighbour(ifindex, address).is_some_and(|n| n.state == NeighbourState::Failed)
-    };
-    let resolved = |address: IpAddr| {
-        observed.neighbour(ifindex, address).is_some_and(|n| n.state.has_address())
-    };
-    let working = all.iter().copied().find(|address| !failed(*address));
+    let working = all.iter().copied().find(|address| !has_failed(observed, ifindex, *address));
     Gateways {
         chosen: working.or(all.first().copied()),
         usable: working.is_some(),
-        resolved: working.is_some_and(resolved),
+        resolved: working.is_some_and(|address| is_resolved(observed, ifindex, address)),
         direct: hops().any(|hop| hop.gateway.is_none()),
         all,
     }

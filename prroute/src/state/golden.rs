@@ -84,6 +84,15 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
                 line(format!("  gateway {gateway} usable {usable} of {:?}", device.gateways));
             }
         }
+        for subnet in &device.subnet_gateways {
+            line(format!(
+                "  gateway {} usable {} for {}",
+                subnet.gateway, subnet.usable, subnet.net
+            ));
+        }
+        for stacked in &device.stacked {
+            line(format!("  below {}", stacked.name));
+        }
         line(format!("  on link {:?}", device.on_link));
     }
     for skipped in skipped.iter().filter(|skipped| skipped.name != "lo") {

@@ -36,7 +36,7 @@ impl Holders {
 /// Every local address that is not loopback, link-local or multicast, with its holders.
 pub(super) fn holders(observed: &Observed, uplinks: &[Uplink]) -> BTreeMap<IpAddr, Holders> {
     let ids: BTreeMap<Ifindex, UplinkId> =
-        uplinks.iter().map(|u| (u.device.ifindex, u.id)).collect();
+        uplinks.iter().flat_map(|u| u.device.devices().map(|device| (device, u.id))).collect();
     let host: BTreeSet<Ifindex> =
         observed.links.iter().filter(|l| is_host_device(l)).map(|l| l.ifindex).collect();
     let mut all: BTreeMap<IpAddr, Holders> = BTreeMap::new();

@@ -22,6 +22,8 @@ pub mod plan;
 pub mod rationale;
 pub mod share;
 mod sources;
+mod stacked;
+mod subnet_gateways;
 pub mod succession;
 pub mod undo;
 pub mod uplink;

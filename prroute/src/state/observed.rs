@@ -107,6 +107,9 @@ pub struct Link {
     pub loopback: bool,
     /// No neighbour discovery on this device.
     pub noarp: bool,
+    /// The device below (`IFLA_LINK`), where that is in this network namespace.
+    #[serde(default)]
+    pub lower: Option<Ifindex>,
     /// The bridge, bond, team or VRF this link is a port of.
     pub master: Option<Ifindex>,
     /// `net.ipv4.conf.<name>.rp_filter`; `None` when it could not be read.

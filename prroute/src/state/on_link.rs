@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::observed::{
     Family, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, is_global,
 };
-use super::uplink::{Ifindex, Uplink};
+use super::uplink::{Discovered, Ifindex, Uplink};
 use crate::config::Ranges;
 
 /// A host's own address is no prefix, a default route is no link.
@@ -25,16 +25,25 @@ fn says_on_link(route: &Route, ifindex: Ifindex) -> bool {
         && route.next_hops.iter().any(|hop| hop.ifindex == ifindex && hop.gateway.is_none())
 }
 
+/// The prefixes of an interface's addresses.
+pub(super) fn own_prefixes(
+    observed: &Observed,
+    ifindex: Ifindex,
+) -> impl Iterator<Item = IpNet> + '_ {
+    observed
+        .addresses_on(ifindex)
+        .filter(|a| !a.failed && !a.no_prefix_route)
+        .filter(|a| a.net.prefix_len() < a.net.max_prefix_len())
+        .map(|a| a.net.trunc())
+        .filter(is_prefix)
+}
+
 /// On-link prefixes of an interface: of its addresses, of main's routes without a gateway, and
 /// of other tables' where they hold one of its addresses (a manager that keeps the interface's
 /// routes in a table of their own). Sorted, each once.
 pub(super) fn on_link(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> Vec<IpNet> {
     let addresses: Vec<_> = observed.addresses_on(ifindex).filter(|a| !a.failed).collect();
-    let own = addresses
-        .iter()
-        .filter(|a| !a.no_prefix_route && a.net.prefix_len() < a.net.max_prefix_len())
-        .map(|a| a.net.trunc())
-        .filter(is_prefix);
+    let own = own_prefixes(observed, ifindex);
     let all: BTreeSet<IpAddr> = addresses.iter().map(|a| a.net.addr()).collect();
     let routed = observed
         .routes
@@ -82,10 +91,12 @@ impl Links {
         links
     }
 
-    /// Whether main could take another interface than `ifindex` for an on-link destination in
-    /// `net`: two uplinks on one subnet, or another interface with exactly this prefix.
-    pub(super) fn is_contested(&self, ifindex: Ifindex, net: &IpNet) -> bool {
-        let is_other = |links: &BTreeSet<Ifindex>| links.iter().any(|link| *link != ifindex);
+    /// Whether main could take another interface than the uplink's for an on-link destination in
+    /// `net`: two uplinks on one subnet, or another interface with exactly this prefix. A device that
+    /// stands on the uplink leads to the same link.
+    pub(super) fn is_contested(&self, uplink: &Discovered, net: &IpNet) -> bool {
+        let is_other =
+            |links: &BTreeSet<Ifindex>| links.iter().any(|link| !uplink.is_device(*link));
         let family = Family::of_net(net);
         let shorter = self.lengths.range((family, 0)..=(family, net.prefix_len()));
         let mut around = shorter.filter_map(|(_, length)| {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::desired::offset;
 use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
 use super::plan::{NeighbourKey, Op};
+use super::subnet_gateways::tables;
 use super::uplink::Uplink;
 use crate::config::{Config, Ranges};
 
@@ -43,7 +44,12 @@ impl Names<'_> {
 
     /// The uplink whose table it is.
     fn of_table(&self, table: u32) -> &str {
-        let uplink = self.uplinks.iter().find(|u| u.table(self.ranges()) == table);
+        let subnets = tables(self.ranges(), self.uplinks);
+        let of_subnet = |uplink: &&Uplink| {
+            subnets.iter().any(|((id, _), number)| *id == uplink.id && *number == table)
+        };
+        let is_own = |uplink: &&Uplink| uplink.table(self.ranges()) == table;
+        let uplink = self.uplinks.iter().find(|uplink| is_own(uplink) || of_subnet(uplink));
         uplink.map_or("an uplink that is gone", |u| u.device.name.as_str())
     }
 

@@ -11,6 +11,7 @@ use super::observed::{
     Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
 };
 use super::on_link::Links;
+use super::subnet_gateways::tables;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
@@ -23,7 +24,7 @@ const TABLE_DEFAULT: u32 = 253;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) net: IpNet,
-    /// The uplink's table.
+    /// The uplink's table, or that of the subnet's gateway.
     pub(super) table: u32,
     /// The uplink's on-link prefixes around or inside `net` for which main may prefer another
     /// interface.
@@ -89,6 +90,7 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
     all.shared = IpNet::aggregate(&all.shared);
 
     let links = Links::of(observed, uplinks);
+    let tables = tables(ranges, uplinks);
     for uplink in uplinks {
         let prefixes = undivided(uplink, &holders, &covered, &prefixes);
         let nets: BTreeSet<IpNet> = uplink
@@ -100,11 +102,8 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             .map(|net| aggregate(net.addr(), &prefixes))
             .collect();
         let on_link = &uplink.device.on_link;
-        let contested: Vec<IpNet> = on_link
-            .iter()
-            .filter(|net| links.is_contested(uplink.device.ifindex, net))
-            .copied()
-            .collect();
+        let contested: Vec<IpNet> =
+            on_link.iter().filter(|net| links.is_contested(&uplink.device, net)).copied().collect();
         let mut wider: Option<IpNet> = None;
         for net in &nets {
             // A prefix of the same uplink around it, which is before it in order, says it already.
@@ -115,12 +114,25 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
             let near = contested.iter().filter(|p| p.contains(net) || net.contains(*p));
             all.owned.push(Source {
                 net: *net,
-                table: uplink.table(ranges),
+                table: table_of(ranges, uplink, &tables, net),
                 contested: near.copied().collect(),
             });
         }
     }
     all
+}
+
+/// The table of the gateway that serves a source.
+fn table_of(
+    ranges: Ranges,
+    uplink: &Uplink,
+    tables: &BTreeMap<(UplinkId, IpNet), u32>,
+    source: &IpNet,
+) -> u32 {
+    let mut subnets = uplink.device.subnet_gateways_in_force();
+    let subnet = subnets.find(|subnet| subnet.net.contains(source));
+    let table = subnet.and_then(|subnet| tables.get(&(uplink.id, subnet.net)));
+    table.copied().unwrap_or_else(|| uplink.table(ranges))
 }
 
 /// On-link prefixes of the uplink in which every local address is its own, and needs our rules.
@@ -137,8 +149,13 @@ fn undivided(
         })
     };
     let is_shared = |prefix: &IpNet| local.iter().any(|shared| overlap(shared, prefix));
+    // A prefix around a subnet with a gateway of its own has two ways out.
+    let is_divided = |prefix: &IpNet| {
+        let mut subnets = uplink.device.subnet_gateways_in_force();
+        subnets.any(|subnet| *prefix != subnet.net && prefix.contains(&subnet.net))
+    };
     let undivided = uplink.device.on_link.iter().filter(alone);
-    undivided.filter(|prefix| !is_shared(prefix)).copied().collect()
+    undivided.filter(|prefix| !is_shared(prefix) && !is_divided(prefix)).copied().collect()
 }
 
 /// What of a prefix is left without some addresses.

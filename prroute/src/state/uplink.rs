@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
+pub use super::stacked::Stacked;
+pub use super::subnet_gateways::SubnetGateway;
 use crate::config::{Ranges, Reply};
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
@@ -63,10 +65,19 @@ pub struct Discovered {
     /// Every gateway known, the two above included, in order of preference: their neighbour
     /// entries are kept resolved, so that one can take over from another.
     pub gateways: Vec<IpAddr>,
+    /// Gateways of subnets that are not the preferred gateway's, of both families.
+    #[serde(default)]
+    pub subnet_gateways: Vec<SubnetGateway>,
+    /// What cannot be decided about its gateways, one sentence each.
+    #[serde(default)]
+    pub undecided: Vec<String>,
     /// An IPv4 default route without a gateway (point-to-point devices).
     pub direct4: bool,
     /// Likewise for IPv6.
     pub direct6: bool,
+    /// Devices that stand on this one, and count as it.
+    #[serde(default)]
+    pub stacked: Vec<Stacked>,
     /// To which next hop replies are sent.
     #[serde(default)]
     pub reply: Reply,
@@ -79,6 +90,23 @@ pub struct Discovered {
     /// The administrator's destinations over this uplink.
     #[serde(default)]
     pub to: Vec<IpNet>,
+}
+
+impl Discovered {
+    /// Whether the index is that of the interface, or of a device that counts as it.
+    pub fn is_device(&self, ifindex: Ifindex) -> bool {
+        self.ifindex == ifindex || self.stacked.iter().any(|device| device.ifindex == ifindex)
+    }
+
+    /// Gateways of subnets that serve them now.
+    pub fn subnet_gateways_in_force(&self) -> impl Iterator<Item = &SubnetGateway> {
+        self.subnet_gateways.iter().filter(|subnet| self.up && subnet.usable)
+    }
+
+    /// The indexes of the interface and of the devices that count as it.
+    pub fn devices(&self) -> impl Iterator<Item = Ifindex> + '_ {
+        std::iter::once(self.ifindex).chain(self.stacked.iter().map(|device| device.ifindex))
+    }
 }
 
 /// An uplink: a managed interface with its id.

@@ -68,6 +68,7 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "tcpdump", "tcpdump"),
     need(Scope::Test, "dhclient", "isc-dhcp-client"),
     Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
+    Need { services: &["keepalived.service"], ..need(Scope::Test, "keepalived", "keepalived") },
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),

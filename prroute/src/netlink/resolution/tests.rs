@@ -29,6 +29,7 @@ fn observed(state: Option<NeighbourState>) -> Observed {
             carrier: true,
             loopback: false,
             noarp: false,
+            lower: None,
             master: None,
             rp_filter: None,
         }],

@@ -21,7 +21,8 @@ pub(super) fn loosen(
         return Vec::new();
     }
     let all = observed.rp_filter_all.unwrap_or(0);
-    let links = uplinks.iter().filter_map(|u| observed.link(u.device.ifindex));
+    let devices = uplinks.iter().flat_map(|u| u.device.devices());
+    let links = devices.filter_map(|ifindex| observed.link(ifindex));
     links
         .filter(|link| saved.applied(link).is_none())
         .filter_map(|link| Some((link, link.rp_filter?)))

@@ -1,5 +1,6 @@
 //! The routes of our tables.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,7 +8,8 @@ use ipnet::IpNet;
 use super::is_live;
 use crate::config::Ranges;
 use crate::state::observed::{Family, NextHop, Observed, PROTOCOL, Route, RouteKind, host_net};
-use crate::state::uplink::Uplink;
+use crate::state::subnet_gateways::tables;
+use crate::state::uplink::{Uplink, UplinkId};
 
 /// IPv6 knows no metric 0; 1024 is what the kernel takes when none is named.
 const METRIC6: u32 = 1024;
@@ -27,10 +29,12 @@ pub(super) fn of(
         let there = |u: &&Uplink| u.device.up && observed.link(u.device.ifindex).is_some();
         uplinks.iter().filter(there)
     };
+    let tables = tables(ranges, uplinks);
     let mut routes: Vec<Route> = up().flat_map(|uplink| on_link(ranges, uplink)).collect();
     for family in Family::BOTH {
         let shares = shared.iter().any(|net| Family::of_net(net) == family);
         for uplink in up() {
+            routes.extend(of_subnets(ranges, uplinks, uplink, &tables, family));
             let Some(route) = default(ranges, observed, uplink, family) else { continue };
             if is_refused(&route, uplink, uplinks) {
                 continue;
@@ -47,13 +51,20 @@ pub(super) fn of(
         }
         // There before the way out goes, and in force from that moment.
         let holding = uplinks.iter().filter(|u| u.device.hold && u.speaks(family));
-        routes.extend(holding.map(|uplink| Route {
-            metric: LAST_METRIC,
-            kind: RouteKind::UNREACHABLE,
-            scope_link: false,
-            next_hops: Vec::new(),
-            ..route(ranges, uplink, family.any(), None)
-        }));
+        for uplink in holding {
+            let hold = Route {
+                metric: LAST_METRIC,
+                kind: RouteKind::UNREACHABLE,
+                scope_link: false,
+                next_hops: Vec::new(),
+                ..route(ranges, uplink, family.any(), None)
+            };
+            let subnets = tables
+                .iter()
+                .filter(|((id, net), _)| *id == uplink.id && Family::of_net(net) == family);
+            routes.extend(subnets.map(|(_, table)| Route { table: *table, ..hold.clone() }));
+            routes.push(hold);
+        }
     }
     routes
 }
@@ -93,15 +104,41 @@ fn default(ranges: Ranges, observed: &Observed, uplink: &Uplink, family: Family)
     if gateway.is_none() && !direct {
         return None;
     }
+    Some(default_by(ranges, uplink, family, gateway))
+}
+
+fn default_by(ranges: Ranges, uplink: &Uplink, family: Family, gateway: Option<IpAddr>) -> Route {
     let mut route = route(ranges, uplink, family.any(), gateway);
     let covered = |g: IpAddr| {
         matches!(g, IpAddr::V6(g) if g.is_unicast_link_local())
-            || device.on_link.iter().any(|net| net.contains(&host_net(g)))
+            || uplink.device.on_link.iter().any(|net| net.contains(&host_net(g)))
     };
     for hop in &mut route.next_hops {
         hop.onlink = gateway.is_some_and(|g| !covered(g));
     }
-    Some(route)
+    route
+}
+
+/// The tables of subnets with a gateway of their own: what the uplink's table says, but for the
+/// gateway.
+fn of_subnets(
+    ranges: Ranges,
+    uplinks: &[Uplink],
+    uplink: &Uplink,
+    tables: &BTreeMap<(UplinkId, IpNet), u32>,
+    family: Family,
+) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for subnet in uplink.device.subnet_gateways_in_force() {
+        let Some(table) = tables.get(&(uplink.id, subnet.net)) else { continue };
+        let default = default_by(ranges, uplink, family, Some(subnet.gateway));
+        if Family::of_net(&subnet.net) != family || is_refused(&default, uplink, uplinks) {
+            continue;
+        }
+        let near = on_link(ranges, uplink).filter(|route| route.family() == family);
+        routes.extend(near.chain([default]).map(|route| Route { table: *table, ..route }));
+    }
+    routes
 }
 
 /// The kernel takes no IPv6 gateway that is on the link of another interface, `onlink` or not

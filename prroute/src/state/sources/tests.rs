@@ -153,3 +153,16 @@ fn a_local_prefix_that_others_route_by_source_is_left_to_them() {
     assert!(of(&host).shared.is_empty());
     assert_eq!(recognised(&host), [(ip("192.0.2.0"), 1_000, 100)]);
 }
+
+#[test]
+fn a_device_on_an_uplink_does_not_contest_its_prefix() {
+    let stacked = |lower: &str| {
+        let host = first_seed().link("vrrp", Some("macvlan")).address("vrrp", "10.255.72.100/22");
+        let lower = host.ifindex(lower);
+        host.change("vrrp", |link| link.lower = Some(lower))
+    };
+    let contested = |host: &Host| of(host).owned.iter().any(|source| !source.contested.is_empty());
+    assert!(!contested(&stacked("eth1")));
+    assert!(contested(&stacked("eth0")), "two uplinks on one subnet");
+    assert_eq!(owned(&stacked("eth1")), owned(&first_seed()));
+}

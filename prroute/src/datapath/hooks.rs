@@ -1,0 +1,45 @@
+//! Which devices get which programs.
+
+use std::path::PathBuf;
+
+use crate::datapath::attach::Direction;
+use crate::datapath::pins::Pins;
+use crate::state::uplink::{Ifindex, Stacked, Uplink};
+
+/// A device to attach to, and where its tcx links are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks<'a> {
+    pub name: &'a str,
+    pub ifindex: Ifindex,
+    links: Vec<(Direction, PathBuf)>,
+}
+
+impl<'a> Hooks<'a> {
+    /// Both directions of an uplink. Egress is attached first: ingress alone would record flows
+    /// that nothing steers.
+    pub fn of_uplink(pins: &Pins, uplink: &'a Uplink) -> Self {
+        let directions = [Direction::Egress, Direction::Ingress];
+        let links = directions.map(|direction| (direction, pins.link(uplink.id, direction)));
+        Self { name: &uplink.device.name, ifindex: uplink.device.ifindex, links: links.into() }
+    }
+
+    /// Ingress of a device that stands on an uplink; what leaves by it passes the uplink's egress.
+    pub fn of_stacked(pins: &Pins, device: &'a Stacked) -> Self {
+        let links = vec![(Direction::Ingress, pins.stacked_link(device.ifindex))];
+        Self { name: &device.name, ifindex: device.ifindex, links }
+    }
+
+    /// Each direction, with the place of its tcx link, in the order in which to attach.
+    pub(super) fn links(&self) -> &[(Direction, PathBuf)] {
+        &self.links
+    }
+}
+
+/// The devices on uplinks that need the ingress program, with their uplink. Frames to the uplink's
+/// own link-layer address have been seen on the uplink already.
+pub fn stacked(uplinks: &[Uplink]) -> impl Iterator<Item = (&Uplink, &Stacked)> {
+    uplinks.iter().flat_map(|uplink| {
+        let stacked = uplink.device.stacked.iter();
+        stacked.filter(|device| device.mac != uplink.device.mac).map(move |device| (uplink, device))
+    })
+}
