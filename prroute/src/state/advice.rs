@@ -113,6 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn gateways_that_cannot_be_told_apart_are_said() {
+        let host =
+            two_networks().address("eth1", "192.168.2.11/16").default("eth1", "192.168.9.1", 200);
+        assert_eq!(
+            advise(&Config::default(), &host.0).warnings,
+            [
+                "eth1: the subnets 192.168.0.0/16 and 192.168.2.0/24 overlap: gateway 192.168.9.1 is \
+              not used"
+            ]
+        );
+    }
+
+    #[test]
     fn objects_of_others_in_the_ranges_are_a_conflict() {
         let host = two_networks().rule(21_500, "10.9.9.9/32", 77);
         assert!(advise(&Config::default(), &host.0).conflict.is_some());
