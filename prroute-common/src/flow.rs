@@ -63,7 +63,7 @@ pub enum Origin {
 ///          +-------------+---------------+-----------------------+
 ///          63          48 47           32 31                     0
 ///  remote  +-------------+---------------+-----------------------+
-///          | 0           | generation    | received: its end     |
+///          | SYN's data  | generation    | received: its end     |
 ///          +-------------+---------------+-----------------------+
 /// ```
 ///
@@ -103,6 +103,7 @@ const LOW: u64 = 0xffff_ffff;
 const UPLINK_SHIFT: u32 = 8;
 const ROUTER_SHIFT: u32 = 16;
 const GENERATION_SHIFT: u32 = 32;
+const SYN_DATA_SHIFT: u32 = 48;
 
 impl Flow {
     #[inline(always)]
@@ -236,6 +237,12 @@ impl Flow {
         if self.origin & state::RECEIVED != 0 { Some(self.remote as u32) } else { None }
     }
 
+    /// How many bytes of data came with the SYN (TCP Fast Open).
+    #[inline(always)]
+    pub const fn syn_data(&self) -> u16 {
+        (self.remote >> SYN_DATA_SHIFT) as u16
+    }
+
     /// The router the last packet came from, in the low 48 bits; 0 when it was not noted.
     #[inline(always)]
     pub const fn router(&self) -> u64 {
@@ -284,6 +291,13 @@ impl Flow {
 
     #[inline(always)]
     #[must_use]
+    pub const fn with_syn_data(mut self, bytes: u16) -> Self {
+        self.remote = self.remote << 16 >> 16 | (bytes as u64) << SYN_DATA_SHIFT;
+        self
+    }
+
+    #[inline(always)]
+    #[must_use]
     pub const fn with_router(mut self, router: u64) -> Self {
         self.origin = self.origin & 0xffff | router << ROUTER_SHIFT;
         self
@@ -306,7 +320,7 @@ impl Flow {
     pub const fn without_numbers(mut self) -> Self {
         self.origin &= !(state::HEARD | state::SENT | state::RECEIVED);
         self.local = 0;
-        self.remote &= !LOW;
+        self.remote &= 0xffff << GENERATION_SHIFT;
         self
     }
 
@@ -333,7 +347,7 @@ impl Flow {
             times: fresh.times | self.times & !LOW,
             origin: fresh.origin | known,
             local: self.local,
-            remote: fresh.remote | self.remote & LOW,
+            remote: fresh.remote | self.remote & (LOW | 0xffff << SYN_DATA_SHIFT),
         }
     }
 }

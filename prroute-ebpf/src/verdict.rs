@@ -17,7 +17,9 @@ use prroute_common::uplink::UplinkFacts;
 
 use crate::parse::protocol;
 
-pub use beside::{is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out};
+pub use beside::{
+    is_answered, is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out,
+};
 pub use inbound::{Arrival, Inbound, inbound, inbound_needs_flow};
 pub use outbound::{Departure, Outbound, Write, outbound, outbound_needs_flow};
 

@@ -111,6 +111,7 @@ fn arrival(facts: &Facts, kind: Kind, protocol: u8) -> Arrival {
         kind,
         protocol,
         tcp: Numbers::default(),
+        payload: 0,
         destination: facts.locality,
         here: facts.here,
         router: 0,

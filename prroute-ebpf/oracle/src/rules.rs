@@ -96,6 +96,7 @@ fn inbound_keeps_to_its_rules<A>(
         kind,
         protocol: segment.protocol,
         tcp: segment.tcp,
+        payload: 0,
         destination: facts.locality,
         here: facts.here,
         router: 0x0000_0100_0002,

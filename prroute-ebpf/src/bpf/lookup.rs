@@ -13,7 +13,7 @@ use prroute_common::uplink::{
 };
 use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_address};
 use prroute_ebpf::parse::protocol;
-use prroute_ebpf::verdict::{Known, Locality, Place};
+use prroute_ebpf::verdict::{self, Known, Locality, Place};
 
 use super::scratch::{CONFIRMED, FoundEntry, NOWHERE, UNCONFIRMED};
 use super::{clock, maps};
@@ -382,12 +382,22 @@ pub(super) fn unconfirmed_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks
     unconfirmed::<F>(key)?.live(protocol, now)
 }
 
-/// Looks up the flow of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, because
-/// it is what is answered.
+/// Looks up the flow of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, if it is
+/// the one whose SYN is acknowledged.
 #[inline(always)]
-pub(super) fn opening_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks) -> Option<Entry> {
-    unconfirmed_flow::<F>(key, protocol, now)
-        .or_else(|| confirmed::<F>(key, protocol)?.live(protocol, now))
+pub(super) fn opening_flow<F: Tables>(
+    key: &F::Key,
+    protocol: u8,
+    acknowledgement: u32,
+    now: Ticks,
+) -> Option<Entry> {
+    let newer = unconfirmed_flow::<F>(key, protocol, now);
+    if let Some(entry) = &newer
+        && verdict::is_answered(&entry.known, acknowledgement)
+    {
+        return newer;
+    }
+    confirmed::<F>(key, protocol)?.live(protocol, now).or(newer)
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is

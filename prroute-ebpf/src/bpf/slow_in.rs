@@ -89,6 +89,7 @@ fn prepare<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) -> u32 {
         kind: segment.kind,
         protocol: segment.protocol,
         tcp: segment.tcp,
+        payload: skb.len().saturating_sub(here.link_header + segment.headers),
         destination,
         here: Place::of(here),
         router: if notes_router { headers::sender_of_frame(skb, here) } else { 0 },

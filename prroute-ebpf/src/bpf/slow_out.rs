@@ -127,7 +127,7 @@ fn find<F: Egress>(found: *mut Flow, what: u32) -> *mut Flow {
     let answers_syn = segment.kind == Kind::TcpAnswer
         || (segment.kind == Kind::TcpReset && segment.tcp.sequence == 0);
     let entry = if answers_syn {
-        lookup::opening_flow::<F>(key, protocol, now)
+        lookup::opening_flow::<F>(key, protocol, segment.tcp.acknowledgement, now)
     } else {
         let entry = lookup::flow::<F>(Sought::of((found, what)), key, protocol, now);
         newer::<F>(entry, key, protocol, &departure)

@@ -8,7 +8,7 @@ use prroute_common::flow::{Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
 
 use super::inbound::is_elsewhere;
-use super::outbound::is_owner;
+use super::outbound::{answers_syn, is_owner};
 use super::{Arrival, Departure, Known};
 use crate::parse::Kind;
 
@@ -49,6 +49,13 @@ pub fn is_preferred_out(newer: &Known, departure: &Departure) -> bool {
     newer.origin == Origin::Inbound
         && is_owner(departure, newer)
         && newer.flow.sent() == Some(departure.tcp.sequence)
+}
+
+/// Whether the host's SYN-ACK, or reset without a number, answers the SYN of the unconfirmed entry and
+/// not that of a confirmed flow beside it.
+#[inline(always)]
+pub fn is_answered(newer: &Known, acknowledgement: u32) -> bool {
+    answers_syn(&newer.flow, acknowledgement)
 }
 
 /// Whether a connection of the host's own is over, as far as a SYN with its ports is concerned. An

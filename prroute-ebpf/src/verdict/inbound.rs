@@ -8,15 +8,14 @@ use super::proof::proves;
 use super::{Known, Locality, Place, is_between, opened_at};
 use crate::parse::{Kind, Numbers, protocol};
 
-/// What was acknowledged first may be so many bytes behind what was sent.
-const PLAUSIBLE: u32 = 1 << 20;
-
 /// A packet that came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub kind: Kind,
     pub protocol: u8,
     pub tcp: Numbers,
+    /// Bytes behind the transport header.
+    pub payload: u32,
     pub destination: Locality,
     pub here: Place,
     /// The link-layer address it came from, 0 where that is not noted.
@@ -117,13 +116,13 @@ fn opens(kind: Kind) -> bool {
 #[inline(always)]
 fn fresh(arrival: &Arrival) -> Flow {
     let flow = opened_at(arrival.here, arrival.now).with_router(arrival.router);
-    if arrival.kind == Kind::TcpOpening { flow.with_received(behind_syn(arrival)) } else { flow }
+    if arrival.kind == Kind::TcpOpening { with_syn(flow, arrival) } else { flow }
 }
 
-/// Where the data behind a SYN begins.
+/// Notes where the data behind a SYN begins, and how much came with it.
 #[inline(always)]
-fn behind_syn(arrival: &Arrival) -> u32 {
-    arrival.tcp.sequence.wrapping_add(1)
+fn with_syn(flow: Flow, arrival: &Arrival) -> Flow {
+    flow.with_received(arrival.tcp.sequence.wrapping_add(1)).with_syn_data(arrival.payload as u16)
 }
 
 #[inline(always)]
@@ -224,10 +223,9 @@ fn from_router(arrival: &Arrival, known: &Known) -> Inbound {
 fn continued(arrival: &Arrival, known: &Known, flow: Flow) -> Inbound {
     let number = arrival.tcp.acknowledgement;
     match arrival.kind {
-        // A new connection on the old ports: what was known of the old one's numbers is void.
-        Kind::TcpOpening => {
-            Inbound::Refresh(flow.without_numbers().with_received(behind_syn(arrival)))
-        }
+        // What is known of a confirmed connection's numbers is void when the host accepts a new one.
+        Kind::TcpOpening if known.confirmed => Inbound::Refresh(flow),
+        Kind::TcpOpening => Inbound::Refresh(with_syn(flow.without_numbers(), arrival)),
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !arrival.tcp.acknowledges => {
             Inbound::Refresh(flow)
         }
@@ -240,16 +238,23 @@ fn continued(arrival: &Arrival, known: &Known, flow: Flow) -> Inbound {
                 }
             }
             (_, None) if !known.confirmed => Inbound::Refresh(flow.with_heard(number)),
-            (Some(heard), Some(sent)) if is_between(number, heard, sent) => {
-                Inbound::Refresh(flow.with_heard(number))
-            }
-            (None, Some(sent)) if is_between(number, sent.wrapping_sub(PLAUSIBLE), sent) => {
+            // Whoever forges acknowledgements here would know elsewhere what was acknowledged last.
+            (heard, Some(sent)) if is_news(heard, number, sent) && proves(&flow, &arrival.tcp) => {
                 Inbound::Refresh(flow.with_heard(number))
             }
             _ => Inbound::Refresh(flow),
         },
         _ if !known.confirmed && flow.is_answered() => Inbound::Confirm(flow),
         _ => Inbound::Refresh(flow),
+    }
+}
+
+/// Whether a number acknowledges more than was heard, and no more than was sent.
+#[inline(always)]
+fn is_news(heard: Option<u32>, number: u32, sent: u32) -> bool {
+    match heard {
+        Some(heard) => number != heard && is_between(number, heard, sent),
+        None => sent.wrapping_sub(number) < 1 << 31,
     }
 }
 
@@ -272,7 +277,12 @@ fn elsewhere(arrival: &Arrival, known: &Known, recorded_is_up: bool) -> Inbound 
         // Beside the confirmed flow, which stays until the new connection is confirmed.
         (true, Kind::TcpOpening) => Inbound::Open(fresh(arrival)),
         (false, Kind::TcpOpening) => Inbound::Rebind(fresh(arrival)),
-        (false, _) if acknowledges => Inbound::Rebind(fresh(arrival).with_heard(number)),
+        // Not of an owned address, to which nothing is adopted either.
+        (false, _)
+            if acknowledges && (arrival.destination == Locality::Shared || !recorded_is_up) =>
+        {
+            Inbound::Rebind(fresh(arrival).with_heard(number))
+        }
         (true, _) if acknowledges && proves(&known.flow, &arrival.tcp) => {
             let place = arrival.here;
             let flow = known.flow.rebound(place.uplink, place.generation, arrival.now);

@@ -116,15 +116,21 @@ pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
     match departure.kind {
         // Never redirected. The record keeps its answers from being taken for a request.
         Kind::TcpOpening => Outbound::OpenByHost(by_host),
+        // The host accepts a connection: whatever was known of an older one's numbers is void.
         Kind::TcpAnswer => {
-            let answered = received(flow.with_sent(sequence.wrapping_add(1)));
-            if !known.confirmed && takes_data(&flow, acknowledgement) {
-                return reply(Write::Confirm(answered.with_heard(sequence)));
+            let accepted = flow.without_numbers().with_sent(sequence.wrapping_add(1));
+            let accepted = accepted.with_received(acknowledgement).with_heard(sequence);
+            if known.confirmed {
+                reply(Write::Refresh(accepted))
+            } else if takes_data(&flow, acknowledgement) {
+                reply(Write::Confirm(accepted))
+            } else {
+                reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1))))
             }
-            reply(Write::Refresh(answered))
         }
-        Kind::TcpReset if !known.confirmed && !is_answer_to(&flow, sequence) => Outbound::Unproved,
+        Kind::TcpReset if !known.confirmed && !is_answer_to(&flow, sequence) => unproved(departure),
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
+        Kind::Tcp if is_of_another(departure, &known) => unproved(departure),
         Kind::Tcp => {
             let end = sequence.wrapping_add(departure.payload);
             let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
@@ -135,7 +141,7 @@ pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
                 // Who acknowledged exactly what the host sends next, or again, sees its packets.
                 reply(Write::Confirm(flow))
             } else {
-                Outbound::Unproved
+                unproved(departure)
             }
         }
         _ => reply(Write::Refresh(flow)),
@@ -168,18 +174,48 @@ fn speaks_first_after_pause(departure: &Departure, known: &Known) -> bool {
         && !departure.from_client_port
 }
 
+/// A segment that its entry does not explain: as without one.
+#[inline(always)]
+fn unproved(departure: &Departure) -> Outbound {
+    match departure.source {
+        Locality::OwnedBy(owner) => Outbound::ToOwner(owner),
+        _ => Outbound::Unproved,
+    }
+}
+
 /// Whether a SYN-ACK acknowledges data that came with the SYN: the client has a cookie that it got at
 /// this address (TCP Fast Open, RFC 7413).
 #[inline(always)]
 fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
-    const SYN_DATA: u32 = 1 << 16;
+    flow.received().is_some_and(|behind_syn| behind_syn != acknowledgement)
+        && answers_syn(flow, acknowledgement)
+}
+
+/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known.
+#[inline(always)]
+pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
     match flow.received() {
-        Some(behind_syn) => {
-            let data = acknowledgement.wrapping_sub(behind_syn);
-            data != 0 && data < SYN_DATA
-        }
-        None => false,
+        Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= flow.syn_data() as u32,
+        None => true,
     }
+}
+
+/// Whether a segment that leaves elsewhere than by the owner of its address is not of the confirmed
+/// connection whose ports it has, but of a newer one that came in on the owner, where nobody looks: its
+/// numbers are none of the old one's.
+#[inline(always)]
+fn is_of_another(departure: &Departure, known: &Known) -> bool {
+    const NEAR: u32 = 1 << 26;
+    let Locality::OwnedBy(owner) = departure.source else { return false };
+    let Numbers { sequence, acknowledgement, .. } = departure.tcp;
+    let is_near = |number: Option<u32>, other: u32| match number {
+        Some(number) => other.wrapping_sub(number).wrapping_add(NEAR) < 2 * NEAR,
+        None => true,
+    };
+    known.confirmed
+        && owner != known.flow.uplink()
+        && !(is_near(known.flow.sent(), sequence)
+            && is_near(known.flow.received(), acknowledgement))
 }
 
 /// Whether the host sent further than was noted.

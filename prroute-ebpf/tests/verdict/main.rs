@@ -54,6 +54,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> Arrival {
             acknowledgement: acknowledgement.unwrap_or_default(),
             acknowledges: acknowledgement.is_some(),
         },
+        payload: 0,
         destination: Locality::Shared,
         here: HERE,
         router: 0,

@@ -109,7 +109,10 @@ fn the_hosts_own_data_confirms_a_flow_on_the_owner_of_its_address() {
     let verdict = outbound(&data, known(flow(ELSEWHERE, 1), false));
     assert!(matches!(verdict, Outbound::Reply { write: Write::Confirm(_), .. }), "{verdict:?}");
     let other = Departure { source: Locality::OwnedBy(3), ..data };
-    assert_eq!(outbound(&other, known(flow(ELSEWHERE, 1), false)), Outbound::Unproved);
+    let verdict = outbound(&other, known(flow(ELSEWHERE, 1), false));
+    assert_eq!(verdict, Outbound::ToOwner(3), "a SYN elsewhere takes nothing from the owner");
+    let shared = Departure { source: Locality::Shared, ..data };
+    assert_eq!(outbound(&shared, known(flow(ELSEWHERE, 1), false)), Outbound::Unproved);
 }
 
 #[test]

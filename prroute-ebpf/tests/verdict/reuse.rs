@@ -4,8 +4,8 @@
 use prroute_common::flow::TCP_REBIND_IDLE;
 use prroute_ebpf::parse::{Kind, Numbers};
 use prroute_ebpf::verdict::{
-    Arrival, Departure, Inbound, Known, Locality, Outbound, Write, inbound, is_preferred_in,
-    is_preferred_out, may_be_superseded_in, may_be_superseded_out, outbound,
+    Arrival, Departure, Inbound, Known, Locality, Outbound, Write, inbound, is_answered,
+    is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out, outbound,
 };
 
 use crate::{ELSEWHERE, HERE, NOW, arrival, departure, flow, known, own};
@@ -74,7 +74,8 @@ fn the_hosts_first_data_is_the_newer_connections_on_the_owner() {
 
 #[test]
 fn a_syn_ack_for_the_syns_data_proves_the_client() {
-    let opened = inbound(&arrival(Kind::TcpOpening, None), None, true);
+    let syn = Arrival { payload: 1000, ..arrival(Kind::TcpOpening, None) };
+    let opened = inbound(&syn, None, true);
     let Inbound::Open(opened) = opened else { panic!("{opened:?}") };
     let answer = |acknowledgement| {
         let mut answer = departure(Kind::TcpAnswer, 1000, 0);
@@ -87,7 +88,7 @@ fn a_syn_ack_for_the_syns_data_proves_the_client() {
     };
     assert_eq!((proved.sent(), proved.received()), (Some(1001), Some(101)));
     for (acknowledgement, why) in
-        [(1, "the SYN alone"), (0, "not even that"), (70_000, "more than a SYN carries")]
+        [(1, "the SYN alone"), (0, "not even that"), (1002, "more than came with it")]
     {
         let verdict = answer(acknowledgement);
         assert!(
@@ -106,4 +107,69 @@ fn a_syn_ack_for_the_syns_data_proves_the_client() {
         true,
     );
     assert!(matches!(moved, Inbound::Rebind(_)), "{moved:?}");
+}
+
+/// Who has two SYNs of one name come in has the SYN-ACK go to whose it answers.
+#[test]
+fn a_syn_ack_is_of_the_connection_whose_syn_it_acknowledges() {
+    assert!(is_answered(&newer(), 5001));
+    for other in [5000, 5002, 77] {
+        assert!(!is_answered(&newer(), other), "{other} answers another SYN");
+    }
+    let cached = known(flow(HERE, 1), false).unwrap();
+    assert!(is_answered(&cached, 77), "of a SYN on the owner no number is kept");
+    // The host accepts a connection on the uplink of the older one: nothing of its numbers is left.
+    let mut answer = departure(Kind::TcpAnswer, 4000, 0);
+    answer.tcp.acknowledgement = 600;
+    let verdict = outbound(&answer, Some(older()));
+    let Outbound::Reply { place: ELSEWHERE, write: Write::Refresh(accepted), .. } = verdict else {
+        panic!("{verdict:?}")
+    };
+    let numbers = (accepted.heard(), accepted.sent(), accepted.received());
+    assert_eq!(numbers, (Some(4000), Some(4001), Some(600)));
+    // A SYN alone voids none.
+    let home = Arrival { here: ELSEWHERE, ..arrival(Kind::TcpOpening, None) };
+    let verdict = inbound(&home, Some(older()), true);
+    assert_eq!(verdict, Inbound::Refresh(older().flow.with_last_in(NOW)));
+}
+
+/// Ten minutes after it was asked elsewhere nobody looks at what comes in on the owner of an address.
+#[test]
+fn a_segment_with_other_numbers_is_not_of_the_older_connection() {
+    let of = |sequence, acknowledgement| {
+        let mut data = departure(Kind::Tcp, sequence, 9);
+        data.source = Locality::OwnedBy(HERE.uplink);
+        data.here = ELSEWHERE;
+        data.tcp.acknowledgement = acknowledgement;
+        outbound(&data, Some(older()))
+    };
+    let verdict = of(900, 77);
+    assert!(matches!(verdict, Outbound::Reply { place: ELSEWHERE, .. }), "{verdict:?}");
+    for (numbers, why) in [
+        ((3_000_000_001, 77), "where it begins"),
+        ((900, 3_000_000_001), "what it acknowledges"),
+        ((1 << 27, 1 << 27), "both"),
+    ] {
+        assert_eq!(of(numbers.0, numbers.1), Outbound::ToOwner(HERE.uplink), "{why}");
+    }
+}
+
+/// Whoever forges acknowledgements on the flow's own uplink would know elsewhere what was
+/// acknowledged last.
+#[test]
+fn what_was_acknowledged_is_noted_of_who_proves_it() {
+    let flow = flow(HERE, 1).with_heard(1000).with_sent(500_000).with_received(77);
+    let heard = |sequence, acknowledgement| {
+        let tcp = Numbers { sequence, acknowledgement, acknowledges: true };
+        let segment = Arrival { tcp, ..arrival(Kind::Tcp, None) };
+        match inbound(&segment, known(flow, true), true) {
+            Inbound::Refresh(flow) => flow.heard(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(heard(77, 300_000), Some(300_000));
+    assert_eq!(heard(200, 300_000), Some(1000), "near, but not the next byte");
+    assert_eq!(heard(200, 500_000), Some(500_000), "all that was sent");
+    assert_eq!(heard(3_000_000, 300_000), Some(1000));
+    assert_eq!(heard(77, 999), Some(1000), "nothing is taken back");
 }

@@ -133,6 +133,7 @@ impl Model {
             kind: segment.kind,
             protocol: segment.protocol,
             tcp: segment.tcp,
+            payload: 0,
             destination,
             here: Place { uplink: IN, generation: 1 },
             router: 0,
