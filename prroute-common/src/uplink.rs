@@ -113,9 +113,9 @@ pub mod flag {
     /// Likewise for IPv6.
     pub const MORE_ON_LINK6: u32 = 1 << 10;
     /// Prefixes of IPv4 are local by a route: they are in a trie.
-    pub const LOCAL_PREFIXES4: u32 = 1 << 13;
+    pub const LOCAL_PREFIXES4: u32 = 1 << 15;
     /// Likewise for IPv6.
-    pub const LOCAL_PREFIXES6: u32 = 1 << 14;
+    pub const LOCAL_PREFIXES6: u32 = 1 << 16;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
