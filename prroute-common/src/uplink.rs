@@ -139,18 +139,18 @@ pub mod flag {
     /// Likewise for IPv6.
     pub const MORE_ON_LINK6: u32 = 1 << 10;
     /// Prefixes of IPv4 are local by a route: they are in a trie.
-    pub const LOCAL_PREFIXES4: u32 = 1 << 13;
+    pub const LOCAL_PREFIXES4: u32 = 1 << 15;
     /// Likewise for IPv6.
-    pub const LOCAL_PREFIXES6: u32 = 1 << 14;
+    pub const LOCAL_PREFIXES6: u32 = 1 << 16;
     /// `subnet_gateways4` has entries.
     pub const SUBNET_GATEWAYS4: u32 = 1 << 11;
     /// Likewise for IPv6.
     pub const SUBNET_GATEWAYS6: u32 = 1 << 12;
     /// There are gateways of subnets: IPv4 replies from shared addresses, which are in none, go to the
     /// link-layer address their request came from.
-    pub const SHARED_BY_LAST_HOP4: u32 = 1 << 15;
+    pub const SHARED_BY_LAST_HOP4: u32 = 1 << 13;
     /// Likewise for IPv6.
-    pub const SHARED_BY_LAST_HOP6: u32 = 1 << 16;
+    pub const SHARED_BY_LAST_HOP6: u32 = 1 << 14;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }

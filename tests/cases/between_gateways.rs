@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Defaults, Lab, Topology};
@@ -20,6 +20,9 @@ const NAMED: &str = "gateway-probe = 1\n[[uplink]]\nname = \"up2\"\n";
 
 /// Rounds of every conversation in each state of the network, at least.
 const ROUNDS: usize = 20;
+
+/// Datagrams of which one must be answered.
+const ATTEMPTS: usize = 4;
 
 /// Another address of router 2, which it does not have at first.
 fn other_gateway(family: Family) -> IpAddr {
@@ -99,12 +102,17 @@ struct Conversation {
 }
 
 impl Conversation {
+    /// A datagram may have to be sent again: the kernel keeps those of its own routes for three
+    /// seconds while it asks for a gateway.
     fn go_on(&mut self) -> Result<()> {
         let Self { source, target, tcp, udp } = self;
         echo::tcp_round(tcp, 100).with_context(|| format!("TCP from {source} to {target}"))?;
-        let answered = echo::udp_round(udp, SocketAddr::new(*target, PORT), 100)?;
-        ensure!(answered, "UDP from {source} to {target}");
-        Ok(())
+        for _ in 0..ATTEMPTS {
+            if echo::udp_round(udp, SocketAddr::new(*target, PORT), 100)? {
+                return Ok(());
+            }
+        }
+        bail!("UDP from {source} to {target}");
     }
 }
 
@@ -115,6 +123,7 @@ fn conversations(lab: &Lab) -> Result<Vec<Conversation>> {
         for target in [addressing::host(2, family), addressing::shared(family)] {
             let source = addressing::client(2, family);
             let tcp = socket::tcp(&lab.client, source, target, PORT)?;
+            tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
             let udp = socket::udp(&lab.client, source, 0)?;
             let mut conversation = Conversation { source, target, tcp, udp };
             conversation.go_on()?;
