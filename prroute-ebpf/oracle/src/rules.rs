@@ -184,9 +184,13 @@ fn outbound_keeps_to_its_rules<A>(
         }
         Outbound::ToOwner(owner) => {
             let owned = facts.locality == Locality::OwnedBy(*owner);
-            let has_record = known.is_some_and(|known| !known.is_aged);
             let is_tcp = segment.protocol == protocol::TCP;
-            let may_go = owned && !has_record && (facts.forwarded || is_tcp);
+            // One of the host's own, or a confirmed one there, explains every segment.
+            let is_explained = known.is_some_and(|known| {
+                let is_there = known.confirmed && known.flow.uplink() == *owner;
+                !known.is_aged && (!is_tcp || known.origin == Origin::Host || is_there)
+            });
+            let may_go = owned && !is_explained && (facts.forwarded || is_tcp);
             rule!(may_go, "to the owner: {}", told());
             rule!(kind != Kind::TcpOpening && kind != Kind::Error, "to the owner: {}", told());
         }

@@ -397,7 +397,7 @@ pub(super) fn opening_flow<F: Tables>(
     {
         return newer;
     }
-    confirmed::<F>(key, protocol)?.live(protocol, now).or(newer)
+    confirmed::<F>(key, protocol).and_then(|found| found.live(protocol, now)).or(newer)
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is
