@@ -4,6 +4,7 @@
 //! 192.0.2.80 and 2001:db8::80 are shared.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod ages;
 #[path = "../aging.rs"]
 mod aging;
 mod awkward;
