@@ -33,7 +33,7 @@ pub fn schema() -> Value {
                 &["auto", "tcx", "clsact"],
             )),
             "flows": with_default("flows", number(
-                "Conversations remembered per address family.",
+                "Conversations remembered per address family, half of them TCP.",
                 MIN_FLOWS_PER_CPU,
                 MAX_FLOWS,
             )),
