@@ -189,9 +189,9 @@ pub enum Settled {
 
 /// Likewise for a datagram that is about to leave.
 #[inline(always)]
-pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
+pub fn settled_out(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Settled {
     let is_fresh = flow.last_out() != 0 && since(now, flow.last_out()) < SEEN_REFRESH;
-    if !flow.is_answered() || !is_fresh {
+    if !flow.is_answered() || !is_fresh || is_confirmed_by_host(flow, confirmed) {
         return Settled::No;
     }
     if flow.is_by_host_or_at(here.uplink, here.generation) {
@@ -205,12 +205,19 @@ pub fn settled_out(flow: &Flow, here: Place, now: Ticks) -> Settled {
     }
 }
 
+/// Whether the host's next datagram confirms its own flow.
+#[inline(always)]
+fn is_confirmed_by_host(flow: &Flow, confirmed: bool) -> bool {
+    !confirmed && flow.origin() == Some(Origin::Host)
+}
+
 /// [`later_in`] for a datagram that is about to leave.
 #[inline(always)]
 pub fn later_out(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option<Flow> {
     let is_at_home = flow.is_answered() && flow.is_by_host_or_at(here.uplink, here.generation);
     let lives = || !is_over(flow, confirmed, protocol::UDP, now);
-    (is_at_home && lives()).then(|| flow.with_last_out(now))
+    let adds_only_time = is_at_home && !is_confirmed_by_host(flow, confirmed);
+    (adds_only_time && lives()).then(|| flow.with_last_out(now))
 }
 
 /// Whether `new` says more than a slightly later time of the last packet.

@@ -53,7 +53,7 @@ fn an_entry_that_was_over_stays_over() {
             }
             let flow = Flow::inbound(1, 1, then).with_last_out(then);
             assert_eq!(is_settled_in(&flow, true, HERE, now), age < SEEN_REFRESH, "{age}");
-            let is_settled = settled_out(&flow, HERE, now) != Settled::No;
+            let is_settled = settled_out(&flow, true, HERE, now) != Settled::No;
             assert_eq!(is_settled, age < SEEN_REFRESH, "{age}");
         }
     }

@@ -74,7 +74,7 @@ pub(crate) fn nothing_is_missed(facts: &Facts, flow: Flow, confirmed: bool) -> R
         now: facts.now,
     };
     let outbound = verdict::outbound(&departure, known);
-    let settled = verdict::settled_out(&flow, facts.here, facts.now);
+    let settled = verdict::settled_out(&flow, confirmed, facts.here, facts.now);
     if settled != Settled::No {
         match outbound {
             Outbound::Own(Write::Refresh(new))

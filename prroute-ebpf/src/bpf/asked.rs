@@ -166,18 +166,28 @@ fn is_hosts<F: AskedTables>(Aligned(peer): &Aligned<Peer<F::Address>>, now: Tick
 #[inline(always)]
 pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Address> {
     let (peer, now) = (Aligned(peer), clock::now());
-    if !is_hosts::<F>(&peer, now)
-        && let Some(address) = asked_address::<F>(&peer.0, now)
-    {
-        note_wildcard(peer.0.local_port);
-        // What the host sent first is its peer's by now.
-        if F::host_peers().get_ptr(&peer.0).is_some() {
-            F::host_peers().remove(&peer.0).unwrap_or_default();
+    let host = F::host_peers().get_ptr_mut(&peer.0);
+    if let Some(host) = host {
+        // SAFETY: as in `is_hosts`.
+        let host = unsafe { &mut *host };
+        if source::is_hosts(host, ports::is_client(peer.0.local_port), now) {
+            source::sent_unasked(host, now);
+            return None;
         }
-        return Some(address);
     }
-    note_host_peer::<F>(&peer, now);
-    None
+    let address = asked_address::<F>(&peer.0, now);
+    match (address, host) {
+        (Some(_), None) => {}
+        // What the host sent first is its peer's by now.
+        (Some(_), Some(_)) => F::host_peers().remove(&peer.0).unwrap_or_default(),
+        // SAFETY: as in `is_hosts`.
+        (None, Some(host)) => source::sent_unasked(unsafe { &mut *host }, now),
+        (None, None) => note_host_peer::<F>(&peer, now),
+    }
+    if address.is_some() {
+        note_wildcard(peer.0.local_port);
+    }
+    address
 }
 
 #[inline(always)]
@@ -197,15 +207,9 @@ fn asked_address<F: AskedTables>(peer: &Peer<F::Address>, now: Ticks) -> Option<
 
 #[inline(never)]
 fn note_host_peer<F: AskedTables>(Aligned(peer): &Aligned<Peer<F::Address>>, now: Ticks) {
-    match F::host_peers().get_ptr_mut(peer) {
-        // SAFETY: as in `is_hosts`.
-        Some(host) => source::sent_unasked(unsafe { &mut *host }, now),
-        None => {
-            let host = HostPeer { opened_at: now, last_sent: now };
-            if F::host_peers().insert(peer, host, 0).is_err() {
-                count(SocketReason::TableFull);
-            }
-        }
+    let host = HostPeer { opened_at: now, last_sent: now };
+    if F::host_peers().insert(peer, host, 0).is_err() {
+        count(SocketReason::TableFull);
     }
 }
 

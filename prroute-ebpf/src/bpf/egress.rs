@@ -100,7 +100,7 @@ fn goes_on<F: Egress>(
     found: &Found,
 ) -> Option<Action> {
     let (place, now) = (Place::of(here), clock::now());
-    match verdict::settled_out(&found.flow, place, now) {
+    match verdict::settled_out(&found.flow, found.confirmed, place, now) {
         Settled::Here => Some(Action::Pass),
         // A packet in transit that has the ports of a guest's conversation is none of it.
         Settled::At(_) if skb.is_forwarded() && !slow_out::is_from_guest(skb) => None,

@@ -43,8 +43,7 @@ pub(super) fn open<F: Tables>(key: &F::Key, flow: &Flow, uplink: u16, reason: Re
     count(uplink, if written { reason } else { Reason::TableFull });
 }
 
-/// Records a confirmed flow, whatever was confirmed before. Its unconfirmed entry, if it has one, says
-/// nothing from then on: a late copy of what it has proved would bring the flow back to it.
+/// Records a flow among the confirmed ones, and counts that it is.
 #[inline(always)]
 pub(super) fn confirm<F: Tables>(
     key: &F::Key,
@@ -53,17 +52,28 @@ pub(super) fn confirm<F: Tables>(
     flow: &Flow,
     uplink: u16,
 ) {
-    let written = if protocol == protocol::TCP {
+    let is_stored = store::<F>(key, protocol, unconfirmed, flow);
+    count(uplink, if is_stored { Reason::Confirmed } else { Reason::TableFull });
+}
+
+/// Records a flow among the confirmed ones, whatever is there. Its unconfirmed entry, if it has one, says
+/// nothing from then on: a late copy of what it has proved would bring the flow back to it. Tells
+/// whether there was room.
+#[inline(always)]
+pub(super) fn store<F: Tables>(
+    key: &F::Key,
+    protocol: u8,
+    unconfirmed: *mut Flow,
+    flow: &Flow,
+) -> bool {
+    let is_stored = if protocol == protocol::TCP {
         F::flows().insert(key, flow, 0).is_ok()
     } else {
         F::datagrams().insert(key, flow, 0).is_ok()
     };
-    if !written {
-        return count(uplink, Reason::TableFull);
-    }
-    if !unconfirmed.is_null() {
+    if is_stored && !unconfirmed.is_null() {
         // SAFETY: as in `refresh`.
         unsafe { *unconfirmed = Flow::default() };
     }
-    count(uplink, Reason::Confirmed);
+    is_stored
 }

@@ -242,6 +242,14 @@ fn carry_out<F: Egress>(skb: &Skb, here: &'static UplinkFacts, at: *mut Flow, nu
             count(here.id, Reason::Unconfirmed);
             return PASS;
         }
+        // The host's datagrams prove nothing, and need not.
+        number::OWN if decision.table == CONFIRMED && departure.kind == Kind::Datagram => {
+            let is_stored =
+                record::store::<F>(key, protocol, entry.unconfirmed(at), &decision.flow);
+            if !is_stored {
+                count(here.id, Reason::TableFull);
+            }
+        }
         number::OWN => write::<F>(key, protocol, at, entry, decision, here.id),
         // The ports of a confirmed flow of others come to a flow of the host's own.
         number::OPEN_BY_HOST if is_confirmed => {

@@ -103,8 +103,9 @@ pub fn outbound(departure: &Departure, known: Option<Known>) -> Outbound {
     if known.origin == Origin::Host {
         return Outbound::Own(match departure.kind {
             Kind::Error => Write::Nothing,
-            // The answer to its SYN came in, wherever: it is no mere attempt any more.
-            Kind::Tcp if !known.confirmed => Write::Confirm(flow),
+            // The answer to its SYN came in, wherever: it is no mere attempt any more. Nor is what is
+            // sent again, for which nobody outside has to answer.
+            Kind::Tcp | Kind::Datagram if !known.confirmed => Write::Confirm(flow),
             _ => Write::Refresh(flow),
         });
     }

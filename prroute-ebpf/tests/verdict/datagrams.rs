@@ -79,3 +79,15 @@ fn a_clients_flow_stays_the_hosts_however_late_its_peer_speaks() {
     let aged = entry(own(ELSEWHERE, OTHER_IDLE + 1), true);
     assert_eq!(inbound(&service, aged, true), Inbound::Open(flow(HERE, 0)), "a request of its own");
 }
+
+/// A flood of openings makes the table of unconfirmed flows forget, and who asks then would be the first.
+#[test]
+fn what_the_host_sends_again_is_recorded_where_no_flood_of_openings_reaches() {
+    let again = departure(Kind::Datagram, 0, 0);
+    let Outbound::Own(Write::Confirm(kept)) = outbound(&again, entry(own(HERE, 1), false)) else {
+        panic!("not confirmed")
+    };
+    assert_eq!(kept.opened_at(), own(HERE, 1).opened_at());
+    let later = outbound(&again, entry(kept, true));
+    assert!(matches!(later, Outbound::Own(Write::Refresh(_))), "{later:?}");
+}

@@ -67,7 +67,7 @@ fn a_slightly_later_time_alone_is_not_written() {
 #[test]
 fn a_settled_datagram_is_one_whose_flow_says_it_all_already() {
     let answered = |place, idle| flow(place, idle).with_last_out(NOW - idle);
-    let out = |flow: &Flow| settled_out(flow, HERE, NOW);
+    let out = |flow: &Flow| settled_out(flow, true, HERE, NOW);
     assert!(is_settled_in(&answered(HERE, 0), true, HERE, NOW));
     assert_eq!(out(&answered(HERE, 0)), Settled::Here);
     let own_elsewhere = own(ELSEWHERE, 0).with_last_in(NOW);
@@ -133,5 +133,7 @@ fn a_datagram_that_confirms_its_flow_is_none_that_only_goes_on() {
     assert_eq!(later_out(&replied(UNCONFIRMED_IDLE), false, HERE, NOW), Some(kept));
     assert_eq!(later_out(&replied(UNCONFIRMED_IDLE + 1), false, HERE, NOW), None, "it is over");
     let sent = own(HERE, 0).with_last_out(NOW);
-    assert_eq!(settled_out(&sent, HERE, NOW), Settled::Here, "nobody answers the host");
+    assert_eq!(settled_out(&sent, false, HERE, NOW), Settled::No, "the host's second datagram");
+    assert_eq!(settled_out(&sent, true, HERE, NOW), Settled::Here, "nobody answers the host");
+    assert_eq!(later_out(&sent, false, HERE, NOW), None, "the host's second datagram");
 }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, Map, MapData};
 use prroute::datapath::Pins;
+use prroute_common::names;
 use prroute_common::time::seconds;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
@@ -174,6 +176,30 @@ fn senders_from_a_services_port_are_not_captured_once_they_go_on() -> Result<()>
             }
             expect_no_leak(capture)?;
         }
+    }
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// A bit for a port costs every datagram that comes in at it a lookup. It takes a question from outside,
+/// and an answer.
+#[test]
+fn a_local_user_alone_marks_no_port() -> Result<()> {
+    let (lab, _echoes) = lab(1)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    for family in Family::BOTH {
+        for port in 40_000..40_200 {
+            let sender = socket::udp(&lab.host, wildcard(family), port)?;
+            sender.send_to(b"message", collector(family)).context("send")?;
+        }
+    }
+    let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
+    let pin = Pins::of(&instance).map(names::WILDCARD_PORTS);
+    let ports: Array<MapData, u64> = Map::Array(MapData::from_pin(pin)?).try_into()?;
+    for word in 0..ports.len() {
+        assert_eq!(ports.get(&word, 0)?, 0, "ports from {}", word * 64);
     }
     daemon.terminate()?;
     prroute.down()?;

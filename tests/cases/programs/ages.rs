@@ -24,9 +24,8 @@ fn at_every_age(test: fn(&mut Fixture, usize, Ticks)) {
             for family in 0..2 {
                 test(fixture, family, age);
                 fixture.forget_flows();
-                fixture.forget_openings();
                 // No address stays exposed.
-                fixture.age(seconds(700));
+                fixture.age_but_syns(seconds(700));
             }
         }
     });
@@ -42,7 +41,7 @@ fn datagrams_are_answered_where_they_come_in_now() {
             assert_eq!(fixture.ingress(2, &request), PASS);
             assert_eq!(fixture.egress(1, &answer), REDIRECT);
         }
-        fixture.age(age);
+        fixture.age_but_syns(age);
         for number in 0..8 {
             assert_eq!(fixture.ingress(1, &request), PASS);
             assert_eq!(fixture.egress(2, &answer), REDIRECT, "answer {number} after {age} ticks");
@@ -58,7 +57,7 @@ fn connections_are_over() {
         assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), REDIRECT);
         assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, shared)), PASS);
         assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, client)), REDIRECT);
-        fixture.age(age);
+        fixture.age_but_syns(age);
         assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, client)), PASS, "{age} ticks");
         // A new one is recorded where it comes in, and confirmed there.
         let confirmed = fixture.count(1, Reason::Confirmed);
@@ -80,6 +79,7 @@ fn an_address_is_exposed_no_more() {
         connect_again(fixture, client, owned);
         assert_eq!(fixture.egress(2, &frame(Kind::Ack, owned, client)), PASS, "{age} ticks");
         assert_eq!(fixture.noted().len(), 1, "the SYN is in the cache, and nowhere else");
+        fixture.forget_openings();
     });
 }
 
@@ -99,6 +99,7 @@ fn a_syn_in_the_cache_is_forgotten() {
         assert_eq!(fixture.egress(1, &frame(Kind::SynAck, owned, client)), REDIRECT);
         let now = fixture.count(2, Reason::OpenedInbound);
         assert_eq!(now, recorded, "to the owner without a record, {age} ticks");
+        fixture.forget_openings();
     });
 }
 
@@ -108,7 +109,7 @@ fn what_the_host_opened_is_forgotten_where_it_serves() {
         let (peer, shared) = (CLIENT[family], SHARED[family]);
         assert_eq!(fixture.egress(1, &frame(Kind::Udp, shared, peer)), PASS);
         assert_eq!(fixture.ingress(1, &frame(Kind::Udp, peer, shared)), PASS);
-        fixture.age(age);
+        fixture.age_but_syns(age);
         assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, shared)), PASS);
         let answer = frame(Kind::Udp, shared, peer);
         assert_eq!(fixture.egress(1, &answer), REDIRECT, "{age} ticks");

@@ -10,4 +10,9 @@ impl Fixture {
     pub(crate) fn age(&self, by: Ticks) {
         aging::age(|name| self.pin(name), by);
     }
+
+    /// Likewise, but for SYNs in the cache, where there are none.
+    pub(crate) fn age_but_syns(&self, by: Ticks) {
+        aging::age_but_syns(|name| self.pin(name), by);
+    }
 }
