@@ -208,13 +208,14 @@ pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
 fn is_of_another(departure: &Departure, known: &Known) -> bool {
     const NEAR: u32 = 1 << 26;
     let Locality::OwnedBy(owner) = departure.source else { return false };
-    let Numbers { sequence, acknowledgement, .. } = departure.tcp;
+    let Numbers { sequence, acknowledgement, acknowledges } = departure.tcp;
     let is_near = |number: Option<u32>, other: u32| match number {
         Some(number) => other.wrapping_sub(number).wrapping_add(NEAR) < 2 * NEAR,
         None => true,
     };
     known.confirmed
         && owner != known.flow.uplink()
+        && acknowledges
         && !(is_near(known.flow.sent(), sequence)
             && is_near(known.flow.received(), acknowledgement))
 }
