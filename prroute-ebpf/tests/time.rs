@@ -3,10 +3,12 @@
 use prroute_common::flow::{
     Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE, is_over,
 };
+use prroute_common::source::{Asked, HostPeer};
 use prroute_common::time::{AHEAD, Ticks, seconds, since};
 use prroute_ebpf::family::{Family, Ipv4};
 use prroute_ebpf::opening::Opening;
 use prroute_ebpf::parse::protocol;
+use prroute_ebpf::source::{self, first, is_hosts};
 use prroute_ebpf::verdict::{Place, Settled, is_settled_in, settled_out};
 
 const SIXTY_DAYS: Ticks = seconds(60 * 86_400);
@@ -55,6 +57,19 @@ fn an_entry_that_was_over_stays_over() {
             assert_eq!(is_settled_in(&flow, true, HERE, now), age < SEEN_REFRESH, "{age}");
             let is_settled = settled_out(&flow, true, HERE, now) != Settled::No;
             assert_eq!(is_settled, age < SEEN_REFRESH, "{age}");
+        }
+    }
+}
+
+#[test]
+fn a_question_of_long_ago_is_over() {
+    for now in TIMES {
+        for age in ages() {
+            let then = now.wrapping_sub(age);
+            let asked = Asked { last_answer: then, ..first(7_u32, then) };
+            assert_eq!(source::is_over(&asked, now), age > OTHER_IDLE, "{age} at {now}");
+            let host = HostPeer { opened_at: then, last_sent: then };
+            assert!(!is_hosts(&host, false, now), "a peer that the host spoke to, {age} at {now}");
         }
     }
 }

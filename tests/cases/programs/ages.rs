@@ -3,6 +3,7 @@
 use prroute_common::reason::Reason;
 use prroute_common::time::{Ticks, seconds};
 
+use super::awkward::fragment;
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 use super::openings::connect_elsewhere;
@@ -113,5 +114,25 @@ fn what_the_host_opened_is_forgotten_where_it_serves() {
         assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, shared)), PASS);
         let answer = frame(Kind::Udp, shared, peer);
         assert_eq!(fixture.egress(1, &answer), REDIRECT, "{age} ticks");
+    });
+}
+
+/// Identifications come round much sooner than stamps.
+#[test]
+fn a_fragment_does_not_follow_the_first_one_of_another_packet() {
+    with_fixture(|fixture| {
+        for age in ages() {
+            let (peer, shared) = (CLIENT[0], SHARED[0]);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, shared)), PASS);
+            let answer = frame(Kind::Udp, shared, peer);
+            assert_eq!(fixture.egress(1, &fragment(answer.clone(), 0, true)), REDIRECT);
+            let later = fragment(answer, 64, false);
+            assert_eq!(fixture.egress(1, &later), REDIRECT);
+            fixture.age_but_syns(age);
+            let overtook = fixture.count(1, Reason::FragmentOvertook);
+            assert_eq!(fixture.egress(1, &later), PASS, "after {age} ticks");
+            assert_eq!(fixture.count(1, Reason::FragmentOvertook), overtook + 1);
+            fixture.forget_flows();
+        }
     });
 }

@@ -69,7 +69,7 @@ fn connect(fixture: &mut Fixture) {
 }
 
 /// The frame as a fragment: `offset` in units of eight bytes.
-fn fragment(mut frame: Vec<u8>, offset: u8, more: bool) -> Vec<u8> {
+pub(super) fn fragment(mut frame: Vec<u8>, offset: u8, more: bool) -> Vec<u8> {
     frame[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&[0x12, 0x34]);
     frame[ETHERNET + 6] = if more { 0x20 } else { 0 };
     frame[ETHERNET + 7] = offset;
