@@ -12,5 +12,7 @@ mod fixture;
 mod frames;
 mod openings;
 mod replay;
+mod segment;
+mod sequences;
 mod size;
 mod steering;
