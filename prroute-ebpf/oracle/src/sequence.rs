@@ -15,7 +15,7 @@ mod tables;
 mod world;
 
 pub use decode::{decode, encode, generated};
-pub use event::{Event, Forged, Guess, Part, Sequence, Size, Table};
+pub use event::{Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
 pub use packet::{CLIENT_PORT, Key, Name, Packet, Service};
 pub use tables::{Sockets, Tables};
 pub use world::{Host, Moved, UPLINKS, World};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use prroute_common::address::EXPOSURE;
-use prroute_common::flow::{TCP_IDLE, TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
-use prroute_common::time::Ticks;
+use prroute_common::flow::{TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
+use prroute_common::time::{Ticks, seconds};
 use prroute_ebpf::parse::Kind;
 
 use super::event::{Guess, Part};
@@ -13,6 +13,9 @@ use super::world::{Facts, Moved};
 
 /// Stamps are written so much later at most, so that a limit is not met to the tick.
 pub(super) const SLACK: Ticks = 3;
+
+/// The kernel's last keepalive comes after so long a silence (tcp(7)).
+const KEEPALIVES: Ticks = seconds(7200 + 9 * 75);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -158,7 +161,7 @@ impl Connection {
         let limit = match self.state {
             State::SynSent => UNCONFIRMED_IDLE,
             State::SynReceived if !self.has_data => UNCONFIRMED_IDLE,
-            _ => TCP_IDLE,
+            _ => KEEPALIVES,
         };
         // An owned address is looked at elsewhere while packets came in elsewhere lately.
         let silence = self.last_in[usize::from(self.uplink)].map(|last| now.wrapping_sub(last));

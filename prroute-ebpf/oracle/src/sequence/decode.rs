@@ -8,14 +8,14 @@ use prroute_common::flow::{
 };
 use prroute_common::time::{Ticks, seconds};
 
-use super::event::{Event, Forged, Guess, Part, Sequence, Size, Table};
+use super::event::{Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
 use super::packet::{Name, Service};
 
 /// Longer sequences say nothing that shorter ones do not.
 const LONGEST: usize = 40;
 const DAY: u64 = 86_400;
-/// A time and its surroundings are as likely as what is on no limit.
-const TIMES: [Ticks; 32] = [
+/// Limits and what lies around them, and ages at which fewer bits of a stamp wrap.
+const TIMES: [Ticks; 33] = [
     1,
     4,
     TCP_REBIND_IDLE / 2,
@@ -39,13 +39,14 @@ const TIMES: [Ticks; 32] = [
     EXPOSURE + 8,
     seconds(3600),
     seconds(7200),
+    seconds(7800),
     TCP_IDLE - 8,
     TCP_IDLE + 8,
     seconds(DAY),
-    seconds(13 * DAY),
+    1 << 23,
     seconds(14 * DAY),
     seconds(20 * DAY),
-    seconds(26 * DAY),
+    1 << 24,
     seconds(53 * DAY),
     seconds(60 * DAY),
 ];
@@ -81,6 +82,8 @@ const GUESSES: [Guess; 8] = [
     Guess::AllSent,
 ];
 
+const SOCKETS: [Socket; 3] = [Socket::Connected, Socket::Wildcard, Socket::Bound];
+
 fn of<T: Copy>(choices: &[T], number: u8) -> T {
     choices[usize::from(number) % choices.len()]
 }
@@ -113,7 +116,7 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
         15 => Event::Close { name },
         16..=17 => Event::Request { name, uplink },
         18..=19 => Event::Speak { name },
-        20 => Event::Query { name, is_connected: more % 2 == 0 },
+        20 => Event::Query { name, socket: of(&SOCKETS, more) },
         21 => Event::Answer { name, uplink },
         22..=24 => {
             let (what, guess) = (of(&FORGED, more), of(&GUESSES, more >> 3));

@@ -79,7 +79,7 @@ pub enum Event {
     /// The host asks the peer's service from a client port.
     Query {
         name: Name,
-        is_connected: bool,
+        socket: Socket,
     },
     /// The peer's answer to that.
     Answer {
@@ -110,6 +110,16 @@ pub enum Event {
     },
     /// The daemon is started again.
     Restart,
+}
+
+/// From what the host asks others; of one name always the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    Connected,
+    /// Neither connected nor bound to an address.
+    Wildcard,
+    /// Bound to an address, and not connected.
+    Bound,
 }
 
 /// Bytes of data.

@@ -4,9 +4,10 @@ use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{OTHER_IDLE, TCP_IDLE, TCP_REBIND_IDLE};
 use prroute_common::time::{Ticks, seconds};
 
-use super::event::{Event, Forged, Guess, Part, Sequence, Size, Table};
+use super::event::{Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
 use super::packet::{Name, Service};
 
+const DAY: u64 = 86_400;
 const SHARED: Name = Name { service: Service::Shared, port: 0 };
 const OWNED: Name = Name { service: Service::Owned2, port: 0 };
 const PAUSE: Event = Event::Time { passes: TCP_REBIND_IDLE + 8 };
@@ -17,6 +18,10 @@ const fn connect(name: Name, uplink: u16) -> Event {
 
 const fn serve(name: Name, size: Size) -> Event {
     Event::Serve { name, size }
+}
+
+const fn query(socket: Socket) -> Event {
+    Event::Query { name: SHARED, socket }
 }
 
 const fn time(passes: Ticks) -> Event {
@@ -58,6 +63,10 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
         (
             "2_a_keepalive_after_two_hours",
             at_gateways(vec![connect(SHARED, 2), time(seconds(7200)), serve(SHARED, Size::Small)]),
+        ),
+        (
+            "2_the_last_keepalive",
+            at_gateways(vec![connect(SHARED, 2), time(seconds(7800)), serve(SHARED, Size::Small)]),
         ),
         (
             "3_a_more_specific_route_comes",
@@ -105,20 +114,40 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             "13_an_answer_is_forged_before_the_host_asks",
             at_gateways(vec![
                 forge(2, Forged::Answer, Guess::Zero),
-                Event::Query { name: SHARED, is_connected: true },
+                query(Socket::Connected),
                 forge(2, Forged::Answer, Guess::Zero),
-                Event::Query { name: SHARED, is_connected: true },
+                query(Socket::Connected),
             ]),
         ),
         (
             "13_an_answer_is_forged_when_the_host_has_asked",
             at_gateways(vec![
-                Event::Query { name: SHARED, is_connected: false },
+                query(Socket::Wildcard),
                 forge(2, Forged::Answer, Guess::Zero),
-                Event::Query { name: SHARED, is_connected: false },
+                query(Socket::Wildcard),
                 time(OTHER_IDLE + 8),
                 forge(2, Forged::Answer, Guess::Zero),
-                Event::Query { name: SHARED, is_connected: false },
+                query(Socket::Wildcard),
+            ]),
+        ),
+        (
+            "13_an_answer_is_forged_when_the_hosts_flow_is_evicted",
+            at_gateways(vec![
+                query(Socket::Wildcard),
+                Event::Evict { table: Table::New },
+                forge(2, Forged::Answer, Guess::Zero),
+                query(Socket::Wildcard),
+            ]),
+        ),
+        (
+            "13_an_answer_is_forged_to_a_socket_with_an_address",
+            at_gateways(vec![
+                query(Socket::Bound),
+                forge(2, Forged::Answer, Guess::Zero),
+                query(Socket::Bound),
+                time(OTHER_IDLE + 8),
+                forge(2, Forged::Answer, Guess::Zero),
+                query(Socket::Bound),
             ]),
         ),
         (
@@ -169,8 +198,16 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             },
         ));
     }
-    for days in [1, 13, 14, 20, 26, 53, 60] {
-        let age = time(seconds(days * 86_400));
+    for age in [
+        seconds(DAY),
+        1 << 23,
+        seconds(14 * DAY),
+        seconds(20 * DAY),
+        1 << 24,
+        seconds(53 * DAY),
+        seconds(60 * DAY),
+    ] {
+        let age = time(age);
         all.push((
             "18_a_stamp_is_old",
             at_gateways(vec![

@@ -3,6 +3,8 @@
 use prroute_ebpf::parse::{Kind, Numbers, protocol};
 use prroute_ebpf::verdict::Locality;
 
+use super::event::Socket;
+
 /// The host's service.
 const TCP_SERVICE: u16 = 443;
 const UDP_SERVICE: u16 = 5060;
@@ -83,8 +85,8 @@ pub struct Packet {
     pub payload: u32,
     /// Who put it on the link: the link-layer address of a packet that comes in.
     pub router: u64,
-    /// Of a datagram that leaves: its socket is connected.
-    pub is_connected: bool,
+    /// Of a datagram from a client port: what sends it.
+    pub socket: Socket,
 }
 
 impl Packet {
@@ -92,12 +94,12 @@ impl Packet {
         let acknowledges = kind != Kind::TcpOpening;
         let acknowledgement = if acknowledges { acknowledgement } else { 0 };
         let tcp = Numbers { sequence, acknowledgement, acknowledges };
-        Self { key, kind, tcp, payload: 0, router: 0, is_connected: false }
+        Self { key, kind, tcp, payload: 0, router: 0, socket: Socket::Bound }
     }
 
-    pub(super) fn datagram(key: Key, is_connected: bool) -> Self {
+    pub(super) fn datagram(key: Key, socket: Socket) -> Self {
         let (kind, tcp) = (Kind::Datagram, Numbers::default());
-        Self { key, kind, tcp, payload: 10, router: 0, is_connected }
+        Self { key, kind, tcp, payload: 10, router: 0, socket }
     }
 
     pub(super) fn with(self, payload: u32) -> Self {

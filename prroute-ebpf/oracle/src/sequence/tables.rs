@@ -17,7 +17,7 @@ use prroute_ebpf::verdict::{
     is_worth_writing,
 };
 
-use super::event::Table;
+use super::event::{Socket, Table};
 use super::packet::{CLIENT_PORT, Key, Packet};
 use super::world::{Host, Moved, UPLINKS};
 
@@ -168,7 +168,7 @@ impl Tables {
         }
         let is_client = packet.key.local_port == CLIENT_PORT;
         if self.sockets == Sockets::There
-            && (known.flow.has_no_socket() || (is_client && packet.is_connected))
+            && (known.flow.has_no_socket() || (is_client && packet.socket == Socket::Connected))
         {
             return true;
         }
@@ -321,7 +321,7 @@ impl Host for Tables {
         let is_query = packet.key.local_port == CLIENT_PORT;
         if is_query && self.sockets == Sockets::There {
             self.has_client = true;
-            if !packet.is_connected {
+            if packet.socket == Socket::Wildcard {
                 // The socket program notes whom a socket without an address sends to.
                 let (now, key) = (self.now, packet.key);
                 let fresh = HostPeer { opened_at: now, last_sent: now };

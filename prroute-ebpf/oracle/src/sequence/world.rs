@@ -7,7 +7,7 @@ use prroute_ebpf::parse::Kind;
 
 use super::connection::{Connection, State};
 use super::conversation::Conversation;
-use super::event::{Event, Forged, Guess, Part, Table};
+use super::event::{Event, Forged, Guess, Part, Socket, Table};
 use super::packet::{Name, Packet};
 
 pub const UPLINKS: [u16; 2] = [1, 2];
@@ -58,6 +58,22 @@ pub(super) struct Facts {
     pub(super) router: u64,
 }
 
+/// What the host asks a peer.
+#[derive(Clone, Copy, Debug)]
+struct Query {
+    socket: Socket,
+    /// It has sent, and that is recorded.
+    has_sent: bool,
+    /// What came in before looks like a question.
+    is_captured: bool,
+}
+
+impl Query {
+    const fn new(socket: Socket) -> Self {
+        Self { socket, has_sent: false, is_captured: false }
+    }
+}
+
 #[derive(Debug)]
 pub struct World<H> {
     pub host: H,
@@ -70,7 +86,7 @@ pub struct World<H> {
     begun: u32,
     is_judged: bool,
     has_client: bool,
-    captured: BTreeMap<Name, bool>,
+    queries: BTreeMap<Name, Query>,
 }
 
 impl<H: Host> World<H> {
@@ -86,7 +102,7 @@ impl<H: Host> World<H> {
             begun: 0,
             is_judged: true,
             has_client: false,
-            captured: BTreeMap::new(),
+            queries: BTreeMap::new(),
         }
     }
 
@@ -145,7 +161,7 @@ impl<H: Host> World<H> {
             Event::Close { name } => self.close(name),
             Event::Request { name, uplink } => self.request(name, uplink, TRUE_ROUTER),
             Event::Speak { name } => self.speak(name),
-            Event::Query { name, is_connected } => self.query(name, is_connected),
+            Event::Query { name, socket } => self.query(name, socket),
             Event::Answer { name, uplink } => self.answer(name, uplink, TRUE_ROUTER),
             Event::Forge { name, uplink, what, guess } => self.forge(name, uplink, what, guess),
             Event::Time { passes } => {
@@ -193,6 +209,11 @@ impl<H: Host> World<H> {
             if is_gone {
                 connection.forget();
             }
+        }
+        for query in self.queries.values_mut() {
+            // Whom a socket without an address has sent to is noted elsewhere.
+            let is_noted = query.socket == Socket::Wildcard;
+            query.has_sent &= is_noted || matches!(table, Table::Flows | Table::Syns);
         }
         for conversation in self.conversations.values_mut() {
             conversation.is_evicted(table);
@@ -357,22 +378,29 @@ impl<H: Host> World<H> {
         let facts = self.facts(name);
         let fresh = Conversation::new(name);
         self.conversations.entry(name).or_insert(fresh).comes_in(uplink, &facts);
-        self.host.comes_in(uplink, &Packet { router, ..Packet::datagram(name.udp(), false) })
+        self.host
+            .comes_in(uplink, &Packet { router, ..Packet::datagram(name.udp(), Socket::Bound) })
     }
 
     fn speak(&mut self, name: Name) -> Result<(), String> {
-        let moved = self.host.leaves(self.by, &Packet::datagram(name.udp(), false))?;
+        let moved = self.host.leaves(self.by, &Packet::datagram(name.udp(), Socket::Bound))?;
         let (facts, by) = (self.facts(name), self.by);
         let fresh = Conversation::new(name);
         let judged = self.conversations.entry(name).or_insert(fresh).leaves(by, moved, &facts);
         self.judge(judged.map_err(|fault| format!("the service's datagram {fault}")))
     }
 
-    fn query(&mut self, name: Name, is_connected: bool) -> Result<(), String> {
+    fn query(&mut self, name: Name, socket: Socket) -> Result<(), String> {
+        let mut query = self.queries.get(&name).copied().unwrap_or(Query::new(socket));
+        let packet = Packet::datagram(name.query(), query.socket);
+        let moved = self.host.leaves(self.by, &packet)?;
         self.has_client = true;
-        let moved = self.host.leaves(self.by, &Packet::datagram(name.query(), is_connected))?;
-        let is_captured = !is_connected && self.captured.get(&name).copied().unwrap_or_default();
-        self.captured.entry(name).or_insert(false);
+        let is_captured = query.is_captured && query.socket != Socket::Connected;
+        if moved.is_none() {
+            query.is_captured = false;
+        }
+        query.has_sent = true;
+        self.queries.insert(name, query);
         if moved.is_some() && !is_captured {
             return self.judge(Err(format!("the host's own datagram is moved: {moved:?}")));
         }
@@ -385,10 +413,16 @@ impl<H: Host> World<H> {
         }
         // Who sends from a socket that others have written to before it spoke to them is a server,
         // as far as anybody can tell.
-        if self.has_client {
-            self.captured.entry(name).or_insert(true);
+        let fresh = Query::new(Socket::Bound);
+        match self.queries.get_mut(&name) {
+            Some(query) => query.is_captured |= !query.has_sent,
+            None if self.has_client => {
+                self.queries.insert(name, Query { is_captured: true, ..fresh });
+            }
+            None => {}
         }
-        self.host.comes_in(uplink, &Packet { router, ..Packet::datagram(name.query(), false) })
+        self.host
+            .comes_in(uplink, &Packet { router, ..Packet::datagram(name.query(), Socket::Bound) })
     }
 
     fn forge(&mut self, name: Name, uplink: u16, what: Forged, guess: Guess) -> Result<(), String> {
