@@ -5,12 +5,17 @@
 //! flow tables of the host are modelled here ([`Tables`]); the same events run through the programs
 //! in the kernel, which must say the same.
 
+mod attacker;
 mod connection;
 mod conversation;
+mod datagrams;
 mod decode;
 mod event;
 pub mod faults;
+mod host;
+mod judge;
 mod packet;
+mod segments;
 mod tables;
 mod world;
 

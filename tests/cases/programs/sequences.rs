@@ -2,7 +2,9 @@
 //! the model says.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use prroute::config::Reply;
@@ -10,7 +12,7 @@ use prroute_common::address::{address4, address6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::opening::SLOTS;
-use prroute_common::time::{Ticks, seconds};
+use prroute_common::time::{Ticks, from_ns, seconds};
 use prroute_common::uplink::mac_octets;
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};
 use prroute_ebpf::parse::protocol;
@@ -25,7 +27,7 @@ use super::segment;
 
 const GENERATED: usize = 300;
 
-/// The kernel's clock goes on while a sequence runs. In multiples of this no limit is met to the second.
+/// In multiples of this no limit is met to the second.
 const UNIT: Ticks = 53;
 /// Shorter times stay as they are.
 const SHORT: Ticks = 4;
@@ -45,10 +47,25 @@ struct Both<'a> {
     last_hop: bool,
     /// Of the SYN cache: those that connections to owned addresses may have.
     slots: Vec<u32>,
+    /// Up to when the kernel's clock was followed.
+    now: Ticks,
     moved: &'a mut usize,
 }
 
+/// As the programs read the clock.
+fn clock() -> Ticks {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).unwrap();
+    from_ns(Duration::from(now).as_nanos() as u64)
+}
+
 impl Both<'_> {
+    /// The kernel's clock goes on while a sequence runs, and the model's with it.
+    fn follow_clock(&mut self) {
+        let now = clock();
+        self.model.time_passes(now - self.now);
+        self.now = now;
+    }
+
     fn local(&self, service: Service) -> IpAddr {
         HOST[self.family][service as usize].parse().unwrap()
     }
@@ -107,8 +124,9 @@ impl Both<'_> {
 
 impl Host for Both<'_> {
     fn comes_in(&mut self, uplink: u16, packet: &Packet) -> Result<(), String> {
-        self.model.comes_in(uplink, packet)?;
         let frame = self.frame(packet, true);
+        self.follow_clock();
+        self.model.comes_in(uplink, packet)?;
         let code = self.fixture.ingress(uplink.into(), &frame);
         if code != PASS {
             return Err(format!("ingress returns {code}"));
@@ -117,8 +135,9 @@ impl Host for Both<'_> {
     }
 
     fn leaves(&mut self, by: u16, packet: &Packet) -> Result<Option<Moved>, String> {
-        let moved = self.model.leaves(by, packet)?;
         let frame = self.frame(packet, false);
+        self.follow_clock();
+        let moved = self.model.leaves(by, packet)?;
         let code = self.fixture.egress(by.into(), &frame);
         let is_elsewhere = moved.is_some_and(|moved| moved.uplink != by);
         *self.moved += usize::from(is_elsewhere);
@@ -220,6 +239,7 @@ fn replay(fixture: &mut Fixture, sequence: &Sequence, told: &str) -> usize {
             family,
             last_hop: sequence.last_hop,
             slots,
+            now: clock(),
             moved: &mut moved,
         };
         both.forget_syns();

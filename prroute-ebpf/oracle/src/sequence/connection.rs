@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::time::{Ticks, seconds};
-use prroute_ebpf::parse::Kind;
 
-use super::event::{Guess, Part};
+use super::event::Part;
 use super::packet::Name;
-use super::world::{Facts, Moved};
+use super::world::Facts;
 
 /// Stamps are written so much later at most, so that a limit is not met to the tick.
 pub(super) const SLACK: Ticks = 3;
@@ -27,18 +26,18 @@ pub(super) enum State {
 
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
-    name: Name,
+    pub(super) name: Name,
     pub(super) state: State,
     /// Where its client sends now.
     pub(super) uplink: u16,
     /// Where its client has sent.
-    used: BTreeSet<u16>,
+    pub(super) used: BTreeSet<u16>,
     /// Where the connections were that had its ports before.
-    older: BTreeSet<u16>,
+    pub(super) older: BTreeSet<u16>,
     /// By which uplinks its SYN-ACK may leave, because an attacker's SYN was first.
-    forged_first: BTreeSet<u16>,
+    pub(super) forged_first: BTreeSet<u16>,
     /// The uplink that the server's segments must leave by.
-    promise: Option<u16>,
+    pub(super) promise: Option<u16>,
     pub(super) client_next: u32,
     /// Bytes that the client sent last.
     pub(super) client_last: u32,
@@ -46,22 +45,22 @@ pub(super) struct Connection {
     /// What the client has acknowledged.
     pub(super) acknowledged: u32,
     /// What it has acknowledged where the host looks for it.
-    heard: u32,
+    pub(super) heard: u32,
     /// When packets of its client, or of an older one's, came in.
-    last_in: [Option<Ticks>; 3],
+    pub(super) last_in: [Option<Ticks>; 3],
     /// When SYNs did that may have an unconfirmed record still.
-    half_open: [Option<Ticks>; 3],
+    pub(super) half_open: [Option<Ticks>; 3],
     /// When the last SYN-ACK left that may have kept another's unconfirmed record alive.
-    doubtful_at: Option<Ticks>,
+    pub(super) doubtful_at: Option<Ticks>,
     /// Whose record that may be.
-    suspects: BTreeSet<u16>,
-    last_packet: Ticks,
+    pub(super) suspects: BTreeSet<u16>,
+    pub(super) last_packet: Ticks,
     /// A forged SYN has had the host forget its numbers, until it sends again ...
-    sent_void: bool,
+    pub(super) sent_void: bool,
     /// ... and the client acknowledges something recent where the host looks for it.
-    heard_void: bool,
+    pub(super) heard_void: bool,
     /// Nothing has had the host forget its record.
-    is_recorded: bool,
+    pub(super) is_recorded: bool,
     pub(super) has_data: bool,
 }
 
@@ -145,7 +144,7 @@ impl Connection {
     }
 
     /// Replies to an address of the uplink that they are asked over leave there, recorded or not.
-    fn is_at_owner(&self) -> bool {
+    pub(super) fn is_at_owner(&self) -> bool {
         self.name.service.owner() == Some(self.uplink)
     }
 
@@ -258,87 +257,5 @@ impl Connection {
         if !self.is_at_owner() && self.promise.is_some() {
             self.half_open[usize::from(self.uplink)] = None;
         }
-    }
-
-    /// An attacker sends in the client's name.
-    pub(super) fn is_forged(&mut self, uplink: u16, kind: Kind, facts: &Facts) {
-        if matches!(self.state, State::SynSent | State::SynReceived) {
-            let is_evicted = !self.is_recorded;
-            self.forget();
-            let silent = self.last_in[usize::from(self.uplink)]
-                .is_none_or(|last| facts.now.wrapping_sub(last) + SLACK >= TCP_REBIND_IDLE);
-            if silent || is_evicted || !facts.is_up[usize::from(self.uplink)] {
-                self.forged_first.insert(uplink);
-            }
-        }
-        // What leaves by another uplink than the owner is taken for that packet's.
-        let is_syn = kind == Kind::TcpOpening;
-        let is_taken = is_syn || kind == Kind::Tcp;
-        if is_taken && uplink != self.uplink && self.is_at_owner() {
-            self.promise = None;
-        }
-        self.sent_void |= is_syn;
-        self.heard_void |= is_syn;
-    }
-
-    /// Numbers that a blind attacker may come close with.
-    pub(super) fn guess(&self, guess: Guess) -> (u32, u32) {
-        const OFF: u32 = 3 << 20;
-        let flight = self.server_next.wrapping_sub(self.heard);
-        let inside =
-            if flight > 30 { self.heard.wrapping_add(flight / 3 + 1) } else { 0x1234_5678 };
-        match guess {
-            Guess::Zero => (0, 0),
-            Guess::Far => (0x0bad_0000, 0x0bad_1000),
-            Guess::InFlight => (self.client_next.wrapping_add(OFF), inside),
-            Guess::NearInFlight => (self.client_next.wrapping_sub(100), inside),
-            Guess::BeyondSent => (self.client_next, self.server_next.wrapping_add(2)),
-            Guess::BehindHeard => {
-                // What was not acknowledged yet may be a megabyte behind.
-                let behind = if self.heard_void { OFF } else { 1 };
-                (self.client_next, self.heard.wrapping_sub(behind))
-            }
-            Guess::AllSent => (self.client_next.wrapping_add(OFF), self.server_next),
-        }
-    }
-
-    /// The server's segment leaves by `by`, or was moved.
-    pub(super) fn leaves(
-        &mut self,
-        by: u16,
-        moved: Option<Moved>,
-        facts: &Facts,
-    ) -> Result<(), String> {
-        self.last_packet = facts.now;
-        self.sent_void = false;
-        if self.promise.is_none() {
-            self.doubtful_at = Some(facts.now);
-            self.suspects.extend(&self.forged_first);
-        }
-        let left = moved.map_or(by, |moved| moved.uplink);
-        if let Some(promise) = self.promise
-            && facts.is_up[usize::from(promise)]
-        {
-            if left != promise {
-                return Err(format!("leaves by {left}, and not by {promise} as it must: {self:?}"));
-            }
-            if let Some(Moved { router, .. }) = moved
-                && self.is_recorded
-                && router != 0
-                && router != facts.router
-            {
-                return Err(format!("goes to the router {router:x} of an attacker: {self:?}"));
-            }
-        }
-        let Some(moved) = moved else { return Ok(()) };
-        let is_owner = self.name.service.owner() == Some(moved.uplink);
-        let was_older = self.older.contains(&moved.uplink);
-        let tolerated = self.used.contains(&moved.uplink)
-            || (self.promise.is_none() && (is_owner || was_older))
-            || self.forged_first.contains(&moved.uplink);
-        if tolerated {
-            return Ok(());
-        }
-        Err(format!("is moved to {}, where its client never was: {self:?}", moved.uplink))
     }
 }

@@ -99,10 +99,9 @@ impl Conversation {
             return Some(Began::Peer(Talk::new(uplink, now)));
         }
         let is_shared = self.name.service.owner().is_none();
-        if is_shared && !talk.is_confirmed && talk.uplink != uplink {
-            if !exceeds(now.wrapping_sub(talk.began), HOST_FIRST)? {
-                return Some(Began::Peer(Talk::new(uplink, now)));
-            }
+        let may_win = is_shared && !talk.is_confirmed && talk.uplink != uplink;
+        if may_win && !exceeds(now.wrapping_sub(talk.began), HOST_FIRST)? {
+            return Some(Began::Peer(Talk::new(uplink, now)));
         }
         talk.is_confirmed = true;
         talk.last = now;
