@@ -10,6 +10,7 @@ mod connection;
 mod conversation;
 mod datagrams;
 mod decode;
+mod dials;
 mod event;
 pub mod faults;
 mod host;

@@ -212,7 +212,8 @@ fn slots(fixture: &Fixture, family: usize) -> Vec<u32> {
         .into_iter()
         .flat_map(|service| (0..2).map(move |port| Name { service, port }));
     names
-        .map(|name| match flow_key(family, name.tcp()) {
+        .flat_map(|name| [name.tcp(), name.dial()])
+        .map(|key| match flow_key(family, key) {
             FlowKey::V4(key) => Ipv4::opening(&key, secret).slot,
             FlowKey::V6(key) => Ipv6::opening(&key, secret).slot,
         })

@@ -21,6 +21,8 @@ impl<H: Host> World<H> {
         let kind = match what {
             Forged::Request => return self.request(name, uplink, FALSE_ROUTER),
             Forged::Answer => return self.answer(name, uplink, FALSE_ROUTER),
+            Forged::DialSyn => return self.forge_to_dial(name, uplink, Kind::TcpOpening),
+            Forged::DialAck => return self.forge_to_dial(name, uplink, Kind::Tcp),
             Forged::Syn => Kind::TcpOpening,
             Forged::SynAck => Kind::TcpAnswer,
             Forged::Ack => Kind::Tcp,
@@ -51,6 +53,15 @@ impl<H: Host> World<H> {
             Packet { router, ..Packet::segment(name.tcp(), kind, sequence, acknowledgement) };
         self.host.comes_in(uplink, &packet)?;
         if kind == Kind::TcpOpening { self.answer_syn(name, sequence) } else { Ok(()) }
+    }
+
+    /// To the host's end of a connection that it opened.
+    fn forge_to_dial(&mut self, name: Name, uplink: u16, kind: Kind) -> Result<(), String> {
+        let Some(dial) = self.dials.get(&name) else { return Ok(()) };
+        let (sequence, acknowledgement) = dial.guess();
+        let segment = Packet::segment(name.dial(), kind, sequence, acknowledgement);
+        self.host.comes_in(uplink, &Packet { router: FALSE_ROUTER, ..segment })?;
+        if kind == Kind::TcpOpening { self.dial_acknowledges(name) } else { Ok(()) }
     }
 
     /// The host answers a forged SYN: with an acknowledgement, where a connection is there.

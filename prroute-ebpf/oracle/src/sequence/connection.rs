@@ -14,7 +14,7 @@ use super::world::Facts;
 pub(super) const SLACK: Ticks = 3;
 
 /// The kernel's last keepalive comes after so long a silence (tcp(7)).
-const KEEPALIVES: Ticks = seconds(7200 + 9 * 75);
+pub(super) const KEEPALIVES: Ticks = seconds(7200 + 9 * 75);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

@@ -65,8 +65,8 @@ const FORGED: [Forged; 8] = [
     Forged::Syn,
     Forged::SynAck,
     Forged::Ack,
-    Forged::Ack,
-    Forged::Ack,
+    Forged::DialAck,
+    Forged::DialSyn,
     Forged::Reset,
     Forged::Request,
     Forged::Answer,
@@ -101,7 +101,7 @@ pub fn decode(input: &[u8]) -> Sequence {
 fn event([what, whose, more]: [u8; 3]) -> Event {
     let name = of(&NAMES, whose);
     let uplink = 1 + u16::from(whose >> 3 & 1);
-    match what % 32 {
+    match what % 36 {
         0 => Event::Syn { name, uplink, has_data: more % 4 == 0 },
         1 => Event::SynAck { name },
         2 => Event::Accept { name },
@@ -128,6 +128,9 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
             _ => Event::Link { uplink, is_up: false },
         },
         30 => Event::Route { by: uplink },
+        31 => Event::Dial { name },
+        32 => Event::Accepted { name, uplink },
+        33..=34 => Event::Say { name },
         _ => match more % 5 {
             0 => Event::Evict { table: Table::Flows },
             1 => Event::Evict { table: Table::Datagrams },
@@ -142,7 +145,7 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
 pub fn encode(sequence: &Sequence) -> Vec<u8> {
     let mut bytes = vec![if sequence.last_hop { 3 } else { 0 }];
     for wanted in &sequence.events {
-        let words = (0..32).flat_map(|what| {
+        let words = (0..36).flat_map(|what| {
             (0..16).flat_map(move |whose| (0..=255).map(move |more| [what, whose, more]))
         });
         bytes.extend(words.filter(|word| event(*word) == *wanted).take(1).flatten());

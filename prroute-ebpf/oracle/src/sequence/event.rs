@@ -86,6 +86,19 @@ pub enum Event {
         name: Name,
         uplink: u16,
     },
+    /// The host's SYN to the peer's service.
+    Dial {
+        name: Name,
+    },
+    /// The peer accepts that.
+    Accepted {
+        name: Name,
+        uplink: u16,
+    },
+    /// The host sends to the peer's service.
+    Say {
+        name: Name,
+    },
     /// An attacker speaks in the peer's name.
     Forge {
         name: Name,
@@ -153,6 +166,9 @@ pub enum Forged {
     SynAck,
     Ack,
     Reset,
+    /// To the host's end of a connection that it opened.
+    DialSyn,
+    DialAck,
     /// A datagram to the host's service.
     Request,
     /// A datagram to a client port of the host.

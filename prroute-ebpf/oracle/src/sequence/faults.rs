@@ -151,6 +151,21 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             ]),
         ),
         (
+            "13_a_connection_of_the_hosts_own_is_answered_elsewhere",
+            at_gateways(vec![
+                Event::Dial { name: SHARED },
+                forge(2, Forged::DialSyn, Guess::Zero),
+                PAUSE,
+                Event::Accepted { name: SHARED, uplink: 2 },
+                Event::Say { name: SHARED },
+                PAUSE,
+                forge(2, Forged::DialSyn, Guess::Zero),
+                PAUSE,
+                Event::Say { name: SHARED },
+                Event::Say { name: SHARED },
+            ]),
+        ),
+        (
             "14_datagrams_push_everything_out",
             at_gateways(vec![
                 connect(SHARED, 2),

@@ -139,7 +139,7 @@ impl Host for Tables {
     }
 
     fn leaves(&mut self, by: u16, packet: &Packet) -> Result<Option<Moved>, String> {
-        let is_query = packet.key.local_port == CLIENT_PORT;
+        let is_query = packet.kind == Kind::Datagram && packet.key.local_port == CLIENT_PORT;
         if is_query && self.sockets == Sockets::There {
             self.has_client = true;
             if packet.socket == Socket::Wildcard {

@@ -69,6 +69,11 @@ impl Name {
         self.key(CLIENT_PORT, protocol::UDP)
     }
 
+    /// Of a connection that the host opens.
+    pub fn dial(self) -> Key {
+        self.key(CLIENT_PORT, protocol::TCP)
+    }
+
     fn key(self, local_port: u16, protocol: u8) -> Key {
         let remote_port = PEER[usize::from(self.port) % PEER.len()];
         Key { service: self.service, local_port, remote_port, protocol }

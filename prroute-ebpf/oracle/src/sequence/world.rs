@@ -7,6 +7,7 @@ use prroute_common::time::Ticks;
 use super::connection::Connection;
 use super::conversation::Conversation;
 use super::datagrams::Query;
+use super::dials::Dial;
 use super::event::{Event, Socket, Table};
 use super::packet::{Name, Packet};
 use super::segments::SEGMENT;
@@ -63,6 +64,7 @@ pub struct World<H> {
     pub(super) is_up: [bool; 3],
     pub(super) connections: BTreeMap<Name, Connection>,
     pub(super) conversations: BTreeMap<Name, Conversation>,
+    pub(super) dials: BTreeMap<Name, Dial>,
     pub(super) forged: BTreeMap<Name, [Option<Ticks>; 3]>,
     pub(super) begun: u32,
     is_judged: bool,
@@ -79,6 +81,7 @@ impl<H: Host> World<H> {
             is_up: [true; 3],
             connections: BTreeMap::new(),
             conversations: BTreeMap::new(),
+            dials: BTreeMap::new(),
             forged: BTreeMap::new(),
             begun: 0,
             is_judged: true,
@@ -144,6 +147,9 @@ impl<H: Host> World<H> {
             Event::Speak { name } => self.speak(name),
             Event::Query { name, socket } => self.query(name, socket),
             Event::Answer { name, uplink } => self.answer(name, uplink, TRUE_ROUTER),
+            Event::Dial { name } => self.dial(name),
+            Event::Accepted { name, uplink } => self.dial_is_accepted(name, uplink),
+            Event::Say { name } => self.dial_sends(name),
             Event::Forge { name, uplink, what, guess } => self.forge(name, uplink, what, guess),
             Event::Time { passes } => {
                 self.pass(passes);
@@ -190,6 +196,9 @@ impl<H: Host> World<H> {
             if is_gone {
                 connection.forget();
             }
+        }
+        for dial in self.dials.values_mut() {
+            dial.is_evicted(table);
         }
         for query in self.queries.values_mut() {
             // Whom a socket without an address has sent to is noted elsewhere.

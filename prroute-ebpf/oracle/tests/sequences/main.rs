@@ -6,7 +6,7 @@ use prroute_oracle::sequence::{self, Event, faults};
 
 /// A failure prints its events.
 fn many() -> ProptestConfig {
-    ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -44,7 +44,7 @@ fn the_corpus_breaks_no_rule() {
 
 #[test]
 fn events_are_what_their_bytes_say() {
-    let sequence = sequence::decode(&[3, 0, 8, 0, 25, 0, 5, 31, 0, 4]);
+    let sequence = sequence::decode(&[3, 0, 8, 0, 25, 0, 5, 35, 0, 4]);
     assert_eq!(sequence.events.last(), Some(&Event::Restart));
     assert_eq!(sequence::decode(&sequence::encode(&sequence)), sequence);
 }
