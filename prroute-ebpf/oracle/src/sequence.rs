@@ -41,7 +41,7 @@ pub fn check_sequence(input: &[u8]) -> Result<(), String> {
 ///
 /// As [`check_sequence`]; the events up to the one at fault are part of it.
 pub fn check_events(sequence: &Sequence) -> Result<(), String> {
-    let mut world = World::new(Tables::new(Sockets::There, sequence.last_hop));
+    let mut world = World::new(Tables::new(Sockets::There, sequence.last_hop), sequence.last_hop);
     for (number, event) in sequence.events.iter().enumerate() {
         world.happens(*event).map_err(|fault| {
             let mut told = fault;

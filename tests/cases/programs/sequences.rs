@@ -26,6 +26,7 @@ use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::segment;
 
 const GENERATED: usize = 300;
+const RESTARTS: usize = 5;
 
 /// In multiples of this no limit is met to the second.
 const UNIT: Ticks = 53;
@@ -49,7 +50,16 @@ struct Both<'a> {
     slots: Vec<u32>,
     /// Up to when the kernel's clock was followed.
     now: Ticks,
-    moved: &'a mut usize,
+    tally: &'a mut Tally,
+}
+
+/// Of all sequences of a test.
+#[derive(Default)]
+struct Tally {
+    /// Replies.
+    moved: usize,
+    /// Programs that were loaded again.
+    restarts: usize,
 }
 
 /// As the programs read the clock.
@@ -140,7 +150,7 @@ impl Host for Both<'_> {
         let moved = self.model.leaves(by, packet)?;
         let code = self.fixture.egress(by.into(), &frame);
         let is_elsewhere = moved.is_some_and(|moved| moved.uplink != by);
-        *self.moved += usize::from(is_elsewhere);
+        self.tally.moved += usize::from(is_elsewhere);
         let expected = if is_elsewhere { REDIRECT } else { PASS };
         // In last-hop mode what leaves there already may get another router.
         let is_readdressed = self.last_hop && !is_elsewhere;
@@ -174,7 +184,11 @@ impl Host for Both<'_> {
     }
 
     fn restart(&mut self) {
-        self.fixture.load_again();
+        // Takes seconds.
+        if self.tally.restarts < RESTARTS {
+            self.tally.restarts += 1;
+            self.fixture.load_again();
+        }
     }
 }
 
@@ -220,9 +234,8 @@ fn slots(fixture: &Fixture, family: usize) -> Vec<u32> {
         .collect()
 }
 
-/// Runs a sequence on tables that are empty, for both families. Tells how many replies were moved.
-fn replay(fixture: &mut Fixture, sequence: &Sequence, told: &str) -> usize {
-    let mut moved = 0;
+/// Runs a sequence on tables that are empty, for both families.
+fn replay(fixture: &mut Fixture, sequence: &Sequence, told: &str, tally: &mut Tally) {
     for family in 0..HOST.len() {
         for uplink in UPLINKS {
             let device = &mut fixture.uplinks[usize::from(uplink) - 1].device;
@@ -241,10 +254,10 @@ fn replay(fixture: &mut Fixture, sequence: &Sequence, told: &str) -> usize {
             last_hop: sequence.last_hop,
             slots,
             now: clock(),
-            moved: &mut moved,
+            tally,
         };
         both.forget_syns();
-        let mut world = World::unjudged(both);
+        let mut world = World::unjudged(both, sequence.last_hop);
         for (number, event) in sequence.events.iter().enumerate() {
             if let Err(fault) = world.happens(*event) {
                 let before = &sequence.events[..=number];
@@ -252,14 +265,14 @@ fn replay(fixture: &mut Fixture, sequence: &Sequence, told: &str) -> usize {
             }
         }
     }
-    moved
 }
 
 #[test]
 fn the_programs_go_through_the_faults_sequences_as_the_model_does() {
     with_fixture(|fixture| {
+        let mut tally = Tally::default();
         for (name, sequence) in faults::all() {
-            replay(fixture, &sequence, name);
+            replay(fixture, &sequence, name, &mut tally);
         }
     });
 }
@@ -267,8 +280,9 @@ fn the_programs_go_through_the_faults_sequences_as_the_model_does() {
 #[test]
 fn the_programs_go_through_the_corpus_sequences_as_the_model_does() {
     with_fixture(|fixture| {
+        let mut tally = Tally::default();
         for (name, input) in corpus::sequences().unwrap() {
-            replay(fixture, &sequence::decode(&input), &name);
+            replay(fixture, &sequence::decode(&input), &name, &mut tally);
         }
     });
 }
@@ -277,12 +291,13 @@ fn the_programs_go_through_the_corpus_sequences_as_the_model_does() {
 fn the_programs_go_through_generated_sequences_as_the_model_does() {
     with_fixture(|fixture| {
         let mut runner = TestRunner::deterministic();
-        let mut moved = 0;
+        let mut tally = Tally::default();
         for number in 0..GENERATED {
             let input = sequence::generated().new_tree(&mut runner).unwrap().current();
             let sequence = sequence::decode(&input);
-            moved += replay(fixture, &sequence, &format!("generated {number}"));
+            replay(fixture, &sequence, &format!("generated {number}"), &mut tally);
         }
+        let moved = tally.moved;
         assert!(moved > 100, "{moved} replies were moved: the sequences say nothing");
     });
 }

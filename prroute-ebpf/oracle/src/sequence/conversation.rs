@@ -1,7 +1,9 @@
 //! By which uplink the datagrams of the host's service leave: whoever began decides, and nothing that
 //! comes in elsewhere changes that while it goes on.
 
-use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, UNCONFIRMED_IDLE};
+use prroute_common::flow::{
+    HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, ROUTER_IDLE, UNCONFIRMED_IDLE,
+};
 use prroute_common::time::Ticks;
 
 use super::connection::SLACK;
@@ -24,6 +26,8 @@ enum Began {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Talk {
     uplink: u16,
+    /// Whom on that link the host's datagrams go to; 0 while it spoke first.
+    router: u64,
     began: Ticks,
     last_in: Ticks,
     last: Ticks,
@@ -32,14 +36,14 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(uplink: u16, now: Ticks) -> Self {
+    fn new(uplink: u16, router: u64, now: Ticks) -> Self {
         let (is_answered, is_confirmed) = (false, false);
-        Self { uplink, began: now, last_in: now, last: now, is_answered, is_confirmed }
+        Self { uplink, router, began: now, last_in: now, last: now, is_answered, is_confirmed }
     }
 
     /// Begun again by the host, in the entry that it has: a confirmed one stays so.
     fn again(self, uplink: u16, now: Ticks) -> Self {
-        Self { is_confirmed: self.is_confirmed, ..Self::new(uplink, now) }
+        Self { is_confirmed: self.is_confirmed, ..Self::new(uplink, 0, now) }
     }
 }
 
@@ -62,24 +66,37 @@ impl Conversation {
     }
 
     /// A datagram comes in, truly or not.
-    pub(super) fn comes_in(&mut self, uplink: u16, facts: &Facts) {
+    pub(super) fn comes_in(&mut self, uplink: u16, router: u64, facts: &Facts) {
         let next = match self.began {
-            Began::Nobody => Some(Began::Peer(Talk::new(uplink, facts.now))),
+            Began::Nobody => Some(Began::Peer(Talk::new(uplink, router, facts.now))),
             Began::Unknown => None,
-            Began::Peer(talk) => self.continues(talk, uplink, facts),
-            Began::Host(talk) => self.answers(talk, uplink, facts),
+            Began::Peer(talk) => self.continues(talk, (uplink, router), facts),
+            Began::Host(talk) => self.answers(talk, (uplink, router), facts),
         };
         self.began = next.unwrap_or(Began::Unknown);
     }
 
-    fn continues(&mut self, mut talk: Talk, uplink: u16, facts: &Facts) -> Option<Began> {
+    fn continues(
+        &mut self,
+        mut talk: Talk,
+        (uplink, router): (u16, u64),
+        facts: &Facts,
+    ) -> Option<Began> {
         let now = facts.now;
         let limit = if talk.is_confirmed { OTHER_IDLE } else { UNCONFIRMED_IDLE };
         if exceeds(now.wrapping_sub(talk.last), limit)? {
             self.has_aged = true;
-            return Some(Began::Peer(Talk::new(uplink, now)));
+            return Some(Began::Peer(Talk::new(uplink, router, now)));
+        }
+        if talk.uplink == uplink && facts.last_hop && talk.is_confirmed && talk.router != router {
+            // Another router of the link takes over when this one is silent.
+            if exceeds(now.wrapping_sub(talk.last_in), ROUTER_IDLE)? {
+                (talk.router, talk.last_in, talk.last) = (router, now, now);
+            }
+            return Some(Began::Peer(talk));
         }
         if talk.uplink == uplink {
+            talk.router = router;
             (talk.last_in, talk.last) = (now, now);
             talk.is_confirmed |= talk.is_answered;
             return Some(Began::Peer(talk));
@@ -87,21 +104,26 @@ impl Conversation {
         let is_silent = exceeds(now.wrapping_sub(talk.last_in), OTHER_REBIND_IDLE)?;
         if is_silent || !facts.is_up[usize::from(talk.uplink)] {
             let is_confirmed = talk.is_confirmed;
-            return Some(Began::Peer(Talk { is_confirmed, ..Talk::new(uplink, now) }));
+            return Some(Began::Peer(Talk { is_confirmed, ..Talk::new(uplink, router, now) }));
         }
         Some(Began::Peer(talk))
     }
 
-    fn answers(&mut self, mut talk: Talk, uplink: u16, facts: &Facts) -> Option<Began> {
+    fn answers(
+        &mut self,
+        mut talk: Talk,
+        (uplink, router): (u16, u64),
+        facts: &Facts,
+    ) -> Option<Began> {
         let now = facts.now;
         if exceeds(now.wrapping_sub(talk.last), OTHER_IDLE)? {
             self.has_aged = true;
-            return Some(Began::Peer(Talk::new(uplink, now)));
+            return Some(Began::Peer(Talk::new(uplink, router, now)));
         }
         let is_shared = self.name.service.owner().is_none();
         let may_win = is_shared && !talk.is_confirmed && talk.uplink != uplink;
         if may_win && !exceeds(now.wrapping_sub(talk.began), HOST_FIRST)? {
-            return Some(Began::Peer(Talk::new(uplink, now)));
+            return Some(Began::Peer(Talk::new(uplink, router, now)));
         }
         talk.is_confirmed = true;
         talk.last = now;
@@ -118,8 +140,9 @@ impl Conversation {
         let now = facts.now;
         let told = *self;
         let mut must = by;
+        let mut router = None;
         let next = match self.began {
-            Began::Nobody => Some(Began::Host(Talk::new(by, now))),
+            Began::Nobody => Some(Began::Host(Talk::new(by, 0, now))),
             Began::Unknown => None,
             Began::Host(talk) => exceeds(now.wrapping_sub(talk.last), OTHER_IDLE).map(|is_over| {
                 self.has_aged |= is_over;
@@ -143,6 +166,7 @@ impl Conversation {
                     }
                     // The host may speak first after a pause.
                     must = talk.uplink;
+                    router = Some(talk.router);
                     Began::Peer(Talk { last: now, is_answered: true, ..talk })
                 })
             }
@@ -152,6 +176,12 @@ impl Conversation {
         let is_up = facts.is_up[usize::from(must)];
         if next.is_some() && is_up && left != must {
             return Err(format!("leaves by {left}, and not by {must} as it must: {told:?}"));
+        }
+        if let (Some(Moved { router: found, .. }), Some(router), true) = (moved, router, is_up)
+            && found != 0
+            && found != router
+        {
+            return Err(format!("goes to the router {found:x}, and not to {router:x}: {told:?}"));
         }
         if next.is_some() && !is_up && moved.is_some() {
             return Err(format!("is moved to {left} while {must} is down: {told:?}"));

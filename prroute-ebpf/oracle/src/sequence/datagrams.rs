@@ -28,7 +28,7 @@ impl<H: Host> World<H> {
         }
         let facts = self.facts(name);
         let fresh = Conversation::new(name);
-        self.conversations.entry(name).or_insert(fresh).comes_in(uplink, &facts);
+        self.conversations.entry(name).or_insert(fresh).comes_in(uplink, router, &facts);
         self.host
             .comes_in(uplink, &Packet { router, ..Packet::datagram(name.udp(), Socket::Bound) })
     }

@@ -213,6 +213,20 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             },
         ));
     }
+    all.push((
+        "16_a_router_of_datagrams_is_forged",
+        Sequence {
+            last_hop: true,
+            events: vec![
+                Event::Route { by: 2 },
+                Event::Request { name: SHARED, uplink: 2 },
+                Event::Speak { name: SHARED },
+                Event::Request { name: SHARED, uplink: 2 },
+                forge(2, Forged::Request, Guess::Zero),
+                Event::Speak { name: SHARED },
+            ],
+        },
+    ));
     for age in [
         seconds(DAY),
         1 << 23,

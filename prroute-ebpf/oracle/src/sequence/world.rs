@@ -54,11 +54,13 @@ pub(super) struct Facts {
     pub(super) forged: [Option<Ticks>; 3],
     /// The client's.
     pub(super) router: u64,
+    pub(super) last_hop: bool,
 }
 
 #[derive(Debug)]
 pub struct World<H> {
     pub host: H,
+    last_hop: bool,
     pub(super) now: Ticks,
     pub(super) by: u16,
     pub(super) is_up: [bool; 3],
@@ -73,9 +75,10 @@ pub struct World<H> {
 }
 
 impl<H: Host> World<H> {
-    pub fn new(host: H) -> Self {
+    pub fn new(host: H, last_hop: bool) -> Self {
         Self {
             host,
+            last_hop,
             now: 1 << 20,
             by: 1,
             is_up: [true; 3],
@@ -91,8 +94,8 @@ impl<H: Host> World<H> {
     }
 
     /// Without a judgement: two hosts are compared.
-    pub fn unjudged(host: H) -> Self {
-        Self { is_judged: false, ..Self::new(host) }
+    pub fn unjudged(host: H, last_hop: bool) -> Self {
+        Self { is_judged: false, ..Self::new(host, last_hop) }
     }
 
     /// # Errors
@@ -182,7 +185,13 @@ impl<H: Host> World<H> {
 
     pub(super) fn facts(&self, name: Name) -> Facts {
         let forged = self.forged.get(&name).copied().unwrap_or_default();
-        Facts { now: self.now, is_up: self.is_up, forged, router: TRUE_ROUTER }
+        Facts {
+            now: self.now,
+            is_up: self.is_up,
+            forged,
+            router: TRUE_ROUTER,
+            last_hop: self.last_hop,
+        }
     }
 
     fn evict(&mut self, table: Table) {
