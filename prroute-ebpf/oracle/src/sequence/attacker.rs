@@ -57,7 +57,10 @@ impl<H: Host> World<H> {
 
     /// To the host's end of a connection that it opened.
     fn forge_to_dial(&mut self, name: Name, uplink: u16, kind: Kind) -> Result<(), String> {
-        let Some(dial) = self.dials.get(&name) else { return Ok(()) };
+        let Some(dial) = self.dials.get_mut(&name) else { return Ok(()) };
+        if kind == Kind::TcpOpening {
+            dial.is_forged();
+        }
         let (sequence, acknowledgement) = dial.guess();
         let segment = Packet::segment(name.dial(), kind, sequence, acknowledgement);
         self.host.comes_in(uplink, &Packet { router: FALSE_ROUTER, ..segment })?;

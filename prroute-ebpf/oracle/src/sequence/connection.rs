@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prroute_common::address::EXPOSURE;
+use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH};
 use prroute_common::flow::{TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::time::{Ticks, seconds};
 
@@ -156,6 +156,7 @@ impl Connection {
 
     /// Time before the next packet of its handshake, or of its life, may have been too long.
     pub(super) fn ages(&mut self, now: Ticks) {
+        const LAG: Ticks = SLACK + EXPOSURE_REFRESH;
         let idle = now.wrapping_sub(self.last_packet);
         let limit = match self.state {
             State::SynSent => UNCONFIRMED_IDLE,
@@ -165,7 +166,7 @@ impl Connection {
         // An owned address is looked at elsewhere while packets came in elsewhere lately.
         let silence = self.last_in[usize::from(self.uplink)].map(|last| now.wrapping_sub(last));
         let is_owned = self.name.service.owner().is_some();
-        let is_unexposed = is_owned && silence.is_some_and(|silence| silence + SLACK >= EXPOSURE);
+        let is_unexposed = is_owned && silence.is_some_and(|silence| silence + LAG >= EXPOSURE);
         if idle + SLACK > limit || is_unexposed {
             self.forget();
         }

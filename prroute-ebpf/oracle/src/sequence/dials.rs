@@ -27,6 +27,11 @@ impl Dial {
         self.is_lost |= matches!(table, Table::Flows | Table::New);
     }
 
+    /// From an owned address it has no record, and what opens one is believed.
+    pub(super) fn is_forged(&mut self) {
+        self.is_lost |= self.name.service.owner().is_some();
+    }
+
     /// A number that is the peer's, and one that is not.
     pub(super) fn guess(&self) -> (u32, u32) {
         (self.peer_next, self.next.wrapping_add(0x1000_0000))
@@ -56,7 +61,9 @@ impl<H: Host> World<H> {
         self.begun += 1;
         let next = self.begun.wrapping_mul(0x9e37_79b9);
         let peer_next = self.begun.wrapping_mul(0x85eb_ca6b).wrapping_add(0x2000_0000);
-        let (last, is_lost) = (self.now, false);
+        let older = self.dials.get(&name);
+        let is_lost = older.is_some_and(|older| older.is_lost && name.service.owner().is_some());
+        let last = self.now;
         let mut dial = Dial { name, uplink: None, next, peer_next, last, is_lost };
         let outcome = self.dial_out(&mut dial, Kind::TcpOpening, 0);
         dial.next = next.wrapping_add(1);

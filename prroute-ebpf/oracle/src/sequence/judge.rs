@@ -43,7 +43,8 @@ impl Connection {
             Guess::BeyondSent => (self.client_next, self.server_next.wrapping_add(2)),
             Guess::BehindHeard => {
                 // What was not acknowledged yet may be a megabyte behind.
-                let behind = if self.heard_void { OFF } else { 1 };
+                let is_unheard = self.heard_void || self.is_at_owner();
+                let behind = if is_unheard { OFF } else { 1 };
                 (self.client_next, self.heard.wrapping_sub(behind))
             }
             Guess::AllSent => (self.client_next.wrapping_add(OFF), self.server_next),
