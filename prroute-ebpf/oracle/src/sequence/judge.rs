@@ -42,9 +42,9 @@ impl Connection {
             Guess::NearInFlight => (self.client_next.wrapping_sub(100), inside),
             Guess::BeyondSent => (self.client_next, self.server_next.wrapping_add(2)),
             Guess::BehindHeard => {
-                // What was not acknowledged yet may be a megabyte behind.
+                // What was not acknowledged yet may be a megabyte behind. A FIN counts for nothing.
                 let is_unheard = self.heard_void || self.is_at_owner();
-                let behind = if is_unheard { OFF } else { 1 };
+                let behind = if is_unheard { OFF } else { 2 };
                 (self.client_next, self.heard.wrapping_sub(behind))
             }
             Guess::AllSent => (self.client_next.wrapping_add(OFF), self.server_next),
