@@ -16,19 +16,15 @@ const SYN_TIME: u64 = (1 << 28) - 1;
 
 /// Makes everything that the programs noted happen so much earlier. `pin` is where a map is pinned.
 pub(crate) fn age(pin: impl Fn(&str) -> PathBuf, by: Ticks) {
-    age_but_syns(&pin, by);
-    let mut openings: Array<MapData, u64> = open(&pin(names::OPENINGS), Map::Array);
-    for slot in 0..SLOTS {
-        let word = openings.get(&slot, 0).unwrap();
-        if word != 0 {
-            let time = word.wrapping_sub(u64::from(by)) & SYN_TIME;
-            openings.set(slot, word & !SYN_TIME | time, 0).unwrap();
-        }
-    }
+    age_with(pin, by, 0..SLOTS);
 }
 
-/// Likewise, but for the SYN cache: to read all of it takes long.
-pub(crate) fn age_but_syns(pin: impl Fn(&str) -> PathBuf, by: Ticks) {
+/// Likewise, but of the SYN cache only these slots: the whole of it takes long.
+pub(crate) fn age_with(
+    pin: impl Fn(&str) -> PathBuf,
+    by: Ticks,
+    slots: impl IntoIterator<Item = u32>,
+) {
     for name in [names::FLOWS4, names::DATAGRAMS4, names::NEW4] {
         each::<FlowKey4, Flow>(&pin(name), Map::LruHashMap, |flow| earlier_flow(flow, by));
     }
@@ -43,11 +39,21 @@ pub(crate) fn age_but_syns(pin: impl Fn(&str) -> PathBuf, by: Ticks) {
     });
     asked::<Address4>(&pin, names::ASKED4, names::HOST_PEERS4, by);
     asked::<Address6>(&pin, names::ASKED6, names::HOST_PEERS6, by);
+    let mut openings: Array<MapData, u64> = open(&pin(names::OPENINGS), Map::Array);
+    for slot in slots {
+        let word = openings.get(&slot, 0).unwrap();
+        if word != 0 {
+            let time = word.wrapping_sub(u64::from(by)) & SYN_TIME;
+            openings.set(slot, word & !SYN_TIME | time, 0).unwrap();
+        }
+    }
     let mut uplinks: Array<MapData, Ticks> = open(&pin(names::EXPOSED), Map::Array);
     for id in 0..uplinks.len() {
         let mut exposed_at = uplinks.get(&id, 0).unwrap();
-        earlier(&mut exposed_at, by);
-        uplinks.set(id, exposed_at, 0).unwrap();
+        if exposed_at != 0 {
+            earlier(&mut exposed_at, by);
+            uplinks.set(id, exposed_at, 0).unwrap();
+        }
     }
 }
 

@@ -13,10 +13,12 @@ pub mod frame;
 pub mod generate;
 mod reference;
 mod rules;
+pub mod sequence;
 
 use prroute_ebpf::family::{Ipv4, Ipv6};
 
 pub use facts::{FACTS, Facts};
+pub use sequence::check_sequence;
 
 /// Where the network header starts.
 pub const ETHERNET: usize = 14;

@@ -237,7 +237,9 @@ fn continued(arrival: &Arrival, known: &Known, flow: Flow) -> Inbound {
                     Inbound::Refresh(flow)
                 }
             }
-            (_, None) if !known.confirmed => Inbound::Refresh(flow.with_heard(number)),
+            // Adopted. What a SYN opened is proved by the host's SYN-ACK and nothing else: the host may
+            // have opened it itself, where nobody looks.
+            (Some(_), None) if !known.confirmed => Inbound::Refresh(flow.with_heard(number)),
             // Whoever forges acknowledgements here would know elsewhere what was acknowledged last.
             (heard, Some(sent)) if is_news(heard, number, sent) && proves(&flow, &arrival.tcp) => {
                 Inbound::Refresh(flow.with_heard(number))

@@ -206,18 +206,20 @@ pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
 /// numbers are none of the old one's.
 #[inline(always)]
 fn is_of_another(departure: &Departure, known: &Known) -> bool {
-    const NEAR: u32 = 1 << 26;
+    // What was sent lies further apart than what was received: a server's answers are the longer ones.
+    const SENT: u32 = 1 << 28;
+    const RECEIVED: u32 = 1 << 26;
     let Locality::OwnedBy(owner) = departure.source else { return false };
     let Numbers { sequence, acknowledgement, acknowledges } = departure.tcp;
-    let is_near = |number: Option<u32>, other: u32| match number {
-        Some(number) => other.wrapping_sub(number).wrapping_add(NEAR) < 2 * NEAR,
+    let is_near = |number: Option<u32>, other: u32, limit: u32| match number {
+        Some(number) => other.wrapping_sub(number).wrapping_add(limit) < 2 * limit,
         None => true,
     };
     known.confirmed
         && owner != known.flow.uplink()
         && acknowledges
-        && !(is_near(known.flow.sent(), sequence)
-            && is_near(known.flow.received(), acknowledgement))
+        && !(is_near(known.flow.sent(), sequence, SENT)
+            && is_near(known.flow.received(), acknowledgement, RECEIVED))
 }
 
 /// Whether the host sent further than was noted.

@@ -148,7 +148,7 @@ fn a_segment_with_other_numbers_is_not_of_the_older_connection() {
     for (numbers, why) in [
         ((3_000_000_001, 77), "where it begins"),
         ((900, 3_000_000_001), "what it acknowledges"),
-        ((1 << 27, 1 << 27), "both"),
+        ((1 << 29, 1 << 27), "both"),
     ] {
         assert_eq!(of(numbers.0, numbers.1), Outbound::ToOwner(HERE.uplink), "{why}");
     }

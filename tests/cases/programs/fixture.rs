@@ -333,7 +333,15 @@ impl Fixture {
         Map::Array(map).try_into().unwrap()
     }
 
-    fn empty<K: aya::Pod>(&self, name: &str) {
+    /// What one flow table has for a key.
+    pub(crate) fn lookup<K: aya::Pod>(&self, name: &str, key: &K) -> Option<Flow> {
+        let map = Map::LruHashMap(MapData::from_pin(self.pins.map(name)).unwrap());
+        let map: HashMap<MapData, K, Flow> = map.try_into().unwrap();
+        map.get(key, 0).ok()
+    }
+
+    /// Empties one flow table.
+    pub(crate) fn empty<K: aya::Pod>(&self, name: &str) {
         let map = Map::LruHashMap(MapData::from_pin(self.pins.map(name)).unwrap());
         let mut map: HashMap<MapData, K, Flow> = map.try_into().unwrap();
         let keys: Vec<K> = map.keys().map(Result::unwrap).collect();

@@ -14,6 +14,8 @@ mod frames;
 mod local_prefixes;
 mod openings;
 mod replay;
+mod segment;
+mod sequences;
 mod size;
 mod steering;
 mod time;

@@ -11,8 +11,13 @@ impl Fixture {
         aging::age(|name| self.pin(name), by);
     }
 
-    /// Likewise, but for SYNs in the cache, where there are none.
+    /// Likewise, but of the SYN cache only these slots.
+    pub(crate) fn age_with(&self, by: Ticks, slots: &[u32]) {
+        aging::age_with(|name| self.pin(name), by, slots.iter().copied());
+    }
+
+    /// Likewise, where no SYN is in the cache.
     pub(crate) fn age_but_syns(&self, by: Ticks) {
-        aging::age_but_syns(|name| self.pin(name), by);
+        self.age_with(by, &[]);
     }
 }

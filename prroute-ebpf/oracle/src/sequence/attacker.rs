@@ -1,0 +1,96 @@
+//! What an attacker sends in somebody's name.
+
+use prroute_ebpf::parse::Kind;
+
+use super::connection::State;
+use super::event::{Forged, Guess};
+use super::packet::{Name, Packet};
+use super::world::{FALSE_ROUTER, Host, World};
+
+impl<H: Host> World<H> {
+    pub(super) fn forge(
+        &mut self,
+        name: Name,
+        uplink: u16,
+        what: Forged,
+        guess: Guess,
+    ) -> Result<(), String> {
+        if !self.is_up[usize::from(uplink)] {
+            return Ok(());
+        }
+        let kind = match what {
+            Forged::Request => return self.request(name, uplink, FALSE_ROUTER),
+            Forged::Answer => return self.answer(name, uplink, FALSE_ROUTER),
+            Forged::DialSyn => return self.forge_to_dial(name, uplink, Kind::TcpOpening),
+            Forged::DialAck => return self.forge_to_dial(name, uplink, Kind::Tcp),
+            Forged::Syn => Kind::TcpOpening,
+            Forged::SynAck => Kind::TcpAnswer,
+            Forged::Ack => Kind::Tcp,
+            Forged::Reset => Kind::TcpReset,
+        };
+        let mut connection = self.connections.get_mut(&name);
+        if let Some(connection) = &mut connection {
+            connection.ages(self.now);
+        }
+        // Of an unconfirmed connection one number alone proves the client, and on its own uplink what is
+        // acknowledged is noted whatever the other number says.
+        let is_settled = connection.as_ref().is_some_and(|it| it.is_settled(uplink));
+        let guess = match kind {
+            // A SYN-ACK that acknowledges a little more than before counts as one for a SYN's data.
+            Kind::TcpOpening => Guess::Far,
+            _ if is_settled => guess,
+            _ => unsettled(guess),
+        };
+        let (sequence, acknowledgement) =
+            connection.map_or((77, 88), |connection| connection.guess(guess));
+        self.forged.entry(name).or_default()[usize::from(uplink)] = Some(self.now);
+        let facts = self.facts(name);
+        if let Some(connection) = self.connections.get_mut(&name) {
+            connection.is_forged(uplink, kind, &facts);
+        }
+        let router = FALSE_ROUTER;
+        let packet =
+            Packet { router, ..Packet::segment(name.tcp(), kind, sequence, acknowledgement) };
+        self.host.comes_in(uplink, &packet)?;
+        if kind == Kind::TcpOpening { self.answer_syn(name, sequence) } else { Ok(()) }
+    }
+
+    /// To the host's end of a connection that it opened.
+    fn forge_to_dial(&mut self, name: Name, uplink: u16, kind: Kind) -> Result<(), String> {
+        let Some(dial) = self.dials.get_mut(&name) else { return Ok(()) };
+        if kind == Kind::TcpOpening {
+            dial.is_forged();
+        }
+        let (sequence, acknowledgement) = dial.guess();
+        let segment = Packet::segment(name.dial(), kind, sequence, acknowledgement);
+        self.host.comes_in(uplink, &Packet { router: FALSE_ROUTER, ..segment })?;
+        if kind == Kind::TcpOpening { self.dial_acknowledges(name) } else { Ok(()) }
+    }
+
+    /// The host answers a forged SYN: with an acknowledgement, where a connection is there.
+    fn answer_syn(&mut self, name: Name, sequence: u32) -> Result<(), String> {
+        match self.connections.get(&name).map(|connection| connection.state) {
+            Some(State::Established) => {
+                let Some(mut connection) = self.connections.remove(&name) else { return Ok(()) };
+                let next = connection.server_next;
+                let outcome = self.segment_out(&mut connection, next, 0);
+                self.connections.insert(name, connection);
+                outcome
+            }
+            Some(State::SynSent | State::SynReceived) => Ok(()),
+            Some(State::Closed) | None => {
+                let acknowledgement = sequence.wrapping_add(1);
+                let answer =
+                    Packet::segment(name.tcp(), Kind::TcpAnswer, 0x7000_0000, acknowledgement);
+                self.host.leaves(self.by, &answer).map(drop)
+            }
+        }
+    }
+}
+
+fn unsettled(guess: Guess) -> Guess {
+    match guess {
+        Guess::AllSent | Guess::InFlight | Guess::NearInFlight => Guess::Far,
+        guess => guess,
+    }
+}
