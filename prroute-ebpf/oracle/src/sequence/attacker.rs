@@ -32,12 +32,9 @@ impl<H: Host> World<H> {
         if let Some(connection) = &mut connection {
             connection.ages(self.now);
         }
-        // Of an unconfirmed connection one number alone proves the client, and on its own uplink what is
-        // acknowledged is noted whatever the other number says.
-        let is_settled = connection.as_ref().is_some_and(|it| it.is_settled(uplink));
+        // Of an unconfirmed connection one number alone proves the client.
+        let is_settled = connection.as_ref().is_some_and(|it| it.is_settled());
         let guess = match kind {
-            // A SYN-ACK that acknowledges a little more than before counts as one for a SYN's data.
-            Kind::TcpOpening => Guess::Far,
             _ if is_settled => guess,
             _ => unsettled(guess),
         };
@@ -46,7 +43,7 @@ impl<H: Host> World<H> {
         self.forged.entry(name).or_default()[usize::from(uplink)] = Some(self.now);
         let facts = self.facts(name);
         if let Some(connection) = self.connections.get_mut(&name) {
-            connection.is_forged(uplink, kind, &facts);
+            connection.is_forged(uplink, &facts);
         }
         let router = FALSE_ROUTER;
         let packet =
@@ -58,9 +55,6 @@ impl<H: Host> World<H> {
     /// To the host's end of a connection that it opened.
     fn forge_to_dial(&mut self, name: Name, uplink: u16, kind: Kind) -> Result<(), String> {
         let Some(dial) = self.dials.get_mut(&name) else { return Ok(()) };
-        if kind == Kind::TcpOpening {
-            dial.is_forged();
-        }
         let (sequence, acknowledgement) = dial.guess();
         let segment = Packet::segment(name.dial(), kind, sequence, acknowledgement);
         self.host.comes_in(uplink, &Packet { router: FALSE_ROUTER, ..segment })?;

@@ -55,10 +55,6 @@ pub(super) struct Connection {
     /// Whose record that may be.
     pub(super) suspects: BTreeSet<u16>,
     pub(super) last_packet: Ticks,
-    /// A forged SYN has had the host forget its numbers, until it sends again ...
-    pub(super) sent_void: bool,
-    /// ... and the client acknowledges something recent where the host looks for it.
-    pub(super) heard_void: bool,
     /// Nothing has had the host forget its record.
     pub(super) is_recorded: bool,
     pub(super) has_data: bool,
@@ -93,8 +89,6 @@ impl Connection {
             doubtful_at: None,
             suspects: BTreeSet::new(),
             last_packet: facts.now,
-            sent_void: false,
-            heard_void: false,
             is_recorded: true,
             has_data: false,
         };
@@ -120,13 +114,6 @@ impl Connection {
                 begun.promise = None;
             }
         }
-        // When the owner is looked at no more, a record elsewhere outlives the connection it is of.
-        let elsewhere = begun.last_in[usize::from(3 - uplink)];
-        if begun.is_at_owner()
-            && elsewhere.is_some_and(|at| !is_recent(Some(at), EXPOSURE - UNCONFIRMED_IDLE))
-        {
-            begun.promise = None;
-        }
         if let Some(older) = older {
             if is_recent(older.doubtful_at, UNCONFIRMED_IDLE) {
                 begun.promise = None;
@@ -149,9 +136,9 @@ impl Connection {
     }
 
     /// Whether what comes in on this uplink, with one number that is right, is told from the client's.
-    pub(super) fn is_settled(&self, uplink: u16) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let is_known = self.state == State::Established && !self.is_at_owner();
-        is_known && self.promise.is_some_and(|promise| promise != uplink)
+        is_known && self.promise.is_some()
     }
 
     /// Time before the next packet of its handshake, or of its life, may have been too long.
@@ -217,7 +204,7 @@ impl Connection {
             let least = silence.min(since(facts.forged[place]));
             let is_up = facts.is_up[place];
             if !is_up || least >= TCP_REBIND_IDLE + SLACK {
-                self.promise = (proves && !self.sent_void && !self.heard_void).then_some(here);
+                self.promise = proves.then_some(here);
             } else if silence + SLACK >= TCP_REBIND_IDLE {
                 self.promise = None;
             }
@@ -227,7 +214,6 @@ impl Connection {
         self.last_packet = facts.now;
         if self.promise == Some(here) {
             self.heard = self.acknowledged;
-            self.heard_void &= self.sent_void || self.in_flight() >= 1 << 20;
         }
     }
 

@@ -27,11 +27,6 @@ impl Dial {
         self.is_lost |= matches!(table, Table::Flows | Table::New);
     }
 
-    /// From an owned address it has no record, and what opens one is believed.
-    pub(super) fn is_forged(&mut self) {
-        self.is_lost |= self.name.service.owner().is_some();
-    }
-
     /// A number that is the peer's, and one that is not.
     pub(super) fn guess(&self) -> (u32, u32) {
         (self.peer_next, self.next.wrapping_add(0x1000_0000))

@@ -1,7 +1,6 @@
 //! By which uplinks a server's segments may leave, whatever an attacker guesses.
 
 use prroute_common::flow::TCP_REBIND_IDLE;
-use prroute_ebpf::parse::Kind;
 
 use super::connection::{Connection, SLACK, State};
 use super::event::Guess;
@@ -9,7 +8,7 @@ use super::world::{Facts, Moved};
 
 impl Connection {
     /// An attacker sends in the client's name.
-    pub(super) fn is_forged(&mut self, uplink: u16, kind: Kind, facts: &Facts) {
+    pub(super) fn is_forged(&mut self, uplink: u16, facts: &Facts) {
         if matches!(self.state, State::SynSent | State::SynReceived) {
             let is_evicted = !self.is_recorded;
             self.forget();
@@ -19,14 +18,6 @@ impl Connection {
                 self.forged_first.insert(uplink);
             }
         }
-        // What leaves by another uplink than the owner is taken for that packet's.
-        let is_syn = kind == Kind::TcpOpening;
-        let is_taken = is_syn || kind == Kind::Tcp;
-        if is_taken && uplink != self.uplink && self.is_at_owner() {
-            self.promise = None;
-        }
-        self.sent_void |= is_syn;
-        self.heard_void |= is_syn;
     }
 
     /// Numbers that a blind attacker may come close with.
@@ -43,7 +34,7 @@ impl Connection {
             Guess::BeyondSent => (self.client_next, self.server_next.wrapping_add(2)),
             Guess::BehindHeard => {
                 // What was not acknowledged yet may be a megabyte behind. A FIN counts for nothing.
-                let is_unheard = self.heard_void || self.is_at_owner();
+                let is_unheard = self.is_at_owner();
                 let behind = if is_unheard { OFF } else { 2 };
                 (self.client_next, self.heard.wrapping_sub(behind))
             }
@@ -59,7 +50,6 @@ impl Connection {
         facts: &Facts,
     ) -> Result<(), String> {
         self.last_packet = facts.now;
-        self.sent_void = false;
         if self.promise.is_none() {
             self.doubtful_at = Some(facts.now);
             self.suspects.extend(&self.forged_first);
