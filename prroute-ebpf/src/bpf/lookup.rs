@@ -383,7 +383,7 @@ pub(super) fn unconfirmed_flow<F: Tables>(key: &F::Key, protocol: u8, now: Ticks
 }
 
 /// Looks up the flow of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, if it is
-/// the one whose SYN is acknowledged.
+/// the one whose SYN is acknowledged. If not, it is none.
 #[inline(always)]
 pub(super) fn opening_flow<F: Tables>(
     key: &F::Key,
@@ -397,7 +397,7 @@ pub(super) fn opening_flow<F: Tables>(
     {
         return newer;
     }
-    confirmed::<F>(key, protocol).and_then(|found| found.live(protocol, now)).or(newer)
+    confirmed::<F>(key, protocol)?.live(protocol, now)
 }
 
 /// Whether an uplink can carry packets. The loader says whether it is up; that its device still is

@@ -3,7 +3,7 @@
 use prroute_common::flow::{Flow, Origin};
 use prroute_common::time::Ticks;
 
-use super::{Known, Locality, Place};
+use super::{Known, Locality, Place, is_between};
 use crate::parse::{Kind, Numbers};
 
 /// A packet that is about to leave.
@@ -201,25 +201,35 @@ pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
     }
 }
 
-/// Whether a segment that leaves elsewhere than by the owner of its address is not of the confirmed
-/// connection whose ports it has, but of a newer one that came in on the owner, where nobody looks: its
+/// Whether a segment from an owned address is not of the connection that was confirmed elsewhere than on
+/// the owner, whose ports it has, but of a newer one that came in on the owner, where nobody looks: its
 /// numbers are none of the old one's.
 #[inline(always)]
 fn is_of_another(departure: &Departure, known: &Known) -> bool {
     // What was sent lies further apart than what was received: a server's answers are the longer ones.
     const SENT: u32 = 1 << 28;
     const RECEIVED: u32 = 1 << 26;
-    let Locality::OwnedBy(owner) = departure.source else { return false };
+    let owner = match departure.source {
+        Locality::OwnedBy(owner) => owner,
+        Locality::OwnedHere => departure.here.uplink,
+        Locality::Shared | Locality::NotLocal => return false,
+    };
     let Numbers { sequence, acknowledgement, acknowledges } = departure.tcp;
-    let is_near = |number: Option<u32>, other: u32, limit: u32| match number {
-        Some(number) => other.wrapping_sub(number).wrapping_add(limit) < 2 * limit,
+    let is_near = |number: u32, other: u32, limit: u32| {
+        other.wrapping_sub(number).wrapping_add(limit) < 2 * limit
+    };
+    let is_sent = match (known.flow.heard(), known.flow.sent()) {
+        (_, None) => true,
+        (_, Some(sent)) if is_near(sent, sequence, SENT) => true,
+        // In flight, however much that is.
+        (Some(heard), Some(sent)) => is_between(sequence, heard, sent),
+        (None, Some(_)) => false,
+    };
+    let is_received = match known.flow.received() {
+        Some(received) => is_near(received, acknowledgement, RECEIVED),
         None => true,
     };
-    known.confirmed
-        && owner != known.flow.uplink()
-        && acknowledges
-        && !(is_near(known.flow.sent(), sequence, SENT)
-            && is_near(known.flow.received(), acknowledgement, RECEIVED))
+    known.confirmed && owner != known.flow.uplink() && acknowledges && !(is_sent && is_received)
 }
 
 /// Whether the host sent further than was noted.

@@ -152,6 +152,10 @@ fn a_segment_with_other_numbers_is_not_of_the_older_connection() {
     ] {
         assert_eq!(of(numbers.0, numbers.1), Outbound::ToOwner(HERE.uplink), "{why}");
     }
+    // The address is exposed again, by somebody else: what leaves by the owner is looked at.
+    let mut there = departure(Kind::Tcp, 3_000_000_001, 9);
+    (there.source, there.tcp.acknowledgement) = (Locality::OwnedHere, 5001);
+    assert_eq!(outbound(&there, Some(older())), Outbound::Unproved, "it leaves by the owner");
 }
 
 /// Whoever forges acknowledgements on the flow's own uplink would know elsewhere what was

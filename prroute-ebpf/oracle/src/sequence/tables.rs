@@ -112,7 +112,7 @@ impl Tables {
         let newer = self.live(Table::New, key);
         match newer {
             Some((_, known)) if verdict::is_answered(&known, acknowledgement) => newer,
-            _ => self.live(confirmed_table(key), key).or(newer),
+            _ => self.live(confirmed_table(key), key),
         }
     }
 
