@@ -4,7 +4,7 @@ use etherparse::{PacketBuilder, PacketBuilderStep};
 
 /// Stands for the uplink's own link-layer address.
 pub(crate) const TO_HOST: [u8; 6] = [0; 6];
-/// Of a SYN and a SYN-ACK.
+/// Of a SYN-ACK; that of a SYN is 0.
 const SYN_ACK_SEQUENCE: u32 = 1000;
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -74,11 +74,9 @@ pub(crate) fn with_mss(
         _ => panic!("{source} and {destination} are of different families"),
     };
     let options = [Noop, SelectiveAcknowledgementPermitted, MaximumSegmentSize(size)];
-    let tcp = ip
-        .tcp(source_port, destination_port, SYN_ACK_SEQUENCE, 1024)
-        .syn()
-        .options(&options)
-        .unwrap();
+    let sequence = if matches!(kind, Kind::SynAck) { SYN_ACK_SEQUENCE } else { 0 };
+    let tcp =
+        ip.tcp(source_port, destination_port, sequence, 1024).syn().options(&options).unwrap();
     write(if matches!(kind, Kind::SynAck) { tcp.ack(1) } else { tcp }, &[])
 }
 
@@ -93,7 +91,11 @@ fn transport(
         return write(ip.udp(source_port, destination_port), payload);
     }
     // What follows a SYN-ACK starts behind it.
-    let sequence = SYN_ACK_SEQUENCE + u32::from(matches!(kind, Kind::Ack));
+    let sequence = match kind {
+        Kind::Syn => 0,
+        Kind::Ack => SYN_ACK_SEQUENCE + 1,
+        _ => SYN_ACK_SEQUENCE,
+    };
     let tcp = ip.tcp(source_port, destination_port, sequence, 1024);
     let tcp = match kind {
         Kind::Syn => tcp.syn(),

@@ -248,6 +248,8 @@ fn answer<F: Readable>(frame: &[u8], segment: &Segment<F::Address>) -> Vec<u8> {
         Kind::TcpOpening => {
             swap(&mut answer, upper, 2);
             answer[upper + 13] |= 0x10;
+            let acknowledged = segment.tcp.sequence.wrapping_add(1);
+            answer[upper + 8..upper + 12].copy_from_slice(&acknowledged.to_be_bytes());
         }
         _ if segment.source_port == segment.destination_port => {}
         _ => swap(&mut answer, upper, 2),
