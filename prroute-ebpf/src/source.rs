@@ -47,11 +47,14 @@ pub fn question<F: Family>(asked: &mut Asked<F::Address>, address: F::Address, n
     }
 }
 
-/// The source of an answer, which is noted in place; `None` when the question is too long ago. Where
-/// the host serves, an answered one is not: the host may speak first after a pause.
+/// The source of an answer, which is noted in place; `None` when the question is too long ago. An
+/// answered one is not where the host serves, which may speak first after a pause; at a client's port
+/// the peer must have asked twice.
 #[inline(always)]
 pub fn answer<A: Copy>(asked: &mut Asked<A>, from_client_port: bool, now: Ticks) -> Option<A> {
-    if is_over(asked, now) && (from_client_port || asked.last_answer == 0) {
+    let speaks_first =
+        if from_client_port { asked.flags & CONFIRMED != 0 } else { asked.last_answer != 0 };
+    if is_over(asked, now) && !speaks_first {
         return None;
     }
     if asked.flags & DUE != 0 {

@@ -96,13 +96,19 @@ fn questions_keep_an_address_from_being_taken_over() {
 
 /// A telephone that has registered is called from where it did.
 #[test]
-fn a_service_speaks_first_from_where_it_was_asked_and_a_client_does_not() {
+fn a_service_speaks_first_from_where_it_was_asked() {
     let mut conversation = Conversation::confirmed(A);
     for _ in 0..2 {
         conversation.wait(OTHER_IDLE + 1);
-        assert_eq!(answer(&mut conversation.asked, true, conversation.now), None);
+        assert_eq!(answer(&mut conversation.asked, true, conversation.now), Some(A));
         assert_eq!(conversation.answer(), Some(A));
     }
+    let mut answered = Conversation::opened(A);
+    answered.answer();
+    answered.wait(OTHER_IDLE + 1);
+    let client = answer(&mut answered.asked, true, answered.now);
+    assert_eq!(client, None, "at a client's port one question is none");
+    assert_eq!(answered.answer(), Some(A));
     conversation.ask(B);
     assert_eq!(conversation.answer(), Some(B));
     let mut unanswered = Conversation::opened(A);

@@ -173,7 +173,7 @@ fn outbound_keeps_to_its_rules<A>(
     match &verdict {
         Outbound::Reply { place, write, .. } => {
             let Some(known) = known else { return Err(format!("no flow: {}", told())) };
-            let is_call = kind == Kind::Datagram && !facts.client_port;
+            let is_call = kind == Kind::Datagram && (known.confirmed || !facts.client_port);
             rule!(!known.is_aged || is_call, "an aged flow: {}", told());
             rule!(known.origin == Origin::Inbound, "the host's own: {}", told());
             rule!(*place == known.place(), "not to its uplink: {}", told());

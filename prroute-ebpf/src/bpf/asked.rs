@@ -24,8 +24,8 @@ static ASKED4: LruHashMap<Peer<Address4>, Asked<Address4>> =
 static ASKED6: LruHashMap<Peer<Address6>, Asked<Address6>> =
     LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
 
-/// Peers to whom a socket of ours has sent without being asked. Only sockets write here: nobody
-/// outside can have an entry forgotten.
+/// Peers to whom a socket of ours has sent without being asked. Only sockets write here: an entry is
+/// forgotten when the host itself sends to many others, not by what comes in.
 #[map]
 static HOST_PEERS4: LruHashMap<Peer<Address4>, HostPeer> =
     LruHashMap::with_max_entries(HOST_PEERS, 0);
@@ -175,34 +175,44 @@ pub(super) fn answer<F: AskedTables>(peer: Peer<F::Address>) -> Option<F::Addres
             return None;
         }
     }
-    let address = asked_address::<F>(&peer.0, now);
-    match (address, host) {
-        (Some(_), None) => {}
+    let answer = asked_address::<F>(&peer.0, now);
+    match (answer, host) {
+        (Answer::From(_), None) | (Answer::Gone, _) => {}
         // What the host sent first is its peer's by now.
-        (Some(_), Some(_)) => F::host_peers().remove(&peer.0).unwrap_or_default(),
+        (Answer::From(_), Some(_)) => F::host_peers().remove(&peer.0).unwrap_or_default(),
         // SAFETY: as in `is_hosts`.
-        (None, Some(host)) => source::sent_unasked(unsafe { &mut *host }, now),
-        (None, None) => note_host_peer::<F>(&peer, now),
+        (Answer::Unasked, Some(host)) => source::sent_unasked(unsafe { &mut *host }, now),
+        (Answer::Unasked, None) => note_host_peer::<F>(&peer, now),
     }
-    if address.is_some() {
-        note_wildcard(peer.0.local_port);
-    }
-    address
+    let Answer::From(address) = answer else { return None };
+    note_wildcard(peer.0.local_port);
+    Some(address)
+}
+
+/// What was found for a datagram from a socket without an address.
+#[derive(Clone, Copy)]
+enum Answer<A> {
+    From(A),
+    /// The address that was asked is none of this host's any more.
+    Gone,
+    Unasked,
 }
 
 #[inline(always)]
-fn asked_address<F: AskedTables>(peer: &Peer<F::Address>, now: Ticks) -> Option<F::Address> {
-    let entry = F::asked().get_ptr_mut(peer)?;
+fn asked_address<F: AskedTables>(peer: &Peer<F::Address>, now: Ticks) -> Answer<F::Address> {
+    let Some(entry) = F::asked().get_ptr_mut(peer) else { return Answer::Unasked };
     let from_client_port = ports::is_client(peer.local_port);
     // SAFETY: as in `note`.
-    let address = source::answer(unsafe { &mut *entry }, from_client_port, now)?;
+    let Some(address) = source::answer(unsafe { &mut *entry }, from_client_port, now) else {
+        return Answer::Unasked;
+    };
     if F::locals().get_ptr(address).is_none() && !F::is_in_local_prefix(&address) {
         if F::asked().remove(peer).is_ok() {
             count(SocketReason::AddressGone);
         }
-        return None;
+        return Answer::Gone;
     }
-    Some(address)
+    Answer::From(address)
 }
 
 #[inline(never)]

@@ -23,6 +23,8 @@ pub(super) enum Listener {
     Bound = 1,
     /// One that is bound to no address.
     Wildcard = 2,
+    /// One that is connected to who sent it.
+    Connected = 3,
 }
 
 /// A family whose sockets can be looked up.
@@ -35,6 +37,12 @@ pub(super) trait Listening: Family {
     ///
     /// `socket` must be a socket that the kernel has handed out.
     unsafe fn is_wildcard(socket: *mut bpf_sock) -> bool;
+    /// Whether the socket is bound to this address.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Listening::is_wildcard`].
+    unsafe fn is_bound_to(socket: *mut bpf_sock, address: &Self::Address) -> bool;
 }
 
 #[inline(always)]
@@ -57,6 +65,12 @@ impl Listening for Ipv4 {
         // this word too.
         unsafe { ptr::read_volatile(&raw const (*socket).src_ip4) == 0 }
     }
+
+    #[inline(always)]
+    unsafe fn is_bound_to(socket: *mut bpf_sock, address: &Self::Address) -> bool {
+        // SAFETY: as above.
+        unsafe { ptr::read_volatile(&raw const (*socket).src_ip4) == *address }
+    }
 }
 
 impl Listening for Ipv6 {
@@ -78,6 +92,34 @@ impl Listening for Ipv6 {
         }
         bits == 0
     }
+
+    #[inline(always)]
+    unsafe fn is_bound_to(socket: *mut bpf_sock, address: &Self::Address) -> bool {
+        let address: [u32; 4] = bytemuck::must_cast(*address);
+        let mut bits = 0;
+        for word in 0..4 {
+            // SAFETY: as for IPv4.
+            let bound = unsafe { ptr::read_volatile(&raw const (*socket).src_ip6[word]) };
+            bits |= bound ^ address[word];
+        }
+        bits == 0
+    }
+}
+
+/// Whether a socket of this host sends the datagram as it is: what is translated has another
+/// socket's address or port.
+#[inline(always)]
+pub(super) fn sends_itself<F: Listening>(skb: &Skb, segment: &Segment<F::Address>) -> bool {
+    let socket = skb.sender();
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: the kernel keeps the socket while the packet lives, and the verifier checks the
+    // access. The own port is in native byte order.
+    let port = unsafe { ptr::read_volatile(&raw const (*socket).src_port) } as u16;
+    // SAFETY: as above.
+    let is_at = unsafe { F::is_wildcard(socket) || F::is_bound_to(socket, &segment.source) };
+    is_at && port == u16::from_be_bytes(segment.source_port)
 }
 
 /// Who gets this datagram.
@@ -86,7 +128,8 @@ pub(super) fn of<F: Listening>(skb: &Skb, segment: &Segment<F::Address>) -> List
     match look_up::<F>(skb, segment) {
         0 => Listener::None,
         1 => Listener::Bound,
-        _ => Listener::Wildcard,
+        2 => Listener::Wildcard,
+        _ => Listener::Connected,
     }
 }
 
@@ -103,7 +146,14 @@ fn look_up<F: Listening>(skb: &Skb, segment: &Segment<F::Address>) -> u32 {
     }
     // SAFETY: the kernel has handed it out just now.
     let is_wildcard = unsafe { F::is_wildcard(socket) };
+    // SAFETY: as above.
+    let is_connected = unsafe { ptr::read_volatile(&raw const (*socket).dst_port) } != 0;
     // SAFETY: as above; it is not used any more.
     unsafe { bpf_sk_release(socket.cast()) };
-    (if is_wildcard { Listener::Wildcard } else { Listener::Bound }) as u32
+    let listener = match (is_connected, is_wildcard) {
+        (true, _) => Listener::Connected,
+        (false, true) => Listener::Wildcard,
+        (false, false) => Listener::Bound,
+    };
+    listener as u32
 }

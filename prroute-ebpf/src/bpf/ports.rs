@@ -2,7 +2,8 @@
 
 use aya_ebpf::Global;
 
-/// The first in the high half, the last in the low one; the loader sets it, the verifier folds it.
+/// The first in the high half, the last in the low one; the loader sets it when it loads
+/// the programs, the verifier folds it.
 #[unsafe(no_mangle)]
 static CLIENT_PORTS: Global<u32> = Global::new(32_768 << 16 | 60_999);
 

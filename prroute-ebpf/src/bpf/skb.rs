@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use aya_ebpf::{EbpfContext as _, Global};
@@ -82,20 +82,11 @@ impl Skb {
         ingress != 0 && ingress != self.ifindex()
     }
 
-    /// At egress: the ports of the socket that sends: its own, and that of its peer, 0 when it is not
-    /// connected. `None` where no socket sends.
+    /// At egress: the socket that sends; null where none does.
     #[inline(always)]
-    pub(super) fn sender_ports(&self) -> Option<(u16, u16)> {
+    pub(super) fn sender(&self) -> *mut bpf_sock {
         // SAFETY: as in `len`.
-        let socket = unsafe { (&raw const (*self.skb).__bindgen_anon_2.sk).read_volatile() };
-        if socket.is_null() {
-            return None;
-        }
-        // SAFETY: the kernel keeps the socket while the packet lives, and the verifier checks the
-        // access. The own port is in native byte order.
-        let own = unsafe { (&raw const (*socket).src_port).read_volatile() } as u16;
-        // SAFETY: as above.
-        Some((own, unsafe { (&raw const (*socket).dst_port).read_volatile() }))
+        unsafe { (&raw const (*self.skb).__bindgen_anon_2.sk).read_volatile() }
     }
 
     /// At ingress: whether the frame was sent to this host's link-layer address.

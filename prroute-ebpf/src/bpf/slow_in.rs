@@ -202,7 +202,13 @@ fn listen<F: Ingress>(skb: &Skb, scratch: &mut Scratch<F>, arrival: &Arrival, nu
     if listener == Listener::Wildcard {
         asked::question::<F>(segment, arrival.now);
     }
-    decision.flow = decision.flow.with_socket(listener != Listener::None);
+    // Who has connected from a client's port before it heard of its peer was not asked by it.
+    let is_asked = match listener {
+        Listener::None => false,
+        Listener::Connected => !arrival.to_client_port,
+        Listener::Bound | Listener::Wildcard => true,
+    };
+    decision.flow = decision.flow.with_socket(is_asked);
 }
 
 /// A destination that is not local is a guest behind this host, or in transit to another uplink.

@@ -5,7 +5,7 @@ use core::ptr;
 
 use prroute_common::flow::{Flow, Origin};
 use prroute_common::reason::Reason;
-use prroute_common::uplink::UplinkFacts;
+use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::{Kind, Segment, protocol};
 use prroute_ebpf::verdict::{self, Departure, Known, Locality, Outbound, Place, Write};
@@ -15,6 +15,7 @@ use super::clock;
 use super::count::count;
 use super::error_source::Rewrite;
 use super::fragment::{self, Fragmented};
+use super::listener::{self, Listening};
 use super::log::{self, Logged};
 use super::lookup::{self, Entry, Sought};
 use super::opening;
@@ -29,12 +30,12 @@ use super::too_big::Complaint;
 
 /// What a family needs here.
 pub(super) trait Egress:
-    NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint + AskedTables
+    NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint + AskedTables + Listening
 {
 }
 
-impl<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint + AskedTables> Egress
-    for F
+impl<F: NextHop + Scratched + Logged + Fragmented + Rewrite + Complaint + AskedTables + Listening>
+    Egress for F
 {
 }
 
@@ -92,7 +93,9 @@ fn prepare<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> u32 {
     }
     let exposed = source == Locality::OwnedHere && lookup::is_exposed::<F>(here, &segment.source);
     let last_hop = here.flags & F::LAST_HOP != 0;
-    if !verdict::outbound_needs_flow(segment.kind, source, exposed, last_hop) {
+    // What a guest opened behind a translated address leaves by the gateway that the kernel chose.
+    let of_guest = here.flags & F::SUBNET_GATEWAYS != 0 && skb.is_forwarded();
+    if !verdict::outbound_needs_flow(segment.kind, source, exposed || of_guest, last_hop) {
         scratch.decision.router = 0;
         return by_another_gateway::<F>(skb, here, segment, source);
     }
@@ -169,7 +172,7 @@ fn disown<F: Egress>(skb: &Skb) {
 }
 
 /// Whether a datagram of the host's own only looks like the answer to one that came in before, which
-/// anybody may have sent (R3): its socket was not there then, or it is a client's, or sends to this peer
+/// anybody may have sent (R3): its socket was not there then, or was a client's, or sends to this peer
 /// without being asked. Of an answered flow that is settled.
 #[inline(always)]
 fn is_unasked<F: Egress>(
@@ -186,17 +189,9 @@ fn is_unasked<F: Egress>(
     {
         return false;
     }
-    if let Some((own, peer)) = skb.sender_ports() {
-        // What is translated leaves from another port than its socket's.
-        let sends_itself = own == u16::from_be_bytes(segment.source_port);
-        if sends_itself && known.flow.has_no_socket() {
-            return true;
-        }
-        if departure.from_client_port && peer != 0 {
-            return true;
-        }
-    }
-    asked::is_hosts_peer::<F>(segment, departure.now)
+    // What is translated has no socket where it comes in.
+    (known.flow.has_no_socket() && listener::sends_itself::<F>(skb, segment))
+        || asked::is_hosts_peer::<F>(segment, departure.now)
 }
 
 /// The verdict's number; what else it says goes to the scratch memory.
@@ -276,6 +271,8 @@ fn carry_out<F: Egress>(skb: &Skb, here: &'static UplinkFacts, at: *mut Flow, nu
             decision.router = 0;
             return by_another_gateway::<F>(skb, here, segment, departure.source);
         }
+        // Nothing is recorded of what comes in here, nor of what the host opens.
+        number::TO_OWNER if here.flags & flag::REPLY_OFF != 0 && !departure.forwarded => {}
         number::TO_OWNER => {
             decision.router = 0;
             let target = lookup::uplink_by_id(decision.place.uplink);

@@ -47,7 +47,7 @@ pub enum Outbound {
     },
     /// A reply of a flow that has not proved itself: passes.
     Unproved,
-    /// A forwarded reply without a record: to the owner of its source address.
+    /// A reply without a record, forwarded or of TCP: to the owner of its source address.
     ToOwner(u16),
 }
 
@@ -165,14 +165,14 @@ fn unknown(departure: &Departure, by_host: Flow) -> Outbound {
 }
 
 /// Whether a datagram goes on with a conversation that its peer began, after a pause in which the
-/// flow has aged: a call to a telephone that has registered, a VPN that renews its keys. Not from a
-/// client's port, where the host asks and is not asked.
+/// flow has aged: a call to a telephone that has registered, a VPN that renews its keys. From a client's
+/// port, where the host asks more often than it is asked, only when its peer has asked twice.
 #[inline(always)]
 fn speaks_first_after_pause(departure: &Departure, known: &Known) -> bool {
     departure.kind == Kind::Datagram
         && known.origin == Origin::Inbound
         && known.flow.is_answered()
-        && !departure.from_client_port
+        && (known.confirmed || !departure.from_client_port)
 }
 
 /// A segment that its entry does not explain: as without one.

@@ -36,20 +36,20 @@ struct Dump<T> {
 #[derive(Debug, Default)]
 pub(super) struct Steady {
     addresses: Option<Vec<Address>>,
-    routes: BTreeMap<Family, Vec<(Route, Option<Duration>)>>,
-    rules: BTreeMap<Family, Vec<Rule>>,
+    routes: BTreeMap<Family, Option<Vec<(Route, Option<Duration>)>>>,
+    rules: BTreeMap<Family, Option<Vec<Rule>>>,
 }
 
 impl<T: Clone> Dump<T> {
-    /// What was read, or what was there before while it does not hold still.
-    fn or_before(self, before: Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
-        match before {
-            Some(before) if !self.steady => {
-                *unsteady = true;
-                before
-            }
-            _ => self.found,
+    /// What was read, or what was there before while it does not hold still: only what held still is
+    /// remembered.
+    fn or_before(self, before: &mut Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
+        if self.steady {
+            *before = Some(self.found.clone());
+            return self.found;
         }
+        *unsteady = true;
+        before.clone().unwrap_or(self.found)
     }
 }
 
@@ -66,22 +66,19 @@ impl Kernel {
             link.rp_filter = sysctl::rp_filter(&link.name).ok();
         }
         let addresses = addresses(&mut socket).await?;
-        let addresses = addresses.or_before(before.addresses.take(), &mut unsteady);
-        before.addresses = Some(addresses.clone());
+        let addresses = addresses.or_before(&mut before.addresses, &mut unsteady);
         let mut routes = Vec::new();
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
             let found = routes_of(&mut socket, family, &addresses).await?;
-            let found = found.or_before(before.routes.remove(&family), &mut unsteady);
-            before.routes.insert(family, found.clone());
+            let found = found.or_before(before.routes.entry(family).or_default(), &mut unsteady);
             for (route, validity) in found {
                 next_expiry = next_expiry.into_iter().chain(validity).min();
                 routes.push(route);
             }
             let found = rules_of(&mut socket, family).await?;
-            let found = found.or_before(before.rules.remove(&family), &mut unsteady);
-            before.rules.insert(family, found.clone());
+            let found = found.or_before(before.rules.entry(family).or_default(), &mut unsteady);
             rules.extend(found);
         }
         name_devices(&mut routes, &links);

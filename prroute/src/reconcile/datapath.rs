@@ -82,8 +82,9 @@ impl Reconciler {
         result = result.and(stacked);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
-        self.pins.remove_other_layouts()?;
-        Ok(result?)
+        // Programs of another layout steer what could not be attached, until it can.
+        result?;
+        Ok(self.pins.remove_other_layouts()?)
     }
 }
 

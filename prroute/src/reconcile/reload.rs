@@ -95,11 +95,7 @@ impl Reconciler {
         if self.config.ranges != self.memory.ranges {
             self.look().await?.plan?;
         }
-        self.converge(monitor, Change::default()).await?;
-        while self.unfinished {
-            self.converge(monitor, Change::default()).await?;
-        }
-        Ok(())
+        self.converge(monitor, Change::default()).await
     }
 
     /// Tells the world that the outcome of a reload can be looked at.

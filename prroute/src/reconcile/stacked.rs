@@ -31,7 +31,9 @@ pub(super) fn attach(
             Ok(now) => {
                 tracing::info!("{}: counts as {}", device.name, uplink.device.name);
                 attached.insert(device.ifindex);
-                leave_other_hook(pins, memory, device, now.hook)?;
+                if let Err(error) = leave_other_hook(pins, memory, device, now.hook) {
+                    failure = Some(error);
+                }
                 remember(memory, uplink, device, now);
             }
             // It has just gone, or got another name: the next look at the kernel tells.

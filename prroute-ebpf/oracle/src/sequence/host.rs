@@ -147,6 +147,9 @@ impl Host for Tables {
         let is_query = packet.kind == Kind::Datagram && packet.key.local_port == CLIENT_PORT;
         if is_query && self.sockets == Sockets::There {
             self.has_client = true;
+            if packet.socket == Socket::Connected {
+                self.connected.insert(packet.key);
+            }
             if packet.socket == Socket::Wildcard {
                 // The socket program notes whom a socket without an address sends to.
                 let (now, key) = (self.now, packet.key);

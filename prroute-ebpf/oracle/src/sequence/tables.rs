@@ -14,7 +14,7 @@ use prroute_ebpf::parse::{Kind, protocol};
 use prroute_ebpf::source;
 use prroute_ebpf::verdict::{self, AtSyn, Known, Place, Write, is_worth_writing};
 
-use super::event::{Socket, Table};
+use super::event::Table;
 use super::packet::{CLIENT_PORT, Key, Packet};
 
 /// Whether the host's datagrams have sockets that the programs see. Test runs in the kernel have none.
@@ -37,6 +37,8 @@ pub struct Tables {
     pub(super) exposed: BTreeMap<u16, Ticks>,
     pub(super) host_peers: BTreeMap<Key, HostPeer>,
     pub(super) has_client: bool,
+    /// What the host has connected from a client port.
+    pub(super) connected: BTreeSet<Key>,
 }
 
 /// An entry and its table.
@@ -60,6 +62,7 @@ impl Tables {
             exposed: BTreeMap::new(),
             host_peers: BTreeMap::new(),
             has_client: false,
+            connected: BTreeSet::new(),
         }
     }
 
@@ -158,7 +161,9 @@ impl Tables {
     }
 
     pub(super) fn has_socket(&self, key: Key) -> bool {
-        self.sockets == Sockets::There && (key.local_port != CLIENT_PORT || self.has_client)
+        let is_client = key.local_port == CLIENT_PORT;
+        let is_asked = !is_client || (self.has_client && !self.connected.contains(&key));
+        self.sockets == Sockets::There && is_asked
     }
 
     pub(super) fn is_unasked(&self, packet: &Packet, known: &Known) -> bool {
@@ -167,9 +172,7 @@ impl Tables {
             return false;
         }
         let is_client = packet.key.local_port == CLIENT_PORT;
-        if self.sockets == Sockets::There
-            && (known.flow.has_no_socket() || (is_client && packet.socket == Socket::Connected))
-        {
+        if self.sockets == Sockets::There && known.flow.has_no_socket() {
             return true;
         }
         let peer = self.host_peers.get(&packet.key);
