@@ -26,7 +26,8 @@ pub fn first<A: Copy>(address: A, now: Ticks) -> Asked<A> {
 #[inline(always)]
 pub fn question<F: Family>(asked: &mut Asked<F::Address>, address: F::Address, now: Ticks) {
     let is_same = asked.address == address;
-    if is_same && !is_over(asked, now) {
+    // A confirmed conversation goes on after a pause: its peer has shown that it hears.
+    if is_same && (asked.flags & CONFIRMED != 0 || !is_over(asked, now)) {
         if asked.last_answer != 0 && asked.flags & CONFIRMED == 0 {
             asked.flags |= CONFIRMED;
         }

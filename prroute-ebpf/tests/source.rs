@@ -109,6 +109,10 @@ fn a_service_speaks_first_from_where_it_was_asked() {
     let client = answer(&mut answered.asked, true, answered.now);
     assert_eq!(client, None, "at a client's port one question is none");
     assert_eq!(answered.answer(), Some(A));
+    conversation.ask(A);
+    conversation.wait(OTHER_IDLE + 1);
+    let client = answer(&mut conversation.asked, true, conversation.now);
+    assert_eq!(client, Some(A), "one question after a pause goes on with it");
     conversation.ask(B);
     assert_eq!(conversation.answer(), Some(B));
     let mut unanswered = Conversation::opened(A);

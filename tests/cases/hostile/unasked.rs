@@ -214,24 +214,46 @@ fn servers_at_a_clients_port_answer_where_they_are_asked() -> Result<()> {
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
     for family in Family::BOTH {
-        let server = socket::udp(&lab.host, wildcard(family), PORT)?;
         for (number, target) in [
             (2, addressing::host(2, family)),
             (2, addressing::shared(family)),
             (3, addressing::shared(family)),
         ] {
-            let client = socket::udp(&lab.client, addressing::client(number, family), 0)?;
-            for _ in 0..3 {
-                client.send_to(b"question", (target, PORT)).context("ask")?;
-                let mut text = [0; 16];
-                let (_, from) = server.recv_from(&mut text).context("hear")?;
-                server.send_to(b"answer", from).context("answer")?;
-                let (_, from) = client.recv_from(&mut text).with_context(|| target.to_string())?;
-                ensure!(from == SocketAddr::new(target, PORT), "an answer from {from}");
-            }
+            let server = socket::udp(&lab.host, wildcard(family), PORT)?;
+            answers(&lab, &server, number, target, |from| {
+                server.send_to(b"answer", from).context("answer").map(drop)
+            })?;
+            // One that talks to its client on the socket it got the first question at.
+            let server = socket::udp(&lab.host, target, PORT + 1)?;
+            answers(&lab, &server, number, target, |from| {
+                lab.host.inside(|| server.connect(from).context("connect to the client"))?;
+                server.send(b"answer").context("answer").map(drop)
+            })?;
         }
     }
     daemon.terminate()?;
     prroute.down()?;
+    Ok(())
+}
+
+/// Three rounds of question and answer over uplink `number`.
+fn answers(
+    lab: &Lab,
+    server: &UdpSocket,
+    number: u8,
+    target: IpAddr,
+    answer: impl Fn(SocketAddr) -> Result<()>,
+) -> Result<()> {
+    let target = SocketAddr::new(target, server.local_addr()?.port());
+    let family = if target.is_ipv4() { Family::V4 } else { Family::V6 };
+    let client = socket::udp(&lab.client, addressing::client(number, family), 0)?;
+    for _ in 0..3 {
+        client.send_to(b"question", target).context("ask")?;
+        let mut text = [0; 16];
+        let (_, from) = server.recv_from(&mut text).context("hear")?;
+        answer(from)?;
+        let (_, from) = client.recv_from(&mut text).with_context(|| target.to_string())?;
+        ensure!(from == target, "an answer from {from}");
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Datagrams where the host speaks first after a pause: calls to a telephone that has registered,
 //! rekeying, dead peer detection.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +13,8 @@ use crate::{Astray, TOPOLOGY, pass, shared_and_client, steer};
 
 /// Of SIP: a service's port at both ends.
 const SIP: u16 = 5060;
+/// Of WireGuard: one that the kernel gives to clients too.
+const VPN: u16 = 51_820;
 
 /// The telephone asks, and the host answers.
 fn asks(phone: &UdpSocket, host: &UdpSocket, local: SocketAddr) -> Result<()> {
@@ -35,17 +37,24 @@ fn calls(phone: &UdpSocket, host: &UdpSocket, local: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Registered `rounds` times over uplink 2; the host calls after each pause.
-fn host_calls(bound: impl Fn(Family) -> std::net::IpAddr, rounds: usize) -> Result<()> {
+fn every_address(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// Registered `rounds` times over uplink 2 at this port; the host calls after each pause.
+fn host_calls(bound: impl Fn(Family) -> IpAddr, port: u16, rounds: usize) -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
     steer(&lab, 2)?;
     for family in Family::BOTH {
         let (shared, client) = shared_and_client(family);
-        let local = SocketAddr::new(shared, SIP);
+        let local = SocketAddr::new(shared, port);
         let phone = socket::udp(&lab.client, client, SIP)?;
-        let host = socket::udp(&lab.host, bound(family), SIP)?;
+        let host = socket::udp(&lab.host, bound(family), port)?;
         for _ in 0..rounds {
             asks(&phone, &host, local)?;
         }
@@ -68,23 +77,24 @@ fn host_calls(bound: impl Fn(Family) -> std::net::IpAddr, rounds: usize) -> Resu
 
 #[test]
 fn a_call_after_a_pause_leaves_by_the_uplink_of_the_registration() -> Result<()> {
-    host_calls(addressing::shared, 3)
+    host_calls(addressing::shared, SIP, 3)
 }
 
 #[test]
 fn so_it_does_after_a_single_registration() -> Result<()> {
-    host_calls(addressing::shared, 1)
+    host_calls(addressing::shared, SIP, 1)
 }
 
 #[test]
 fn a_server_on_all_addresses_calls_from_the_one_that_was_registered_at() -> Result<()> {
-    host_calls(
-        |family| match family {
-            Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        },
-        3,
-    )
+    host_calls(every_address, SIP, 3)
+}
+
+/// A VPN renews its keys.
+#[test]
+fn so_does_a_server_at_a_clients_port_that_was_asked_twice() -> Result<()> {
+    host_calls(addressing::shared, VPN, 2)?;
+    host_calls(every_address, VPN, 3)
 }
 
 /// The host calls before it knows where its telephone is: the telephone's own requests tell.
