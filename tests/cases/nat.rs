@@ -179,6 +179,49 @@ fn a_service_that_hides_its_clients() -> Result<()> {
     Cluster::build(&service(true))?.is_reached_over_every_uplink(&Family::BOTH, 3)
 }
 
+/// A socket of the host that is bound to another address than clients ask, at the same port.
+#[test]
+fn a_socket_of_the_host_at_another_address() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    let bound = Family::BOTH.map(|family| addressing::host(1, family));
+    let echo = Echo::start(&lab.host, &bound, ECHO)?;
+    let rules: String = Family::BOTH
+        .map(|family| {
+            let (word, shared) =
+                (if family == Family::V4 { "ip" } else { "ip6" }, addressing::shared(family));
+            let to = addressing::host(1, family);
+            format!("{word} daddr {shared} udp dport {ECHO} dnat {word} to {to}\n")
+        })
+        .concat();
+    lab.host.nft(&format!(
+        "table inet services {{
+            chain prerouting {{ type nat hook prerouting priority dstnat; {rules} }}
+        }}"
+    ))?;
+    lab.meet_default_gateway()?;
+    let ask = |number, family| {
+        let udp = socket::udp(&lab.client, addressing::client(number, family), 0)?;
+        udp.set_read_timeout(Some(Duration::from_secs(2)))?;
+        echo::udp_round(&udp, SocketAddr::new(addressing::shared(family), ECHO), 500)
+    };
+    for family in Family::BOTH {
+        assert!(!ask(2, family)?, "without prroute, {family}");
+    }
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    for family in Family::BOTH {
+        for number in 1..=3 {
+            for round in 0..3 {
+                assert!(ask(number, family)?, "{family}, uplink {number}, round {round}");
+            }
+        }
+    }
+    drop(echo);
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
 /// Not the engine itself, whose nftables mode needs a newer one than distributions have: the
 /// tables and chains that it documents, for one container with two published ports.
 #[test]
