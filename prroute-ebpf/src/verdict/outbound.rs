@@ -196,7 +196,7 @@ fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
 #[inline(always)]
 pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
     match flow.received() {
-        Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= flow.syn_data() as u32,
+        Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= u32::from(flow.syn_data()),
         None => true,
     }
 }

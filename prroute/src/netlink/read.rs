@@ -25,6 +25,9 @@ use crate::sysctl;
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// A route, and for how long it is valid.
+type Expiring = (Route, Option<Duration>);
+
 /// What was read of a table.
 struct Dump<T> {
     found: Vec<T>,
@@ -36,7 +39,7 @@ struct Dump<T> {
 #[derive(Debug, Default)]
 pub(super) struct Steady {
     addresses: Option<Vec<Address>>,
-    routes: BTreeMap<Family, Option<Vec<(Route, Option<Duration>)>>>,
+    routes: BTreeMap<Family, Option<Vec<Expiring>>>,
     rules: BTreeMap<Family, Option<Vec<Rule>>>,
 }
 
@@ -163,7 +166,7 @@ async fn routes_of(
     socket: &mut Socket,
     family: Family,
     addresses: &[Address],
-) -> Result<Dump<(Route, Option<Duration>)>, NetlinkError> {
+) -> Result<Dump<Expiring>, NetlinkError> {
     let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
     let mut request = RouteMessage::default();
     request.header.address_family = encode::family(family);
@@ -171,7 +174,7 @@ async fn routes_of(
         socket,
         "routes",
         RouteNetlinkMessage::GetRoute(request),
-        |all: &mut Vec<(Route, Option<Duration>)>, message| {
+        |all: &mut Vec<Expiring>, message| {
             let RouteNetlinkMessage::NewRoute(message) = message else { return };
             let Ok(validity) = decode::validity(&message) else { return };
             // Several routes in a row are of one table.
