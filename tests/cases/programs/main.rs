@@ -18,4 +18,5 @@ mod segment;
 mod sequences;
 mod size;
 mod steering;
+mod subnet_gateways;
 mod time;

@@ -274,6 +274,20 @@ fn a_local_segment_without_a_record_leaves_by_the_owner_of_its_source() {
     });
 }
 
+/// Nothing is recorded there, neither of what comes in nor of what the host opens.
+#[test]
+fn a_segment_of_the_host_stays_on_an_uplink_whose_replies_are_left_alone() {
+    with_fixture(|fixture| {
+        fixture.uplinks[0].device.reply = Reply::Off;
+        fixture.sync();
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let segment = frame(Kind::Ack, owned, client);
+            assert_eq!(fixture.egress(1, &segment), PASS);
+            assert_eq!(fixture.egress_forwarded(1, &segment), REDIRECT, "a guest's");
+        }
+    });
+}
+
 /// Records a flow of the shared address on uplink 2 and returns its reply.
 fn recorded(fixture: &mut Fixture, family: usize) -> Vec<u8> {
     let (client, shared) = (CLIENT[family], SHARED[family]);
