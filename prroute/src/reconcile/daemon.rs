@@ -24,7 +24,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
-/// How long the start waits for thousands of rules and routes: the rest follows.
+/// How long the start waits for thousands of rules and routes, and for tables to hold still: the rest
+/// follows.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the start waits for gateways that do not answer.
@@ -78,7 +79,8 @@ impl Daemon {
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.reconciler.converge(&mut self.monitor, Change::default()).await?;
         let limit = Instant::now() + START_PATIENCE;
-        while self.reconciler.is_unfinished() && Instant::now() < limit {
+        let waits = |it: &Reconciler| it.is_unfinished() || it.is_unsteady();
+        while waits(&self.reconciler) && Instant::now() < limit {
             self.round().await?;
         }
         self.await_gateways().await?;

@@ -105,6 +105,8 @@ pub struct Reconciler {
     repairs: Repairs,
     /// The last round's plan was too long for one round.
     unfinished: bool,
+    /// Rules and routes wait for a table that does not hold still.
+    unsteady: bool,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -151,6 +153,7 @@ impl Reconciler {
             undecided: Vec::new(),
             repairs: Repairs::default(),
             unfinished: false,
+            unsteady: false,
         })
     }
 
@@ -184,6 +187,11 @@ impl Reconciler {
     /// Whether another round is due at once.
     pub fn is_unfinished(&self) -> bool {
         self.unfinished
+    }
+
+    /// Whether the last round left rules and routes as they were, because a table did not hold still.
+    pub fn is_unsteady(&self) -> bool {
+        self.unsteady
     }
 
     /// When the next route of others expires: another round is due then.
@@ -259,8 +267,10 @@ impl Reconciler {
             }
         }
         let facts = self.sync_facts(&outlook);
-        let applied = if outlook.observed.unsteady {
+        self.unsteady = outlook.observed.unsteady;
+        let applied = if self.unsteady {
             // What is right will be known when the tables hold still.
+            self.unfinished = false;
             self.expiry = self.expiry.into_iter().chain([Instant::now() + UNSTEADY]).min();
             Ok(())
         } else {
