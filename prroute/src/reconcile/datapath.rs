@@ -103,9 +103,10 @@ fn attach_to(
     let attached = attach::attach(&mut datapath.programs, &Hooks::of_uplink(pins, uplink), hook)?;
     let (name, id) = (&uplink.device.name, uplink.id);
     tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
-    datapath.attached.insert(id, device);
+    // Until the other hook is left this is not done, and comes again in the next round.
     leave_other_hook(pins, memory, uplink, attached.hook)?;
     remember(memory, uplink, attached);
+    datapath.attached.insert(id, device);
     Ok(())
 }
 

@@ -27,13 +27,15 @@ pub(super) fn attach(
         if attached.contains(&device.ifindex) {
             continue;
         }
-        match attach::attach(&mut datapath.programs, &Hooks::of_stacked(pins, device), hook) {
+        let hooks = Hooks::of_stacked(pins, device);
+        let now = attach::attach(&mut datapath.programs, &hooks, hook).and_then(|now| {
+            leave_other_hook(pins, memory, device, now.hook)?;
+            Ok(now)
+        });
+        match now {
             Ok(now) => {
                 tracing::info!("{}: counts as {}", device.name, uplink.device.name);
                 attached.insert(device.ifindex);
-                if let Err(error) = leave_other_hook(pins, memory, device, now.hook) {
-                    failure = Some(error);
-                }
                 remember(memory, uplink, device, now);
             }
             // It has just gone, or got another name: the next look at the kernel tells.
