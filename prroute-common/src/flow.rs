@@ -206,6 +206,12 @@ impl Flow {
         self.origin & state::NO_SOCKET != 0
     }
 
+    /// No socket of this host has it, as far as is known, and nobody has answered.
+    #[inline(always)]
+    pub const fn is_for_nobody(&self) -> bool {
+        self.has_no_socket() && !self.is_answered()
+    }
+
     /// Whether the host's own flow was answered on the uplink that its first packet left by.
     #[inline(always)]
     pub const fn is_heard_here(&self) -> bool {

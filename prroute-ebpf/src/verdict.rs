@@ -164,10 +164,9 @@ pub fn later_in(flow: &Flow, confirmed: bool, here: Place, now: Ticks) -> Option
 #[inline(always)]
 fn adds_only_time(flow: &Flow, confirmed: bool, here: Place) -> bool {
     let confirms = !confirmed && (flow.is_answered() || flow.origin() == Some(Origin::Host));
-    // Its socket may be there by now.
-    let is_for_nobody = flow.has_no_socket() && !flow.is_answered();
     let is_first_here = flow.origin() == Some(Origin::Host) && !flow.is_heard_here();
-    !confirms && !is_for_nobody && !is_first_here && flow.is_at(here.uplink, here.generation)
+    // The socket of what is for nobody may be there by now.
+    !confirms && !flow.is_for_nobody() && !is_first_here && flow.is_at(here.uplink, here.generation)
 }
 
 /// A flow that is opened by a packet that came in here.

@@ -6,7 +6,7 @@ use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::key;
 use prroute_ebpf::parse::{Kind, Segment, protocol};
-use prroute_ebpf::verdict::{self, Arrival, Inbound, Known, Locality, Place};
+use prroute_ebpf::verdict::{self, Arrival, Inbound, Locality, Place};
 
 use super::asked::{self, AskedTables};
 use super::clock;
@@ -190,8 +190,7 @@ fn listen<F: Ingress>(skb: &Skb, scratch: &mut Scratch<F>, arrival: &Arrival, nu
     }
     let begins = number == number::OPEN || number == number::REBIND;
     let known = entry.known(arrival.protocol, arrival.now);
-    let is_for_nobody = |known: &Known| known.flow.has_no_socket() && !known.flow.is_answered();
-    if !begins && !known.as_ref().is_some_and(is_for_nobody) {
+    if !begins && !known.as_ref().is_some_and(|known| known.flow.is_for_nobody()) {
         let is_inbound = known.is_some_and(|known| known.origin == Origin::Inbound);
         if is_inbound && asked::matters(segment.destination_port) {
             asked::question::<F>(segment, arrival.now);

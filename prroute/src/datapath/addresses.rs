@@ -1,6 +1,5 @@
-//! The tables that grow with the network: local addresses and prefixes, and
-//! on-link prefixes. What does not fit
-//! has been left out before ([`crate::state::share`]).
+//! The tables that grow with the network: local addresses and prefixes, and on-link prefixes. What
+//! does not fit has been left out before ([`crate::state::share`]).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

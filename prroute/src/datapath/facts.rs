@@ -92,8 +92,7 @@ fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
 }
 
 /// Those beyond the in-line ones are served by the preferred gateway, and so are those whose gateway
-/// has no link-layer address yet. None is needed where replies
-/// go to the router that asked.
+/// has no link-layer address yet. None is needed where replies go to the router that asked.
 fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
     let (mut count4, mut count6) = (0, 0);
     if device.reply == Reply::Auto {

@@ -37,8 +37,7 @@ pub struct FlowRecord {
     pub idle_seconds: f64,
 }
 
-/// Reads the flow tables. Of a flow that has two
-/// entries only the confirmed one is listed.
+/// Reads the flow tables. Of a flow that has two entries only the confirmed one is listed.
 ///
 /// # Errors
 ///

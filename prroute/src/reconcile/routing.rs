@@ -21,8 +21,9 @@ const OPERATIONS: usize = 512;
 const SHOWN: usize = 256;
 
 impl Reconciler {
-    /// Applies the plan, as much of it as a round may take, and leaves the ranges of an earlier configuration when it is in force.
-    /// What others deleted is left out of the plan while it is not to be put back.
+    /// Applies the plan, as much of it as a round may take, and leaves the ranges of an earlier
+    /// configuration when it is in force. What others deleted is left out of the plan while it is
+    /// not to be put back.
     pub(super) async fn route(
         &mut self,
         outlook: &mut Outlook,

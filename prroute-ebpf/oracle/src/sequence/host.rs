@@ -122,8 +122,7 @@ impl Host for Tables {
         let recorded = known.map_or(uplink, |known| known.flow.uplink());
         let verdict = verdict::inbound(&arrival, known, !self.is_down.contains(&recorded));
         let begins = matches!(verdict, Inbound::Open(_) | Inbound::Rebind(_));
-        let is_for_nobody =
-            known.is_some_and(|known| known.flow.has_no_socket() && !known.flow.is_answered());
+        let is_for_nobody = known.is_some_and(|known| known.flow.is_for_nobody());
         let looks = packet.kind == Kind::Datagram && (begins || is_for_nobody);
         let listened =
             |flow: Flow| if looks { flow.with_socket(self.has_socket(key)) } else { flow };
