@@ -10,6 +10,7 @@ pub mod config;
 pub mod datapath;
 pub mod instance;
 pub mod managers;
+pub mod namespace;
 pub mod netlink;
 pub mod reconcile;
 pub mod runtime;

@@ -7,17 +7,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::mem;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, ProgramError};
-use nix::errno::Errno;
-use nix::libc;
 use prroute_common::names;
 use prroute_common::source::SocketReason;
 use serde::{Deserialize, Serialize};
@@ -26,6 +21,7 @@ use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
 use crate::datapath::tables::{failed, open};
+use crate::namespace;
 
 /// What became of `udp-source`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,31 +200,14 @@ fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
     mounts.min_by_key(|(root, _)| root.len()).map(|(_, point)| PathBuf::from(point))
 }
 
-/// The cookie of this process's network namespace; a socket of any family knows it.
+/// The programs tell sockets of this process's network namespace by it.
 fn netns_cookie() -> Result<u64> {
-    let failed = |source| DatapathError::Cookie { source };
-    let socket = UnixDatagram::unbound().map_err(failed)?;
-    let mut cookie = 0u64;
-    let size = mem::size_of_val(&cookie);
-    let mut length = libc::socklen_t::try_from(size).unwrap_or_default();
-    // SAFETY: the descriptor is open, and both pointers are to live values: the kernel writes at
-    // most `length` bytes, which is the size of `cookie`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    Errno::result(result).map_err(|errno| failed(errno.into()))?;
-    Ok(cookie)
+    namespace::cookie().map_err(|source| DatapathError::Cookie { source })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cgroup_mount, netns_cookie};
+    use super::cgroup_mount;
     use std::path::Path;
 
     const UNIFIED: &str = "\
@@ -253,10 +232,5 @@ mod tests {
     fn version_1_alone_has_no_place_for_the_programs() {
         let version1: String = HYBRID.lines().take(2).map(|line| format!("{line}\n")).collect();
         assert_eq!(cgroup_mount(&version1), None);
-    }
-
-    #[test]
-    fn a_network_namespace_has_a_cookie() {
-        assert_ne!(netns_cookie().unwrap(), 0);
     }
 }
