@@ -1,7 +1,9 @@
 //! # prroute
 //!
 //! Makes a multi-homed host answer on the interface it was asked on. The library holds
-//! everything; the binary only parses arguments.
+//! everything; the binary only calls it.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod capability;
 pub mod cli;

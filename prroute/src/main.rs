@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use prroute::cli::Cli;
 use prroute::cmd;
 
 fn main() -> ExitCode {
-    cmd::dispatch(Cli::parse())
+    cmd::main()
 }

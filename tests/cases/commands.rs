@@ -1,13 +1,17 @@
 //! Commands that look and change nothing.
 
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::scratch::Scratch;
-use prroute_tests::{netns, prroute};
+use prroute_tests::{netns, prroute, wait};
 use serde_json::Value;
 
 /// A copy of prroute that everybody may run, and a place for files.
@@ -20,7 +24,9 @@ impl Anybody {
     fn new() -> Result<Self> {
         let scratch = Scratch::create(&netns::unique_name(), false)?;
         let program = scratch.path().join("prroute");
-        std::fs::copy(prroute::binary()?, &program).context("copy prroute")?;
+        // By another process: a file that a fork of this one has open for writing cannot be run.
+        let (from, to) = (prroute::binary()?, program.display().to_string());
+        command::run(&["cp", &from.display().to_string(), &to])?;
         Ok(Self { scratch, program })
     }
 
@@ -119,5 +125,101 @@ fn a_plan_says_what_would_change_and_why() -> Result<()> {
     command::output(&mut shell)?.success()?;
     let rest = prroute.output(&["plan"])?.success()?;
     ensure!(!rest.contains("ip rule") && !rest.contains("ip route"), "{rest}");
+    Ok(())
+}
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> Result<Stdio> {
+    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+    drop(reader);
+    Ok(writer.into())
+}
+
+fn full_disk() -> Result<Stdio> {
+    Ok(File::options().write(true).open("/dev/full").context("open /dev/full")?.into())
+}
+
+/// Runs a command to its end with another standard output; what it said on standard error.
+fn with_stdout(mut command: Command, stdout: Stdio) -> Result<(ExitStatus, String)> {
+    let output = command.stdout(stdout).stderr(Stdio::piped()).output().context("run")?;
+    Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// As other programs: by SIGPIPE, without a word.
+#[test]
+fn a_closed_pipe_ends_every_command_quietly_and_a_full_disk_is_an_error() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let binary = prroute::binary()?;
+    let own = |words: &[&str]| {
+        let mut command = Command::new(&binary);
+        command.args(words);
+        command
+    };
+    let check = |name: &str, command: &dyn Fn() -> Result<Command>| -> Result<()> {
+        let (status, said) = with_stdout(command()?, closed_pipe()?)?;
+        ensure!(
+            status.signal() == Some(Signal::SIGPIPE as i32) && said.is_empty(),
+            "{name} into a closed pipe: {status}, {said}"
+        );
+        let (status, said) = with_stdout(command()?, full_disk()?)?;
+        let complaint = "prroute: write to standard output: No space left on device (os error 28)";
+        ensure!(
+            status.code() == Some(1) && said.trim_end() == complaint,
+            "{name} onto a full disk: {status}, {said}"
+        );
+        Ok(())
+    };
+    let words: [&[&str]; 8] = [
+        &["generate-config"],
+        &["schema", "config"],
+        &["setup", "networkd", "--dry-run"],
+        &["check", "--offline"],
+        &["check", "--offline", "--json"],
+        &["--help"],
+        &["flows", "--help"],
+        &["--version"],
+    ];
+    for words in words {
+        check(&words.join(" "), &|| Ok(own(words)))?;
+    }
+    let words: [&[&str]; 8] = [
+        &["status"],
+        &["status", "--json"],
+        &["flows"],
+        &["flows", "--json"],
+        &["plan"],
+        &["plan", "--json"],
+        &["run", "--dry-run"],
+        &["reload"],
+    ];
+    for words in words {
+        check(&words.join(" "), &|| prroute.command(words))?;
+    }
+    daemon.terminate()?;
+    check("down", &|| prroute.command(&["down"]))
+}
+
+/// Where standard error is gone there is nobody to tell; the exit code tells all the same.
+#[test]
+fn without_standard_error_commands_and_the_daemon_do_their_work() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    for stderr in [closed_pipe, full_disk] {
+        for (words, code) in [(&["status"][..], 3), (&["no-such-command"], 2)] {
+            let status = prroute.command(words)?.stderr(stderr()?).status().context("run")?;
+            ensure!(status.code() == Some(code), "{words:?}: {status}");
+        }
+        let mut daemon = prroute.command(&["run"])?.stderr(stderr()?).spawn().context("start")?;
+        let managed = wait::until("two uplinks managed", prroute::START, || {
+            Ok(prroute.status().is_ok_and(|status| status["uplinks"][1].is_object()).then_some(()))
+        });
+        kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM)?;
+        let ended = daemon.wait().context("wait for the daemon")?;
+        managed?;
+        ensure!(ended.success(), "the daemon: {ended}");
+        prroute.down()?;
+    }
     Ok(())
 }

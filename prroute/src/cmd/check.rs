@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::CheckArgs;
+use crate::cmd::output;
 use crate::config::{Config, ConfigError};
 use crate::netlink::Kernel;
 use crate::state::advice::{Advice, advise};
@@ -43,10 +44,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
             conflict: advice.conflict.as_ref().map(ToString::to_string),
             warnings: advice.warnings.clone(),
         };
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
     }
     for warning in &advice.warnings {
-        eprintln!("prroute: warning: {warning}");
+        output::remark(format_args!("warning: {warning}"));
     }
     if let Some(error) = error {
         return Err(error.into());
@@ -55,7 +56,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         return Err(conflict.into());
     }
     if !args.json {
-        println!("the configuration is valid");
+        output::line("the configuration is valid")?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::InstanceArgs;
+use crate::cmd::output;
 use crate::datapath::Pins;
 use crate::netlink::Kernel;
 use crate::reconcile::undo;
@@ -14,7 +15,7 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     let directory = RunDirectory::of(&args.instance);
     directory.create()?;
     let (_lock, stopped) = InstanceLock::take_over(&directory, |pid| {
-        eprintln!("prroute: the daemon (pid {pid}) does not stop; killing it");
+        output::remark(format_args!("the daemon (pid {pid}) does not stop; killing it"));
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let undone = runtime.block_on(async {
@@ -22,15 +23,15 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         undo(&kernel, &pins, &directory).await.map_err(anyhow::Error::from)
     })?;
     if stopped {
-        println!("stopped the daemon");
+        output::line("stopped the daemon")?;
     }
     if undone.datapath {
-        println!("removed the datapath");
+        output::line("removed the datapath")?;
     }
     match undone.operations {
-        0 if !stopped && !undone.datapath => println!("nothing to undo"),
+        0 if !stopped && !undone.datapath => output::line("nothing to undo")?,
         0 => {}
-        count => println!("took back {count} rules, routes and settings"),
+        count => output::line(format_args!("took back {count} rules, routes and settings"))?,
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::cmd::NotRunning;
+use crate::cmd::{NotRunning, output};
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
 use crate::runtime::RunDirectory;
@@ -28,11 +28,8 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let mut records = flows::read(&pins)?;
     records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string(&Report { schema: "prroute.flows/1", flows: &records })?
-        );
-        return Ok(());
+        let report = Report { schema: "prroute.flows/1", flows: &records };
+        return Ok(output::line(serde_json::to_string(&report)?)?);
     }
     let names = Names::read(&pins, &RunDirectory::of(instance))?;
     let mut table = Table::new();
@@ -51,8 +48,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
             format!("{:.1}", record.idle_seconds),
         ]);
     }
-    println!("{}", table.trim_fmt());
-    Ok(())
+    Ok(output::line(table.trim_fmt())?)
 }
 
 /// Interface names by uplink id, as the daemon last knew them.

@@ -3,17 +3,20 @@
 mod check;
 mod down;
 mod flows;
+mod output;
 mod plan;
 mod reload;
 mod run;
 mod setup;
 mod status;
 
+pub use output::OutputError;
 pub use reload::Refused;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::capability::MissingCapabilities;
@@ -37,8 +40,15 @@ mod code {
 #[error("instance {0} is not running")]
 pub struct NotRunning(pub crate::instance::Instance);
 
-/// Runs the command and turns its outcome into an exit code.
-pub fn dispatch(cli: Cli) -> ExitCode {
+/// Runs the command of the command line and turns its outcome into an exit code.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => dispatch(cli),
+        Err(answer) => output::clap(&answer),
+    }
+}
+
+fn dispatch(cli: Cli) -> ExitCode {
     log_to_stderr();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
@@ -48,22 +58,19 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::GenerateConfig => {
-            print!("{SAMPLE}");
-            Ok(())
-        }
-        Command::Schema(SchemaCommand::Config) => {
-            println!("{:#}", schema());
-            Ok(())
-        }
+        Command::GenerateConfig => output::text(SAMPLE).map_err(Into::into),
+        Command::Schema(SchemaCommand::Config) => output::json(&schema()),
         Command::Setup(command) => setup::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("prroute: {}", describe(&error));
-            ExitCode::from(code_of(&error))
-        }
+        Err(error) => match error.downcast_ref::<OutputError>() {
+            Some(error) => output::failed(error),
+            None => {
+                output::remark(describe(&error));
+                ExitCode::from(code_of(&error))
+            }
+        },
     }
 }
 
@@ -109,7 +116,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
     code::FAILED
 }
 
-/// Log lines go to stderr: data alone goes to stdout. The journal adds the time itself.
+/// Log lines go to stderr: data alone goes to stdout. The journal adds the time itself. A line that
+/// cannot be written is lost: the daemon goes on.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("PRROUTE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
@@ -120,5 +128,6 @@ fn log_to_stderr() {
         .with_ansi(colour)
         .with_target(false)
         .without_time()
+        .log_internal_errors(false)
         .init();
 }

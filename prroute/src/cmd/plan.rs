@@ -1,9 +1,12 @@
 //! `prroute plan`: what would change, and why.
 
+use std::fmt;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
+use crate::cmd::output;
 use crate::config::Config;
 use crate::datapath::hooks;
 use crate::netlink::Kernel;
@@ -59,12 +62,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
 pub(super) async fn show(reconciler: &Reconciler, json: bool) -> Result<()> {
     let outlook = reconciler.look().await?;
     let report = report(reconciler, &outlook)?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    if json { output::json(&report) } else { Ok(output::text(&report.to_string())?) }
 }
 
 fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report<'a>> {
@@ -98,39 +96,42 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
 }
 
 /// A shell script, apart from attaching the programs.
-fn print(report: &Report<'_>) {
-    for skipped in report.skipped {
-        println!("# {}: not managed: {}", skipped.name, skipped.reason);
-    }
-    for uplink in report.uplinks {
-        println!("# {}: uplink {}", uplink.device.name, uplink.id);
-        for device in &uplink.device.stacked {
-            println!("# {}: counts as {}", device.name, uplink.device.name);
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for skipped in self.skipped {
+            writeln!(f, "# {}: not managed: {}", skipped.name, skipped.reason)?;
         }
-        for undecided in &uplink.device.undecided {
-            println!("# {undecided}");
+        for uplink in self.uplinks {
+            writeln!(f, "# {}: uplink {}", uplink.device.name, uplink.id)?;
+            for device in &uplink.device.stacked {
+                writeln!(f, "# {}: counts as {}", device.name, uplink.device.name)?;
+            }
+            for undecided in &uplink.device.undecided {
+                writeln!(f, "# {undecided}")?;
+            }
         }
-    }
-    for Recognised { address, priority, table } in report.recognised {
-        println!(
-            "# {address}: routed by source already (rule {priority} to table {table}): nothing \
+        for Recognised { address, priority, table } in self.recognised {
+            writeln!(
+                f,
+                "# {address}: routed by source already (rule {priority} to table {table}): nothing \
              is added for it"
-        );
-    }
-    if !report.manages {
-        println!("# fewer than two uplinks: prroute would change nothing and wait");
-    }
-    for Operation { command, reason, .. } in &report.operations {
-        println!("{command}  # {reason}");
-    }
-    for device in &report.attach {
-        println!("# attach ingress and egress programs to {device}");
-    }
-    for device in &report.attach_ingress {
-        println!("# attach the ingress program to {device}");
-    }
-    if report.operations.is_empty() && report.attach.is_empty() && report.attach_ingress.is_empty()
-    {
-        println!("# nothing to change");
+            )?;
+        }
+        if !self.manages {
+            writeln!(f, "# fewer than two uplinks: prroute would change nothing and wait")?;
+        }
+        for Operation { command, reason, .. } in &self.operations {
+            writeln!(f, "{command}  # {reason}")?;
+        }
+        for device in &self.attach {
+            writeln!(f, "# attach ingress and egress programs to {device}")?;
+        }
+        for device in &self.attach_ingress {
+            writeln!(f, "# attach the ingress program to {device}")?;
+        }
+        if self.operations.is_empty() && self.attach.is_empty() && self.attach_ingress.is_empty() {
+            writeln!(f, "# nothing to change")?;
+        }
+        Ok(())
     }
 }

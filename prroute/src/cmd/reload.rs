@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 
 use crate::cli::InstanceArgs;
-use crate::cmd::NotRunning;
+use crate::cmd::{NotRunning, output};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
 
 /// For how long an answer is waited for.
@@ -73,8 +73,7 @@ fn tell(memory: Memory) -> Result<()> {
         return Err(Refused { message, configuration }.into());
     }
     for note in &reload.notes {
-        eprintln!("prroute: {note}");
+        output::remark(note);
     }
-    println!("{}", memory.summary);
-    Ok(())
+    Ok(output::line(memory.summary)?)
 }

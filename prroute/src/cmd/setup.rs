@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::cli::{SetupCommand, SetupNetworkdArgs};
+use crate::cmd::output;
 use crate::managers::Machine;
 use crate::managers::networkd::{DROP_IN, DROP_IN_TEXT, Foreign, write_drop_in};
 
@@ -14,16 +15,15 @@ pub(super) fn run(command: &SetupCommand) -> Result<()> {
 
 fn networkd(args: &SetupNetworkdArgs) -> Result<()> {
     if args.dry_run {
-        println!("# {DROP_IN}");
-        print!("{DROP_IN_TEXT}");
-        return Ok(());
+        return Ok(output::text(&format!("# {DROP_IN}\n{DROP_IN_TEXT}"))?);
     }
     let machine = Machine::default();
-    if write_drop_in(&machine)? {
-        println!("wrote {DROP_IN}; it takes effect with: systemctl restart systemd-networkd");
+    let outcome = if write_drop_in(&machine)? {
+        format!("wrote {DROP_IN}; it takes effect with: systemctl restart systemd-networkd")
     } else {
-        println!("{DROP_IN} is there already");
-    }
+        format!("{DROP_IN} is there already")
+    };
+    output::line(outcome)?;
     if Foreign::effective(&machine).is_any() {
         bail!("another file in a networkd.conf.d overrides {DROP_IN}: see networkd.conf(5)");
     }

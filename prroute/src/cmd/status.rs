@@ -11,7 +11,7 @@ use prroute_common::source::SocketReason;
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::cmd::NotRunning;
+use crate::cmd::{NotRunning, output};
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
@@ -76,9 +76,9 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     }
     let report = gather(instance, pid, &pins, directory.load()?.unwrap_or_default())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
     } else {
-        print(&report);
+        output::text(&report.to_string())?;
     }
     // The report is out; the code still tells scripts that nobody follows the network.
     if pid.is_none() { Err(NotRunning(instance.clone()).into()) } else { Ok(()) }
@@ -129,53 +129,57 @@ fn udp_source(state: UdpSource, pins: &Pins) -> Result<UdpSourceReport> {
     Ok(UdpSourceReport { state, counters })
 }
 
-fn print(report: &Report) {
-    match report.pid {
-        Some(pid) => {
-            println!("instance {}: running (pid {pid}), {}", report.instance, report.summary);
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => {
+                writeln!(f, "instance {}: running (pid {pid}), {}", self.instance, self.summary)?;
+            }
+            None => writeln!(
+                f,
+                "instance {}: no daemon runs; the datapath goes on as it was left",
+                self.instance
+            )?,
         }
-        None => println!(
-            "instance {}: no daemon runs; the datapath goes on as it was left",
-            report.instance
-        ),
-    }
-    if !report.uplinks.is_empty() {
-        println!("\n{}", uplink_table(report).trim_fmt());
-    }
-    for UplinkReport { uplink, .. } in &report.uplinks {
-        for device in &uplink.device.stacked {
-            println!("{}: counts as {}", device.name, uplink.device.name);
+        if !self.uplinks.is_empty() {
+            writeln!(f, "\n{}", uplink_table(self).trim_fmt())?;
         }
-        for undecided in &uplink.device.undecided {
-            println!("{undecided}");
+        for UplinkReport { uplink, .. } in &self.uplinks {
+            for device in &uplink.device.stacked {
+                writeln!(f, "{}: counts as {}", device.name, uplink.device.name)?;
+            }
+            for undecided in &uplink.device.undecided {
+                writeln!(f, "{undecided}")?;
+            }
         }
-    }
-    if report.datapath {
-        println!("\n{}", counter_table(report).trim_fmt());
-    }
-    if let Some(tables) = &report.flow_tables {
-        println!("\n{tables}");
-    }
-    for left_out in &report.left_out {
-        println!("\n{left_out}");
-    }
-    if let Some(Healed { times, by }) = &report.healed {
-        println!("\nput back {times} times what was deleted, the last time {by}");
-    }
-    if let Some(collision) = &report.collision {
-        println!("\n{collision}");
-    }
-    if let Some(refusal) = &report.refused {
-        println!("\nthe last reload was refused: {}", refusal.message);
-    }
-    if let Some(udp_source) = &report.udp_source {
-        println!("\n{udp_source}");
-    }
-    if !report.skipped.is_empty() {
-        println!("\nnot managed:");
-        for skipped in &report.skipped {
-            println!("  {}: {}", skipped.name, skipped.reason);
+        if self.datapath {
+            writeln!(f, "\n{}", counter_table(self).trim_fmt())?;
         }
+        if let Some(tables) = &self.flow_tables {
+            writeln!(f, "\n{tables}")?;
+        }
+        for left_out in &self.left_out {
+            writeln!(f, "\n{left_out}")?;
+        }
+        if let Some(Healed { times, by }) = &self.healed {
+            writeln!(f, "\nput back {times} times what was deleted, the last time {by}")?;
+        }
+        if let Some(collision) = &self.collision {
+            writeln!(f, "\n{collision}")?;
+        }
+        if let Some(refusal) = &self.refused {
+            writeln!(f, "\nthe last reload was refused: {}", refusal.message)?;
+        }
+        if let Some(udp_source) = &self.udp_source {
+            writeln!(f, "\n{udp_source}")?;
+        }
+        if !self.skipped.is_empty() {
+            writeln!(f, "\nnot managed:")?;
+            for skipped in &self.skipped {
+                writeln!(f, "  {}: {}", skipped.name, skipped.reason)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,67 @@
+//! What commands write: data to standard output, remarks to standard error. Nothing else in the
+//! crate prints.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
+
+/// Data that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("write to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Whoever read it has read enough.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Writes text as it is.
+pub(super) fn text(text: &str) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// Writes a line.
+pub(super) fn line(line: impl fmt::Display) -> Result<(), OutputError> {
+    text(&format!("{line}\n"))
+}
+
+/// Writes a report as indented JSON.
+pub(super) fn json(report: &impl serde::Serialize) -> Result<()> {
+    Ok(line(serde_json::to_string_pretty(report)?)?)
+}
+
+/// Says something on standard error. Where that cannot be written there is nobody to tell.
+pub(super) fn remark(remark: impl fmt::Display) {
+    drop(writeln!(io::stderr(), "prroute: {remark}"));
+}
+
+/// Writes what clap answers by itself: help and version are data, a wrong usage is none.
+pub(super) fn clap(answer: &clap::Error) -> ExitCode {
+    let written = answer.print().and_then(|()| io::stdout().flush());
+    match written.map_err(OutputError) {
+        Err(error) if !answer.use_stderr() => failed(&error),
+        _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(super::code::FAILED)),
+    }
+}
+
+/// Ends a command whose data could not be written. A closed pipe ends it as it ends other
+/// programs: without a word, by SIGPIPE.
+pub(super) fn failed(error: &OutputError) -> ExitCode {
+    if error.is_closed_pipe() {
+        // SAFETY: the default action runs no code of this process.
+        let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+        if let Err(errno) = restored.and_then(|_| raise(Signal::SIGPIPE)) {
+            tracing::debug!("end by SIGPIPE: {errno}");
+        }
+    } else {
+        remark(error);
+    }
+    ExitCode::from(super::code::FAILED)
+}
