@@ -8,6 +8,7 @@ use crate::cmd::output;
 use crate::config::{Config, ConfigError};
 use crate::netlink::Kernel;
 use crate::state::advice::{Advice, advise};
+use crate::state::findings::{Finding, Severity};
 
 #[derive(Serialize)]
 struct Report {
@@ -17,6 +18,8 @@ struct Report {
     /// The kernel does not fit: the daemon would refuse to start.
     conflict: Option<String>,
     warnings: Vec<String>,
+    /// What of others would keep prroute from its work.
+    findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -43,11 +46,18 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
             error: error.as_ref().map(mistake),
             conflict: advice.conflict.as_ref().map(ToString::to_string),
             warnings: advice.warnings.clone(),
+            findings: advice.findings.clone(),
         };
         output::json(&report)?;
     }
     for warning in &advice.warnings {
         output::remark(format_args!("warning: {warning}"));
+    }
+    for finding in &advice.findings {
+        match finding.severity {
+            Severity::Warning => eprintln!("prroute: warning: {finding}"),
+            Severity::Notice => eprintln!("prroute: note: {finding}"),
+        }
     }
     if let Some(error) = error {
         return Err(error.into());

@@ -13,6 +13,7 @@ use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{InstanceLock, RunDirectory};
 use crate::state::desired::Recognised;
+use crate::state::findings::Finding;
 use crate::state::plan::Op;
 use crate::state::rationale;
 use crate::state::uplink::{Skipped, Stacked, Uplink};
@@ -25,6 +26,8 @@ struct Report<'a> {
     uplinks: &'a [Uplink],
     skipped: &'a [Skipped],
     recognised: &'a [Recognised],
+    /// What of others keeps it from working.
+    findings: &'a [Finding],
     operations: Vec<Operation<'a>>,
     /// Devices that the programs would be attached to.
     attach: Vec<&'a str>,
@@ -89,6 +92,7 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         uplinks: &outlook.uplinks,
         skipped: &outlook.skipped,
         recognised: &outlook.desired.recognised,
+        findings: &outlook.findings,
         operations: operations.collect(),
         attach: attach.map(|uplink| uplink.device.name.as_str()).collect(),
         attach_ingress: stacked.map(|device| device.name.as_str()).collect(),
@@ -116,6 +120,9 @@ impl fmt::Display for Report<'_> {
                 "# {address}: routed by source already (rule {priority} to table {table}): nothing \
              is added for it"
             )?;
+        }
+        for finding in self.findings {
+            writeln!(f, "# {finding}")?;
         }
         if !self.manages {
             writeln!(f, "# fewer than two uplinks: prroute would change nothing and wait")?;

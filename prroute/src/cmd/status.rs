@@ -19,6 +19,7 @@ use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::runtime::memory::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Memory, RunDirectory};
+use crate::state::findings::Finding;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SubnetGateway, Uplink};
 
@@ -39,6 +40,8 @@ struct Report {
     healed: Option<Healed>,
     /// What others put into the ranges that are prroute's.
     collision: Option<String>,
+    /// What of others keeps prroute from its work.
+    findings: Vec<Finding>,
     /// Why the last reload was refused.
     refused: Option<Refusal>,
     /// `null` before the datapath is loaded.
@@ -114,6 +117,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         left_out: memory.left_out,
         healed: memory.healed,
         collision: memory.collision,
+        findings: memory.findings,
         refused: memory.reload.refusal,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match memory.udp_source {
@@ -166,6 +170,9 @@ impl fmt::Display for Report {
         }
         if let Some(collision) = &self.collision {
             writeln!(f, "\n{collision}")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "\n{finding}")?;
         }
         if let Some(refusal) = &self.refused {
             writeln!(f, "\nthe last reload was refused: {}", refusal.message)?;

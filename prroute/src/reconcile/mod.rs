@@ -8,6 +8,7 @@
 mod daemon;
 mod datapath;
 mod decision_log;
+mod findings;
 mod gateways;
 mod reload;
 mod repairs;
@@ -34,6 +35,7 @@ use crate::runtime::{Memory, RunDirectory, RuntimeError};
 use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
+use crate::state::findings::{Finding, findings};
 use crate::state::ids::{allocate, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
@@ -124,6 +126,8 @@ pub struct Outlook {
     pub desired: Desired,
     /// What brings rules, tables, neighbours and sysctls there, or whose objects are in the way.
     pub plan: Result<Plan, Collision>,
+    /// What of others keeps it from working.
+    pub findings: Vec<Finding>,
 }
 
 impl Reconciler {
@@ -230,7 +234,18 @@ impl Reconciler {
         let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
         let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
         let plan = diff(&self.config, &desired, &observed);
-        Ok(Outlook { observed, uplinks, locals, prefixes, left_out, skipped, desired, plan })
+        let findings = findings(&self.config, &observed, &uplinks, &desired);
+        Ok(Outlook {
+            observed,
+            uplinks,
+            locals,
+            prefixes,
+            left_out,
+            skipped,
+            desired,
+            plan,
+            findings,
+        })
     }
 
     /// One round, after a change. What each uplink is comes first: that one is down must not wait
@@ -286,6 +301,10 @@ impl Reconciler {
         self.memory.skipped = outlook.skipped;
         say_left_out(&self.memory.left_out, &outlook.left_out);
         self.memory.left_out = outlook.left_out;
+        if !self.unsteady {
+            self::findings::say(&self.memory.findings, &outlook.findings);
+            self.memory.findings = outlook.findings;
+        }
         self.directory.save(&self.memory)?;
         facts.and(applied).and(synced)
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::datapath::sockets::UdpSource;
+use crate::state::findings::Finding;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Ifindex, Skipped, Uplink, UplinkId};
 use crate::sysctl::SavedSysctls;
@@ -39,6 +40,9 @@ pub struct Memory {
     /// What others put into our ranges.
     #[serde(default)]
     pub collision: Option<String>,
+    /// What of others keeps prroute from its work.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     pub attached: Vec<AttachedDevice>,
     pub sysctls: SavedSysctls,
     /// `None` before the datapath is loaded.

@@ -3,6 +3,7 @@
 use super::desired::desire;
 use super::diff::{Collision, diff};
 use super::discover::{discover, names, settings};
+use super::findings::{Finding, findings};
 use super::ids::allocate;
 use super::observed::{Link, Observed, host_net};
 use crate::config::{Config, UplinkConfig};
@@ -13,6 +14,8 @@ use crate::sysctl::SavedSysctls;
 pub struct Advice {
     /// Where the configuration has no effect, or an unlikely one.
     pub warnings: Vec<String>,
+    /// What of others would keep prroute from its work.
+    pub findings: Vec<Finding>,
     /// Objects of others in the configured ranges.
     pub conflict: Option<Collision>,
 }
@@ -35,7 +38,8 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
     warnings.extend(undecided);
     let desired = desire(config, observed, &uplinks, &SavedSysctls::default());
     let conflict = diff(config, &desired, observed).err();
-    Advice { warnings, conflict }
+    let findings = findings(config, observed, &uplinks, &desired);
+    Advice { warnings, findings, conflict }
 }
 
 fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<String> {

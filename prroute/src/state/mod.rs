@@ -9,6 +9,7 @@ pub mod advice;
 pub mod desired;
 pub mod diff;
 pub mod discover;
+pub mod findings;
 #[cfg(test)]
 mod fixture;
 mod gateways;

@@ -1,0 +1,70 @@
+//! What of others keeps prroute from doing its work: named, with its likely owner and what to do.
+//!
+//! Each kind of finding is a module of its own below this one; `findings` asks them all.
+
+mod catch_all;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::desired::Desired;
+use super::observed::Observed;
+use super::uplink::Uplink;
+use crate::config::Config;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Packets go astray until somebody does something.
+    #[default]
+    Warning,
+    /// All is well, but not as usual.
+    Notice,
+}
+
+/// One thing that was found. It is written for somebody who has never heard of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Kind and object, as `kind:object`: the same for as long as it lasts.
+    pub id: String,
+    pub severity: Severity,
+    /// What is the matter with which object, and what comes of it. One sentence without a full stop.
+    pub what: String,
+    /// Who likely made the object; `None` when nothing tells.
+    pub owner: Option<String>,
+    /// What to do about it, likewise one sentence.
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(owner) = &self.owner {
+            write!(f, " (likely made by {owner})")?;
+        }
+        self.remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
+    }
+}
+
+/// Everything that was found, in a stable order. With fewer than two uplinks nothing is managed, and
+/// nothing of others is in the way.
+pub fn findings(
+    config: &Config,
+    observed: &Observed,
+    uplinks: &[Uplink],
+    desired: &Desired,
+) -> Vec<Finding> {
+    if uplinks.len() < 2 {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    all.extend(catch_all::findings(config, observed, desired));
+    all
+}
+
+/// What is in one list and not in the other, by id.
+pub fn new_in<'a>(now: &'a [Finding], before: &[Finding]) -> impl Iterator<Item = &'a Finding> {
+    now.iter().filter(|one| !before.iter().any(|other| other.id == one.id))
+}
