@@ -55,8 +55,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
     }
     for finding in &advice.findings {
         match finding.severity {
-            Severity::Warning => eprintln!("prroute: warning: {finding}"),
-            Severity::Notice => eprintln!("prroute: note: {finding}"),
+            Severity::Warning => output::remark(format_args!("warning: {finding}")),
+            Severity::Notice => output::remark(format_args!("note: {finding}")),
         }
     }
     if let Some(error) = error {
