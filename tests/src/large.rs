@@ -105,7 +105,7 @@ impl LargeHost {
         let first = self.shape.addresses.next_multiple_of(self.shape.uplinks);
         let address = address(self.shape, first + n * self.shape.uplinks);
         self.host.ip(&format!("address add {address} dev up0"))?;
-        let state = crate::prroute::state(prroute.name()).join("state.json");
+        let state = crate::prroute::state(prroute.name()).join("report.json");
         let noted = || -> Result<Option<()>> {
             let text = fs::read_to_string(&state);
             let text = text.with_context(|| format!("read {}", state.display()))?;

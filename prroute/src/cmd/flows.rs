@@ -59,9 +59,9 @@ struct Names {
 
 impl Names {
     fn read(pins: &Pins, directory: &RunDirectory) -> Result<Self> {
-        let memory = directory.load()?.unwrap_or_default();
+        let report = directory.read_report().usable().unwrap_or_default();
         let by_id =
-            memory.uplinks.into_iter().map(|uplink| (uplink.id.0, uplink.device.name)).collect();
+            report.uplinks.into_iter().map(|uplink| (uplink.id.0, uplink.device.name)).collect();
         Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })
     }
 

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::datapath::hooks;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{InstanceLock, RunDirectory};
+use crate::runtime::{InstanceLock, Records, RunDirectory};
 use crate::state::desired::Recognised;
 use crate::state::findings::Finding;
 use crate::state::plan::Op;
@@ -49,14 +49,15 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let directory = RunDirectory::of(instance);
     // What the running daemon reads, unless another file is asked about.
     let remembered = match InstanceLock::holder(&directory) {
-        Some(_) => directory.load()?.and_then(|memory| memory.config_file),
+        Some(_) => directory.read_report().usable().and_then(|report| report.config_file),
         None => None,
     };
     let config = Config::load(args.config.as_deref().or(remembered.as_deref()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let kernel = Kernel::connect().await?;
-        let reconciler = Reconciler::new(config, instance, kernel, false)?;
+        let records = Records::read(&directory, config.ranges);
+        let reconciler = Reconciler::new(config, instance, kernel, records, false);
         show(&reconciler, args.json).await
     })
 }
@@ -78,12 +79,12 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         operation: op,
     });
     let is_attached = |uplink: &Uplink| {
-        let attached = reconciler.memory().attached(uplink.id);
+        let attached = reconciler.journal.attached(uplink.id);
         attached.is_some_and(|device| device.ifindex == uplink.device.ifindex)
     };
     let attach = outlook.uplinks.iter().filter(|uplink| manages && !is_attached(uplink));
     let is_new = |device: &&Stacked| {
-        manages && reconciler.memory().attached_stacked(device.ifindex).is_none()
+        manages && reconciler.journal.attached_stacked(device.ifindex).is_none()
     };
     let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     Ok(Report {

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::cli::InstanceArgs;
 use crate::cmd::{NotRunning, output};
-use crate::runtime::{InstanceLock, Memory, RunDirectory};
+use crate::runtime::{DaemonReport, InstanceLock, RunDirectory};
 
 /// For how long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,20 +36,20 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
                 Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
             };
         };
-        let memory = directory.load()?.unwrap_or_default();
+        let report = directory.read_report().usable().unwrap_or_default();
         match asked {
             // A reload that began after the question has read what was written before it.
             Some((pid, started))
-                if memory.daemon == Some(pid) && memory.reload.finished > started =>
+                if report.daemon == Some(pid) && report.reload.finished > started =>
             {
-                return tell(memory);
+                return tell(report);
             }
-            Some((pid, _)) if memory.daemon == Some(pid) => {}
+            Some((pid, _)) if report.daemon == Some(pid) => {}
             Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
             // Not who only takes things back, nor a daemon that does not hear signals yet: the
             // signal would end them.
-            None if memory.daemon == Some(holder.as_raw()) => {
-                let started = memory.reload.started;
+            None if report.daemon == Some(holder.as_raw()) => {
+                let started = report.reload.started;
                 match kill(holder, Signal::SIGHUP) {
                     Ok(()) => asked = Some((holder.as_raw(), started)),
                     Err(Errno::ESRCH) => {}
@@ -66,8 +66,8 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     bail!("instance {instance} did not answer within {} s", PATIENCE.as_secs())
 }
 
-fn tell(memory: Memory) -> Result<()> {
-    let reload = memory.reload;
+fn tell(report: DaemonReport) -> Result<()> {
+    let reload = report.reload;
     if let Some(refusal) = reload.refusal {
         let (message, configuration) = (refusal.message, refusal.configuration);
         return Err(Refused { message, configuration }.into());
@@ -75,5 +75,5 @@ fn tell(memory: Memory) -> Result<()> {
     for note in &reload.notes {
         output::remark(note);
     }
-    Ok(output::line(memory.summary)?)
+    Ok(output::line(report.summary)?)
 }

@@ -10,7 +10,7 @@ use crate::config::{Config, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{Kernel, Monitor};
 use crate::reconcile::{Daemon, Reconciler, Stop, undo};
-use crate::runtime::{InstanceLock, NamespaceLock, RunDirectory};
+use crate::runtime::{InstanceLock, NamespaceLock, Records, RunDirectory};
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
@@ -25,7 +25,9 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
 
 async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     let kernel = Kernel::connect().await?;
-    let reconciler = Reconciler::new(config, &args.instance.instance, kernel, false)?;
+    let instance = &args.instance.instance;
+    let records = Records::read(&RunDirectory::of(instance), config.ranges);
+    let reconciler = Reconciler::new(config, instance, kernel, records, false);
     plan::show(&reconciler, false).await
 }
 
@@ -43,7 +45,9 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let took_over = pins.exists();
     // Listening starts before the first look: no change falls between the two.
     let monitor = Monitor::open()?;
-    let reconciler = Reconciler::new(config, instance, Kernel::connect().await?, args.log_packets)?;
+    let kernel = Kernel::connect().await?;
+    let records = Records::take(&directory, config.ranges, took_over);
+    let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
     let mut daemon = Daemon::new(reconciler, monitor, config_file).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.

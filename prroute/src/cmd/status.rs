@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use crate::cli::ReportArgs;
 use crate::cmd::{NotRunning, output};
+use crate::config::Ranges;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
-use crate::runtime::memory::{Healed, Refusal};
-use crate::runtime::{InstanceLock, Memory, RunDirectory};
+use crate::runtime::report::{Healed, Refusal};
+use crate::runtime::{InstanceLock, Records, RunDirectory};
 use crate::state::findings::Finding;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SubnetGateway, Uplink};
@@ -77,7 +78,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     if pid.is_none() && !datapath {
         return Err(NotRunning(instance.clone()).into());
     }
-    let report = gather(instance, pid, &pins, directory.load()?.unwrap_or_default())?;
+    let report = gather(instance, pid, &pins, Records::read(&directory, Ranges::default()))?;
     if args.json {
         output::json(&report)?;
     } else {
@@ -87,7 +88,8 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     if pid.is_none() { Err(NotRunning(instance.clone()).into()) } else { Ok(()) }
 }
 
-fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) -> Result<Report> {
+fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) -> Result<Report> {
+    let Records { journal, report } = records;
     let datapath = pins.exists();
     let counters = if datapath {
         crate::capability::require()?;
@@ -96,14 +98,14 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         None
     };
     let mut uplinks = Vec::new();
-    for uplink in &memory.uplinks {
+    for uplink in &report.uplinks {
         let mut counts = serde_json::Map::new();
         if let Some(counters) = &counters {
             for (reason, count) in counters.of(uplink.id)? {
                 counts.insert(reason.name().to_owned(), count.into());
             }
         }
-        let hook = memory.attached(uplink.id).map(|device| device.hook);
+        let hook = journal.attached(uplink.id).map(|device| device.hook);
         uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
     }
     Ok(Report {
@@ -111,16 +113,16 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, memory: Memory) ->
         instance: instance.to_string(),
         pid,
         datapath,
-        summary: memory.summary,
+        summary: report.summary,
         uplinks,
-        skipped: memory.skipped,
-        left_out: memory.left_out,
-        healed: memory.healed,
-        collision: memory.collision,
-        findings: memory.findings,
-        refused: memory.reload.refusal,
+        skipped: report.skipped,
+        left_out: report.left_out,
+        healed: report.healed,
+        collision: report.collision,
+        findings: report.findings,
+        refused: report.reload.refusal,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
-        udp_source: match memory.udp_source {
+        udp_source: match report.udp_source {
             Some(state) if datapath => Some(udp_source(state, pins)?),
             _ => None,
         },

@@ -84,12 +84,12 @@ impl Daemon {
             self.round().await?;
         }
         self.await_gateways().await?;
-        let memory = self.reconciler.memory();
-        for skipped in &memory.skipped {
+        let report = &self.reconciler.report;
+        for skipped in &report.skipped {
             tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
         }
-        tracing::info!("ready, {}", memory.summary);
-        notify(&[NotifyState::Ready, NotifyState::Status(&memory.summary)]);
+        tracing::info!("ready, {}", report.summary);
+        notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         Ok(())
     }
 
@@ -133,9 +133,7 @@ impl Daemon {
                     continue;
                 }
                 _ = self.reload.recv() => {
-                    if let Err(error) = self.reload().await {
-                        tracing::error!("{error}");
-                    }
+                    self.reload().await;
                 }
                 change = self.monitor.next() => {
                     self.change.merge(change?);
@@ -176,24 +174,24 @@ impl Daemon {
     }
 
     /// The service manager hears that it is over before who asked for it does.
-    async fn reload(&mut self) -> Result<(), ReconcileError> {
+    async fn reload(&mut self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!("read the monotonic clock: {error}"),
         }
-        self.reconciler.reload(&mut self.monitor).await?;
-        let memory = self.reconciler.memory();
-        notify(&[NotifyState::Ready, NotifyState::Status(&memory.summary)]);
-        self.reconciler.publish()
+        self.reconciler.reload(&mut self.monitor).await;
+        let report = &self.reconciler.report;
+        notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
+        self.reconciler.publish();
     }
 
     async fn round(&mut self) -> Result<(), ReconcileError> {
-        let before = self.reconciler.memory().summary.clone();
+        let before = self.reconciler.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         if result.is_ok() {
             self.change = Change::default();
         }
-        let now = &self.reconciler.memory().summary;
+        let now = &self.reconciler.report.summary;
         if *now != before {
             tracing::info!("{now}");
             notify(&[NotifyState::Status(now)]);

@@ -8,8 +8,8 @@ use crate::datapath::hooks::Hooks;
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
-use crate::runtime::Memory;
-use crate::runtime::memory::AttachedDevice;
+use crate::runtime::Journal;
+use crate::runtime::journal::AttachedDevice;
 use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
@@ -34,7 +34,7 @@ impl Reconciler {
             client_ports: sysctl::client_ports(),
         };
         let mut programs = Programs::load(&self.pins, options)?;
-        self.memory.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
+        self.report.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
         if self.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }
@@ -74,14 +74,14 @@ impl Reconciler {
         for uplink in &outlook.uplinks {
             let device = (uplink.device.ifindex, uplink.generation);
             if datapath.attached.get(&uplink.id) != Some(&device) {
-                let attached = attach_to(datapath, &self.pins, &mut self.memory, uplink, hook);
+                let attached = attach_to(datapath, &self.pins, &mut self.journal, uplink, hook);
                 result = result.and(attached);
             }
         }
-        let stacked = stacked::attach(datapath, &self.pins, &mut self.memory, outlook, hook);
+        let stacked = stacked::attach(datapath, &self.pins, &mut self.journal, outlook, hook);
         result = result.and(stacked);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
-        undo::detach_except(&self.pins, &mut self.memory, &outlook.uplinks)?;
+        undo::detach_except(&self.pins, &mut self.journal, &outlook.uplinks)?;
         // Programs of another layout steer what could not be attached, until it can.
         result?;
         Ok(self.pins.remove_other_layouts()?)
@@ -91,21 +91,21 @@ impl Reconciler {
 fn attach_to(
     datapath: &mut Datapath,
     pins: &Pins,
-    memory: &mut Memory,
+    journal: &mut Journal,
     uplink: &Uplink,
     hook: Option<Hook>,
 ) -> Result<(), DatapathError> {
     let device = (uplink.device.ifindex, uplink.generation);
     // The id came to another device: links to the old one would be taken for its own.
-    if memory.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
+    if journal.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
         attach::detach_tcx(pins, uplink.id)?;
     }
     let attached = attach::attach(&mut datapath.programs, &Hooks::of_uplink(pins, uplink), hook)?;
     let (name, id) = (&uplink.device.name, uplink.id);
     tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
     // Until the other hook is left this is not done, and comes again in the next round.
-    leave_other_hook(pins, memory, uplink, attached.hook)?;
-    remember(memory, uplink, attached);
+    leave_other_hook(pins, journal, uplink, attached.hook)?;
+    remember(journal, uplink, attached);
     datapath.attached.insert(id, device);
     Ok(())
 }
@@ -114,11 +114,11 @@ fn attach_to(
 /// are in force. For a moment a packet meets both, which says the same twice.
 fn leave_other_hook(
     pins: &Pins,
-    memory: &Memory,
+    journal: &Journal,
     uplink: &Uplink,
     hook: Hook,
 ) -> Result<(), DatapathError> {
-    let Some(old) = memory.attached(uplink.id) else { return Ok(()) };
+    let Some(old) = journal.attached(uplink.id) else { return Ok(()) };
     match old.hook {
         _ if old.hook == hook || old.ifindex != uplink.device.ifindex => Ok(()),
         Hook::Tcx => attach::detach_tcx(pins, uplink.id),
@@ -126,14 +126,14 @@ fn leave_other_hook(
     }
 }
 
-fn remember(memory: &mut Memory, uplink: &Uplink, attached: attach::Attached) {
+fn remember(journal: &mut Journal, uplink: &Uplink, attached: attach::Attached) {
     // A qdisc that was made before is still ours, whether it is in use or not.
-    let made_before = memory
+    let made_before = journal
         .attached
         .iter()
         .any(|device| device.ifindex == uplink.device.ifindex && device.made_qdisc);
-    memory.attached.retain(|device| device.stacked || device.id != uplink.id);
-    memory.attached.push(AttachedDevice {
+    journal.attached.retain(|device| device.stacked || device.id != uplink.id);
+    journal.attached.push(AttachedDevice {
         id: uplink.id,
         ifindex: uplink.device.ifindex,
         name: uplink.device.name.clone(),

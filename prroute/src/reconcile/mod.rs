@@ -31,7 +31,7 @@ use crate::instance::Instance;
 use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
 use crate::reconcile::datapath::Datapath;
 use crate::reconcile::repairs::Repairs;
-use crate::runtime::{Memory, RunDirectory, RuntimeError};
+use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, RuntimeError, Store};
 use crate::state::desired::{Desired, Recognised, desire};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
@@ -81,6 +81,9 @@ const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 /// Tables that changed all the time are read again after this.
 const UNSTEADY: Duration = Duration::from_secs(1);
 
+/// Files that could not be written are tried again after this.
+const SAVE_RETRY: Duration = Duration::from_secs(5);
+
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
 
@@ -89,10 +92,13 @@ const ENOUGH_UPLINKS: usize = 2;
 pub struct Reconciler {
     config: Config,
     pins: Pins,
-    directory: RunDirectory,
     kernel: Kernel,
     datapath: Option<Datapath>,
-    memory: Memory,
+    /// What must be undone.
+    pub journal: Journal,
+    /// What `status` and `reload` are told.
+    pub report: DaemonReport,
+    store: Store,
     log_packets: bool,
     /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
     retries_gateways: bool,
@@ -131,24 +137,22 @@ pub struct Outlook {
 }
 
 impl Reconciler {
-    /// # Errors
-    ///
-    /// When an earlier daemon's memory cannot be read.
+    /// Goes on where `records` end.
     pub fn new(
         config: Config,
         instance: &Instance,
         kernel: Kernel,
+        records: Records,
         log_packets: bool,
-    ) -> Result<Self, ReconcileError> {
-        let directory = RunDirectory::of(instance);
-        let memory = directory.load()?.unwrap_or_else(|| Memory::new(config.ranges));
-        Ok(Self {
+    ) -> Self {
+        Self {
             config,
             pins: Pins::of(instance),
-            directory,
             kernel,
             datapath: None,
-            memory,
+            journal: records.journal,
+            report: DaemonReport::new(records.report.uplinks),
+            store: Store::of(&RunDirectory::of(instance)),
             log_packets,
             retries_gateways: false,
             gateways: Vec::new(),
@@ -158,11 +162,7 @@ impl Reconciler {
             repairs: Repairs::default(),
             unfinished: false,
             unsteady: false,
-        })
-    }
-
-    pub fn memory(&self) -> &Memory {
-        &self.memory
+        }
     }
 
     pub fn config(&self) -> &Config {
@@ -172,7 +172,7 @@ impl Reconciler {
     /// Whether a managed uplink has a gateway without a link-layer address.
     pub fn awaits_gateways(&self) -> bool {
         self.datapath.is_some()
-            && self.memory.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
+            && self.report.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
                 let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
                     gateway.is_some() && usable && !resolved
                 };
@@ -226,13 +226,13 @@ impl Reconciler {
         let tables = self.datapath.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
         let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
-        follow_macs(&mut known, &self.memory.uplinks, &observed.links);
+        follow_macs(&mut known, &self.report.uplinks, &observed.links);
         let mut uplinks = allocate(&known, found);
         succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);
         let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
-        let desired = desire(&self.config, &observed, &uplinks, &self.memory.sysctls);
+        let desired = desire(&self.config, &observed, &uplinks, &self.journal.sysctls);
         let plan = diff(&self.config, &desired, &observed);
         let findings = findings(&self.config, &observed, &uplinks, &desired);
         Ok(Outlook {
@@ -268,7 +268,7 @@ impl Reconciler {
         let next = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
         self.expiry = self.expiry.into_iter().chain(next).min();
         monitor.correct_gateways(&mut observed);
-        self.memory.sysctls.follow(&observed.links);
+        self.journal.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
@@ -278,6 +278,8 @@ impl Reconciler {
                 outlook.plan.as_ref().map_err(Clone::clone)?;
             }
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
+                // Where there is a datapath, there is a journal, or it was lost.
+                self.store.save_journal(&self.journal);
                 self.load()?;
             }
         }
@@ -292,21 +294,33 @@ impl Reconciler {
             self.route(&mut outlook, change, monitor).await
         };
         let synced = self.sync_datapath(&outlook);
-        self.retries_gateways = self.kernel.retry_failed_gateways(&outlook.observed).await? > 0;
+        let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
+        self.retries_gateways = matches!(retried, Ok(1..));
         self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
         self.say_undecided(&outlook.uplinks);
-        self.memory.summary = summary(&outlook.uplinks);
-        self.memory.uplinks = outlook.uplinks;
-        self.memory.skipped = outlook.skipped;
-        say_left_out(&self.memory.left_out, &outlook.left_out);
-        self.memory.left_out = outlook.left_out;
+        self.report.summary = summary(&outlook.uplinks);
+        self.report.uplinks = outlook.uplinks;
+        self.report.skipped = outlook.skipped;
+        say_left_out(&self.report.left_out, &outlook.left_out);
+        self.report.left_out = outlook.left_out;
         if !self.unsteady {
-            self::findings::say(&self.memory.findings, &outlook.findings);
-            self.memory.findings = outlook.findings;
+            self::findings::say(&self.report.findings, &outlook.findings);
+            self.report.findings = outlook.findings;
         }
-        self.directory.save(&self.memory)?;
-        facts.and(applied).and(synced)
+        self.save();
+        facts.and(applied).and(synced).and(retried.map(drop).map_err(Into::into))
+    }
+}
+
+impl Reconciler {
+    /// Writes what changed. What cannot be written now is tried again, also when nothing happens.
+    fn save(&mut self) {
+        self.store.save_journal(&self.journal);
+        self.store.save_report(&self.report);
+        if self.store.is_failing() {
+            self.expiry = self.expiry.into_iter().chain([Instant::now() + SAVE_RETRY]).min();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::{Config, ConfigError};
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::{ReconcileError, Reconciler};
-use crate::runtime::memory::Refusal;
+use crate::runtime::report::Refusal;
 
 /// Why the configuration before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -19,23 +19,19 @@ enum ReloadError {
 impl Reconciler {
     /// This process hears signals from now on, and reads this file when told to.
     pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>) {
-        self.memory.daemon = i32::try_from(std::process::id()).ok();
-        self.memory.config_file = config_file;
+        self.report.daemon = i32::try_from(std::process::id()).ok();
+        self.report.config_file = config_file;
     }
 
     /// Reads the configuration again and brings it into force. When it is invalid, or the kernel
     /// refuses what follows from it, the one before stays. Either way the outcome is logged and
     /// remembered for who asked.
-    ///
-    /// # Errors
-    ///
-    /// When the memory cannot be written.
-    pub async fn reload(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
+    pub async fn reload(&mut self, monitor: &mut Monitor) {
         // Whoever looks for the outcome must be able to tell this reload from an earlier one.
-        self.memory.reload.started += 1;
-        self.directory.save(&self.memory)?;
+        self.report.reload.started += 1;
+        self.store.save_report(&self.report);
         let outcome = self.read_and_replace(monitor).await;
-        let reload = &mut self.memory.reload;
+        let reload = &mut self.report.reload;
         reload.finished = reload.started;
         match outcome {
             Ok(notes) => {
@@ -52,14 +48,13 @@ impl Reconciler {
                 reload.notes.clear();
             }
         }
-        Ok(())
     }
 
     async fn read_and_replace(
         &mut self,
         monitor: &mut Monitor,
     ) -> Result<Vec<String>, ReloadError> {
-        let new = Config::load(self.memory.config_file.as_deref())?;
+        let new = Config::load(self.report.config_file.as_deref())?;
         let notes = not_in_force(&self.config, &new);
         let old = std::mem::replace(&mut self.config, new);
         if old.udp_source != self.config.udp_source {
@@ -92,19 +87,15 @@ impl Reconciler {
 
     /// A configuration whose ranges are somebody else's is refused before anything is changed.
     async fn enforce(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
-        if self.config.ranges != self.memory.ranges {
+        if self.config.ranges != self.journal.ranges {
             self.look().await?.plan?;
         }
         self.converge(monitor, Change::default()).await
     }
 
     /// Tells the world that the outcome of a reload can be looked at.
-    ///
-    /// # Errors
-    ///
-    /// When the memory cannot be written.
-    pub fn publish(&self) -> Result<(), ReconcileError> {
-        Ok(self.directory.save(&self.memory)?)
+    pub fn publish(&mut self) {
+        self.save();
     }
 }
 

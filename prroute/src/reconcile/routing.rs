@@ -6,11 +6,11 @@ use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::repairs::Permission;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
-use crate::runtime::memory::Healed;
+use crate::runtime::report::Healed;
 use crate::state::desired::Recognised;
 use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
-use crate::state::plan::Plan;
+use crate::state::plan::{Op, Plan};
 use crate::state::undo::leave;
 use crate::state::uplink::Uplink;
 
@@ -57,15 +57,15 @@ impl Reconciler {
     /// addresses of this host to themselves.
     fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
         let Err(collision) = &outlook.plan else {
-            if self.memory.collision.take().is_some() {
+            if self.report.collision.take().is_some() {
                 tracing::info!("nothing of others is in the ranges of prroute any more");
             }
             return Ok(());
         };
         let said = collision.to_string();
-        if self.memory.collision.as_ref() != Some(&said) {
+        if self.report.collision.as_ref() != Some(&said) {
             tracing::warn!("{said}; left as it is");
-            self.memory.collision = Some(said);
+            self.report.collision = Some(said);
         }
         let plan = in_spite_of(collision, &outlook.desired, &outlook.observed);
         outlook.plan = Ok(plan.ok_or_else(|| collision.clone())?);
@@ -89,7 +89,7 @@ impl Reconciler {
                     "putting back {rules} rules and {routes} routes of prroute that were \
                      deleted, {culprit}"
                 );
-                self.memory.healed.get_or_insert_default().note(culprit);
+                self.report.healed.get_or_insert_default().note(culprit);
             }
             Permission::NotBefore { pause, .. } => tracing::warn!(
                 "rules and routes of prroute are deleted again and again, {culprit}; putting \
@@ -99,13 +99,17 @@ impl Reconciler {
         }
     }
 
-    /// Old values of sysctls are on disk before they are overwritten.
-    async fn apply(&mut self, plan: &Plan, observed: &Observed) -> Result<(), ReconcileError> {
+    /// Old values of sysctls are on disk before they are overwritten: where that cannot be, they are
+    /// left out of the plan, which else goes on.
+    async fn apply(&mut self, plan: &mut Plan, observed: &Observed) -> Result<(), ReconcileError> {
         if plan.is_empty() {
             return Ok(());
         }
-        self.memory.sysctls.begin(plan, observed);
-        self.directory.save(&self.memory)?;
+        self.journal.sysctls.begin(plan, observed);
+        if !self.store.save_journal(&self.journal) {
+            self.journal.sysctls.abort(plan);
+            plan.ops.retain(|op| !matches!(op, Op::LoosenRpFilter(_)));
+        }
         for operation in plan.ops.iter().take(SHOWN) {
             tracing::info!("{operation}");
         }
@@ -113,32 +117,34 @@ impl Reconciler {
             tracing::info!("and {more} operations more");
         }
         match self.kernel.apply(plan).await {
-            Ok(()) => self.memory.sysctls.commit(plan),
+            Ok(()) => {
+                self.journal.sysctls.commit(plan);
+                Ok(())
+            }
             Err(error) => {
-                self.memory.sysctls.abort(plan);
-                self.directory.save(&self.memory)?;
-                return Err(error.into());
+                self.journal.sysctls.abort(plan);
+                self.store.save_journal(&self.journal);
+                Err(error.into())
             }
         }
-        Ok(())
     }
 
     /// Another configuration may have moved our rules and tables. Both places are remembered
     /// until there is nothing in the old one.
     fn enter_ranges(&mut self) {
-        let memory = &mut self.memory;
-        if memory.ranges != self.config.ranges {
-            let former = std::mem::replace(&mut memory.ranges, self.config.ranges);
-            memory.former_ranges.retain(|ranges| *ranges != self.config.ranges);
-            memory.former_ranges.push(former);
+        let journal = &mut self.journal;
+        if journal.ranges != self.config.ranges {
+            let former = std::mem::replace(&mut journal.ranges, self.config.ranges);
+            journal.former_ranges.retain(|ranges| *ranges != self.config.ranges);
+            journal.former_ranges.push(former);
         }
     }
 
     async fn leave_former_ranges(&mut self, observed: &Observed) -> Result<(), ReconcileError> {
-        for former in std::mem::take(&mut self.memory.former_ranges) {
+        for former in std::mem::take(&mut self.journal.former_ranges) {
             let plan = leave(former, self.config.ranges, observed);
             if let Err(error) = self.kernel.apply(&plan).await {
-                self.memory.former_ranges.push(former);
+                self.journal.former_ranges.push(former);
                 return Err(error.into());
             }
         }

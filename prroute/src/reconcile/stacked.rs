@@ -6,15 +6,15 @@ use crate::datapath::hooks::{self, Hooks};
 use crate::datapath::{DatapathError, Pins};
 use crate::reconcile::Outlook;
 use crate::reconcile::datapath::Datapath;
-use crate::runtime::Memory;
-use crate::runtime::memory::AttachedDevice;
+use crate::runtime::Journal;
+use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Stacked, Uplink};
 
 /// Attaches to what is new. One device that cannot be attached does not keep the others from being.
 pub(super) fn attach(
     datapath: &mut Datapath,
     pins: &Pins,
-    memory: &mut Memory,
+    journal: &mut Journal,
     outlook: &Outlook,
     hook: Option<Hook>,
 ) -> Result<(), DatapathError> {
@@ -29,14 +29,14 @@ pub(super) fn attach(
         }
         let hooks = Hooks::of_stacked(pins, device);
         let now = attach::attach(&mut datapath.programs, &hooks, hook).and_then(|now| {
-            leave_other_hook(pins, memory, device, now.hook)?;
+            leave_other_hook(pins, journal, device, now.hook)?;
             Ok(now)
         });
         match now {
             Ok(now) => {
                 tracing::info!("{}: counts as {}", device.name, uplink.device.name);
                 attached.insert(device.ifindex);
-                remember(memory, uplink, device, now);
+                remember(journal, uplink, device, now);
             }
             // It has just gone, or got another name: the next look at the kernel tells.
             Err(DatapathError::Renamed { .. }) => {}
@@ -49,11 +49,11 @@ pub(super) fn attach(
 
 fn leave_other_hook(
     pins: &Pins,
-    memory: &Memory,
+    journal: &Journal,
     device: &Stacked,
     hook: Hook,
 ) -> Result<(), DatapathError> {
-    match memory.attached_stacked(device.ifindex).map(|old| old.hook) {
+    match journal.attached_stacked(device.ifindex).map(|old| old.hook) {
         Some(Hook::Tcx) if hook != Hook::Tcx => {
             attach::remove_link(pins.stacked_link(device.ifindex))
         }
@@ -62,11 +62,11 @@ fn leave_other_hook(
     }
 }
 
-fn remember(memory: &mut Memory, uplink: &Uplink, device: &Stacked, attached: Attached) {
+fn remember(journal: &mut Journal, uplink: &Uplink, device: &Stacked, attached: Attached) {
     let known = |old: &AttachedDevice| old.stacked && old.ifindex == device.ifindex;
-    let made_before = memory.attached.iter().any(|old| known(old) && old.made_qdisc);
-    memory.attached.retain(|old| !known(old));
-    memory.attached.push(AttachedDevice {
+    let made_before = journal.attached.iter().any(|old| known(old) && old.made_qdisc);
+    journal.attached.retain(|old| !known(old));
+    journal.attached.push(AttachedDevice {
         id: uplink.id,
         ifindex: device.ifindex,
         name: device.name.clone(),

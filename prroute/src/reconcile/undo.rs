@@ -1,4 +1,4 @@
-//! Taking everything back (R6), with or without a daemon's memory.
+//! Taking everything back (R6), with or without a daemon's journal.
 
 use nix::net::if_::if_nametoindex;
 
@@ -8,8 +8,8 @@ use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets;
 use crate::netlink::Kernel;
 use crate::reconcile::ReconcileError;
-use crate::runtime::memory::AttachedDevice;
-use crate::runtime::{Memory, RunDirectory};
+use crate::runtime::journal::AttachedDevice;
+use crate::runtime::{Journal, Records, RunDirectory};
 use crate::state::uplink::Uplink;
 
 /// What was there to undo.
@@ -33,25 +33,23 @@ pub async fn undo(
     directory: &RunDirectory,
 ) -> Result<Undone, ReconcileError> {
     let datapath = pins.is_present();
-    let memory = directory.load()?;
-    let remembered = memory.is_some();
-    let mut memory = memory.unwrap_or_else(|| Memory::new(Config::default().ranges));
+    let Records { mut journal, .. } = Records::take(directory, Config::default().ranges, datapath);
     let observed = kernel.observe().await?;
     sockets::detach(pins)?;
-    if datapath && !remembered {
+    if journal.incomplete {
         // Without memory every interface may have our filter; detaching finds out.
-        memory.attached = observed.links.iter().map(unremembered).collect();
+        journal.attached = observed.links.iter().map(unremembered).collect();
     }
     let made_qdisc: Vec<_> =
-        memory.attached.iter().filter(|device| device.made_qdisc).cloned().collect();
-    detach_except(pins, &mut memory, &[])?;
+        journal.attached.iter().filter(|device| device.made_qdisc).cloned().collect();
+    detach_except(pins, &mut journal, &[])?;
     for device in made_qdisc.iter().filter(|device| is_there(device)) {
         kernel.remove_unused_clsact(device.ifindex).await?;
     }
-    let config = Config { ranges: memory.ranges, ..Config::default() };
-    let mut plan = crate::state::undo::undo(&config, &observed, &memory.sysctls);
-    for former in &memory.former_ranges {
-        plan.ops.extend(crate::state::undo::leave(*former, memory.ranges, &observed).ops);
+    let config = Config { ranges: journal.ranges, ..Config::default() };
+    let mut plan = crate::state::undo::undo(&config, &observed, &journal.sysctls);
+    for former in &journal.former_ranges {
+        plan.ops.extend(crate::state::undo::leave(*former, journal.ranges, &observed).ops);
     }
     kernel.apply(&plan).await?;
     pins.remove()?;
@@ -73,7 +71,7 @@ fn unremembered(link: &crate::state::observed::Link) -> AttachedDevice {
 /// Detaches from every device that is none of `uplinks`.
 pub(super) fn detach_except(
     pins: &Pins,
-    memory: &mut Memory,
+    journal: &mut Journal,
     uplinks: &[Uplink],
 ) -> Result<(), ReconcileError> {
     for (id, _, _) in pins.links()? {
@@ -94,12 +92,12 @@ pub(super) fn detach_except(
         true => stands(device.ifindex),
         false => uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex),
     };
-    for device in memory.attached.iter().filter(|device| !stays(device)) {
+    for device in journal.attached.iter().filter(|device| !stays(device)) {
         if device.hook == Hook::Clsact && is_there(device) {
             attach::detach_clsact(&device.name)?;
         }
     }
-    memory.attached.retain(stays);
+    journal.attached.retain(stays);
     Ok(())
 }
 

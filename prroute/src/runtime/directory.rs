@@ -1,24 +1,42 @@
 //! `/run/prroute/NAME/`.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::instance::Instance;
-use crate::runtime::memory::Memory;
+use crate::runtime::files::{self, RuntimeError, failed};
+use crate::runtime::format::Unusable;
+use crate::runtime::journal::Journal;
+use crate::runtime::origin::Origin;
+use crate::runtime::report::DaemonReport;
 
-/// An operation below the run directory that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} {}: {source}", path.display())]
-pub struct RuntimeError {
-    pub operation: &'static str,
-    pub path: PathBuf,
-    pub source: io::Error,
+/// What is in a file's place.
+#[derive(Debug)]
+pub enum Found<T> {
+    Nothing,
+    Usable(T),
+    Unusable(Unusable),
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RuntimeError {
-    let path = path.to_owned();
-    move |source| RuntimeError { operation, path, source }
+impl<T> Found<T> {
+    fn from(
+        read: Result<Option<Vec<u8>>, Unusable>,
+        parse: impl FnOnce(&[u8]) -> Result<T, Unusable>,
+    ) -> Self {
+        match read.and_then(|text| text.map(|text| parse(&text)).transpose()) {
+            Ok(None) => Self::Nothing,
+            Ok(Some(value)) => Self::Usable(value),
+            Err(why) => Self::Unusable(why),
+        }
+    }
+
+    pub fn usable(self) -> Option<T> {
+        match self {
+            Self::Usable(value) => Some(value),
+            Self::Nothing | Self::Unusable(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,8 +53,13 @@ impl RunDirectory {
         self.path.join("lock")
     }
 
-    fn memory_path(&self) -> PathBuf {
-        self.path.join("state.json")
+    pub(super) fn journal_path(&self) -> PathBuf {
+        self.path.join("journal.json")
+    }
+
+    /// For messages, too.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.json")
     }
 
     /// # Errors
@@ -46,36 +69,34 @@ impl RunDirectory {
         fs::create_dir_all(&self.path).map_err(failed("create", &self.path))
     }
 
-    /// What the last daemon remembered; `None` when there was none, or it was undone.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or is not what this version writes.
-    pub fn load(&self) -> Result<Option<Memory>, RuntimeError> {
-        let path = self.memory_path();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path)(error)),
-        };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| failed("parse", &path)(error.into()))
+    /// What is to be undone, as far as it was written down.
+    pub fn read_journal(&self) -> Found<Journal> {
+        let here = Origin::current();
+        Found::from(files::read(&self.journal_path()), |text| Journal::parse(text, &here))
     }
 
-    /// Writes the memory: a reader sees the old one or the new one, whole.
+    /// What the last daemon told.
+    pub fn read_report(&self) -> Found<DaemonReport> {
+        let here = Origin::current();
+        Found::from(files::read(&self.report_path()), |text| DaemonReport::parse(text, &here))
+    }
+
+    /// Takes a journal that cannot be used out of the way of the next; its name from then on.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
-    pub fn save(&self, memory: &Memory) -> Result<(), RuntimeError> {
-        let path = self.memory_path();
-        let new = self.path.join("state.json.new");
-        let text = serde_json::to_vec_pretty(memory)
-            .map_err(|error| failed("encode", &path)(error.into()))?;
-        let mut file = fs::File::create(&new).map_err(failed("create", &new))?;
-        file.write_all(&text).map_err(failed("write", &new))?;
-        fs::rename(&new, &path).map_err(failed("rename to", &path))
+    /// When it cannot be renamed.
+    pub fn set_journal_aside(&self) -> Result<PathBuf, RuntimeError> {
+        files::set_aside(&self.journal_path())
+    }
+
+    /// Likewise, a report.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be renamed.
+    pub fn set_report_aside(&self) -> Result<PathBuf, RuntimeError> {
+        files::set_aside(&self.report_path())
     }
 
     /// Removes the instance's directory, and the common parent with the last instance's.

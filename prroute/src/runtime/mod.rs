@@ -1,10 +1,21 @@
-//! What one instance keeps below `/run/prroute/NAME/`: its lock, and what must be remembered to
-//! undo everything, also after the daemon was killed.
+//! What one instance keeps below `/run/prroute/NAME/`: its lock; the journal of what must be undone,
+//! also after the daemon was killed; and what the daemon reports.
 
 mod directory;
+mod files;
+mod format;
+pub mod journal;
 mod lock;
-pub mod memory;
+mod origin;
+mod records;
+pub mod report;
+mod store;
 
-pub use directory::{RunDirectory, RuntimeError};
+pub use directory::{Found, RunDirectory};
+pub use files::RuntimeError;
+pub use format::Unusable;
+pub use journal::Journal;
 pub use lock::{InstanceLock, LockError, NamespaceLock};
-pub use memory::Memory;
+pub use records::Records;
+pub use report::DaemonReport;
+pub use store::Store;

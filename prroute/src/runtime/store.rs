@@ -1,0 +1,129 @@
+//! Journal and report on the disk: written when they change, or when somebody damaged them. A full
+//! or read-only file system is said once, and once more when it is over.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::runtime::directory::RunDirectory;
+use crate::runtime::files::{self, Durability, RuntimeError, failed};
+use crate::runtime::journal::Journal;
+use crate::runtime::report::DaemonReport;
+
+/// Everybody may read what an instance does.
+const MODE: u32 = 0o644;
+
+#[derive(Debug)]
+pub struct Store {
+    journal: Slot,
+    report: Slot,
+}
+
+/// One file.
+#[derive(Debug)]
+struct Slot {
+    path: PathBuf,
+    durability: Durability,
+    /// What it means that it cannot be written.
+    consequence: &'static str,
+    written: Option<Written>,
+    failing: bool,
+}
+
+/// What is in the file, and by what a change of somebody else shows.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    hash: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Store {
+    pub fn of(directory: &RunDirectory) -> Self {
+        let slot = |path, durability, consequence| Slot {
+            path,
+            durability,
+            consequence,
+            written: None,
+            failing: false,
+        };
+        Self {
+            journal: slot(
+                directory.journal_path(),
+                Durability::Synced,
+                "no strict rp_filter is made loose until this works, because its old value must be \
+                 on the disk first; all else goes on",
+            ),
+            report: slot(
+                directory.report_path(),
+                Durability::Cached,
+                "`prroute status` and `prroute reload` see an older report until this works; all \
+                 else goes on",
+            ),
+        }
+    }
+
+    /// Whether the journal is on the disk when this returns.
+    pub fn save_journal(&mut self, journal: &Journal) -> bool {
+        self.journal.save(journal)
+    }
+
+    pub fn save_report(&mut self, report: &DaemonReport) {
+        self.report.save(report);
+    }
+
+    /// Whether something is to be written that could not be so far.
+    pub fn is_failing(&self) -> bool {
+        self.journal.failing || self.report.failing
+    }
+}
+
+impl Slot {
+    fn save(&mut self, value: &impl Serialize) -> bool {
+        match self.write(value) {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("{} can be written again", self.path.display());
+                }
+                true
+            }
+            Err(error) => {
+                self.written = None;
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!("{error}; {}", self.consequence);
+                }
+                false
+            }
+        }
+    }
+
+    fn write(&mut self, value: &impl Serialize) -> Result<(), RuntimeError> {
+        let encoded = serde_json::to_vec_pretty(value);
+        let text = encoded.map_err(|error| failed("encode", &self.path)(error.into()))?;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.written.is_some() && self.written == Written::look(&self.path, hash) {
+            return Ok(());
+        }
+        files::write(&self.path, &text, MODE, self.durability)?;
+        self.written = Written::look(&self.path, hash);
+        Ok(())
+    }
+}
+
+impl Written {
+    fn look(path: &Path, hash: u64) -> Option<Self> {
+        let found = fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            hash,
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}
