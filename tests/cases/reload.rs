@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction};
-use prroute_tests::command::Output;
+use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::Instance;
 use prroute_tests::{probe, wait};
@@ -100,6 +100,33 @@ fn a_configuration_that_cannot_be_leaves_the_one_in_force() -> Result<()> {
     let rules = lab.host.ip("rule show")?;
     ensure!(rules.lines().count() == 3, "{rules}");
     refused(&prroute, 3, &["is not running"])
+}
+
+/// Nobody writes to the FIFO, and /dev/zero has no end.
+#[test]
+fn a_configuration_that_cannot_be_read_to_its_end_holds_nobody_up() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    let file = prroute.configure("")?;
+    let name = file.display().to_string();
+    let daemon = prroute.run(&[])?;
+    std::fs::remove_file(&file).context("remove the configuration")?;
+    let endless: [(&[&str], &str); 2] = [
+        (&["mkfifo", &name], "a FIFO, not a regular file"),
+        (&["ln", "-sf", "/dev/zero", &name], "a device, not a regular file"),
+    ];
+    for (make, complaint) in endless {
+        command::run(make)?;
+        refused(&prroute, 78, &[complaint, "stays in force"])?;
+        for words in [&["check", "--offline", &name][..], &["plan", "--config", &name], &["run"]] {
+            let Output { status, stderr, .. } = prroute.output(words)?;
+            ensure!(status.code() == Some(78) && stderr.contains(complaint), "{status}: {stderr}");
+        }
+    }
+    ensure!(prroute.status()?["uplinks"][1].is_object(), "{}", daemon.process.log());
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
 }
 
 /// Ranges that overlap: what stays must not go with what is left.

@@ -1,15 +1,18 @@
 //! Reading the files, laying them over each other, and checking what they say.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::Path;
 
+use ipnet::IpNet;
 use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use prroute_common::uplink::MAX_UPLINKS;
 use toml::Spanned;
 
 use super::raw::{self, RawConfig, RawUplink};
 use super::source::{Place, Source};
+use super::text::read;
 use super::{
     Attach, Config, ConfigError, Directories, OnDown, OnStop, RANGE, Reply, RpFilter, Selector,
     UplinkConfig,
@@ -26,6 +29,13 @@ pub(super) const MAX_GATEWAY_PROBE: u32 = 60;
 /// Bounds of `rule-priority` and `table`: all of our range lies below what follows it.
 pub(super) const MAX_PRIORITY: u32 = MAIN_RULE - RANGE;
 pub(super) const MAX_TABLE: u32 = u32::MAX - RANGE;
+/// Of all uplinks together. The kernel compares every packet that it looks up with each of them:
+/// so many take 0.1 ms.
+pub(super) const MAX_DESTINATIONS: usize = 4_096;
+/// `[[uplink]]` entries, and patterns of `exclude`.
+pub(super) const MAX_ENTRIES: usize = 1_024;
+/// Of one uplink.
+pub(super) const MAX_GATEWAYS: usize = 64;
 
 impl Config {
     /// The configuration in `file`; or, with none, in `/etc/prroute` and `/usr/lib/prroute` by
@@ -66,10 +76,6 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
-}
-
 /// A configuration of which some files have been read.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -81,14 +87,13 @@ pub(super) struct Draft {
 #[derive(Debug, Default)]
 struct Places {
     table: Option<Place>,
-    /// One for each of the uplink's destinations.
-    to: Vec<Place>,
+    to: BTreeMap<IpNet, Place>,
 }
 
 impl Draft {
     /// Lays one file over what is there.
     pub(super) fn overlay(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let source = Source { path, text };
+        let source = Source::new(path, text);
         let raw: RawConfig = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
         let config = &mut self.config;
         if let Some(on_stop) = raw.on_stop {
@@ -138,6 +143,10 @@ impl Draft {
                 config.exclude.clear();
             }
             for pattern in &exclude {
+                if config.exclude.len() == MAX_ENTRIES {
+                    let message = format!("more than {MAX_ENTRIES} patterns");
+                    return Err(source.place(pattern.span()).invalid("exclude", message));
+                }
                 config.exclude.push(source.pattern("exclude", pattern)?);
             }
         }
@@ -158,6 +167,9 @@ impl Draft {
             _ => return Err(place.invalid("uplink", "give either `name` or `mac`")),
         };
         let known = self.config.uplinks.iter().position(|uplink| uplink.selector == selector);
+        if known.is_none() && self.config.uplinks.len() == MAX_ENTRIES {
+            return Err(place.invalid("uplink", format!("more than {MAX_ENTRIES} uplinks")));
+        }
         let index = known.unwrap_or_else(|| {
             self.config.uplinks.push(UplinkConfig::new(selector));
             self.places.push(Places::default());
@@ -165,6 +177,10 @@ impl Draft {
         });
         let (uplink, places) = (&mut self.config.uplinks[index], &mut self.places[index]);
         if let Some(gateways) = raw.gateway {
+            if let Some(one) = gateways.get(MAX_GATEWAYS) {
+                let message = format!("more than {MAX_GATEWAYS} gateways");
+                return Err(source.place(one.span()).invalid("gateway", message));
+            }
             uplink.gateways =
                 gateways.iter().map(|gateway| source.gateway(gateway)).collect::<Result<_, _>>()?;
         }
@@ -190,9 +206,9 @@ impl Draft {
             }
             for destination in &to {
                 let net = source.destination(destination)?;
-                if !uplink.to.contains(&net) {
+                if let Entry::Vacant(vacant) = places.to.entry(net) {
+                    vacant.insert(source.place(destination.span()));
                     uplink.to.push(net);
-                    places.to.push(source.place(destination.span()));
                 }
             }
         }
@@ -203,8 +219,8 @@ impl Draft {
     pub(super) fn finish(self) -> Result<Config, ConfigError> {
         let Self { config, places } = self;
         let fixed = config.ranges.fixed_tables();
-        let each = || config.uplinks.iter().zip(&places).enumerate();
-        for (index, (uplink, places)) in each() {
+        let mut destinations: BTreeMap<IpNet, &Selector> = BTreeMap::new();
+        for (index, (uplink, places)) in config.uplinks.iter().zip(&places).enumerate() {
             let earlier = || config.uplinks[..index].iter();
             if let (Some(table), Some(place)) = (uplink.table, &places.table) {
                 let invalid = |message: String| Err(place.invalid("table", message));
@@ -222,13 +238,19 @@ impl Draft {
                     return invalid(format!("{table} is the table of {} already", other.selector));
                 }
             }
-            for (net, place) in uplink.to.iter().zip(&places.to) {
-                let invalid = |message: String| Err(place.invalid("to", message));
+            for net in &uplink.to {
+                let invalid = |message: String| Err(places.to[net].invalid("to", message));
                 if !uplink.selector.is_exact() {
                     return invalid("one destination over all that a pattern matches".to_owned());
                 }
-                if let Some(other) = earlier().find(|other| other.to.contains(net)) {
-                    return invalid(format!("{net} goes over {} already", other.selector));
+                if let Some(other) = destinations.insert(*net, &uplink.selector) {
+                    return invalid(format!("{net} goes over {other} already"));
+                }
+                if destinations.len() > MAX_DESTINATIONS {
+                    return invalid(format!(
+                        "more than {MAX_DESTINATIONS} destinations: the kernel compares every \
+                         packet with each of them; larger prefixes, or routes in main, do the same"
+                    ));
                 }
             }
         }

@@ -9,6 +9,7 @@ mod pattern;
 mod raw;
 mod schema;
 mod source;
+mod text;
 mod validated;
 
 pub use error::ConfigError;

@@ -4,7 +4,10 @@ use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use serde_json::{Value, json};
 
 use super::Config;
-use super::load::{FIRST_TABLE, MAX_FLOWS, MAX_GATEWAY_PROBE, MAX_PRIORITY, MAX_TABLE};
+use super::load::{
+    FIRST_TABLE, MAX_DESTINATIONS, MAX_ENTRIES, MAX_FLOWS, MAX_GATEWAY_PROBE, MAX_GATEWAYS,
+    MAX_PRIORITY, MAX_TABLE,
+};
 
 /// What a name or pattern of an interface looks like.
 const NAME: &str = r"^[^/ \t\n]+$";
@@ -38,6 +41,7 @@ pub fn schema() -> Value {
                 MAX_FLOWS,
             )),
             "exclude": with_default("exclude", list(
+                MAX_ENTRIES,
                 "Interfaces that are never uplinks, by name, altname or pattern.",
                 json!({ "type": "string", "pattern": NAME }),
             )),
@@ -72,6 +76,7 @@ pub fn schema() -> Value {
                 "type": "boolean",
             })),
             "uplink": with_default("uplink", list(
+                MAX_ENTRIES,
                 "Interfaces that must be uplinks, and settings of uplinks.",
                 uplink(),
             )),
@@ -92,6 +97,7 @@ fn uplink() -> Value {
             },
             "mac": { "description": "MAC address.", "type": "string", "pattern": MAC },
             "gateway": list(
+                MAX_GATEWAYS,
                 "Gateways in order of preference, before those that routes name.",
                 json!({
                     "type": "string",
@@ -109,6 +115,7 @@ fn uplink() -> Value {
                 u32::MAX,
             ),
             "to": list(
+                MAX_DESTINATIONS,
                 "Destinations that are reached over this uplink by all that has no source \
                  address of another one: prefixes or addresses.",
                 json!({ "type": "string" }),
@@ -138,8 +145,8 @@ fn number(description: &str, minimum: u32, maximum: u32) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "json! values are made in place")]
-fn list(description: &str, items: Value) -> Value {
-    json!({ "description": description, "type": "array", "items": items })
+fn list(most: usize, description: &str, items: Value) -> Value {
+    json!({ "description": description, "type": "array", "maxItems": most, "items": items })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::error::{key_at, line_of, with_suggestion};
+use super::error::{key_at, with_suggestion};
 use super::{ConfigError, Pattern};
 
 /// Where a key stands.
@@ -30,13 +30,25 @@ impl Place {
 }
 
 pub(super) struct Source<'a> {
-    pub(super) path: &'a Path,
-    pub(super) text: &'a str,
+    path: &'a Path,
+    text: &'a str,
+    /// Offsets of the ends of lines: each of thousands of values has its place.
+    line_ends: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { path, text, line_ends }
+    }
+
     pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place { path: self.path.to_owned(), line: line_of(self.text, span.start) }
+        Place { path: self.path.to_owned(), line: self.line_of(span.start) }
+    }
+
+    /// Counted from 1.
+    fn line_of(&self, offset: usize) -> usize {
+        self.line_ends.partition_point(|end| *end < offset) + 1
     }
 
     fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> ConfigError {
@@ -47,7 +59,7 @@ impl Source<'_> {
         let span = error.span();
         ConfigError::Invalid {
             path: self.path.to_owned(),
-            line: span.as_ref().map(|span| line_of(self.text, span.start)),
+            line: span.as_ref().map(|span| self.line_of(span.start)),
             key: span.and_then(|span| key_at(self.text, span.start)),
             message: with_suggestion(error.message()),
         }
