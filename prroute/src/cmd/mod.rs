@@ -20,6 +20,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::capability::MissingCapabilities;
+use crate::causes::with_causes;
 use crate::cli::{Cli, Command, SchemaCommand};
 use crate::config::{ConfigError, SAMPLE, schema};
 use crate::datapath::DatapathError;
@@ -67,23 +68,11 @@ fn dispatch(cli: Cli) -> ExitCode {
         Err(error) => match error.downcast_ref::<OutputError>() {
             Some(error) => output::failed(error),
             None => {
-                output::remark(describe(&error));
+                output::remark(with_causes(error.as_ref()));
                 ExitCode::from(code_of(&error))
             }
         },
     }
-}
-
-/// The error and its causes in one line. Library errors name their source themselves: a cause
-/// that has been said is not said again.
-fn describe(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::causes::with_causes;
 use crate::cli::RunArgs;
 use crate::cmd::plan;
 use crate::config::{Config, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{Kernel, Monitor};
-use crate::reconcile::{Daemon, Reconciler, Stop, undo};
+use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
 use crate::runtime::{InstanceLock, NamespaceLock, Records, RunDirectory};
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
@@ -51,21 +52,35 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let mut daemon = Daemon::new(reconciler, monitor, config_file).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.
-        if !took_over {
-            undo(&Kernel::connect().await?, &pins, &directory)
-                .await
-                .context("undo after a failed start")?;
+        if took_over {
+            return Err(error.into());
         }
-        return Err(error.into());
+        return Err(failed_start(error, take_back(&pins, &directory).await.err()));
     }
     let Stop::Signal(signal) = daemon.follow().await?;
     if args.undo_on_exit || daemon.config().on_stop == OnStop::Undo {
         tracing::info!("{signal}: undoing everything");
-        undo(&Kernel::connect().await?, &pins, &directory).await.context("undo on exit")?;
+        take_back(&pins, &directory).await.context("undo on exit")?;
     } else {
         tracing::info!("{signal}: stopping; the datapath stays (`prroute down` removes it)");
     }
     Ok(())
+}
+
+async fn take_back(pins: &Pins, directory: &RunDirectory) -> Result<Undone, ReconcileError> {
+    undo(&Kernel::connect().await?, pins, directory).await
+}
+
+/// Why the start failed comes first, and what could not be undone of it after that.
+fn failed_start(error: ReconcileError, undo: Option<ReconcileError>) -> anyhow::Error {
+    match undo {
+        None => error.into(),
+        Some(undo) => {
+            let (first, then) = (with_causes(&error), with_causes(&undo));
+            let both = format!("{first}; and what was done before is not all undone: {then}");
+            anyhow::Error::from(error).context(both)
+        }
+    }
 }
 
 /// A reload must find the file wherever it is asked for.
@@ -73,4 +88,29 @@ pub(super) fn absolute(file: Option<&Path>) -> Result<Option<PathBuf>> {
     let absolute =
         |file: &Path| std::path::absolute(file).with_context(|| format!("find {}", file.display()));
     file.map(absolute).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::runtime::RuntimeError;
+
+    fn error(operation: &'static str, errno: i32) -> ReconcileError {
+        let source = io::Error::from_raw_os_error(errno);
+        RuntimeError { operation, path: "/run/prroute/x".into(), source }.into()
+    }
+
+    #[test]
+    fn a_failed_undo_does_not_hide_why_the_start_failed() {
+        let both = failed_start(error("write", 28), Some(error("remove", 30)));
+        assert_eq!(
+            with_causes(both.as_ref()).to_string(),
+            "write /run/prroute/x: No space left on device (os error 28); and what was done before \
+             is not all undone: remove /run/prroute/x: Read-only file system (os error 30)"
+        );
+        let one = failed_start(error("write", 28), None);
+        assert!(!one.to_string().contains("undone"), "{one}");
+    }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::causes::with_causes;
+
 /// An operation on the datapath that failed, and on what.
 #[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
@@ -17,15 +19,15 @@ pub enum DatapathError {
     PrivateBpffs { path: PathBuf },
     #[error("{operation} {}: {source}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
-    #[error("load the BPF object: {0}")]
+    #[error("load the BPF object: {}", with_causes(.0))]
     Object(#[from] aya::EbpfError),
-    #[error("{operation} {object}: {source}")]
+    #[error("{operation} {object}: {}", with_causes(source.as_ref()))]
     Program { operation: &'static str, object: String, source: Box<aya::programs::ProgramError> },
-    #[error("{operation} {object}: {source}")]
+    #[error("{operation} {object}: {}", with_causes(source))]
     Link { operation: &'static str, object: String, source: aya::programs::links::LinkError },
-    #[error("{operation} {object}: {source}")]
+    #[error("{operation} {object}: {}", with_causes(source))]
     Pin { operation: &'static str, object: String, source: aya::pin::PinError },
-    #[error("{operation} {object}: {source}")]
+    #[error("{operation} {object}: {}", with_causes(source))]
     Map { operation: &'static str, object: String, source: aya::maps::MapError },
     #[error("pinned map {}: {what} is {found}, this version expects {expected}; `prroute down` removes it", path.display())]
     Layout { path: PathBuf, what: &'static str, found: String, expected: String },
@@ -40,7 +42,7 @@ pub enum DatapathError {
     NoCgroup2,
     #[error("read the cookie of the network namespace: {source}")]
     Cookie { source: io::Error },
-    #[error("open the decision log: {0}")]
+    #[error("open the decision log: {}", with_causes(.0))]
     DecisionLog(#[source] aya_log::Error),
     #[error("the BPF object has no {0}")]
     Missing(&'static str),
@@ -74,3 +76,31 @@ impl DatapathError {
 
 /// A result of this module.
 pub type Result<T> = std::result::Result<T, DatapathError>;
+
+#[cfg(test)]
+mod tests {
+    use aya::programs::links::LinkError;
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    /// What aya's errors say for themselves is "`bpf_link_create` failed".
+    #[test]
+    fn the_kernels_error_number_is_told() {
+        let io_error = io::Error::from_raw_os_error(19);
+        let call = SyscallError { call: "bpf_link_create", io_error };
+        let error = DatapathError::Link {
+            operation: "attach to",
+            object: "eth1 ingress (tcx)".to_owned(),
+            source: LinkError::SyscallError(call),
+        };
+        assert_eq!(
+            error.to_string(),
+            "attach to eth1 ingress (tcx): `bpf_link_create` failed: No such device (os error 19)"
+        );
+        let call = SyscallError { call: "bpf_map_create", io_error: io::Error::other("no room") };
+        let source = Box::new(aya::programs::ProgramError::SyscallError(call));
+        let error = DatapathError::Program { operation: "load", object: "x".to_owned(), source };
+        assert_eq!(error.to_string(), "load x: `bpf_map_create` failed: no room");
+    }
+}
