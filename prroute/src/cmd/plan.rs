@@ -115,12 +115,8 @@ impl fmt::Display for Report<'_> {
                 writeln!(f, "# {undecided}")?;
             }
         }
-        for Recognised { address, priority, table } in self.recognised {
-            writeln!(
-                f,
-                "# {address}: routed by source already (rule {priority} to table {table}): nothing \
-             is added for it"
-            )?;
+        for recognised in self.recognised {
+            writeln!(f, "# {recognised}")?;
         }
         for finding in self.findings {
             writeln!(f, "# {finding}")?;

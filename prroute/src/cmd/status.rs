@@ -22,7 +22,7 @@ use crate::runtime::report::{Healed, Refusal};
 use crate::runtime::{InstanceLock, Records, RunDirectory};
 use crate::state::findings::Finding;
 use crate::state::share::LeftOut;
-use crate::state::uplink::{Skipped, SubnetGateway, Uplink};
+use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
 
 #[derive(Serialize)]
 struct Report {
@@ -221,11 +221,16 @@ fn uplink_table(report: &Report) -> Table {
         let by_subnet = |subnet: &SubnetGateway| {
             gateway(Some(subnet.gateway), subnet.usable).map(|g| format!("{g} for {}", subnet.net))
         };
+        let by_source = |route: &SourceRoute| {
+            gateway(route.gateway, route.usable).map(|g| format!("{g} for {}", route.source))
+        };
+        let gateway6 = device.gateway6.filter(|_| !device.only_by_source6);
         let gateways: Vec<_> = [
             gateway(device.gateway4, device.gateway4_usable),
-            gateway(device.gateway6, device.gateway6_usable),
+            gateway(gateway6, device.gateway6_usable),
         ]
         .into_iter()
+        .chain(device.source_routes.iter().map(by_source))
         .chain(device.subnet_gateways.iter().map(by_subnet))
         .flatten()
         .collect();

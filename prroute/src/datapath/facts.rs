@@ -97,10 +97,11 @@ fn add_subnet_gateways(facts: &mut UplinkFacts, device: &Discovered) {
     let (mut count4, mut count6) = (0, 0);
     if device.reply == Reply::Auto {
         let of = |family| device.subnet_gateways.iter().any(|s| Family::of_net(&s.net) == family);
+        let by_source6 = of(Family::V6) || !device.source_routes.is_empty();
         facts.flags |= if of(Family::V4) { flag::SHARED_BY_LAST_HOP4 } else { 0 };
-        facts.flags |= if of(Family::V6) { flag::SHARED_BY_LAST_HOP6 } else { 0 };
+        facts.flags |= if by_source6 { flag::SHARED_BY_LAST_HOP6 } else { 0 };
     }
-    for subnet in device.subnet_gateways_in_force().filter(|subnet| subnet.resolved) {
+    for subnet in device.gateways_by_source().iter().filter(|subnet| subnet.resolved) {
         match (subnet.net.trunc(), subnet.gateway) {
             (IpNet::V4(net), IpAddr::V4(gateway)) if facts.flags & flag::LAST_HOP4 == 0 => {
                 let address = address4(net.network().octets());

@@ -125,6 +125,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
     let mut route = Route {
         table: u32::from(header.table),
         destination: family.any(),
+        source: None,
         metric: 0,
         kind: match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
@@ -142,6 +143,10 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
             RouteAttribute::Destination(address) => {
                 let length = header.destination_prefix_length;
                 route.destination = IpNet::new(route_address(address)?, length).ok()?;
+            }
+            RouteAttribute::Source(address) => {
+                let length = header.source_prefix_length;
+                route.source = Some(IpNet::new(route_address(address)?, length).ok()?);
             }
             RouteAttribute::Oif(index) => oif = Some(*index),
             RouteAttribute::MultiPath(hops) => {

@@ -76,6 +76,10 @@ pub(super) fn route(route: &Route) -> RouteMessage {
     if route.destination.prefix_len() > 0 {
         attributes.push(RouteAttribute::Destination(route.destination.network().into()));
     }
+    if let Some(source) = route.source {
+        message.header.source_prefix_length = source.prefix_len();
+        attributes.push(RouteAttribute::Source(source.network().into()));
+    }
     if route.metric != 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }

@@ -204,7 +204,7 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
     let net = route.destination;
     let holds_own = || own.range(net.network()..=net.broadcast()).next().is_some();
-    route.is_default() || (on_link && (route.table == TABLE_MAIN || holds_own()))
+    route.is_default_for_some() || (on_link && (route.table == TABLE_MAIN || holds_own()))
 }
 
 fn name_devices(routes: &mut [Route], links: &[Link]) {

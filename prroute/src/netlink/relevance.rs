@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
@@ -11,7 +10,7 @@ use super::decode;
 use super::fingerprint::Links;
 use super::monitor::Change;
 use super::resolution::Resolution;
-use crate::state::observed::{PROTOCOL, RouteKind, Rule, TABLE_MAIN};
+use crate::state::observed::{PROTOCOL, RouteKey, RouteKind, Rule, TABLE_MAIN};
 use crate::state::plan::{Op, Plan};
 
 /// Tells what matters from what does not, at the price of decoding it.
@@ -26,7 +25,7 @@ pub(super) struct Relevance {
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     rules: Vec<Rule>,
-    routes: Vec<(u32, IpNet, u32)>,
+    routes: Vec<RouteKey>,
 }
 
 impl Expected {
@@ -102,7 +101,7 @@ fn is_our_rule(message: &RuleMessage) -> bool {
     decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
 }
 
-/// A default route, one of ours, main's route to a link, or one to the host itself: what decides
+/// A default route (also one for some sources only), one of ours, main's route to a link, or one to the host itself: what decides
 /// about gateways, on-link prefixes and local ones. Other routes may flap.
 fn matters(message: &RouteMessage) -> bool {
     let Some(route) = decode::route(message) else { return false };
@@ -111,7 +110,7 @@ fn matters(message: &RouteMessage) -> bool {
     }
     let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
     route.kind == RouteKind::Unicast
-        && (route.is_default() || (route.table == TABLE_MAIN && on_link))
+        && (route.is_default_for_some() || (route.table == TABLE_MAIN && on_link))
 }
 
 #[cfg(test)]

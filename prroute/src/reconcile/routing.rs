@@ -153,12 +153,7 @@ impl Reconciler {
 
     pub(super) fn say_recognised(&mut self, recognised: &[Recognised]) {
         for found in recognised.iter().filter(|found| !self.recognised.contains(found)) {
-            tracing::info!(
-                "{} is routed by source already (rule {} to table {}): nothing is added for it",
-                found.address,
-                found.priority,
-                found.table
-            );
+            tracing::info!("{found}");
         }
         self.recognised = recognised.to_vec();
     }

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ipnet::IpNet;
-
 use super::desired::Desired;
-use super::observed::{Observed, PROTOCOL, Route, Rule};
+use super::observed::{Observed, PROTOCOL, Route, RouteKey, Rule};
 use super::plan::{NeighbourKey, Op, Plan};
 use crate::config::{Config, Ranges};
 
@@ -126,7 +124,7 @@ fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> Vec<Op> {
 }
 
 fn routes(ranges: Ranges, desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
-    let mut present: BTreeMap<(u32, IpNet, u32), Vec<&Route>> = BTreeMap::new();
+    let mut present: BTreeMap<RouteKey, Vec<&Route>> = BTreeMap::new();
     for route in observed.routes.iter().filter(|route| is_our_route(ranges, route)) {
         present.entry(route.key()).or_default().push(route);
     }

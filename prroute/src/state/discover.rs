@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use super::gateways::{gateways, has_default_route};
 use super::observed::{Address, Family, Link, Observed, is_global};
 use super::on_link::{on_link, own_prefixes};
+use super::source_routes;
 use super::stacked::upon;
 use super::subnet_gateways::subnet_gateways;
 use super::uplink::{Discovered, Skipped};
@@ -109,8 +110,8 @@ fn describe(
     let configured = settings.map_or(&[][..], |s| &s.gateways);
     let of = |family| gateways(config.ranges, observed, link.ifindex, family, configured);
     let (v4, v6) = (of(Family::V4), of(Family::V6));
-    let mut all = v4.all.clone();
-    all.extend(v6.all.iter().copied().filter(|address| !v4.all.contains(address)));
+    let mut all = v4.all();
+    all.extend(v6.all().into_iter().filter(|address| !v4.for_all.contains(address)));
     let stacked = upon(config, observed, link.ifindex);
     let devices = || std::iter::once(link.ifindex).chain(stacked.iter().map(|s| s.ifindex));
     let mut on_link = on_link(config.ranges, observed, link.ifindex);
@@ -133,7 +134,7 @@ fn describe(
         further.extend(family.found);
         undecided.extend(family.undecided);
     }
-    Discovered {
+    let mut device = Discovered {
         ifindex: link.ifindex,
         name: link.name.clone(),
         mac: link.mac,
@@ -149,6 +150,8 @@ fn describe(
         gateway6_resolved: v6.resolved,
         gateways: all,
         subnet_gateways: further,
+        source_routes: v6.by_source,
+        only_by_source6: v6.only_by_source,
         undecided,
         direct4: v4.direct,
         direct6: v6.direct,
@@ -157,7 +160,9 @@ fn describe(
         hold: settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,
         table: settings.and_then(|s| s.table),
         to: settings.map(|s| s.to.clone()).unwrap_or_default(),
-    }
+    };
+    device.undecided.extend(source_routes::beyond(&device));
+    device
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ impl Host {
         self.0.routes.push(Route {
             table,
             destination,
+            source: None,
             metric,
             kind: RouteKind::Unicast,
             protocol,

@@ -1,18 +1,26 @@
-//! Gateways of an uplink: those the configuration names, then those of default routes.
+//! Gateways of an uplink: those the configuration names, then those of default routes; where none of
+//! these is for every source, those of source-specific ones.
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::observed::{
-    Family, NeighbourState, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN,
+    Family, NeighbourState, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net,
 };
+use super::source_routes::{SourceRoute, source_routes};
 use super::uplink::Ifindex;
 use crate::config::Ranges;
 
 /// What is known of one family's way out of an uplink.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Gateways {
-    /// In order of preference.
-    pub(super) all: Vec<IpAddr>,
+    /// For every source, in order of preference.
+    pub(super) for_all: Vec<IpAddr>,
+    /// By source prefix.
+    pub(super) by_source: Vec<SourceRoute>,
+    /// No default route is for every source: what follows is of those for the interface's own.
+    pub(super) only_by_source: bool,
     /// The first one that resolves, else the first one.
     pub(super) chosen: Option<IpAddr>,
     /// `false` when the kernel failed to resolve it.
@@ -24,7 +32,7 @@ pub(super) struct Gateways {
 }
 
 /// Default routes of others over one interface, the best one first: main before other tables,
-/// 0/0 before halves, low metric before high.
+/// 0/0 before halves, low metric before high. Source-specific ones are among them.
 fn default_routes(
     ranges: Ranges,
     observed: &Observed,
@@ -36,7 +44,7 @@ fn default_routes(
         .iter()
         .filter(|route| {
             route.family() == family
-                && route.is_default()
+                && route.is_default_for_some()
                 && route.kind == RouteKind::Unicast
                 && route.table != TABLE_LOCAL
                 && route.protocol != PROTOCOL
@@ -50,11 +58,19 @@ fn default_routes(
     routes
 }
 
-/// Whether a default route of others, in any table, uses the interface.
+/// Whether a default route of others, in any table, uses the interface: one for every source, or for
+/// an address of the interface.
 pub(super) fn has_default_route(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> bool {
-    Family::BOTH
-        .into_iter()
-        .any(|family| !default_routes(ranges, observed, ifindex, family).is_empty())
+    Family::BOTH.into_iter().any(|family| {
+        let routes = default_routes(ranges, observed, ifindex, family);
+        routes.iter().any(|route| serves_an_address(observed, ifindex, route.source))
+    })
+}
+
+/// Whether an address of the interface is in the source prefix.
+fn serves_an_address(observed: &Observed, ifindex: Ifindex, source: Option<IpNet>) -> bool {
+    let mut addresses = observed.addresses_on(ifindex).map(|address| host_net(address.net.addr()));
+    source.is_none_or(|source| addresses.any(|address| source.contains(&address)))
 }
 
 /// Whether the kernel failed to resolve a gateway.
@@ -77,21 +93,51 @@ pub(super) fn gateways(
     family: Family,
     configured: &[IpAddr],
 ) -> Gateways {
-    let routes = default_routes(ranges, observed, ifindex, family);
-    let hops = || routes.iter().flat_map(|r| &r.next_hops).filter(|hop| hop.ifindex == ifindex);
-    let mut all: Vec<IpAddr> = Vec::new();
+    let (general, specific): (Vec<&Route>, Vec<&Route>) =
+        default_routes(ranges, observed, ifindex, family)
+            .into_iter()
+            .partition(|route| route.source.is_none());
+    let hops = || general.iter().flat_map(|r| &r.next_hops).filter(|hop| hop.ifindex == ifindex);
     let named = configured.iter().filter(|address| Family::of(address) == family).copied();
-    for address in named.chain(hops().filter_map(|hop| hop.gateway)) {
+    let for_all = each_once(named.chain(hops().filter_map(|hop| hop.gateway)));
+    let mut direct = hops().any(|hop| hop.gateway.is_none());
+    let by_source = source_routes(observed, ifindex, &specific);
+    let of_own =
+        || by_source.iter().filter(|r| serves_an_address(observed, ifindex, Some(r.source)));
+    let only_by_source = for_all.is_empty() && !direct && of_own().next().is_some();
+    let candidates = if only_by_source {
+        direct = of_own().any(|route| route.gateway.is_none());
+        of_own().filter_map(|route| route.gateway).collect()
+    } else {
+        for_all.clone()
+    };
+    let works = |gateway: &&IpAddr| !has_failed(observed, ifindex, **gateway);
+    let working = candidates.iter().find(works).copied();
+    Gateways {
+        chosen: working.or(candidates.first().copied()),
+        usable: working.is_some(),
+        resolved: working.is_some_and(|address| is_resolved(observed, ifindex, address)),
+        direct,
+        for_all,
+        by_source,
+        only_by_source,
+    }
+}
+
+impl Gateways {
+    /// Each once, in order of preference.
+    pub(super) fn all(&self) -> Vec<IpAddr> {
+        let by_source = self.by_source.iter().filter_map(|route| route.gateway);
+        each_once(self.for_all.iter().copied().chain(by_source))
+    }
+}
+
+fn each_once(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = Vec::new();
+    for address in addresses {
         if !all.contains(&address) {
             all.push(address);
         }
     }
-    let working = all.iter().copied().find(|address| !has_failed(observed, ifindex, *address));
-    Gateways {
-        chosen: working.or(all.first().copied()),
-        usable: working.is_some(),
-        resolved: working.is_some_and(|address| is_resolved(observed, ifindex, address)),
-        direct: hops().any(|hop| hop.gateway.is_none()),
-        all,
-    }
+    all
 }

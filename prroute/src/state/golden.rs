@@ -99,7 +99,7 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
         line(format!("skipped {}: {}", skipped.name, skipped.reason));
     }
     for found in &desired.recognised {
-        line(format!("recognised {} in rule {}", found.address, found.priority));
+        line(format!("recognised {}: {}", found.address, found.by));
     }
     for family in Family::BOTH {
         for rule in desired.rules.iter().filter(|rule| rule.family == family) {

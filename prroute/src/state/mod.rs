@@ -22,6 +22,7 @@ mod on_link;
 pub mod plan;
 pub mod rationale;
 pub mod share;
+mod source_routes;
 mod sources;
 mod stacked;
 mod subnet_gateways;

@@ -161,6 +161,9 @@ pub struct NextHop {
 pub struct Route {
     pub table: u32,
     pub destination: IpNet,
+    /// Of which sources' packets it is a route; `None`: of all (IPv4 has no other ones).
+    #[serde(default)]
+    pub source: Option<IpNet>,
     pub metric: u32,
     pub kind: RouteKind,
     pub protocol: u8,
@@ -169,27 +172,41 @@ pub struct Route {
     pub next_hops: Vec<NextHop>,
 }
 
+/// Table, destination, source, metric.
+pub type RouteKey = (u32, IpNet, Option<IpNet>, u32);
+
 impl Route {
     pub const fn family(&self) -> Family {
         Family::of_net(&self.destination)
     }
 
-    /// A default route, the halves and `2000::/3` included.
+    /// A default route for every source, the halves and `2000::/3` included.
     pub fn is_default(&self) -> bool {
+        self.source.is_none() && self.is_default_for_some()
+    }
+
+    /// A default route, if only for some sources.
+    pub fn is_default_for_some(&self) -> bool {
         self.destination.prefix_len() <= self.family().default_bits()
+    }
+
+    /// Whether it is a route for all packets with a source in `net`.
+    pub fn serves(&self, net: &IpNet) -> bool {
+        self.source.is_none_or(|source| source.contains(net))
     }
 
     /// Whether its destinations are the host's own, as they are without any address there.
     pub fn is_local(&self) -> bool {
         self.table == TABLE_LOCAL
             && self.kind == RouteKind::LOCAL
+            && self.source.is_none()
             && !self.is_default()
             && is_global(&self.destination.network())
     }
 
     /// What the kernel tells routes of one table apart by.
-    pub const fn key(&self) -> (u32, IpNet, u32) {
-        (self.table, self.destination, self.metric)
+    pub const fn key(&self) -> RouteKey {
+        (self.table, self.destination, self.source, self.metric)
     }
 }
 

@@ -16,9 +16,10 @@ fn is_prefix(net: &IpNet) -> bool {
     is_global(&net.network()) && net.prefix_len() > Family::of_net(net).default_bits()
 }
 
-/// Whether the route says that its destination is on the link of `ifindex`.
+/// Whether the route says that its destination is on the link of `ifindex`, to whomever asks.
 fn says_on_link(route: &Route, ifindex: Ifindex) -> bool {
     route.kind == RouteKind::Unicast
+        && route.source.is_none()
         && route.protocol != PROTOCOL
         && route.table != TABLE_LOCAL
         && is_prefix(&route.destination)

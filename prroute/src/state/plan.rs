@@ -159,6 +159,9 @@ impl fmt::Display for Route {
         } else {
             write!(f, "{}", self.destination)?;
         }
+        if let Some(source) = self.source {
+            write!(f, " from {source}")?;
+        }
         let several = self.next_hops.len() > 1;
         for hop in &self.next_hops {
             if several {

@@ -70,19 +70,20 @@ impl Names<'_> {
             let devices: Vec<_> = route.next_hops.iter().map(|hop| hop.device.as_str()).collect();
             return format!("replies from shared addresses may leave by {}", devices.join(", "));
         }
-        if !route.is_default() {
+        if !route.is_default_for_some() {
             return format!("{} is on the link of {name}", route.destination);
         }
+        let sources = route.source.map(|net| format!(" for {net}")).unwrap_or_default();
         match route.next_hops.iter().find_map(|hop| hop.gateway) {
-            Some(gateway) => format!("the way out of {name}: its gateway {gateway}"),
-            None => format!("the way out of {name}: it needs no gateway"),
+            Some(gateway) => format!("the way out of {name}{sources}: its gateway {gateway}"),
+            None => format!("the way out of {name}{sources}: it needs no gateway"),
         }
     }
 
     fn no_route(&self, route: &Route) -> String {
         let devices = || route.next_hops.iter().map(|hop| hop.device.as_str());
         match devices().next() {
-            Some(device) if route.is_default() => {
+            Some(device) if route.is_default_for_some() => {
                 format!("{device} has no such way out any more, or is not up")
             }
             Some(device) => {

@@ -1,6 +1,7 @@
 //! Which source prefixes get rules: as few as say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -8,9 +9,10 @@ use serde::Serialize;
 
 use super::locals::{Holders, holders, local_prefixes};
 use super::observed::{
-    Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
+    Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
 };
 use super::on_link::Links;
+use super::source_routes::MainDefaults;
 use super::subnet_gateways::tables;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
@@ -31,13 +33,56 @@ pub(super) struct Source {
     pub(super) contested: Vec<IpNet>,
 }
 
-/// An address for which somebody else's rule already does what ours would.
+/// An address for which somebody else's rule or route already does what ours would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recognised {
     pub address: IpAddr,
-    /// The rule, as `ip rule` names it.
-    pub priority: u32,
-    pub table: u32,
+    #[serde(flatten)]
+    pub by: SourceRouting,
+}
+
+/// What routes by source already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum SourceRouting {
+    /// A rule, as `ip rule` names it.
+    Rule { priority: u32, table: u32 },
+    /// A source-specific default route of main.
+    Route { table: u32, source: IpNet, device: String, gateway: Option<IpAddr> },
+}
+
+impl SourceRouting {
+    fn rule(rule: &Rule) -> Self {
+        Self::Rule { priority: rule.priority, table: rule.table }
+    }
+
+    fn route(route: &Route) -> Option<Self> {
+        let hop = route.next_hops.first()?;
+        let (device, gateway) = (hop.device.clone(), hop.gateway);
+        Some(Self::Route { table: route.table, source: route.source?, device, gateway })
+    }
+}
+
+impl fmt::Display for SourceRouting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { priority, table } => write!(f, "rule {priority} to table {table}"),
+            Self::Route { source, device, gateway, .. } => {
+                write!(f, "main's route default from {source}")?;
+                if let Some(gateway) = gateway {
+                    write!(f, " via {gateway}")?;
+                }
+                write!(f, " dev {device}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, by } = self;
+        write!(f, "{address}: routed by source already ({by}): nothing is added for it")
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -52,21 +97,29 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
     let holders = holders(observed, uplinks);
     let foreign: Vec<&Rule> =
         observed.rules.iter().filter(|rule| is_source_rule(ranges, rule)).collect();
+    let defaults = MainDefaults::of(observed);
     let mut all = Sources::default();
 
     let mut covered: BTreeSet<IpAddr> = BTreeSet::new();
     for (address, holder) in &holders {
-        let equivalent = foreign.iter().find(|rule| {
-            rule.source.is_some_and(|net| net.contains(&host_net(*address)))
-                && match holder.owner() {
-                    Some(id) => leads_out_of(observed, rule, uplinks, id),
-                    None => holder.is_shared(),
-                }
-        });
-        if let Some(rule) = equivalent {
+        let net = host_net(*address);
+        let is_equivalent = |routes: &[&Route]| match holder.owner() {
+            Some(id) => leads_out_of(routes, uplinks, id),
+            None => holder.is_shared(),
+        };
+        let mut rules = rules_about(&foreign, &net).peekable();
+        let by = match rules.peek() {
+            Some(_) => rules
+                .find(|rule| is_equivalent(&defaults_of(observed, rule, &net)))
+                .map(SourceRouting::rule),
+            None => defaults
+                .source_specific(&net)
+                .filter(|route| is_equivalent(&[route]))
+                .and_then(SourceRouting::route),
+        };
+        if let Some(by) = by {
             covered.insert(*address);
-            let (priority, table) = (rule.priority, rule.table);
-            all.recognised.push(Recognised { address: *address, priority, table });
+            all.recognised.push(Recognised { address: *address, by });
         } else if holder.is_shared() {
             all.shared.push(host_net(*address));
         }
@@ -78,12 +131,10 @@ pub(super) fn sources(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -
         .map(|(address, _)| *address)
         .collect();
     for prefix in &prefixes {
-        let around = |rule: &&&Rule| rule.source.is_some_and(|net| net.contains(prefix));
-        match foreign.iter().find(around) {
-            Some(Rule { priority, table, .. }) => {
-                let (address, priority, table) = (prefix.network(), *priority, *table);
-                all.recognised.push(Recognised { address, priority, table });
-            }
+        let by_route = || defaults.source_specific(prefix).and_then(SourceRouting::route);
+        let by_rule = rules_about(&foreign, prefix).next().map(SourceRouting::rule);
+        match by_rule.or_else(by_route) {
+            Some(by) => all.recognised.push(Recognised { address: prefix.network(), by }),
             None => without(*prefix, &others, &mut all.shared),
         }
     }
@@ -192,16 +243,29 @@ fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
         && !matches!(rule.table, 0 | TABLE_DEFAULT | TABLE_MAIN | TABLE_LOCAL)
 }
 
-/// Whether the rule's table has a default route over the uplink.
-fn leads_out_of(observed: &Observed, rule: &Rule, uplinks: &[Uplink], id: UplinkId) -> bool {
-    let ifindex = uplinks.iter().find(|u| u.id == id).map(|u| u.device.ifindex);
-    observed.routes.iter().any(|route| {
+/// Rules that are about every source in `net`, in their order.
+fn rules_about<'a>(rules: &[&'a Rule], net: &IpNet) -> impl Iterator<Item = &'a Rule> {
+    let about = move |rule: &&&Rule| rule.source.is_some_and(|source| source.contains(net));
+    rules.iter().filter(about).copied()
+}
+
+/// The default routes that a source finds in a rule's table.
+fn defaults_of<'a>(observed: &'a Observed, rule: &Rule, source: &IpNet) -> Vec<&'a Route> {
+    let routes = observed.routes.iter().filter(|route| {
         route.table == rule.table
             && route.family() == rule.family
-            && route.is_default()
+            && route.is_default_for_some()
+            && route.serves(source)
             && route.kind == RouteKind::Unicast
-            && route.next_hops.iter().any(|hop| Some(hop.ifindex) == ifindex)
-    })
+    });
+    routes.collect()
+}
+
+/// Whether one of the routes leads over the uplink.
+fn leads_out_of(routes: &[&Route], uplinks: &[Uplink], id: UplinkId) -> bool {
+    let ifindex = uplinks.iter().find(|u| u.id == id).map(|u| u.device.ifindex);
+    let mut hops = routes.iter().flat_map(|route| &route.next_hops);
+    hops.any(|hop| Some(hop.ifindex) == ifindex)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) fn subnet_gateways(
     let subnets: BTreeSet<IpNet> =
         of_family.filter(|net| net.prefix_len() < net.max_prefix_len()).map(IpNet::trunc).collect();
     let mut all = SubnetGateways::default();
-    if subnets.len() < 2 || known.all.len() < 2 {
+    if subnets.len() < 2 || known.for_all.len() < 2 {
         return all;
     }
     let subnet_of = |gateway: IpAddr| {
@@ -56,7 +56,7 @@ pub(super) fn subnet_gateways(
     let preferred = known.chosen.and_then(subnet_of);
     let mut gateways: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
     let mut anywhere = Vec::new();
-    for gateway in &known.all {
+    for gateway in &known.for_all {
         match subnet_of(*gateway) {
             Some(net) => gateways.entry(net).or_default().push(*gateway),
             None => anywhere.push(gateway.to_string()),

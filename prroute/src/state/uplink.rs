@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
+pub use super::source_routes::SourceRoute;
 pub use super::stacked::Stacked;
 pub use super::subnet_gateways::SubnetGateway;
 use crate::config::{Ranges, Reply};
@@ -68,6 +69,13 @@ pub struct Discovered {
     /// Gateways of subnets that are not the preferred gateway's, of both families.
     #[serde(default)]
     pub subnet_gateways: Vec<SubnetGateway>,
+    /// Default routes for some sources only, the longest prefix first.
+    #[serde(default)]
+    pub source_routes: Vec<SourceRoute>,
+    /// No default route of IPv6 is for every source: `gateway6` and `direct6` are those of
+    /// `source_routes`, and no way out for other sources of the host's own.
+    #[serde(default)]
+    pub only_by_source6: bool,
     /// What cannot be decided about its gateways, one sentence each.
     #[serde(default)]
     pub undecided: Vec<String>,
@@ -101,6 +109,26 @@ impl Discovered {
     /// Gateways of subnets that serve them now.
     pub fn subnet_gateways_in_force(&self) -> impl Iterator<Item = &SubnetGateway> {
         self.subnet_gateways.iter().filter(|subnet| self.up && subnet.usable)
+    }
+
+    /// Gateways in force of source prefixes and subnets, where that is not the preferred one: the
+    /// first prefix around a source counts.
+    pub fn gateways_by_source(&self) -> Vec<SubnetGateway> {
+        let usable = self.source_routes.iter().filter(|route| self.up && route.usable);
+        let of_sources = usable.filter_map(|route| {
+            let SourceRoute { source, gateway, usable, resolved } = *route;
+            Some(SubnetGateway { net: source, gateway: gateway?, usable, resolved })
+        });
+        let all: Vec<_> = of_sources.chain(self.subnet_gateways_in_force().cloned()).collect();
+        let preferred = |known: &SubnetGateway| Some(known.gateway) == self.gateway6;
+        let is_hidden = |index: usize, net: &IpNet| {
+            let mut wider = all.iter().skip(index + 1);
+            wider.any(|wider| wider.net.contains(net) && !preferred(wider))
+        };
+        let counts = |(index, known): &(usize, &SubnetGateway)| {
+            !preferred(known) || is_hidden(*index, &known.net)
+        };
+        all.iter().enumerate().filter(counts).map(|(_, known)| known.clone()).collect()
     }
 
     /// The indexes of the interface and of the devices that count as it.

@@ -124,6 +124,8 @@ impl Fixture {
                     direct6: false,
                     stacked: vec![],
                     subnet_gateways: vec![],
+                    source_routes: Vec::new(),
+                    only_by_source6: false,
                     undecided: vec![],
                     gateway4: Some(format!("10.0.{id}.1").parse().unwrap()),
                     gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),

@@ -34,6 +34,19 @@ fn routes_that_decide_nothing_may_flap() {
     assert!(judge(Message::NewRoute(route(24, 254, false, 4))), "main's on-link routes");
     assert!(judge(Message::NewRoute(route(0, 100, true, 4))), "default routes anywhere");
     assert!(judge(Message::DelRoute(route(1, 254, true, 4))), "halves too");
+    let mut for_some = RouteMessage::default();
+    for_some.header.address_family = AddressFamily::Inet6;
+    for_some.header.source_prefix_length = 64;
+    for_some.header.kind = RouteType::Unicast;
+    let source = "2001:db8:2::".parse::<std::net::Ipv6Addr>().unwrap();
+    for_some.attributes = vec![
+        RouteAttribute::Table(254),
+        RouteAttribute::Source(source.into()),
+        RouteAttribute::Oif(7),
+        RouteAttribute::Gateway(source.into()),
+    ];
+    assert!(judge(Message::NewRoute(for_some.clone())), "those of some sources too");
+    assert!(judge(Message::DelRoute(for_some)), "those of some sources too");
 }
 
 #[test]

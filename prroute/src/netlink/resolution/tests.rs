@@ -44,6 +44,7 @@ fn observed(state: Option<NeighbourState>) -> Observed {
         routes: vec![Route {
             table: TABLE_MAIN,
             destination: Family::V4.any(),
+            source: None,
             metric: 0,
             kind: RouteKind::Unicast,
             protocol: 4,

@@ -25,6 +25,7 @@ fn route(gateway: Option<&str>) -> Route {
     Route {
         table: 21_001,
         destination: Family::V4.any(),
+        source: None,
         metric: 0,
         kind: RouteKind::Unicast,
         protocol: PROTOCOL,

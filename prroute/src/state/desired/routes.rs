@@ -35,6 +35,7 @@ pub(super) fn of(
         let shares = shared.iter().any(|net| Family::of_net(net) == family);
         for uplink in up() {
             routes.extend(of_subnets(ranges, uplinks, uplink, &tables, family));
+            routes.extend(of_sources(ranges, uplinks, uplink, family));
             let Some(route) = default(ranges, observed, uplink, family) else { continue };
             if is_refused(&route, uplink, uplinks) {
                 continue;
@@ -47,7 +48,9 @@ pub(super) fn of(
                     ..route.clone()
                 });
             }
-            routes.push(route);
+            if !(family == Family::V6 && uplink.device.only_by_source6) {
+                routes.push(route);
+            }
         }
         // There before the way out goes, and in force from that moment.
         let holding = uplinks.iter().filter(|u| u.device.hold && u.speaks(family));
@@ -74,6 +77,7 @@ fn route(ranges: Ranges, uplink: &Uplink, destination: IpNet, gateway: Option<Ip
     Route {
         table: uplink.table(ranges),
         destination,
+        source: None,
         metric: if family == Family::V4 { 0 } else { METRIC6 },
         kind: RouteKind::Unicast,
         protocol: PROTOCOL,
@@ -117,6 +121,22 @@ fn default_by(ranges: Ranges, uplink: &Uplink, family: Family, gateway: Option<I
         hop.onlink = gateway.is_some_and(|g| !covered(g));
     }
     route
+}
+
+/// The ways out of an uplink that are for some sources only, as main has them.
+fn of_sources(
+    ranges: Ranges,
+    uplinks: &[Uplink],
+    uplink: &Uplink,
+    family: Family,
+) -> impl Iterator<Item = Route> {
+    let of_family =
+        uplink.device.source_routes.iter().filter(move |r| Family::of_net(&r.source) == family);
+    let routes = of_family.map(move |known| Route {
+        source: Some(known.source),
+        ..default_by(ranges, uplink, family, known.gateway)
+    });
+    routes.filter(|route| !is_refused(route, uplink, uplinks))
 }
 
 /// The tables of subnets with a gateway of their own: what the uplink's table says, but for the

@@ -272,7 +272,10 @@ fn equivalent_rules_of_others_are_recognised_and_not_doubled() {
     let desired = desired(&host);
     assert_eq!(
         desired.recognised,
-        [Recognised { address: ip("192.168.2.10"), priority: 1000, table: 102 }]
+        [Recognised {
+            address: ip("192.168.2.10"),
+            by: SourceRouting::Rule { priority: 1000, table: 102 }
+        }]
     );
     let sources: Vec<IpNet> =
         desired.rules.iter().filter(|r| r.priority == 21_030).filter_map(|r| r.source).collect();

@@ -7,7 +7,12 @@ fn of(host: &Host) -> Sources {
 }
 
 fn recognised(host: &Host) -> Vec<(IpAddr, u32, u32)> {
-    of(host).recognised.iter().map(|r| (r.address, r.priority, r.table)).collect()
+    let all = of(host).recognised.into_iter();
+    let by_rule = all.map(|found| match found.by {
+        SourceRouting::Rule { priority, table } => (found.address, priority, table),
+        SourceRouting::Route { .. } => panic!("{found}"),
+    });
+    by_rule.collect()
 }
 
 fn owned(host: &Host) -> Vec<IpNet> {
