@@ -96,6 +96,19 @@ pub struct Lab {
 impl Lab {
     /// Builds the namespaces; nothing runs in them yet.
     pub fn build(topology: Topology) -> Result<Self> {
+        Self::build_with(topology, |name| Namespace::create(name, "host", topology.keep))
+    }
+
+    /// Makes this machine the host: for cases that have a machine of their own. Its devices go
+    /// with the lab; addresses on the loopback device and settings stay.
+    pub fn around_this_machine(topology: Topology) -> Result<Self> {
+        Self::build_with(topology, |name| Namespace::adopt(name, "host"))
+    }
+
+    fn build_with(
+        topology: Topology,
+        host: impl FnOnce(&str) -> Result<Namespace>,
+    ) -> Result<Self> {
         ensure!((1..=9).contains(&topology.uplinks), "1 to 9 uplinks");
         ensure!(nix::unistd::geteuid().is_root(), "the lab needs root");
         static SWEEP: Once = Once::new();
@@ -108,7 +121,7 @@ impl Lab {
         let name = format!("{prefix}{}", netns::unique_name());
         let keep = topology.keep;
         let client = Namespace::create(&name, "client", keep)?;
-        let host = Namespace::create(&name, "host", keep)?;
+        let host = host(&name)?;
         let mut routers = Vec::new();
         for number in 1..=topology.uplinks {
             routers.push(Router::create(&name, number, keep)?);

@@ -26,6 +26,8 @@ pub fn unique_name() -> String {
 pub struct Namespace {
     name: String,
     keep: bool,
+    /// It was there before: only the name is ours.
+    adopted: bool,
 }
 
 impl Namespace {
@@ -33,7 +35,7 @@ impl Namespace {
     pub fn create(lab: &str, role: &str, keep: bool) -> Result<Self> {
         let name = format!("{lab}-{role}");
         command::run(&["ip", "netns", "add", &name])?;
-        let namespace = Self { name, keep };
+        let namespace = Self { name, keep, adopted: false };
         // No duplicate address detection: a lab's addresses are usable at once. Cases that
         // want tentative addresses switch it on for their interface.
         namespace.sysctl(&[
@@ -43,6 +45,14 @@ impl Namespace {
         ])?;
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// The namespace of this process, under a name like that of one that was created. What runs
+    /// in it, and what is in it, stays when the name goes.
+    pub fn adopt(lab: &str, role: &str) -> Result<Self> {
+        let name = format!("{lab}-{role}");
+        command::run(&["ip", "netns", "attach", &name, &std::process::id().to_string()])?;
+        Ok(Self { name, keep: false, adopted: true })
     }
 
     pub fn name(&self) -> &str {
@@ -128,7 +138,12 @@ impl Drop for Namespace {
         if self.keep {
             return;
         }
-        if let Err(error) = delete(&self.name) {
+        let deleted = if self.adopted {
+            command::run(&["ip", "netns", "del", &self.name]).map(drop)
+        } else {
+            delete(&self.name)
+        };
+        if let Err(error) = deleted {
             eprintln!("{error:#}");
         }
     }

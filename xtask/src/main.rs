@@ -43,11 +43,14 @@ enum Task {
         #[arg(last = true)]
         filter: Vec<String>,
     },
-    /// Run namespace tests on Debian's other kernels, in QEMU (as root)
+    /// Run tests on Debian's kernels, in QEMU (as root)
     Vm {
-        /// The kernel to boot
-        #[arg(long, value_enum, default_value_t = vm::Choice::All)]
-        kernel: vm::Choice,
+        /// Boot a Debian with systemd and run the cases of a whole system, not namespace tests
+        #[arg(long)]
+        system: bool,
+        /// The kernel to boot; without it all, and with --system 6.12
+        #[arg(long, value_enum)]
+        kernel: Option<vm::Choice>,
         /// Run only this file of cases, or one test of it as FILE::TEST; may be given again
         #[arg(long = "case", value_name = "NAME")]
         cases: Vec<String>,
@@ -86,7 +89,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::task().map(code),
         Task::Build { release } => build::task(release).map(code),
         Task::Test { filter } => test::task(&filter).map(code),
-        Task::Vm { kernel, cases } => vm::task(kernel, &cases).map(code),
+        Task::Vm { system: false, kernel, cases } => vm::task(kernel, &cases).map(code),
+        Task::Vm { system: true, kernel, cases } => vm::system_task(kernel, &cases).map(code),
         Task::Bench(arguments) => bench::task(&arguments),
         Task::Demo { keep } => demo::task(keep).map(code),
     }

@@ -1,5 +1,7 @@
 //! What libtest's closing lines say.
 
+use std::ops::Add;
+
 /// Sums of libtest's closing lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -10,7 +12,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
-    pub(crate) fn add(&mut self, line: &str) {
+    pub(crate) fn count(&mut self, line: &str) {
         let Some((_, counts)) =
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
@@ -29,6 +31,18 @@ impl Tally {
     }
 }
 
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            ignored: self.ignored + other.ignored,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Tally;
@@ -36,10 +50,12 @@ mod tests {
     #[test]
     fn closing_lines_are_summed_and_others_are_not() {
         let mut tally = Tally::default();
-        tally.add("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.00s");
-        tally.add("test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
-        tally.add("test a::b ... ok");
-        tally.add("100 passed; 100 failed");
+        tally.count("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.00s");
+        tally.count(
+            "test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out",
+        );
+        tally.count("test a::b ... ok");
+        tally.count("100 passed; 100 failed");
         assert_eq!(tally, Tally { passed: 7, failed: 2, ignored: 1 });
     }
 }

@@ -64,7 +64,7 @@ fn stage(cargo: &mut Command, tally: &mut Tally) -> Result<bool> {
         let line = line.context("read the output of cargo test")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        tally.add(&line);
+        tally.count(&line);
     }
     Ok(child.wait().context("wait for cargo test")?.success())
 }

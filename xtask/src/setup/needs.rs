@@ -77,6 +77,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
     need(Scope::Vm, "modprobe", "kmod"),
     need(Scope::Vm, "xz", "xz-utils"),
+    need(Scope::Vm, "mmdebstrap", "mmdebstrap"),
+    need(Scope::Vm, "mkfs.ext4", "e2fsprogs"),
     need(Scope::Vm, "wg", "wireguard-tools"),
     need(Scope::Vm, "pppd", "ppp"),
     need(Scope::Vm, "teamd", "libteam-utils"),

@@ -42,23 +42,33 @@ pub(crate) fn build(prepared: &Prepared) -> Result<Vec<Case>> {
     let only: Vec<String> =
         OF_GUESTS.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]).collect();
     for targets in [all, only] {
-        let mut cargo = prepared.cargo();
-        cargo
-            .args(["test", "--no-run", "--package", "prroute-tests"])
-            .arg("--message-format=json-render-diagnostics")
-            .args(targets);
-        let output = cargo
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .with_context(|| format!("run {cargo:?}"))?;
-        if !output.status.success() {
-            bail!("cargo test --no-run --package prroute-tests failed");
-        }
-        cases.extend(executables(&String::from_utf8_lossy(&output.stdout)));
+        cases.extend(programs(prepared, &targets)?);
     }
     cases.retain(|case| !OF_HOST.contains(&case.name.as_str()));
     Ok(cases)
+}
+
+/// Builds the test program of this name.
+pub(crate) fn build_one(prepared: &Prepared, name: &str) -> Result<PathBuf> {
+    let built = programs(prepared, &["--test".to_owned(), name.to_owned()])?;
+    built.into_iter().next().map(|case| case.program).with_context(|| format!("no test {name}"))
+}
+
+fn programs(prepared: &Prepared, targets: &[String]) -> Result<Vec<Case>> {
+    let mut cargo = prepared.cargo();
+    cargo
+        .args(["test", "--no-run", "--package", "prroute-tests"])
+        .arg("--message-format=json-render-diagnostics")
+        .args(targets);
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {cargo:?}"))?;
+    if !output.status.success() {
+        bail!("cargo test --no-run --package prroute-tests failed");
+    }
+    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// The integration tests in cargo's messages, one JSON object a line.

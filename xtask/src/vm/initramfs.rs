@@ -1,5 +1,5 @@
-//! The guest's first file system: busybox, the modules that lead to the host's files, and what
-//! it shall run.
+//! A guest's first file system: busybox, the modules that lead to the next one, and what it
+//! shall run.
 
 use std::fs;
 use std::path::Path;
@@ -11,27 +11,33 @@ use super::cpio::Archive;
 use super::kernel::{Files, quietly};
 use crate::project;
 
-const INIT: &str = include_str!("init.sh");
-const GUEST: &str = include_str!("guest.sh");
+/// What the first file system is for.
+#[derive(Debug)]
+pub(crate) struct Content<'a> {
+    /// The first process: a script.
+    pub(crate) init: &'a str,
+    /// What is built in on one kernel may be a module on the other.
+    pub(crate) modules: &'a [&'a str],
+    /// Directories that file systems are mounted on.
+    pub(crate) mount_points: &'a [&'a str],
+    /// Files for the directory `guest`.
+    pub(crate) files: &'a [(&'a str, &'a str)],
+}
 
-/// What is built in on one kernel may be a module on the other.
-const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"];
-
-/// The archive for this kernel, with `environment` (a shell script that sets variables) and
-/// `cases` (a line each: name, program, arguments).
-pub(crate) fn build(kernel: &Files, environment: &str, cases: &str) -> Result<Vec<u8>> {
+/// The archive for this kernel.
+pub(crate) fn build(kernel: &Files, content: &Content<'_>) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for directory in ["bin", "dev", "host", "memory", "root", "modules", "guest"] {
+    for directory in ["bin", "dev", "modules", "guest"].iter().chain(content.mount_points) {
         archive.directory(directory);
     }
     let busybox = project::find_program("busybox").context("busybox is not installed")?;
     archive.file("bin/busybox", &read(&busybox)?);
-    archive.file("init", INIT.as_bytes());
-    archive.file("guest/guest.sh", GUEST.as_bytes());
-    archive.file("guest/environment", environment.as_bytes());
-    archive.file("guest/cases", cases.as_bytes());
+    archive.file("init", content.init.as_bytes());
+    for (name, text) in content.files {
+        archive.file(&format!("guest/{name}"), text.as_bytes());
+    }
     let mut order = String::new();
-    for path in modules(kernel)? {
+    for path in modules(kernel, content.modules)? {
         let path = Path::new(&path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (name, content) = match name.strip_suffix(".xz") {
@@ -48,12 +54,20 @@ pub(crate) fn build(kernel: &Files, environment: &str, cases: &str) -> Result<Ve
     Ok(archive.finish())
 }
 
-/// The files of [`MODULES`] and of what they depend on, in the order in which they are loaded.
-fn modules(kernel: &Files) -> Result<Vec<String>> {
+/// A script that sets and exports variables.
+pub(crate) fn environment(variables: &[(&str, String)]) -> String {
+    let export = |(name, value): &(&str, String)| {
+        format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
+    };
+    variables.iter().map(export).collect()
+}
+
+/// The files of `wanted` and of what they depend on, in the order in which they are loaded.
+fn modules(kernel: &Files, wanted: &[&str]) -> Result<Vec<String>> {
     let base = kernel.modules.parent().and_then(Path::parent).unwrap_or(&kernel.modules);
     let mut paths: Vec<String> = Vec::new();
     // One by one: `--all --show-depends` leaves dependencies out.
-    for module in MODULES {
+    for module in wanted {
         let mut modprobe = Command::new("modprobe");
         modprobe.arg("--dirname").arg(base).args(["--set-version", &kernel.release]);
         let listing = quietly(modprobe.args(["--show-depends", module]))?;

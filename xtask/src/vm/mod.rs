@@ -5,23 +5,28 @@
 //! ```
 //!
 //! A guest sees the host's root directory, read-only, below a file system in memory: the same
-//! test programs, and the same nginx, nft and python3, run on another kernel.
+//! test programs, and the same nginx, nft and python3, run on another kernel. With `--system` the
+//! guest is a Debian 12 of its own: see [`system`].
 
 mod cases;
 mod cpio;
 mod guest;
 mod initramfs;
 mod kernel;
+mod machine;
 mod package;
+mod system;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::setup::{self, Scope};
+use crate::setup::{self, Prepared, Scope};
 use crate::{build, root};
 use kernel::Kernel;
+use machine::Report;
 
 /// What `--kernel` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,18 +48,37 @@ impl Choice {
     }
 }
 
-pub(crate) fn task(choice: Choice, wanted: &[String]) -> Result<bool> {
+/// The namespace tests, on all kernels unless one is chosen.
+pub(crate) fn task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
+    let (prepared, binary) = prepare()?;
+    let cases = cases::select(&cases::build(&prepared)?, wanted)?;
+    on_each(choice.unwrap_or(Choice::All), |kernel| {
+        guest::run(kernel, &kernel.files()?, &binary, &cases)
+    })
+}
+
+/// The cases of a guest that boots systemd, on 6.12 unless another kernel is chosen.
+pub(crate) fn system_task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
+    let (prepared, binary) = prepare()?;
+    on_each(choice.unwrap_or(Choice::V6_12), |kernel| {
+        system::run(&prepared, kernel, &binary, wanted)
+    })
+}
+
+fn prepare() -> Result<(Prepared, PathBuf)> {
     root::require("vm", "its guests see the host's files, and load BPF programs")?;
     let prepared = setup::ensure(Scope::Vm)?;
     let binary = build::binary(&prepared, false)?;
-    let cases = cases::select(&cases::build(&prepared)?, wanted)?;
+    Ok((prepared, binary))
+}
 
+/// Runs the cases on each kernel, and sums up.
+fn on_each(choice: Choice, run: impl Fn(&Kernel) -> Result<Report>) -> Result<bool> {
     let mut verdicts = Vec::new();
     for kernel in choice.kernels() {
         eprintln!("\n== Linux {}", kernel.name);
         let start = Instant::now();
-        let files = kernel.files()?;
-        let report = guest::run(kernel, &files, &binary, &cases)?;
+        let report = run(kernel)?;
         verdicts.push((kernel, report, start.elapsed()));
     }
 
@@ -72,7 +96,7 @@ pub(crate) fn task(choice: Choice, wanted: &[String]) -> Result<bool> {
             eprintln!("failed: Linux {}: {reason}", kernel.name);
         }
     }
-    let sum = |count: fn(&guest::Report) -> u64| -> u64 {
+    let sum = |count: fn(&Report) -> u64| -> u64 {
         verdicts.iter().map(|(_, report, _)| count(report)).sum()
     };
     println!("total: {} passed, {} failed", sum(|r| r.tally.passed), sum(|r| r.tally.failed));

@@ -1,0 +1,89 @@
+//! The service as a package installs it, and systemd's word on it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use prroute_tests::command::{self, Output};
+use prroute_tests::prroute;
+
+/// The unit's name.
+pub(crate) const UNIT: &str = "prroute.service";
+
+/// Where an administrator's units are.
+const INSTALLED: &str = "/etc/systemd/system/prroute.service";
+
+/// How long a job of systemd may take that starts or stops a program.
+pub(crate) const JOB: Duration = Duration::from_secs(60);
+
+/// The installed unit, gone with all that the daemon made when dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The journal's position when the unit was installed.
+    cursor: String,
+}
+
+impl Service {
+    /// Installs the unit; it does not run yet.
+    pub(crate) fn install() -> Result<Self> {
+        let unit = Path::new("../packaging/prroute.service");
+        std::fs::copy(unit, INSTALLED).with_context(|| format!("copy to {INSTALLED}"))?;
+        systemctl(&["daemon-reload"])?;
+        Ok(Self { cursor: cursor()? })
+    }
+
+    /// Installs the unit and starts it: it is ready, or there is an error.
+    pub(crate) fn start() -> Result<Self> {
+        let service = Self::install()?;
+        systemctl(&["start", UNIT]).with_context(|| service.journal(&[]).unwrap_or_default())?;
+        Ok(service)
+    }
+
+    /// Runs `prroute WORDS` as root, whatever its exit code.
+    #[expect(clippy::unused_self, reason = "there is no answer without the service")]
+    pub(crate) fn prroute(&self, words: &[&str]) -> Result<Output> {
+        let binary = prroute::binary()?.display().to_string();
+        let argv = [&[binary.as_str()], words].concat();
+        command::output_within(&mut command::command(&argv)?, JOB, "")
+    }
+
+    /// What the journal has of the unit since it was installed, with more options of journalctl.
+    pub(crate) fn journal(&self, options: &[&str]) -> Result<String> {
+        // What was written is there.
+        command::run(&["journalctl", "--sync"])?;
+        let after = format!("--after-cursor={}", self.cursor);
+        let query = ["journalctl", "--quiet", "--no-pager", "--unit", UNIT, &after];
+        command::run(&[&query, options].concat())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let undone = systemctl(&["stop", UNIT])
+            .and_then(|_| self.prroute(&["down"])?.success())
+            .and_then(|_| std::fs::remove_file(INSTALLED).context("remove the unit"))
+            .and_then(|()| systemctl(&["daemon-reload"]));
+        if let Err(error) = undone {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Runs systemctl; its standard output, or an error.
+pub(crate) fn systemctl(words: &[&str]) -> Result<String> {
+    let argv = [&["systemctl", "--quiet"], words].concat();
+    command::output_within(&mut command::command(&argv)?, JOB, "")?.success()
+}
+
+/// A property of the unit.
+pub(crate) fn property(name: &str) -> Result<String> {
+    let shown = systemctl(&["show", "--property", name, "--value", UNIT])?;
+    Ok(shown.trim_end().to_owned())
+}
+
+/// The journal's position now.
+fn cursor() -> Result<String> {
+    let shown = command::run(&["journalctl", "--quiet", "--lines=0", "--show-cursor"])?;
+    let cursor = shown.lines().find_map(|line| line.strip_prefix("-- cursor: "));
+    cursor.map(str::to_owned).with_context(|| format!("no cursor in {shown}"))
+}
