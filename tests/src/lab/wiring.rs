@@ -1,11 +1,14 @@
 //! Devices, addresses, routes and rules of a lab, in the order in which they are made.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::addressing::{self, Family};
 use crate::command::{DEADLINE, output_within};
 use crate::netns::Namespace;
 use crate::router;
+use crate::wait;
 
 use super::{Defaults, Lab};
 
@@ -73,7 +76,21 @@ impl Lab {
         for device in ["all", "default", "lo"].into_iter().map(str::to_owned).chain(devices) {
             settings.push(format!("net.ipv4.conf.{device}.rp_filter={}", topology.rp_filter));
         }
-        self.host.sysctl(&settings.iter().map(String::as_str).collect::<Vec<_>>())
+        self.host.sysctl(&settings.iter().map(String::as_str).collect::<Vec<_>>())?;
+        self.await_addresses()
+    }
+
+    /// The kernel makes IPv6 addresses local some time after they were added: what is dumped before
+    /// then changes by itself.
+    fn await_addresses(&self) -> Result<()> {
+        let addresses = self.host_addresses();
+        let global = addresses.iter().filter(|address| address.is_ipv6()).count();
+        let expected = global + usize::from(self.topology.uplinks);
+        wait::until("the host's addresses are local", Duration::from_secs(10), || {
+            let routes = self.host.ip("-6 route show table local type local")?;
+            let lines = routes.lines().filter(|line| !line.contains(" ::1 "));
+            Ok((lines.count() >= expected).then_some(()))
+        })
     }
 
     fn place_of_default(&self, number: u8) -> Option<String> {
