@@ -89,6 +89,16 @@ fn a_configuration_that_cannot_be_leaves_the_one_in_force() -> Result<()> {
     lab.host.ip("rule del priority 5500")?;
     unchanged()?;
 
+    let refusal =
+        |prroute: &Instance<'_>| Ok::<_, anyhow::Error>(prroute.status()?["refused"].clone());
+    ensure!(refusal(&prroute)?["message"].is_string(), "{}", refusal(&prroute)?);
+    // A start reads what is there now: what was refused before is past.
+    prroute.configure(good)?;
+    daemon.terminate()?;
+    let daemon = prroute.run(&[])?;
+    ensure!(refusal(&prroute)?.is_null(), "{}", refusal(&prroute)?);
+    prroute.configure(&format!("rule-priority = 5000\n{good}"))?;
+
     // A good one still is taken, and moves everything.
     prroute.output(&["reload"])?.success()?;
     let rules = lab.host.ip("rule show")?;
@@ -208,6 +218,34 @@ fn a_key_that_does_not_follow_a_reload_is_named() -> Result<()> {
     let told = prroute.output(&["reload"])?;
     ensure!(told.status.success(), "{told:?}");
     ensure!(told.stderr.contains("flows = 8192 is not in force"), "{}", told.stderr);
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// More rules than one round takes.
+#[test]
+fn what_a_reload_leaves_to_later_rounds_is_said() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("")?;
+    let daemon = prroute.run(&[])?;
+    let to = |count: u8| -> Vec<String> {
+        let all = (0..count).flat_map(|high| (0..250).map(move |low| (high, low)));
+        all.map(|(high, low)| format!("\"192.{high}.{low}.1\"")).collect()
+    };
+    let entry = |count| format!("[[uplink]]\nname = \"up2\"\nto = [{}]\n", to(count).join(", "));
+    prroute.configure(&entry(3))?;
+    let told = prroute.output(&["reload"])?;
+    ensure!(told.status.success(), "{told:?}");
+    ensure!(told.stderr.contains("not all rules and routes are in place yet"), "{told:?}");
+    wait::until("the rest follows", Duration::from_secs(30), || {
+        Ok(prroute.output(&["plan"])?.success()?.contains("# nothing to change").then_some(()))
+    })?;
+    // One round is enough for what is there.
+    prroute.configure(&entry(3))?;
+    let told = prroute.output(&["reload"])?;
+    ensure!(told.status.success() && told.stderr.is_empty(), "{told:?}");
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

@@ -21,6 +21,8 @@ impl Reconciler {
     pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>) {
         self.report.daemon = i32::try_from(std::process::id()).ok();
         self.report.config_file = config_file;
+        // What an earlier daemon refused is past: this one has read what is there now.
+        (self.report.reload.refusal, self.report.reload.notes) = (None, Vec::new());
     }
 
     /// Reads the configuration again and brings it into force. When it is invalid, or the kernel
@@ -75,7 +77,8 @@ impl Reconciler {
             }
             return Err(error.into());
         }
-        Ok(notes)
+        let rest = not_in_place(self.is_unfinished(), self.is_unsteady());
+        Ok(notes.into_iter().chain(rest.map(str::to_owned)).collect())
     }
 
     fn attach_anew(&mut self) {
@@ -110,4 +113,34 @@ fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What the round that enforced the configuration left to later ones.
+fn not_in_place(unfinished: bool, unsteady: bool) -> Option<&'static str> {
+    match (unfinished, unsteady) {
+        (_, true) => Some(
+            "no rule and route is changed yet: a routing table changes all the time; they follow \
+             when it holds still",
+        ),
+        (true, false) => Some(
+            "not all rules and routes are in place yet; the rest follows within seconds (`prroute \
+             plan` lists it)",
+        ),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_in_place;
+
+    #[test]
+    fn what_is_left_to_later_rounds_is_said() {
+        assert_eq!(not_in_place(false, false), None);
+        assert!(not_in_place(true, false).unwrap().contains("not all"));
+        // A table that does not hold still keeps everything from being changed.
+        for unfinished in [false, true] {
+            assert!(not_in_place(unfinished, true).unwrap().contains("no rule"));
+        }
+    }
 }
