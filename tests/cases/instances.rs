@@ -1,8 +1,12 @@
-//! Several instances, one per network namespace, run side by side.
+//! Several instances, one per network namespace, run side by side; one is of use in its own only.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::command::Output;
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::{probe, prroute};
+use prroute_tests::prroute::Instance;
+use prroute_tests::{mounts, probe, prroute, wait};
 
 #[test]
 fn two_namespaces_know_nothing_of_each_other() -> Result<()> {
@@ -30,5 +34,125 @@ fn two_namespaces_know_nothing_of_each_other() -> Result<()> {
     probe::expect_all_answered(&right.ask(&probes)?)?;
     right_daemon.terminate()?;
     right_prroute.down()?;
+    Ok(())
+}
+
+const TWO: Topology = Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT };
+
+/// The instance of `lab`, used in the network namespace of `other`.
+fn entered_from<'lab>(other: &'lab Lab, lab: &Lab) -> Result<Instance<'lab>> {
+    Instance::new(&other.host, &other.scratch, lab.name())
+}
+
+/// Likewise, in a container that shares bpffs and nothing else.
+fn in_container<'lab>(other: &'lab Lab, lab: &Lab) -> Result<Instance<'lab>> {
+    let run = other.scratch.path().join("run");
+    Ok(entered_from(other, lab)?.wrapped(mounts::wrapper(&[(&run, "/run/prroute")])?))
+}
+
+/// Every command refuses to mistake one network namespace for another, and says how to get there.
+fn expect_refused(instance: &Instance<'_>, labs: [&Lab; 2]) -> Result<()> {
+    let before = labs.map(Lab::snapshot);
+    let entrance = format!("/run/netns/{}", labs[0].host.name());
+    for words in [
+        &["run"][..],
+        &["run", "--dry-run"],
+        &["down"],
+        &["reload"],
+        &["status"],
+        &["flows"],
+        &["plan"],
+    ] {
+        let Output { command, status, stdout, stderr } = instance.output(words)?;
+        ensure!(status.code() == Some(1), "{command}: {status}:\n{stdout}{stderr}");
+        let way = [format!("--net={entrance}"), "nsenter --net=/proc/".to_owned()];
+        ensure!(
+            way.iter().any(|way| stderr.contains(way)) && stderr.contains(&words.join(" ")),
+            "{command}: no way there in {stderr}"
+        );
+    }
+    for (lab, before) in labs.into_iter().zip(before) {
+        let changes = lab.snapshot()?.changes_since(&before?);
+        ensure!(changes.is_empty(), "{}:\n{changes}", lab.name());
+    }
+    Ok(())
+}
+
+#[test]
+fn an_instance_is_refused_in_another_network_namespace() -> Result<()> {
+    let (lab, other) = (Lab::with_services(TWO)?, Lab::build(TWO)?);
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    for stranger in [entered_from(&other, &lab)?, in_container(&other, &lab)?] {
+        expect_refused(&stranger, [&lab, &other])?;
+        daemon.process.check_running()?;
+        // It would undo what it finds when it is dropped.
+        std::mem::forget(stranger);
+    }
+    daemon.kill()?;
+    for stranger in [entered_from(&other, &lab)?, in_container(&other, &lab)?] {
+        expect_refused(&stranger, [&lab, &other])?;
+        std::mem::forget(stranger);
+    }
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
+    prroute.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "{changes}");
+    Ok(())
+}
+
+/// Pins that a version made which did not say whose they are.
+#[test]
+fn pins_of_nobody_are_taken_over() -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    let prroute = lab.prroute()?;
+    prroute.run(&[])?.kill()?;
+    let mark = mark(&lab)?;
+    std::fs::remove_dir(&mark).with_context(|| format!("remove {}", mark.display()))?;
+    prroute.run(&[])?.terminate()?;
+    ensure!(mark.is_dir(), "no {}", mark.display());
+    prroute.down()?;
+    Ok(())
+}
+
+/// What says whose the pins are.
+fn mark(lab: &Lab) -> Result<std::path::PathBuf> {
+    let pins = prroute::pins(lab.name());
+    let entries = std::fs::read_dir(&pins).with_context(|| format!("list {}", pins.display()))?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    let is_mark = |path: &std::path::PathBuf| path.display().to_string().contains("/netns:");
+    paths.find(is_mark).with_context(|| format!("nothing in {} says whose it is", pins.display()))
+}
+
+/// A container that is started again has another network namespace, and the same bpffs.
+#[test]
+fn what_a_network_namespace_left_that_is_gone_is_replaced_or_removed() -> Result<()> {
+    let host = Lab::with_services(TWO)?;
+    for replaced in [true, false] {
+        let old = Lab::build(TWO)?;
+        let before = host.snapshot()?;
+        let left = old.prroute()?;
+        left.run(&[])?.kill()?;
+        // It would undo what is to stay.
+        std::mem::forget(left);
+        let container = in_container(&host, &old)?;
+        drop(old);
+        wait::until("the kernel has taken it down", Duration::from_secs(20), || {
+            let output = container.output(&["flows"])?;
+            Ok((output.status.code() == Some(3) && output.stderr.contains("gone")).then_some(()))
+        })?;
+        if replaced {
+            let daemon = container.run(&[])?;
+            probe::expect_all_answered(&host.ask(&probe::to_everything(2))?)?;
+            let log = daemon.terminate()?;
+            ensure!(log.contains("gone"), "{log}");
+        }
+        let said = container.down()?;
+        ensure!(replaced || said.contains("gone"), "{said}");
+        ensure!(!prroute::pins(container.name()).exists(), "pins of {}", container.name());
+        let changes = host.snapshot()?.changes_since(&before);
+        ensure!(changes.is_empty(), "{changes}");
+    }
     Ok(())
 }

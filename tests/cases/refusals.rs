@@ -132,6 +132,9 @@ fn expect_idle(lab: &Lab, instance: &Instance<'_>) -> Result<()> {
     let said = daemon.said()?;
     ensure!(said.contains("STATUS="), "no status for the service manager: {said}");
     daemon.process.check_running()?;
+    // It runs, and has recorded nothing.
+    ensure!(instance.flows(|_| true)?.is_empty(), "flows without a datapath");
+    instance.output(&["flows"])?.success()?;
     daemon.terminate()?;
     let changes = lab.snapshot()?.of_kernel().changes_since(&before);
     ensure!(changes.is_empty(), "changed:\n{changes}");
@@ -162,7 +165,10 @@ fn a_second_daemon_is_refused() -> Result<()> {
     // Likewise another instance in the same network namespace.
     let other = format!("{}b", lab.name());
     let second = Instance::new(&lab.host, &lab.scratch, &other)?;
-    expect_refused(&lab, &mut second.command(&["run"])?, 1, &["another", "namespace"])?;
+    let words = ["another", "namespace", &pid];
+    for command in [["run"], ["down"]] {
+        expect_refused(&lab, &mut second.command(&command)?, 1, &words)?;
+    }
     daemon.process.check_running()?;
     daemon.terminate()?;
     prroute.down()?;

@@ -1,4 +1,5 @@
-//! Control groups of a lab's containers, in whatever hierarchies the machine has.
+//! Control groups of a lab's containers, in whatever hierarchies the machine has, and processes that
+//! are stopped by one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,54 @@ pub fn remove(name: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A process that does nothing at all, not about signals either, until this is dropped.
+#[derive(Debug)]
+pub struct Frozen {
+    group: PathBuf,
+}
+
+impl Frozen {
+    /// Moves the process into the group `name` of version 2, and freezes that (Linux 5.2).
+    pub fn freeze(name: &str, pid: Pid) -> Result<Self> {
+        let group = version2()?.join(name);
+        fs::create_dir(&group).with_context(|| format!("create {}", group.display()))?;
+        let frozen = Self { group };
+        frozen.write("cgroup.procs", &pid.to_string())?;
+        frozen.write("cgroup.freeze", "1")?;
+        let events = frozen.group.join("cgroup.events");
+        wait::until("the process is frozen", Duration::from_secs(5), || {
+            let text = fs::read_to_string(&events).context("read cgroup.events")?;
+            Ok(text.lines().any(|line| line == "frozen 1").then_some(()))
+        })?;
+        Ok(frozen)
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.group.join(file);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let gone = self.write("cgroup.freeze", "0").and_then(|()| {
+            wait::until_done("a control group is empty", Duration::from_secs(10), || {
+                empty(&self.group)
+            })
+        });
+        if let Err(error) = gone {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Where version 2 is mounted, alone or beside version 1.
+fn version2() -> Result<PathBuf> {
+    let roots = [PathBuf::from(MOUNTS), Path::new(MOUNTS).join("unified")];
+    let found = roots.into_iter().find(|root| root.join("cgroup.controllers").exists());
+    found.with_context(|| format!("no control groups of version 2 below {MOUNTS}"))
 }
 
 /// The mount points of version 1's controllers, and version 2's.

@@ -25,6 +25,7 @@ pub mod lab;
 pub mod large;
 pub mod mounts;
 pub mod netns;
+pub mod nobody;
 pub mod point_to_point;
 pub mod probe;
 pub mod process;

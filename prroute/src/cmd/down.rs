@@ -3,25 +3,45 @@
 use anyhow::Result;
 
 use crate::cli::InstanceArgs;
-use crate::cmd::output;
-use crate::datapath::Pins;
+use crate::cmd::{belongs, output};
+use crate::datapath::{DatapathError, Pins};
 use crate::netlink::Kernel;
 use crate::reconcile::undo;
-use crate::runtime::{InstanceLock, RunDirectory};
+use crate::runtime::{self, InstanceLock, NamespaceLock, RunDirectory, STOP_PATIENCE, Stopped};
 
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     crate::capability::require()?;
     let pins = Pins::of(&args.instance);
+    let has_bpffs = match pins.check() {
+        Ok(()) => true,
+        // Nothing was ever pinned.
+        Err(DatapathError::NoBpffs { .. }) => false,
+        Err(error) => return Err(error.into()),
+    };
+    let found = belongs::find(&args.instance, "down")?;
     let directory = RunDirectory::of(&args.instance);
+    let stopped = runtime::stop(&directory)?;
+    if let Stopped::Killed(pid) = stopped {
+        let limit = STOP_PATIENCE.as_secs();
+        output::remark(format_args!(
+            "the daemon (pid {pid}) did not stop within {limit} s; killed it"
+        ));
+    }
+    let _namespace_lock = has_bpffs.then(|| NamespaceLock::acquire(found.namespace)).transpose()?;
     directory.create()?;
-    let (_lock, stopped) = InstanceLock::take_over(&directory, |pid| {
-        output::remark(format_args!("the daemon (pid {pid}) does not stop; killing it"));
-    })?;
+    let _instance_lock = InstanceLock::acquire(&directory)?;
+    if found.abandoned {
+        // Rules, routes and devices went with their network namespace.
+        pins.remove()?;
+        directory.remove()?;
+        return Ok(output::line("removed what a network namespace left that is gone")?);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let undone = runtime.block_on(async {
         let kernel = Kernel::connect().await?;
         undo(&kernel, &pins, &directory).await.map_err(anyhow::Error::from)
     })?;
+    let stopped = stopped != Stopped::NotRunning;
     if stopped {
         output::line("stopped the daemon")?;
     }

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::cmd::{NotRunning, output};
+use crate::cmd::{NotRunning, belongs, output};
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
 use crate::runtime::RunDirectory;
@@ -22,16 +22,20 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
     crate::capability::require()?;
     let pins = Pins::of(instance);
-    if !pins.exists() {
+    let found = belongs::find_present(instance, "flows")?;
+    let datapath = pins.exists();
+    if !datapath && found.daemon.is_none() {
         return Err(NotRunning(instance.clone()).into());
     }
-    let mut records = flows::read(&pins)?;
+    // Before there is a second uplink nothing is recorded.
+    let mut records = if datapath { flows::read(&pins)? } else { Vec::new() };
     records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
     if args.json {
         let report = Report { schema: "prroute.flows/1", flows: &records };
         return Ok(output::line(serde_json::to_string(&report)?)?);
     }
-    let names = Names::read(&pins, &RunDirectory::of(instance))?;
+    let names =
+        if datapath { Names::read(&pins, &RunDirectory::of(instance))? } else { Names::default() };
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(["PROTO", "LOCAL", "REMOTE", "OPENED", "UPLINK", "IDLE s"]);
@@ -52,6 +56,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
 }
 
 /// Interface names by uplink id, as the daemon last knew them.
+#[derive(Default)]
 struct Names {
     known: Vec<KnownId>,
     by_id: Vec<(u16, String)>,

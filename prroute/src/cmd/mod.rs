@@ -1,5 +1,6 @@
 //! One module per command, and what they have in common: logging, errors, exit codes.
 
+mod belongs;
 mod check;
 mod down;
 mod flows;
@@ -10,6 +11,7 @@ mod run;
 mod setup;
 mod status;
 
+pub use belongs::{Abandoned, Elsewhere};
 pub use output::OutputError;
 pub use reload::Refused;
 
@@ -26,7 +28,7 @@ use crate::config::{ConfigError, SAMPLE, schema};
 use crate::datapath::DatapathError;
 use crate::managers::networkd::SetupError;
 use crate::reconcile::ReconcileError;
-use crate::runtime::RuntimeError;
+use crate::runtime::{LockError, RuntimeError};
 
 /// Exit codes, the same for every command (sysexits(3) for the last).
 mod code {
@@ -81,7 +83,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<ConfigError>() || refused.is_some_and(|refused| refused.configuration) {
             return code::CONFIG;
         }
-        if cause.is::<NotRunning>() {
+        if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
         }
         let denied = cause.is::<MissingCapabilities>()
@@ -92,6 +94,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             || cause
                 .downcast_ref::<RuntimeError>()
                 .is_some_and(|error| error.source.kind() == std::io::ErrorKind::PermissionDenied)
+            || cause.downcast_ref::<LockError>().is_some_and(LockError::is_permission_denied)
             || cause
                 .downcast_ref::<DatapathError>()
                 .is_some_and(DatapathError::is_permission_denied)

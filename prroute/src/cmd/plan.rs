@@ -6,12 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
-use crate::cmd::output;
+use crate::cmd::{belongs, output};
 use crate::config::Config;
 use crate::datapath::hooks;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{InstanceLock, Records, RunDirectory};
+use crate::runtime::{Records, RunDirectory};
 use crate::state::desired::Recognised;
 use crate::state::findings::Finding;
 use crate::state::plan::Op;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let instance = &args.instance.instance;
     let directory = RunDirectory::of(instance);
     // What the running daemon reads, unless another file is asked about.
-    let remembered = match InstanceLock::holder(&directory) {
+    let remembered = match belongs::find_present(instance, "plan")?.daemon {
         Some(_) => directory.read_report().usable().and_then(|report| report.config_file),
         None => None,
     };

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 
 use crate::cli::InstanceArgs;
-use crate::cmd::{NotRunning, output};
+use crate::cmd::{NotRunning, belongs, output};
 use crate::runtime::{DaemonReport, InstanceLock, RunDirectory};
 
 /// For how long an answer is waited for.
@@ -27,10 +27,11 @@ pub struct Refused {
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     let instance = &args.instance;
     let directory = RunDirectory::of(instance);
+    belongs::find_present(instance, "reload")?;
     let deadline = Instant::now() + PATIENCE;
     let mut asked: Option<(i32, u64)> = None;
     while Instant::now() < deadline {
-        let Some(holder) = InstanceLock::holder(&directory) else {
+        let Some(holder) = InstanceLock::holder(&directory)? else {
             return match asked {
                 None => Err(NotRunning(instance.clone()).into()),
                 Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 
 use crate::causes::with_causes;
 use crate::cli::RunArgs;
-use crate::cmd::plan;
+use crate::cmd::{belongs, plan};
 use crate::config::{Config, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{Kernel, Monitor};
 use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
-use crate::runtime::{InstanceLock, NamespaceLock, Records, RunDirectory};
+use crate::runtime::{InstanceLock, LockError, NamespaceLock, Records, RunDirectory};
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
@@ -25,6 +25,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
 }
 
 async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
+    belongs::find_present(&args.instance.instance, "run --dry-run")?;
     let kernel = Kernel::connect().await?;
     let instance = &args.instance.instance;
     let records = Records::read(&RunDirectory::of(instance), config.ranges);
@@ -37,10 +38,18 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let instance = &args.instance.instance;
     let pins = Pins::of(instance);
     pins.check()?;
+    let found = belongs::find(instance, "run")?;
+    if let Some(pid) = found.daemon {
+        return Err(LockError::InstanceHeld { pid }.into());
+    }
     let directory = RunDirectory::of(instance);
+    let _namespace_lock = NamespaceLock::acquire(found.namespace)?;
     directory.create()?;
     let _instance_lock = InstanceLock::acquire(&directory)?;
-    let _namespace_lock = NamespaceLock::acquire()?;
+    if found.abandoned {
+        tracing::warn!("removing what a network namespace left of this instance that is gone");
+        pins.remove()?;
+    }
 
     let config_file = absolute(args.config.as_deref())?;
     let took_over = pins.exists();

@@ -11,7 +11,7 @@ use prroute_common::source::SocketReason;
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::cmd::{NotRunning, output};
+use crate::cmd::{NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
@@ -19,7 +19,7 @@ use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::runtime::report::{Healed, Refusal};
-use crate::runtime::{InstanceLock, Records, RunDirectory};
+use crate::runtime::{Records, RunDirectory};
 use crate::state::findings::Finding;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
@@ -72,7 +72,8 @@ struct UplinkReport {
 pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
     let directory = RunDirectory::of(instance);
-    let pid = InstanceLock::holder(&directory).map(nix::unistd::Pid::as_raw);
+    let found = belongs::find_present(instance, "status")?;
+    let pid = found.daemon.map(nix::unistd::Pid::as_raw);
     let pins = Pins::of(instance);
     let datapath = pins.exists();
     if pid.is_none() && !datapath {

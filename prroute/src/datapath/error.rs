@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::causes::with_causes;
+use crate::namespace::NamespaceError;
 
 /// An operation on the datapath that failed, and on what.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,20 @@ pub enum DatapathError {
         path.display()
     )]
     PrivateBpffs { path: PathBuf },
+    #[error(
+        "{}: this is no directory of root's, but of user {owner}, who could change what prroute \
+         keeps there; remove it (rm -r {}), and mount bpffs with mode=0700",
+        path.display(), path.display()
+    )]
+    ForeignDirectory { path: PathBuf, owner: u32 },
+    #[error(
+        "{}: a prroute in another network namespace has just taken this instance; use another \
+         --instance",
+        path.display()
+    )]
+    Claimed { path: PathBuf },
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     #[error("{operation} {}: {source}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("load the BPF object: {}", with_causes(.0))]

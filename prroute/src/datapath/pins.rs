@@ -8,12 +8,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use prroute_common::LAYOUT_VERSION;
 
 use crate::datapath::attach::Direction;
+use crate::datapath::directory::{self, BPFFS};
 use crate::datapath::error::{DatapathError, Result};
 use crate::instance::Instance;
 use crate::state::uplink::{Ifindex, UplinkId};
-
-/// Where distributions mount the BPF file system.
-const BPFFS: &str = "/sys/fs/bpf";
 
 /// How the names of the links of stacked devices begin.
 const STACKED: &str = "stacked-ingress-";
@@ -26,7 +24,12 @@ pub struct Pins {
 
 impl Pins {
     pub fn of(instance: &Instance) -> Self {
-        Self { instance: Path::new(BPFFS).join("prroute").join(instance.name()) }
+        Self { instance: directory::of_prroute().join(instance.name()) }
+    }
+
+    /// Where everything of the instance is, of every layout.
+    pub fn instance(&self) -> &Path {
+        &self.instance
     }
 
     fn layout(&self) -> PathBuf {
@@ -109,20 +112,17 @@ impl Pins {
         Ok(())
     }
 
-    /// Makes the directory for pins of this layout.
+    /// Makes the directory for pins of this layout, and the instance this namespace's.
     pub fn create(&self) -> Result<()> {
-        let path = self.layout();
-        fs::create_dir_all(&path).map_err(|source| DatapathError::File {
-            operation: "create",
-            path,
-            source,
-        })
+        directory::create(&self.instance)?;
+        self.claim()?;
+        directory::create(&self.layout())
     }
 
     /// Removes pins of other layouts, once this layout's programs run in their place.
     pub fn remove_other_layouts(&self) -> Result<()> {
         for path in self.entries(&self.instance)? {
-            if path != self.layout() {
+            if path != self.layout() && !directory::is_of_namespace(&path) {
                 remove_tree(&path)?;
             }
         }
@@ -132,26 +132,11 @@ impl Pins {
     /// Removes every pin of this instance; what only pins kept alive ends here.
     pub fn remove(&self) -> Result<()> {
         remove_tree(&self.instance)?;
-        // The common parent goes with the last instance.
-        match self.instance.parent().map(fs::remove_dir) {
-            None | Some(Ok(())) => Ok(()),
-            Some(Err(error))
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-                ) =>
-            {
-                Ok(())
-            }
-            Some(Err(source)) => Err(DatapathError::File {
-                operation: "remove the parent of",
-                path: self.instance.clone(),
-                source,
-            }),
-        }
+        directory::remove_unused();
+        Ok(())
     }
 
-    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>> {
+    pub(super) fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>> {
         let failed =
             |source| DatapathError::File { operation: "list", path: directory.to_owned(), source };
         match fs::read_dir(directory) {

@@ -69,6 +69,11 @@ impl RunDirectory {
         fs::create_dir_all(&self.path).map_err(failed("create", &self.path))
     }
 
+    /// For messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is to be undone, as far as it was written down.
     pub fn read_journal(&self) -> Found<Journal> {
         let here = Origin::current();

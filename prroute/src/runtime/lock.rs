@@ -1,37 +1,61 @@
-//! One daemon per instance, and one per network namespace.
+//! One daemon per instance: a lock on a file that only root can open.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::datapath::DatapathError;
 use crate::runtime::directory::RunDirectory;
-
-/// A daemon that is told to stop and does not within this time is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often a lock is tried again while its holder stops.
-const RETRY: Duration = Duration::from_millis(20);
-
-/// Abstract socket names belong to a network namespace, and vanish with their process.
-const NAMESPACE_SOCKET: &[u8] = b"prroute/daemon";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("another prroute (pid {pid}) runs this instance; stop it first, or use --instance")]
-    InstanceHeld { pid: i32 },
-    #[error("another prroute runs in this network namespace; there can be only one")]
-    NamespaceHeld,
+    InstanceHeld { pid: Pid },
+    #[error(
+        "{} is locked by a process that cannot be seen from this PID namespace; run this where it \
+         can be seen, or use another --instance",
+        path.display()
+    )]
+    HiddenHolder { path: PathBuf },
+    #[error(
+        "{}: process {pid}, which is no prroute, holds a read lock from a time when everybody \
+         could open the file: end that process, then try again",
+        path.display()
+    )]
+    ReadLocked { path: PathBuf, pid: Pid },
+    #[error(
+        "another prroute ({}) runs in this network namespace; there can be only one",
+        holder.map_or("pid unknown".to_owned(), |pid| format!("pid {pid}"))
+    )]
+    NamespaceHeld { holder: Option<Pid> },
+    #[error("the daemon (pid {pid}) does not end, not by SIGKILL either; it is in state {state}")]
+    StillHeld { pid: Pid, state: String },
     #[error("{operation} {}: {source}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Bpffs(#[from] DatapathError),
+}
+
+impl LockError {
+    /// Whether only root may do this.
+    pub fn is_permission_denied(&self) -> bool {
+        match self {
+            Self::File { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Bpffs(error) => error.is_permission_denied(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn file(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { operation, path, source }
+    }
 }
 
 /// Held while a daemon, or an undo, works on an instance. A POSIX record lock, because it names
@@ -52,109 +76,75 @@ impl InstanceLock {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
-            .map_err(|source| LockError::File { operation: "open", path: path.clone(), source })?;
-        match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
+            .map_err(LockError::file("open", &path))?;
+        // Whoever can open the file can lock it; earlier versions let everybody.
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(LockError::file("close to others", &path))?;
+        match fcntl(&file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => Ok(Self { _file: file }),
-            Err(Errno::EAGAIN | Errno::EACCES) => {
-                Err(LockError::InstanceHeld { pid: holder_of(&file).map_or(0, Pid::as_raw) })
-            }
-            Err(errno) => Err(LockError::File { operation: "lock", path, source: errno.into() }),
+            Err(Errno::EAGAIN | Errno::EACCES) => Err(held(&file, path)),
+            Err(errno) => Err(LockError::file("lock", &path)(errno.into())),
         }
     }
 
     /// The process that holds an instance's lock, if any.
-    pub fn holder(directory: &RunDirectory) -> Option<Pid> {
-        holder_of(&File::open(directory.lock_path()).ok()?)
-    }
-
-    /// Takes the lock from a running daemon: tells it to stop, and kills it if it does not.
-    /// `on_kill` is told before that.
     ///
     /// # Errors
     ///
-    /// When the lock cannot be had.
-    pub fn take_over(
-        directory: &RunDirectory,
-        on_kill: impl Fn(Pid),
-    ) -> Result<(Self, bool), LockError> {
-        let mut stopped = false;
-        let mut asked: Option<(Pid, Instant)> = None;
-        loop {
-            let pid = match Self::acquire(directory) {
-                Ok(lock) => return Ok((lock, stopped)),
-                Err(LockError::InstanceHeld { pid }) => Pid::from_raw(pid),
-                Err(error) => return Err(error),
-            };
-            let signalled = |signal| match kill(pid, signal) {
-                Ok(()) | Err(Errno::ESRCH) => Ok(()),
-                Err(errno) => Err(LockError::File {
-                    operation: "stop the holder of",
-                    path: directory.lock_path(),
-                    source: errno.into(),
-                }),
-            };
-            // 0 is "nobody": the holder went between two looks.
-            if pid.as_raw() > 0 {
-                match asked {
-                    Some((told, since)) if told == pid => {
-                        if since.elapsed() > STOP_PATIENCE {
-                            on_kill(pid);
-                            signalled(Signal::SIGKILL)?;
-                            asked = Some((pid, Instant::now()));
-                        }
-                    }
-                    _ => {
-                        signalled(Signal::SIGTERM)?;
-                        asked = Some((pid, Instant::now()));
-                    }
-                }
-                stopped = true;
-            }
-            std::thread::sleep(RETRY);
+    /// When the lock cannot be looked at, or its holder cannot be seen from here.
+    pub fn holder(directory: &RunDirectory) -> Result<Option<Pid>, LockError> {
+        let path = directory.lock_path();
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LockError::file("open", &path)(error)),
+        };
+        match conflict(&file, libc::F_RDLCK).map_err(LockError::file("look at the lock", &path))? {
+            None => Ok(None),
+            Some(Conflict { pid: Some(pid), .. }) => Ok(Some(pid)),
+            Some(Conflict { pid: None, .. }) => Err(LockError::HiddenHolder { path }),
         }
     }
 }
 
-fn whole_file() -> libc::flock {
+/// Why the lock could not be had.
+fn held(file: &File, path: PathBuf) -> LockError {
+    match conflict(file, libc::F_WRLCK) {
+        Ok(Some(Conflict { pid: Some(pid), write: true })) => LockError::InstanceHeld { pid },
+        Ok(Some(Conflict { pid: Some(pid), write: false })) => LockError::ReadLocked { path, pid },
+        Ok(Some(Conflict { pid: None, .. })) => LockError::HiddenHolder { path },
+        // Its holder went between two looks.
+        Ok(None) => LockError::file("lock", &path)(Errno::EAGAIN.into()),
+        Err(error) => LockError::file("look at the lock", &path)(error),
+    }
+}
+
+struct Conflict {
+    /// `None` when it belongs to another PID namespace.
+    pid: Option<Pid>,
+    /// Only prroute takes write locks: a read lock is somebody else's.
+    write: bool,
+}
+
+/// The lock that is in the way of one of this kind.
+fn conflict(file: &File, kind: i32) -> io::Result<Option<Conflict>> {
+    let mut lock = whole_file(kind);
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    let pid = (lock.l_pid > 0).then(|| Pid::from_raw(lock.l_pid));
+    let write = lock.l_type == libc::F_WRLCK as i16;
+    Ok((lock.l_type != libc::F_UNLCK as i16).then_some(Conflict { pid, write }))
+}
+
+fn whole_file(kind: i32) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as i16,
+        l_type: kind as i16,
         l_whence: libc::SEEK_SET as i16,
         l_start: 0,
         l_len: 0,
         l_pid: 0,
-    }
-}
-
-fn holder_of(file: &File) -> Option<Pid> {
-    let mut lock = whole_file();
-    // Asking about a read lock needs no write access.
-    lock.l_type = libc::F_RDLCK as i16;
-    fcntl(file, FcntlArg::F_GETLK(&mut lock)).ok()?;
-    (lock.l_type != libc::F_UNLCK as i16 && lock.l_pid > 0).then(|| Pid::from_raw(lock.l_pid))
-}
-
-/// Held by the one daemon of a network namespace.
-#[derive(Debug)]
-pub struct NamespaceLock {
-    _socket: UnixListener,
-}
-
-impl NamespaceLock {
-    /// # Errors
-    ///
-    /// When another daemon runs in this network namespace.
-    pub fn acquire() -> Result<Self, LockError> {
-        let failed = |source| LockError::File {
-            operation: "bind the abstract socket",
-            path: "prroute/daemon".into(),
-            source,
-        };
-        let address = SocketAddr::from_abstract_name(NAMESPACE_SOCKET).map_err(failed)?;
-        match UnixListener::bind_addr(&address) {
-            Ok(socket) => Ok(Self { _socket: socket }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(LockError::NamespaceHeld),
-            Err(error) => Err(failed(error)),
-        }
     }
 }

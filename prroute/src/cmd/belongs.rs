@@ -1,0 +1,126 @@
+//! Whether an instance belongs to the network namespace that a command runs in: each asks before it
+//! does anything.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::unistd::Pid;
+
+use crate::datapath::Pins;
+use crate::instance::Instance;
+use crate::namespace::NetworkNamespace;
+use crate::runtime::{InstanceLock, RunDirectory};
+
+/// What a command finds.
+pub(super) struct Found {
+    /// The one that it runs in.
+    pub(super) namespace: NetworkNamespace,
+    pub(super) daemon: Option<Pid>,
+    /// What is pinned was attached to devices that are all gone, in another network namespace.
+    pub(super) abandoned: bool,
+}
+
+/// The instance is another network namespace's.
+#[derive(Debug)]
+pub struct Elsewhere {
+    instance: Instance,
+    inode: u64,
+    /// A file to enter it by.
+    entrance: Option<PathBuf>,
+    command: &'static str,
+}
+
+impl std::error::Error for Elsewhere {}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instance, inode, entrance, command } = self;
+        write!(f, "instance {instance} belongs to another network namespace, net:[{inode}]: ")?;
+        match entrance {
+            Some(entrance) => write!(
+                f,
+                "run `nsenter --net={} prroute {command} --instance {instance}`, or use another \
+                 --instance",
+                entrance.display()
+            ),
+            None => write!(
+                f,
+                "no process that can be seen from here is in it. Run this in it, or use another \
+                 --instance; if it is gone, remove what it left: `rm -r {} {}`",
+                Pins::of(instance).instance().display(),
+                RunDirectory::of(instance).path().display()
+            ),
+        }
+    }
+}
+
+/// What is left of the instance is a network namespace's that is gone.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "instance {0} is not running; what is left of it is a network namespace's that is gone: \
+     `prroute run` replaces it, `prroute down` removes it"
+)]
+pub struct Abandoned(pub(super) Instance);
+
+/// Looks whose the instance is.
+///
+/// # Errors
+///
+/// When it is another network namespace's, with the way there; or when only root can tell.
+pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> {
+    let (pins, directory) = (Pins::of(instance), RunDirectory::of(instance));
+    let namespace = NetworkNamespace::current()?;
+    let daemon = InstanceLock::holder(&directory)?;
+    let elsewhere = |inode| Elsewhere {
+        instance: instance.clone(),
+        inode,
+        entrance: entrance(inode, daemon),
+        command,
+    };
+    // Where it runs cannot be seen of a daemon that may do more than this process.
+    if let Some(inode) = daemon.and_then(|pid| inode(&of_process(pid)))
+        && inode != namespace.inode()
+    {
+        return Err(elsewhere(inode).into());
+    }
+    let abandoned = match pins.owner()? {
+        Some(owner) if owner != namespace => {
+            if daemon.is_some() || !pins.are_abandoned()? {
+                return Err(elsewhere(owner.inode()).into());
+            }
+            true
+        }
+        _ => false,
+    };
+    Ok(Found { namespace, daemon, abandoned })
+}
+
+/// Likewise, for a command that reports: of what a network namespace left that is gone there is
+/// nothing to report.
+pub(super) fn find_present(instance: &Instance, command: &'static str) -> Result<Found> {
+    let found = find(instance, command)?;
+    if found.abandoned { Err(Abandoned(instance.clone()).into()) } else { Ok(found) }
+}
+
+/// A file by which a network namespace can be entered.
+fn entrance(wanted: u64, daemon: Option<Pid>) -> Option<PathBuf> {
+    let daemon = daemon.map(of_process);
+    let named = entries("/run/netns");
+    let processes = entries("/proc").map(|process| process.join("ns/net"));
+    daemon.into_iter().chain(named).chain(processes).find(|path| inode(path) == Some(wanted))
+}
+
+fn of_process(pid: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+fn entries(directory: &str) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    Some(fs::metadata(path).ok()?.ino())
+}

@@ -1,0 +1,99 @@
+//! The directories on bpffs: only root writes and opens them. Elsewhere anybody could make one
+//! first, or hold a lock on one: the kernel's default for bpffs is `mode=1777`.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+use crate::datapath::error::{DatapathError, Result};
+use crate::namespace::NetworkNamespace;
+
+/// Where distributions mount the BPF file system.
+pub(super) const BPFFS: &str = "/sys/fs/bpf";
+
+/// How the names of what belongs to a network namespace begin; no instance has such a name.
+pub(super) const NAMESPACE: &str = "netns:";
+
+/// Where all instances are.
+pub(super) fn of_prroute() -> PathBuf {
+    Path::new(BPFFS).join("prroute")
+}
+
+/// The directory that the one daemon of a network namespace locks.
+pub(crate) fn of_namespace(namespace: NetworkNamespace) -> PathBuf {
+    of_prroute().join(format!("{NAMESPACE}{namespace}"))
+}
+
+/// All directories of [`of_namespace`].
+pub(crate) fn of_namespaces() -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(of_prroute()) else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.path());
+    names.filter(|path| is_of_namespace(path)).collect()
+}
+
+/// Whether the name says that it belongs to a network namespace.
+pub(super) fn is_of_namespace(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAMESPACE))
+}
+
+/// Makes a directory below [`of_prroute`], and those above it, for root alone. One that an earlier
+/// version left open to others is closed.
+///
+/// # Errors
+///
+/// When one of them is somebody else's.
+pub(crate) fn create(path: &Path) -> Result<()> {
+    let failed = |operation| move |source| file_error(operation, path, source);
+    for last in [false, false, true] {
+        if let Some(parent) = path.parent().filter(|_| path != of_prroute()) {
+            create(parent)?;
+        }
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
+            // Another prroute has just removed the parent, as the last one that used it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !last => {}
+            result => {
+                result.map_err(failed("create"))?;
+                break;
+            }
+        }
+    }
+    match check(path)? {
+        Some(mode) if mode & 0o777 != 0o700 => {
+            fs::set_permissions(path, Permissions::from_mode(0o700))
+                .map_err(failed("close to others"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a directory of somebody else's; the mode of one that is there.
+///
+/// # Errors
+///
+/// Names its owner.
+pub(crate) fn check(path: &Path) -> Result<Option<u32>> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error("look at", path, error)),
+    };
+    let owner = metadata.uid();
+    if !metadata.is_dir() || (owner != 0 && owner != geteuid().as_raw()) {
+        return Err(DatapathError::ForeignDirectory { path: path.to_owned(), owner });
+    }
+    Ok(Some(metadata.mode()))
+}
+
+/// Removes the parent of all with the last of them.
+pub(crate) fn remove_unused() {
+    // Not empty: others are in it. Nothing else depends on it.
+    drop(fs::remove_dir(of_prroute()));
+}
+
+pub(super) fn file_error(operation: &'static str, path: &Path, source: io::Error) -> DatapathError {
+    DatapathError::File { operation, path: path.to_owned(), source }
+}
