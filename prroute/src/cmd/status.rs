@@ -18,9 +18,10 @@ use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
-use crate::runtime::report::{Healed, Refusal};
+use crate::netlink::nftables;
+use crate::runtime::report::{DaemonReport, Healed, Refusal};
 use crate::runtime::{Records, RunDirectory};
-use crate::state::findings::Finding;
+use crate::state::findings::{Finding, reverse_path};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
 
@@ -109,6 +110,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         let hook = journal.attached(uplink.id).map(|device| device.hook);
         uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
     }
+    let findings = findings(&report);
     Ok(Report {
         schema: "prroute.status/1",
         instance: instance.to_string(),
@@ -120,7 +122,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         left_out: report.left_out,
         healed: report.healed,
         collision: report.collision,
-        findings: report.findings,
+        findings,
         refused: report.reload.refusal,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match report.udp_source {
@@ -128,6 +130,16 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
             _ => None,
         },
     })
+}
+
+/// The daemon's, and what netfilter says now: nothing tells the daemon of a change there.
+fn findings(report: &DaemonReport) -> Vec<Finding> {
+    let others = report.findings.iter().filter(|finding| finding.id != reverse_path::ID).cloned();
+    let filters = match report.uplinks.len() {
+        0 | 1 => Vec::new(),
+        _ => nftables::reverse_path_filters(),
+    };
+    others.chain(reverse_path::finding(&filters, &report.uplinks)).collect()
 }
 
 fn udp_source(state: UdpSource, pins: &Pins) -> Result<UdpSourceReport> {

@@ -10,6 +10,7 @@ mod fingerprint;
 mod lenient;
 mod monitor;
 mod neighbours;
+pub mod nftables;
 mod qdisc;
 mod read;
 mod relevance;
@@ -48,6 +49,7 @@ impl NetlinkError {
 pub struct Kernel {
     socket: Mutex<request::Socket>,
     steady: Mutex<read::Steady>,
+    filters: Mutex<nftables::Filters>,
 }
 
 impl Kernel {
@@ -57,6 +59,6 @@ impl Kernel {
     pub async fn connect() -> Result<Self, NetlinkError> {
         let source = |source| NetlinkError::Socket { operation: "open a netlink socket", source };
         let socket = request::Socket::open().map_err(source)?;
-        Ok(Self { socket: Mutex::new(socket), steady: Mutex::default() })
+        Ok(Self { socket: Mutex::new(socket), steady: Mutex::default(), filters: Mutex::default() })
     }
 }

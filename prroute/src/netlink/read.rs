@@ -13,9 +13,10 @@ use netlink_packet_route::rule::RuleMessage;
 
 use super::request::Socket;
 use super::{Kernel, NetlinkError, decode, encode};
+use crate::state::locals::is_host_device;
 use crate::state::observed::{
-    Address, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route, RouteKind, Rule,
-    TABLE_LOCAL, TABLE_MAIN,
+    Address, ArpSettings, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route,
+    RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, is_global,
 };
 use crate::state::uplink::Ifindex;
 use crate::sysctl;
@@ -87,6 +88,8 @@ impl Kernel {
         name_devices(&mut routes, &links);
         let neighbours = neighbours(&mut socket, &routes).await?.found;
         let rp_filter_all = sysctl::rp_filter("all").ok();
+        let arp = arp(&links, &addresses);
+        let reverse_path_filters = self.filters.lock().await.recent();
         Ok(Observed {
             links,
             addresses,
@@ -94,10 +97,27 @@ impl Kernel {
             rules,
             neighbours,
             rp_filter_all,
+            arp,
+            reverse_path_filters,
             next_expiry,
             unsteady,
         })
     }
+}
+
+/// Of `all` and of what has a link-layer address, where an address could be meant to be kept silent.
+fn arp(links: &[Link], addresses: &[Address]) -> Vec<ArpSettings> {
+    let host = links.iter().filter(|link| is_host_device(link));
+    let is_global4 = |a: &Address| a.net.addr().is_ipv4() && is_global(&a.net.addr());
+    let has_address = |link: &Link| {
+        addresses.iter().any(|a| a.ifindex == link.ifindex && a.scope_global && is_global4(a))
+    };
+    if !host.into_iter().any(has_address) {
+        return Vec::new();
+    }
+    let ports = links.iter().filter(|link| link.mac.is_some() && link.master.is_none());
+    let names = ports.map(|link| link.name.as_str());
+    ["all"].into_iter().chain(names).filter_map(|name| sysctl::arp(name).ok()).collect()
 }
 
 /// Repeats a dump until the table holds still, within limits.

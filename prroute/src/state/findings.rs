@@ -3,6 +3,8 @@
 //! Each kind of finding is a module of its own below this one; `findings` asks them all.
 
 mod catch_all;
+mod direct_return;
+pub mod reverse_path;
 
 use std::fmt;
 
@@ -61,6 +63,8 @@ pub fn findings(
     }
     let mut all = Vec::new();
     all.extend(catch_all::findings(config, observed, desired));
+    all.extend(direct_return::finding(observed, uplinks, &desired.recognised));
+    all.extend(reverse_path::finding(&observed.reverse_path_filters, uplinks));
     all
 }
 

@@ -52,7 +52,8 @@ pub(super) fn holders(observed: &Observed, uplinks: &[Uplink]) -> BTreeMap<IpAdd
     all
 }
 
-fn is_host_device(link: &Link) -> bool {
+/// Whether its addresses are the host's as a whole.
+pub fn is_host_device(link: &Link) -> bool {
     link.loopback || link.kind.as_deref() == Some("dummy")
 }
 

@@ -274,6 +274,27 @@ pub struct Neighbour {
     pub protocol: u8,
 }
 
+/// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArpSettings {
+    /// The name of an interface, or `all`.
+    pub device: String,
+    pub ignore: u8,
+    pub announce: u8,
+}
+
+/// A netfilter rule that asks whether a packet came in by the interface of the route back to its
+/// sender, and decides about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversePathFilter {
+    /// `None`: of both families.
+    pub family: Option<Family>,
+    pub table: String,
+    pub chain: String,
+    /// The one interface whose packets it is about; `None`: all, or not known.
+    pub device: Option<String>,
+}
+
 /// The state of the kernel.
 ///
 /// Routes are those that matter here: of our own tables, default routes, routes without a gateway,
@@ -287,6 +308,11 @@ pub struct Observed {
     pub neighbours: Vec<Neighbour>,
     /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.
     pub rp_filter_all: Option<u8>,
+    /// Read where the loopback interface or a dummy device has a global IPv4 address.
+    #[serde(default)]
+    pub arp: Vec<ArpSettings>,
+    #[serde(default)]
+    pub reverse_path_filters: Vec<ReversePathFilter>,
     /// When the first of the routes expires, from the moment they were read on.
     #[serde(skip)]
     pub next_expiry: Option<Duration>,

@@ -1,4 +1,5 @@
-//! Reverse-path filtering of single interfaces: read, compare, write. Ports of clients: read.
+//! Reverse-path filtering of single interfaces: read, compare, write. What they say by ARP, and ports
+//! of clients: read.
 //!
 //! The files are reached by path, not by dotted name: interface names may contain dots. They
 //! belong to the network namespace of the calling thread, whatever is mounted on /proc.
@@ -13,7 +14,10 @@ use std::path::{Path, PathBuf};
 pub use ports::client_ports;
 pub use saved::{SavedSysctl, SavedSysctls};
 
+use crate::state::observed::ArpSettings;
+
 const CONF: &str = "/proc/sys/net/ipv4/conf";
+const RP_FILTER: &str = "rp_filter";
 
 /// A sysctl that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +50,18 @@ pub enum Change {
 
 /// `net.ipv4.conf.<device>.rp_filter`.
 pub fn rp_filter(device: &str) -> Result<u8, SysctlError> {
-    read(&path(device)?)
+    read(&path(device, RP_FILTER)?)
+}
+
+/// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.
+pub fn arp(device: &str) -> Result<ArpSettings, SysctlError> {
+    let [ignore, announce] = ["arp_ignore", "arp_announce"].map(|name| read(&path(device, name)?));
+    Ok(ArpSettings { device: device.to_owned(), ignore: ignore?, announce: announce? })
 }
 
 /// Writes `to` when the value is `from`.
 pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Change, SysctlError> {
-    let path = path(device)?;
+    let path = path(device, RP_FILTER)?;
     let value = read(&path)?;
     if value != from {
         return Ok(Change::LeftAt(value));
@@ -64,8 +74,8 @@ pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Change, Sysctl
     Ok(Change::Written)
 }
 
-fn path(device: &str) -> Result<PathBuf, SysctlError> {
-    let path = Path::new(CONF).join(device).join("rp_filter");
+fn path(device: &str, name: &str) -> Result<PathBuf, SysctlError> {
+    let path = Path::new(CONF).join(device).join(name);
     if device.is_empty() || device.contains('/') || device == ".." || device == "." {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "no name of an interface");
         return Err(SysctlError { operation: "find".to_owned(), path, source });

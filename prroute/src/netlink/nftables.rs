@@ -1,0 +1,228 @@
+//! Netfilter rules that ask for the route back to a packet's sender: `fib saddr . iif oif` of nftables,
+//! and the match `rpfilter` where iptables keeps its rules in nftables.
+//!
+//! Rules are dumped as the kernel has them (`NFT_MSG_GETRULE`, linux/netfilter/nf_tables.h), and looked
+//! through for these expressions and for what limits and concludes them. Nothing else is understood.
+
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
+use netlink_sys::SocketAddr;
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::libc::MSG_DONTWAIT;
+
+use super::request::split;
+use crate::state::observed::{Family, ReversePathFilter};
+
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE`.
+const GET_RULE: u16 = 0x0a07;
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE`.
+const NEW_RULE: u16 = 0x0a06;
+/// `NLMSG_ERROR`, `NLMSG_DONE`.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// Length of `struct nlmsghdr`, and with `struct nfgenmsg` behind it.
+const HEADER: usize = 16;
+const HEADERS: usize = 20;
+const BUFFER: usize = 64 * 1024;
+/// What a host with very many rules does not get looked at to the end.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// For how long what was read is good enough for the daemon.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// What was read last.
+#[derive(Debug, Default)]
+pub(super) struct Filters(Option<(Instant, Vec<ReversePathFilter>)>);
+
+impl Filters {
+    /// What the kernel has, or had a minute ago.
+    pub(super) fn recent(&mut self) -> Vec<ReversePathFilter> {
+        if let Some((read, filters)) = &self.0
+            && read.elapsed() < RECENT
+        {
+            return filters.clone();
+        }
+        let filters = reverse_path_filters();
+        self.0 = Some((Instant::now(), filters.clone()));
+        filters
+    }
+}
+
+/// The filters of the calling thread's network namespace. None where they cannot be read.
+pub fn reverse_path_filters() -> Vec<ReversePathFilter> {
+    if !is_loaded() {
+        return Vec::new();
+    }
+    read().unwrap_or_else(|error| {
+        tracing::debug!("read netfilter rules: {error}");
+        Vec::new()
+    })
+}
+
+/// To ask would make the kernel load the module. One without loadable modules has it or not.
+fn is_loaded() -> bool {
+    fs::read_to_string("/proc/modules")
+        .map_or(true, |modules| modules.lines().any(|module| module.starts_with("nf_tables ")))
+}
+
+fn read() -> io::Result<Vec<ReversePathFilter>> {
+    let limit = Instant::now() + PATIENCE;
+    let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&request(), 0)?;
+    let mut found = Vec::new();
+    let mut buffer = Vec::with_capacity(BUFFER);
+    while Instant::now() < limit {
+        buffer.clear();
+        // The kernel has filled the queue when it returns from the system call before.
+        socket.recv(&mut buffer, MSG_DONTWAIT)?;
+        let mut rest = buffer.as_slice();
+        while let Some((message, behind)) = split(rest) {
+            rest = behind;
+            match u16_at(message, 4) {
+                Some(NEW_RULE) => found.extend(rule(message)),
+                Some(DONE) => return Ok(found),
+                Some(ERROR) => return refused(message).map_or(Ok(found), Err),
+                _ => {}
+            }
+        }
+    }
+    tracing::debug!("there are more netfilter rules than were looked at");
+    Ok(found)
+}
+
+/// The rules of all families.
+fn request() -> [u8; HEADERS] {
+    let mut bytes = [0; HEADERS];
+    let flags = NLM_F_REQUEST | NLM_F_DUMP;
+    bytes[..4].copy_from_slice(&20_u32.to_ne_bytes());
+    bytes[4..6].copy_from_slice(&GET_RULE.to_ne_bytes());
+    bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    bytes
+}
+
+fn refused(message: &[u8]) -> Option<io::Error> {
+    let code = message.get(HEADER..HEADERS)?.try_into().ok().map(i32::from_ne_bytes)?;
+    (code != 0).then(|| io::Error::from_raw_os_error(-code))
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
+}
+
+/// Kinds and values of attributes, as far as they can be read.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(bytes).map_while(Result::ok).filter_map(|attribute| {
+        let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
+        Some((kind, attribute.into_inner().get(4..length)?))
+    })
+}
+
+fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
+}
+
+/// A number, which nftables writes in network byte order.
+fn number(bytes: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_be_bytes(value(bytes, kind)?.get(..4)?.try_into().ok()?))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}
+
+/// What is known of a rule after some of its expressions.
+#[derive(Default)]
+struct Seen {
+    /// What was loaded to be compared.
+    loaded: Option<u32>,
+    family: Option<Family>,
+    device: Option<String>,
+    asks_for_interface: bool,
+    decides: bool,
+}
+
+fn rule(message: &[u8]) -> Option<ReversePathFilter> {
+    /// `NFPROTO_*`.
+    const INET: u8 = 1;
+    const IPV4: u8 = 2;
+    const IPV6: u8 = 10;
+    /// `NFTA_RULE_*`.
+    const TABLE: u16 = 1;
+    const CHAIN: u16 = 2;
+    const EXPRESSIONS: u16 = 4;
+    let of_table = match *message.get(HEADER)? {
+        IPV4 => Some(Family::V4),
+        IPV6 => Some(Family::V6),
+        INET => None,
+        _ => return None,
+    };
+    let rule = message.get(HEADERS..)?;
+    let mut seen = Seen { family: of_table, ..Seen::default() };
+    for (_, expression) in attributes(value(rule, EXPRESSIONS)?) {
+        seen.pass(expression);
+    }
+    (seen.asks_for_interface && seen.decides).then(|| ReversePathFilter {
+        family: seen.family,
+        table: value(rule, TABLE).map(text).unwrap_or_default(),
+        chain: value(rule, CHAIN).map(text).unwrap_or_default(),
+        device: seen.device,
+    })
+}
+
+impl Seen {
+    /// Takes in one `NFTA_LIST_ELEM`: `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
+    fn pass(&mut self, expression: &[u8]) {
+        /// `NFT_META_NFPROTO`, `NFT_META_IIFNAME`.
+        const NFPROTO: u32 = 15;
+        const IIFNAME: u32 = 6;
+        let name = value(expression, 1).map(text).unwrap_or_default();
+        let data = value(expression, 2).unwrap_or_default();
+        let loaded = self.loaded.take();
+        match name.as_str() {
+            // `NFTA_META_KEY`.
+            "meta" => self.loaded = number(data, 2),
+            "cmp" => match (loaded, equals(data)) {
+                (Some(NFPROTO), Some([2])) => self.family = Some(Family::V4),
+                (Some(NFPROTO), Some([10])) => self.family = Some(Family::V6),
+                // Without a zero at its end it is the beginning of names.
+                (Some(IIFNAME), Some(name)) if name.contains(&0) => self.device = Some(text(name)),
+                _ => {}
+            },
+            "fib" => self.asks_for_interface |= is_strict_fib(data),
+            "match" => self.asks_for_interface |= is_strict_match(data),
+            // `NFTA_IMMEDIATE_DATA`, `NFTA_DATA_VERDICT`.
+            "immediate" => self.decides |= value(data, 2).is_some_and(|d| value(d, 2).is_some()),
+            "reject" => self.decides = true,
+            _ => {}
+        }
+    }
+}
+
+/// What a value must be equal to (`NFTA_CMP_OP`, `NFTA_CMP_DATA`, `NFTA_DATA_VALUE`).
+fn equals(data: &[u8]) -> Option<&[u8]> {
+    value(data, 3).and_then(|data| value(data, 1)).filter(|_| number(data, 2) == Some(0))
+}
+
+/// `NFTA_FIB_RESULT` is an interface, and `NFTA_FIB_FLAGS` has the sender and the interface that the
+/// packet came in by.
+fn is_strict_fib(data: &[u8]) -> bool {
+    const SADDR: u32 = 1;
+    const IIF: u32 = 8;
+    let flags = number(data, 3).unwrap_or_default();
+    matches!(number(data, 2), Some(1 | 2)) && flags & SADDR != 0 && flags & IIF != 0
+}
+
+/// `NFTA_MATCH_NAME`, and `NFTA_MATCH_INFO` with the flags of `struct xt_rpfilter_info`.
+fn is_strict_match(data: &[u8]) -> bool {
+    const LOOSE: u8 = 1;
+    let flags = value(data, 3).and_then(|info| info.first());
+    value(data, 1).map(text).as_deref() == Some("rpfilter")
+        && flags.is_some_and(|flags| flags & LOOSE == 0)
+}
+
+#[cfg(test)]
+mod tests;
