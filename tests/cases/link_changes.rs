@@ -132,3 +132,64 @@ fn outlive(name: &str) -> Result<()> {
     ensure!(changes.is_empty(), "not as before:\n{changes}");
     Ok(())
 }
+
+/// Runs a shell command on the host; `printf` makes bytes that are not UTF-8.
+fn shell(lab: &Lab, script: &str) -> Result<()> {
+    lab.host.run(&["sh", "-ec", script]).map(drop)
+}
+
+fn managed(prroute: &Instance<'_>) -> Result<Vec<String>> {
+    let status = prroute.status()?;
+    let uplinks = status["uplinks"].as_array().context("no uplinks")?.iter();
+    Ok(uplinks.filter_map(|uplink| Some(uplink["name"].as_str()?.to_owned())).collect())
+}
+
+/// The kernel takes any byte but a slash and white space for a name.
+#[test]
+fn names_that_are_not_utf_8_concern_nobody_else() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    // A veth without a default route has to be named.
+    prroute.configure(
+        "[[uplink]]\nname = \"good2\"\nreply = \"gateway\"\n[[uplink]]\nname = \"up3\"\n",
+    )?;
+    shell(&lab, r#"ip link set dev up1 alias "$(printf '\351t\351')""#)?;
+    shell(&lab, r#"ip link property add dev up2 altname "$(printf '\351th2')""#)?;
+    shell(&lab, "ip link property add dev up2 altname good2")?;
+    let daemon = prroute.run(&[])?;
+    // An alias and another name: all are managed, by the names that can be read too.
+    everything_is_answered(&lab)?;
+    let status = prroute.status()?;
+    ensure!(status["uplinks"][1]["reply"] == "gateway", "{status:#}");
+
+    shell(&lab, r#"ip link set up3 down; ip link set up3 name "$(printf '\351th3')""#)?;
+    shell(&lab, r#"ip link set "$(printf '\351th3')" up"#)?;
+    wait::until("two are left", DEADLINE, || {
+        Ok((managed(&prroute)? == ["up1", "up2"]).then_some(()))
+    })?;
+    let status = prroute.status()?;
+    let skipped = status["skipped"].as_array().context("nothing is skipped")?;
+    let is_named = skipped.iter().any(|skipped| {
+        skipped["name"] == r"\xe9th3" && skipped["reason"] == "its name is not UTF-8"
+    });
+    ensure!(is_named, "{status:#}");
+    // What it does is no news, and what others do is.
+    lab.host.ip("address add 10.99.0.1/32 dev up1")?;
+    wait::until("the address is noticed", DEADLINE, || {
+        Ok(prroute.status()?["uplinks"][0].to_string().contains("10.99.0.1").then_some(()))
+    })?;
+    everything_is_answered(&lab)?;
+    let log = daemon.process.log();
+    ensure!(log.matches(r#"its name "\xe9th3" is not UTF-8"#).count() == 1, "{log}");
+
+    shell(&lab, r#"ip link set "$(printf '\351th3')" down"#)?;
+    shell(&lab, r#"ip link set "$(printf '\351th3')" name up3; ip link set up3 up"#)?;
+    wait::until("three again", DEADLINE, || {
+        Ok((managed(&prroute)? == ["up1", "up2", "up3"]).then_some(()))
+    })?;
+    daemon.terminate()?;
+    prroute.down()?;
+    let rules = lab.host.ip("rule show")?;
+    ensure!(rules.lines().count() == 3, "{rules}");
+    Ok(())
+}

@@ -56,7 +56,7 @@ pub(super) fn link(message: LinkMessage) -> Link {
         match attribute {
             LinkAttribute::Link(lower @ 1..) => link.lower = Some(Ifindex(lower)),
             LinkAttribute::LinkNetNsId(_) => lower_is_elsewhere = true,
-            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::IfName(name) if link.name.is_empty() => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(0) => {}
             LinkAttribute::Controller(master) => link.master = Some(Ifindex(master)),
@@ -276,29 +276,29 @@ const fn is_known_action(action: RuleAction) -> bool {
 
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     family(message.header.family)?;
-    let mut neighbour = Neighbour {
-        ifindex: Ifindex(message.header.ifindex),
-        address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        state: neighbour_state(message.header.state),
-        managed: false,
-        protocol: 0,
-    };
+    let (mut address, mut managed, mut protocol) = (None, false, 0);
     for attribute in &message.attributes {
         match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
-                neighbour.address = IpAddr::V4(*address);
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
+                address = Some(IpAddr::V4(*v4));
             }
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
-                neighbour.address = IpAddr::V6(*address);
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
+                address = Some(IpAddr::V6(*v6));
             }
             NeighbourAttribute::ExtFlags(flags) => {
-                neighbour.managed = flags.contains(NeighbourExtFlags::Managed);
+                managed = flags.contains(NeighbourExtFlags::Managed);
             }
-            NeighbourAttribute::Protocol(protocol) => neighbour.protocol = (*protocol).into(),
+            NeighbourAttribute::Protocol(number) => protocol = (*number).into(),
             _ => {}
         }
     }
-    Some(neighbour)
+    Some(Neighbour {
+        ifindex: Ifindex(message.header.ifindex),
+        address: address?,
+        state: neighbour_state(message.header.state),
+        managed,
+        protocol,
+    })
 }
 
 pub(super) const fn neighbour_state(state: State) -> NeighbourState {

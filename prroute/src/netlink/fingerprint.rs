@@ -7,6 +7,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::LinkMessage;
 
 use super::decode;
+use crate::state::uplink::Ifindex;
 
 /// The last known fingerprint of every link.
 #[derive(Debug, Default)]
@@ -25,6 +26,17 @@ impl Links {
         let identity = (&link.name, &link.altnames, &link.kind, link.mac, link.master, link.lower);
         let state = (link.mtu, link.admin_up, link.carrier, link.noarp);
         (identity, state).hash(&mut hasher);
+        let now = hasher.finish();
+        self.0.insert(index, now) != Some(now)
+    }
+
+    /// Likewise of a link whose name cannot be used.
+    pub(super) fn unnamed(&mut self, Ifindex(index): Ifindex, name: &str, gone: bool) -> bool {
+        if gone {
+            return self.0.remove(&index).is_some();
+        }
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
         let now = hasher.finish();
         self.0.insert(index, now) != Some(now)
     }

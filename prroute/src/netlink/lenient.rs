@@ -1,8 +1,11 @@
-//! Messages with an attribute that cannot be decoded: of a driver, or of a newer kernel. A link or
-//! an address is there all the same.
+//! Messages with an attribute that cannot be decoded: of a driver, of a newer kernel, or a name
+//! that is not UTF-8. The object is there all the same.
 
-use netlink_packet_core::{DecodeError, NetlinkMessage};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkAttribute;
+
+use super::unreadable::{Object, Unreadable};
 
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 
@@ -10,67 +13,152 @@ type Message = NetlinkMessage<RouteNetlinkMessage>;
 const HEADER: usize = 16;
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// `RTM_NEWLINK`, `RTM_DELLINK`, `RTM_NEWADDR`, `RTM_DELADDR`.
-const LINKS: [u16; 2] = [16, 17];
-const ADDRESSES: [u16; 2] = [20, 21];
-
+const IFLA_IFNAME: u16 = 3;
 /// `IFLA_LINKINFO`, and of what it holds `IFLA_INFO_KIND`.
 const LINK_INFO: u16 = 18;
 const INFO_KIND: u16 = 1;
+/// `IFLA_PROP_LIST`: one name that cannot be decoded leaves the others.
+const PROP_LIST: u16 = 52;
 
-/// Decodes a message, if need be without what cannot be decoded.
-pub(super) fn deserialize(bytes: &[u8]) -> Result<Message, DecodeError> {
-    Message::deserialize(bytes).or_else(|error| match readable(bytes) {
-        Some(rest) => {
-            tracing::debug!("attributes of a netlink message passed over: {error}");
-            Message::deserialize(&rest)
-        }
-        None => Err(error),
-    })
+/// Of messages of one type: the length of the fixed part, and the attributes without which the rest
+/// would say something else.
+struct Shape {
+    fixed: usize,
+    is_essential: fn(u16) -> bool,
 }
 
-/// A link's or address's message with those attributes that can be decoded.
-fn readable(bytes: &[u8]) -> Option<Vec<u8>> {
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    let fixed = match kind {
-        _ if LINKS.contains(&kind) => HEADER + 16,
-        _ if ADDRESSES.contains(&kind) => HEADER + 8,
+fn shape(kind: u16) -> Option<Shape> {
+    let (fixed, is_essential): (_, fn(u16) -> bool) = match kind {
+        // Links: the name.
+        16 | 17 => (16, |attribute| attribute == IFLA_IFNAME),
+        // Addresses: IFA_ADDRESS, IFA_LOCAL.
+        20 | 21 => (8, |attribute| matches!(attribute, 1 | 2)),
+        // Routes: not RTA_PREFSRC, RTA_METRICS, RTA_FLOW, RTA_CACHEINFO, RTA_PREF, RTA_ENCAP_TYPE,
+        // RTA_ENCAP, RTA_EXPIRES, RTA_TTL_PROPAGATE.
+        24 | 25 => (12, |attribute| !matches!(attribute, 7 | 8 | 11 | 12 | 20..=23 | 26)),
+        // Neighbours: NDA_DST, NDA_PROTOCOL, NDA_FLAGS_EXT.
+        28 | 29 => (12, |attribute| matches!(attribute, 1 | 12 | 15)),
+        // Rules: every attribute selects or acts.
+        32 | 33 => (12, |_| true),
+        // Queueing disciplines and filters.
+        36 | 37 | 44 | 45 => (20, |_| false),
         _ => return None,
     };
-    let head = bytes.get(..fixed)?;
-    let is_readable = |attribute: &[u8]| Message::deserialize(&message(head, attribute)).is_ok();
-    let mut kept = Vec::new();
-    for (kind, attribute) in attributes(&bytes[fixed..]) {
+    Some(Shape { fixed, is_essential })
+}
+
+/// Decodes a message, if need be without what cannot be decoded and says little.
+///
+/// # Errors
+///
+/// Says which object the message is about, as far as that can be told.
+pub(super) fn deserialize(bytes: &[u8]) -> Result<Message, Unreadable> {
+    let decoded = match Message::deserialize(bytes) {
+        Ok(message) => Ok(message),
+        Err(error) => readable(bytes).and_then(|rest| {
+            tracing::debug!("attributes of a netlink message passed over: {error}");
+            Message::deserialize(&rest).map_err(|error| unreadable(bytes, None, error.to_string()))
+        }),
+    };
+    decoded.and_then(|message| match message.payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
+        ) if !has_name(&link.attributes) => {
+            Err(unreadable(bytes, None, "it has no name".to_owned()))
+        }
+        _ => Ok(message),
+    })
+}
+
+fn has_name(attributes: &[LinkAttribute]) -> bool {
+    let is_name = |one: &LinkAttribute| matches!(one, LinkAttribute::IfName(n) if !n.is_empty());
+    attributes.iter().any(is_name)
+}
+
+fn kind_of(bytes: &[u8]) -> u16 {
+    bytes.get(4..6).and_then(|b| b.try_into().ok()).map_or(0, u16::from_ne_bytes)
+}
+
+fn unreadable(bytes: &[u8], name: Option<String>, error: String) -> Unreadable {
+    let kind = kind_of(bytes);
+    let object = Object::of(kind, bytes.get(HEADER..).unwrap_or_default(), name);
+    // RTM_DEL*: the second of four numbers.
+    Unreadable { object, gone: kind >= 16 && kind % 4 == 1, error }
+}
+
+/// A message with those of its attributes that can be decoded.
+fn readable(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let failed = |error: &str| unreadable(bytes, None, error.to_owned());
+    let Some(Shape { fixed, is_essential }) = shape(kind_of(bytes)) else {
+        return Err(failed("it has another form"));
+    };
+    let fixed = HEADER + fixed;
+    let head = bytes.get(..fixed).ok_or_else(|| failed("it is cut off"))?;
+    let mut kept: Vec<u8> = Vec::new();
+    let mut rest = Attributes(&bytes[fixed..]);
+    for (kind, attribute) in &mut rest {
+        // How one is understood may depend on those before it.
+        let is_readable = |attribute: &[u8]| {
+            let attributes = [&kept, attribute].concat();
+            Message::deserialize(&message(head, &attributes)).is_ok()
+        };
         if is_readable(attribute) {
             kept.extend_from_slice(attribute);
-        } else if let Some(kind) = kind_only(kind, attribute).filter(|kind| is_readable(kind)) {
-            kept.extend(kind);
+        } else if is_essential(kind) {
+            let name = (kind == IFLA_IFNAME && kind_of(bytes) < 20).then(|| name(attribute));
+            return Err(unreadable(bytes, name, format!("attribute {kind} is not understood")));
+        } else if let Some(part) = part(kind, attribute, is_readable) {
+            kept.extend(part);
         }
     }
-    Some(message(head, &kept))
+    // What comes behind may be essential.
+    if !rest.0.is_empty() {
+        return Err(failed("its attributes are cut off"));
+    }
+    Ok(message(head, &kept))
 }
 
-/// Of the details of a link its kind alone.
-fn kind_only(attribute: u16, bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut inside = attributes(bytes.get(ATTRIBUTE_HEADER..).filter(|_| attribute == LINK_INFO)?);
-    let (_, kind) = inside.find(|(attribute, _)| *attribute == INFO_KIND)?;
-    let length = u16::try_from(ATTRIBUTE_HEADER + kind.len()).ok()?;
-    Some([&length.to_ne_bytes(), &bytes[2..4], kind].concat())
+/// A name as it can be shown.
+fn name(attribute: &[u8]) -> String {
+    let value = attribute.get(ATTRIBUTE_HEADER..).unwrap_or_default();
+    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
+    value[..end].escape_ascii().to_string()
 }
 
-/// Each attribute with its padding, and its type.
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let word = |at: usize| Some(u16::from_ne_bytes(rest.get(at..at + 2)?.try_into().ok()?));
+/// Of an attribute that holds others, what can be decoded: of the details of a link its kind
+/// alone, of its other names each.
+fn part(attribute: u16, bytes: &[u8], is_readable: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let wanted = |kind: u16| match attribute {
+        LINK_INFO => kind == INFO_KIND,
+        _ => attribute == PROP_LIST,
+    };
+    let around = |inside: &[u8]| {
+        let length = u16::try_from(ATTRIBUTE_HEADER + inside.len()).ok()?;
+        Some([&length.to_ne_bytes(), bytes.get(2..4)?, inside].concat())
+    };
+    let inside = Attributes(bytes.get(ATTRIBUTE_HEADER..)?)
+        .filter(|(kind, one)| wanted(*kind) && around(one).is_some_and(|one| is_readable(&one)));
+    let inside: Vec<u8> = inside.flat_map(|(_, one)| one.iter().copied()).collect();
+    if inside.is_empty() { None } else { around(&inside) }
+}
+
+/// Each attribute with its padding, and its type; stops before what is no attribute.
+struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let word = |at: usize| Some(u16::from_ne_bytes(self.0.get(at..at + 2)?.try_into().ok()?));
         let (length, kind) = (usize::from(word(0)?), word(2)?);
-        if length < ATTRIBUTE_HEADER || length > rest.len() {
+        if length < ATTRIBUTE_HEADER || length > self.0.len() {
             return None;
         }
-        let (attribute, behind) = rest.split_at(length.next_multiple_of(4).min(rest.len()));
-        rest = behind;
+        let (attribute, behind) = self.0.split_at(length.next_multiple_of(4).min(self.0.len()));
+        self.0 = behind;
         // Without the flags for nested attributes and byte order.
         Some((kind & 0x3fff, attribute))
-    })
+    }
 }
 
 fn message(head: &[u8], attributes: &[u8]) -> Vec<u8> {

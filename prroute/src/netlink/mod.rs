@@ -4,6 +4,8 @@
 //! never delays an answer. Both belong to the network namespace of the thread that opened them.
 
 mod apply;
+#[doc(hidden)]
+pub mod audit;
 mod decode;
 mod encode;
 mod fingerprint;
@@ -16,6 +18,7 @@ mod read;
 mod relevance;
 mod request;
 mod resolution;
+mod unreadable;
 
 use std::io;
 

@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::relevance::{Expected, Relevance};
-use super::request::{register, split};
+use super::request::{BUFFER, register, split};
 use super::{NetlinkError, lenient};
 use crate::state::observed::Observed;
 use crate::state::plan::{NeighbourKey, Plan};
@@ -18,7 +18,6 @@ use crate::state::uplink::Uplink;
 
 /// `RTNLGRP_*`: link, neighbour, addresses, routes and rules of both families.
 const GROUPS: [u32; 8] = [1, 3, 5, 7, 8, 9, 11, 19];
-const BUFFER: usize = 64 * 1024;
 /// What the kernel may queue for us, as far as `net.core.rmem_max` allows.
 const QUEUE: usize = 1 << 20;
 /// Datagrams that are read before a change is handed out although more are waiting.
@@ -128,10 +127,10 @@ impl Monitor {
                 self.fd.try_io(Interest::READABLE, receive)
             } else {
                 let received = self.fd.async_io(Interest::READABLE, receive);
-                match within(self.relevance.gateways.deadline(), received).await {
+                match within(self.relevance.deadline(), received).await {
                     Some(result) => result,
                     None => {
-                        self.pending.neighbours = self.relevance.gateways.expire(Instant::now());
+                        self.pending = self.relevance.expire(Instant::now());
                         continue;
                     }
                 }
@@ -171,10 +170,14 @@ impl Monitor {
                         self.pending.merge(self.relevance.judge(message));
                     }
                 }
-                // What cannot be understood is looked at with a full read.
-                Err(_) => self.pending.overrun = true,
+                Err(unreadable) => {
+                    let change = self.relevance.unreadable(&unreadable, Instant::now());
+                    self.pending.merge(change);
+                }
             }
         }
+        // Cut off.
+        self.pending.overrun |= !rest.is_empty();
     }
 }
 

@@ -26,7 +26,9 @@ impl Kernel {
             let mut filters = 0;
             socket
                 .dump(RouteNetlinkMessage::GetTrafficFilter(message), |object| {
-                    filters += u32::from(is_filter_of(&object, index));
+                    // What cannot be decoded is somebody's all the same.
+                    let is_one = object.map_or(true, |object| is_filter_of(&object, index));
+                    filters += u32::from(is_one);
                 })
                 .await
                 .map_err(|source| refused("list the filters of", ifindex, source))?;

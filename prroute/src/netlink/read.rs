@@ -12,13 +12,14 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
 use super::request::Socket;
+use super::unreadable::{Object, Unreadable, keep_last, route_key};
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{
     Address, ArpSettings, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route,
     RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, is_global,
 };
-use crate::state::uplink::Ifindex;
+use crate::state::uplink::{Ifindex, Skipped};
 use crate::sysctl;
 
 /// How often a dump is repeated when the table changes under it, and for how long at most: nobody
@@ -26,25 +27,47 @@ use crate::sysctl;
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Objects that cannot be decoded, of one round, that are named one by one.
+const SHOWN: usize = 16;
+
 /// A route, and for how long it is valid.
 type Expiring = (Route, Option<Duration>);
 
 /// What was read of a table.
 struct Dump<T> {
     found: Vec<T>,
+    unreadable: Vec<Unreadable>,
     /// It did not change meanwhile.
     steady: bool,
 }
 
-/// Tables as they were when they last held still.
+/// Tables as they were when they last held still, links and neighbours as they were read last.
 #[derive(Debug, Default)]
 pub(super) struct Steady {
+    links: Option<Vec<Link>>,
+    neighbours: Option<Vec<Neighbour>>,
+    /// Of the last time, as it was logged.
+    unreadable: BTreeSet<String>,
     addresses: Option<Vec<Address>>,
     routes: BTreeMap<Family, Option<Vec<Expiring>>>,
     rules: BTreeMap<Family, Option<Vec<Rule>>>,
 }
 
 impl<T: Clone> Dump<T> {
+    /// With what cannot be read as it was before.
+    fn with_last<K: Ord>(
+        mut self,
+        before: &Option<Vec<T>>,
+        all: &mut Vec<Unreadable>,
+        may_be: impl Fn(&Object, &T) -> bool,
+        key: impl Fn(&T) -> K,
+    ) -> Self {
+        let before = before.as_deref().unwrap_or_default();
+        keep_last(&mut self.found, before, &self.unreadable, may_be, key);
+        all.append(&mut self.unreadable);
+        self
+    }
+
     /// What was read, or what was there before while it does not hold still: only what held still is
     /// remembered.
     fn or_before(self, before: &mut Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
@@ -65,28 +88,47 @@ impl Kernel {
         let mut socket = self.socket.lock().await;
         let mut before = self.steady.lock().await;
         let mut unsteady = false;
-        let mut links = links(&mut socket).await?.found;
+        let mut lost = Vec::new();
+        let links = links(&mut socket).await?;
+        let links = links.with_last(&before.links, &mut lost, Object::may_be_link, |l| l.ifindex);
+        let mut links = links.found;
+        before.links = Some(links.clone());
+        let unreadable: Vec<Skipped> =
+            lost.iter().filter_map(|message| skipped(message, &links)).collect();
         for link in &mut links {
             link.rp_filter = sysctl::rp_filter(&link.name).ok();
         }
         let addresses = addresses(&mut socket).await?;
+        let key = |address: &Address| (address.ifindex, address.net);
+        let addresses =
+            addresses.with_last(&before.addresses, &mut lost, Object::may_be_address, key);
         let addresses = addresses.or_before(&mut before.addresses, &mut unsteady);
         let mut routes = Vec::new();
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
             let found = routes_of(&mut socket, family, &addresses).await?;
-            let found = found.or_before(before.routes.entry(family).or_default(), &mut unsteady);
+            let last = before.routes.entry(family).or_default();
+            let may_be = |object: &Object, (route, _): &Expiring| object.may_be_route(route);
+            let found = found.with_last(last, &mut lost, may_be, |(route, _)| route_key(route));
+            let found = found.or_before(last, &mut unsteady);
             for (route, validity) in found {
                 next_expiry = next_expiry.into_iter().chain(validity).min();
                 routes.push(route);
             }
             let found = rules_of(&mut socket, family).await?;
-            let found = found.or_before(before.rules.entry(family).or_default(), &mut unsteady);
+            let last = before.rules.entry(family).or_default();
+            let found = found.with_last(last, &mut lost, Object::may_be_rule, Rule::clone);
+            let found = found.or_before(last, &mut unsteady);
             rules.extend(found);
         }
-        name_devices(&mut routes, &links);
-        let neighbours = neighbours(&mut socket, &routes).await?.found;
+        name_devices(&mut routes, &links, &unreadable);
+        let neighbours = neighbours(&mut socket, &routes).await?;
+        let key = |neighbour: &Neighbour| (neighbour.ifindex, neighbour.address);
+        let last = &before.neighbours;
+        let neighbours = neighbours.with_last(last, &mut lost, Object::may_be_neighbour, key).found;
+        before.neighbours = Some(neighbours.clone());
+        before.say(&lost);
         let rp_filter_all = sysctl::rp_filter("all").ok();
         let arp = arp(&links, &addresses);
         let reverse_path_filters = self.filters.lock().await.recent();
@@ -101,6 +143,7 @@ impl Kernel {
             reverse_path_filters,
             next_expiry,
             unsteady,
+            unreadable,
         })
     }
 }
@@ -120,6 +163,40 @@ fn arp(links: &[Link], addresses: &[Address]) -> Vec<ArpSettings> {
     ["all"].into_iter().chain(names).filter_map(|name| sysctl::arp(name).ok()).collect()
 }
 
+impl Steady {
+    /// Names what cannot be decoded, when it begins.
+    fn say(&mut self, lost: &[Unreadable]) {
+        let now: BTreeSet<String> = lost.iter().map(ToString::to_string).collect();
+        let mut new = now.difference(&self.unreadable);
+        for message in new.by_ref().take(SHOWN) {
+            tracing::warn!("{message}");
+        }
+        match new.count() {
+            0 => {}
+            more => tracing::warn!("{more} objects more cannot be decoded"),
+        }
+        self.unreadable = now;
+    }
+}
+
+/// A link that cannot be managed because of what cannot be decoded.
+fn skipped(message: &Unreadable, links: &[Link]) -> Option<Skipped> {
+    let Object::Link { ifindex, name } = &message.object else { return None };
+    let ifindex = *ifindex;
+    match name {
+        Some(name) => {
+            let (name, reason) = (name.clone(), "its name is not UTF-8".to_owned());
+            Some(Skipped { name, ifindex, reason })
+        }
+        // As it was.
+        None if links.iter().any(|link| link.ifindex == ifindex) => None,
+        None => {
+            let reason = format!("cannot be decoded: {}", message.error);
+            Some(Skipped { name: format!("#{ifindex}"), ifindex, reason })
+        }
+    }
+}
+
 /// Repeats a dump until the table holds still, within limits.
 async fn dump<T>(
     socket: &mut Socket,
@@ -131,16 +208,20 @@ async fn dump<T>(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let mut found = Vec::new();
-        let whole = socket.dump(request.clone(), |message| keep(&mut found, message)).await;
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+        let object = |object| match object {
+            Ok(message) => keep(&mut found, message),
+            Err(message) => unreadable.push(message),
+        };
+        let whole = socket.dump(request.clone(), object).await;
         match whole {
-            Ok(true) => return Ok(Dump { found, steady: true }),
+            Ok(true) => return Ok(Dump { found, unreadable, steady: true }),
             Ok(false) if attempts < ATTEMPTS && Instant::now() < limit => {
                 tracing::debug!("{what} changed while being read; reading again");
             }
             Ok(false) => {
                 tracing::debug!("{what} changed during each of {attempts} attempts to read them");
-                return Ok(Dump { found, steady: false });
+                return Ok(Dump { found, unreadable, steady: false });
             }
             Err(source) => {
                 return Err(NetlinkError::Refused { operation: format!("read {what}"), source });
@@ -227,9 +308,10 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     route.is_default_for_some() || (on_link && (route.table == TABLE_MAIN || holds_own()))
 }
 
-fn name_devices(routes: &mut [Route], links: &[Link]) {
-    let names: BTreeMap<Ifindex, &str> =
-        links.iter().map(|link| (link.ifindex, link.name.as_str())).collect();
+fn name_devices(routes: &mut [Route], links: &[Link], unreadable: &[Skipped]) {
+    let unreadable = unreadable.iter().map(|link| (link.ifindex, link.name.as_str()));
+    let links = links.iter().map(|link| (link.ifindex, link.name.as_str()));
+    let names: BTreeMap<Ifindex, &str> = unreadable.chain(links).collect();
     for hop in routes.iter_mut().flat_map(|route| &mut route.next_hops) {
         if let Some(name) = names.get(&hop.ifindex) {
             (*name).clone_into(&mut hop.device);

@@ -10,6 +10,7 @@ use super::decode;
 use super::fingerprint::Links;
 use super::monitor::Change;
 use super::resolution::Resolution;
+use super::unreadable::{Object, Reread, Unreadable};
 use crate::state::observed::{PROTOCOL, RouteKey, RouteKind, Rule, TABLE_MAIN};
 use crate::state::plan::{Op, Plan};
 
@@ -19,6 +20,7 @@ pub(super) struct Relevance {
     links: Links,
     pub(super) gateways: Resolution,
     pub(super) expected: Expected,
+    reread: Reread,
 }
 
 /// Deletions of our own that will be announced.
@@ -61,6 +63,29 @@ impl Relevance {
     /// What was announced last may not be what is.
     pub(super) fn forget_links(&mut self) {
         self.links = Links::default();
+    }
+
+    /// When something is news although nothing is announced.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.gateways.deadline().into_iter().chain(self.reread.due()).min()
+    }
+
+    /// What is news at such a time.
+    pub(super) fn expire(&mut self, now: Instant) -> Change {
+        let neighbours = self.gateways.expire(now);
+        Change { neighbours, overrun: self.reread.expire(now), ..Change::default() }
+    }
+
+    /// What cannot be decoded is looked at with a full read, now or soon. A link whose name is not
+    /// UTF-8 is none of ours, whatever is announced of it.
+    pub(super) fn unreadable(&mut self, message: &Unreadable, now: Instant) -> Change {
+        match &message.object {
+            Object::Link { ifindex, name: Some(name) } => {
+                let links = self.links.unnamed(*ifindex, name, message.gone);
+                Change { links, ..Change::default() }
+            }
+            _ => Change { overrun: self.reread.ask(now), ..Change::default() },
+        }
     }
 
     pub(super) fn judge(&mut self, message: Message) -> Change {

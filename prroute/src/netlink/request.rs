@@ -14,9 +14,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::lenient;
+use super::unreadable::{Object, Unreadable};
 
-/// The kernel fills at most 32 KiB per message of a dump.
-const BUFFER: usize = 64 * 1024;
+/// The kernel fills at most 32 KiB per message of a dump, but for a link whose other names alone may
+/// take 64 KiB.
+pub(super) const BUFFER: usize = 128 * 1024;
 const HEADER: usize = 16;
 /// `NLMSGERR_ATTR_MSG`.
 const ATTR_MESSAGE: u16 = 1;
@@ -62,7 +64,7 @@ impl From<io::Error> for Refusal {
 
 /// What came in.
 enum Answer {
-    Object(RouteNetlinkMessage),
+    Object(Result<RouteNetlinkMessage, Unreadable>),
     /// End of a dump, or acknowledgement.
     End,
     Refused(Refusal),
@@ -128,7 +130,7 @@ impl Socket {
     pub(super) async fn dump(
         &mut self,
         message: RouteNetlinkMessage,
-        mut object: impl FnMut(RouteNetlinkMessage),
+        mut object: impl FnMut(Result<RouteNetlinkMessage, Unreadable>),
     ) -> Result<bool, Refusal> {
         self.send(message, NLM_F_REQUEST | NLM_F_DUMP).await?;
         let mut result = Ok(());
@@ -179,13 +181,16 @@ impl Socket {
                 if sequence(message) != self.sequence {
                     continue;
                 }
-                let Some((header, decoded)) = decode(message) else { continue };
-                interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+                interrupted |= flags(message) & NLM_F_DUMP_INTR != 0;
+                let Some(decoded) = decode(message) else { continue };
                 let last = !matches!(decoded, Answer::Object(_));
                 answer(decoded);
                 if last {
                     return Ok(interrupted);
                 }
+            }
+            if !rest.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "an answer is cut off"));
             }
         }
     }
@@ -211,17 +216,23 @@ fn sequence(message: &[u8]) -> u32 {
     message.get(8..12).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<(NetlinkHeader, Answer)> {
+fn flags(message: &[u8]) -> u16 {
+    message.get(6..8).and_then(|b| b.try_into().ok()).map_or(0, u16::from_ne_bytes)
+}
+
+/// `None`: nothing that was waited for.
+fn decode(bytes: &[u8]) -> Option<Answer> {
     let message = match lenient::deserialize(bytes) {
         Ok(message) => message,
-        Err(error) => {
-            tracing::warn!("passed over a netlink message that could not be decoded: {error}");
-            return None;
+        // Nothing comes behind it.
+        Err(Unreadable { object: Object::Control, error, .. }) => {
+            return Some(Answer::Refused(io::Error::new(io::ErrorKind::InvalidData, error).into()));
         }
+        Err(unreadable) => return Some(Answer::Object(Err(unreadable))),
     };
     let (header, payload) = message.into_parts();
-    let answer = match payload {
-        NetlinkPayload::InnerMessage(message) => Answer::Object(message),
+    Some(match payload {
+        NetlinkPayload::InnerMessage(message) => Answer::Object(Ok(message)),
         NetlinkPayload::Done(done) if done.code < 0 => {
             Answer::Refused(io::Error::from_raw_os_error(-done.code).into())
         }
@@ -232,8 +243,12 @@ fn decode(bytes: &[u8]) -> Option<(NetlinkHeader, Answer)> {
             words: (header.flags & NLM_F_ACK_TLVS != 0).then(|| words(&error.header)).flatten(),
         }),
         _ => return None,
-    };
-    Some((header, answer))
+    })
+}
+
+/// Decodes an answer, for [`super::audit`].
+pub(super) fn check(message: &[u8]) {
+    drop(decode(message));
 }
 
 /// The message of an extended acknowledgement, behind the header of the refused request.

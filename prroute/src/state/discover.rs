@@ -21,7 +21,7 @@ use crate::config::{Config, OnDown, UplinkConfig};
 /// counts as the uplink it stands on.
 pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
     let mut found: Vec<Discovered> = Vec::new();
-    let mut skipped = Vec::new();
+    let mut skipped = observed.unreadable.clone();
     for link in &observed.links {
         let settings = settings(config, link);
         match refusal(config, observed, link, settings.is_some()) {

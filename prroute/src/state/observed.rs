@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::uplink::Ifindex;
+use super::uplink::{Ifindex, Skipped};
 
 /// `RT_TABLE_MAIN`.
 pub const TABLE_MAIN: u32 = 254;
@@ -319,6 +319,9 @@ pub struct Observed {
     /// A table changed all the time while it was read: it is as it was before.
     #[serde(skip)]
     pub unsteady: bool,
+    /// Interfaces of which too little can be decoded, by their index.
+    #[serde(skip)]
+    pub unreadable: Vec<Skipped>,
 }
 
 impl Observed {

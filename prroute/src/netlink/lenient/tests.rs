@@ -1,13 +1,16 @@
-use netlink_packet_core::{NetlinkHeader, NetlinkPayload};
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_core::NetlinkHeader;
+use netlink_packet_route::link::{InfoKind, LinkInfo, LinkMessage};
 use netlink_packet_route::route::RouteMessage;
 
 use super::super::decode;
 use super::*;
+use crate::state::observed::{Family, Link};
+use crate::state::uplink::Ifindex;
 
-/// `IFLA_OPERSTATE` and `IFLA_INFO_DATA`.
+/// `IFLA_OPERSTATE`, `IFLA_IFALIAS`, `IFLA_ALT_IFNAME` and `IFLA_INFO_DATA`.
 const OPERSTATE: u16 = 16;
+const ALIAS: u16 = 20;
+const ALT_NAME: u16 = 53;
 const INFO_DATA: u16 = 2;
 
 fn bytes(message: RouteNetlinkMessage) -> Vec<u8> {
@@ -39,7 +42,16 @@ fn link() -> LinkMessage {
     link
 }
 
-fn decoded(bytes: &[u8]) -> crate::state::observed::Link {
+/// The link `eth7`, with something that the library does not decode.
+fn odd(more: &[u8]) -> Link {
+    let odd = with(RouteNetlinkMessage::NewLink(link()), more);
+    assert!(Message::deserialize(&odd).is_err(), "the library decodes it: no test");
+    let link = decoded(&odd);
+    assert_eq!((link.ifindex.0, link.name.as_str(), link.mtu), (7, "eth7", 1_400));
+    link
+}
+
+fn decoded(bytes: &[u8]) -> Link {
     match deserialize(bytes).unwrap().payload {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => decode::link(link),
         other => panic!("{other:?}"),
@@ -48,21 +60,39 @@ fn decoded(bytes: &[u8]) -> crate::state::observed::Link {
 
 #[test]
 fn a_link_with_an_attribute_that_cannot_be_decoded_is_there() {
-    // A state of four bytes where one is right.
-    let odd = with(RouteNetlinkMessage::NewLink(link()), &attribute(OPERSTATE, &[]));
-    assert!(Message::deserialize(&odd).is_err(), "the library decodes it: no test");
-    let link = decoded(&odd);
-    assert_eq!((link.ifindex.0, link.name.as_str(), link.mtu), (7, "eth7", 1_400));
+    // A state without a byte, and an alias in Latin-1.
+    odd(&attribute(OPERSTATE, &[]));
+    odd(&attribute(ALIAS, b"\xe9t\xe9\0"));
 }
 
 #[test]
 fn a_link_whose_details_cannot_be_decoded_keeps_its_kind() {
     let kind = attribute(INFO_KIND, b"bond\0");
     let data = attribute(INFO_DATA, &attribute(1, &[]));
-    let info = attribute(LINK_INFO, &[kind, data].concat());
-    let odd = with(RouteNetlinkMessage::NewLink(link()), &info);
-    assert!(Message::deserialize(&odd).is_err(), "the library decodes it: no test");
-    assert_eq!(decoded(&odd).kind.as_deref(), Some("bond"));
+    let link = odd(&attribute(LINK_INFO, &[kind, data].concat()));
+    assert_eq!(link.kind.as_deref(), Some("bond"));
+}
+
+#[test]
+fn a_link_with_another_name_that_cannot_be_decoded_keeps_its_other_ones() {
+    let names = [&b"enp0s7\0"[..], b"\xe9th\0", b"nic7\0"].map(|name| attribute(ALT_NAME, name));
+    assert_eq!(odd(&attribute(PROP_LIST, &names.concat())).altnames, ["enp0s7", "nic7"]);
+}
+
+/// Rules and settings need its true name.
+#[test]
+fn a_link_whose_name_is_not_utf_8_is_named_by_its_index() {
+    let mut link = LinkMessage::default();
+    link.header.index = 7;
+    for (name, shown) in [(&b"\xe9th7\0"[..], Some(r"\xe9th7")), (b"\0", None)] {
+        let message = with(RouteNetlinkMessage::NewLink(link.clone()), &attribute(3, name));
+        let unreadable = deserialize(&message).unwrap_err();
+        let name = shown.map(str::to_owned);
+        assert_eq!(unreadable.object, Object::Link { ifindex: Ifindex(7), name });
+        assert!(!unreadable.gone);
+    }
+    let gone = with(RouteNetlinkMessage::DelLink(link), &attribute(3, b"\xe9th7\0"));
+    assert!(deserialize(&gone).unwrap_err().gone);
 }
 
 #[test]
@@ -74,23 +104,39 @@ fn what_can_be_decoded_is_decoded_as_ever() {
     assert_eq!(decoded(&readable(&bytes).unwrap()), decoded(&bytes));
 }
 
+/// Without a selector it would say more than it does; without its metrics a route is the same one.
 #[test]
-fn whatever_the_bytes_nothing_panics() {
-    let whole = with(RouteNetlinkMessage::NewLink(link()), &attribute(LINK_INFO, &[1, 2, 3]));
-    let address = bytes(RouteNetlinkMessage::NewAddress(AddressMessage::default()));
-    for message in [whole, address] {
-        for length in 0..message.len() {
-            readable(&message[..length]);
-            let mut changed = message.clone();
-            changed[length] = 0xff;
-            readable(&changed);
-        }
-    }
+fn routes_are_taken_with_all_that_selects_or_not_at_all() {
+    /// `RTA_DST` and `RTA_METRICS`.
+    const DESTINATION: u16 = 1;
+    const METRICS: u16 = 8;
+    let mut route = RouteMessage::default();
+    route.header.address_family = netlink_packet_route::AddressFamily::Inet;
+    route.header.destination_prefix_length = 24;
+    let message = |more: &[u8]| {
+        let message = with(RouteNetlinkMessage::NewRoute(route.clone()), more);
+        assert!(Message::deserialize(&message).is_err(), "the library decodes it: no test");
+        deserialize(&message)
+    };
+    assert!(message(&attribute(METRICS, &attribute(1, &[1]))).is_ok());
+    let unreadable = message(&attribute(DESTINATION, &[1])).unwrap_err();
+    let object = Object::Route { family: Family::V4, length: 24, protocol: 0 };
+    assert_eq!(unreadable.object, object);
+    // Behind what is no attribute may be anything.
+    assert_eq!(message(&[3, 0, 0, 0]).unwrap_err().object, object);
 }
 
-/// Without a selector it would say more than it does.
+/// Whoever has a filter there keeps his qdisc.
 #[test]
-fn routes_are_taken_whole_or_not_at_all() {
-    let route = with(RouteNetlinkMessage::NewRoute(RouteMessage::default()), &attribute(1, &[1]));
-    assert_eq!(readable(&route), None);
+fn a_filter_with_options_that_cannot_be_decoded_is_there() {
+    use netlink_packet_route::tc::TcMessage;
+    /// `TCA_KIND` and `TCA_OPTIONS`.
+    const KIND: u16 = 1;
+    const OPTIONS: u16 = 2;
+    let kind = attribute(KIND, b"u32\0");
+    let options = attribute(OPTIONS, &attribute(5, &[1]));
+    let filter = RouteNetlinkMessage::NewTrafficFilter(TcMessage::with_index(7));
+    let message = with(filter, &[kind, options].concat());
+    assert!(Message::deserialize(&message).is_err(), "the library decodes it: no test");
+    assert!(deserialize(&message).is_ok());
 }

@@ -1,0 +1,321 @@
+//! Messages that cannot be decoded: which object each is about, as far as its fixed part tells, so
+//! that the object is taken to be as it was.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::state::observed::{Address, Family, Link, Neighbour, Route, Rule};
+use crate::state::uplink::Ifindex;
+
+/// Between two full reads because of announcements that cannot be decoded. A driver may announce
+/// the same thing all the time.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A message that cannot be decoded, and that the rest of it cannot stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) object: Object,
+    /// It was announced that the object is gone.
+    pub(super) gone: bool,
+    pub(super) error: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    /// With its name, escaped, where it has one that is not UTF-8.
+    Link {
+        ifindex: Ifindex,
+        name: Option<String>,
+    },
+    Address {
+        family: Family,
+        ifindex: Ifindex,
+    },
+    Route {
+        family: Family,
+        length: u8,
+        protocol: u8,
+    },
+    Rule {
+        family: Family,
+        source: u8,
+        destination: u8,
+    },
+    Neighbour {
+        family: Family,
+        ifindex: Ifindex,
+    },
+    /// An end or an acknowledgement.
+    Control,
+    /// Of a kind that is not read.
+    Other(u16),
+}
+
+const fn family(number: u8) -> Option<Family> {
+    match number {
+        2 => Some(Family::V4),
+        10 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+impl Object {
+    /// What a message of type `kind` is about; `fixed` is what comes behind the netlink header.
+    pub(super) fn of(kind: u16, fixed: &[u8], name: Option<String>) -> Self {
+        let byte = |at: usize| fixed.get(at).copied();
+        let ifindex = |at: usize| {
+            let bytes = fixed.get(at..at + 4)?.try_into().ok()?;
+            Some(Ifindex(u32::from_ne_bytes(bytes)))
+        };
+        let family = || family(byte(0)?);
+        let object = || {
+            Some(match kind {
+                16 | 17 => Self::Link { ifindex: ifindex(4)?, name },
+                20 | 21 => Self::Address { family: family()?, ifindex: ifindex(4)? },
+                24 | 25 => Self::Route { family: family()?, length: byte(1)?, protocol: byte(5)? },
+                28 | 29 => Self::Neighbour { family: family()?, ifindex: ifindex(4)? },
+                32 | 33 => {
+                    Self::Rule { family: family()?, source: byte(2)?, destination: byte(1)? }
+                }
+                0..=15 => Self::Control,
+                _ => return None,
+            })
+        };
+        object().unwrap_or(Self::Other(kind))
+    }
+
+    pub(super) fn may_be_link(&self, link: &Link) -> bool {
+        matches!(self, Self::Link { ifindex, name: None } if *ifindex == link.ifindex)
+    }
+
+    pub(super) fn may_be_address(&self, address: &Address) -> bool {
+        matches!(self, Self::Address { family, ifindex }
+            if *ifindex == address.ifindex && *family == Family::of_net(&address.net))
+    }
+
+    pub(super) fn may_be_route(&self, route: &Route) -> bool {
+        matches!(self, Self::Route { family, length, protocol }
+            if *family == route.family()
+                && *length == route.destination.prefix_len()
+                && *protocol == route.protocol)
+    }
+
+    pub(super) fn may_be_rule(&self, rule: &Rule) -> bool {
+        let length = |net: Option<ipnet::IpNet>| net.map_or(0, |net| net.prefix_len());
+        matches!(self, Self::Rule { family, source, destination }
+            if *family == rule.family
+                && *source == length(rule.source)
+                && *destination == length(rule.destination))
+    }
+
+    pub(super) fn may_be_neighbour(&self, neighbour: &Neighbour) -> bool {
+        matches!(self, Self::Neighbour { family, ifindex }
+            if *ifindex == neighbour.ifindex && *family == Family::of(&neighbour.address))
+    }
+}
+
+/// What tells a route from others: IPv6 has several under one key, over different devices.
+pub(super) fn route_key(route: &Route) -> impl Ord + use<> {
+    let devices: Vec<Ifindex> = route.next_hops.iter().map(|hop| hop.ifindex).collect();
+    (route.key(), devices)
+}
+
+/// Adds to what was read those of the objects read before that an unreadable message may be about,
+/// and that were not read now.
+pub(super) fn keep_last<T: Clone, K: Ord>(
+    found: &mut Vec<T>,
+    before: &[T],
+    unreadable: &[Unreadable],
+    may_be: impl Fn(&Object, &T) -> bool,
+    key: impl Fn(&T) -> K,
+) {
+    if unreadable.is_empty() {
+        return;
+    }
+    let read: BTreeSet<K> = found.iter().map(&key).collect();
+    let is_meant = |one: &&T| {
+        unreadable.iter().any(|message| may_be(&message.object, one)) && !read.contains(&key(one))
+    };
+    found.extend(before.iter().filter(is_meant).cloned());
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |family: &Family| match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        match &self.object {
+            Object::Link { ifindex, name: Some(name) } => {
+                return write!(
+                    f,
+                    "interface {ifindex} is left alone: its name \"{name}\" is not UTF-8"
+                );
+            }
+            Object::Link { ifindex, name: None } => write!(f, "interface {ifindex}")?,
+            Object::Address { family, ifindex } => {
+                write!(f, "an {} address of interface {ifindex}", name(family))?;
+            }
+            Object::Route { family, length, protocol } => {
+                write!(f, "an {} route of length {length}, protocol {protocol}", name(family))?;
+            }
+            Object::Rule { family, source, destination } => write!(
+                f,
+                "an {} rule from a prefix of length {source} to one of length {destination}",
+                name(family)
+            )?,
+            Object::Neighbour { family, ifindex } => {
+                write!(f, "an {} neighbour on interface {ifindex}", name(family))?;
+            }
+            Object::Control => f.write_str("an answer of the kernel")?,
+            Object::Other(kind) => write!(f, "a netlink message of type {kind}")?,
+        }
+        write!(f, " cannot be decoded and is taken to be as it was: {}", self.error)
+    }
+}
+
+/// When everything is to be read again because of announcements that cannot be decoded.
+#[derive(Debug, Default)]
+pub(super) struct Reread {
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Reread {
+    /// Whether to read everything now; if not, it is due later.
+    pub(super) fn ask(&mut self, now: Instant) -> bool {
+        match self.last.map(|last| last + PAUSE).filter(|next| *next > now) {
+            Some(next) => {
+                self.due = Some(next);
+                false
+            }
+            None => {
+                *self = Self { last: Some(now), due: None };
+                true
+            }
+        }
+    }
+
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether the time has come.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now) && self.ask(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::NetlinkPayload;
+    use netlink_packet_route::RouteNetlinkMessage as Message;
+
+    use super::super::{decode, lenient, request};
+    use super::*;
+
+    /// Answers of a kernel, as `tests/netlink.rs` describes them.
+    macro_rules! answers {
+        ($kind:literal) => {
+            split(include_bytes!(concat!("../../tests/netlink/", $kind, ".bin")))
+        };
+    }
+
+    fn split(mut rest: &[u8]) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some((message, behind)) = request::split(rest) {
+            all.push(message.to_vec());
+            rest = behind;
+        }
+        all
+    }
+
+    fn read(bytes: &[u8]) -> Result<Message, Unreadable> {
+        match lenient::deserialize(bytes)?.payload {
+            NetlinkPayload::InnerMessage(message) => Ok(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The message with one byte, a zero, in one of its attributes.
+    fn damaged(message: &[u8], fixed: usize, kind: u16) -> Option<Vec<u8>> {
+        let word = |at: usize| u16::from_ne_bytes([message[at], message[at + 1]]);
+        let mut at = 16 + fixed;
+        while word(at + 2) != kind {
+            at += usize::from(word(at)).next_multiple_of(4);
+            if at >= message.len() {
+                return None;
+            }
+        }
+        let behind = at + usize::from(word(at)).next_multiple_of(4);
+        let short = [5_u16.to_ne_bytes(), kind.to_ne_bytes(), [0; 2], [0; 2]].concat();
+        let mut damaged = [&message[..at], &short, &message[behind..]].concat();
+        let length = u32::try_from(damaged.len()).unwrap();
+        damaged[..4].copy_from_slice(&length.to_ne_bytes());
+        Some(damaged)
+    }
+
+    /// Whichever object's attribute cannot be decoded, it is there as it was.
+    fn stays<T: Clone + PartialEq + std::fmt::Debug, K: Ord>(
+        messages: &[Vec<u8>],
+        (fixed, kind): (usize, u16),
+        decode: impl Fn(Message) -> Option<T>,
+        may_be: impl Fn(&Object, &T) -> bool,
+        key: impl Fn(&T) -> K,
+    ) {
+        let mut tried = 0;
+        let decode = |bytes: &[u8]| read(bytes).ok().and_then(&decode);
+        for (number, message) in messages.iter().enumerate() {
+            let before: Vec<T> = messages.iter().filter_map(|m| decode(m)).collect();
+            let Some(object) = decode(message) else { continue };
+            let Some(damaged) = damaged(message, fixed, kind) else { continue };
+            tried += 1;
+            let unreadable = read(&damaged).expect_err("it can be decoded: no test");
+            let others = messages.iter().enumerate().filter(|(other, _)| *other != number);
+            let mut found: Vec<T> = others.filter_map(|(_, m)| decode(m)).collect();
+            keep_last(&mut found, &before, &[unreadable], &may_be, &key);
+            assert!(found.contains(&object), "{object:?} is gone");
+            assert_eq!(found.len(), before.len());
+        }
+        assert!(tried > 1, "no test");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_taken_to_be_as_it_was() {
+        let link = |message| match message {
+            Message::NewLink(link) => Some(decode::link(link)),
+            _ => None,
+        };
+        stays(&answers!("links"), (16, 3), link, Object::may_be_link, |l| l.ifindex);
+        let address = |message| match message {
+            Message::NewAddress(address) => decode::address(&address),
+            _ => None,
+        };
+        let key = |a: &Address| (a.ifindex, a.net);
+        stays(&answers!("addresses"), (8, 1), address, Object::may_be_address, key);
+        let route = |message| match message {
+            Message::NewRoute(route) => decode::route(&route),
+            _ => None,
+        };
+        stays(&answers!("routes"), (12, 1), route, Object::may_be_route, route_key);
+        let rule = |message| match message {
+            Message::NewRule(rule) => decode::rule(&rule),
+            _ => None,
+        };
+        stays(&answers!("rules"), (12, 6), rule, Object::may_be_rule, Rule::clone);
+    }
+
+    #[test]
+    fn what_is_announced_all_the_time_is_read_now_and_then() {
+        let start = Instant::now();
+        let mut reread = Reread::default();
+        assert!(reread.ask(start));
+        assert!(!reread.ask(start + Duration::from_secs(1)));
+        assert!(!reread.expire(start + Duration::from_secs(2)));
+        assert_eq!(reread.due(), Some(start + PAUSE));
+        // What came last is read too.
+        assert!(reread.expire(start + PAUSE));
+        assert_eq!(reread.due(), None);
+    }
+}
