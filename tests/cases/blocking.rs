@@ -138,11 +138,14 @@ fn a_directory_of_somebody_else_is_refused_with_its_owner() -> Result<()> {
     Ok(())
 }
 
+/// Also while nothing is pinned, and in a directory that the unit's mask closed.
 #[test]
 fn who_may_not_look_is_not_told_that_nothing_runs() -> Result<()> {
-    let lab = Lab::build(TWO)?;
+    let lab = Lab::build(Topology { uplinks: 1, ..Topology::DEFAULT })?;
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
+    let directory = prroute::state(lab.name());
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).context("close it")?;
     let program = lab.scratch.path().join("prroute");
     fs::copy(prroute::binary()?, &program).context("copy prroute")?;
     let program = program.display().to_string();

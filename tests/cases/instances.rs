@@ -96,6 +96,11 @@ fn an_instance_is_refused_in_another_network_namespace() -> Result<()> {
         std::mem::forget(stranger);
     }
     probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
+    // Rules and routes are there still where nothing is pinned any more.
+    std::fs::remove_dir_all(prroute::pins(lab.name())).context("remove the pins")?;
+    let stranger = entered_from(&other, &lab)?;
+    expect_refused(&stranger, [&lab, &other])?;
+    std::mem::forget(stranger);
     prroute.down()?;
     let changes = lab.snapshot()?.changes_since(&before);
     ensure!(changes.is_empty(), "{changes}");

@@ -86,16 +86,22 @@ pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> 
     {
         return Err(elsewhere(inode).into());
     }
-    let abandoned = match pins.owner()? {
-        Some(owner) if owner != namespace => {
-            if daemon.is_some() || !pins.are_abandoned()? {
-                return Err(elsewhere(owner.inode()).into());
-            }
-            true
+    let owner = pins.owner()?;
+    if let Some(owner) = owner.filter(|owner| *owner != namespace) {
+        if daemon.is_some() || !pins.are_abandoned()? {
+            return Err(elsewhere(owner.inode()).into());
         }
-        _ => false,
-    };
-    Ok(Found { namespace, daemon, abandoned })
+        return Ok(Found { namespace, daemon, abandoned: true });
+    }
+    // Nothing is pinned, but there may be rules and routes: where the journal says, if that is
+    // still there.
+    if let Some(recorded) = directory.recorded_elsewhere().filter(|_| owner.is_none()) {
+        let elsewhere = elsewhere(recorded.inode());
+        if daemon.is_some() || elsewhere.entrance.is_some() {
+            return Err(elsewhere.into());
+        }
+    }
+    Ok(Found { namespace, daemon, abandoned: false })
 }
 
 /// Likewise, for a command that reports: of what a network namespace left that is gone there is

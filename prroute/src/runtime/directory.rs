@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::instance::Instance;
+use crate::namespace::NetworkNamespace;
 use crate::runtime::files::{self, RuntimeError, failed};
 use crate::runtime::format::Unusable;
 use crate::runtime::journal::Journal;
@@ -78,6 +79,14 @@ impl RunDirectory {
     pub fn read_journal(&self) -> Found<Journal> {
         let here = Origin::current();
         Found::from(files::read(&self.journal_path()), |text| Journal::parse(text, &here))
+    }
+
+    /// The other network namespace that the journal is of.
+    pub fn recorded_elsewhere(&self) -> Option<NetworkNamespace> {
+        match self.read_journal() {
+            Found::Unusable(Unusable::OtherNamespace(namespace)) => namespace,
+            _ => None,
+        }
     }
 
     /// What the last daemon told.

@@ -6,6 +6,8 @@ use std::io;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::namespace::NetworkNamespace;
+
 /// Nothing that prroute writes is longer, in bytes.
 pub(super) const MAX_SIZE: u64 = 64 << 20;
 
@@ -31,6 +33,15 @@ pub enum Unusable {
     OtherVersion(String),
     #[error("is of another boot")]
     OtherBoot,
+    #[error("is of another network namespace")]
+    OtherNamespace(Option<NetworkNamespace>),
+}
+
+impl Unusable {
+    /// Whether the file may be right, but not here.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::OtherBoot | Self::OtherNamespace(_))
+    }
 }
 
 #[derive(Deserialize)]

@@ -44,7 +44,7 @@ pub struct AttachedDevice {
 }
 
 impl Journal {
-    /// Of this boot; nothing is to be undone yet.
+    /// Of this boot and network namespace; nothing is to be undone yet.
     pub fn new(ranges: Ranges) -> Self {
         let schema = Self::SCHEMA.to_owned();
         Self { schema, origin: Origin::current(), ranges, ..Self::default() }
@@ -57,13 +57,10 @@ impl Journal {
 
     /// # Errors
     ///
-    /// When the text is not what this version writes, or speaks of another boot.
+    /// When the text is not what this version writes, or speaks of another boot or network namespace.
     pub fn parse(text: &[u8], here: &Origin) -> Result<Self, Unusable> {
         let journal: Self = format::parse(text)?;
-        // Interfaces have other indexes after a boot, and sysctls their first values.
-        if journal.origin != *here {
-            return Err(Unusable::OtherBoot);
-        }
+        journal.origin.expect(here)?;
         Ok(journal)
     }
 

@@ -3,7 +3,6 @@
 use crate::config::Ranges;
 use crate::runtime::directory::{Found, RunDirectory};
 use crate::runtime::files::RuntimeError;
-use crate::runtime::format::Unusable;
 use crate::runtime::journal::Journal;
 use crate::runtime::report::DaemonReport;
 
@@ -34,8 +33,8 @@ impl Records {
             Found::Unusable(why) => {
                 let path = directory.journal_path().display().to_string();
                 let aside = kept(directory.set_journal_aside());
-                // The kernel started anew.
-                if matches!(why, Unusable::OtherBoot) && !managed {
+                // The kernel started anew, or the container.
+                if why.is_elsewhere() && !managed {
                     tracing::warn!("{path} {why}: nothing of it is left to undo; {aside}");
                     Journal::new(ranges)
                 } else {

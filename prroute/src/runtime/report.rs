@@ -49,12 +49,10 @@ impl DaemonReport {
 
     /// # Errors
     ///
-    /// When the text is not what this version writes, or speaks of another boot.
+    /// When the text is not what this version writes, or speaks of another boot or network namespace.
     pub fn parse(text: &[u8], here: &Origin) -> Result<Self, Unusable> {
         let report: Self = format::parse(text)?;
-        if report.origin != *here {
-            return Err(Unusable::OtherBoot);
-        }
+        report.origin.expect(here)?;
         Ok(report)
     }
 }
