@@ -4,6 +4,7 @@ mod belongs;
 mod check;
 mod down;
 mod flows;
+mod log;
 mod output;
 mod plan;
 mod reload;
@@ -15,11 +16,9 @@ pub use belongs::{Abandoned, Elsewhere};
 pub use output::OutputError;
 pub use reload::Refused;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 use crate::capability::MissingCapabilities;
 use crate::causes::with_causes;
@@ -52,7 +51,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> ExitCode {
-    log_to_stderr();
+    log::begin();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Down(args) => down::run(&args),
@@ -70,7 +69,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Err(error) => match error.downcast_ref::<OutputError>() {
             Some(error) => output::failed(error),
             None => {
-                output::remark(with_causes(error.as_ref()));
+                output::failure(with_causes(error.as_ref()));
                 ExitCode::from(code_of(&error))
             }
         },
@@ -106,20 +105,4 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
     }
     code::FAILED
-}
-
-/// Log lines go to stderr: data alone goes to stdout. The journal adds the time itself. A line that
-/// cannot be written is lost: the daemon goes on.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("PRROUTE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_target(false)
-        .without_time()
-        .log_internal_errors(false)
-        .init();
 }

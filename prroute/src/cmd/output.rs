@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
+use tracing::Level;
+
+use crate::cmd::log;
 
 /// Data that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +40,14 @@ pub(super) fn json(report: &impl serde::Serialize) -> Result<()> {
     Ok(line(serde_json::to_string_pretty(report)?)?)
 }
 
-/// Says something on standard error. Where that cannot be written there is nobody to tell.
+/// Says something worth knowing on standard error.
 pub(super) fn remark(remark: impl fmt::Display) {
-    drop(writeln!(io::stderr(), "prroute: {remark}"));
+    log::say(Level::WARN, &format!("prroute: {remark}"));
+}
+
+/// Says there why the command failed.
+pub(super) fn failure(failure: impl fmt::Display) {
+    log::say(Level::ERROR, &format!("prroute: {failure}"));
 }
 
 /// Writes what clap answers by itself: help and version are data, a wrong usage is none.
@@ -61,7 +69,7 @@ pub(super) fn failed(error: &OutputError) -> ExitCode {
             tracing::debug!("end by SIGPIPE: {errno}");
         }
     } else {
-        remark(error);
+        failure(error);
     }
     ExitCode::from(super::code::FAILED)
 }

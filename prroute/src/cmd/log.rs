@@ -1,0 +1,119 @@
+//! The log on standard error: for people on a terminal, and for the journal, which takes a line's
+//! priority from its beginning (sd-daemon(3)) and adds the time itself.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+
+use nix::sys::stat::fstat;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Begins to log.
+pub(super) fn begin() {
+    let filter = EnvFilter::try_from_env("PRROUTE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if is_journal() {
+        log.with_ansi(false).event_format(ForJournal).init();
+        std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
+    } else {
+        let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        log.with_ansi(colour).with_target(false).without_time().init();
+    }
+}
+
+/// Writes a message to standard error as it is. Where that cannot be written there is nobody to tell.
+pub(super) fn say(level: Level, message: &str) {
+    let prioritised = is_journal().then(|| with_priority(level, message));
+    drop(writeln!(io::stderr(), "{}", prioritised.as_deref().unwrap_or(message)));
+}
+
+fn describe(panic: &PanicHookInfo<'_>) -> String {
+    let trace = Backtrace::capture();
+    match trace.status() {
+        BacktraceStatus::Captured => format!("{panic}\n{trace}"),
+        _ => panic.to_string(),
+    }
+}
+
+/// Whether standard error is what the service manager connected to the journal: somebody may have
+/// redirected it since, and systemd.exec(5) says how to tell.
+fn is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    *IS_JOURNAL.get_or_init(|| {
+        let (Ok(stream), Ok(stderr)) =
+            (std::env::var("JOURNAL_STREAM"), fstat(io::stderr().as_fd()))
+        else {
+            return false;
+        };
+        is_stream(&stream, stderr.st_dev, stderr.st_ino)
+    })
+}
+
+/// `JOURNAL_STREAM` is a device number and an inode number, with a colon between.
+fn is_stream(stream: &str, device: u64, inode: u64) -> bool {
+    let numbers = stream.split_once(':');
+    let numbers = numbers.and_then(|(dev, ino)| Some((dev.parse().ok()?, ino.parse().ok()?)));
+    numbers == Some((device, inode))
+}
+
+/// The journal makes a message of each line.
+fn with_priority(level: Level, message: &str) -> String {
+    let priority = match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    };
+    let lines = message.lines().filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.map(|line| format!("<{priority}>{line}")).collect();
+    lines.join("\n")
+}
+
+struct ForJournal;
+
+impl<S, N> FormatEvent<S, N> for ForJournal
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut message = String::new();
+        context.format_fields(Writer::new(&mut message), event)?;
+        writeln!(writer, "{}", with_priority(*event.metadata().level(), &message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_message_has_its_priority() {
+        assert_eq!(with_priority(Level::INFO, "ready"), "<6>ready");
+        let refused = "load program: refused\n\n0: r0 = 1\n";
+        assert_eq!(with_priority(Level::ERROR, refused), "<3>load program: refused\n<3>0: r0 = 1");
+        assert_eq!(with_priority(Level::WARN, "x"), "<4>x");
+        assert_eq!(with_priority(Level::DEBUG, "x"), "<7>x");
+    }
+
+    #[test]
+    fn the_stream_is_the_journals_only_if_both_numbers_agree() {
+        assert!(is_stream("8:4242", 8, 4242));
+        for other in ["8:4243", "9:4242", "8", "", "8:x", "8:4242:1"] {
+            assert!(!is_stream(other, 8, 4242), "{other}");
+        }
+    }
+}
