@@ -2,12 +2,13 @@
 //! what others delete of ours comes back.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe, Question};
+use prroute_tests::prroute::Daemon;
 use prroute_tests::wait;
 
 /// The promise is a second; the machine may be busy.
@@ -118,6 +119,69 @@ fn a_gateway_that_changes_is_used() -> Result<()> {
     lab.host.ip("neigh flush dev up2")?;
     let targets = [addressing::host(2, Family::V4), addressing::shared(Family::V4)];
     answered_soon(&lab, &pings(2, &targets))?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// Adds addresses to the second uplink, one after the other; how long the slowest one's rules took.
+fn slowest_new_address(lab: &Lab, daemon: &mut Daemon, count: u8) -> Result<Duration> {
+    let mut slowest = Duration::ZERO;
+    for n in 1..=count {
+        let begun = Instant::now();
+        lab.host.ip(&format!("address add 198.51.{n}.7/24 dev up2"))?;
+        let rule = format!("from 198.51.{n}.0/24 iif lo lookup 21002");
+        wait::until("the new address has its rules", SOON, || {
+            daemon.said()?;
+            Ok(lab.host.ip("rule show")?.contains(&rule).then_some(()))
+        })
+        .with_context(|| format!("address {n}:\n{}", daemon.process.log()))?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!("the slowest one took {slowest:.1?}");
+    Ok(slowest)
+}
+
+/// One uplink goes down and comes up all the time, now and then while its routes are made.
+#[test]
+fn a_flapping_uplink_keeps_no_new_address_of_another_waiting() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    for n in 1..=120 {
+        lab.host.ip(&format!("address add 100.64.{n}.1/24 dev up3"))?;
+    }
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    // About when the daemon has waited for more to come, and begins.
+    let flap = "ip link set up3 up; ip route replace default via 10.0.3.1 dev up3 metric 300; \
+                sleep 0.0$n; ip link set up3 down; sleep 0.03";
+    let forever = format!("while :; do for n in 18 22 24 26 28 32 36; do {flap}; done; done");
+    let flapping = lab.host.spawn(&["sh", "-c", &forever])?;
+    let slowest = slowest_new_address(&lab, &mut daemon, 20)?;
+    ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
+    drop(flapping);
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// The kernel takes no default route by an address of the host's own: the third uplink's is refused
+/// from the moment its gateway's address is one. The others' rules go on to follow the network.
+#[test]
+fn an_uplink_that_the_kernel_refuses_keeps_nothing_from_the_others() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("[[uplink]]\nname = \"up3\"\ngateway = [\"10.0.3.1\"]\n")?;
+    let mut daemon = prroute.run(&[])?;
+    lab.host.ip("link set up3 down")?;
+    lab.host.ip("address add 10.0.3.1/32 dev lo")?;
+    lab.host.ip("link set up3 up")?;
+    let refused = |log: &str| log.contains("Nexthop has invalid gateway").then_some(());
+    daemon.process.wait_log("a refused route", SOON, refused)?;
+    let slowest = slowest_new_address(&lab, &mut daemon, 3)?;
+    ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
+    let log = daemon.process.log();
+    let named = |line: &str| line.contains("ip route add default via 10.0.3.1 dev up3");
+    ensure!(log.lines().any(named), "{log}");
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

@@ -76,11 +76,25 @@ impl DatapathError {
         {
             return false;
         }
+        self.is_caused_by(|io| io.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// The device went, or got another name, since it was looked at.
+    pub fn is_transient(&self) -> bool {
+        let unknown = |source: &aya::programs::ProgramError| {
+            matches!(source, aya::programs::ProgramError::UnknownInterface { .. })
+        };
+        match self {
+            Self::Renamed { .. } => true,
+            Self::Program { source, .. } if unknown(source) => true,
+            _ => self.is_caused_by(crate::netlink::is_transient),
+        }
+    }
+
+    fn is_caused_by(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = source {
-            if let Some(io) = error.downcast_ref::<io::Error>()
-                && io.kind() == io::ErrorKind::PermissionDenied
-            {
+            if error.downcast_ref::<io::Error>().is_some_and(&is_it) {
                 return true;
             }
             source = error.source();

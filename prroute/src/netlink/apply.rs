@@ -1,4 +1,4 @@
-//! Carrying out a plan, all or nothing.
+//! Carrying out a plan: all of it or nothing, or as much as can be.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -6,10 +6,12 @@ use netlink_packet_route::RouteNetlinkMessage;
 use super::request::{Refusal, Socket};
 use super::{Kernel, encode, neighbours};
 use crate::state::plan::{Op, Plan, RpFilterChange};
+use crate::state::units::{Course, Reach, Units};
 use crate::sysctl::{self, Change, SysctlError};
 
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
+const EACCES: i32 = 13;
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const EADDRNOTAVAIL: i32 = 99;
@@ -23,16 +25,42 @@ pub enum OpError {
     Sysctl(#[from] SysctlError),
 }
 
-/// A plan that could not be carried out. What was done of it was taken back, except for
-/// `not_taken_back`.
+impl OpError {
+    /// The link, its address or its gateway went while the plan was carried out. The kernel announces
+    /// that, and the next look at it shows it.
+    fn is_transient(&self, op: &Op) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                // IPv6 was switched off on the link.
+                let is_route = matches!(op, Op::AddRoute(_) | Op::ReplaceRoute { .. });
+                refusal.is_transient() || (is_route && refusal.errno() == Some(EACCES))
+            }
+            Self::Sysctl(_) => false,
+        }
+    }
+}
+
+/// A plan that could not be carried out, or not all of it. What was done of what belongs together was
+/// taken back, except for `not_taken_back`.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation}: {source}{}", remains(not_taken_back))]
+#[error(
+    "{}{operation}: {source}{}{}",
+    uplink.as_ref().map(|name| format!("{name}: ")).unwrap_or_default(),
+    and_more(*further),
+    remains(not_taken_back)
+)]
 pub struct ApplyError {
+    /// Whose operation it was.
+    pub uplink: Option<String>,
     /// As a command.
     pub operation: String,
     pub source: OpError,
+    /// How many operations more failed.
+    pub further: usize,
     /// Operations whose inverse failed too, with the error.
     pub not_taken_back: Vec<String>,
+    /// All of them failed because something went meanwhile.
+    pub transient: bool,
 }
 
 impl ApplyError {
@@ -45,11 +73,31 @@ impl ApplyError {
     }
 }
 
+fn and_more(further: usize) -> String {
+    match further {
+        0 => String::new(),
+        1 => "; and one operation more failed".to_owned(),
+        count => format!("; and {count} operations more failed"),
+    }
+}
+
 fn remains(not_taken_back: &[String]) -> String {
     if not_taken_back.is_empty() {
         return String::new();
     }
     format!("; could not take back: {}", not_taken_back.join("; "))
+}
+
+/// What came of a plan.
+#[derive(Debug)]
+pub struct Applied {
+    /// What is in force of it.
+    pub in_force: Plan,
+    /// What failed, was taken back, or waits for that.
+    pub left: Plan,
+    /// What there was no time for.
+    pub rest: Plan,
+    pub error: Option<ApplyError>,
 }
 
 impl Kernel {
@@ -59,27 +107,103 @@ impl Kernel {
     /// Adding a rule that is there, and deleting what is not there, is no failure; such an
     /// operation is not taken back.
     pub async fn apply(&self, plan: &Plan) -> Result<(), ApplyError> {
+        self.carry_out(plan, Reach::Plan, false, usize::MAX).await.error.map_or(Ok(()), Err)
+    }
+
+    /// Likewise, but a failure concerns its [unit](crate::state::units::Unit) alone: what else the plan
+    /// says goes on. `refusable`: unless it fails for another reason than that something went
+    /// meanwhile. Then all of it is taken back. After so many operations it stops.
+    pub async fn apply_by_unit(
+        &self,
+        plan: &Plan,
+        units: &Units,
+        refusable: bool,
+        limit: usize,
+    ) -> Applied {
+        self.carry_out(plan, Reach::Unit(units), refusable, limit).await
+    }
+
+    async fn carry_out(
+        &self,
+        plan: &Plan,
+        reach: Reach<'_>,
+        refusable: bool,
+        limit: usize,
+    ) -> Applied {
         let mut socket = self.socket.lock().await;
-        let mut done: Vec<&Op> = Vec::new();
-        for op in &plan.ops {
-            match execute(&mut socket, op).await {
-                Ok(true) => done.push(op),
-                Ok(false) => tracing::debug!("nothing to do for: {op}"),
-                Err(source) => {
-                    let not_taken_back = take_back(&mut socket, &done).await;
-                    return Err(ApplyError { operation: op.to_string(), source, not_taken_back });
+        let mut course = Course::new(reach);
+        let mut failure: Option<ApplyError> = None;
+        let mut ops = plan.ops.iter();
+        let mut tried = 0;
+        while tried < limit
+            && let Some(op) = ops.next()
+        {
+            if !course.tries(op) {
+                continue;
+            }
+            tried += 1;
+            tracing::debug!("{op}");
+            let source = match execute(&mut socket, op).await {
+                Ok(true) => {
+                    course.done(op.clone());
+                    continue;
+                }
+                Ok(false) => {
+                    tracing::debug!("nothing to do for: {op}");
+                    continue;
+                }
+                Err(source) => source,
+            };
+            tracing::debug!("{op}: {source}");
+            let transient = source.is_transient(op);
+            let abandoned = refusable && !transient;
+            let inverse = if abandoned { course.abandon(op) } else { course.failed(op) };
+            let not_taken_back = take_back(&mut socket, &inverse).await;
+            let further = failure.as_ref().map_or(0, |first| first.further + 1);
+            match &mut failure {
+                // What did not fail by itself is the one to tell.
+                Some(first) if transient || !first.transient => {
+                    first.further = further;
+                    first.not_taken_back.extend(not_taken_back);
+                }
+                before => {
+                    let earlier = before.take().map(|first| first.not_taken_back);
+                    *before = Some(ApplyError {
+                        uplink: uplink(reach, op),
+                        operation: op.to_string(),
+                        source,
+                        further,
+                        not_taken_back: earlier
+                            .into_iter()
+                            .flatten()
+                            .chain(not_taken_back)
+                            .collect(),
+                        transient,
+                    });
                 }
             }
         }
-        Ok(())
+        let (in_force, left) = course.end();
+        let rest = Plan { ops: ops.cloned().collect() };
+        Applied { in_force, left, rest, error: failure }
     }
 }
 
-async fn take_back(socket: &mut Socket, done: &[&Op]) -> Vec<String> {
+fn uplink(reach: Reach<'_>, op: &Op) -> Option<String> {
+    match reach {
+        Reach::Plan => None,
+        Reach::Unit(units) => units.uplink(op).map(str::to_owned),
+    }
+}
+
+async fn take_back(socket: &mut Socket, inverse: &[Op]) -> Vec<String> {
     let mut failed = Vec::new();
-    for op in done.iter().rev().map(|op| op.inverse()) {
-        if let Err(error) = execute(socket, &op).await {
-            failed.push(format!("{op}: {error}"));
+    for op in inverse {
+        match execute(socket, op).await {
+            Err(error) if !error.is_transient(op) => failed.push(format!("{op}: {error}")),
+            // What was there before went by itself.
+            Err(error) => tracing::debug!("{op}: {error}"),
+            Ok(_) => {}
         }
     }
     failed

@@ -22,10 +22,10 @@ mod unreadable;
 
 use std::io;
 
-pub use apply::{ApplyError, OpError};
+pub use apply::{Applied, ApplyError, OpError};
 pub use monitor::{Change, Monitor};
 pub use neighbours::KeptGateway;
-pub use request::Refusal;
+pub use request::{Refusal, is_transient};
 use tokio::sync::Mutex;
 
 /// A netlink operation that failed.

@@ -109,6 +109,11 @@ impl Monitor {
         self.relevance.expected = Expected::of(plan);
     }
 
+    /// Nor is the deletion of what the plan added, where that was taken back.
+    pub fn expect_taken_back(&mut self, left: &Plan) {
+        self.relevance.expected.add(&left.inverse());
+    }
+
     /// Waits for a relevant change; several that are waiting are handed out as one. Can be
     /// cancelled without loss.
     ///

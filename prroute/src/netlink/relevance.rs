@@ -33,14 +33,18 @@ pub(super) struct Expected {
 impl Expected {
     pub(super) fn of(plan: &Plan) -> Self {
         let mut expected = Self::default();
+        expected.add(plan);
+        expected
+    }
+
+    pub(super) fn add(&mut self, plan: &Plan) {
         for op in &plan.ops {
             match op {
-                Op::DeleteRule(rule) => expected.rules.push(rule.clone()),
-                Op::DeleteRoute(route) => expected.routes.push(route.key()),
+                Op::DeleteRule(rule) => self.rules.push(rule.clone()),
+                Op::DeleteRoute(route) => self.routes.push(route.key()),
                 _ => {}
             }
         }
-        expected
     }
 
     fn is_rule(&mut self, message: &RuleMessage) -> bool {

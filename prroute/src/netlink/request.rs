@@ -39,6 +39,17 @@ impl Refusal {
     pub fn is_permission_denied(&self) -> bool {
         self.source.kind() == io::ErrorKind::PermissionDenied
     }
+
+    /// See [`is_transient`].
+    pub fn is_transient(&self) -> bool {
+        is_transient(&self.source)
+    }
+}
+
+/// A device, or the way to a gateway, was not there (any more): ENODEV, ENETDOWN, ENETUNREACH,
+/// EHOSTUNREACH. What is heard of next says what is right then.
+pub fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(19 | 100 | 101 | 113))
 }
 
 impl fmt::Display for Refusal {

@@ -46,6 +46,8 @@ pub struct Daemon {
     reload: Signal,
     /// What changed since the last round that succeeded.
     change: Change,
+    /// The last round of the start could not bring everything about.
+    incomplete: bool,
 }
 
 impl Daemon {
@@ -64,7 +66,7 @@ impl Daemon {
         let reload = signal(SignalKind::hangup())?;
         reconciler.is_daemon(config_file);
         let change = Change::default();
-        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change })
+        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change, incomplete: false })
     }
 
     pub fn config(&self) -> &Config {
@@ -77,11 +79,11 @@ impl Daemon {
     ///
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
-        self.reconciler.converge(&mut self.monitor, Change::default()).await?;
+        self.try_round().await?;
         let limit = Instant::now() + START_PATIENCE;
         let waits = |it: &Reconciler| it.is_unfinished() || it.is_unsteady();
         while waits(&self.reconciler) && Instant::now() < limit {
-            self.round().await?;
+            self.try_round().await?;
         }
         self.await_gateways().await?;
         let report = &self.reconciler.report;
@@ -101,8 +103,18 @@ impl Daemon {
                 () = sleep_until(limit) => return Ok(()),
                 change = self.monitor.next() => self.change.merge(change?),
             }
-            self.round().await?;
+            self.try_round().await?;
         }
+        Ok(())
+    }
+
+    /// A round of the start, which fails when something is refused.
+    async fn try_round(&mut self) -> Result<(), ReconcileError> {
+        let complete = self.reconciler.try_to_converge(&mut self.monitor, self.change).await?;
+        if complete {
+            self.change = Change::default();
+        }
+        self.incomplete = !complete;
         Ok(())
     }
 
@@ -114,7 +126,8 @@ impl Daemon {
     pub async fn follow(&mut self) -> Result<Stop, ReconcileError> {
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         let mut alive = watchdog.map(|period| Instant::now() + period);
-        let mut retry: Option<(Instant, Duration)> = None;
+        let first = self.incomplete.then(|| Instant::now() + RETRY_MIN);
+        let mut retry = first.map(|first| (first, RETRY_MIN));
         let mut asked = Instant::now();
         loop {
             let ask = self.reconciler.question_period().map(|period| asked + period);

@@ -54,11 +54,17 @@ pub enum ReconcileError {
     #[error(transparent)]
     Collision(#[from] Collision),
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    Apply(Box<ApplyError>),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("watch the decision log: {0}")]
     DecisionLog(#[source] std::io::Error),
+}
+
+impl From<ApplyError> for ReconcileError {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(error.into())
+    }
 }
 
 impl ReconcileError {
@@ -72,6 +78,27 @@ impl ReconcileError {
             Self::Collision(_) | Self::DecisionLog(_) => false,
         }
     }
+
+    /// Whether something went while the kernel was being changed: what is announced of that leads to
+    /// another round, which knows of it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Netlink(NetlinkError::Refused { source, .. }) => source.is_transient(),
+            Self::Datapath(error) => error.is_transient(),
+            Self::Apply(error) => error.transient,
+            _ => false,
+        }
+    }
+}
+
+/// The first error that will not go by itself, or else the first.
+fn first_failure<const N: usize>(
+    results: [Result<(), ReconcileError>; N],
+) -> Result<(), ReconcileError> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let Some(first) = errors.next() else { return Ok(()) };
+    let lasting = first.is_transient().then(|| errors.find(|error| !error.is_transient()));
+    Err(lasting.flatten().unwrap_or(first))
 }
 
 /// The kernel tells the rest of a route's life in hundredths of a second, and does not tell a
@@ -115,6 +142,8 @@ pub struct Reconciler {
     unfinished: bool,
     /// Rules and routes wait for a table that does not hold still.
     unsteady: bool,
+    /// What the kernel refuses now leaves nothing behind: a configuration is being tried.
+    refusable: bool,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -162,6 +191,7 @@ impl Reconciler {
             repairs: Repairs::default(),
             unfinished: false,
             unsteady: false,
+            refusable: false,
         }
     }
 
@@ -248,6 +278,29 @@ impl Reconciler {
         })
     }
 
+    /// A round whose failure is a refusal: nothing is half-applied then. That something went in the
+    /// middle of it is none: `false` asks for another round.
+    ///
+    /// # Errors
+    ///
+    /// What is refused.
+    async fn try_to_converge(
+        &mut self,
+        monitor: &mut Monitor,
+        change: Change,
+    ) -> Result<bool, ReconcileError> {
+        self.refusable = true;
+        let result = self.converge(monitor, change).await;
+        self.refusable = false;
+        match result {
+            Err(error) if error.is_transient() => {
+                tracing::debug!("{error}");
+                Ok(false)
+            }
+            result => result.map(|()| true),
+        }
+    }
+
     /// One round, after a change. What each uplink is comes first: that one is down must not wait
     /// for another's thousands of routes. Then rules and tables, on which a reply to a new address
     /// depends before the datapath moves it. When they fail in a running datapath, its tables still
@@ -255,8 +308,8 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// Tells what failed first; rules and tables are as they were before then, and the next
-    /// round tries again. Before the datapath is loaded an error means that nothing was changed.
+    /// Tells what failed first; an uplink's rules and tables are as they were before then, and the
+    /// next round tries again. Before the datapath is loaded an error means that nothing was changed.
     pub async fn converge(
         &mut self,
         monitor: &mut Monitor,
@@ -309,7 +362,7 @@ impl Reconciler {
             self.report.findings = outlook.findings;
         }
         self.save();
-        facts.and(applied).and(synced).and(retried.map(drop).map_err(Into::into))
+        first_failure([facts, applied, synced, retried.map(drop).map_err(Into::into)])
     }
 }
 

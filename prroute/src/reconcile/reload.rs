@@ -93,7 +93,7 @@ impl Reconciler {
         if self.config.ranges != self.journal.ranges {
             self.look().await?.plan?;
         }
-        self.converge(monitor, Change::default()).await
+        self.try_to_converge(monitor, Change::default()).await.map(drop)
     }
 
     /// Tells the world that the outcome of a reload can be looked at.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::managers::{Culprit, Losses, Machine};
-use crate::netlink::{Change, Monitor};
+use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::repairs::Permission;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::report::Healed;
@@ -12,13 +12,11 @@ use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::{Op, Plan};
 use crate::state::undo::leave;
+use crate::state::units::Units;
 use crate::state::uplink::Uplink;
 
 /// Operations of one round: a longer plan must not keep the datapath from following.
 const OPERATIONS: usize = 512;
-
-/// Operations of one round that are logged.
-const SHOWN: usize = 256;
 
 impl Reconciler {
     /// Applies the plan, as much of it as a round may take, and leaves the ranges of an earlier
@@ -40,14 +38,19 @@ impl Reconciler {
         } else {
             self.repair(plan, losses);
         }
-        let rest = plan.split_off(OPERATIONS);
         monitor.expect_deletions(plan);
-        self.apply(plan, &outlook.observed).await?;
+        let units = Units::of(self.config.ranges, &outlook.uplinks);
+        let applied = self.apply(plan, &units, &outlook.observed).await;
+        monitor.expect_taken_back(&applied.left);
         self.repairs.in_place(&outlook.desired);
-        self.repairs.not_yet(&rest);
-        self.unfinished = !rest.is_empty();
+        self.repairs.not_yet(&applied.rest);
+        self.repairs.not_yet(&applied.left);
+        self.unfinished = !applied.rest.is_empty();
+        if let Some(error) = applied.error {
+            return Err(error.into());
+        }
         if self.unfinished {
-            tracing::info!("{} operations are left for the next rounds", rest.ops.len());
+            tracing::debug!("{} operations are left for the next rounds", applied.rest.ops.len());
             return Ok(());
         }
         self.leave_former_ranges(&outlook.observed).await
@@ -101,32 +104,20 @@ impl Reconciler {
 
     /// Old values of sysctls are on disk before they are overwritten: where that cannot be, they are
     /// left out of the plan, which else goes on.
-    async fn apply(&mut self, plan: &mut Plan, observed: &Observed) -> Result<(), ReconcileError> {
-        if plan.is_empty() {
-            return Ok(());
-        }
+    async fn apply(&mut self, plan: &mut Plan, units: &Units, observed: &Observed) -> Applied {
         self.journal.sysctls.begin(plan, observed);
-        if !self.store.save_journal(&self.journal) {
+        if !plan.is_empty() && !self.store.save_journal(&self.journal) {
             self.journal.sysctls.abort(plan);
             plan.ops.retain(|op| !matches!(op, Op::LoosenRpFilter(_)));
         }
-        for operation in plan.ops.iter().take(SHOWN) {
-            tracing::info!("{operation}");
-        }
-        if let Some(more @ 1..) = plan.ops.len().checked_sub(SHOWN) {
-            tracing::info!("and {more} operations more");
-        }
-        match self.kernel.apply(plan).await {
-            Ok(()) => {
-                self.journal.sysctls.commit(plan);
-                Ok(())
-            }
-            Err(error) => {
-                self.journal.sysctls.abort(plan);
-                self.store.save_journal(&self.journal);
-                Err(error.into())
-            }
-        }
+        let applied = self.kernel.apply_by_unit(plan, units, self.refusable, OPERATIONS).await;
+        // One that had no effect counts as carried out.
+        let is_open = |op: &Op| applied.left.ops.contains(op) || applied.rest.ops.contains(op);
+        let ops = plan.ops.iter().filter(|op| op.is_sysctl() && !is_open(op)).cloned().collect();
+        self.journal.sysctls.commit(&Plan { ops });
+        self.journal.sysctls.abort(&applied.left);
+        self.journal.sysctls.abort(&applied.rest);
+        applied
     }
 
     /// Another configuration may have moved our rules and tables. Both places are remembered

@@ -28,6 +28,7 @@ mod stacked;
 mod subnet_gateways;
 pub mod succession;
 pub mod undo;
+pub mod units;
 pub mod uplink;
 #[cfg(test)]
 mod walk;

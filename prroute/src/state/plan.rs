@@ -43,6 +43,23 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it precedes whatever it replaces, and nothing is lost by it.
+    pub fn is_addition(&self) -> bool {
+        match self {
+            Self::LoosenRpFilter(_)
+            | Self::ManageNeighbour(_)
+            | Self::AddRoute(_)
+            | Self::ReplaceRoute { .. } => true,
+            // A shortcut comes after what was in its way has gone.
+            Self::AddRule(rule) => !rule.is_shortcut(),
+            _ => false,
+        }
+    }
+
+    pub const fn is_sysctl(&self) -> bool {
+        matches!(self, Self::LoosenRpFilter(_) | Self::RestoreRpFilter(_))
+    }
+
     /// The operation that takes this one back.
     #[must_use]
     pub fn inverse(&self) -> Self {
@@ -76,13 +93,6 @@ pub struct Plan {
 impl Plan {
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
-    }
-
-    /// Cuts the plan after so many operations and returns the rest. What is left is safe by
-    /// itself: each operation depends on none behind it.
-    #[must_use]
-    pub fn split_off(&mut self, operations: usize) -> Self {
-        Self { ops: self.ops.split_off(operations.min(self.ops.len())) }
     }
 
     /// The plan that takes this one back.

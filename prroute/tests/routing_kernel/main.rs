@@ -7,6 +7,7 @@ mod gateways;
 mod harness;
 mod many;
 mod monitor;
+mod units;
 
 use std::process::Command;
 
