@@ -77,6 +77,35 @@ fn addresses_that_come_later_are_answered() -> Result<()> {
     Ok(())
 }
 
+/// What systemd-networkd does when it is told to configure an interface again: the address is away
+/// for some ten milliseconds, and with it go the kernel's and our routes, but not the rules.
+#[test]
+fn an_address_that_comes_back_at_once_keeps_its_rules() -> Result<()> {
+    const AGAIN: &str = "{ echo address del 10.0.2.10/24 dev up2; sleep 0.06; \
+                         echo address add 10.0.2.10/24 dev up2; \
+                         echo route add default via 10.0.2.1 dev up2 metric 200; } | ip -batch -";
+    const ROUNDS: usize = 8;
+
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let mut heard = lab.host.spawn(&["ip", "monitor", "rule"])?;
+    for _ in 0..ROUNDS {
+        lab.host.run(&["sh", "-c", AGAIN])?;
+        wait::until("the way is back", SOON, || {
+            let routes = lab.host.ip("route show table 21002 default")?;
+            Ok(routes.contains("10.0.2.1").then_some(()))
+        })?;
+    }
+    heard.check_running()?;
+    // On a busy machine the address may be away for longer now and then.
+    let lost = heard.log().matches("Deleted 21030").count();
+    assert!(lost <= ROUNDS / 2, "{lost} times of {ROUNDS}: {}", heard.log());
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
 /// systemd-networkd deletes rules that it does not know.
 #[test]
 fn rules_and_routes_that_others_delete_come_back() -> Result<()> {

@@ -32,6 +32,8 @@ pub struct Change {
     pub routes: bool,
     pub rules: bool,
     pub neighbours: bool,
+    /// An address or a route came, by which replies may leave as soon as it is answered.
+    pub arrived: bool,
     /// Notifications were lost: anything may have changed.
     pub overrun: bool,
 }
@@ -53,6 +55,7 @@ impl Change {
         self.routes |= other.routes;
         self.rules |= other.rules;
         self.neighbours |= other.neighbours;
+        self.arrived |= other.arrived;
         self.overrun |= other.overrun;
     }
 }

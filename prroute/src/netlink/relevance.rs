@@ -100,8 +100,15 @@ impl Relevance {
                 self.links.removed(&link);
                 change.links = true;
             }
-            Message::NewAddress(_) | Message::DelAddress(_) => change.addresses = true,
-            Message::NewRoute(route) => change.routes = !is_ours(&route) && matters(&route),
+            Message::NewAddress(_) => {
+                change.addresses = true;
+                change.arrived = true;
+            }
+            Message::DelAddress(_) => change.addresses = true,
+            Message::NewRoute(route) => {
+                change.routes = !is_ours(&route) && matters(&route);
+                change.arrived = change.routes;
+            }
             Message::DelRoute(route) => {
                 change.routes = matters(&route) && !self.expected.is_route(&route);
             }

@@ -10,12 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::Config;
 use crate::netlink::{Change, Monitor};
+use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::{ReconcileError, Reconciler};
-
-/// Events that come together are answered together: this long after the last one, ...
-const QUIET: Duration = Duration::from_millis(20);
-/// ... but never later than this after the first.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A round that failed is repeated after this, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -48,6 +44,7 @@ pub struct Daemon {
     change: Change,
     /// The last round of the start could not bring everything about.
     incomplete: bool,
+    pace: Pace,
 }
 
 impl Daemon {
@@ -66,7 +63,9 @@ impl Daemon {
         let reload = signal(SignalKind::hangup())?;
         reconciler.is_daemon(config_file);
         let change = Change::default();
-        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change, incomplete: false })
+        let pace = Pace::new(Instant::now());
+        let incomplete = false;
+        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change, incomplete, pace })
     }
 
     pub fn config(&self) -> &Config {
@@ -178,9 +177,13 @@ impl Daemon {
     async fn settle(&mut self) -> Result<(), ReconcileError> {
         let limit = Instant::now() + PATIENCE;
         loop {
-            let quiet = (Instant::now() + QUIET).min(limit);
+            let now = Instant::now();
+            let quiet = (now + self.pace.quiet(self.change)).min(limit);
             tokio::select! {
-                () = sleep_until(quiet) => return Ok(()),
+                () = sleep_until(quiet) => {
+                    self.pace.answer(self.change, now);
+                    return Ok(());
+                }
                 change = self.monitor.next() => self.change.merge(change?),
             }
         }

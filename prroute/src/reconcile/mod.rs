@@ -10,6 +10,7 @@ mod datapath;
 mod decision_log;
 mod findings;
 mod gateways;
+mod pace;
 mod reload;
 mod repairs;
 mod routing;
