@@ -121,6 +121,7 @@ impl Draft {
         if let Some(first) = raw.rule_priority {
             config.ranges.rule_priority =
                 source.number("rule-priority", &first, 1, MAX_PRIORITY)?;
+            config.rule_priority_is_fixed = true;
         }
         if let Some(first) = raw.table {
             config.ranges.table = source.number("table", &first, FIRST_TABLE, MAX_TABLE)?;

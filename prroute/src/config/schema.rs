@@ -46,7 +46,8 @@ pub fn schema() -> Value {
                 json!({ "type": "string", "pattern": NAME }),
             )),
             "rule-priority": with_default("rule-priority", number(
-                "The first of the 1000 rule priorities that are prroute's.",
+                "The first of the 1000 rule priorities that are prroute's. Written, it is kept to \
+                 where a rule of others comes before it and catches everything.",
                 1,
                 MAX_PRIORITY,
             )),

@@ -32,6 +32,9 @@ pub struct Config {
     pub exclude: Vec<Pattern>,
     #[serde(flatten)]
     pub ranges: Ranges,
+    /// `rule-priority` was written: no rule of ours stands anywhere else.
+    #[serde(skip)]
+    pub rule_priority_is_fixed: bool,
     pub rp_filter: RpFilter,
     pub on_down: OnDown,
     /// Packets of applications that are bound to an uplink's device leave by it.
@@ -52,6 +55,7 @@ impl Default for Config {
             flows: prroute_common::flow::DEFAULT_FLOWS,
             exclude: Vec::new(),
             ranges: Ranges::default(),
+            rule_priority_is_fixed: false,
             rp_filter: RpFilter::Loosen,
             on_down: OnDown::Route,
             bind_device: false,

@@ -20,7 +20,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use crate::state::observed::{
-    Address, Family, Link, Neighbour, NeighbourState, NextHop, Route, RouteKind, Rule, host_net,
+    Address, Family, Link, Mark, Neighbour, NeighbourState, NextHop, Refusal, Route, RouteKind,
+    Rule, host_net,
 };
 use crate::state::uplink::Ifindex;
 
@@ -225,19 +226,14 @@ const fn route_address(address: &RouteAddress) -> Option<IpAddr> {
 pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     let header = &message.header;
     let mut rule = Rule {
-        family: family(header.family)?,
-        priority: 0,
-        source: None,
-        destination: None,
-        iif: None,
-        oif: None,
         invert: header.flags.contains(RuleFlags::Invert),
         table: u32::from(header.table),
-        goto: None,
-        suppress_prefix_length: None,
+        refusal: refusal(header.action),
         protocol: 0,
         other: header.tos != 0 || !is_known_action(header.action),
+        ..Rule::nop(family(header.family)?, 0)
     };
+    let (mut value, mut mask) = (0, 0);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(priority) => rule.priority = *priority,
@@ -258,20 +254,33 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
             RuleAttribute::SuppressPrefixLen(length) => {
                 rule.suppress_prefix_length = Some(*length);
             }
-            // An unmarked rule may carry the mark 0.
-            RuleAttribute::FwMark(0) | RuleAttribute::FwMask(0) | RuleAttribute::TunId(0) => {}
+            RuleAttribute::FwMark(mark) => value = *mark,
+            RuleAttribute::FwMask(bits) => mask = *bits,
+            RuleAttribute::TunId(0) => {}
             RuleAttribute::L3MDev(false) => {}
             _ => rule.other = true,
         }
     }
+    // A rule without a mark may carry zeros.
+    rule.mark = Some(Mark { value, mask }).filter(|_| (value, mask) != (0, 0));
     if header.action != RuleAction::ToTable {
         rule.table = 0;
     }
     Some(rule)
 }
 
+const fn refusal(action: RuleAction) -> Option<Refusal> {
+    match action {
+        RuleAction::Blackhole => Some(Refusal::Blackhole),
+        RuleAction::Unreachable => Some(Refusal::Unreachable),
+        RuleAction::Prohibit => Some(Refusal::Prohibit),
+        _ => None,
+    }
+}
+
 const fn is_known_action(action: RuleAction) -> bool {
-    matches!(action, RuleAction::ToTable | RuleAction::Goto | RuleAction::Nop)
+    let looks_on = matches!(action, RuleAction::ToTable | RuleAction::Goto | RuleAction::Nop);
+    looks_on || refusal(action).is_some()
 }
 
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {

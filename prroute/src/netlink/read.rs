@@ -299,8 +299,11 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
         let net = route.destination;
         return net.prefix_len() < net.max_prefix_len() || !own.contains(&net.addr());
     }
-    if route.table == TABLE_LOCAL || route.kind != RouteKind::Unicast {
+    if route.table == TABLE_LOCAL {
         return false;
+    }
+    if route.kind != RouteKind::Unicast {
+        return route.is_default() && route.kind.refuses();
     }
     let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
     let net = route.destination;

@@ -137,16 +137,19 @@ fn is_our_rule(message: &RuleMessage) -> bool {
     decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
 }
 
-/// A default route (also one for some sources only), one of ours, main's route to a link, or one to the host itself: what decides
-/// about gateways, on-link prefixes and local ones. Other routes may flap.
+/// A default route (also one for some sources only, or one that refuses packets), one of ours,
+/// main's route to a link, or one to the host itself: what decides about gateways, on-link prefixes,
+/// local ones, and what rules of others catch. Other routes may flap.
 fn matters(message: &RouteMessage) -> bool {
     let Some(route) = decode::route(message) else { return false };
     if route.protocol == PROTOCOL || route.is_local() {
         return true;
     }
     let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
-    route.kind == RouteKind::Unicast
-        && (route.is_default_for_some() || (route.table == TABLE_MAIN && on_link))
+    match route.kind {
+        RouteKind::Unicast => route.is_default_for_some() || (route.table == TABLE_MAIN && on_link),
+        kind => route.is_default() && kind.refuses(),
+    }
 }
 
 #[cfg(test)]

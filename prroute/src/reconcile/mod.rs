@@ -10,6 +10,7 @@ mod datapath;
 mod decision_log;
 mod findings;
 mod gateways;
+mod moves;
 mod pace;
 mod reload;
 mod repairs;
@@ -31,9 +32,10 @@ use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
 use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
 use crate::reconcile::datapath::Datapath;
+use crate::reconcile::moves::MoveLimit;
 use crate::reconcile::repairs::Repairs;
 use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, RuntimeError, Store};
-use crate::state::desired::{Desired, Recognised, desire};
+use crate::state::desired::{Desired, Recognised, desire_with};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::findings::{Finding, findings};
@@ -139,6 +141,7 @@ pub struct Reconciler {
     /// Likewise.
     undecided: Vec<String>,
     repairs: Repairs,
+    moves: MoveLimit,
     /// The last round's plan was too long for one round.
     unfinished: bool,
     /// Rules and routes wait for a table that does not hold still.
@@ -190,6 +193,7 @@ impl Reconciler {
             recognised: Vec::new(),
             undecided: Vec::new(),
             repairs: Repairs::default(),
+            moves: MoveLimit::new(Instant::now()),
             unfinished: false,
             unsteady: false,
             refusable: false,
@@ -263,7 +267,8 @@ impl Reconciler {
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);
         let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
-        let desired = desire(&self.config, &observed, &uplinks, &self.journal.sysctls);
+        let moves = self.moves.allowed(Instant::now());
+        let desired = desire_with(&self.config, &observed, &uplinks, &self.journal.sysctls, moves);
         let plan = diff(&self.config, &desired, &observed);
         let findings = findings(&self.config, &observed, &uplinks, &desired);
         Ok(Outlook {

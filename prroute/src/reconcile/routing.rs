@@ -43,6 +43,7 @@ impl Reconciler {
         let applied = self.apply(plan, &units, &outlook.observed).await;
         monitor.expect_taken_back(&applied.left);
         self.repairs.in_place(&outlook.desired);
+        self.moves.note(&outlook.desired.places, Instant::now());
         self.repairs.not_yet(&applied.rest);
         self.repairs.not_yet(&applied.left);
         self.unfinished = !applied.rest.is_empty();
@@ -53,7 +54,7 @@ impl Reconciler {
             tracing::debug!("{} operations are left for the next rounds", applied.rest.ops.len());
             return Ok(());
         }
-        self.leave_former_ranges(&outlook.observed).await
+        self.leave_former_ranges(outlook).await
     }
 
     /// What others put into our ranges while we were there is named, and no reason to leave the
@@ -131,9 +132,9 @@ impl Reconciler {
         }
     }
 
-    async fn leave_former_ranges(&mut self, observed: &Observed) -> Result<(), ReconcileError> {
+    async fn leave_former_ranges(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         for former in std::mem::take(&mut self.journal.former_ranges) {
-            let plan = leave(former, self.config.ranges, observed);
+            let plan = leave(former, self.config.ranges, &outlook.desired, &outlook.observed);
             if let Err(error) = self.kernel.apply(&plan).await {
                 self.journal.former_ranges.push(former);
                 return Err(error.into());

@@ -10,6 +10,8 @@ use crate::netlink::Kernel;
 use crate::reconcile::ReconcileError;
 use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{Journal, Records, RunDirectory};
+use crate::state::desired::Desired;
+use crate::state::undo::leave;
 use crate::state::uplink::Uplink;
 
 /// What was there to undo.
@@ -48,8 +50,9 @@ pub async fn undo(
     }
     let config = Config { ranges: journal.ranges, ..Config::default() };
     let mut plan = crate::state::undo::undo(&config, &observed, &journal.sysctls);
+    let nothing = Desired::default();
     for former in &journal.former_ranges {
-        plan.ops.extend(crate::state::undo::leave(*former, journal.ranges, &observed).ops);
+        plan.ops.extend(leave(*former, journal.ranges, &nothing, &observed).ops);
     }
     kernel.apply(&plan).await?;
     pins.remove()?;

@@ -1,6 +1,7 @@
 //! What the rules, tables, neighbours and sysctls should be.
 //!
 //! ```text
+//!   base     nop: what others add without a priority comes before it, and not between ours
 //!   base+10  from S to <contested on-link prefix> iif lo lookup T
 //!   base+20  from S iif lo lookup main suppress_prefixlength 1   (IPv6: 3)
 //!   base+30  from S iif lo lookup T
@@ -15,6 +16,7 @@
 //! uplink's, but for the gateway, with one of the range's last numbers;
 //! V: prefixes of shared addresses, SHARED: the first table, with every live uplink's default route. Where
 //! there are many of them, the rules for sources are [in sections](sections) at base+51 .. base+99.
+//! The rules up to base+99 may [stand elsewhere](super::place), with another base.
 //!
 //! `iif lo` limits the rules to the host's own packets: the kernel gives every lookup for a
 //! packet it sends itself the loopback interface as input. A forwarded packet of an on-link
@@ -39,6 +41,7 @@ use serde::Serialize;
 
 pub(super) use self::rules::offset;
 use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
+use super::place::{self, Moves, Place};
 use super::plan::{NeighbourKey, RpFilterChange};
 use super::sources::sources;
 pub use super::sources::{Recognised, SourceRouting};
@@ -59,6 +62,8 @@ pub struct Desired {
     pub restore: Vec<RpFilterChange>,
     /// Addresses that somebody else already routes by source: they get no rules of ours.
     pub recognised: Vec<Recognised>,
+    /// Where the rules for sources stand, for each family that has some.
+    pub places: Vec<Place>,
 }
 
 /// The desired state. With fewer than two uplinks there is none: everything of ours goes.
@@ -68,6 +73,17 @@ pub fn desire(
     uplinks: &[Uplink],
     saved: &SavedSysctls,
 ) -> Desired {
+    desire_with(config, observed, uplinks, saved, Moves::default())
+}
+
+/// Likewise, where the rules for sources may not move as they like.
+pub fn desire_with(
+    config: &Config,
+    observed: &Observed,
+    uplinks: &[Uplink],
+    saved: &SavedSysctls,
+    moves: Moves,
+) -> Desired {
     if uplinks.len() < 2 {
         return nothing(observed, saved);
     }
@@ -75,10 +91,16 @@ pub fn desire(
     let mut desired = Desired::default();
     let entries = rules::of_sources(config.ranges, &sources);
     for family in Family::BOTH {
-        let entries = entries.iter().filter(|entry| Family::of_net(&entry.net) == family);
-        let shortcuts = !sections::is_inhabited(config.ranges, family, &observed.rules);
-        let entries = entries.cloned().collect();
-        desired.rules.extend(sections::arrange(config.ranges, family, entries, shortcuts));
+        let entries: Vec<_> =
+            entries.iter().filter(|entry| Family::of_net(&entry.net) == family).cloned().collect();
+        let Some(last) = sections::last(&entries) else { continue };
+        let nets: Vec<_> = entries.iter().map(|entry| entry.net).collect();
+        let place = place::choose(config, observed, moves, family, &nets, last);
+        let first = place.first;
+        let shortcuts = !sections::is_inhabited(config.ranges, first, family, &observed.rules);
+        desired.rules.insert(Rule::nop(family, first));
+        desired.rules.extend(sections::arrange(first, family, entries, shortcuts));
+        desired.places.push(place);
     }
     for uplink in uplinks {
         desired.rules.extend(rules::of_destinations(config.ranges, uplink));
@@ -86,6 +108,10 @@ pub fn desire(
             desired.rules.extend(rules::of_device(config.ranges, uplink));
         }
     }
+    let speaks = |family| desired.rules.iter().any(|rule: &Rule| rule.family == family);
+    let families: Vec<_> = Family::BOTH.into_iter().filter(|family| speaks(*family)).collect();
+    let home = families.into_iter().map(|family| Rule::nop(family, config.ranges.rule_priority));
+    desired.rules.extend(home);
     desired.routes = routes::of(config.ranges, observed, uplinks, &sources.shared);
     desired.recognised = sources.recognised;
     let up = uplinks.iter().filter(|uplink| uplink.device.up);

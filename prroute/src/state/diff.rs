@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::desired::Desired;
-use super::observed::{Observed, PROTOCOL, Route, RouteKey, Rule};
+use super::observed::{Family, Observed, PROTOCOL, Route, RouteKey, Rule};
+use super::ours::{is_our_route, is_our_rule};
+use super::place::BLOCK;
 use super::plan::{NeighbourKey, Op, Plan};
 use crate::config::{Config, Ranges};
+
+/// So many rules and routes are named.
+const SHOWN: usize = 4;
 
 /// Objects of others in the ranges that are ours. They are never deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,22 +32,20 @@ impl fmt::Display for Collision {
             rule_priority + last,
             table + last
         )?;
-        for rule in &self.rules {
+        for rule in self.rules.iter().take(SHOWN) {
             write!(f, " [rule: {rule}]")?;
         }
-        for route in &self.routes {
+        for route in self.routes.iter().take(SHOWN) {
             write!(f, " [route: {route}]")?;
         }
-        Ok(())
+        let more = |count: usize| count.saturating_sub(SHOWN);
+        match (more(self.rules.len()), more(self.routes.len())) {
+            (0, 0) => Ok(()),
+            (rules, 0) => write!(f, " and {rules} rules more"),
+            (0, routes) => write!(f, " and {routes} routes more"),
+            (rules, routes) => write!(f, " and {rules} rules and {routes} routes more"),
+        }
     }
-}
-
-fn is_our_rule(ranges: Ranges, rule: &Rule) -> bool {
-    rule.protocol == PROTOCOL && ranges.has_priority(rule.priority)
-}
-
-fn is_our_route(ranges: Ranges, route: &Route) -> bool {
-    route.protocol == PROTOCOL && ranges.has_table(route.table)
 }
 
 /// The plan that makes the desired state of the observed one.
@@ -67,10 +70,14 @@ pub fn in_spite_of(collision: &Collision, desired: &Desired, observed: &Observed
 }
 
 fn refuse_foreign(ranges: Ranges, observed: &Observed) -> Result<(), Collision> {
+    let is_unasked = |rule: &Rule| {
+        unasked_end(ranges, rule.family, observed).is_some_and(|end| rule.priority < end)
+    };
     let rules: Vec<Rule> = observed
         .rules
         .iter()
         .filter(|rule| ranges.has_priority(rule.priority) && !is_our_rule(ranges, rule))
+        .filter(|rule| !is_unasked(rule))
         .cloned()
         .collect();
     let routes: Vec<Route> = observed
@@ -83,6 +90,20 @@ fn refuse_foreign(ranges: Ranges, observed: &Observed) -> Result<(), Collision> 
         return Ok(());
     }
     Err(Collision { ranges, rules, routes })
+}
+
+/// Up to where rules of others in our range need not have been put there: the kernel gives a rule
+/// without a priority the one before the first of all. `None` while nothing of ours is there.
+fn unasked_end(ranges: Ranges, family: Family, observed: &Observed) -> Option<u32> {
+    let home = ranges.rule_priority;
+    let in_range = |rule: &&Rule| {
+        let ours = ranges.has_priority(rule.priority) && is_our_rule(ranges, rule);
+        rule.family == family && ours
+    };
+    let priorities = || observed.rules.iter().filter(in_range).map(|rule| rule.priority);
+    // The rule that keeps them out of the range did not do so before there was one.
+    let first = priorities().filter(|priority| *priority != home).min();
+    first.or_else(|| priorities().next().map(|_| home + BLOCK))
 }
 
 pub(super) fn difference(ranges: Ranges, desired: &Desired, observed: &Observed) -> Plan {

@@ -4,6 +4,7 @@
 
 mod catch_all;
 mod direct_return;
+mod owner;
 pub mod reverse_path;
 
 use std::fmt;
@@ -62,7 +63,7 @@ pub fn findings(
         return Vec::new();
     }
     let mut all = Vec::new();
-    all.extend(catch_all::findings(config, observed, desired));
+    all.extend(catch_all::findings(config, desired));
     all.extend(direct_return::finding(observed, uplinks, &desired.recognised));
     all.extend(reverse_path::finding(&observed.reverse_path_filters, uplinks));
     all

@@ -192,20 +192,7 @@ pub(super) fn rule(
     table: u32,
     protocol: u8,
 ) -> Rule {
-    Rule {
-        family,
-        priority,
-        source,
-        destination: None,
-        iif: None,
-        oif: None,
-        invert: false,
-        table,
-        goto: None,
-        suppress_prefix_length: None,
-        protocol,
-        other: false,
-    }
+    Rule { source, table, protocol, ..Rule::nop(family, priority) }
 }
 
 /// Two NICs on two networks, both with a default route; the first one's is preferred.

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod advice;
+mod catch_all;
 pub mod desired;
 pub mod diff;
 pub mod discover;
@@ -19,6 +20,8 @@ pub mod ids;
 pub mod locals;
 pub mod observed;
 mod on_link;
+mod ours;
+pub mod place;
 pub mod plan;
 pub mod rationale;
 pub mod share;

@@ -1,6 +1,7 @@
 //! What the kernel has: links, addresses, routes, rules and neighbours of one network namespace,
 //! read at about the same time.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -144,6 +145,11 @@ impl RouteKind {
     pub const LOCAL: Self = Self::Other(2);
     /// `RTN_UNREACHABLE`: who sends is told.
     pub const UNREACHABLE: Self = Self::Other(7);
+
+    /// `RTN_BLACKHOLE`, `RTN_UNREACHABLE` and `RTN_PROHIBIT`: the packet's way ends here.
+    pub const fn refuses(self) -> bool {
+        matches!(self, Self::Other(6..=8))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -210,6 +216,40 @@ impl Route {
     }
 }
 
+/// What a rule demands of a packet's mark: `packet & mask == value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mark {
+    pub value: u32,
+    pub mask: u32,
+}
+
+/// As `ip rule` writes it.
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.value)?;
+        if self.mask == u32::MAX { Ok(()) } else { write!(f, "/{:#x}", self.mask) }
+    }
+}
+
+/// An action of a rule that ends a packet's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Refusal {
+    Blackhole,
+    Unreachable,
+    Prohibit,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     pub family: Family,
@@ -219,6 +259,8 @@ pub struct Rule {
     pub iif: Option<String>,
     /// The device a packet's socket is bound to.
     pub oif: Option<String>,
+    #[serde(default)]
+    pub mark: Option<Mark>,
     /// It concerns the packets that do not match what is listed above.
     #[serde(default)]
     pub invert: bool,
@@ -228,13 +270,41 @@ pub struct Rule {
     /// nor this does nothing: it is there to be gone on at.
     #[serde(default)]
     pub goto: Option<u32>,
+    /// Packets that match are refused: nothing is looked up.
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
     pub suppress_prefix_length: Option<u32>,
     pub protocol: u8,
-    /// Has selectors that are not listed above, or another action than a lookup.
+    /// Has selectors or an action that are not listed above.
     pub other: bool,
 }
 
 impl Rule {
+    /// A rule of ours that concerns every packet, and does nothing with it.
+    pub const fn nop(family: Family, priority: u32) -> Self {
+        Self {
+            family,
+            priority,
+            source: None,
+            destination: None,
+            iif: None,
+            oif: None,
+            mark: None,
+            invert: false,
+            table: 0,
+            goto: None,
+            refusal: None,
+            suppress_prefix_length: None,
+            protocol: PROTOCOL,
+            other: false,
+        }
+    }
+
+    /// Whether it is there only to be gone on at, or to keep a place.
+    pub fn is_nop(&self) -> bool {
+        *self == Self { protocol: self.protocol, ..Self::nop(self.family, self.priority) }
+    }
+
     /// Whether it only spares packets the walk past rules that cannot match them.
     pub const fn is_shortcut(&self) -> bool {
         self.goto.is_some()

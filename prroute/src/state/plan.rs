@@ -211,18 +211,22 @@ impl fmt::Display for Rule {
         if let Some(destination) = self.destination {
             write!(f, " to {destination}")?;
         }
+        if let Some(mark) = self.mark {
+            write!(f, " fwmark {mark}")?;
+        }
         if let Some(iif) = &self.iif {
             write!(f, " iif {iif}")?;
         }
         if let Some(oif) = &self.oif {
             write!(f, " oif {oif}")?;
         }
-        match (self.goto, self.table) {
-            (Some(priority), _) => write!(f, " goto {priority}")?,
-            (None, 0) if self.other => {}
-            (None, 0) => f.write_str(" nop")?,
-            (None, TABLE_MAIN) => f.write_str(" lookup main")?,
-            (None, table) => write!(f, " lookup {table}")?,
+        match (self.goto, self.refusal, self.table) {
+            (Some(priority), _, _) => write!(f, " goto {priority}")?,
+            (None, Some(refusal), _) => write!(f, " {refusal}")?,
+            (None, None, 0) if self.other => {}
+            (None, None, 0) => f.write_str(" nop")?,
+            (None, None, TABLE_MAIN) => f.write_str(" lookup main")?,
+            (None, None, table) => write!(f, " lookup {table}")?,
         }
         if let Some(length) = self.suppress_prefix_length {
             write!(f, " suppress_prefixlength {length}")?;

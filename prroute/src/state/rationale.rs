@@ -104,7 +104,7 @@ impl Names<'_> {
             _ if rule.is_shortcut() => {
                 "packets from elsewhere need not pass each of these rules".to_owned()
             }
-            _ if rule.table == 0 => "where packets from elsewhere go on".to_owned(),
+            _ if rule.is_nop() => self.nop(rule.priority).to_owned(),
             (Some(_), Some(_)) => format!(
                 "{name} answers its own subnet {destination} itself: main may prefer another \
                  interface"
@@ -123,6 +123,18 @@ impl Names<'_> {
                 format!("applications bound to {name} leave by its gateway")
             }
             (None, _) => format!("[[uplink]] {name}: to {destination}"),
+        }
+    }
+
+    const fn nop(&self, priority: u32) -> &'static str {
+        match priority.checked_sub(self.ranges().rule_priority) {
+            None => {
+                "keeps the place of the rules for sources, before a rule that catches everything"
+            }
+            Some(0) => {
+                "what others add without a priority comes before our rules, not between them"
+            }
+            Some(_) => "where packets from elsewhere go on",
         }
     }
 

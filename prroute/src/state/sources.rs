@@ -233,6 +233,7 @@ fn is_source_rule(ranges: Ranges, rule: &Rule) -> bool {
         && !ranges.has_table(rule.table)
         && !rule.other
         && !rule.invert
+        && rule.mark.is_none()
         && rule.protocol != PROTOCOL
         // Behind main nothing is asked for that main has a default route for.
         && rule.priority < PRIORITY_MAIN

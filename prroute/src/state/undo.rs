@@ -14,10 +14,10 @@ pub fn undo(config: &Config, observed: &Observed, saved: &SavedSysctls) -> Plan 
 }
 
 /// The plan that removes our rules and routes from ranges that are no longer ours, apart from
-/// where they overlap with those that are.
-pub fn leave(former: Ranges, now: Ranges, observed: &Observed) -> Plan {
+/// where they overlap with those that are, and from what is `desired`.
+pub fn leave(former: Ranges, now: Ranges, desired: &Desired, observed: &Observed) -> Plan {
     let is_left = |op: &Op| match op {
-        Op::DeleteRule(rule) => !now.has_priority(rule.priority),
+        Op::DeleteRule(rule) => !now.has_priority(rule.priority) && !desired.rules.contains(rule),
         Op::DeleteRoute(route) => !now.has_table(route.table),
         _ => false,
     };

@@ -33,7 +33,7 @@ impl Packet {
 pub(super) struct Walk {
     /// Rules that were compared with the packet.
     pub(super) passed: usize,
-    /// Tables that were asked, with what was suppressed.
+    /// Tables that were asked, with what was suppressed; 0 where a rule refused the packet.
     pub(super) asked: Vec<(u32, Option<u32>)>,
 }
 
@@ -43,7 +43,8 @@ fn matches(rule: &Rule, packet: Packet) -> bool {
     let source = packet.source.or_else(|| (packet.family == Family::V4).then_some(unbound4));
     let from = |net: ipnet::IpNet| source.is_some_and(|source| net.contains(&host_net(source)));
     let own = rule.iif.as_deref().is_none_or(|iif| iif == "lo" && packet.own);
-    (own && rule.source.is_none_or(from)) != rule.invert
+    let unmarked = rule.mark.is_none_or(|mark| mark.value & mark.mask == 0);
+    (own && unmarked && rule.oif.is_none() && rule.source.is_none_or(from)) != rule.invert
 }
 
 /// Sends a packet with a destination that no rule names through rules in the kernel's order.
@@ -61,6 +62,10 @@ pub(super) fn walk(rules: &[Rule], packet: Packet) -> Walk {
         match rule.goto {
             // A target that is not there is passed over.
             Some(target) => at = list.iter().position(|r| r.priority == target).unwrap_or(at),
+            None if rule.refusal.is_some() => {
+                walk.asked.push((0, None));
+                break;
+            }
             None if rule.table == 0 => {}
             None => walk.asked.push((rule.table, rule.suppress_prefix_length)),
         }

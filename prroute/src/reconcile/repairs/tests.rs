@@ -5,20 +5,7 @@ use crate::state::uplink::Ifindex;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn rule(priority: u32) -> Rule {
-    Rule {
-        family: Family::V4,
-        priority,
-        source: None,
-        destination: None,
-        iif: None,
-        oif: None,
-        invert: false,
-        table: 21_001,
-        goto: None,
-        suppress_prefix_length: None,
-        protocol: PROTOCOL,
-        other: false,
-    }
+    Rule { table: 21_001, ..Rule::nop(Family::V4, priority) }
 }
 
 fn route(gateway: Option<&str>) -> Route {

@@ -5,11 +5,11 @@ use ipnet::IpNet;
 use super::is_live;
 use crate::config::Ranges;
 use crate::state::desired::sections::Entry;
-use crate::state::observed::{Family, PROTOCOL, Rule, TABLE_MAIN};
+use crate::state::observed::{Family, Rule, TABLE_MAIN};
 use crate::state::sources::{Source, Sources};
 use crate::state::uplink::Uplink;
 
-/// Offsets of the priorities.
+/// Offsets of the priorities. Those before [`DESTINATION`] are the block that may stand elsewhere.
 pub(in crate::state) mod offset {
     pub(in crate::state) const ON_LINK: u32 = 10;
     pub(in crate::state) const SPECIFIC: u32 = 20;
@@ -24,22 +24,22 @@ pub(in crate::state) mod offset {
     pub(in crate::state) const DEVICE: u32 = 300;
 }
 
-/// Rules for the host's own packets that have an address of an uplink, or a shared one.
+/// Rules for the host's own packets that have an address of an uplink, or a shared one. Their
+/// priorities are offsets.
 pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Entry> {
-    let rule = |net, offset, table| source_rule(ranges, net, offset, table);
     let owned = sources.owned.iter().map(|Source { net, table, contested }| {
         let on_link = |prefix: &IpNet| Rule {
             destination: Some(*prefix),
-            ..rule(*net, offset::ON_LINK, *table)
+            ..source_rule(*net, offset::ON_LINK, *table)
         };
         let mut rules: Vec<Rule> = contested.iter().map(on_link).collect();
-        rules.push(specific_routes_of_main(rule(*net, offset::SPECIFIC, *table)));
-        rules.push(rule(*net, offset::OWN, *table));
+        rules.push(specific_routes_of_main(source_rule(*net, offset::SPECIFIC, *table)));
+        rules.push(source_rule(*net, offset::OWN, *table));
         Entry { net: *net, rules }
     });
     let shared = sources.shared.iter().map(|&net| {
-        let main = rule(net, offset::SHARED_MAIN, TABLE_MAIN);
-        Entry { net, rules: vec![main, rule(net, offset::SHARED, ranges.table)] }
+        let main = source_rule(net, offset::SHARED_MAIN, TABLE_MAIN);
+        Entry { net, rules: vec![main, source_rule(net, offset::SHARED, ranges.table)] }
     });
     owned.chain(shared).collect()
 }
@@ -68,28 +68,15 @@ pub(super) fn of_device(ranges: Ranges, uplink: &Uplink) -> impl Iterator<Item =
     })
 }
 
-const fn rule(family: Family, priority: u32, table: u32) -> Rule {
-    Rule {
-        family,
-        priority,
-        source: None,
-        destination: None,
-        iif: None,
-        oif: None,
-        invert: false,
-        table,
-        goto: None,
-        suppress_prefix_length: None,
-        protocol: PROTOCOL,
-        other: false,
-    }
+fn rule(family: Family, priority: u32, table: u32) -> Rule {
+    Rule { table, ..Rule::nop(family, priority) }
 }
 
-fn source_rule(ranges: Ranges, source: IpNet, offset: u32, table: u32) -> Rule {
+fn source_rule(source: IpNet, offset: u32, table: u32) -> Rule {
     Rule {
         source: Some(source),
         iif: Some("lo".to_owned()),
-        ..rule(Family::of_net(&source), ranges.rule_priority + offset, table)
+        ..rule(Family::of_net(&source), offset, table)
     }
 }
 

@@ -22,7 +22,8 @@ use ipnet::IpNet;
 
 use super::rules::offset;
 use crate::config::Ranges;
-use crate::state::observed::{Family, PROTOCOL, Rule};
+use crate::state::observed::{Family, Rule};
+use crate::state::ours::is_our_rule;
 
 /// So many rules for sources may everybody pass.
 const FLAT: usize = 16;
@@ -33,33 +34,40 @@ const SECTIONS: usize = 11;
 /// Priorities of a section: its shortcut, and three kinds of rules.
 const WIDTH: u32 = 4;
 
-/// One source, with its rules in the order in which they have to be asked.
+/// One source, with its rules in the order in which they have to be asked. Their priorities are
+/// offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) net: IpNet,
     pub(super) rules: Vec<Rule>,
 }
 
-/// The rules of `entries`, which are of one family and have no source in common.
+/// The last offset that a rule of `entries` gets; `None` without any.
+pub(super) fn last(entries: &[Entry]) -> Option<u32> {
+    let flat = || entries.iter().flat_map(|entry| &entry.rules).map(|rule| rule.priority).max();
+    if weight(entries) <= FLAT { flat() } else { Some(offset::SECTIONS_END) }
+}
+
+/// The rules of `entries`, which are of one family and have no source in common, from `base` on.
 ///
 /// `shortcuts`: nothing of others stands between the sections, which would be skipped with them.
 pub(super) fn arrange(
-    ranges: Ranges,
+    base: u32,
     family: Family,
     mut entries: Vec<Entry>,
     shortcuts: bool,
 ) -> Vec<Rule> {
     if weight(&entries) <= FLAT {
-        return entries.into_iter().flat_map(|entry| entry.rules).collect();
+        let rules = entries.into_iter().flat_map(|entry| entry.rules);
+        return rules.map(|rule| Rule { priority: base + rule.priority, ..rule }).collect();
     }
     entries.sort_by_key(|entry| entry.net);
-    let base = ranges.rule_priority;
     let (start, end) = (base + offset::SECTIONS, base + offset::SECTIONS_END);
     let sections = divide(&entries);
     let mut rules = Vec::new();
     if shortcuts {
         rules.push(skip(family, start, &entries, end));
-        rules.push(nop(family, end));
+        rules.push(Rule::nop(family, end));
     }
     let firsts = (start + 1..end).step_by(WIDTH as usize);
     for (number, (first, section)) in firsts.zip(&sections).enumerate() {
@@ -71,20 +79,17 @@ pub(super) fn arrange(
             section
                 .iter()
                 .flat_map(|entry| &entry.rules)
-                .map(|rule| Rule { priority: first + place(rule.priority - base), ..rule.clone() }),
+                .map(|rule| Rule { priority: first + place(rule.priority), ..rule.clone() }),
         );
     }
     rules
 }
 
 /// Whether a rule of others is where the sections are: it has its turn, with whatever source.
-pub(super) fn is_inhabited(ranges: Ranges, family: Family, rules: &[Rule]) -> bool {
-    let sections = offset::SECTIONS..=offset::SECTIONS_END;
+pub(super) fn is_inhabited(ranges: Ranges, base: u32, family: Family, rules: &[Rule]) -> bool {
+    let sections = base + offset::SECTIONS..=base + offset::SECTIONS_END;
     rules.iter().any(|rule| {
-        let offset = rule.priority.checked_sub(ranges.rule_priority);
-        rule.family == family
-            && rule.protocol != PROTOCOL
-            && offset.is_some_and(|offset| sections.contains(&offset))
+        rule.family == family && sections.contains(&rule.priority) && !is_our_rule(ranges, rule)
     })
 }
 
@@ -149,24 +154,7 @@ fn skip(family: Family, priority: u32, section: &[Entry], target: u32) -> Rule {
         iif: Some("lo".to_owned()),
         invert: true,
         goto: Some(target),
-        ..nop(family, priority)
-    }
-}
-
-const fn nop(family: Family, priority: u32) -> Rule {
-    Rule {
-        family,
-        priority,
-        source: None,
-        destination: None,
-        iif: None,
-        oif: None,
-        invert: false,
-        table: 0,
-        goto: None,
-        suppress_prefix_length: None,
-        protocol: PROTOCOL,
-        other: false,
+        ..Rule::nop(family, priority)
     }
 }
 

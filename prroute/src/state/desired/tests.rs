@@ -46,10 +46,12 @@ ip route add default via 192.168.1.1 dev eth0 table 21001 proto 213
 ip route add default via 192.168.2.1 dev eth1 table 21002 proto 213
 ip -6 route add default via fe80::1 dev eth0 table 21001 proto 213 metric 1024
 ip -6 route add default via fe80::2 dev eth1 table 21002 proto 213 metric 1024
+ip rule add priority 21000 from all nop protocol 213
 ip rule add priority 21020 from 192.168.1.0/24 iif lo lookup main suppress_prefixlength 1 protocol 213
 ip rule add priority 21020 from 192.168.2.0/24 iif lo lookup main suppress_prefixlength 1 protocol 213
 ip rule add priority 21030 from 192.168.1.0/24 iif lo lookup 21001 protocol 213
 ip rule add priority 21030 from 192.168.2.0/24 iif lo lookup 21002 protocol 213
+ip -6 rule add priority 21000 from all nop protocol 213
 ip -6 rule add priority 21020 from 2001:db8:1::/64 iif lo lookup main suppress_prefixlength 3 protocol 213
 ip -6 rule add priority 21020 from 2001:db8:2::/64 iif lo lookup main suppress_prefixlength 3 protocol 213
 ip -6 rule add priority 21030 from 2001:db8:1::/64 iif lo lookup 21001 protocol 213
@@ -79,6 +81,7 @@ ip route add default via 192.168.1.1 dev eth0 onlink table 21000 proto 213 metri
 ip route add default via 192.168.1.1 dev eth0 table 21001 proto 213
 ip route add default via 192.168.2.1 dev eth1 onlink table 21000 proto 213 metric 102
 ip route add default via 192.168.2.1 dev eth1 table 21002 proto 213
+ip rule add priority 21000 from all nop protocol 213
 ip rule add priority 21020 from 192.168.1.0/24 iif lo lookup main suppress_prefixlength 1 protocol 213
 ip rule add priority 21020 from 192.168.2.0/24 iif lo lookup main suppress_prefixlength 1 protocol 213
 ip rule add priority 21030 from 192.168.1.0/24 iif lo lookup 21001 protocol 213
@@ -104,6 +107,7 @@ ip neigh replace 10.0.0.1 dev eth0 managed protocol 213
 ip route add 10.0.0.0/24 dev eth0 table 21001 proto 213 scope link
 ip route add 10.0.0.0/24 dev eth1 table 21002 proto 213 scope link
 ip route add default via 10.0.0.1 dev eth0 table 21001 proto 213
+ip rule add priority 21000 from all nop protocol 213
 ip rule add priority 21010 from 10.0.0.2/32 to 10.0.0.0/24 iif lo lookup 21001 protocol 213
 ip rule add priority 21010 from 10.0.0.3/32 to 10.0.0.0/24 iif lo lookup 21002 protocol 213
 ip rule add priority 21020 from 10.0.0.2/32 iif lo lookup main suppress_prefixlength 1 protocol 213

@@ -2,9 +2,10 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::super::desired::desire;
+use super::super::desired::{desire, desire_with};
 use super::super::fixture::{Host, carry_out, crowd, ip, net, rule, two_networks, uplinks};
 use super::super::observed::{Family, NeighbourState};
+use super::super::place::Moves;
 use super::super::undo::undo;
 use super::super::walk::{Packet, walk};
 use super::*;
@@ -79,6 +80,18 @@ fn foreign_objects_in_our_range_are_refused_by_name() {
     );
     let plan = undo(&config, &host.0, &SavedSysctls::default());
     assert!(plan.is_empty(), "undo passes them over: {plan}");
+}
+
+/// A line that nobody can read helps nobody.
+#[test]
+fn of_many_foreign_objects_some_are_named_and_the_rest_counted() {
+    let host =
+        (0..500).fold(two_networks(), |host, n| host.rule(21_500 + n % 300, "10.9.9.9/32", 77));
+    let config = Config::default();
+    let desired = desire(&config, &host.0, &uplinks(&config, &host.0), &SavedSysctls::default());
+    let said = diff(&config, &desired, &host.0).unwrap_err().to_string();
+    assert_eq!(said.matches("[rule:").count(), 4, "{said}");
+    assert!(said.ends_with("] and 496 rules more"), "{said}");
 }
 
 #[test]
@@ -355,6 +368,74 @@ proptest! {
                 prop_assert!(tables(&next.rules, stranger).iter().all(|(t, _)| *t == 255));
             }
         }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// A rule that catches everything comes, and goes. While ours move before it, an address asks its
+    /// uplink's table all the time; when they have, before that rule; strangers never do.
+    #[test]
+    fn no_address_is_without_its_rules_while_the_block_moves(
+        from in addresses(),
+        to in addresses(),
+        priority in prop::sample::select(vec![110_u32, 250, 5270, 20_899, 20_999]),
+        comes_back in any::<bool>(),
+    ) {
+        const EXIT: u32 = 77;
+        let saved = SavedSysctls::default();
+        let mut kernel = crowd(&from).0;
+        carry_out(&plan_for(&kernel, &saved), &mut kernel);
+        let catch_all = Family::BOTH.map(|family| rule(family, priority, None, EXIT, 3));
+        let exit = crowd(&to)
+            .route_with("eth0", "0.0.0.0/0", None, EXIT, 0, 3)
+            .route_with("eth0", "::/0", None, EXIT, 0, 3);
+        let mut next = exit.0;
+        next.rules.extend(kernel.rules.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        next.routes.extend(kernel.routes.iter().filter(|r| r.protocol == PROTOCOL).cloned());
+        next.rules.extend(catch_all.clone());
+        let staying: Vec<IpAddr> = to.iter().filter(|a| from.contains(a)).copied().collect();
+        // A walk for each address after each operation is too many of them.
+        let some = staying.len().div_ceil(8).max(1);
+        let staying: Vec<IpAddr> = staying.into_iter().step_by(some).collect();
+        let asks = |host: &Observed, address: IpAddr| walk(&host.rules, Packet::from(address)).asked;
+        // Where the others' rule is not, the uplinks' tables are the first ones asked.
+        let is_own = |(table, _): &(u32, Option<u32>)| (21_001..21_999).contains(table);
+        let homeless = |host: &Observed| {
+            let mut without = staying.iter().filter(|a| !asks(host, **a).iter().any(is_own));
+            without.next().copied()
+        };
+        let config = Config::default();
+        let mut moves = vec![Moves::default()];
+        if comes_back {
+            moves.push(Moves { home: true, ..Moves::default() });
+        }
+        for moves in moves {
+            if moves.home {
+                next.rules.retain(|rule| rule.table != EXIT);
+            }
+            let uplinks = uplinks(&config, &next);
+            let desired = desire_with(&config, &next, &uplinks, &saved, moves);
+            let plan = diff(&config, &desired, &next).unwrap();
+            for op in plan.ops {
+                carry_out(&Plan { ops: vec![op.clone()] }, &mut next);
+                let homeless = homeless(&next);
+                prop_assert!(homeless.is_none(), "{homeless:?} after {op}");
+                for stranger in ["172.17.0.1", "fd00::1"].map(ip) {
+                    prop_assert!(!asks(&next, stranger).iter().any(is_own), "{stranger} after {op}");
+                }
+            }
+            for address in &to {
+                let asked = asks(&next, *address);
+                let own = asked.iter().position(is_own).unwrap();
+                let exit = asked.iter().position(|(table, _)| *table == EXIT);
+                prop_assert!(exit.is_none_or(|exit| own < exit), "{address}: {asked:?}");
+            }
+        }
+        carry_out(&undo(&config, &next, &saved), &mut next);
+        prop_assert!(next.rules.iter().all(|rule| rule.protocol != PROTOCOL));
     }
 
     #[test]

@@ -1,80 +1,144 @@
-//! Rules of others that catch every packet before it reaches ours.
+//! Rules of others that catch everything, and where ours stand because of them.
 
+use super::owner::owner;
 use super::{Finding, Severity};
-use crate::config::Config;
+use crate::config::{Config, RANGE};
 use crate::state::desired::Desired;
-use crate::state::observed::{Family, Observed, PROTOCOL, Rule, TABLE_LOCAL};
+use crate::state::observed::{Family, Rule};
+use crate::state::place::{BLOCK, Place, Stays};
 
-/// One finding for all such rules of both families.
-pub(super) fn findings(config: &Config, observed: &Observed, desired: &Desired) -> Option<Finding> {
-    let last = |family| {
-        let sources = desired.rules.iter().filter(|r| r.family == family && r.source.is_some());
-        sources.map(|rule| rule.priority).max()
-    };
-    let caught: Vec<&Rule> = observed
-        .rules
-        .iter()
-        .filter(|rule| rule.protocol != PROTOCOL && catches_everything(rule, observed))
-        .filter(|rule| last(rule.family).is_some_and(|last| rule.priority <= last))
-        .collect();
-    let first = caught.first()?;
-    Some(Finding {
-        id: "catch-all".to_owned(),
-        severity: Severity::Warning,
-        what: format!(
-            "rule {first} catches every packet before the rules of prroute: replies do not leave \
-             by the uplink that was asked"
-        ),
-        owner: None,
-        remedy: Some(format!(
-            "give it a priority above {}, or set rule-priority below it",
-            config.ranges.rule_priority
-        )),
+pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for (rule, families, place) in grouped(desired, |place| &place.behind) {
+        all.push(Finding {
+            id: format!("catch-all:{}", object(rule)),
+            severity: Severity::Warning,
+            what: format!(
+                "rule {rule} ({families}) catches everything before the rules of prroute: replies \
+                 leave by its way, and not by the uplink that was asked"
+            ),
+            owner: owner(rule).map(str::to_owned),
+            remedy: Some(remedy(config, place)),
+        });
+    }
+    let moved = |place: &Place| place.first;
+    for (rule, families, place) in grouped(desired, |place| &place.before) {
+        let last = place.first + BLOCK - 1;
+        all.push(Finding {
+            id: format!("moved:{}:{}", moved(place), object(rule)),
+            severity: Severity::Notice,
+            what: format!(
+                "the rules for {families} sources stand at priorities {}..{last}, before rule \
+                 {rule}, which catches everything",
+                place.first
+            ),
+            owner: owner(rule).map(str::to_owned),
+            remedy: None,
+        });
+        if is_behind(desired, rule) {
+            all.push(Finding {
+                id: format!("catch-all-destinations:{}", object(rule)),
+                severity: Severity::Warning,
+                what: format!(
+                    "rule {rule} ({families}) catches everything before the rules for the \
+                     destinations and devices of [[uplink]] entries, which have no effect"
+                ),
+                owner: owner(rule).map(str::to_owned),
+                remedy: Some(format!("give it a priority above {}", end(config))),
+            });
+        }
+    }
+    for place in desired.places.iter().filter(|place| !place.home && place.before.is_empty()) {
+        let last = place.first + BLOCK - 1;
+        let families = name(place.family);
+        all.push(Finding {
+            id: format!("moved:{}:{families}", moved(place)),
+            severity: Severity::Notice,
+            what: format!(
+                "the rules for {families} sources stand at priorities {}..{last}, where they went \
+                 when a rule of others caught everything",
+                place.first
+            ),
+            owner: None,
+            remedy: None,
+        });
+    }
+    all
+}
+
+/// Each rule once, with the families that have it.
+fn grouped<'a>(
+    desired: &'a Desired,
+    rules: impl Fn(&'a Place) -> &'a Vec<Rule>,
+) -> Vec<(&'a Rule, String, &'a Place)> {
+    let mut groups: Vec<(&Rule, Vec<&str>, &Place)> = Vec::new();
+    for place in &desired.places {
+        for rule in rules(place) {
+            let same = |group: &&mut (&Rule, Vec<&str>, &Place)| object(group.0) == object(rule);
+            match groups.iter_mut().find(same) {
+                Some((_, families, _)) if families.contains(&name(place.family)) => {}
+                Some((_, families, _)) => families.push(name(place.family)),
+                None => groups.push((rule, vec![name(place.family)], place)),
+            }
+        }
+    }
+    groups.into_iter().map(|(rule, names, place)| (rule, names.join(" and "), place)).collect()
+}
+
+/// What makes rules of both families the same one.
+fn object(rule: &Rule) -> String {
+    match (rule.goto, rule.refusal) {
+        (Some(target), _) => format!("goto-{target}"),
+        (None, Some(refusal)) => format!("{refusal}-{}", rule.priority),
+        (None, None) => format!("table-{}", rule.table),
+    }
+}
+
+const fn name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}
+
+/// Whether rules of ours that do not move are behind it.
+fn is_behind(desired: &Desired, rule: &Rule) -> bool {
+    desired.rules.iter().any(|ours| {
+        ours.family == rule.family
+            && ours.source.is_none()
+            && (ours.destination.is_some() || ours.oif.is_some())
+            && rule.priority <= ours.priority
     })
 }
 
-fn catches_everything(rule: &Rule, observed: &Observed) -> bool {
-    let Rule { source: None, destination: None, iif: None, oif: None, invert: false, .. } = rule
-    else {
-        return false;
-    };
-    !rule.other
-        && rule.suppress_prefix_length.is_none()
-        && rule.table != TABLE_LOCAL
-        && has_default_route(observed, rule.table, rule.family)
+const fn end(config: &Config) -> u32 {
+    config.ranges.rule_priority + RANGE - 1
 }
 
-fn has_default_route(observed: &Observed, table: u32, family: Family) -> bool {
-    let mut routes = observed.routes.iter();
-    routes.any(|r| r.table == table && r.family() == family && r.is_default())
+fn remedy(config: &Config, place: &Place) -> String {
+    let above = end(config);
+    match place.stays {
+        Some(Stays::Fixed) => {
+            let first = place.behind.first().map_or(0, |rule| rule.priority);
+            match first.checked_sub(RANGE).filter(|priority| *priority > 0) {
+                Some(below) => format!(
+                    "take rule-priority out of the configuration and they go before it, or set it \
+                     to {below} or less"
+                ),
+                None => {
+                    "take rule-priority out of the configuration, and they go before it".to_owned()
+                }
+            }
+        }
+        Some(Stays::Often) => format!(
+            "give it a priority above {above}: prroute went before such rules several times, and \
+             does so again after ten quiet minutes"
+        ),
+        Some(Stays::NoRoom) | None => format!(
+            "give it a priority above {above}: there are not {BLOCK} free priorities before it"
+        ),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::config::Config;
-    use crate::state::findings::findings;
-    use crate::state::fixture::{Host, rule, two_networks};
-    use crate::state::observed::Family;
-    use crate::sysctl::SavedSysctls;
-
-    fn found(host: &Host) -> Vec<String> {
-        let (config, uplinks) = (Config::default(), host.uplinks());
-        let desired =
-            crate::state::desired::desire(&config, &host.0, &uplinks, &SavedSysctls::default());
-        let all = findings(&config, &host.0, &uplinks, &desired);
-        all.into_iter().map(|finding| finding.id).collect()
-    }
-
-    fn with_rule(priority: u32, table: u32) -> Host {
-        let mut host = two_networks().route_with("eth1", "0.0.0.0/0", None, 77, 0, 4);
-        host.0.rules.push(rule(Family::V4, priority, None, table, 3));
-        host
-    }
-
-    #[test]
-    fn a_rule_that_catches_everything_before_ours_is_found() {
-        assert_eq!(found(&with_rule(5270, 77)), ["catch-all"]);
-        assert!(found(&with_rule(5270, 78)).is_empty(), "the table has no default route");
-        assert!(found(&with_rule(30_000, 77)).is_empty(), "it is behind ours");
-    }
-}
+mod tests;

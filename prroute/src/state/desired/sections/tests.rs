@@ -39,7 +39,7 @@ fn strangers_pass_few_rules_whatever_the_number_of_addresses() {
         for packet in strangers() {
             let walk = walk(&rules, packet);
             assert_eq!(walk.asked, [], "{packet:?}");
-            assert!(walk.passed <= 4, "{packet:?} of {count} addresses: {}", walk.passed);
+            assert!(walk.passed <= 5, "{packet:?} of {count} addresses: {}", walk.passed);
         }
     }
 }
@@ -58,7 +58,7 @@ fn scattered_addresses_cost_strangers_no_more_than_a_rule_per_section() {
     assert!(rules.len() > 500);
     for packet in strangers().into_iter().filter(|packet| packet.family == Family::V4) {
         let passed = walk(&rules, packet).passed;
-        assert!(passed <= SECTIONS + 2, "{packet:?}: {passed}");
+        assert!(passed <= SECTIONS + 3, "{packet:?}: {passed}");
     }
 }
 
@@ -102,7 +102,7 @@ fn no_shortcut_decides_anything() {
 #[test]
 fn few_rules_are_not_worth_a_shortcut() {
     let rules = rules(&crowd(&many(8)));
-    assert!(rules.iter().all(|rule| !rule.is_shortcut() && rule.table != 0));
+    assert!(rules.iter().all(|rule| !rule.is_shortcut() && rule.priority != 21_099));
 }
 
 /// It would be skipped with ours.

@@ -10,7 +10,7 @@ fn ranges_follow_the_configuration() {
     };
     let host = two_networks();
     let desired = desire(&config, &host.0, &host.uplinks(), &SavedSysctls::default());
-    assert!(desired.rules.iter().all(|rule| (5010..=5050).contains(&rule.priority)));
+    assert!(desired.rules.iter().all(|rule| (5000..=5050).contains(&rule.priority)));
     assert!(desired.routes.iter().all(|route| (7001..=7002).contains(&route.table)));
 }
 

@@ -1,0 +1,239 @@
+//! Programs whose rules catch everything, as a VPN that is the way to all the world makes them: their
+//! rules stay as they are, and every address of the host goes on to answer.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::Family;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::prroute::{self, Instance};
+use prroute_tests::{probe, wait};
+use serde_json::Value;
+
+/// The promise is a second; the machine may be busy.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Rules as the program makes them, for each family, and those that take them away again.
+struct Program {
+    table: u32,
+    add: &'static [&'static str],
+    remove: &'static [&'static str],
+}
+
+/// Without priorities: the kernel decides.
+const WG_QUICK: Program = Program {
+    table: 51_820,
+    add: &["not fwmark 51820 table 51820", "table main suppress_prefixlength 0"],
+    remove: &["table 51820", "table main suppress_prefixlength 0"],
+};
+
+const TAILSCALE: Program = Program {
+    table: 52,
+    add: &[
+        "pref 5210 fwmark 0x80000/0xff0000 table main",
+        "pref 5230 fwmark 0x80000/0xff0000 table default",
+        "pref 5250 fwmark 0x80000/0xff0000 type unreachable",
+        "pref 5270 table 52",
+    ],
+    remove: &["pref 5210", "pref 5230", "pref 5250", "pref 5270"],
+};
+
+const NETBIRD: Program = Program {
+    table: 7120,
+    add: &["pref 105 table main suppress_prefixlength 0", "pref 110 not fwmark 0x1bd00 table 7120"],
+    remove: &["pref 105", "pref 110"],
+};
+
+impl Program {
+    fn change(&self, lab: &Lab, change: &str, rules: &[&str]) -> Result<()> {
+        for family in Family::BOTH {
+            for rule in rules {
+                lab.host.ip(&format!("{} rule {change} {rule}", family.option()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, lab: &Lab) -> Result<()> {
+        self.change(lab, "add", self.add)
+    }
+
+    fn stop(&self, lab: &Lab) -> Result<()> {
+        self.change(lab, "del", self.remove)
+    }
+}
+
+/// A host with a tunnel that leads nowhere, and the program's default route over it.
+fn lab(program: &Program) -> Result<Lab> {
+    let lab = Lab::with_services(Topology { rp_filter: 2, ..Topology::DEFAULT })?;
+    lab.host.ip("tuntap add dev exit0 mode tun")?;
+    lab.host.ip("link set exit0 up")?;
+    for (family, any) in Family::BOTH.into_iter().zip(["0.0.0.0/0", "::/0"]) {
+        let option = family.option();
+        lab.host.ip(&format!("{option} route add {any} dev exit0 table {}", program.table))?;
+    }
+    Ok(lab)
+}
+
+fn expect_answered(lab: &Lab) -> Result<()> {
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)
+        .with_context(|| rules(lab).unwrap_or_default())
+}
+
+fn rules(lab: &Lab) -> Result<String> {
+    let of = |family: Family| lab.host.ip(&format!("{} -details rule show", family.option()));
+    Ok(of(Family::V4)? + &of(Family::V6)?)
+}
+
+fn rules_of_others(lab: &Lab) -> Result<Vec<String>> {
+    let rules = rules(lab)?;
+    let others = rules.lines().filter(|line| !line.contains("proto 213"));
+    Ok(others.map(str::to_owned).collect())
+}
+
+/// Findings of `status` whose id begins so.
+fn findings(instance: &Instance<'_>, id: &str) -> Result<Vec<Value>> {
+    let status = instance.status()?;
+    let all = status["findings"].as_array().context("no findings")?.iter();
+    let is_it = |finding: &&Value| finding["id"].as_str().is_some_and(|text| text.starts_with(id));
+    Ok(all.filter(is_it).cloned().collect())
+}
+
+fn wait_for(instance: &Instance<'_>, id: &str, count: usize) -> Result<Vec<Value>> {
+    wait::until("it is found", SOON, || {
+        let found = findings(instance, id)?;
+        Ok((found.len() == count).then_some(found))
+    })
+    .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))
+}
+
+/// After prroute and before it, with `down` in between.
+fn is_passed(program: &Program) -> Result<()> {
+    let lab = lab(program)?;
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    expect_answered(&lab)?;
+
+    program.start(&lab)?;
+    let others = rules_of_others(&lab)?;
+    // One for both families.
+    let notice = wait_for(&prroute, "moved:", 1)?.remove(0);
+    ensure!(notice["what"].as_str().is_some_and(|what| what.contains("IPv4 and IPv6")), "{notice}");
+    expect_answered(&lab)?;
+    let log = daemon.process.log();
+    ensure!(log.matches("which catches everything").count() == 1, "said once:\n{log}");
+    ensure!(findings(&prroute, "catch-all")?.is_empty(), "{:#}", prroute.status()?);
+
+    // Whoever takes over finds it where it is; and without a daemon it holds.
+    daemon.kill()?;
+    expect_answered(&lab)?;
+    let ours = rules(&lab)?;
+    let daemon = prroute.run(&[])?;
+    ensure!(rules(&lab)? == ours, "moved:\n{ours}\n{}", rules(&lab)?);
+    daemon.kill()?;
+    // Nor is anything to be remembered for `down`.
+    std::fs::remove_dir_all(prroute::state(lab.name())).context("forget")?;
+    prroute.down()?;
+    ensure!(rules_of_others(&lab)? == others, "{others:#?}\n{}", rules(&lab)?);
+    program.stop(&lab)?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "not as before:\n{changes}");
+
+    program.start(&lab)?;
+    let others = rules(&lab)?;
+    let daemon = prroute.run(&[])?;
+    expect_answered(&lab)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    ensure!(rules(&lab)? == others, "{others}\n{}", rules(&lab)?);
+    Ok(())
+}
+
+#[test]
+fn every_address_answers_with_wg_quick_after_and_before_prroute() -> Result<()> {
+    is_passed(&WG_QUICK)
+}
+
+#[test]
+fn every_address_answers_with_tailscales_exit_node_after_and_before_prroute() -> Result<()> {
+    is_passed(&TAILSCALE)
+}
+
+#[test]
+fn every_address_answers_with_netbirds_exit_node_after_and_before_prroute() -> Result<()> {
+    is_passed(&NETBIRD)
+}
+
+/// Named, with the owner and what to do, by everything that reports; and once.
+#[test]
+fn a_fixed_priority_is_kept_and_the_rule_before_it_is_named() -> Result<()> {
+    let lab = lab(&WG_QUICK)?;
+    let mut prroute = lab.prroute()?;
+    let file = prroute.configure("rule-priority = 21000\n")?.display().to_string();
+    let daemon = prroute.run(&[])?;
+    WG_QUICK.start(&lab)?;
+    let warning = wait_for(&prroute, "catch-all:", 1)?.remove(0);
+    ensure!(warning["owner"].as_str().is_some_and(|by| by.contains("wg-quick")), "{warning}");
+    let rule = "priority 20999 not from all fwmark 0xca6c lookup 51820";
+    let status = prroute.output(&["status"])?.success()?;
+    let plan = prroute.output(&["plan"])?.success()?;
+    let check = prroute.output(&["check", &file])?;
+    ensure!(check.status.success(), "{check:?}");
+    for said in [&status, &plan, &check.stderr, &daemon.process.log()] {
+        ensure!(said.matches(rule).count() == 1, "once {rule:?}:\n{said}");
+        ensure!(said.contains("take rule-priority out of the configuration"), "{said}");
+    }
+    let ours = rules(&lab)?;
+    ensure!(ours.contains("21020:"), "{ours}");
+    WG_QUICK.stop(&lab)?;
+    wait_for(&prroute, "catch-all:", 0)?;
+    expect_answered(&lab)?;
+    // Without the priority in the configuration it is passed, and with it not, as ever.
+    WG_QUICK.start(&lab)?;
+    wait_for(&prroute, "catch-all:", 1)?;
+    prroute.configure("")?;
+    prroute.output(&["reload"])?.success()?;
+    wait_for(&prroute, "moved:", 1)?;
+    expect_answered(&lab)?;
+    prroute.configure("rule-priority = 21000\n")?;
+    prroute.output(&["reload"])?.success()?;
+    wait_for(&prroute, "catch-all:", 1)?;
+    let ours: Vec<String> =
+        rules(&lab)?.lines().filter(|l| l.contains("proto 213")).map(str::to_owned).collect();
+    ensure!(ours.iter().all(|line| line.starts_with("21")), "{ours:#?}");
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// The kernel gives it the priority before the first rule.
+#[test]
+fn a_rule_without_a_priority_is_no_collision() -> Result<()> {
+    let lab = lab(&WG_QUICK)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    lab.host.ip("rule add from 10.9.0.0/16 table 99")?;
+    daemon.terminate()?;
+    let daemon = prroute.run(&[])?;
+    ensure!(prroute.status()?["collision"].is_null(), "{:#}", prroute.status()?);
+    ensure!(lab.host.ip("rule show")?.contains("20999:\tfrom 10.9.0.0/16"), "{}", rules(&lab)?);
+    daemon.terminate()?;
+
+    // As it was with the version before, which kept no place for itself.
+    lab.host.ip("rule del from 10.9.0.0/16 table 99")?;
+    for family in Family::BOTH {
+        lab.host.ip(&format!("{} rule del priority 21000", family.option()))?;
+    }
+    lab.host.ip("rule add from 10.9.0.0/16 table 99")?;
+    ensure!(lab.host.ip("rule show")?.contains("21019:\tfrom 10.9.0.0/16"), "{}", rules(&lab)?);
+    for _ in 0..2 {
+        let daemon = prroute.run(&[])?;
+        ensure!(prroute.status()?["collision"].is_null(), "{:#}", prroute.status()?);
+        prroute.output(&["reload"])?.success()?;
+        daemon.terminate()?;
+    }
+    prroute.down()?;
+    ensure!(lab.host.ip("rule show")?.contains("21019:\tfrom 10.9.0.0/16"), "{}", rules(&lab)?);
+    Ok(())
+}
