@@ -47,13 +47,20 @@ impl Config {
     /// Names file, line and key. A `file` that was asked for must be there.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         match file {
-            Some(file) => {
-                let mut draft = Draft::default();
-                draft.overlay(file, &read(file)?)?;
-                draft.finish()
-            }
+            Some(file) => Self::parse(file, &read(file)?),
             None => Self::load_from(&Directories::default()),
         }
+    }
+
+    /// The configuration that one file says; its path is for errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut draft = Draft::default();
+        draft.overlay(path, text)?;
+        draft.finish()
     }
 
     /// As [`Config::load`] without a file, for other directories.

@@ -8,7 +8,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::relevance::Relevance;
 use super::unreadable::Object;
-use super::{decode, lenient, request};
+use super::{decode, lenient, nftables, request};
 
 /// Takes a datagram as the daemon does, as an answer and as an announcement.
 ///
@@ -24,6 +24,7 @@ pub fn check(datagram: &[u8]) -> Result<(), String> {
         }
         rest = behind;
         request::check(message);
+        black_box(nftables::rule(message));
         match lenient::deserialize(message) {
             Ok(decoded) => {
                 if let NetlinkPayload::InnerMessage(decoded) = decoded.payload {

@@ -18,6 +18,7 @@ mod read;
 mod relevance;
 mod request;
 mod resolution;
+mod steady;
 mod unreadable;
 
 use std::io;
@@ -51,7 +52,7 @@ impl NetlinkError {
 #[derive(Debug)]
 pub struct Kernel {
     socket: Mutex<request::Socket>,
-    steady: Mutex<read::Steady>,
+    steady: Mutex<steady::Steady>,
     filters: Mutex<nftables::Filters>,
 }
 

@@ -145,7 +145,7 @@ struct Seen {
     decides: bool,
 }
 
-fn rule(message: &[u8]) -> Option<ReversePathFilter> {
+pub(super) fn rule(message: &[u8]) -> Option<ReversePathFilter> {
     /// `NFPROTO_*`.
     const INET: u8 = 1;
     const IPV4: u8 = 2;

@@ -12,7 +12,8 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
 use super::request::Socket;
-use super::unreadable::{Object, Unreadable, keep_last, route_key};
+use super::steady::{Dump, Expiring, skipped};
+use super::unreadable::{Object, route_key};
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{
@@ -26,59 +27,6 @@ use crate::sysctl;
 /// who adds routes all the time may keep the rest from being seen.
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// Objects that cannot be decoded, of one round, that are named one by one.
-const SHOWN: usize = 16;
-
-/// A route, and for how long it is valid.
-type Expiring = (Route, Option<Duration>);
-
-/// What was read of a table.
-struct Dump<T> {
-    found: Vec<T>,
-    unreadable: Vec<Unreadable>,
-    /// It did not change meanwhile.
-    steady: bool,
-}
-
-/// Tables as they were when they last held still, links and neighbours as they were read last.
-#[derive(Debug, Default)]
-pub(super) struct Steady {
-    links: Option<Vec<Link>>,
-    neighbours: Option<Vec<Neighbour>>,
-    /// Of the last time, as it was logged.
-    unreadable: BTreeSet<String>,
-    addresses: Option<Vec<Address>>,
-    routes: BTreeMap<Family, Option<Vec<Expiring>>>,
-    rules: BTreeMap<Family, Option<Vec<Rule>>>,
-}
-
-impl<T: Clone> Dump<T> {
-    /// With what cannot be read as it was before.
-    fn with_last<K: Ord>(
-        mut self,
-        before: &Option<Vec<T>>,
-        all: &mut Vec<Unreadable>,
-        may_be: impl Fn(&Object, &T) -> bool,
-        key: impl Fn(&T) -> K,
-    ) -> Self {
-        let before = before.as_deref().unwrap_or_default();
-        keep_last(&mut self.found, before, &self.unreadable, may_be, key);
-        all.append(&mut self.unreadable);
-        self
-    }
-
-    /// What was read, or what was there before while it does not hold still: only what held still is
-    /// remembered.
-    fn or_before(self, before: &mut Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
-        if self.steady {
-            *before = Some(self.found.clone());
-            return self.found;
-        }
-        *unsteady = true;
-        before.clone().unwrap_or(self.found)
-    }
-}
 
 impl Kernel {
     /// The state of the kernel. Every table is consistent in itself; what changes between two
@@ -161,40 +109,6 @@ fn arp(links: &[Link], addresses: &[Address]) -> Vec<ArpSettings> {
     let ports = links.iter().filter(|link| link.mac.is_some() && link.master.is_none());
     let names = ports.map(|link| link.name.as_str());
     ["all"].into_iter().chain(names).filter_map(|name| sysctl::arp(name).ok()).collect()
-}
-
-impl Steady {
-    /// Names what cannot be decoded, when it begins.
-    fn say(&mut self, lost: &[Unreadable]) {
-        let now: BTreeSet<String> = lost.iter().map(ToString::to_string).collect();
-        let mut new = now.difference(&self.unreadable);
-        for message in new.by_ref().take(SHOWN) {
-            tracing::warn!("{message}");
-        }
-        match new.count() {
-            0 => {}
-            more => tracing::warn!("{more} objects more cannot be decoded"),
-        }
-        self.unreadable = now;
-    }
-}
-
-/// A link that cannot be managed because of what cannot be decoded.
-fn skipped(message: &Unreadable, links: &[Link]) -> Option<Skipped> {
-    let Object::Link { ifindex, name } = &message.object else { return None };
-    let ifindex = *ifindex;
-    match name {
-        Some(name) => {
-            let (name, reason) = (name.clone(), "its name is not UTF-8".to_owned());
-            Some(Skipped { name, ifindex, reason })
-        }
-        // As it was.
-        None if links.iter().any(|link| link.ifindex == ifindex) => None,
-        None => {
-            let reason = format!("cannot be decoded: {}", message.error);
-            Some(Skipped { name: format!("#{ifindex}"), ifindex, reason })
-        }
-    }
 }
 
 /// Repeats a dump until the table holds still, within limits.

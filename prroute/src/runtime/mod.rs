@@ -19,6 +19,7 @@ pub use format::Unusable;
 pub use journal::Journal;
 pub use lock::{InstanceLock, LockError};
 pub use namespace_lock::NamespaceLock;
+pub use origin::Origin;
 pub use records::Records;
 pub use report::DaemonReport;
 pub use stop::{PATIENCE as STOP_PATIENCE, Stopped, stop};

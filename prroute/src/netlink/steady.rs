@@ -1,0 +1,95 @@
+//! What was read before, in place of what does not hold still and of what cannot be decoded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::unreadable::{Object, Unreadable, keep_last};
+use crate::state::observed::{Address, Family, Link, Neighbour, Route, Rule};
+use crate::state::uplink::Skipped;
+
+/// Objects that cannot be decoded, of one round, that are named one by one.
+const SHOWN: usize = 16;
+
+/// A route, and for how long it is valid.
+pub(super) type Expiring = (Route, Option<Duration>);
+
+/// What was read of a table.
+pub(super) struct Dump<T> {
+    pub(super) found: Vec<T>,
+    pub(super) unreadable: Vec<Unreadable>,
+    /// It did not change meanwhile.
+    pub(super) steady: bool,
+}
+
+/// Tables as they were when they last held still, links and neighbours as they were read last.
+#[derive(Debug, Default)]
+pub(super) struct Steady {
+    pub(super) links: Option<Vec<Link>>,
+    pub(super) neighbours: Option<Vec<Neighbour>>,
+    /// Of the last time, as it was logged.
+    unreadable: BTreeSet<String>,
+    pub(super) addresses: Option<Vec<Address>>,
+    pub(super) routes: BTreeMap<Family, Option<Vec<Expiring>>>,
+    pub(super) rules: BTreeMap<Family, Option<Vec<Rule>>>,
+}
+
+impl<T: Clone> Dump<T> {
+    /// With what cannot be read as it was before.
+    pub(super) fn with_last<K: Ord>(
+        mut self,
+        before: &Option<Vec<T>>,
+        all: &mut Vec<Unreadable>,
+        may_be: impl Fn(&Object, &T) -> bool,
+        key: impl Fn(&T) -> K,
+    ) -> Self {
+        let before = before.as_deref().unwrap_or_default();
+        keep_last(&mut self.found, before, &self.unreadable, may_be, key);
+        all.append(&mut self.unreadable);
+        self
+    }
+
+    /// What was read, or what was there before while it does not hold still: only what held still is
+    /// remembered.
+    pub(super) fn or_before(self, before: &mut Option<Vec<T>>, unsteady: &mut bool) -> Vec<T> {
+        if self.steady {
+            *before = Some(self.found.clone());
+            return self.found;
+        }
+        *unsteady = true;
+        before.clone().unwrap_or(self.found)
+    }
+}
+
+impl Steady {
+    /// Names what cannot be decoded, when it begins.
+    pub(super) fn say(&mut self, lost: &[Unreadable]) {
+        let now: BTreeSet<String> = lost.iter().map(ToString::to_string).collect();
+        let mut new = now.difference(&self.unreadable);
+        for message in new.by_ref().take(SHOWN) {
+            tracing::warn!("{message}");
+        }
+        match new.count() {
+            0 => {}
+            more => tracing::warn!("{more} objects more cannot be decoded"),
+        }
+        self.unreadable = now;
+    }
+}
+
+/// A link that cannot be managed because of what cannot be decoded.
+pub(super) fn skipped(message: &Unreadable, links: &[Link]) -> Option<Skipped> {
+    let Object::Link { ifindex, name } = &message.object else { return None };
+    let ifindex = *ifindex;
+    match name {
+        Some(name) => {
+            let (name, reason) = (name.clone(), "its name is not UTF-8".to_owned());
+            Some(Skipped { name, ifindex, reason })
+        }
+        // As it was.
+        None if links.iter().any(|link| link.ifindex == ifindex) => None,
+        None => {
+            let reason = format!("cannot be decoded: {}", message.error);
+            Some(Skipped { name: format!("#{ifindex}"), ifindex, reason })
+        }
+    }
+}
