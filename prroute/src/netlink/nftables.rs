@@ -179,24 +179,24 @@ impl Seen {
         /// `NFT_META_NFPROTO`, `NFT_META_IIFNAME`.
         const NFPROTO: u32 = 15;
         const IIFNAME: u32 = 6;
-        let name = value(expression, 1).map(text).unwrap_or_default();
+        let name = value(expression, 1).and_then(|name| name.split(|byte| *byte == 0).next());
         let data = value(expression, 2).unwrap_or_default();
         let loaded = self.loaded.take();
-        match name.as_str() {
+        match name.unwrap_or_default() {
             // `NFTA_META_KEY`.
-            "meta" => self.loaded = number(data, 2),
-            "cmp" => match (loaded, equals(data)) {
+            b"meta" => self.loaded = number(data, 2),
+            b"cmp" => match (loaded, equals(data)) {
                 (Some(NFPROTO), Some([2])) => self.family = Some(Family::V4),
                 (Some(NFPROTO), Some([10])) => self.family = Some(Family::V6),
                 // Without a zero at its end it is the beginning of names.
                 (Some(IIFNAME), Some(name)) if name.contains(&0) => self.device = Some(text(name)),
                 _ => {}
             },
-            "fib" => self.asks_for_interface |= is_strict_fib(data),
-            "match" => self.asks_for_interface |= is_strict_match(data),
+            b"fib" => self.asks_for_interface |= is_strict_fib(data),
+            b"match" => self.asks_for_interface |= is_strict_match(data),
             // `NFTA_IMMEDIATE_DATA`, `NFTA_DATA_VERDICT`.
-            "immediate" => self.decides |= value(data, 2).is_some_and(|d| value(d, 2).is_some()),
-            "reject" => self.decides = true,
+            b"immediate" => self.decides |= value(data, 2).is_some_and(|d| value(d, 2).is_some()),
+            b"reject" => self.decides = true,
             _ => {}
         }
     }

@@ -42,7 +42,7 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[Uplink]) -> Option<Find
         ),
         owner: is_firewalld.then(|| "firewalld, IPv6_rpfilter".to_owned()),
         remedy: Some(if is_firewalld {
-            "set IPv6_rpfilter=no in /etc/firewalld/firewalld.conf (since firewalld 2.1 `loose` \
+            "set IPv6_rpfilter=no in /etc/firewalld/firewalld.conf (since firewalld 2.2 `loose` \
              will do), then firewall-cmd --reload"
                 .to_owned()
         } else {
