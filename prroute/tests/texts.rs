@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use prroute::config::{Config, ConfigError, Ranges, SAMPLE};
 use prroute::runtime::{DaemonReport, Journal, Origin};
+use prroute::state::desired::Desired;
 use prroute::state::observed::Observed;
 use prroute::state::undo;
 
@@ -40,7 +41,8 @@ fn journal() -> Vec<u8> {
 fn check_records(text: &[u8]) {
     let here = Origin::current();
     if let Ok(journal) = Journal::parse(text, &here) {
-        undo::leave(journal.ranges, Ranges::default(), &Observed::default());
+        let (desired, observed) = (Desired::default(), Observed::default());
+        undo::leave(journal.ranges, Ranges::default(), &desired, &observed);
     }
     drop(DaemonReport::parse(text, &here).map_err(|error| error.to_string()));
 }
