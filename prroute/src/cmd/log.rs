@@ -15,11 +15,14 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Begins to log.
+/// Begins to log. A line that cannot be written is lost: the daemon goes on.
 pub(super) fn begin() {
     let filter = EnvFilter::try_from_env("PRROUTE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     if is_journal() {
         log.with_ansi(false).event_format(ForJournal).init();
         std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
