@@ -4,10 +4,13 @@ use anyhow::Result;
 
 use crate::cli::InstanceArgs;
 use crate::cmd::{belongs, output};
+use crate::config::Ranges;
 use crate::datapath::{DatapathError, Pins};
 use crate::netlink::Kernel;
 use crate::reconcile::undo;
-use crate::runtime::{self, InstanceLock, NamespaceLock, RunDirectory, STOP_PATIENCE, Stopped};
+use crate::runtime::{
+    self, InstanceLock, NamespaceLock, Records, RunDirectory, STOP_PATIENCE, Stopped,
+};
 
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     crate::capability::require()?;
@@ -37,9 +40,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         return Ok(output::line("removed what a network namespace left that is gone")?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let records = Records::take(&directory, Ranges::default(), pins.is_present());
     let undone = runtime.block_on(async {
         let kernel = Kernel::connect().await?;
-        undo(&kernel, &pins, &directory).await.map_err(anyhow::Error::from)
+        undo(&kernel, &pins, &directory, records).await.map_err(anyhow::Error::from)
     })?;
     let stopped = stopped != Stopped::NotRunning;
     if stopped {

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::cli::ReportArgs;
 use crate::cmd::{NotRunning, belongs, output};
+use crate::config::Ranges;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
-use crate::runtime::RunDirectory;
+use crate::runtime::{Records, RunDirectory};
 use crate::state::ids::KnownId;
 
 #[derive(Serialize)]
@@ -64,7 +65,7 @@ struct Names {
 
 impl Names {
     fn read(pins: &Pins, directory: &RunDirectory) -> Result<Self> {
-        let report = directory.read_report().usable().unwrap_or_default();
+        let report = Records::read(directory, Ranges::default()).report;
         let by_id =
             report.uplinks.into_iter().map(|uplink| (uplink.id.0, uplink.device.name)).collect();
         Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })

@@ -34,6 +34,7 @@ mod code {
     pub(super) const FAILED: u8 = 1;
     pub(super) const NOT_RUNNING: u8 = 3;
     pub(super) const PERMISSION: u8 = 4;
+    pub(super) const UNKNOWN: u8 = 5;
     pub(super) const CONFIG: u8 = 78;
 }
 
@@ -41,6 +42,11 @@ mod code {
 #[derive(Debug, thiserror::Error)]
 #[error("instance {0} is not running")]
 pub struct NotRunning(pub crate::instance::Instance);
+
+/// The daemon runs, but what it reports cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("what the daemon of instance {0} does is not known: its report cannot be read")]
+pub struct NoReport(pub crate::instance::Instance);
 
 /// Runs the command of the command line and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
@@ -84,6 +90,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
+        }
+        if cause.is::<NoReport>() {
+            return code::UNKNOWN;
         }
         let denied = cause.is::<MissingCapabilities>()
             || cause

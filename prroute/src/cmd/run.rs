@@ -64,20 +64,25 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
         if took_over {
             return Err(error.into());
         }
-        return Err(failed_start(error, take_back(&pins, &directory).await.err()));
+        let undone = take_back(&pins, &directory, daemon.into_records()).await;
+        return Err(failed_start(error, undone.err()));
     }
     let Stop::Signal(signal) = daemon.follow().await?;
     if args.undo_on_exit || daemon.config().on_stop == OnStop::Undo {
         tracing::info!("{signal}: undoing everything");
-        take_back(&pins, &directory).await.context("undo on exit")?;
+        take_back(&pins, &directory, daemon.into_records()).await.context("undo on exit")?;
     } else {
         tracing::info!("{signal}: stopping; the datapath stays (`prroute down` removes it)");
     }
     Ok(())
 }
 
-async fn take_back(pins: &Pins, directory: &RunDirectory) -> Result<Undone, ReconcileError> {
-    undo(&Kernel::connect().await?, pins, directory).await
+async fn take_back(
+    pins: &Pins,
+    directory: &RunDirectory,
+    records: Records,
+) -> Result<Undone, ReconcileError> {
+    undo(&Kernel::connect().await?, pins, directory, records).await
 }
 
 /// Why the start failed comes first, and what could not be undone of it after that.

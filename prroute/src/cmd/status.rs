@@ -11,7 +11,7 @@ use prroute_common::source::SocketReason;
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::cmd::{NotRunning, belongs, output};
+use crate::cmd::{NoReport, NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
@@ -20,7 +20,7 @@ use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::netlink::nftables;
 use crate::runtime::report::{DaemonReport, Healed, Refusal};
-use crate::runtime::{Records, RunDirectory};
+use crate::runtime::{Found, Records, RunDirectory};
 use crate::state::findings::{Finding, reverse_path};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
@@ -80,6 +80,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     if pid.is_none() && !datapath {
         return Err(NotRunning(instance.clone()).into());
     }
+    let is_known = !matches!(directory.read_report(), Found::Unusable(_));
     let report = gather(instance, pid, &pins, Records::read(&directory, Ranges::default()))?;
     if args.json {
         output::json(&report)?;
@@ -87,7 +88,11 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
         output::text(&report.to_string())?;
     }
     // The report is out; the code still tells scripts that nobody follows the network.
-    if pid.is_none() { Err(NotRunning(instance.clone()).into()) } else { Ok(()) }
+    match pid {
+        None => Err(NotRunning(instance.clone()).into()),
+        Some(_) if !is_known => Err(NoReport(instance.clone()).into()),
+        Some(_) => Ok(()),
+    }
 }
 
 fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) -> Result<Report> {

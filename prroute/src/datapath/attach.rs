@@ -255,18 +255,21 @@ fn clsact_failed(operation: &'static str, name: &str, source: ProgramError) -> D
     }
 }
 
-/// Removes both filters from an interface; those that are gone already are fine.
-pub fn detach_clsact(interface: &str) -> Result<()> {
+/// Removes both filters from an interface; those that are gone already are fine. Whether there was
+/// one.
+pub fn detach_clsact(interface: &str) -> Result<bool> {
+    let mut found = false;
     for direction in Direction::BOTH {
         let link = filter(interface, direction)?;
         match link.detach() {
             Err(error) if !is_errno(&error, Errno::ENOENT) && !is_errno(&error, Errno::EINVAL) => {
                 return Err(clsact_failed("detach from", interface, error));
             }
-            _ => {}
+            Err(_) => {}
+            Ok(()) => found = true,
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Removes the tcx links of an uplink.

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::{ReconcileError, Reconciler};
+use crate::runtime::Records;
 
 /// A round that failed is repeated after this, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -66,6 +67,12 @@ impl Daemon {
         let pace = Pace::new(Instant::now());
         let incomplete = false;
         Ok(Self { reconciler, monitor, terminate, interrupt, reload, change, incomplete, pace })
+    }
+
+    /// What is to be undone, whether or not the disk has it.
+    pub fn into_records(self) -> Records {
+        let Reconciler { journal, report, .. } = self.reconciler;
+        Records { journal, report }
     }
 
     pub fn config(&self) -> &Config {

@@ -122,7 +122,7 @@ fn leave_other_hook(
     match old.hook {
         _ if old.hook == hook || old.ifindex != uplink.device.ifindex => Ok(()),
         Hook::Tcx => attach::detach_tcx(pins, uplink.id),
-        Hook::Clsact => attach::detach_clsact(&uplink.device.name),
+        Hook::Clsact => attach::detach_clsact(&uplink.device.name).map(drop),
     }
 }
 

@@ -17,6 +17,7 @@ mod repairs;
 mod routing;
 mod stacked;
 mod undo;
+mod unknown;
 
 pub use daemon::{Daemon, Stop};
 pub use undo::{Undone, undo};

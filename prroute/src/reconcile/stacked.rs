@@ -57,7 +57,7 @@ fn leave_other_hook(
         Some(Hook::Tcx) if hook != Hook::Tcx => {
             attach::remove_link(pins.stacked_link(device.ifindex))
         }
-        Some(Hook::Clsact) if hook != Hook::Clsact => attach::detach_clsact(&device.name),
+        Some(Hook::Clsact) if hook != Hook::Clsact => attach::detach_clsact(&device.name).map(drop),
         _ => Ok(()),
     }
 }

@@ -7,10 +7,11 @@ use crate::datapath::Pins;
 use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets;
 use crate::netlink::Kernel;
-use crate::reconcile::ReconcileError;
+use crate::reconcile::{ReconcileError, unknown};
 use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{Journal, Records, RunDirectory};
 use crate::state::desired::Desired;
+use crate::state::observed::Observed;
 use crate::state::undo::leave;
 use crate::state::uplink::Uplink;
 
@@ -24,7 +25,8 @@ pub struct Undone {
 }
 
 /// Removes everything that is this instance's. The datapath goes first: while rules and tables
-/// go, the kernel's own routing decides alone.
+/// go, the kernel's own routing decides alone. Where the journal does not tell everything, what can
+/// be recognised goes all the same, and what cannot is named.
 ///
 /// # Errors
 ///
@@ -33,14 +35,15 @@ pub async fn undo(
     kernel: &Kernel,
     pins: &Pins,
     directory: &RunDirectory,
+    records: Records,
 ) -> Result<Undone, ReconcileError> {
     let datapath = pins.is_present();
-    let Records { mut journal, .. } = Records::take(directory, Config::default().ranges, datapath);
+    let Records { mut journal, report } = records;
     let observed = kernel.observe().await?;
     sockets::detach(pins)?;
+    let mut unrecorded = Vec::new();
     if journal.incomplete {
-        // Without memory every interface may have our filter; detaching finds out.
-        journal.attached = observed.links.iter().map(unremembered).collect();
+        unrecorded = detach_unrecorded(&observed, &journal)?;
     }
     let made_qdisc: Vec<_> =
         journal.attached.iter().filter(|device| device.made_qdisc).cloned().collect();
@@ -54,21 +57,30 @@ pub async fn undo(
     for former in &journal.former_ranges {
         plan.ops.extend(leave(*former, journal.ranges, &nothing, &observed).ops);
     }
+    if journal.incomplete {
+        plan.ops.extend(crate::state::undo::recognised(&plan, &observed));
+        unknown::say(&observed, &journal, &report, &unrecorded);
+    }
     kernel.apply(&plan).await?;
     pins.remove()?;
     directory.remove()?;
     Ok(Undone { operations: plan.ops.len(), datapath })
 }
 
-fn unremembered(link: &crate::state::observed::Link) -> AttachedDevice {
-    AttachedDevice {
-        id: crate::state::uplink::UplinkId(0),
-        ifindex: link.ifindex,
-        name: link.name.clone(),
-        hook: Hook::Clsact,
-        made_qdisc: false,
-        stacked: false,
+/// Every interface may have our filters; the names of those that had.
+fn detach_unrecorded<'a>(
+    observed: &'a Observed,
+    journal: &Journal,
+) -> Result<Vec<&'a str>, ReconcileError> {
+    let mut had = Vec::new();
+    for link in &observed.links {
+        let recorded = journal.attached.iter().any(|device| device.ifindex == link.ifindex);
+        let is_there = || if_nametoindex(link.name.as_str()) == Ok(link.ifindex.0);
+        if !recorded && is_there() && attach::detach_clsact(&link.name)? {
+            had.push(link.name.as_str());
+        }
     }
+    Ok(had)
 }
 
 /// Detaches from every device that is none of `uplinks`.

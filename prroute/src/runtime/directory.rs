@@ -47,7 +47,11 @@ pub struct RunDirectory {
 
 impl RunDirectory {
     pub fn of(instance: &Instance) -> Self {
-        Self { path: Path::new("/run/prroute").join(instance.name()) }
+        Self::below(Path::new("/run/prroute"), instance)
+    }
+
+    pub(super) fn below(parent: &Path, instance: &Instance) -> Self {
+        Self { path: parent.join(instance.name()) }
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
@@ -58,8 +62,7 @@ impl RunDirectory {
         self.path.join("journal.json")
     }
 
-    /// For messages, too.
-    pub fn report_path(&self) -> PathBuf {
+    pub(super) fn report_path(&self) -> PathBuf {
         self.path.join("report.json")
     }
 
@@ -120,6 +123,8 @@ impl RunDirectory {
     /// When something in it cannot be removed.
     pub fn remove(&self) -> Result<(), RuntimeError> {
         match fs::remove_dir_all(&self.path) {
+            // Something is mounted there; it is empty by now.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", &self.path)(error));
             }

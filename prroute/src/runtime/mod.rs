@@ -24,3 +24,6 @@ pub use records::Records;
 pub use report::DaemonReport;
 pub use stop::{PATIENCE as STOP_PATIENCE, Stopped, stop};
 pub use store::Store;
+
+#[cfg(test)]
+mod tests;

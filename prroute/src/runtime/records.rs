@@ -1,5 +1,7 @@
 //! What an earlier daemon left in files, as far as it can be used.
 
+use std::path::{Path, PathBuf};
+
 use crate::config::Ranges;
 use crate::runtime::directory::{Found, RunDirectory};
 use crate::runtime::files::RuntimeError;
@@ -16,8 +18,12 @@ pub struct Records {
 impl Records {
     /// For who only looks. Without a journal our rules and tables are expected in `ranges`.
     pub fn read(directory: &RunDirectory, ranges: Ranges) -> Self {
-        let journal = directory.read_journal().usable().unwrap_or_else(|| Journal::new(ranges));
-        Self { journal, report: directory.read_report().usable().unwrap_or_default() }
+        let journal = or_warn(directory.read_journal(), &directory.journal_path());
+        let report = or_warn(directory.read_report(), &directory.report_path());
+        Self {
+            journal: journal.unwrap_or_else(|| Journal::new(ranges)),
+            report: report.unwrap_or_default(),
+        }
     }
 
     /// For who holds the instance's lock: what cannot be used is set aside, with a warning. `managed`
@@ -34,12 +40,13 @@ impl Records {
                 let path = directory.journal_path().display().to_string();
                 let aside = kept(directory.set_journal_aside());
                 // The kernel started anew, or the container.
-                if why.is_elsewhere() && !managed {
-                    tracing::warn!("{path} {why}: nothing of it is left to undo; {aside}");
-                    Journal::new(ranges)
-                } else {
+                let holds_here = managed || !why.is_elsewhere();
+                if holds_here {
                     tracing::warn!("{path} {why}; {aside}; {UNKNOWN}");
                     Journal::incomplete(ranges)
+                } else {
+                    tracing::warn!("{path} {why}: nothing of it is left to undo here; {aside}");
+                    Journal::new(ranges)
                 }
             }
         };
@@ -57,11 +64,22 @@ impl Records {
     }
 }
 
+fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {
+    if let Found::Unusable(why) = &found {
+        tracing::warn!(
+            "{} {why}: a running daemon writes it anew at the next change, `prroute run` sets it \
+             aside",
+            path.display()
+        );
+    }
+    found.usable()
+}
+
 /// What a lost journal means.
 const UNKNOWN: &str = "`prroute down` will know its rules, routes and programs all the same, but \
                        not which rp_filter and which clsact qdiscs there were before";
 
-fn kept(aside: Result<std::path::PathBuf, RuntimeError>) -> String {
+fn kept(aside: Result<PathBuf, RuntimeError>) -> String {
     match aside {
         Ok(path) => format!("kept as {}", path.display()),
         Err(error) => error.to_string(),

@@ -28,7 +28,7 @@ pub(super) fn net(text: &str) -> IpNet {
 /// An observed state under construction. Starts with the loopback interface and the three
 /// rules every kernel has.
 #[derive(Debug)]
-pub(super) struct Host(pub(super) Observed);
+pub(crate) struct Host(pub(crate) Observed);
 
 impl Host {
     pub(super) fn new() -> Self {
@@ -176,12 +176,12 @@ impl Host {
         self
     }
 
-    pub(super) fn uplinks(&self) -> Vec<Uplink> {
+    pub(crate) fn uplinks(&self) -> Vec<Uplink> {
         uplinks(&Config::default(), &self.0)
     }
 }
 
-pub(super) fn uplinks(config: &Config, observed: &Observed) -> Vec<Uplink> {
+pub(crate) fn uplinks(config: &Config, observed: &Observed) -> Vec<Uplink> {
     allocate(&[], discover(config, observed).0)
 }
 
@@ -196,7 +196,7 @@ pub(super) fn rule(
 }
 
 /// Two NICs on two networks, both with a default route; the first one's is preferred.
-pub(super) fn two_networks() -> Host {
+pub(crate) fn two_networks() -> Host {
     Host::new()
         .nic("eth0")
         .nic("eth1")

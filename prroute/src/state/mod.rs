@@ -12,7 +12,7 @@ pub mod diff;
 pub mod discover;
 pub mod findings;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod gateways;
 #[cfg(test)]
 mod golden;

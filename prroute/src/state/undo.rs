@@ -2,7 +2,7 @@
 
 use super::desired::{Desired, nothing};
 use super::diff::difference;
-use super::observed::Observed;
+use super::observed::{Observed, PROTOCOL, Rule};
 use super::plan::{Op, Plan};
 use crate::config::{Config, Ranges};
 use crate::sysctl::SavedSysctls;
@@ -24,3 +24,17 @@ pub fn leave(former: Ranges, now: Ranges, desired: &Desired, observed: &Observed
     let plan = difference(former, &Desired::default(), observed);
     Plan { ops: plan.ops.into_iter().filter(is_left).collect() }
 }
+
+/// What is told to be ours by its protocol, wherever it is, beyond what the plan deletes: for when
+/// nobody knows our ranges. Shortcuts go before the rules that they lead to.
+pub fn recognised(plan: &Plan, observed: &Observed) -> Vec<Op> {
+    let rules = observed.rules.iter().filter(|rule| rule.protocol == PROTOCOL);
+    let (shortcuts, rules): (Vec<&Rule>, Vec<&Rule>) = rules.partition(|rule| rule.is_shortcut());
+    let rules = shortcuts.into_iter().chain(rules).cloned().map(Op::DeleteRule);
+    let routes = observed.routes.iter().filter(|route| route.protocol == PROTOCOL);
+    let all = rules.chain(routes.cloned().map(Op::DeleteRoute));
+    all.filter(|op| !plan.ops.contains(op)).collect()
+}
+
+#[cfg(test)]
+mod tests;
