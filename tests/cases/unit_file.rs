@@ -83,6 +83,7 @@ fn what_must_survive_a_restart_and_what_must_not_be_tried_again() -> Result<()> 
     let text = text()?;
     assert_eq!(values(&text, "RuntimeDirectory"), ["prroute"]);
     assert_eq!(values(&text, "RuntimeDirectoryPreserve"), ["yes"]);
+    assert_eq!(values(&text, "StateDirectory"), ["prroute"]);
     assert_eq!(values(&text, "Type"), ["notify"]);
     assert_eq!(values(&text, "Restart"), ["on-failure"]);
     // The last is how `prroute down` ends a daemon that hangs.

@@ -286,10 +286,11 @@ pub fn binary() -> Result<PathBuf> {
     std::path::absolute(&path).with_context(|| format!("make {} absolute", path.display()))
 }
 
-/// Removes pins and state of an instance whose program is gone.
+/// Removes pins and all state of an instance whose program is gone.
 pub fn remove_leftovers(instance: &str) {
     remove(&pins(instance));
     remove(&state(instance));
+    remove(&lasting_state(instance));
 }
 
 /// Where an instance's maps, programs and links are pinned.
@@ -300,6 +301,11 @@ pub fn pins(instance: &str) -> PathBuf {
 /// Where an instance's state and lock are.
 pub fn state(instance: &str) -> PathBuf {
     Path::new("/run/prroute").join(instance)
+}
+
+/// Where an instance keeps what outlives a boot.
+pub fn lasting_state(instance: &str) -> PathBuf {
+    Path::new("/var/lib/prroute").join(instance)
 }
 
 fn remove(directory: &Path) {

@@ -96,7 +96,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
 }
 
 fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) -> Result<Report> {
-    let Records { journal, report } = records;
+    let Records { journal, report, .. } = records;
     let datapath = pins.exists();
     let counters = if datapath {
         crate::capability::require()?;

@@ -43,6 +43,7 @@ pub(super) fn link(message: LinkMessage) -> Link {
         altnames: Vec::new(),
         kind: None,
         mac: None,
+        permanent_mac: None,
         mtu: 0,
         admin_up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
@@ -63,6 +64,9 @@ pub(super) fn link(message: LinkMessage) -> Link {
             LinkAttribute::Controller(master) => link.master = Some(Ifindex(master)),
             LinkAttribute::Address(address) if ethernet => {
                 link.mac = address.as_slice().try_into().ok();
+            }
+            LinkAttribute::PermAddress(address) if ethernet => {
+                link.permanent_mac = address.as_slice().try_into().ok();
             }
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {

@@ -71,8 +71,8 @@ impl Daemon {
 
     /// What is to be undone, whether or not the disk has it.
     pub fn into_records(self) -> Records {
-        let Reconciler { journal, report, .. } = self.reconciler;
-        Records { journal, report }
+        let Reconciler { journal, report, ids, .. } = self.reconciler;
+        Records { journal, report, ids }
     }
 
     pub fn config(&self) -> &Config {

@@ -24,7 +24,7 @@ pub use undo::{Undone, undo};
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 
@@ -40,10 +40,11 @@ use crate::state::desired::{Desired, Recognised, desire_with};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::findings::{Finding, findings};
-use crate::state::ids::{allocate, follow_macs};
+use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
+use crate::state::remembered::{self, Recall, RememberedId};
 use crate::state::share::{self, LeftOut};
 use crate::state::succession;
 use crate::state::uplink::{LocalAddress, Skipped, Uplink};
@@ -129,6 +130,9 @@ pub struct Reconciler {
     pub journal: Journal,
     /// What `status` and `reload` are told.
     pub report: DaemonReport,
+    /// Which device has which id, over reboots; and what of it is written down.
+    ids: Vec<RememberedId>,
+    written_ids: Vec<RememberedId>,
     store: Store,
     log_packets: bool,
     /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
@@ -186,6 +190,8 @@ impl Reconciler {
             datapath: None,
             journal: records.journal,
             report: DaemonReport::new(records.report.uplinks),
+            written_ids: records.ids.clone(),
+            ids: records.ids,
             store: Store::of(&RunDirectory::of(instance)),
             log_packets,
             retries_gateways: false,
@@ -263,7 +269,8 @@ impl Reconciler {
         let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
         follow_macs(&mut known, &self.report.uplinks, &observed.links);
-        let mut uplinks = allocate(&known, found);
+        let recall = Recall { remembered: &self.ids, links: &observed.links };
+        let mut uplinks = allocate_recalling(&known, recall, found);
         succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);
@@ -359,6 +366,7 @@ impl Reconciler {
         self.gateways = gateways::kept(&outlook);
         self.say_recognised(&outlook.desired.recognised);
         self.say_undecided(&outlook.uplinks);
+        self.remember_ids(&outlook);
         self.report.summary = summary(&outlook.uplinks);
         self.report.uplinks = outlook.uplinks;
         self.report.skipped = outlook.skipped;
@@ -374,6 +382,18 @@ impl Reconciler {
 }
 
 impl Reconciler {
+    /// From when there is something to decide: before that the order of arrival would.
+    fn remember_ids(&mut self, outlook: &Outlook) {
+        if self.datapath.is_none() {
+            return;
+        }
+        let recall = Recall { remembered: &self.ids, links: &outlook.observed.links };
+        self.ids = recall.updated(&outlook.uplinks, seconds_since_1970());
+        if remembered::differs(&self.written_ids, &self.ids) && self.store.save_ids(&self.ids) {
+            self.written_ids.clone_from(&self.ids);
+        }
+    }
+
     /// Writes what changed. What cannot be written now is tried again, also when nothing happens.
     fn save(&mut self) {
         self.store.save_journal(&self.journal);
@@ -382,6 +402,10 @@ impl Reconciler {
             self.expiry = self.expiry.into_iter().chain([Instant::now() + SAVE_RETRY]).min();
         }
     }
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// When it begins, and when it ends; not each time that it is another number.

@@ -38,7 +38,7 @@ pub async fn undo(
     records: Records,
 ) -> Result<Undone, ReconcileError> {
     let datapath = pins.is_present();
-    let Records { mut journal, report } = records;
+    let Records { mut journal, report, .. } = records;
     let observed = kernel.observe().await?;
     sockets::detach(pins)?;
     let mut unrecorded = Vec::new();

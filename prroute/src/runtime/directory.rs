@@ -1,4 +1,4 @@
-//! `/run/prroute/NAME/`.
+//! `/run/prroute/NAME/` and `/var/lib/prroute/NAME/`.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,11 @@ use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
 use crate::runtime::files::{self, RuntimeError, failed};
 use crate::runtime::format::Unusable;
+use crate::runtime::ids::IdFile;
 use crate::runtime::journal::Journal;
 use crate::runtime::origin::Origin;
 use crate::runtime::report::DaemonReport;
+use crate::state::remembered::RememberedId;
 
 /// What is in a file's place.
 #[derive(Debug)]
@@ -43,15 +45,17 @@ impl<T> Found<T> {
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// What outlives a boot.
+    lasting: PathBuf,
 }
 
 impl RunDirectory {
     pub fn of(instance: &Instance) -> Self {
-        Self::below(Path::new("/run/prroute"), instance)
+        Self::below(Path::new("/run/prroute"), Path::new("/var/lib/prroute"), instance)
     }
 
-    pub(super) fn below(parent: &Path, instance: &Instance) -> Self {
-        Self { path: parent.join(instance.name()) }
+    pub(super) fn below(run: &Path, lib: &Path, instance: &Instance) -> Self {
+        Self { path: run.join(instance.name()), lasting: lib.join(instance.name()) }
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
@@ -66,9 +70,13 @@ impl RunDirectory {
         self.path.join("report.json")
     }
 
+    pub(super) fn ids_path(&self) -> PathBuf {
+        self.lasting.join("ids.json")
+    }
+
     /// # Errors
     ///
-    /// When the directory cannot be made.
+    /// When the directory below /run cannot be made.
     pub fn create(&self) -> Result<(), RuntimeError> {
         fs::create_dir_all(&self.path).map_err(failed("create", &self.path))
     }
@@ -98,6 +106,11 @@ impl RunDirectory {
         Found::from(files::read(&self.report_path()), |text| DaemonReport::parse(text, &here))
     }
 
+    /// Which device has which id.
+    pub fn read_ids(&self) -> Found<Vec<RememberedId>> {
+        Found::from(files::read(&self.ids_path()), IdFile::parse)
+    }
+
     /// Takes a journal that cannot be used out of the way of the next; its name from then on.
     ///
     /// # Errors
@@ -116,7 +129,16 @@ impl RunDirectory {
         files::set_aside(&self.report_path())
     }
 
-    /// Removes the instance's directory, and the common parent with the last instance's.
+    /// Likewise, the ids.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be renamed.
+    pub fn set_ids_aside(&self) -> Result<PathBuf, RuntimeError> {
+        files::set_aside(&self.ids_path())
+    }
+
+    /// Removes the instance's directory below /run, and the common parent with the last instance's.
     ///
     /// # Errors
     ///

@@ -1,9 +1,11 @@
 //! What one instance keeps below `/run/prroute/NAME/`: its lock; the journal of what must be undone,
-//! also after the daemon was killed; and what the daemon reports.
+//! also after the daemon was killed; and what the daemon reports. And below `/var/lib/prroute/NAME/` the
+//! ids of uplinks, which outlive a boot.
 
 mod directory;
 mod files;
 mod format;
+mod ids;
 pub mod journal;
 mod lock;
 mod namespace_lock;

@@ -7,12 +7,16 @@ use crate::runtime::directory::{Found, RunDirectory};
 use crate::runtime::files::RuntimeError;
 use crate::runtime::journal::Journal;
 use crate::runtime::report::DaemonReport;
+use crate::state::remembered::RememberedId;
+use crate::state::uplink::Uplink;
 
 /// What to go on with.
 #[derive(Debug)]
 pub struct Records {
     pub journal: Journal,
     pub report: DaemonReport,
+    /// Which device has which id.
+    pub ids: Vec<RememberedId>,
 }
 
 impl Records {
@@ -20,9 +24,12 @@ impl Records {
     pub fn read(directory: &RunDirectory, ranges: Ranges) -> Self {
         let journal = or_warn(directory.read_journal(), &directory.journal_path());
         let report = or_warn(directory.read_report(), &directory.report_path());
+        let report = report.unwrap_or_default();
+        let ids = or_warn(directory.read_ids(), &directory.ids_path());
         Self {
             journal: journal.unwrap_or_else(|| Journal::new(ranges)),
-            report: report.unwrap_or_default(),
+            ids: ids.unwrap_or_else(|| ids_of(&report)),
+            report,
         }
     }
 
@@ -60,8 +67,32 @@ impl Records {
                 DaemonReport::default()
             }
         };
-        Self { journal, report }
+        let ids = match directory.read_ids() {
+            Found::Usable(ids) => ids,
+            Found::Nothing => ids_of(&report),
+            Found::Unusable(why) => {
+                let path = directory.ids_path().display().to_string();
+                let aside = kept(directory.set_ids_aside());
+                tracing::warn!(
+                    "{path} {why}; {aside}; uplinks that come from now on may get other ids, and so \
+                     other table numbers, than before"
+                );
+                ids_of(&report)
+            }
+        };
+        Self { journal, report, ids }
     }
+}
+
+/// Those of the last daemon's uplinks; by name, until their hardware is looked at.
+fn ids_of(report: &DaemonReport) -> Vec<RememberedId> {
+    let entry = |uplink: &Uplink| RememberedId {
+        id: uplink.id,
+        name: uplink.device.name.clone(),
+        mac: None,
+        last_used: 0,
+    };
+    report.uplinks.iter().map(entry).collect()
 }
 
 fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {

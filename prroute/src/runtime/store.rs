@@ -3,23 +3,27 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::runtime::directory::RunDirectory;
 use crate::runtime::files::{self, Durability, RuntimeError, failed};
+use crate::runtime::ids::IdFile;
 use crate::runtime::journal::Journal;
 use crate::runtime::report::DaemonReport;
+use crate::state::remembered::RememberedId;
 
 /// Everybody may read what an instance does.
 const MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o755;
 
 #[derive(Debug)]
 pub struct Store {
     journal: Slot,
     report: Slot,
+    ids: Slot,
 }
 
 /// One file.
@@ -64,6 +68,11 @@ impl Store {
                 "`prroute status` and `prroute reload` see an older report until this works; all \
                  else goes on",
             ),
+            ids: slot(
+                directory.ids_path(),
+                Durability::Synced,
+                "until this works, tables may get other numbers at the next boot; all else goes on",
+            ),
         }
     }
 
@@ -76,7 +85,20 @@ impl Store {
         self.report.save(report);
     }
 
-    /// Whether something is to be written that could not be so far.
+    /// Which device has which id. Whether it is on the disk.
+    pub fn save_ids(&mut self, ids: &[RememberedId]) -> bool {
+        let directory = self.ids.path.parent().unwrap_or(Path::new("/"));
+        // A directory that cannot be made is what the file then lacks.
+        if !directory.exists() && fs::create_dir_all(directory).is_ok() {
+            for made in directory.ancestors().take(2) {
+                drop(fs::set_permissions(made, fs::Permissions::from_mode(DIRECTORY_MODE)));
+            }
+        }
+        self.ids.save(&IdFile::of(ids))
+    }
+
+    /// Whether journal or report are to be written and could not be so far. Ids are not waited for:
+    /// a host may have no place that outlives a boot.
     pub fn is_failing(&self) -> bool {
         self.journal.failing || self.report.failing
     }

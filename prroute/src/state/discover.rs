@@ -44,7 +44,7 @@ pub(super) fn settings<'a>(config: &'a Config, link: &Link) -> Option<&'a Uplink
 }
 
 /// Not the MAC address of the device below, or of the bond or bridge it is a port of.
-fn has_mac_of_its_own(link: &Link) -> bool {
+pub(super) fn has_mac_of_its_own(link: &Link) -> bool {
     let kind = link.kind.as_deref();
     link.master.is_none() && !matches!(kind, Some("vlan" | "macvlan" | "ipvlan" | "macsec"))
 }

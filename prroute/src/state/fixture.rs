@@ -54,6 +54,7 @@ impl Host {
             altnames: Vec::new(),
             kind: kind.map(str::to_owned),
             mac: Some([2, 0, 0, 0, 0, u8::try_from(ifindex).unwrap()]),
+            permanent_mac: None,
             mtu: 1500,
             admin_up: true,
             carrier: true,

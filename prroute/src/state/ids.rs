@@ -1,10 +1,12 @@
-//! Ids of uplinks: allocated once, kept across restarts, never inherited by a reused ifindex.
+//! Ids of uplinks: allocated once, kept across restarts and reboots; flows are never inherited by a
+//! reused ifindex.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prroute_common::uplink::MAX_UPLINKS;
 
 use super::observed::Link;
+use super::remembered::{Recall, RememberedId};
 use super::uplink::{Discovered, Ifindex, Uplink, UplinkId};
 
 /// An id that was given to a device, now or earlier.
@@ -16,51 +18,58 @@ pub struct KnownId {
     pub mac: Option<[u8; 6]>,
 }
 
-/// Gives every discovered interface an id.
+/// Gives every discovered interface an id, with nothing remembered from before this boot.
+pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
+    allocate_recalling(known, Recall::NOTHING, discovered)
+}
+
+/// Gives every discovered interface an id. `known` are those of this boot.
 ///
 /// * The same ifindex and MAC keep id and generation.
-/// * The same MAC under a new ifindex is a device that came back: the id stays, the generation
-///   is raised, so that flows through the lost device are stale.
-/// * Any other device gets an id that was never used, or, when there is none, one whose device
-///   is not there, with its generation raised. Several are served by their names: indexes, and
-///   so the kernel's order, may be others after the next boot, and with them the numbers of the
-///   tables.
+/// * Another ifindex is another device to flows: they are stale by a generation that is raised. The
+///   id, and with it the number of the table, is the one that is remembered for the device: by name
+///   and hardware address; by hardware address alone, after a rename; by name alone, after the
+///   hardware was replaced. Without either, by the MAC that is known from this boot.
+/// * Any other device gets an id that belongs to nobody, or, when there is none, the one that was
+///   unused for longest. Several are served by their names: the kernel's order decides nothing.
 ///
 /// Devices beyond the 255th get no id and are left out.
-pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
+pub fn allocate_recalling(
+    known: &[KnownId],
+    recall: Recall<'_>,
+    discovered: Vec<Discovered>,
+) -> Vec<Uplink> {
     // One entry per id: the latest word on it.
     let known: BTreeMap<UplinkId, KnownId> = known.iter().map(|k| (k.id, *k)).collect();
-    let mut given: BTreeMap<UplinkId, u16> = BTreeMap::new();
-    let mut ids: Vec<Option<(UplinkId, u16)>> = vec![None; discovered.len()];
+    let next = |id| known.get(&id).map_or(1, |k| k.generation.wrapping_add(1));
+    let mut given = Given { devices: &discovered, ids: vec![None; discovered.len()] };
 
-    for (device, id) in discovered.iter().zip(&mut ids) {
-        let same = |k: &&KnownId| k.ifindex == device.ifindex && k.mac == device.mac;
-        if let Some(k) = known.values().filter(|k| !given.contains_key(&k.id)).find(same) {
-            given.insert(k.id, k.generation);
-            *id = Some((k.id, k.generation));
-        }
-    }
-    for (device, id) in discovered.iter().zip(&mut ids).filter(|(_, id)| id.is_none()) {
-        let back = |k: &&KnownId| k.mac.is_some() && k.mac == device.mac;
-        if let Some(k) = known.values().filter(|k| !given.contains_key(&k.id)).find(back) {
-            let generation = k.generation.wrapping_add(1);
-            given.insert(k.id, generation);
-            *id = Some((k.id, generation));
-        }
-    }
-    let mut new: Vec<_> = discovered.iter().zip(&mut ids).filter(|(_, id)| id.is_none()).collect();
-    new.sort_by_cached_key(|(device, _)| by_number(&device.name));
-    for (_, id) in new {
-        let all = || (1..MAX_UPLINKS).filter_map(|n| u16::try_from(n).ok()).map(UplinkId);
-        let unused = || all().find(|n| !given.contains_key(n) && !known.contains_key(n));
-        let reused = || all().find(|n| !given.contains_key(n));
-        *id = unused().or_else(reused).map(|n| {
-            let generation = known.get(&n).map_or(1, |k| k.generation.wrapping_add(1));
-            given.insert(n, generation);
-            (n, generation)
+    given.each(|device, free| {
+        let same = |k: &&KnownId| k.ifindex == device.ifindex && k.mac == device.mac && free(k.id);
+        known.values().find(same).map(|k| (k.id, k.generation))
+    });
+    for belongs in [Recall::is_same, Recall::is_renamed, Recall::is_successor] {
+        given.each(|device, free| {
+            let its = |entry: &&RememberedId| free(entry.id) && belongs(&recall, entry, device);
+            recall.remembered.iter().find(its).map(|entry| (entry.id, next(entry.id)))
         });
     }
+    let last_used = |id| recall.remembered.iter().find(|r| r.id == id).map(|r| r.last_used);
+    given.each(|device, free| {
+        let back = |k: &&KnownId| {
+            k.mac.is_some() && k.mac == device.mac && last_used(k.id).is_none() && free(k.id)
+        };
+        known.values().find(back).map(|k| (k.id, next(k.id)))
+    });
+    let all = || (1..MAX_UPLINKS).filter_map(|n| u16::try_from(n).ok()).map(UplinkId);
+    given.each_by_name(|_, free| {
+        let is_nobodys = |id: &UplinkId| !known.contains_key(id) && last_used(*id).is_none();
+        let nobodys = all().filter(|id| free(*id)).find(is_nobodys);
+        let id = nobodys.or_else(|| all().filter(|id| free(*id)).min_by_key(|id| last_used(*id)));
+        id.map(|id| (id, next(id)))
+    });
 
+    let ids = given.ids;
     discovered
         .into_iter()
         .zip(ids)
@@ -72,6 +81,45 @@ pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
             Some(Uplink { id, generation, device })
         })
         .collect()
+}
+
+/// The ids that devices have so far, with their generations.
+struct Given<'a> {
+    devices: &'a [Discovered],
+    ids: Vec<Option<(UplinkId, u16)>>,
+}
+
+impl Given<'_> {
+    /// Asks for every device without an id; what is `free` is nobody's yet.
+    fn each(
+        &mut self,
+        choose: impl Fn(&Discovered, &dyn Fn(UplinkId) -> bool) -> Option<(UplinkId, u16)>,
+    ) {
+        self.in_order((0..self.devices.len()).collect(), choose);
+    }
+
+    fn each_by_name(
+        &mut self,
+        choose: impl Fn(&Discovered, &dyn Fn(UplinkId) -> bool) -> Option<(UplinkId, u16)>,
+    ) {
+        let mut order: Vec<usize> = (0..self.devices.len()).collect();
+        order.sort_by_cached_key(|&n| by_number(&self.devices[n].name));
+        self.in_order(order, choose);
+    }
+
+    fn in_order(
+        &mut self,
+        order: Vec<usize>,
+        choose: impl Fn(&Discovered, &dyn Fn(UplinkId) -> bool) -> Option<(UplinkId, u16)>,
+    ) {
+        let mut taken: BTreeSet<UplinkId> = self.ids.iter().flatten().map(|(id, _)| *id).collect();
+        for n in order {
+            if self.ids[n].is_none() {
+                self.ids[n] = choose(&self.devices[n], &|id| !taken.contains(&id));
+                taken.extend(self.ids[n].map(|(id, _)| id));
+            }
+        }
+    }
 }
 
 /// `eth2` comes before `eth10`.

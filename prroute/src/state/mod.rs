@@ -24,6 +24,7 @@ mod ours;
 pub mod place;
 pub mod plan;
 pub mod rationale;
+pub mod remembered;
 pub mod share;
 mod source_routes;
 mod sources;

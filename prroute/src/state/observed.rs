@@ -101,6 +101,9 @@ pub struct Link {
     pub kind: Option<String>,
     /// `None` for devices without an Ethernet header.
     pub mac: Option<[u8; 6]>,
+    /// What the hardware brings; no administrator changes it.
+    #[serde(default)]
+    pub permanent_mac: Option<[u8; 6]>,
     pub mtu: u32,
     /// Administratively up.
     pub admin_up: bool,

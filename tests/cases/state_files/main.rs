@@ -1,7 +1,8 @@
-//! The files below /run: damaged, of another time, or without room.
+//! The files below /run and /var/lib: damaged, of another time, or without room.
 
 mod damage;
 mod full;
+mod reboot;
 
 use std::fs;
 

@@ -24,6 +24,7 @@ fn observed(state: Option<NeighbourState>) -> Observed {
             altnames: Vec::new(),
             kind: None,
             mac: Some([2, 0, 0, 0, 0, 7]),
+            permanent_mac: None,
             mtu: 1500,
             admin_up: true,
             carrier: true,
