@@ -103,8 +103,10 @@ fn without_room_addresses_get_their_rules_and_nothing_that_cannot_be_undone() ->
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         Ok(text.contains("\"up3\"").then_some(()))
     })?;
-    let log = daemon.process.log();
-    ensure!(log.lines().filter(|line| line.contains("can be written again")).count() == 2, "{log}");
+    let again = |daemon: &Daemon| daemon.process.log().matches("can be written again").count();
+    let said =
+        wait::until("both are written again", SOON, || Ok((again(&daemon) == 2).then_some(())));
+    said.with_context(|| daemon.process.log())?;
 
     daemon.terminate()?;
     prroute.down()?;
