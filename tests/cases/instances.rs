@@ -161,3 +161,29 @@ fn what_a_network_namespace_left_that_is_gone_is_replaced_or_removed() -> Result
     }
     Ok(())
 }
+
+/// clsact filters leave no trace on bpffs: whether they are gone cannot be told from elsewhere.
+#[test]
+fn what_cannot_be_told_to_be_gone_is_left_and_the_remedy_named() -> Result<()> {
+    let (host, old) = (Lab::build(TWO)?, Lab::build(TWO)?);
+    let mut left = old.prroute()?;
+    left.configure("attach = \"clsact\"\n")?;
+    left.run(&[])?.kill()?;
+    std::mem::forget(left);
+    let container = in_container(&host, &old)?;
+    drop(old);
+    let pins = prroute::pins(container.name());
+    let before = host.snapshot()?;
+    for words in [["run"], ["down"]] {
+        let Output { command, status, stderr, .. } = container.output(&words)?;
+        ensure!(status.code() == Some(1), "{command}: {status}:\n{stderr}");
+        let remedy = format!("rm -r {}", pins.display());
+        ensure!(stderr.contains(&remedy), "{command}: nothing about {remedy:?} in {stderr}");
+    }
+    let changes = host.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty() && pins.is_dir(), "{changes}");
+    std::fs::remove_dir_all(&pins).context("remove the pins")?;
+    container.run(&[])?.terminate()?;
+    container.down()?;
+    Ok(())
+}

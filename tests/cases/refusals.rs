@@ -103,9 +103,12 @@ fn a_bpffs_that_will_not_last_is_refused() -> Result<()> {
     let binary = prroute::binary()?.display().to_string();
     let name = lab.name();
     let run = ["run", "--instance", name];
-    let mut inside = Command::new("ip");
-    inside.args(["netns", "exec", lab.host.name(), &binary]).args(run);
-    expect_refused(&lab, &mut inside, 1, &["bpf"])?;
+    // What is pinned cannot be seen there: to take back, or tell, a part of it would be wrong.
+    for command in ["run", "down", "status", "flows", "plan"] {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", lab.host.name(), &binary, command, "--instance", name]);
+        expect_refused(&lab, &mut inside, 1, &["bpf"])?;
+    }
 
     // Mounting a bpffs of one's own there does not help.
     let script = "mount -t bpf bpf /sys/fs/bpf && exec \"$@\"";

@@ -63,7 +63,8 @@ impl Snapshot {
         let asked_for = |line: &&str| {
             ["PERMANENT", "managed", "extern_learn"].iter().any(|word| line.contains(word))
         };
-        let asked_for: Vec<&str> = neighbours.lines().filter(asked_for).collect();
+        let asked_for: Vec<String> =
+            neighbours.lines().filter(asked_for).map(without_reachability).collect();
         parts.push(Part { title: "ip neigh".to_owned(), text: asked_for.join("\n") });
         for directory in [prroute::pins(instance), prroute::state(instance)] {
             let mut files = Vec::new();
@@ -138,6 +139,13 @@ fn without_countdowns(text: &str) -> String {
         without(&line, " gc_timer ", " group_fwd_mask")
     });
     lines.collect()
+}
+
+/// What the kernel thinks of a neighbour changes all the time.
+fn without_reachability(line: &str) -> String {
+    let changes = ["INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "FAILED"];
+    let words: Vec<&str> = line.split_whitespace().filter(|word| !changes.contains(word)).collect();
+    words.join(" ")
 }
 
 /// A line without what is between two words.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::unistd::Pid;
 
-use crate::datapath::Pins;
+use crate::datapath::{DatapathError, Pins};
 use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
 use crate::runtime::{InstanceLock, RunDirectory};
@@ -19,6 +19,8 @@ pub(super) struct Found {
     /// The one that it runs in.
     pub(super) namespace: NetworkNamespace,
     pub(super) daemon: Option<Pid>,
+    /// Something can be pinned at all.
+    pub(super) has_bpffs: bool,
     /// What is pinned was attached to devices that are all gone, in another network namespace.
     pub(super) abandoned: bool,
 }
@@ -72,6 +74,13 @@ pub struct Abandoned(pub(super) Instance);
 /// When it is another network namespace's, with the way there; or when only root can tell.
 pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> {
     let (pins, directory) = (Pins::of(instance), RunDirectory::of(instance));
+    let has_bpffs = match pins.check() {
+        Ok(()) => true,
+        // Nothing was ever pinned.
+        Err(DatapathError::NoBpffs { .. }) => false,
+        // What is pinned cannot be seen from here.
+        Err(error) => return Err(error.into()),
+    };
     let namespace = NetworkNamespace::current()?;
     let daemon = InstanceLock::holder(&directory)?;
     let elsewhere = |inode| Elsewhere {
@@ -91,7 +100,7 @@ pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> 
         if daemon.is_some() || !pins.are_abandoned()? {
             return Err(elsewhere(owner.inode()).into());
         }
-        return Ok(Found { namespace, daemon, abandoned: true });
+        return Ok(Found { namespace, daemon, has_bpffs, abandoned: true });
     }
     // Nothing is pinned, but there may be rules and routes: where the journal says, if that is
     // still there.
@@ -101,7 +110,7 @@ pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> 
             return Err(elsewhere.into());
         }
     }
-    Ok(Found { namespace, daemon, abandoned: false })
+    Ok(Found { namespace, daemon, has_bpffs, abandoned: false })
 }
 
 /// Likewise, for a command that reports: of what a network namespace left that is gone there is

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cli::InstanceArgs;
 use crate::cmd::{belongs, output};
 use crate::config::Ranges;
-use crate::datapath::{DatapathError, Pins};
+use crate::datapath::Pins;
 use crate::netlink::Kernel;
 use crate::reconcile::undo;
 use crate::runtime::{
@@ -15,12 +15,6 @@ use crate::runtime::{
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     crate::capability::require()?;
     let pins = Pins::of(&args.instance);
-    let has_bpffs = match pins.check() {
-        Ok(()) => true,
-        // Nothing was ever pinned.
-        Err(DatapathError::NoBpffs { .. }) => false,
-        Err(error) => return Err(error.into()),
-    };
     let found = belongs::find(&args.instance, "down")?;
     let directory = RunDirectory::of(&args.instance);
     let stopped = runtime::stop(&directory)?;
@@ -30,7 +24,8 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
             "the daemon (pid {pid}) did not stop within {limit} s; killed it"
         ));
     }
-    let _namespace_lock = has_bpffs.then(|| NamespaceLock::acquire(found.namespace)).transpose()?;
+    let _namespace_lock =
+        found.has_bpffs.then(|| NamespaceLock::acquire(found.namespace)).transpose()?;
     directory.create()?;
     let _instance_lock = InstanceLock::acquire(&directory)?;
     if found.abandoned {
