@@ -107,6 +107,19 @@ fn wait_for(instance: &Instance<'_>, id: &str, count: usize) -> Result<Vec<Value
     .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))
 }
 
+/// One finding for both families.
+fn wait_for_both(instance: &Instance<'_>, id: &str) -> Result<Value> {
+    wait::until("it is found for both families", SOON, || {
+        let mut found = findings(instance, id)?;
+        let is_both = |finding: &Value| {
+            let what = finding["what"].as_str().unwrap_or_default();
+            what.contains("IPv4") && what.contains("IPv6")
+        };
+        Ok((found.len() == 1 && is_both(&found[0])).then(|| found.remove(0)))
+    })
+    .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))
+}
+
 /// After prroute and before it, with `down` in between.
 fn is_passed(program: &Program) -> Result<()> {
     let lab = lab(program)?;
@@ -117,9 +130,7 @@ fn is_passed(program: &Program) -> Result<()> {
 
     program.start(&lab)?;
     let others = rules_of_others(&lab)?;
-    // One for both families.
-    let notice = wait_for(&prroute, "moved:", 1)?.remove(0);
-    ensure!(notice["what"].as_str().is_some_and(|what| what.contains("IPv4 and IPv6")), "{notice}");
+    wait_for_both(&prroute, "moved:")?;
     expect_answered(&lab)?;
     let log = daemon.process.log();
     ensure!(log.matches("which catches everything").count() == 1, "said once:\n{log}");
@@ -173,7 +184,7 @@ fn a_fixed_priority_is_kept_and_the_rule_before_it_is_named() -> Result<()> {
     let file = prroute.configure("rule-priority = 21000\n")?.display().to_string();
     let daemon = prroute.run(&[])?;
     WG_QUICK.start(&lab)?;
-    let warning = wait_for(&prroute, "catch-all:", 1)?.remove(0);
+    let warning = wait_for_both(&prroute, "catch-all:")?;
     ensure!(warning["owner"].as_str().is_some_and(|by| by.contains("wg-quick")), "{warning}");
     let rule = "priority 20999 not from all fwmark 0xca6c lookup 51820";
     let status = prroute.output(&["status"])?.success()?;
@@ -194,7 +205,7 @@ fn a_fixed_priority_is_kept_and_the_rule_before_it_is_named() -> Result<()> {
     wait_for(&prroute, "catch-all:", 1)?;
     prroute.configure("")?;
     prroute.output(&["reload"])?.success()?;
-    wait_for(&prroute, "moved:", 1)?;
+    wait_for_both(&prroute, "moved:")?;
     expect_answered(&lab)?;
     prroute.configure("rule-priority = 21000\n")?;
     prroute.output(&["reload"])?.success()?;

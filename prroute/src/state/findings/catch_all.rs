@@ -21,20 +21,8 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
             remedy: Some(remedy(config, place)),
         });
     }
-    let moved = |place: &Place| place.first;
-    for (rule, families, place) in grouped(desired, |place| &place.before) {
-        let last = place.first + BLOCK - 1;
-        all.push(Finding {
-            id: format!("moved:{}:{}", moved(place), object(rule)),
-            severity: Severity::Notice,
-            what: format!(
-                "the rules for {families} sources stand at priorities {}..{last}, before rule \
-                 {rule}, which catches everything",
-                place.first
-            ),
-            owner: owner(rule).map(str::to_owned),
-            remedy: None,
-        });
+    all.extend(moved(desired));
+    for (rule, families, _) in grouped(desired, |place| &place.before) {
         if is_behind(desired, rule) {
             all.push(Finding {
                 id: format!("catch-all-destinations:{}", object(rule)),
@@ -48,22 +36,34 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
             });
         }
     }
-    for place in desired.places.iter().filter(|place| !place.home && place.before.is_empty()) {
-        let last = place.first + BLOCK - 1;
-        let families = name(place.family);
-        all.push(Finding {
-            id: format!("moved:{}:{families}", moved(place)),
-            severity: Severity::Notice,
-            what: format!(
-                "the rules for {families} sources stand at priorities {}..{last}, where they went \
-                 when a rule of others caught everything",
-                place.first
-            ),
-            owner: None,
-            remedy: None,
-        });
-    }
     all
+}
+
+/// Where the rules for sources are, if not in our range, and why.
+fn moved(desired: &Desired) -> Option<Finding> {
+    let places: Vec<&Place> = desired.places.iter().filter(|place| !place.home).collect();
+    let first = places.first()?;
+    let range = |place: &Place| format!("{}..{}", place.first, place.first + BLOCK - 1);
+    let stand = if places.iter().all(|place| place.first == first.first) {
+        let families: Vec<_> = places.iter().map(|place| name(place.family)).collect();
+        format!("{} sources stand at priorities {}", families.join(" and "), range(first))
+    } else {
+        let each: Vec<_> =
+            places.iter().map(|p| format!("{} ({})", range(p), name(p.family))).collect();
+        format!("sources stand at priorities {}", each.join(" and "))
+    };
+    let rule = places.iter().find_map(|place| place.before.first());
+    let because = match rule {
+        Some(rule) => format!("before rule {rule}, which catches everything"),
+        None => "where they went when a rule of others caught everything".to_owned(),
+    };
+    Some(Finding {
+        id: format!("moved:{}:{}", rule.map_or("gone".to_owned(), object), first.first),
+        severity: Severity::Notice,
+        what: format!("the rules for {stand}, {because}"),
+        owner: rule.and_then(owner).map(str::to_owned),
+        remedy: None,
+    })
 }
 
 /// Each rule once, with the families that have it.

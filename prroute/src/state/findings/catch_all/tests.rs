@@ -45,6 +45,19 @@ fn a_block_that_went_before_such_a_rule_is_a_notice_not_one_per_family() {
 }
 
 #[test]
+fn families_that_stand_apart_are_told_apart_in_one_notice() {
+    let mut host = host(20_999);
+    let of_v6 =
+        host.0.rules.iter_mut().find(|rule| rule.table == TABLE && rule.family == Family::V6);
+    of_v6.unwrap().priority = 5000;
+    let all = found(&Config::default(), &host);
+    let [notice] = &all[..] else { panic!("{all:#?}") };
+    let expected = "the rules for sources stand at priorities 20899..20998 (IPv4) and 4900..4999 \
+                    (IPv6), before rule";
+    assert!(notice.what.starts_with(expected), "{notice}");
+}
+
+#[test]
 fn a_rule_that_comes_before_ours_is_named_once_with_owner_and_remedy() {
     let all = found(&fixed(), &host(20_999));
     let [warning] = &all[..] else { panic!("{all:#?}") };
@@ -81,7 +94,7 @@ fn destinations_that_do_not_move_are_named() {
     let config = Config { uplinks: vec![uplink], ..Config::default() };
     let all = found(&config, &host(20_999));
     let ids: Vec<&str> = all.iter().map(|finding| finding.id.as_str()).collect();
-    assert_eq!(ids, ["moved:20899:table-51820", "catch-all-destinations:table-51820"]);
+    assert_eq!(ids, ["moved:table-51820:20899", "catch-all-destinations:table-51820"]);
 }
 
 #[test]
