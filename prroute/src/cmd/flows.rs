@@ -3,21 +3,15 @@
 use anyhow::Result;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use serde::Serialize;
 
 use crate::cli::ReportArgs;
+use crate::cmd::json::FlowsJson;
 use crate::cmd::{NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
 use crate::runtime::{Records, RunDirectory};
 use crate::state::ids::KnownId;
-
-#[derive(Serialize)]
-struct Report<'a> {
-    schema: &'static str,
-    flows: &'a [FlowRecord],
-}
 
 pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
@@ -32,7 +26,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let mut records = if datapath { flows::read(&pins)? } else { Vec::new() };
     records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
     if args.json {
-        let report = Report { schema: "prroute.flows/1", flows: &records };
+        let report = FlowsJson::from(records.as_slice());
         return Ok(output::line(serde_json::to_string(&report)?)?);
     }
     let names =

@@ -4,6 +4,7 @@ mod belongs;
 mod check;
 mod down;
 mod flows;
+mod json;
 mod log;
 mod output;
 mod plan;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use anyhow::Result;
-use serde::Serialize;
 
 use crate::cli::PlanArgs;
+use crate::cmd::json::PlanJson;
 use crate::cmd::{belongs, output};
 use crate::config::Config;
 use crate::datapath::hooks;
@@ -18,30 +18,26 @@ use crate::state::plan::Op;
 use crate::state::rationale;
 use crate::state::uplink::{Skipped, Stacked, Uplink};
 
-#[derive(Serialize)]
-struct Report<'a> {
-    schema: &'static str,
+pub(super) struct Report<'a> {
     /// With fewer than two uplinks nothing is managed.
-    manages: bool,
-    uplinks: &'a [Uplink],
-    skipped: &'a [Skipped],
-    recognised: &'a [Recognised],
+    pub(super) manages: bool,
+    pub(super) uplinks: &'a [Uplink],
+    pub(super) skipped: &'a [Skipped],
+    pub(super) recognised: &'a [Recognised],
     /// What of others keeps it from working.
-    findings: &'a [Finding],
-    operations: Vec<Operation<'a>>,
+    pub(super) findings: &'a [Finding],
+    pub(super) operations: Vec<Operation<'a>>,
     /// Devices that the programs would be attached to.
-    attach: Vec<&'a str>,
+    pub(super) attach: Vec<&'a str>,
     /// Devices on top of uplinks that the ingress program would be attached to.
-    attach_ingress: Vec<&'a str>,
+    pub(super) attach_ingress: Vec<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Operation<'a> {
+pub(super) struct Operation<'a> {
     /// As an administrator would type it.
-    command: String,
-    reason: String,
-    #[serde(flatten)]
-    operation: &'a Op,
+    pub(super) command: String,
+    pub(super) reason: String,
+    pub(super) operation: &'a Op,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
@@ -66,7 +62,11 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
 pub(super) async fn show(reconciler: &Reconciler, json: bool) -> Result<()> {
     let outlook = reconciler.look().await?;
     let report = report(reconciler, &outlook)?;
-    if json { output::json(&report) } else { Ok(output::text(&report.to_string())?) }
+    if json {
+        output::json(&PlanJson::from(&report))
+    } else {
+        Ok(output::text(&report.to_string())?)
+    }
 }
 
 fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report<'a>> {
@@ -88,7 +88,6 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
     };
     let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     Ok(Report {
-        schema: "prroute.plan/1",
         manages,
         uplinks: &outlook.uplinks,
         skipped: &outlook.skipped,

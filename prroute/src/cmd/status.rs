@@ -8,9 +8,9 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use prroute_common::reason::Reason;
 use prroute_common::source::SocketReason;
-use serde::Serialize;
 
 use crate::cli::ReportArgs;
+use crate::cmd::json::StatusJson;
 use crate::cmd::{NoReport, NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::Pins;
@@ -25,49 +25,43 @@ use crate::state::findings::{Finding, reverse_path};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
 
-#[derive(Serialize)]
-struct Report {
-    schema: &'static str,
-    instance: String,
-    /// `null` when no daemon runs; the datapath may be there all the same.
-    pid: Option<i32>,
+pub(super) struct Report {
+    pub(super) instance: String,
+    /// `None` when no daemon runs; the datapath may be there all the same.
+    pub(super) pid: Option<i32>,
     /// The datapath is loaded.
-    datapath: bool,
-    summary: String,
-    uplinks: Vec<UplinkReport>,
-    skipped: Vec<Skipped>,
+    pub(super) datapath: bool,
+    pub(super) summary: String,
+    pub(super) uplinks: Vec<UplinkReport>,
+    pub(super) skipped: Vec<Skipped>,
     /// Prefixes and addresses that the datapath has no room for.
-    left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<LeftOut>,
     /// What others deleted and the daemon put back.
-    healed: Option<Healed>,
+    pub(super) healed: Option<Healed>,
     /// What others put into the ranges that are prroute's.
-    collision: Option<String>,
+    pub(super) collision: Option<String>,
     /// What of others keeps prroute from its work.
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
     /// Why the last reload was refused.
-    refused: Option<Refusal>,
-    /// `null` before the datapath is loaded.
-    flow_tables: Option<Occupancy>,
-    /// `null` before the datapath is loaded.
-    udp_source: Option<UdpSourceReport>,
+    pub(super) refused: Option<Refusal>,
+    /// `None` before the datapath is loaded.
+    pub(super) flow_tables: Option<Occupancy>,
+    /// Likewise.
+    pub(super) udp_source: Option<UdpSourceReport>,
 }
 
 /// What is done for wildcard UDP servers.
-#[derive(Serialize)]
-struct UdpSourceReport {
-    #[serde(flatten)]
-    state: UdpSource,
+pub(super) struct UdpSourceReport {
+    pub(super) state: UdpSource,
     /// Calls per reason.
-    counters: serde_json::Map<String, serde_json::Value>,
+    pub(super) counters: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Serialize)]
-struct UplinkReport {
-    #[serde(flatten)]
-    uplink: Uplink,
-    hook: Option<crate::datapath::attach::Hook>,
+pub(super) struct UplinkReport {
+    pub(super) uplink: Uplink,
+    pub(super) hook: Option<crate::datapath::attach::Hook>,
     /// Packets per reason.
-    counters: serde_json::Map<String, serde_json::Value>,
+    pub(super) counters: serde_json::Map<String, serde_json::Value>,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<()> {
@@ -83,7 +77,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let is_known = !matches!(directory.read_report(), Found::Unusable(_));
     let report = gather(instance, pid, &pins, Records::read(&directory, Ranges::default()))?;
     if args.json {
-        output::json(&report)?;
+        output::json(&StatusJson::from(&report))?;
     } else {
         output::text(&report.to_string())?;
     }
@@ -117,7 +111,6 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
     }
     let findings = findings(&report);
     Ok(Report {
-        schema: "prroute.status/1",
         instance: instance.to_string(),
         pid,
         datapath,

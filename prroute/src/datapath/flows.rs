@@ -9,7 +9,6 @@ use prroute_common::address::{octets4, octets6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin};
 use prroute_common::names;
 use prroute_common::time::{TICK_NS, from_ns};
-use serde::Serialize;
 
 use crate::datapath::batch;
 use crate::datapath::error::Result;
@@ -17,7 +16,7 @@ use crate::datapath::pins::Pins;
 use crate::state::uplink::UplinkId;
 
 /// One entry of the flow table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FlowRecord {
     /// IANA protocol number.
     pub protocol: u8,

@@ -5,7 +5,6 @@ use std::fmt;
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, is_over};
 use prroute_common::names;
 use prroute_common::reason::Reason;
-use serde::Serialize;
 
 use crate::datapath::batch;
 use crate::datapath::counters::Counters;
@@ -14,7 +13,7 @@ use crate::datapath::flows::coarse_now;
 use crate::datapath::pins::Pins;
 
 /// One flow table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Table {
     pub name: &'static str,
     pub confirmed: bool,
@@ -27,7 +26,7 @@ pub struct Table {
 }
 
 /// All flow tables.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Occupancy {
     pub tables: Vec<Table>,
     /// Entries that made room for others, of both families. The kernel does not count them: so

@@ -28,8 +28,7 @@ pub struct RpFilterChange {
 }
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     LoosenRpFilter(RpFilterChange),
     ManageNeighbour(NeighbourKey),
@@ -84,8 +83,7 @@ impl RpFilterChange {
 }
 
 /// Operations in the order in which they are applied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub ops: Vec<Op>,
 }

@@ -1,0 +1,62 @@
+//! `prroute flows --json`.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::datapath::flows::FlowRecord;
+
+#[derive(Serialize)]
+pub(crate) struct FlowsJson {
+    schema: &'static str,
+    flows: Vec<FlowJson>,
+}
+
+#[derive(Serialize)]
+struct FlowJson {
+    protocol: u8,
+    local: IpAddr,
+    local_port: u16,
+    remote: IpAddr,
+    remote_port: u16,
+    opened_inbound: bool,
+    confirmed: bool,
+    uplink: u16,
+    generation: u16,
+    idle_seconds: f64,
+}
+
+impl From<&[FlowRecord]> for FlowsJson {
+    fn from(records: &[FlowRecord]) -> Self {
+        Self { schema: "prroute.flows/1", flows: records.iter().map(Into::into).collect() }
+    }
+}
+
+impl From<&FlowRecord> for FlowJson {
+    fn from(record: &FlowRecord) -> Self {
+        let FlowRecord {
+            protocol,
+            local,
+            local_port,
+            remote,
+            remote_port,
+            opened_inbound,
+            confirmed,
+            uplink,
+            generation,
+            idle_seconds,
+        } = *record;
+        Self {
+            protocol,
+            local,
+            local_port,
+            remote,
+            remote_port,
+            opened_inbound,
+            confirmed,
+            uplink: uplink.0,
+            generation,
+            idle_seconds,
+        }
+    }
+}
