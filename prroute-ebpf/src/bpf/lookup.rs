@@ -407,9 +407,10 @@ pub(super) fn is_up(facts: &UplinkFacts) -> bool {
     facts.flags & flag::UP != 0 && exists(&facts.ifindex)
 }
 
-/// The key stays where it is: the stack has no room to spare.
+/// Whether the device with this index is the one that the loader saw. The key stays where it is: the
+/// stack has no room to spare.
 #[inline(always)]
-fn exists(ifindex: &u32) -> bool {
+pub(super) fn exists(ifindex: &u32) -> bool {
     let map = (&raw const maps::DEVICES).cast_mut().cast();
     // SAFETY: the map lives as long as the program, and its key is one word.
     let device = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(ifindex).cast()) };

@@ -260,10 +260,11 @@ fn choose<F: NextHop>(
     refuse(target, Reason::NoNextHop)
 }
 
-/// The uplink cannot carry the reply: the kernel's way, unless it shall wait.
+/// The uplink cannot carry the reply: the kernel's way, unless it shall wait. Nothing waits for a
+/// device that is gone, also while nobody tells that it is.
 #[inline(always)]
 fn refuse(target: &UplinkFacts, reason: Reason) -> Action {
-    if target.flags & flag::HOLD != 0 {
+    if target.flags & flag::HOLD != 0 && lookup::exists(&target.ifindex) {
         count(target.id, Reason::Held);
         return Action::Drop;
     }

@@ -68,6 +68,13 @@ pub(super) fn of(
     facts
 }
 
+/// What is left of an interface that is no uplink any more, up or down when it went: flows bound to it
+/// are not another uplink's. It has no addresses, and no configuration to hold packets by.
+pub(super) fn retired(old: UplinkFacts) -> UplinkFacts {
+    let (addresses4, addresses6) = Default::default();
+    UplinkFacts { flags: 0, count4: 0, count6: 0, addresses4, addresses6, ..old }
+}
+
 /// Prefixes beyond the in-line ones are found in the tries.
 fn add_on_link(facts: &mut UplinkFacts, on_link: &[IpNet]) {
     let (mut count4, mut count6) = (0, 0);

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use aya::maps::{Array, Map, MapData, MapError};
 use ipnet::IpNet;
 use prroute_common::names;
-use prroute_common::uplink::{
-    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag, mac_octets,
-};
+use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, mac_octets};
 
 use crate::datapath::addresses::Addresses;
 use crate::datapath::devices::Devices;
@@ -227,19 +225,8 @@ impl Tables {
         }
         for id in 1..MAX_UPLINKS {
             let Some(old) = self.active_facts(id)? else { continue };
-            if old.flags & flag::UP != 0
-                && !uplinks.iter().any(|uplink| u32::from(uplink.id.0) == id)
-            {
-                let (addresses4, addresses6) = Default::default();
-                let (count4, count6) = (0, 0);
-                self.write_facts(&UplinkFacts {
-                    flags: 0,
-                    count4,
-                    count6,
-                    addresses4,
-                    addresses6,
-                    ..old
-                })?;
+            if !uplinks.iter().any(|uplink| u32::from(uplink.id.0) == id) {
+                self.write_facts(&facts::retired(old))?;
             }
         }
         Ok(())

@@ -116,3 +116,58 @@ fn hold_carrier_lost() -> Result<()> {
 fn hold_gateway_silent() -> Result<()> {
     speaks_into_failed_uplink(Failure::GatewaySilent, true)
 }
+
+/// Nothing is held for a device that does not exist, down or up when it went, whether a daemon sees
+/// it go or not.
+fn hold_ends_with_the_device(daemon_lives: bool) -> Result<()> {
+    let lab = impatient_lab()?;
+    steer(&lab, 2)?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("[[uplink]]\nname = \"up2\"\non-down = \"hold\"\n")?;
+    let daemon = prroute.run(&[])?;
+    let (source, target) =
+        (addressing::stateless_client(Family::V4), addressing::shared(Family::V4));
+    let listener = socket::listen(&lab.host, target, PORT)?;
+    let client = socket::tcp(&lab.client, source, target, PORT)?;
+    let (mut server, _) = listener.accept()?;
+    Failure::AdminDown.begin(&lab)?;
+    Failure::AdminDown.wait_known(&prroute)?;
+    server.write_all(b"news").context("the host speaks")?;
+    wait::until("the packets are held", PATIENCE, || {
+        Ok((prroute.count("held")? > 0).then_some(()))
+    })?;
+    let filter = format!("tcp port {PORT} and src host {target}");
+    let elsewhere = Capture::start(&lab.host, "up1", "out", &filter)?;
+    let daemon = if daemon_lives {
+        Some(daemon)
+    } else {
+        daemon.kill()?;
+        None
+    };
+    Failure::Deleted.begin(&lab)?;
+    // The host repeats itself.
+    ensure!(elsewhere.wait_for(1, PATIENCE)?, "still held, {} times", prroute.count("held")?);
+    elsewhere.stop()?;
+    if daemon_lives {
+        let held = |family: Family| -> Result<bool> {
+            let routes = lab.host.ip(&format!("{} route show table all", family.option()))?;
+            Ok(routes.lines().any(|route| route.starts_with("unreachable default table 21002")))
+        };
+        wait::until("its routes are gone", PATIENCE, || {
+            Ok((!held(Family::V4)? && !held(Family::V6)?).then_some(()))
+        })?;
+    }
+    drop((client, daemon));
+    prroute.down()?;
+    Ok(())
+}
+
+#[test]
+fn hold_ends_with_the_device_that_was_down() -> Result<()> {
+    hold_ends_with_the_device(true)
+}
+
+#[test]
+fn hold_ends_with_the_device_without_a_daemon() -> Result<()> {
+    hold_ends_with_the_device(false)
+}
