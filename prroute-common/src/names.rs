@@ -31,7 +31,8 @@ pub const EXPOSED: &str = "EXPOSED";
 pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 
-/// Every map that is pinned.
+/// Every map that is pinned. They belong together: where one is missing, the others are of no use to
+/// a new daemon. So a new one raises `LAYOUT_VERSION`.
 pub const MAPS: [&str; 20] = [
     FLOWS4,
     FLOWS6,
@@ -76,6 +77,11 @@ pub const SOCKET_COUNTERS: &str = "SOCKET_COUNTERS";
 /// Every pinned map of the socket programs.
 pub const SOCKET_MAPS: [&str; 6] =
     [ASKED4, ASKED6, HOST_PEERS4, HOST_PEERS6, WILDCARD_PORTS, SOCKET_COUNTERS];
+
+/// Every map that is pinned, of all programs.
+pub fn pinned_maps() -> impl Iterator<Item = &'static str> {
+    MAPS.into_iter().chain(SOCKET_MAPS)
+}
 
 /// The network namespace whose sockets are helped, by its cookie; 0 for none.
 pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";

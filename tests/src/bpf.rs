@@ -1,7 +1,10 @@
 //! The few requests of bpf(2) for which the lab needs no library.
 
+use std::ffi::CString;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -37,7 +40,10 @@ pub enum Place {
 const BPF_PROG_LOAD: u32 = 5;
 const BPF_PROG_TEST_RUN: u32 = 10;
 const BPF_PROG_QUERY: u32 = 16;
+const BPF_OBJ_GET: u32 = 7;
 const BPF_LINK_CREATE: u32 = 28;
+const BPF_LINK_UPDATE: u32 = 29;
+const BPF_LINK_DETACH: u32 = 34;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 
 /// One instruction: `struct bpf_insn`.
@@ -208,6 +214,31 @@ pub fn attach(
             .with_context(|| format!("attach to {device}"))
             .and_then(owned)
     })
+}
+
+/// Detaches the link that is pinned at a path, as `bpftool link detach` does. It stays pinned.
+pub fn detach_pinned(path: &Path) -> Result<()> {
+    let link = pinned(path)?;
+    let mut attr = raw(link.as_fd());
+    bpf(BPF_LINK_DETACH, &mut attr).with_context(|| format!("detach {}", path.display()))?;
+    Ok(())
+}
+
+/// Puts an empty program behind the link that is pinned at a path.
+pub fn replace_pinned(path: &Path) -> Result<()> {
+    let (link, program) = (pinned(path)?, empty_program()?);
+    let mut attr = [raw(link.as_fd()), raw(program.as_fd()), 0, 0];
+    bpf(BPF_LINK_UPDATE, &mut attr).with_context(|| format!("update {}", path.display()))?;
+    Ok(())
+}
+
+fn pinned(path: &Path) -> Result<OwnedFd> {
+    let open = || {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut attr = [path.as_ptr() as u64, 0];
+        bpf(BPF_OBJ_GET, &mut attr).map_err(anyhow::Error::from).and_then(owned)
+    };
+    open().with_context(|| format!("open {}", path.display()))
 }
 
 /// opcode, destination and source register, jump offset, immediate.

@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod reload;
 mod run;
+mod seen;
 mod setup;
 mod status;
 

@@ -9,7 +9,7 @@ use crate::cli::RunArgs;
 use crate::cmd::{belongs, plan};
 use crate::config::{Config, OnStop};
 use crate::datapath::Pins;
-use crate::netlink::{Kernel, Monitor};
+use crate::netlink::{HookMonitor, Kernel, Monitor};
 use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
 use crate::runtime::{InstanceLock, LockError, NamespaceLock, Records, RunDirectory};
 
@@ -52,13 +52,14 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     }
 
     let config_file = absolute(args.config.as_deref())?;
-    let took_over = pins.exists();
+    let took_over = pins.has_any();
     // Listening starts before the first look: no change falls between the two.
-    let monitor = Monitor::open()?;
+    let (monitor, hooks) = (Monitor::open()?, HookMonitor::open()?);
     let kernel = Kernel::connect().await?;
     let records = Records::take(&directory, config.ranges, took_over);
     let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
-    let mut daemon = Daemon::new(reconciler, monitor, config_file).context("catch signals")?;
+    let mut daemon =
+        Daemon::new(reconciler, monitor, hooks, config_file).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.
         if took_over {

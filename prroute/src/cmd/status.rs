@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use prroute_common::reason::Reason;
@@ -11,9 +11,11 @@ use prroute_common::source::SocketReason;
 
 use crate::cli::ReportArgs;
 use crate::cmd::json::StatusJson;
+use crate::cmd::seen::Seen;
 use crate::cmd::{NoReport, NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::Pins;
+use crate::datapath::attach::Hook;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
@@ -44,6 +46,8 @@ pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
     /// Why the last reload was refused.
     pub(super) refused: Option<Refusal>,
+    /// What prroute made and is not there any more.
+    pub(super) faults: Vec<String>,
     /// `None` before the datapath is loaded.
     pub(super) flow_tables: Option<Occupancy>,
     /// Likewise.
@@ -59,7 +63,8 @@ pub(super) struct UdpSourceReport {
 
 pub(super) struct UplinkReport {
     pub(super) uplink: Uplink,
-    pub(super) hook: Option<crate::datapath::attach::Hook>,
+    /// By what both programs are attached right now; `None`: they are not.
+    pub(super) hook: Option<Hook>,
     /// Packets per reason.
     pub(super) counters: serde_json::Map<String, serde_json::Value>,
 }
@@ -70,8 +75,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let found = belongs::find_present(instance, "status")?;
     let pid = found.daemon.map(nix::unistd::Pid::as_raw);
     let pins = Pins::of(instance);
-    let datapath = pins.exists();
-    if pid.is_none() && !datapath {
+    if pid.is_none() && !pins.has_any() {
         return Err(NotRunning(instance.clone()).into());
     }
     let is_known = !matches!(directory.read_report(), Found::Unusable(_));
@@ -82,22 +86,27 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
         output::text(&report.to_string())?;
     }
     // The report is out; the code still tells scripts that nobody follows the network.
-    match pid {
-        None => Err(NotRunning(instance.clone()).into()),
-        Some(_) if !is_known => Err(NoReport(instance.clone()).into()),
-        Some(_) => Ok(()),
+    if pid.is_none() {
+        return Err(NotRunning(instance.clone()).into());
+    }
+    if !is_known {
+        return Err(NoReport(instance.clone()).into());
+    }
+    match report.faults.len() {
+        0 => Ok(()),
+        count => bail!("{count} of its parts are not there"),
     }
 }
 
 fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) -> Result<Report> {
     let Records { journal, report, .. } = records;
     let datapath = pins.exists();
-    let counters = if datapath {
+    let mut seen = Seen::default();
+    if datapath || !journal.attached.is_empty() {
         crate::capability::require()?;
-        Some(Counters::open(pins)?)
-    } else {
-        None
-    };
+        seen = Seen::look(pins, &journal, &report, pid.is_some())?;
+    }
+    let counters = datapath.then(|| Counters::open(pins)).transpose()?;
     let mut uplinks = Vec::new();
     for uplink in &report.uplinks {
         let mut counts = serde_json::Map::new();
@@ -106,7 +115,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
                 counts.insert(reason.name().to_owned(), count.into());
             }
         }
-        let hook = journal.attached(uplink.id).map(|device| device.hook);
+        let hook = seen.hooks.get(&uplink.id).copied();
         uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
     }
     let findings = findings(&report);
@@ -124,9 +133,14 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         refused: report.reload.refusal,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match report.udp_source {
+            Some(UdpSource::Attached { .. }) if datapath && !seen.sockets => {
+                let reason = "the programs were removed by another program".to_owned();
+                Some(udp_source(UdpSource::Unavailable { reason }, pins)?)
+            }
             Some(state) if datapath => Some(udp_source(state, pins)?),
             _ => None,
         },
+        faults: seen.faults,
     })
 }
 
@@ -178,8 +192,11 @@ impl fmt::Display for Report {
         for left_out in &self.left_out {
             writeln!(f, "\n{left_out}")?;
         }
-        if let Some(Healed { times, by }) = &self.healed {
-            writeln!(f, "\nput back {times} times what was deleted, the last time {by}")?;
+        for fault in &self.faults {
+            writeln!(f, "\n{fault}")?;
+        }
+        if let Some(Healed { times, by, what }) = &self.healed {
+            writeln!(f, "\nput back {times} times what was deleted, the last time {by}: {what}")?;
         }
         if let Some(collision) = &self.collision {
             writeln!(f, "\n{collision}")?;

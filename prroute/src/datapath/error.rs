@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 use crate::causes::with_causes;
 use crate::namespace::NamespaceError;
+use crate::netlink::NetlinkError;
 
 /// An operation on the datapath that failed, and on what.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +41,10 @@ pub enum DatapathError {
     Object(#[from] aya::EbpfError),
     #[error("{operation} {object}: {}", with_causes(source.as_ref()))]
     Program { operation: &'static str, object: String, source: Box<aya::programs::ProgramError> },
-    #[error("{operation} {object}: {}", with_causes(source))]
-    Link { operation: &'static str, object: String, source: aya::programs::links::LinkError },
+    #[error("{operation} {object}: {source}")]
+    Bpf { operation: &'static str, object: String, source: io::Error },
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
     #[error("{operation} {object}: {}", with_causes(source))]
     Pin { operation: &'static str, object: String, source: aya::pin::PinError },
     #[error("{operation} {object}: {}", with_causes(source))]
@@ -61,13 +66,23 @@ pub enum DatapathError {
     DecisionLog(#[source] aya_log::Error),
     #[error("the BPF object has no {0}")]
     Missing(&'static str),
-    #[error("{name}: the interface has another index than {ifindex}; it was renamed or replaced")]
-    Renamed { name: String, ifindex: u32 },
+    #[error("{name}: the interface (index {ifindex}) is gone")]
+    Gone { name: String, ifindex: u32 },
     #[error("{name}: no room in the interface table for index {ifindex}")]
     NoSlot { name: String, ifindex: u32 },
 }
 
 impl DatapathError {
+    /// Whether the kernel answered a request about a link or a filter so.
+    pub(super) fn is_errno(&self, errno: Errno) -> bool {
+        let found = match self {
+            Self::Bpf { source, .. } => source.raw_os_error(),
+            Self::Netlink(NetlinkError::Refused { source, .. }) => source.errno(),
+            _ => None,
+        };
+        found == Some(errno as i32)
+    }
+
     /// Whether the kernel refused for want of a capability.
     pub fn is_permission_denied(&self) -> bool {
         // The verifier refuses a program with the same error number.
@@ -79,16 +94,9 @@ impl DatapathError {
         self.is_caused_by(|io| io.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// The device went, or got another name, since it was looked at.
+    /// The device went since it was looked at.
     pub fn is_transient(&self) -> bool {
-        let unknown = |source: &aya::programs::ProgramError| {
-            matches!(source, aya::programs::ProgramError::UnknownInterface { .. })
-        };
-        match self {
-            Self::Renamed { .. } => true,
-            Self::Program { source, .. } if unknown(source) => true,
-            _ => self.is_caused_by(crate::netlink::is_transient),
-        }
+        matches!(self, Self::Gone { .. }) || self.is_caused_by(crate::netlink::is_transient)
     }
 
     fn is_caused_by(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
@@ -108,7 +116,6 @@ pub type Result<T> = std::result::Result<T, DatapathError>;
 
 #[cfg(test)]
 mod tests {
-    use aya::programs::links::LinkError;
     use aya::sys::SyscallError;
 
     use super::*;
@@ -118,14 +125,11 @@ mod tests {
     fn the_kernels_error_number_is_told() {
         let io_error = io::Error::from_raw_os_error(19);
         let call = SyscallError { call: "bpf_link_create", io_error };
-        let error = DatapathError::Link {
-            operation: "attach to",
-            object: "eth1 ingress (tcx)".to_owned(),
-            source: LinkError::SyscallError(call),
-        };
+        let source = Box::new(aya::programs::ProgramError::SyscallError(call));
+        let error = DatapathError::Program { operation: "load", object: "x".to_owned(), source };
         assert_eq!(
             error.to_string(),
-            "attach to eth1 ingress (tcx): `bpf_link_create` failed: No such device (os error 19)"
+            "load x: `bpf_link_create` failed: No such device (os error 19)"
         );
         let call = SyscallError { call: "bpf_map_create", io_error: io::Error::other("no room") };
         let source = Box::new(aya::programs::ProgramError::SyscallError(call));

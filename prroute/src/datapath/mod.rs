@@ -7,6 +7,7 @@
 mod addresses;
 pub mod attach;
 mod batch;
+mod bpf;
 pub mod counters;
 mod devices;
 pub(crate) mod directory;
@@ -16,7 +17,7 @@ pub mod features;
 pub mod flows;
 pub mod hooks;
 mod layout;
-mod link_info;
+pub mod links;
 pub mod object;
 pub mod occupancy;
 mod owner;

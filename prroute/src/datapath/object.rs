@@ -1,5 +1,8 @@
 //! The embedded BPF object, loaded with the pinned maps.
 
+use std::collections::BTreeMap;
+
+use aya::maps::MapInfo;
 use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
@@ -9,8 +12,10 @@ use prroute_common::{names, source};
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
 use crate::datapath::layout;
-use crate::datapath::pins::Pins;
+use crate::datapath::links;
+use crate::datapath::pins::{Pins, move_in_place};
 use crate::datapath::secret;
+use crate::datapath::tables::failed;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
@@ -48,6 +53,8 @@ impl LoadOptions {
 #[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
+    /// The id of each pinned map.
+    maps: BTreeMap<&'static str, u32>,
 }
 
 impl Programs {
@@ -61,7 +68,7 @@ impl Programs {
         pins.create()?;
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(VerifierLogLevel::STATS);
-        for name in names::MAPS.into_iter().chain(names::SOCKET_MAPS) {
+        for name in names::pinned_maps() {
             loader.map_pin_path(name, pins.map(name));
         }
         for name in [names::FLOWS4, names::FLOWS6, names::DATAGRAMS4, names::DATAGRAMS6] {
@@ -84,12 +91,57 @@ impl Programs {
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
-        let mut programs = Self { ebpf: loader.load(OBJECT)? };
+        let mut programs = Self { ebpf: loader.load(OBJECT)?, maps: BTreeMap::new() };
+        for name in names::pinned_maps() {
+            let info = MapInfo::from_pin(pins.map(name)).map_err(failed("ask about", name))?;
+            programs.maps.insert(name, info.id());
+        }
         secret::keep_for_openings(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }
         Ok(programs)
+    }
+
+    /// The maps whose pins are gone, or are those of others.
+    pub fn lost_pins(&self, pins: &Pins) -> Vec<&'static str> {
+        let is_lost = |(name, id): &(&&'static str, &u32)| {
+            !MapInfo::from_pin(pins.map(name)).is_ok_and(|info| info.id() == **id)
+        };
+        self.maps.iter().filter(is_lost).map(|(name, _)| *name).collect()
+    }
+
+    /// Pins a map again, in the place of whatever is pinned there: its entries are what they were.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn put_pin(&self, pins: &Pins, name: &'static str) -> Result<()> {
+        let map = self.ebpf.map(name).ok_or(DatapathError::Missing(name))?;
+        let pin = pins.map(name);
+        let new = pins.map(&format!("{name}_new"));
+        links::remove(&new)?;
+        map.pin(&new).map_err(|source| DatapathError::Pin {
+            operation: "pin the map",
+            object: name.to_owned(),
+            source,
+        })?;
+        move_in_place(&new, &pin)
+    }
+
+    /// The kernel's id of a loaded program.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub fn id(&self, name: &'static str) -> Result<u32> {
+        let program = self.ebpf.program(name).ok_or(DatapathError::Missing(name))?;
+        let info = program.info().map_err(|source| DatapathError::Program {
+            operation: "ask about program",
+            object: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(info.id())
     }
 
     /// The reading end of the decision log.

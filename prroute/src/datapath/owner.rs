@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::datapath::directory::{self, NAMESPACE, file_error};
 use crate::datapath::error::{DatapathError, Result};
-use crate::datapath::link_info;
+use crate::datapath::links;
 use crate::datapath::pins::Pins;
 use crate::namespace::NetworkNamespace;
 
@@ -60,7 +60,7 @@ impl Pins {
         let stacked = self.stacked_links()?.into_iter().map(|(_, path)| path);
         let mut any = false;
         for path in links.chain(stacked) {
-            match link_info::tcx_ifindex(&path) {
+            match links::device(&path) {
                 Ok(None) => any = true,
                 Ok(Some(_)) => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

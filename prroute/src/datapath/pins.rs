@@ -1,20 +1,33 @@
 //! Where the datapath is pinned, and whether it will last there.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use prroute_common::LAYOUT_VERSION;
+use prroute_common::{LAYOUT_VERSION, names};
 
 use crate::datapath::attach::Direction;
 use crate::datapath::directory::{self, BPFFS};
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::links;
 use crate::instance::Instance;
 use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the names of the links of stacked devices begin.
 const STACKED: &str = "stacked-ingress-";
+
+/// What others left of the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    pub maps: usize,
+    pub of: usize,
+    /// Programs are attached, and their flows are lost.
+    pub in_use: bool,
+}
 
 /// The pin directory of one instance: `/sys/fs/bpf/prroute/NAME/v<layout>/`.
 #[derive(Clone, Debug)]
@@ -32,7 +45,8 @@ impl Pins {
         &self.instance
     }
 
-    fn layout(&self) -> PathBuf {
+    /// Where the pins of this layout are.
+    pub fn layout(&self) -> PathBuf {
         self.instance.join(format!("v{LAYOUT_VERSION}"))
     }
 
@@ -79,9 +93,42 @@ impl Pins {
         Ok(links)
     }
 
-    /// Whether this instance has a datapath of this layout.
+    /// Whether this instance has a datapath of this layout: every map is pinned.
     pub fn exists(&self) -> bool {
-        self.map(prroute_common::names::UPLINK_FACTS).exists()
+        names::pinned_maps().all(|name| self.map(name).exists())
+    }
+
+    /// Whether there is anything of this layout: a map or a link.
+    pub fn has_any(&self) -> bool {
+        names::pinned_maps().any(|name| self.map(name).exists())
+            || self.links().is_ok_and(|links| !links.is_empty())
+    }
+
+    /// Removes the maps that are there where others are missing: what is left of them refers to what
+    /// is gone. Programs that are attached go on with them until others take their place. Tells what
+    /// was left; `attached`: an earlier daemon has attached programs, by links or by filters.
+    ///
+    /// # Errors
+    ///
+    /// When a pin cannot be removed.
+    pub fn start_anew(&self, attached: bool) -> Result<Option<Remains>> {
+        let left: Vec<_> = names::pinned_maps().filter(|name| self.map(name).exists()).collect();
+        let all = names::pinned_maps().count();
+        let in_use = attached || !self.links()?.is_empty();
+        if left.len() == all || (left.is_empty() && !in_use) {
+            return Ok(None);
+        }
+        for name in &left {
+            links::remove(&self.map(name))?;
+        }
+        Ok(Some(Remains { maps: left.len(), of: all, in_use }))
+    }
+
+    /// What is pinned, each with its inode number, which no other pin has: one look at this tells
+    /// whether any pin was removed or replaced.
+    pub fn snapshot(&self) -> BTreeMap<OsString, u64> {
+        let entries = fs::read_dir(self.layout()).into_iter().flatten().flatten();
+        entries.map(|entry| (entry.file_name(), entry.ino())).collect()
     }
 
     /// Whether this instance has left anything at all, of any layout.
@@ -152,6 +199,15 @@ impl Pins {
 
 fn stacked_of(path: &Path) -> Option<Ifindex> {
     path.file_name()?.to_str()?.strip_prefix(STACKED)?.parse().ok().map(Ifindex)
+}
+
+/// Puts a pin in the place of another: there is no moment without.
+pub(super) fn move_in_place(new: &Path, pin: &Path) -> Result<()> {
+    fs::rename(new, pin).map_err(|source| DatapathError::File {
+        operation: "rename to",
+        path: pin.to_owned(),
+        source,
+    })
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

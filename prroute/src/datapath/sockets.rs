@@ -6,18 +6,17 @@
 //! Linux 5.14).
 
 use std::fs::{self, File};
-use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, PerCpuArray};
-use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
-use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, ProgramError};
+use aya::programs::ProgramError;
 use prroute_common::names;
 use prroute_common::source::SocketReason;
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::links::{self, HeldLink};
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
 use crate::datapath::tables::{failed, open};
@@ -37,12 +36,20 @@ pub enum UdpSource {
     },
 }
 
-/// The programs, each with the name of its pin. Those that set sources come first.
-const HOOKS: [(&str, &str); 4] = [
-    (names::PROGRAM_SENDMSG4, "socket-sendmsg4"),
-    (names::PROGRAM_SENDMSG6, "socket-sendmsg6"),
-    (names::PROGRAM_CONNECT4, "socket-connect4"),
-    (names::PROGRAM_CONNECT6, "socket-connect6"),
+/// A program, where it goes, and the name of its pin.
+struct Hook {
+    program: &'static str,
+    /// enum `bpf_attach_type`.
+    attach_type: u32,
+    pin: &'static str,
+}
+
+/// Those that set sources come first.
+const HOOKS: [Hook; 4] = [
+    Hook { program: names::PROGRAM_SENDMSG4, attach_type: 14, pin: "socket-sendmsg4" },
+    Hook { program: names::PROGRAM_SENDMSG6, attach_type: 15, pin: "socket-sendmsg6" },
+    Hook { program: names::PROGRAM_CONNECT4, attach_type: 10, pin: "socket-connect4" },
+    Hook { program: names::PROGRAM_CONNECT6, attach_type: 11, pin: "socket-connect6" },
 ];
 
 /// What the programs need to know and where they go.
@@ -80,10 +87,14 @@ impl Sockets {
     /// # Errors
     ///
     /// When what is attached cannot be taken away.
-    pub fn attach(self, programs: &mut Programs, pins: &Pins) -> Result<UdpSource> {
+    pub fn attach(
+        self,
+        programs: &mut Programs,
+        pins: &Pins,
+    ) -> Result<(UdpSource, Vec<HeldLink>)> {
         let state = match self.place {
             Ok(Place { cgroup, .. }) => match attach_all(programs, pins, &cgroup) {
-                Ok(()) => return Ok(UdpSource::Attached { cgroup }),
+                Ok(links) => return Ok((UdpSource::Attached { cgroup }, links)),
                 Err(error) => UdpSource::Unavailable { reason: error.to_string() },
             },
             Err(state) => state,
@@ -94,17 +105,24 @@ impl Sockets {
                 "wildcard UDP servers answer from the address routing prefers: {reason}"
             );
         }
-        Ok(state)
+        Ok((state, Vec::new()))
     }
 }
 
-fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result<()> {
+/// Each new link takes the old one's pin. For a moment both programs run: what the first has set,
+/// the second leaves alone. There is no moment without.
+///
+/// # Errors
+///
+/// When the kernel refuses one of them.
+pub fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result<Vec<HeldLink>> {
     let group = File::open(cgroup).map_err(|source| DatapathError::File {
         operation: "open the control group",
         path: cgroup.to_owned(),
         source,
     })?;
-    for (name, pin) in HOOKS {
+    let mut links = Vec::new();
+    for Hook { program: name, attach_type, pin } in HOOKS {
         let failed = |operation| {
             move |source: ProgramError| DatapathError::Program {
                 operation,
@@ -113,53 +131,56 @@ fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result<()>
             }
         };
         let program = programs.socket_program(name)?;
-        program.load().map_err(failed("load program"))?;
-        // A link takes no flags: the mode is meant for kernels without links.
-        let id = program.attach(&group, CgroupAttachMode::Single).map_err(failed("attach"))?;
-        let link = program.take_link(id).map_err(failed("take the link of"))?;
-        replace(link, name, &pins.socket_link(pin))?;
+        if program.fd().is_err() {
+            program.load().map_err(failed("load program"))?;
+        }
+        let place = links::Place {
+            name: format!("{} ({name})", cgroup.display()),
+            target: group.as_raw_fd().cast_unsigned(),
+            attach_type,
+            flags: 0,
+        };
+        let program = program.fd().map_err(failed("find program"))?;
+        links.push(HeldLink::create(program.as_fd(), place, &pins.socket_link(pin))?);
     }
-    Ok(())
+    Ok(links)
 }
 
-/// Pins the new link in the old one's place. For a moment both programs run: what the first has
-/// set, the second leaves alone. There is no moment without.
-fn replace(link: CgroupSockAddrLink, name: &str, pin: &Path) -> Result<()> {
-    let new = pin.with_file_name(format!("{name}_new"));
-    remove(&new)?;
-    let link = FdLink::try_from(link).map_err(|source| DatapathError::Link {
-        operation: "take the link of",
-        object: name.to_owned(),
-        source,
-    })?;
-    link.pin(&new).map_err(|source| DatapathError::Pin {
-        operation: "pin the link of",
-        object: name.to_owned(),
-        source,
-    })?;
-    fs::rename(&new, pin).map_err(|source| DatapathError::File {
-        operation: "rename to",
-        path: pin.to_owned(),
-        source,
-    })
+/// Whether these links still attach all programs.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn are_in_force(programs: &Programs, links: &[HeldLink]) -> Result<bool> {
+    for (hook, link) in HOOKS.iter().zip(links) {
+        if !link.is_in_force(programs.id(hook.program)?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether all programs are attached right now, as the kernel tells.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn are_attached(pins: &Pins) -> Result<bool> {
+    let mut all = true;
+    for hook in HOOKS {
+        all &= links::is_attached_to_cgroup(&pins.socket_link(hook.pin))?;
+    }
+    Ok(all)
 }
 
 /// Takes the programs away; those that are gone already are fine.
 ///
 /// # Errors
 ///
-/// When a pin cannot be removed.
+/// Tells what failed first, after all were tried.
 pub fn detach(pins: &Pins) -> Result<()> {
-    HOOKS.iter().try_for_each(|(_, pin)| remove(&pins.socket_link(pin)))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(DatapathError::File { operation: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
+    let removed = HOOKS.map(|hook| links::remove(&pins.socket_link(hook.pin)));
+    removed.into_iter().collect()
 }
 
 /// What the programs counted, over all CPUs, in the order of [`SocketReason::ALL`].

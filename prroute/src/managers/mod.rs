@@ -27,6 +27,18 @@ impl Default for Machine {
 pub struct Losses {
     pub rules: usize,
     pub routes: usize,
+    /// Entries of gateways.
+    pub neighbours: usize,
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rules and {} routes", self.rules, self.routes)?;
+        match self.neighbours {
+            0 => Ok(()),
+            count => write!(f, " and {count} neighbour entries of gateways"),
+        }
+    }
 }
 
 /// Who deleted it, as far as can be told: the kernel does not say.

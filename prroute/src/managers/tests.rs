@@ -93,8 +93,8 @@ fn only_the_right_section_and_real_booleans_count() {
 
 #[test]
 fn the_likely_culprit_is_the_one_that_runs_and_deletes() {
-    let rules = Losses { rules: 3, routes: 0 };
-    let routes = Losses { rules: 0, routes: 1 };
+    let rules = Losses { rules: 3, ..Losses::default() };
+    let routes = Losses { routes: 1, ..Losses::default() };
     let tree = Tree::new();
     assert_eq!(tree.machine().likely_culprit(rules), Culprit::Unknown);
     tree.process(1, "systemd").process(77, "systemd-network");

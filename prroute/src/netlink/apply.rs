@@ -189,6 +189,27 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Carries out every operation of a plan, whatever becomes of the others: what came of each, in
+    /// their order. Taking something back needs no going back.
+    pub async fn apply_each(&self, plan: &Plan) -> Vec<Result<(), ApplyError>> {
+        let mut socket = self.socket.lock().await;
+        let mut results = Vec::new();
+        for op in &plan.ops {
+            let failed = |source| ApplyError {
+                uplink: None,
+                operation: op.to_string(),
+                source,
+                further: 0,
+                not_taken_back: Vec::new(),
+                transient: false,
+            };
+            results.push(execute(&mut socket, op).await.map(drop).map_err(failed));
+        }
+        results
+    }
+}
+
 fn uplink(reach: Reach<'_>, op: &Op) -> Option<String> {
     match reach {
         Reach::Plan => None,

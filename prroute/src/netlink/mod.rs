@@ -6,14 +6,15 @@
 mod apply;
 #[doc(hidden)]
 pub mod audit;
+mod clsact;
 mod decode;
 mod encode;
 mod fingerprint;
+mod hook_monitor;
 mod lenient;
 mod monitor;
 mod neighbours;
 pub mod nftables;
-mod qdisc;
 mod read;
 mod relevance;
 mod request;
@@ -24,6 +25,8 @@ mod unreadable;
 use std::io;
 
 pub use apply::{Applied, ApplyError, OpError};
+pub use clsact::{Filter, FilterHook};
+pub use hook_monitor::HookMonitor;
 pub use monitor::{Change, Monitor};
 pub use neighbours::KeptGateway;
 pub use request::{Refusal, is_transient};

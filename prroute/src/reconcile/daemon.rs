@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Config;
-use crate::netlink::{Change, Monitor};
+use crate::netlink::{Change, HookMonitor, Monitor};
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::{ReconcileError, Reconciler};
 use crate::runtime::Records;
@@ -38,6 +38,7 @@ pub enum Stop {
 pub struct Daemon {
     reconciler: Reconciler,
     monitor: Monitor,
+    hooks: HookMonitor,
     terminate: Signal,
     interrupt: Signal,
     reload: Signal,
@@ -57,6 +58,7 @@ impl Daemon {
     pub fn new(
         mut reconciler: Reconciler,
         monitor: Monitor,
+        hooks: HookMonitor,
         config_file: Option<PathBuf>,
     ) -> std::io::Result<Self> {
         let (terminate, interrupt) =
@@ -66,7 +68,17 @@ impl Daemon {
         let change = Change::default();
         let pace = Pace::new(Instant::now());
         let incomplete = false;
-        Ok(Self { reconciler, monitor, terminate, interrupt, reload, change, incomplete, pace })
+        Ok(Self {
+            reconciler,
+            monitor,
+            hooks,
+            terminate,
+            interrupt,
+            reload,
+            change,
+            incomplete,
+            pace,
+        })
     }
 
     /// What is to be undone, whether or not the disk has it.
@@ -135,7 +147,10 @@ impl Daemon {
         let first = self.incomplete.then(|| Instant::now() + RETRY_MIN);
         let mut retry = first.map(|first| (first, RETRY_MIN));
         let mut asked = Instant::now();
+        let mut inspected = Instant::now();
         loop {
+            self.hooks.watch(self.reconciler.filtered());
+            let inspect = self.reconciler.inspection_period().map(|period| inspected + period);
             let ask = self.reconciler.question_period().map(|period| asked + period);
             tokio::select! {
                 biased;
@@ -150,6 +165,18 @@ impl Daemon {
                     self.reconciler.question_gateways(&self.monitor).await;
                     asked = Instant::now();
                     continue;
+                }
+                () = at(inspect) => {
+                    inspected = Instant::now();
+                    if !self.reconciler.inspect().await {
+                        continue;
+                    }
+                }
+                gone = self.hooks.next() => {
+                    gone?;
+                    if !self.reconciler.inspect().await {
+                        continue;
+                    }
                 }
                 _ = self.reload.recv() => {
                     self.reload().await;

@@ -1,12 +1,15 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::config::Attach;
-use crate::datapath::attach::{self, Hook};
+use crate::datapath::attach::{self, Attached, Hook};
 use crate::datapath::hooks::Hooks;
+use crate::datapath::links::HeldLink;
+use crate::datapath::pins::Remains;
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
+use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
@@ -18,9 +21,24 @@ pub(super) struct Datapath {
     pub(super) programs: Programs,
     pub(super) tables: Tables,
     /// What this process has attached; what an earlier one attached runs an older program.
-    pub(super) attached: BTreeMap<UplinkId, (Ifindex, u16)>,
+    pub(super) attached: BTreeMap<UplinkId, Attachment>,
     /// Likewise, of devices that stand on uplinks.
-    pub(super) stacked: BTreeSet<Ifindex>,
+    pub(super) stacked: BTreeMap<Ifindex, Attached>,
+    /// The links of the programs on sockets.
+    pub(super) sockets: Vec<HeldLink>,
+}
+
+/// The programs on an uplink.
+pub(super) struct Attachment {
+    pub(super) ifindex: Ifindex,
+    generation: u16,
+    pub(super) attached: Attached,
+}
+
+impl Attachment {
+    fn is_for(&self, uplink: &Uplink) -> bool {
+        (self.ifindex, self.generation) == (uplink.device.ifindex, uplink.generation)
+    }
 }
 
 impl Reconciler {
@@ -33,8 +51,17 @@ impl Reconciler {
             redirect_note: datapath::secret(),
             client_ports: sysctl::client_ports(),
         };
+        let attached = !self.journal.attached.is_empty();
+        if let Some(Remains { maps, of, in_use: true }) = self.pins.start_anew(attached)? {
+            tracing::warn!(
+                "{}: {maps} of {of} pinned maps are left, the others were removed; starting with \
+                 empty tables: flows that were opened before follow the routing tables",
+                self.pins.layout().display()
+            );
+        }
         let mut programs = Programs::load(&self.pins, options)?;
-        self.report.udp_source = Some(sockets.attach(&mut programs, &self.pins)?);
+        let (udp_source, sockets) = sockets.attach(&mut programs, &self.pins)?;
+        self.report.udp_source = Some(udp_source);
         if self.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }
@@ -43,7 +70,8 @@ impl Reconciler {
             programs,
             tables,
             attached: BTreeMap::new(),
-            stacked: BTreeSet::new(),
+            stacked: BTreeMap::new(),
+            sockets,
         });
         Ok(())
     }
@@ -62,7 +90,8 @@ impl Reconciler {
 
     /// Writes the other tables, attaches to new uplinks, detaches from what is none any more.
     /// What fails for one uplink keeps nothing from the others.
-    pub(super) fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+    pub(super) async fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+        let restored = self.put_back().await;
         let Some(datapath) = &mut self.datapath else { return Ok(()) };
         let mut result =
             datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
@@ -72,47 +101,55 @@ impl Reconciler {
             Attach::Clsact => Some(Hook::Clsact),
         };
         for uplink in &outlook.uplinks {
-            let device = (uplink.device.ifindex, uplink.generation);
-            if datapath.attached.get(&uplink.id) != Some(&device) {
-                let attached = attach_to(datapath, &self.pins, &mut self.journal, uplink, hook);
-                result = result.and(attached);
+            if datapath.attached.get(&uplink.id).is_none_or(|there| !there.is_for(uplink)) {
+                let (kernel, pins, journal) = (&self.kernel, &self.pins, &mut self.journal);
+                result = result.and(attach_to(datapath, kernel, pins, journal, uplink, hook).await);
             }
         }
-        let stacked = stacked::attach(datapath, &self.pins, &mut self.journal, outlook, hook);
-        result = result.and(stacked);
+        let (kernel, pins, journal) = (&self.kernel, &self.pins, &mut self.journal);
+        result = result.and(stacked::attach(datapath, kernel, pins, journal, outlook, hook).await);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
-        undo::detach_except(&self.pins, &mut self.journal, &outlook.uplinks)?;
+        undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;
         // Programs of another layout steer what could not be attached, until it can.
         result?;
+        restored?;
         Ok(self.pins.remove_other_layouts()?)
     }
 }
 
-fn attach_to(
+async fn attach_to(
     datapath: &mut Datapath,
+    kernel: &Kernel,
     pins: &Pins,
     journal: &mut Journal,
     uplink: &Uplink,
     hook: Option<Hook>,
 ) -> Result<(), DatapathError> {
-    let device = (uplink.device.ifindex, uplink.generation);
+    let (ifindex, generation) = (uplink.device.ifindex, uplink.generation);
     // The id came to another device: links to the old one would be taken for its own.
-    if journal.attached(uplink.id).is_some_and(|old| old.ifindex != device.0) {
+    if journal.attached(uplink.id).is_some_and(|old| old.ifindex != ifindex) {
+        datapath.attached.remove(&uplink.id);
         attach::detach_tcx(pins, uplink.id)?;
     }
-    let attached = attach::attach(&mut datapath.programs, &Hooks::of_uplink(pins, uplink), hook)?;
+    let hooks = Hooks::of_uplink(pins, uplink);
+    let attached = match attach::attach(&mut datapath.programs, kernel, &hooks, hook).await {
+        // The next look at the kernel finds no such uplink.
+        Err(DatapathError::Gone { .. }) => return Ok(()),
+        other => other?,
+    };
     let (name, id) = (&uplink.device.name, uplink.id);
     tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
     // Until the other hook is left this is not done, and comes again in the next round.
-    leave_other_hook(pins, journal, uplink, attached.hook)?;
-    remember(journal, uplink, attached);
-    datapath.attached.insert(id, device);
+    leave_other_hook(kernel, pins, journal, uplink, attached.hook).await?;
+    remember(journal, uplink, &attached);
+    datapath.attached.insert(id, Attachment { ifindex, generation, attached });
     Ok(())
 }
 
 /// Where another configuration attached to the other hook, the programs there go once those here
 /// are in force. For a moment a packet meets both, which says the same twice.
-fn leave_other_hook(
+async fn leave_other_hook(
+    kernel: &Kernel,
     pins: &Pins,
     journal: &Journal,
     uplink: &Uplink,
@@ -122,11 +159,11 @@ fn leave_other_hook(
     match old.hook {
         _ if old.hook == hook || old.ifindex != uplink.device.ifindex => Ok(()),
         Hook::Tcx => attach::detach_tcx(pins, uplink.id),
-        Hook::Clsact => attach::detach_clsact(&uplink.device.name).map(drop),
+        Hook::Clsact => attach::detach_clsact(kernel, old.ifindex).await.map(drop),
     }
 }
 
-fn remember(journal: &mut Journal, uplink: &Uplink, attached: attach::Attached) {
+fn remember(journal: &mut Journal, uplink: &Uplink, attached: &Attached) {
     // A qdisc that was made before is still ours, whether it is in use or not.
     let made_before = journal
         .attached

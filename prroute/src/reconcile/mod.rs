@@ -5,11 +5,13 @@
 //!                        \-> addresses, facts -> datapath tables -> attach
 //! ```
 
+mod allowance;
 mod daemon;
 mod datapath;
 mod decision_log;
 mod findings;
 mod gateways;
+mod inspection;
 mod moves;
 mod pace;
 mod reload;
@@ -33,6 +35,7 @@ use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
 use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
 use crate::reconcile::datapath::Datapath;
+use crate::reconcile::inspection::Inspection;
 use crate::reconcile::moves::MoveLimit;
 use crate::reconcile::repairs::Repairs;
 use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, RuntimeError, Store};
@@ -64,6 +67,13 @@ pub enum ReconcileError {
     Runtime(#[from] RuntimeError),
     #[error("watch the decision log: {0}")]
     DecisionLog(#[source] std::io::Error),
+    /// Each of them was tried whatever became of the others.
+    #[error("{first}{}", also(further))]
+    Several { first: Box<ReconcileError>, further: Vec<ReconcileError> },
+}
+
+fn also(further: &[ReconcileError]) -> String {
+    further.iter().map(|error| format!("; {error}")).collect()
 }
 
 impl From<ApplyError> for ReconcileError {
@@ -80,6 +90,7 @@ impl ReconcileError {
             Self::Datapath(error) => error.is_permission_denied(),
             Self::Apply(error) => error.is_permission_denied(),
             Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
+            Self::Several { first, .. } => first.is_permission_denied(),
             Self::Collision(_) | Self::DecisionLog(_) => false,
         }
     }
@@ -147,6 +158,7 @@ pub struct Reconciler {
     undecided: Vec<String>,
     repairs: Repairs,
     moves: MoveLimit,
+    inspection: Inspection,
     /// The last round's plan was too long for one round.
     unfinished: bool,
     /// Rules and routes wait for a table that does not hold still.
@@ -201,6 +213,7 @@ impl Reconciler {
             undecided: Vec::new(),
             repairs: Repairs::default(),
             moves: MoveLimit::new(Instant::now()),
+            inspection: Inspection::default(),
             unfinished: false,
             unsteady: false,
             refusable: false,
@@ -247,7 +260,7 @@ impl Reconciler {
 
     /// When what others deleted again and again is put back next.
     pub fn repair_due(&self) -> Option<Instant> {
-        self.repairs.due()
+        self.repairs.due().into_iter().chain(self.inspection.allowance.due()).min()
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -344,7 +357,7 @@ impl Reconciler {
             if !self.pins.exists() {
                 outlook.plan.as_ref().map_err(Clone::clone)?;
             }
-            if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.exists() {
+            if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.has_any() {
                 // Where there is a datapath, there is a journal, or it was lost.
                 self.store.save_journal(&self.journal);
                 self.load()?;
@@ -360,10 +373,11 @@ impl Reconciler {
         } else {
             self.route(&mut outlook, change, monitor).await
         };
-        let synced = self.sync_datapath(&outlook);
+        let synced = self.sync_datapath(&outlook).await;
         let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
         self.retries_gateways = matches!(retried, Ok(1..));
         self.gateways = gateways::kept(&outlook);
+        self.repairs.kept(&self.gateways);
         self.say_recognised(&outlook.desired.recognised);
         self.say_undecided(&outlook.uplinks);
         self.remember_ids(&outlook);

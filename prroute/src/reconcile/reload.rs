@@ -58,6 +58,7 @@ impl Reconciler {
     ) -> Result<Vec<String>, ReloadError> {
         let new = Config::load(self.report.config_file.as_deref())?;
         let notes = not_in_force(&self.config, &new);
+        self.put_pins()?;
         let old = std::mem::replace(&mut self.config, new);
         if old.udp_source != self.config.udp_source {
             // It is folded into the programs: they are loaded anew, in place of the old ones.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
-use crate::reconcile::repairs::Permission;
+use crate::reconcile::allowance::Permission;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::report::Healed;
 use crate::state::desired::Recognised;
@@ -86,14 +86,10 @@ impl Reconciler {
             }
         }
         let culprit = Machine::default().likely_culprit(losses);
-        let Losses { rules, routes } = losses;
         match permission {
             Permission::Granted => {
-                tracing::warn!(
-                    "putting back {rules} rules and {routes} routes of prroute that were \
-                     deleted, {culprit}"
-                );
-                self.report.healed.get_or_insert_default().note(culprit);
+                tracing::warn!("putting back {losses} of prroute that were deleted, {culprit}");
+                self.report.healed.get_or_insert_default().note(culprit, &losses.to_string());
             }
             Permission::NotBefore { pause, .. } => tracing::warn!(
                 "rules and routes of prroute are deleted again and again, {culprit}; putting \
@@ -161,8 +157,9 @@ impl Reconciler {
 }
 
 impl Healed {
-    fn note(&mut self, culprit: Culprit) {
+    pub(super) fn note(&mut self, culprit: Culprit, what: &str) {
         self.times += 1;
         self.by = culprit.to_string();
+        what.clone_into(&mut self.what);
     }
 }

@@ -3,7 +3,8 @@
 
 use crate::datapath::attach::{self, Attached, Hook};
 use crate::datapath::hooks::{self, Hooks};
-use crate::datapath::{DatapathError, Pins};
+use crate::datapath::{DatapathError, Pins, links};
+use crate::netlink::Kernel;
 use crate::reconcile::Outlook;
 use crate::reconcile::datapath::Datapath;
 use crate::runtime::Journal;
@@ -11,8 +12,9 @@ use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Stacked, Uplink};
 
 /// Attaches to what is new. One device that cannot be attached does not keep the others from being.
-pub(super) fn attach(
+pub(super) async fn attach(
     datapath: &mut Datapath,
+    kernel: &Kernel,
     pins: &Pins,
     journal: &mut Journal,
     outlook: &Outlook,
@@ -20,26 +22,28 @@ pub(super) fn attach(
 ) -> Result<(), DatapathError> {
     let mut failure = None;
     let mut attached = std::mem::take(&mut datapath.stacked);
-    attached.retain(|ifindex| {
+    attached.retain(|ifindex, _| {
         hooks::stacked(&outlook.uplinks).any(|(_, device)| device.ifindex == *ifindex)
     });
     for (uplink, device) in hooks::stacked(&outlook.uplinks) {
-        if attached.contains(&device.ifindex) {
+        if attached.contains_key(&device.ifindex) {
             continue;
         }
         let hooks = Hooks::of_stacked(pins, device);
-        let now = attach::attach(&mut datapath.programs, &hooks, hook).and_then(|now| {
-            leave_other_hook(pins, journal, device, now.hook)?;
-            Ok(now)
-        });
+        let now = match attach::attach(&mut datapath.programs, kernel, &hooks, hook).await {
+            Ok(now) => {
+                leave_other_hook(kernel, pins, journal, device, now.hook).await.map(|()| now)
+            }
+            Err(error) => Err(error),
+        };
         match now {
             Ok(now) => {
                 tracing::info!("{}: counts as {}", device.name, uplink.device.name);
-                attached.insert(device.ifindex);
-                remember(journal, uplink, device, now);
+                remember(journal, uplink, device, &now);
+                attached.insert(device.ifindex, now);
             }
-            // It has just gone, or got another name: the next look at the kernel tells.
-            Err(DatapathError::Renamed { .. }) => {}
+            // It has just gone: the next look at the kernel tells.
+            Err(DatapathError::Gone { .. }) => {}
             Err(error) => failure = Some(error),
         }
     }
@@ -47,22 +51,23 @@ pub(super) fn attach(
     failure.map_or(Ok(()), Err)
 }
 
-fn leave_other_hook(
+async fn leave_other_hook(
+    kernel: &Kernel,
     pins: &Pins,
     journal: &Journal,
     device: &Stacked,
     hook: Hook,
 ) -> Result<(), DatapathError> {
     match journal.attached_stacked(device.ifindex).map(|old| old.hook) {
-        Some(Hook::Tcx) if hook != Hook::Tcx => {
-            attach::remove_link(pins.stacked_link(device.ifindex))
+        Some(Hook::Tcx) if hook != Hook::Tcx => links::remove(&pins.stacked_link(device.ifindex)),
+        Some(Hook::Clsact) if hook != Hook::Clsact => {
+            attach::detach_clsact(kernel, device.ifindex).await.map(drop)
         }
-        Some(Hook::Clsact) if hook != Hook::Clsact => attach::detach_clsact(&device.name).map(drop),
         _ => Ok(()),
     }
 }
 
-fn remember(journal: &mut Journal, uplink: &Uplink, device: &Stacked, attached: Attached) {
+fn remember(journal: &mut Journal, uplink: &Uplink, device: &Stacked, attached: &Attached) {
     let known = |old: &AttachedDevice| old.stacked && old.ifindex == device.ifindex;
     let made_before = journal.attached.iter().any(|old| known(old) && old.made_qdisc);
     journal.attached.retain(|old| !known(old));

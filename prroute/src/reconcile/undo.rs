@@ -3,9 +3,8 @@
 use nix::net::if_::if_nametoindex;
 
 use crate::config::Config;
-use crate::datapath::Pins;
 use crate::datapath::attach::{self, Hook};
-use crate::datapath::sockets;
+use crate::datapath::{Pins, links, sockets};
 use crate::netlink::Kernel;
 use crate::reconcile::{ReconcileError, unknown};
 use crate::runtime::journal::AttachedDevice;
@@ -24,13 +23,36 @@ pub struct Undone {
     pub datapath: bool,
 }
 
+/// What could not be done of many things, each of which is tried whatever becomes of the others.
+#[derive(Debug, Default)]
+struct Failures(Vec<ReconcileError>);
+
+impl Failures {
+    fn note<T, E: Into<ReconcileError>>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.0.push(error.into())).ok()
+    }
+
+    fn into_result(self) -> Result<(), ReconcileError> {
+        let mut errors = self.0.into_iter();
+        match (errors.next(), errors.collect::<Vec<_>>()) {
+            (None, _) => Ok(()),
+            (Some(first), further) if further.is_empty() => Err(first),
+            (Some(first), further) => {
+                Err(ReconcileError::Several { first: Box::new(first), further })
+            }
+        }
+    }
+}
+
 /// Removes everything that is this instance's. The datapath goes first: while rules and tables
-/// go, the kernel's own routing decides alone. Where the journal does not tell everything, what can
+/// go, the kernel's own routing decides alone. What is gone already counts as removed, and what
+/// fails keeps nothing else from being removed. Where the journal does not tell everything, what can
 /// be recognised goes all the same, and what cannot is named.
 ///
 /// # Errors
 ///
-/// Tells what could not be removed; a second call goes on from there.
+/// Tells everything that could not be removed, what failed first before the others; a second call
+/// goes on from there.
 pub async fn undo(
     kernel: &Kernel,
     pins: &Pins,
@@ -40,17 +62,14 @@ pub async fn undo(
     let datapath = pins.is_present();
     let Records { mut journal, report, .. } = records;
     let observed = kernel.observe().await?;
-    sockets::detach(pins)?;
+    let mut failures = Failures::default();
+    failures.note(sockets::detach(pins));
     let mut unrecorded = Vec::new();
     if journal.incomplete {
-        unrecorded = detach_unrecorded(&observed, &journal)?;
+        let found = detach_unrecorded(kernel, &observed, &journal).await;
+        unrecorded = failures.note(found).unwrap_or_default();
     }
-    let made_qdisc: Vec<_> =
-        journal.attached.iter().filter(|device| device.made_qdisc).cloned().collect();
-    detach_except(pins, &mut journal, &[])?;
-    for device in made_qdisc.iter().filter(|device| is_there(device)) {
-        kernel.remove_unused_clsact(device.ifindex).await?;
-    }
+    failures.note(detach_except(kernel, pins, &mut journal, &[]).await);
     let config = Config { ranges: journal.ranges, ..Config::default() };
     let mut plan = crate::state::undo::undo(&config, &observed, &journal.sysctls);
     let nothing = Desired::default();
@@ -61,58 +80,80 @@ pub async fn undo(
         plan.ops.extend(crate::state::undo::recognised(&plan, &observed));
         unknown::say(&observed, &journal, &report, &unrecorded);
     }
-    kernel.apply(&plan).await?;
-    pins.remove()?;
-    directory.remove()?;
-    Ok(Undone { operations: plan.ops.len(), datapath })
+    let mut operations = 0;
+    for result in kernel.apply_each(&plan).await {
+        operations += usize::from(failures.note(result).is_some());
+    }
+    failures.note(pins.remove());
+    if failures.0.is_empty() {
+        // Else the next call needs to know what there is to undo.
+        failures.note(directory.remove());
+    }
+    failures.into_result()?;
+    Ok(Undone { operations, datapath })
 }
 
 /// Every interface may have our filters; the names of those that had.
-fn detach_unrecorded<'a>(
+async fn detach_unrecorded<'a>(
+    kernel: &Kernel,
     observed: &'a Observed,
     journal: &Journal,
 ) -> Result<Vec<&'a str>, ReconcileError> {
     let mut had = Vec::new();
     for link in &observed.links {
         let recorded = journal.attached.iter().any(|device| device.ifindex == link.ifindex);
-        let is_there = || if_nametoindex(link.name.as_str()) == Ok(link.ifindex.0);
-        if !recorded && is_there() && attach::detach_clsact(&link.name)? {
+        if !recorded && attach::detach_clsact(kernel, link.ifindex).await? {
             had.push(link.name.as_str());
         }
     }
     Ok(had)
 }
 
-/// Detaches from every device that is none of `uplinks`.
-pub(super) fn detach_except(
+/// Detaches from every device that is none of `uplinks`. A device that could not be detached from
+/// stays in the journal, and is tried again.
+pub(super) async fn detach_except(
+    kernel: &Kernel,
     pins: &Pins,
     journal: &mut Journal,
     uplinks: &[Uplink],
 ) -> Result<(), ReconcileError> {
-    for (id, _, _) in pins.links()? {
+    let mut failures = Failures::default();
+    for (id, _, path) in failures.note(pins.links()).unwrap_or_default() {
         if !uplinks.iter().any(|uplink| uplink.id == id) {
-            attach::detach_tcx(pins, id)?;
+            failures.note(links::remove(&path));
         }
     }
     let stands = |ifindex| {
         let mut stacked = uplinks.iter().flat_map(|uplink| &uplink.device.stacked);
         stacked.any(|device| device.ifindex == ifindex)
     };
-    for (ifindex, path) in pins.stacked_links()? {
+    for (ifindex, path) in failures.note(pins.stacked_links()).unwrap_or_default() {
         if !stands(ifindex) {
-            attach::remove_link(path)?;
+            failures.note(links::remove(&path));
         }
     }
     let stays = |device: &AttachedDevice| match device.stacked {
         true => stands(device.ifindex),
         false => uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex),
     };
-    for device in journal.attached.iter().filter(|device| !stays(device)) {
-        if device.hook == Hook::Clsact && is_there(device) {
-            attach::detach_clsact(&device.name)?;
+    for device in std::mem::take(&mut journal.attached) {
+        if stays(&device) || failures.note(detach(kernel, &device).await).is_none() {
+            journal.attached.push(device);
         }
     }
-    journal.attached.retain(stays);
+    failures.into_result()
+}
+
+/// Takes our filters from a device, and our qdisc, when nothing else is on it.
+async fn detach(kernel: &Kernel, device: &AttachedDevice) -> Result<(), ReconcileError> {
+    let had_filter = match device.hook {
+        Hook::Clsact => attach::detach_clsact(kernel, device.ifindex).await?,
+        Hook::Tcx => false,
+    };
+    // The index may have come to another device, with a qdisc of its own.
+    if device.made_qdisc && (had_filter || is_there(device)) {
+        kernel.remove_unused_clsact(device.ifindex).await?;
+    }
     Ok(())
 }
 

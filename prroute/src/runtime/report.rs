@@ -81,4 +81,7 @@ pub struct Healed {
     pub times: u64,
     /// Who deleted it, as far as could be told, the last time.
     pub by: String,
+    /// What it was, the last time.
+    #[serde(default)]
+    pub what: String,
 }

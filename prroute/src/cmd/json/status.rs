@@ -34,6 +34,8 @@ pub(crate) struct StatusJson {
     findings: Vec<FindingJson>,
     /// Why the last reload was refused.
     refused: Option<RefusalJson>,
+    /// What prroute made and is not there any more.
+    faults: Vec<String>,
     /// `null` before the datapath is loaded.
     flow_tables: Option<OccupancyJson>,
     /// `null` before the datapath is loaded.
@@ -44,6 +46,7 @@ pub(crate) struct StatusJson {
 struct UplinkStatusJson {
     #[serde(flatten)]
     uplink: UplinkJson,
+    /// By what both programs are attached right now; `null`: they are not.
     hook: Option<&'static str>,
     /// Packets per reason.
     counters: Map<String, Value>,
@@ -61,6 +64,8 @@ struct LeftOutJson {
 struct HealedJson {
     times: u64,
     by: String,
+    /// What it was, the last time.
+    what: String,
 }
 
 #[derive(Serialize)]
@@ -116,6 +121,7 @@ impl From<&Report> for StatusJson {
             collision: report.collision.clone(),
             findings: report.findings.iter().map(Into::into).collect(),
             refused: report.refused.as_ref().map(Into::into),
+            faults: report.faults.clone(),
             flow_tables: report.flow_tables.as_ref().map(Into::into),
             udp_source: report.udp_source.as_ref().map(Into::into),
         }
@@ -141,8 +147,8 @@ impl From<&LeftOut> for LeftOutJson {
 
 impl From<&Healed> for HealedJson {
     fn from(healed: &Healed) -> Self {
-        let Healed { times, by } = healed.clone();
-        Self { times, by }
+        let Healed { times, by, what } = healed.clone();
+        Self { times, by, what }
     }
 }
 

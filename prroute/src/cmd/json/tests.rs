@@ -129,10 +129,15 @@ fn a_status() -> StatusJson {
         }],
         skipped: skipped(),
         left_out: vec![LeftOut { uplink: Some(UplinkId(1)), name, prefixes: 2, addresses: 3 }],
-        healed: Some(Healed { times: 2, by: "by somebody".to_owned() }),
+        healed: Some(Healed {
+            times: 2,
+            by: "by somebody".to_owned(),
+            what: "2 rules and 0 routes".to_owned(),
+        }),
         collision: Some("a collision".to_owned()),
         findings: findings(),
         refused: Some(Refusal { configuration: true, message: "why".to_owned() }),
+        faults: vec!["eth0: the programs are not attached".to_owned()],
         flow_tables: Some(Occupancy {
             tables,
             evicted_confirmed_at_most: 4,

@@ -1,8 +1,7 @@
 use super::*;
+use crate::netlink::KeptGateway;
 use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind};
 use crate::state::uplink::Ifindex;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn rule(priority: u32) -> Rule {
     Rule { table: 21_001, ..Rule::nop(Family::V4, priority) }
@@ -38,7 +37,7 @@ fn in_place() -> Repairs {
 }
 
 fn losses(rules: usize, routes: usize) -> Losses {
-    Losses { rules, routes }
+    Losses { rules, routes, neighbours: 0 }
 }
 
 #[test]
@@ -74,42 +73,6 @@ fn routes_that_went_with_their_link_are_nobodys_fault() {
     }
 }
 
-#[test]
-fn ten_repairs_come_at_once_and_then_with_growing_pauses() {
-    let mut repairs = Repairs::default();
-    let mut now = Instant::now();
-    for _ in 0..10 {
-        assert_eq!(repairs.ask(now), Permission::Granted);
-    }
-    let mut pauses = Vec::new();
-    for _ in 0..9 {
-        let refused = repairs.ask(now);
-        let Permission::NotBefore { pause, first: true } = refused else {
-            panic!("{refused:?}");
-        };
-        assert!(matches!(repairs.ask(now), Permission::NotBefore { first: false, .. }));
-        assert_eq!(repairs.due(), Some(now + pause));
-        now += pause;
-        assert_eq!(repairs.ask(now), Permission::Granted);
-        assert_eq!(repairs.due(), None);
-        pauses.push(pause.as_secs());
-    }
-    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    assert_eq!(repairs.ask(now + 2 * CALM), Permission::Granted);
-    assert_eq!(repairs.ask(now + 2 * CALM), Permission::Granted, "forgotten after a calm");
-}
-
-#[test]
-fn a_repair_a_second_late_is_due_the_rest_of_its_pause_later() {
-    let mut repairs = Repairs::default();
-    let start = Instant::now();
-    for _ in 0..12 {
-        repairs.ask(start);
-    }
-    let half = start + SECOND / 2;
-    assert_eq!(repairs.ask(half), Permission::NotBefore { pause: SECOND / 2, first: false });
-}
-
 /// Whatever else the plan has is applied meanwhile.
 #[test]
 fn what_is_not_put_back_stays_lost_until_it_is() {
@@ -128,4 +91,23 @@ fn what_is_not_put_back_stays_lost_until_it_is() {
     assert_eq!(repairs.due(), None);
     repairs.in_place(&Desired::default());
     assert_eq!(repairs.losses(&whole, Change::default()), losses(0, 0));
+}
+
+/// The kernel keeps an entry that it resolves for us, but for changes of its link.
+#[test]
+fn a_gateways_entry_that_was_kept_is_a_loss() {
+    let key = NeighbourKey {
+        ifindex: Ifindex(7),
+        address: "192.0.2.1".parse().unwrap(),
+        device: "eth0".to_owned(),
+    };
+    let kept = |managed| [KeptGateway { key: key.clone(), managed }];
+    let plan = Plan { ops: vec![Op::ManageNeighbour(key.clone())] };
+    let mut repairs = Repairs::default();
+    repairs.kept(&kept(false));
+    assert_eq!(repairs.losses(&plan, Change::default()).neighbours, 0, "collected by the kernel");
+    repairs.kept(&kept(true));
+    assert_eq!(repairs.losses(&plan, Change::default()).neighbours, 1);
+    let links = Change { links: true, ..Change::default() };
+    assert_eq!(repairs.losses(&plan, links).neighbours, 0);
 }

@@ -1,0 +1,81 @@
+//! What the kernel shows of the datapath right now, against what the daemon made.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use nix::net::if_::if_indextoname;
+
+use crate::datapath::attach::{self, Hook};
+use crate::datapath::sockets::{self, UdpSource};
+use crate::datapath::{Pins, links};
+use crate::netlink::Kernel;
+use crate::runtime::{DaemonReport, Journal};
+use crate::state::uplink::UplinkId;
+
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The hook of each uplink to which both programs are attached.
+    pub(super) hooks: BTreeMap<UplinkId, Hook>,
+    /// The programs for wildcard UDP servers are attached.
+    pub(super) sockets: bool,
+    /// What is missing, each with what mends it.
+    pub(super) faults: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn look(
+        pins: &Pins,
+        journal: &Journal,
+        report: &DaemonReport,
+        daemon: bool,
+    ) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(Self::gather(pins, journal, report, daemon))
+    }
+
+    async fn gather(
+        pins: &Pins,
+        journal: &Journal,
+        report: &DaemonReport,
+        daemon: bool,
+    ) -> Result<Self> {
+        let kernel = Kernel::connect().await?;
+        let mut seen = Self::default();
+        let mend = if daemon {
+            "the daemon puts it back within seconds"
+        } else {
+            "the next daemon puts it back (`systemctl restart prroute`)"
+        };
+        let mut missing = Vec::new();
+        if !pins.exists() {
+            missing.push(format!("{}: pinned maps are missing", pins.layout().display()));
+        }
+        for device in &journal.attached {
+            let there = if device.stacked {
+                match device.hook {
+                    Hook::Tcx => {
+                        links::is_attached_to(&pins.stacked_link(device.ifindex), device.ifindex.0)?
+                    }
+                    Hook::Clsact => {
+                        let hook = attach::Direction::Ingress.filter();
+                        kernel.filter(device.ifindex, hook).await?.is_some()
+                    }
+                }
+            } else {
+                let hook = attach::hook_in_force(&kernel, pins, device.id, device.ifindex).await?;
+                hook.map(|hook| seen.hooks.insert(device.id, hook));
+                hook.is_some()
+            };
+            // One that is deleted lost its programs with itself.
+            if !there && if_indextoname(device.ifindex.0).is_ok() {
+                missing.push(format!("{}: the programs are not attached", device.name));
+            }
+        }
+        seen.sockets = sockets::are_attached(pins)?;
+        if !seen.sockets && matches!(report.udp_source, Some(UdpSource::Attached { .. })) {
+            missing.push("wildcard UDP servers: the programs are not attached".to_owned());
+        }
+        seen.faults = missing.into_iter().map(|what| format!("{what}; {mend}")).collect();
+        Ok(seen)
+    }
+}

@@ -1,0 +1,202 @@
+//! The requests of bpf(2) about links that aya makes by name only, or not at all.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// enum `bpf_cmd` (include/uapi/linux/bpf.h).
+const OBJ_PIN: u32 = 6;
+const OBJ_GET: u32 = 7;
+const OBJ_GET_INFO_BY_FD: u32 = 15;
+const LINK_CREATE: u32 = 28;
+const LINK_UPDATE: u32 = 29;
+
+/// enum `bpf_link_type`.
+const LINK_TYPE_CGROUP: u32 = 3;
+const LINK_TYPE_TCX: u32 = 11;
+
+/// What a link attaches its program to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An interface, by its index.
+    Device(u32),
+    /// A control group, by its id.
+    Cgroup(u64),
+    /// Nothing any more: the link was detached, or what it was attached to is gone.
+    Nothing,
+}
+
+/// What the kernel says of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkInfo {
+    pub(super) id: u32,
+    /// The id of the program behind it.
+    pub(super) program: u32,
+    pub(super) target: Target,
+}
+
+/// `attr` of `BPF_LINK_CREATE`, with what tcx adds.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u32,
+    pad: u32,
+    expected_revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
+/// `attr` of `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+#[repr(C)]
+#[derive(Default)]
+struct Object {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ObjectInfo {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info`. What a kernel adds behind it is not asked for.
+#[repr(C)]
+#[derive(Default)]
+struct RawLinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    pad: u32,
+    /// tcx: the ifindex, in its first half; cgroup: the id of the group.
+    target: u64,
+    rest: u64,
+}
+
+/// Attaches a program to an interface index, or to an open control group.
+///
+/// # Errors
+///
+/// `EINVAL`: the kernel knows no such attach type; `ENODEV`: no such interface.
+pub(super) fn create_link(
+    program: BorrowedFd<'_>,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr =
+        LinkCreate { program: raw(program), target, attach_type, flags, ..LinkCreate::default() };
+    bpf(LINK_CREATE, &mut attr).and_then(owned)
+}
+
+/// Puts another program behind a link: every packet meets either the old one or the new one.
+///
+/// # Errors
+///
+/// `ENOLINK`: the link is attached to nothing any more.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate { link: raw(link), program: raw(program), ..LinkUpdate::default() };
+    bpf(LINK_UPDATE, &mut attr).map(drop)
+}
+
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = Object { path: path.as_ptr() as u64, fd: raw(object), ..Object::default() };
+    bpf(OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens what is pinned.
+///
+/// # Errors
+///
+/// `ENOENT`: nothing is.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = Object { path: path.as_ptr() as u64, ..Object::default() };
+    bpf(OBJ_GET, &mut attr).and_then(owned)
+}
+
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let mut info = RawLinkInfo::default();
+    let mut attr = ObjectInfo {
+        fd: raw(link),
+        length: u32::try_from(size_of::<RawLinkInfo>()).unwrap_or_default(),
+        info: (&raw mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(LinkInfo { id: info.id, program: info.program, target: target(&info) })
+}
+
+fn target(info: &RawLinkInfo) -> Target {
+    let [a, b, c, d, ..] = info.target.to_ne_bytes();
+    match (info.kind, u32::from_ne_bytes([a, b, c, d]), info.target) {
+        (LINK_TYPE_TCX, ifindex @ 1.., _) => Target::Device(ifindex),
+        (LINK_TYPE_CGROUP, _, id @ 1..) => Target::Cgroup(id),
+        _ => Target::Nothing,
+    }
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just returned this descriptor to us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf<T>(request: u32, attr: &mut T) -> io::Result<libc::c_long> {
+    let attr: *mut T = attr;
+    // SAFETY: `attr` is a live, exclusive and initialised `repr(C)` value without implicit
+    // padding, of the size that is told. The addresses in it are those of a string, or of a value
+    // of the length that stands beside, which the callers keep alive over the call; the kernel
+    // writes to no other.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, request, attr, size_of::<T>()) };
+    Ok(Errno::result(result)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(kind: u32, target: u64) -> Target {
+        super::target(&RawLinkInfo { kind, target, ..RawLinkInfo::default() })
+    }
+
+    /// The kernel says 0 of what is gone. Behind an ifindex stands the attach type.
+    #[test]
+    fn a_link_tells_what_it_is_attached_to() {
+        let device = u64::from_ne_bytes({
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&7_u32.to_ne_bytes());
+            bytes[4..].copy_from_slice(&46_u32.to_ne_bytes());
+            bytes
+        });
+        let gone = u64::from_ne_bytes([0, 0, 0, 0, 46, 0, 0, 0]);
+        assert_eq!(info(LINK_TYPE_TCX, device), Target::Device(7));
+        assert_eq!(info(LINK_TYPE_TCX, gone), Target::Nothing);
+        assert_eq!(info(LINK_TYPE_CGROUP, 0x1_0000_0000), Target::Cgroup(0x1_0000_0000));
+        assert_eq!(info(LINK_TYPE_CGROUP, 0), Target::Nothing);
+        assert_eq!(info(8, 7), Target::Nothing, "another kind of link");
+    }
+}

@@ -1,0 +1,251 @@
+//! The clsact qdisc, and our filters on it, by interface index.
+//!
+//! The qdisc may be somebody else's, so it goes only when nothing is left on it. Whoever removes it
+//! removes our filters with it: what is gone is as good as removed.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{
+    TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
+};
+
+use super::{Kernel, NetlinkError, Refusal};
+use crate::state::uplink::Ifindex;
+
+/// `TC_H_CLSACT` with the minors of its two hooks (include/uapi/linux/pkt_sched.h).
+const CLSACT: TcHandle = TcHandle { major: 0xffff, minor: 0xfff1 };
+pub(super) const CLSACT_HANDLE: TcHandle = TcHandle { major: 0xffff, minor: 0 };
+
+/// Before every other filter.
+const PRIORITY: u16 = 1;
+/// Tells our filter from others of the same priority ("pr").
+pub(super) const HANDLE: TcHandle = TcHandle { major: 0, minor: 0x7072 };
+const ETH_P_ALL: u16 = 3;
+
+const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
+const EINVAL: i32 = 22;
+
+/// What the kernel answers when filter, qdisc or interface are not there: without the qdisc a
+/// filter's parent, or the qdisc's handle or name, is invalid.
+const GONE: [i32; 3] = [ENOENT, ENODEV, EINVAL];
+
+/// A hook of the clsact qdisc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterHook {
+    Ingress,
+    Egress,
+}
+
+impl FilterHook {
+    const fn parent(self) -> TcHandle {
+        let minor = match self {
+            Self::Ingress => 0xfff2,
+            Self::Egress => 0xfff3,
+        };
+        TcHandle { major: 0xffff, minor }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// A filter at the place of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The name that it was attached with.
+    pub name: String,
+    /// The id of its program.
+    pub program: u32,
+}
+
+impl Kernel {
+    /// Adds the clsact qdisc to an interface. `false`: it is there already.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn add_clsact(&self, ifindex: Ifindex) -> Result<bool, NetlinkError> {
+        let message = RouteNetlinkMessage::NewQueueDiscipline(qdisc(ifindex));
+        match self.socket.lock().await.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
+            Ok(()) => Ok(true),
+            Err(refusal) if refusal.errno() == Some(EEXIST) => Ok(false),
+            Err(refusal) => Err(refused("add the clsact qdisc of", ifindex, refusal)),
+        }
+    }
+
+    /// Attaches a program by our filter, or puts it into the filter that is there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn attach_filter(
+        &self,
+        ifindex: Ifindex,
+        hook: FilterHook,
+        program: BorrowedFd<'_>,
+        name: &str,
+    ) -> Result<(), NetlinkError> {
+        let mut message = filter(ifindex, hook);
+        let options = [
+            TcFilterBpfOption::ProgFd(program.as_raw_fd().cast_unsigned()),
+            TcFilterBpfOption::ProgName(name.to_owned()),
+            TcFilterBpfOption::Flags(TcBpfFlags::DirectAction),
+        ];
+        message.attributes = vec![
+            TcAttribute::Kind("bpf".to_owned()),
+            TcAttribute::Options(options.into_iter().map(TcOption::Bpf).collect()),
+        ];
+        let message = RouteNetlinkMessage::NewTrafficFilter(message);
+        let attached = self.socket.lock().await.change(message, NLM_F_CREATE).await;
+        attached.map_err(|refusal| {
+            refused(&format!("attach the {} filter to", hook.name()), ifindex, refusal)
+        })
+    }
+
+    /// The filter at the place of ours, whoever made it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub async fn filter(
+        &self,
+        ifindex: Ifindex,
+        hook: FilterHook,
+    ) -> Result<Option<Filter>, NetlinkError> {
+        let mut found = None;
+        self.each_filter(ifindex, hook, |message| {
+            let ours = |m: &&TcMessage| m.header.handle == HANDLE && priority(m) == PRIORITY;
+            if let Some(message) = message.filter(ours) {
+                found = Some(describe(message));
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Removes our filter; one that is gone already is fine, and one of others stays. `name` is that
+    /// of our program. Tells whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn detach_filter(
+        &self,
+        ifindex: Ifindex,
+        hook: FilterHook,
+        name: &str,
+    ) -> Result<bool, NetlinkError> {
+        if self.filter(ifindex, hook).await?.is_none_or(|filter| filter.name != name) {
+            return Ok(false);
+        }
+        let message = RouteNetlinkMessage::DelTrafficFilter(filter(ifindex, hook));
+        let removed = unless_gone(self.socket.lock().await.change(message, 0).await);
+        removed.map(|()| true).map_err(|refusal| {
+            refused(&format!("remove the {} filter of", hook.name()), ifindex, refusal)
+        })
+    }
+
+    /// Removes an interface's clsact qdisc unless it carries filters. One that is gone already is
+    /// fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked, or refuses.
+    pub async fn remove_unused_clsact(&self, ifindex: Ifindex) -> Result<(), NetlinkError> {
+        for hook in [FilterHook::Ingress, FilterHook::Egress] {
+            let mut filters = 0;
+            self.each_filter(ifindex, hook, |_| filters += 1).await?;
+            if filters > 0 {
+                return Ok(());
+            }
+        }
+        let message = RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex));
+        unless_gone(self.socket.lock().await.change(message, 0).await)
+            .map_err(|refusal| refused("remove the clsact qdisc of", ifindex, refusal))
+    }
+
+    /// Every filter of a hook, `None` for one that cannot be decoded; without the qdisc, or the
+    /// interface, there is none.
+    async fn each_filter(
+        &self,
+        ifindex: Ifindex,
+        hook: FilterHook,
+        mut each: impl FnMut(Option<&TcMessage>),
+    ) -> Result<(), NetlinkError> {
+        let mut message = TcMessage::with_index(index(ifindex));
+        message.header.parent = hook.parent();
+        let request = RouteNetlinkMessage::GetTrafficFilter(message);
+        let mut socket = self.socket.lock().await;
+        let dump = socket.dump(request, |object| match &object {
+            // The kernel announces a priority's head without a handle even when no filter is behind
+            // it.
+            Ok(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
+                if filter.header.index == index(ifindex) && u32::from(filter.header.handle) != 0 {
+                    each(Some(filter));
+                }
+            }
+            Ok(_) => {}
+            Err(_) => each(None),
+        });
+        dump.await.map(drop).map_err(|source| refused("list the filters of", ifindex, source))
+    }
+}
+
+/// By its kind too: an ingress qdisc has the same handle.
+fn qdisc(ifindex: Ifindex) -> TcMessage {
+    let mut message = TcMessage::with_index(index(ifindex));
+    message.header.handle = CLSACT_HANDLE;
+    message.header.parent = CLSACT;
+    message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
+    message
+}
+
+fn filter(ifindex: Ifindex, hook: FilterHook) -> TcMessage {
+    let mut message = TcMessage::with_index(index(ifindex));
+    message.header.handle = HANDLE;
+    message.header.parent = hook.parent();
+    message.header.info = u32::from(PRIORITY) << 16 | u32::from(ETH_P_ALL.to_be());
+    message
+}
+
+fn priority(message: &TcMessage) -> u16 {
+    u16::try_from(message.header.info >> 16).unwrap_or_default()
+}
+
+fn describe(message: &TcMessage) -> Filter {
+    let mut filter = Filter::default();
+    for attribute in &message.attributes {
+        let TcAttribute::Options(options) = attribute else { continue };
+        for option in options {
+            match option {
+                TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => filter.name.clone_from(name),
+                TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => filter.program = *id,
+                _ => {}
+            }
+        }
+    }
+    filter
+}
+
+fn index(ifindex: Ifindex) -> i32 {
+    i32::try_from(ifindex.0).unwrap_or(i32::MAX)
+}
+
+fn unless_gone(result: Result<(), Refusal>) -> Result<(), Refusal> {
+    match result {
+        Err(refusal) if refusal.errno().is_some_and(|errno| GONE.contains(&errno)) => Ok(()),
+        other => other,
+    }
+}
+
+fn refused(what: &str, ifindex: Ifindex, source: Refusal) -> NetlinkError {
+    NetlinkError::Refused { operation: format!("{what} interface {ifindex}"), source }
+}

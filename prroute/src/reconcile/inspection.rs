@@ -1,0 +1,255 @@
+//! Looking whether what was made is still there: programs, filters, links and their pins. Only the
+//! loss of a filter is announced; the rest is looked at every two seconds, for the price of some
+//! hundred microseconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use nix::net::if_::if_indextoname;
+
+use crate::datapath::attach::{Attached, Direction, Hook};
+use crate::datapath::links::HeldLink;
+use crate::datapath::sockets::{self, UdpSource};
+use crate::datapath::{DatapathError, Pins};
+use crate::managers::Culprit;
+use crate::netlink::Kernel;
+use crate::reconcile::allowance::{Allowance, Permission};
+use crate::reconcile::datapath::Datapath;
+use crate::reconcile::{ReconcileError, Reconciler};
+use crate::runtime::journal::AttachedDevice;
+use crate::state::uplink::{Ifindex, UplinkId};
+
+/// How often to look.
+pub(super) const PERIOD: Duration = Duration::from_secs(2);
+
+/// Losses of one round that are named.
+const NAMED: usize = 8;
+
+/// What is known of the last look, and how fast losses are made good.
+#[derive(Debug, Default)]
+pub(super) struct Inspection {
+    /// The pins when all were last found right.
+    pins: BTreeMap<OsString, u64>,
+    pub(super) allowance: Allowance,
+}
+
+/// What somebody took away.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// Devices without their programs.
+    uplinks: BTreeSet<UplinkId>,
+    stacked: BTreeSet<Ifindex>,
+    /// The programs on sockets.
+    sockets: bool,
+    /// A pin, but not what was pinned.
+    pins: bool,
+    /// What is said of it.
+    words: Vec<String>,
+}
+
+impl Lost {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+}
+
+impl Reconciler {
+    /// When to look next; `None`: there is nothing to look at, or nothing may be put back yet.
+    pub fn inspection_period(&self) -> Option<Duration> {
+        (self.datapath.is_some() && self.inspection.allowance.due().is_none()).then_some(PERIOD)
+    }
+
+    /// Interfaces that have filters of ours.
+    pub fn filtered(&self) -> impl Iterator<Item = Ifindex> {
+        let clsact = |device: &&AttachedDevice| device.hook == Hook::Clsact;
+        self.journal.attached.iter().filter(clsact).map(|device| device.ifindex)
+    }
+
+    /// Whether something of the datapath is gone, so that another round is due.
+    /// Not while it is not to be put back yet.
+    pub async fn inspect(&mut self) -> bool {
+        if self.inspection.allowance.due().is_some() {
+            return false;
+        }
+        match self.find_lost().await {
+            Ok(lost) => !lost.is_empty(),
+            Err(error) => {
+                tracing::debug!("look after the datapath: {error}");
+                false
+            }
+        }
+    }
+
+    async fn find_lost(&mut self) -> Result<Lost, DatapathError> {
+        let Some(datapath) = &self.datapath else { return Ok(Lost::default()) };
+        let mut lost = Lost::default();
+        let ingress = datapath.programs.id(Direction::Ingress.program())?;
+        let egress = datapath.programs.id(Direction::Egress.program())?;
+        let id = |direction| match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        };
+        let kernel = &self.kernel;
+        for (uplink, there) in &datapath.attached {
+            let missing =
+                missing(kernel, there.ifindex, &there.attached, &Direction::BOTH, id).await?;
+            if let Some(words) = missing {
+                lost.words.push(words);
+                lost.uplinks.insert(*uplink);
+            }
+        }
+        for (ifindex, attached) in &datapath.stacked {
+            let only = [Direction::Ingress];
+            if let Some(words) = missing(kernel, *ifindex, attached, &only, id).await? {
+                lost.words.push(words);
+                lost.stacked.insert(*ifindex);
+            }
+        }
+        if !sockets::are_in_force(&datapath.programs, &datapath.sockets)? {
+            lost.words.push("the programs for wildcard UDP servers".to_owned());
+            lost.sockets = true;
+        }
+        let pins = self.pins.snapshot();
+        if pins != self.inspection.pins {
+            let names = lost_pins(datapath, &self.pins);
+            if names.is_empty() {
+                self.inspection.pins = pins;
+            } else {
+                let directory = self.pins.layout();
+                lost.words.push(pins_in_words(&names, &directory.display().to_string()));
+                lost.pins = true;
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Others removed what was in place: it comes back at once, but not in an endless fight. What has
+    /// to be attached anew is forgotten here, and is attached with what is new.
+    pub(super) async fn put_back(&mut self) -> Result<(), ReconcileError> {
+        let lost = self.find_lost().await?;
+        if lost.is_empty() {
+            self.inspection.allowance.nothing_lost();
+            return Ok(());
+        }
+        let named = lost.words.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+        let more = match lost.words.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        match self.inspection.allowance.ask(Instant::now()) {
+            Permission::Granted => {
+                tracing::warn!("removed by another program, and put back: {named}{more}");
+            }
+            Permission::NotBefore { pause, first } => {
+                if first {
+                    tracing::warn!(
+                        "removed by another program again and again: {named}{more}; putting it \
+                         back in {} s",
+                        pause.as_secs_f64().ceil()
+                    );
+                }
+                return Ok(());
+            }
+        }
+        let healed = self.report.healed.get_or_insert_default();
+        healed.note(Culprit::Unknown, &format!("{named}{more}"));
+        self.restore(&lost)
+    }
+
+    fn restore(&mut self, lost: &Lost) -> Result<(), ReconcileError> {
+        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        datapath.attached.retain(|id, _| !lost.uplinks.contains(id));
+        datapath.stacked.retain(|ifindex, _| !lost.stacked.contains(ifindex));
+        if lost.pins {
+            put_pins(datapath, &self.pins)?;
+        }
+        if lost.sockets
+            && let Some(UdpSource::Attached { cgroup }) = &self.report.udp_source
+        {
+            self.pins.create()?;
+            datapath.sockets = sockets::attach_all(&mut datapath.programs, &self.pins, cgroup)?;
+        }
+        Ok(())
+    }
+
+    /// Before the programs are let go, and with them the maps that only they hold.
+    pub(super) fn put_pins(&self) -> Result<(), ReconcileError> {
+        match &self.datapath {
+            Some(datapath) if !lost_pins(datapath, &self.pins).is_empty() => {
+                Ok(put_pins(datapath, &self.pins)?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What of the programs on a device is gone, in words. A device that is gone itself lost nothing to
+/// another program: the next look at the network finds that out.
+async fn missing(
+    kernel: &Kernel,
+    ifindex: Ifindex,
+    attached: &Attached,
+    directions: &[Direction],
+    id: impl Fn(Direction) -> u32,
+) -> Result<Option<String>, DatapathError> {
+    let mut gone = Vec::new();
+    for direction in directions {
+        let program = id(*direction);
+        let there = match attached.hook {
+            Hook::Tcx => {
+                let link = attached.links.iter().find(|(of, _)| of == direction);
+                link.is_none_or(|(_, link)| link.is_in_force(program).unwrap_or(false))
+            }
+            Hook::Clsact => {
+                let filter = kernel.filter(ifindex, direction.filter()).await?;
+                filter.is_some_and(|filter| filter.program == program)
+            }
+        };
+        if !there {
+            gone.push(direction.name());
+        }
+    }
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    let Ok(name) = if_indextoname(ifindex.0) else { return Ok(None) };
+    let what = match attached.hook {
+        Hook::Tcx => "tcx link",
+        Hook::Clsact => "clsact filter",
+    };
+    Ok(Some(format!("{}: {what} of {}", name.to_string_lossy(), gone.join(" and "))))
+}
+
+/// The names of pins that are gone, or are those of others.
+fn lost_pins(datapath: &Datapath, pins: &Pins) -> Vec<String> {
+    let maps = datapath.programs.lost_pins(pins).into_iter().map(str::to_owned);
+    let name =
+        |link: &HeldLink| link.pin().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    maps.chain(links(datapath).filter(|link| !link.is_pinned()).map(name)).collect()
+}
+
+fn put_pins(datapath: &Datapath, pins: &Pins) -> Result<(), DatapathError> {
+    pins.create()?;
+    for name in datapath.programs.lost_pins(pins) {
+        datapath.programs.put_pin(pins, name)?;
+    }
+    links(datapath).filter(|link| !link.is_pinned()).try_for_each(HeldLink::put_pin)
+}
+
+fn links(datapath: &Datapath) -> impl Iterator<Item = &HeldLink> {
+    let uplinks = datapath.attached.values().map(|there| &there.attached);
+    let devices = uplinks.chain(datapath.stacked.values());
+    devices
+        .flat_map(|attached| attached.links.iter().map(|(_, link)| link))
+        .chain(&datapath.sockets)
+}
+
+fn pins_in_words(names: &[String], directory: &str) -> String {
+    const FEW: usize = 3;
+    match names {
+        [name] => format!("pin {name} in {directory}"),
+        few if few.len() <= FEW => format!("pins {} in {directory}", few.join(", ")),
+        many => format!("{} pins in {directory}", many.len()),
+    }
+}
