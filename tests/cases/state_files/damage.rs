@@ -62,8 +62,9 @@ pub(crate) const DAMAGES: [Damage; 13] = [
             json["origin"]["boot_id"] = json!("11111111-2222-3333-4444-555555555555");
         })
     }),
+    // One that is gone: as long as it is there, every command refuses.
     elsewhere("another namespace", |file| {
-        edit(file, |json| json["origin"]["namespace"] = json!("4026531840-1"))
+        edit(file, |json| json["origin"]["namespace"] = json!("1-1"))
     }),
 ];
 
