@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prroute_tests::command::{self, Output};
-use prroute_tests::prroute;
+use prroute_tests::{prroute, wait};
 
 /// The unit's name.
 pub(crate) const UNIT: &str = "prroute.service";
@@ -21,6 +21,7 @@ pub(crate) const JOB: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     /// The journal's position when the unit was installed.
     cursor: String,
+    left: bool,
 }
 
 impl Service {
@@ -29,7 +30,7 @@ impl Service {
         let unit = Path::new("../packaging/prroute.service");
         std::fs::copy(unit, INSTALLED).with_context(|| format!("copy to {INSTALLED}"))?;
         systemctl(&["daemon-reload"])?;
-        Ok(Self { cursor: cursor()? })
+        Ok(Self { cursor: cursor()?, left: false })
     }
 
     /// Installs the unit and starts it: it is ready, or there is an error.
@@ -55,10 +56,27 @@ impl Service {
         let query = ["journalctl", "--quiet", "--no-pager", "--unit", UNIT, &after];
         command::run(&[&query, options].concat())
     }
+
+    /// Waits until the unit is in one of these states.
+    pub(crate) fn wait_for(&self, states: &[&str]) -> Result<()> {
+        wait::until(&format!("{UNIT} is {states:?}"), JOB, || {
+            Ok(states.contains(&property("ActiveState")?.as_str()).then_some(()))
+        })
+        .with_context(|| self.journal(&[]).unwrap_or_default())
+    }
+
+    /// Stops the daemon and leaves everything behind, as a machine that is switched off does.
+    pub(crate) fn leave(mut self) -> Result<()> {
+        self.left = true;
+        systemctl(&["stop", UNIT]).map(drop)
+    }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         let undone = systemctl(&["stop", UNIT])
             .and_then(|_| self.prroute(&["down"])?.success())
             .and_then(|_| std::fs::remove_file(INSTALLED).context("remove the unit"))

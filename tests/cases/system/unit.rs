@@ -1,19 +1,53 @@
 //! The unit under systemd.
 
-use anyhow::Result;
-use prroute_tests::lab::{Lab, Topology};
+use anyhow::{Context as _, Result};
+use prroute_tests::command;
+use prroute_tests::lab::Lab;
+use prroute_tests::wait;
 
-use crate::service::{Service, property};
-
-const TOPOLOGY: Topology = Topology { uplinks: 2, shared: false, ..Topology::DEFAULT };
+use crate::network::{TWO_UPLINKS, expect_answers, serve};
+use crate::service::{JOB, Service, UNIT, property, systemctl};
 
 #[test]
-fn it_starts_and_says_what_it_does() -> Result<()> {
-    let _lab = Lab::around_this_machine(TOPOLOGY)?;
+fn a_start_complains_of_nothing_and_a_killed_daemon_comes_back() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
     let service = Service::start()?;
     assert_eq!(property("ActiveState")?, "active");
     assert_eq!(property("StatusText")?, "managing 2 uplinks: up1, up2");
     let status = service.prroute(&["status"])?.success()?;
     assert!(status.contains("managing 2 uplinks"), "{status}");
+    expect_answers(&lab)?;
+    let warnings = service.journal(&["--priority=warning"])?;
+    assert!(warnings.is_empty(), "{warnings}");
+
+    systemctl(&["reload", UNIT])?;
+    let killed = property("MainPID")?;
+    command::run(&["kill", "-KILL", &killed])?;
+    // The programs and the rules work on meanwhile.
+    expect_answers(&lab)?;
+    wait::until("another daemon is ready", JOB, || {
+        let is_ready = property("ActiveState")? == "active" && property("MainPID")? != killed;
+        Ok(is_ready.then_some(()))
+    })
+    .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    assert_eq!(property("NRestarts")?, "1");
+    expect_answers(&lab)
+}
+
+#[test]
+fn down_ends_a_daemon_that_hangs_and_it_stays_down() -> Result<()> {
+    let _lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let service = Service::start()?;
+    let hangs = property("MainPID")?;
+    command::run(&["kill", "-STOP", &hangs])?;
+    let said = service.prroute(&["down"])?.success()?;
+    service.wait_for(&["inactive", "failed"])?;
+    assert_eq!(property("MainPID")?, "0", "{said}");
+    // Longer than RestartSec: a restart would have come.
+    std::thread::sleep(wait::patience(std::time::Duration::from_secs(1)));
+    assert_eq!(property("MainPID")?, "0", "{said}\n{}", service.journal(&[])?);
+    let rules = command::run(&["ip", "rule", "show"])?;
+    assert!(!rules.contains("proto 213"), "{rules}");
     Ok(())
 }

@@ -2,7 +2,15 @@
 
 /// Those before the guest is started again: modules of the test program `system`, and single
 /// tests of them.
-const FIRST: [&str; 1] = ["unit::"];
+const FIRST: [&str; 7] = [
+    "unit::",
+    "ready::",
+    "wg_quick::",
+    "firewalld::",
+    "networkd::",
+    "network_manager::",
+    "reboot::before",
+];
 
 /// And those after it.
 const SECOND: [&str; 1] = ["reboot::after"];

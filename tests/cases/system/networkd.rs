@@ -1,0 +1,88 @@
+//! systemd-networkd configures the uplinks.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::lab::Lab;
+use prroute_tests::{command, wait};
+
+use crate::network::{TWO_UPLINKS, expect_answers, serve};
+use crate::service::{JOB, Service, systemctl};
+
+const FILES: &str = "/run/systemd/network";
+/// What `prroute setup networkd` writes.
+const DROP_IN: &str = "/etc/systemd/networkd.conf.d/prroute.conf";
+
+/// systemd-networkd with the uplinks' addresses, stopped when dropped.
+struct Manager;
+
+impl Manager {
+    fn start() -> Result<Self> {
+        for n in 1..=2 {
+            let mut text =
+                format!("[Match]\nName={}\n[Network]\nIPv6AcceptRA=no\n", addressing::device(n));
+            for family in Family::BOTH {
+                let (address, length) =
+                    (addressing::host(n, family), addressing::prefix_length(family));
+                text += &format!("Address={address}/{length}\n");
+            }
+            for family in Family::BOTH {
+                let (gateway, metric) = (addressing::gateway(n, family), 100 * u32::from(n));
+                text += &format!("[Route]\nGateway={gateway}\nMetric={metric}\n");
+            }
+            fs::create_dir_all(FILES).with_context(|| format!("create {FILES}"))?;
+            let file = format!("{FILES}/10-up{n}.network");
+            fs::write(&file, text).with_context(|| format!("write {file}"))?;
+        }
+        systemctl(&["start", "systemd-networkd.service"])?;
+        Ok(Self)
+    }
+
+    /// As if somebody had written the files anew.
+    fn touch(&self) -> Result<()> {
+        let files = (1..=2).map(|n| format!("{FILES}/10-up{n}.network"));
+        files.into_iter().try_for_each(|file| command::run(&["touch", &file]).map(drop))
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let stopped = systemctl(&["stop", "systemd-networkd.socket", "systemd-networkd.service"])
+            .and_then(|_| fs::remove_dir_all(FILES).context("remove networkd's files"));
+        if let Err(error) = stopped {
+            eprintln!("{error:#}");
+        }
+        // Only there when it was written.
+        drop(fs::remove_file(DROP_IN));
+    }
+}
+
+#[test]
+fn what_networkd_configures_again_is_answered_again_and_no_rule_is_lost() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
+    let manager = Manager::start()?;
+    let service = Service::install()?;
+    service.prroute(&["setup", "networkd"])?.success()?;
+    systemctl(&["restart", "systemd-networkd.service"])?;
+    systemctl(&["start", "prroute.service"])
+        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let answered = |when: &str| {
+        let asked = wait::until("every question is answered", JOB, || {
+            Ok(expect_answers(&lab).is_ok().then_some(()))
+        });
+        asked.with_context(|| format!("{when}\n{}", service.journal(&[]).unwrap_or_default()))
+    };
+    answered("at first")?;
+    manager.touch()?;
+    command::run(&["networkctl", "reload"])?;
+    answered("networkctl reload")?;
+    command::run(&["networkctl", "reconfigure", "up2"])?;
+    answered("networkctl reconfigure")?;
+    systemctl(&["restart", "systemd-networkd.service"])?;
+    answered("systemctl restart systemd-networkd")?;
+    let complaints = service.journal(&["--priority=warning"])?;
+    assert!(!complaints.contains("putting back"), "{complaints}");
+    Ok(())
+}
