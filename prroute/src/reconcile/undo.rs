@@ -66,8 +66,7 @@ pub async fn undo(
     failures.note(sockets::detach(pins));
     let mut unrecorded = Vec::new();
     if journal.incomplete {
-        let found = detach_unrecorded(kernel, &observed, &journal).await;
-        unrecorded = failures.note(found).unwrap_or_default();
+        unrecorded = detach_unrecorded(kernel, &observed, &journal, &mut failures).await;
     }
     failures.note(detach_except(kernel, pins, &mut journal, &[]).await);
     let config = Config { ranges: journal.ranges, ..Config::default() };
@@ -98,15 +97,20 @@ async fn detach_unrecorded<'a>(
     kernel: &Kernel,
     observed: &'a Observed,
     journal: &Journal,
-) -> Result<Vec<&'a str>, ReconcileError> {
+    failures: &mut Failures,
+) -> Vec<&'a str> {
     let mut had = Vec::new();
     for link in &observed.links {
         let recorded = journal.attached.iter().any(|device| device.ifindex == link.ifindex);
-        if !recorded && attach::detach_clsact(kernel, link.ifindex).await? {
+        if recorded {
+            continue;
+        }
+        let found = attach::detach_clsact(kernel, link.ifindex).await;
+        if failures.note(found) == Some(true) {
             had.push(link.name.as_str());
         }
     }
-    Ok(had)
+    had
 }
 
 /// Detaches from every device that is none of `uplinks`. A device that could not be detached from
