@@ -115,7 +115,8 @@ fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Res
 #[test]
 fn an_overrun_loses_nothing_of_what_happened_in_it_or_after_it() -> Result<()> {
     let lab = Lab::with_services(Topology::DEFAULT)?;
-    let prroute = lab.prroute()?;
+    let words = ["env", "PRROUTE_LOG=prroute=debug"].map(str::to_owned).to_vec();
+    let prroute = lab.prroute()?.wrapped(words);
     let daemon = prroute.run(&[])?;
     lab.meet_default_gateway()?;
     daemon.process.signal(Signal::SIGSTOP)?;

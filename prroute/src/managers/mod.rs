@@ -87,7 +87,7 @@ impl fmt::Display for Culprit {
                  own (`prroute setup networkd` stops that)"
             }
             Self::NetworkManager => "likely by NetworkManager",
-            Self::Unknown => "by another program",
+            Self::Unknown => "it is not known by whom",
         })
     }
 }

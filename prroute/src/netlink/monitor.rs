@@ -106,6 +106,22 @@ impl Monitor {
         self.relevance.gateways.is_resolved(gateway)
     }
 
+    /// What has been announced until now, and will be handed out by [`Monitor::next`]. The kernel
+    /// announces a change before, or in the same breath as, it can be seen.
+    pub fn heard(&mut self) -> Change {
+        for _ in 0..BURST {
+            self.buffer.clear();
+            let buffer = &mut self.buffer;
+            let receive = |socket: &netlink_sys::Socket| socket.recv(buffer, 0);
+            match self.fd.try_io(Interest::READABLE, receive) {
+                Ok(_) => self.digest(),
+                // What failed is told by the next read.
+                Err(_) => break,
+            }
+        }
+        self.pending
+    }
+
     /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
     /// not heard of until now is news again.
     pub fn expect_deletions(&mut self, plan: &Plan) {
@@ -147,7 +163,8 @@ impl Monitor {
                 Ok(_) => self.digest(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
-                    tracing::warn!("lost netlink notifications; reading everything again");
+                    // Everything is read again: nothing is lost by it.
+                    tracing::debug!("lost netlink notifications; reading everything again");
                     self.listen_anew()?;
                     self.pending.overrun = true;
                 }

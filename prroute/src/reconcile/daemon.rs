@@ -8,10 +8,12 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use crate::causes::with_causes;
 use crate::config::Config;
 use crate::netlink::{Change, HookMonitor, Monitor};
 use crate::reconcile::pace::{PATIENCE, Pace};
-use crate::reconcile::{ReconcileError, Reconciler};
+use crate::reconcile::trouble::Trouble;
+use crate::reconcile::{ReconcileError, Reconciler, events};
 use crate::runtime::Records;
 
 /// A round that failed is repeated after this, doubled each time up to [`RETRY_MAX`].
@@ -47,6 +49,7 @@ pub struct Daemon {
     /// The last round of the start could not bring everything about.
     incomplete: bool,
     pace: Pace,
+    trouble: Trouble,
 }
 
 impl Daemon {
@@ -66,8 +69,6 @@ impl Daemon {
         let reload = signal(SignalKind::hangup())?;
         reconciler.is_daemon(config_file);
         let change = Change::default();
-        let pace = Pace::new(Instant::now());
-        let incomplete = false;
         Ok(Self {
             reconciler,
             monitor,
@@ -76,8 +77,9 @@ impl Daemon {
             interrupt,
             reload,
             change,
-            incomplete,
-            pace,
+            incomplete: false,
+            pace: Pace::new(Instant::now()),
+            trouble: Trouble::default(),
         })
     }
 
@@ -105,9 +107,6 @@ impl Daemon {
         }
         self.await_gateways().await?;
         let report = &self.reconciler.report;
-        for skipped in &report.skipped {
-            tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
-        }
         tracing::info!("ready, {}", report.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         Ok(())
@@ -188,6 +187,10 @@ impl Daemon {
                         self.settle().await?;
                     }
                 }
+                () = at(self.reconciler.report_due().map(Instant::from_std)) => {
+                    self.reconciler.tell_the_rest();
+                    continue;
+                }
                 () = at(self.reconciler.is_unfinished().then(Instant::now)) => {}
                 () = at(retry.map(|(when, _)| when)) => {}
                 () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
@@ -200,7 +203,7 @@ impl Daemon {
                 Ok(()) => None,
                 Err(error) => {
                     let pause = retry.map_or(RETRY_MIN, |(_, last)| (last * 2).min(RETRY_MAX));
-                    tracing::error!("{error}; trying again in {} s", pause.as_secs());
+                    tracing::debug!("{error}; trying again in {} s", pause.as_secs());
                     Some((Instant::now() + pause, pause))
                 }
             };
@@ -238,12 +241,20 @@ impl Daemon {
     async fn round(&mut self) -> Result<(), ReconcileError> {
         let before = self.reconciler.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
+        let said = match &result {
+            Ok(()) => self.trouble.over(),
+            Err(error) => {
+                let text = with_causes(error).to_string();
+                self.trouble.failed(std::time::Instant::now(), &text, error.is_transient())
+            }
+        };
+        events::write(said.as_slice());
         if result.is_ok() {
             self.change = Change::default();
         }
         let now = &self.reconciler.report.summary;
         if *now != before {
-            tracing::info!("{now}");
+            tracing::debug!("{now}");
             notify(&[NotifyState::Status(now)]);
         }
         result

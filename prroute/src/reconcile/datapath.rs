@@ -138,7 +138,7 @@ async fn attach_to(
         other => other?,
     };
     let (name, id) = (&uplink.device.name, uplink.id);
-    tracing::info!("{name}: uplink {id} attached ({:?})", attached.hook);
+    tracing::debug!("{name}: uplink {id} attached ({:?})", attached.hook);
     // Until the other hook is left this is not done, and comes again in the next round.
     leave_other_hook(kernel, pins, journal, uplink, attached.hook).await?;
     remember(journal, uplink, &attached);

@@ -31,7 +31,8 @@ impl Reconciler {
         let resolved = self.gateways.iter().filter(|gateway| monitor.is_resolved(&gateway.key));
         let gateways: Vec<KeptGateway> = resolved.cloned().collect();
         if let Err(error) = self.kernel.question_gateways(&gateways).await {
-            tracing::warn!("{error}");
+            // One that does not answer is told of; the next round of questions comes soon.
+            tracing::debug!("{error}");
         }
     }
 }

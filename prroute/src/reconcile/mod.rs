@@ -9,6 +9,7 @@ mod allowance;
 mod daemon;
 mod datapath;
 mod decision_log;
+mod events;
 mod findings;
 mod gateways;
 mod inspection;
@@ -18,8 +19,10 @@ mod reload;
 mod repairs;
 mod routing;
 mod stacked;
+mod trouble;
 mod undo;
 mod unknown;
+mod window;
 
 pub use daemon::{Daemon, Stop};
 pub use undo::{Undone, undo};
@@ -35,13 +38,14 @@ use crate::datapath::{DatapathError, Pins, Tables};
 use crate::instance::Instance;
 use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
 use crate::reconcile::datapath::Datapath;
+use crate::reconcile::events::{Counts, Events};
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::moves::MoveLimit;
 use crate::reconcile::repairs::Repairs;
 use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, RuntimeError, Store};
 use crate::state::desired::{Desired, Recognised, desire_with};
 use crate::state::diff::{Collision, diff};
-use crate::state::discover::discover;
+use crate::state::discover::{discover, is_notable};
 use crate::state::findings::{Finding, findings};
 use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
@@ -163,6 +167,11 @@ pub struct Reconciler {
     unfinished: bool,
     /// Rules and routes wait for a table that does not hold still.
     unsteady: bool,
+    /// What the log is told, and the uplinks as they were told last.
+    events: Events,
+    told: Option<Vec<Uplink>>,
+    /// Rules and routes that the last round changed.
+    counts: Counts,
     /// What the kernel refuses now leaves nothing behind: a configuration is being tried.
     refusable: bool,
 }
@@ -216,6 +225,9 @@ impl Reconciler {
             inspection: Inspection::default(),
             unfinished: false,
             unsteady: false,
+            events: Events::default(),
+            told: None,
+            counts: Counts::default(),
             refusable: false,
         }
     }
@@ -373,6 +385,7 @@ impl Reconciler {
         } else {
             self.route(&mut outlook, change, monitor).await
         };
+        self.tell(&outlook);
         let synced = self.sync_datapath(&outlook).await;
         let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
         self.retries_gateways = matches!(retried, Ok(1..));
@@ -406,6 +419,38 @@ impl Reconciler {
         if remembered::differs(&self.written_ids, &self.ids) && self.store.save_ids(&self.ids) {
             self.written_ids.clone_from(&self.ids);
         }
+    }
+
+    /// One line for the round.
+    fn tell(&mut self, outlook: &Outlook) {
+        let (skipped, observed) = (&outlook.skipped, &outlook.observed);
+        let before = self.told.replace(outlook.uplinks.clone());
+        if before.is_none() {
+            let is_notable = |it: &&Skipped| is_notable(&self.config, observed, it);
+            for skipped in skipped.iter().filter(is_notable) {
+                tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
+            }
+        }
+        let enough = |uplinks: &[Uplink]| uplinks.len() >= ENOUGH_UPLINKS;
+        let changes = before.as_ref().is_some_and(|it| enough(it) != enough(&outlook.uplinks));
+        let before = before.unwrap_or_default();
+        let mut happened = events::between(&before, &outlook.uplinks, skipped, observed);
+        if let Some(last) = happened.last_mut().filter(|_| changes) {
+            last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
+        }
+        let counts = std::mem::take(&mut self.counts);
+        events::write(&self.events.round(Instant::now(), &happened, counts));
+    }
+
+    /// When what was held back of the log is due.
+    pub fn report_due(&self) -> Option<Instant> {
+        self.events.due()
+    }
+
+    /// Logs it.
+    pub fn tell_the_rest(&mut self) {
+        let uplinks = self.told.as_deref().unwrap_or_default();
+        events::write(&self.events.flush(Instant::now(), uplinks));
     }
 
     /// Writes what changed. What cannot be written now is tried again, also when nothing happens.

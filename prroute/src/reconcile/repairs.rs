@@ -1,7 +1,7 @@
 //! Rules and routes that others deleted: what of a plan puts them back, and how fast.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::managers::Losses;
 use crate::netlink::{Change, KeptGateway};
@@ -9,6 +9,9 @@ use crate::reconcile::allowance::{Allowance, Permission};
 use crate::state::desired::Desired;
 use crate::state::observed::{Route, Rule};
 use crate::state::plan::{NeighbourKey, Op, Plan};
+
+/// Routes that are missed so soon after a link or an address changed went with it.
+const STIR: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
@@ -18,6 +21,8 @@ pub(super) struct Repairs {
     /// Entries that the kernel keeps for us.
     neighbours: BTreeSet<NeighbourKey>,
     allowance: Allowance,
+    /// When a link or an address changed last.
+    stirred: Option<Instant>,
 }
 
 impl Repairs {
@@ -61,10 +66,13 @@ impl Repairs {
     }
 
     /// What a plan puts back that was in place, and that neither the network nor the kernel
-    /// took. Routes and neighbour entries go by themselves when links and addresses change; rules do
-    /// not.
-    pub(super) fn losses(&self, plan: &Plan, change: Change) -> Losses {
-        let by_itself = change.links || change.addresses || change.overrun;
+    /// took. Routes and neighbour entries go by themselves when links and addresses change, and that
+    /// may have been heard of before they were missed; rules do not.
+    pub(super) fn losses(&mut self, plan: &Plan, change: Change, now: Instant) -> Losses {
+        if change.links || change.addresses || change.overrun {
+            self.stirred = Some(now);
+        }
+        let by_itself = self.stirred.is_some_and(|then| now.duration_since(then) < STIR);
         let mut losses = Losses::default();
         for op in plan.ops.iter().filter(|op| self.puts_back(op)) {
             match op {

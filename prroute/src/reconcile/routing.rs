@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::allowance::Permission;
+use crate::reconcile::events::Counts;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::report::Healed;
 use crate::state::desired::Recognised;
@@ -32,7 +33,10 @@ impl Reconciler {
         self.enter_ranges();
         self.tolerate(outlook)?;
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
-        let losses = self.repairs.losses(plan, change);
+        // What was announced until now explains what was seen, also where no round is due to it yet.
+        let mut change = change;
+        change.merge(monitor.heard());
+        let losses = self.repairs.losses(plan, change, Instant::now());
         if losses == Losses::default() {
             self.repairs.nothing_lost();
         } else {
@@ -42,6 +46,7 @@ impl Reconciler {
         let units = Units::of(self.config.ranges, &outlook.uplinks);
         let applied = self.apply(plan, &units, &outlook.observed).await;
         monitor.expect_taken_back(&applied.left);
+        self.counts = Counts::of(&applied.in_force);
         self.repairs.in_place(&outlook.desired);
         self.moves.note(&outlook.desired.places, Instant::now());
         self.repairs.not_yet(&applied.rest);

@@ -38,7 +38,7 @@ pub(super) async fn attach(
         };
         match now {
             Ok(now) => {
-                tracing::info!("{}: counts as {}", device.name, uplink.device.name);
+                tracing::debug!("{}: counts as {}", device.name, uplink.device.name);
                 remember(journal, uplink, device, &now);
                 attached.insert(device.ifindex, now);
             }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::gateways::{gateways, has_default_route};
-use super::observed::{Address, Family, Link, Observed, is_global};
+use super::observed::{Address, Family, Link, Observed, TABLE_MAIN, is_global};
 use super::on_link::{on_link, own_prefixes};
 use super::source_routes;
 use super::stacked::upon;
@@ -36,6 +36,30 @@ pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<S
     };
     skipped.retain(|skipped| !is_stacked(skipped));
     (found, skipped)
+}
+
+/// Whether an administrator may wonder why a link is not managed: it has a default route, or it could
+/// have been an uplink, were it not for what is missing.
+pub fn is_notable(config: &Config, observed: &Observed, skipped: &Skipped) -> bool {
+    let Some(link) = observed.link(skipped.ifindex) else { return true };
+    let has_default = observed
+        .routes
+        .iter()
+        .filter(|route| route.is_default() && route.table == TABLE_MAIN)
+        .any(|route| route.next_hops.iter().any(|hop| hop.ifindex == link.ifindex));
+    let is_free = link.master.is_none()
+        && !link.loopback
+        && link.admin_up
+        && config.excluded(&names(link)).is_none();
+    let has_address = || observed.addresses_on(link.ifindex).any(is_usable);
+    is_free
+        && (has_default
+            || match link.kind.as_deref() {
+                None | Some("vlan" | "bond" | "team" | "dsa") => link.carrier,
+                Some("bridge") => has_physical_port(observed, link) && has_address(),
+                Some("veth" | "macvlan" | "ipvlan" | "netkit") => has_address(),
+                Some(_) => false,
+            })
 }
 
 /// The `[[uplink]]` that is about a link.

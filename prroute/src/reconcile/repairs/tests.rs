@@ -3,6 +3,8 @@ use crate::netlink::KeptGateway;
 use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind};
 use crate::state::uplink::Ifindex;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 fn rule(priority: u32) -> Rule {
     Rule { table: 21_001, ..Rule::nop(Family::V4, priority) }
 }
@@ -42,7 +44,7 @@ fn losses(rules: usize, routes: usize) -> Losses {
 
 #[test]
 fn only_what_was_in_place_is_a_loss() {
-    let repairs = in_place();
+    let mut repairs = in_place();
     let plan = Plan {
         ops: vec![
             Op::AddRule(rule(21_020)),
@@ -52,24 +54,36 @@ fn only_what_was_in_place_is_a_loss() {
             Op::DeleteRule(rule(21_030)),
         ],
     };
-    assert_eq!(repairs.losses(&plan, Change::default()), losses(1, 1));
+    assert_eq!(repairs.losses(&plan, Change::default(), Instant::now()), losses(1, 1));
     let replaced = Op::ReplaceRoute { old: route(None), new: route(Some("192.0.2.1")) };
     let plan = Plan { ops: vec![replaced] };
-    assert_eq!(repairs.losses(&plan, Change::default()), losses(0, 1), "overwritten");
-    assert_eq!(Repairs::default().losses(&plan, Change::default()), losses(0, 0), "at the start");
+    assert_eq!(
+        repairs.losses(&plan, Change::default(), Instant::now()),
+        losses(0, 1),
+        "overwritten"
+    );
+    assert_eq!(
+        Repairs::default().losses(&plan, Change::default(), Instant::now()),
+        losses(0, 0),
+        "at the start"
+    );
 }
 
 /// The kernel removes routes with the link or the address they need; it never removes rules.
 #[test]
 fn routes_that_went_with_their_link_are_nobodys_fault() {
-    let repairs = in_place();
+    let mut repairs = in_place();
     let plan =
         Plan { ops: vec![Op::AddRoute(route(Some("192.0.2.1"))), Op::AddRule(rule(21_020))] };
     for change in [
         Change { links: true, ..Change::default() },
         Change { addresses: true, ..Change::default() },
     ] {
-        assert_eq!(repairs.losses(&plan, change), losses(1, 0));
+        let now = Instant::now();
+        assert_eq!(repairs.losses(&plan, change, now), losses(1, 0));
+        // It was heard of in the round before.
+        assert_eq!(repairs.losses(&plan, Change::default(), now + SECOND), losses(1, 0));
+        assert_eq!(repairs.losses(&plan, Change::default(), now + 3 * SECOND), losses(1, 1));
     }
 }
 
@@ -86,11 +100,11 @@ fn what_is_not_put_back_stays_lost_until_it_is() {
     assert_eq!(plan.ops, [Op::AddRule(rule(21_040))]);
     // Another desired state does not make it forgotten.
     repairs.in_place(&Desired { rules: [rule(21_040)].into(), ..Desired::default() });
-    assert_eq!(repairs.losses(&whole, Change::default()), losses(2, 0));
+    assert_eq!(repairs.losses(&whole, Change::default(), Instant::now()), losses(2, 0));
     repairs.nothing_lost();
     assert_eq!(repairs.due(), None);
     repairs.in_place(&Desired::default());
-    assert_eq!(repairs.losses(&whole, Change::default()), losses(0, 0));
+    assert_eq!(repairs.losses(&whole, Change::default(), Instant::now()), losses(0, 0));
 }
 
 /// The kernel keeps an entry that it resolves for us, but for changes of its link.
@@ -105,9 +119,13 @@ fn a_gateways_entry_that_was_kept_is_a_loss() {
     let plan = Plan { ops: vec![Op::ManageNeighbour(key.clone())] };
     let mut repairs = Repairs::default();
     repairs.kept(&kept(false));
-    assert_eq!(repairs.losses(&plan, Change::default()).neighbours, 0, "collected by the kernel");
+    assert_eq!(
+        repairs.losses(&plan, Change::default(), Instant::now()).neighbours,
+        0,
+        "collected by the kernel"
+    );
     repairs.kept(&kept(true));
-    assert_eq!(repairs.losses(&plan, Change::default()).neighbours, 1);
+    assert_eq!(repairs.losses(&plan, Change::default(), Instant::now()).neighbours, 1);
     let links = Change { links: true, ..Change::default() };
-    assert_eq!(repairs.losses(&plan, links).neighbours, 0);
+    assert_eq!(repairs.losses(&plan, links, Instant::now()).neighbours, 0);
 }

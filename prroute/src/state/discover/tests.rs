@@ -332,3 +332,31 @@ fn a_macvlan_that_is_excluded_a_port_or_on_no_uplink_counts_as_none() {
     assert_eq!(reason(&elsewhere, "vrrp.51"), "macvlan without a default route of its own");
     assert!(!only(&elsewhere, "eth1").addresses.contains(&net("192.168.2.100/32")));
 }
+
+/// What a log says at each start.
+#[test]
+fn only_what_could_have_been_an_uplink_is_worth_a_word() {
+    let host = two_networks()
+        .nic("eth2")
+        .nic("cable-out")
+        .nic("unused")
+        .link("docker0", Some("bridge"))
+        .link("veth1", Some("veth"))
+        .link("wg0", Some("wireguard"))
+        .link("tun0", Some("tun"))
+        .address("docker0", "172.17.0.1/16")
+        .address("wg0", "10.9.0.1/24")
+        .address("tun0", "10.8.0.2/24")
+        .default("tun0", "10.8.0.1", 50)
+        .port("veth1", "docker0")
+        .change("cable-out", |link| link.carrier = false)
+        .change("unused", |link| link.admin_up = false);
+    let config = Config::default();
+    let (_, skipped) = discover(&config, &host.0);
+    let notable: Vec<_> = skipped
+        .iter()
+        .filter(|skipped| is_notable(&config, &host.0, skipped))
+        .map(|skipped| skipped.name.as_str())
+        .collect();
+    assert_eq!(notable, ["eth2", "tun0"]);
+}

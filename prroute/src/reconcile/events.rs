@@ -1,0 +1,257 @@
+//! What the log says of a round: one line, in the terms of the network. Single operations are for
+//! those who debug.
+//!
+//! An uplink that flaps is told of for the first times, and then once a minute; so is what else keeps
+//! changing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+
+use crate::reconcile::window::Window;
+use crate::state::observed::Observed;
+use crate::state::plan::{Op, Plan};
+use crate::state::uplink::{Discovered, Skipped, Uplink};
+
+/// Something happened to an uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Of the interface.
+    pub(super) name: String,
+    pub(super) level: Level,
+    pub(super) text: String,
+    /// It carries replies no longer, or less well.
+    pub(super) is_loss: bool,
+}
+
+/// What happened between two looks at the network, in the uplinks' order.
+pub(super) fn between(
+    before: &[Uplink],
+    after: &[Uplink],
+    skipped: &[Skipped],
+    observed: &Observed,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let same = |a: &Uplink, b: &Uplink| (a.id, a.generation) == (b.id, b.generation);
+    for old in before.iter().filter(|old| !after.iter().any(|new| same(old, new))) {
+        let name = &old.device.name;
+        let reason = skipped.iter().find(|skipped| skipped.name == *name);
+        let text = match reason {
+            Some(Skipped { reason, .. }) => format!("{name}: no uplink any more: {reason}"),
+            None => format!("{name}: gone"),
+        };
+        events.push(event(name, Level::INFO, text, true));
+    }
+    for new in after {
+        match before.iter().find(|old| same(old, new)) {
+            None => events.push(event(&new.device.name, Level::INFO, introduce(new), false)),
+            Some(old) => changes(&old.device, &new.device, observed, &mut events),
+        }
+    }
+    events
+}
+
+fn event(name: &str, level: Level, text: String, is_loss: bool) -> Event {
+    Event { name: name.to_owned(), level, text, is_loss }
+}
+
+fn introduce(uplink: &Uplink) -> String {
+    let device = &uplink.device;
+    let mut text = format!("{}: uplink {}", device.name, uplink.id);
+    let gateways: Vec<String> =
+        [device.gateway4, device.gateway6].into_iter().flatten().map(|g| g.to_string()).collect();
+    match gateways.as_slice() {
+        [] => text.push_str(", no gateway known"),
+        known => text.push_str(&format!(", gateway {}", known.join(" and "))),
+    }
+    for stacked in &device.stacked {
+        text.push_str(&format!(", with {}", stacked.name));
+    }
+    if !device.up {
+        text.push_str(", down");
+    }
+    text
+}
+
+fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut Vec<Event>) {
+    let name = &new.name;
+    let mut say = |level, text, is_loss| events.push(event(name, level, text, is_loss));
+    if old.name != new.name {
+        say(Level::INFO, format!("{} is called {name} now", old.name), false);
+    }
+    for stacked in new.stacked.iter().filter(|device| !old.stacked.contains(device)) {
+        say(Level::INFO, format!("{name}: {} counts as it", stacked.name), false);
+    }
+    let elsewhere =
+        if new.hold { "what is to leave by it is held" } else { "replies leave by other uplinks" };
+    match (old.up, new.up) {
+        (true, false) => {
+            let set_down = observed.link(new.ifindex).is_some_and(|link| !link.admin_up);
+            let what = if set_down { "set down" } else { "no carrier" };
+            say(Level::INFO, format!("{name}: {what}, {elsewhere}"), true);
+        }
+        (false, true) => say(Level::INFO, format!("{name}: up again"), false),
+        _ => {}
+    }
+    let families = [
+        (old.gateway4, old.gateway4_usable, new.gateway4, new.gateway4_usable),
+        (old.gateway6, old.gateway6_usable, new.gateway6, new.gateway6_usable),
+    ];
+    for (was, was_usable, is, is_usable) in families {
+        match (was, is) {
+            (Some(was), Some(is)) if was != is => {
+                say(Level::INFO, format!("{name}: gateway {is} instead of {was}"), false);
+            }
+            (None, Some(is)) => say(Level::INFO, format!("{name}: gateway {is}"), false),
+            (Some(was), None) => {
+                say(Level::INFO, format!("{name}: gateway {was} is none any more"), true);
+            }
+            _ => {}
+        }
+        let Some(gateway) = is.filter(|_| new.up && old.up) else { continue };
+        match (was_usable, is_usable) {
+            (true, false) => {
+                let text = format!("{name}: gateway {gateway} does not answer, {elsewhere}");
+                say(Level::WARN, text, true);
+            }
+            (false, true) => {
+                say(Level::INFO, format!("{name}: gateway {gateway} answers again"), false);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Rules and routes that were changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) added: usize,
+    pub(super) removed: usize,
+}
+
+impl Counts {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let count = |is: fn(&Op) -> bool| plan.ops.iter().filter(|op| is(op)).count();
+        Self {
+            added: count(|op| {
+                matches!(op, Op::AddRule(_) | Op::AddRoute(_) | Op::ReplaceRoute { .. })
+            }),
+            removed: count(|op| matches!(op, Op::DeleteRule(_) | Op::DeleteRoute(_))),
+        }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.added += other.added;
+        self.removed += other.removed;
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let text = match std::mem::take(self) {
+            Self { added: 0, removed: 0 } => return None,
+            Self { added, removed: 0 } => format!("{added} added"),
+            Self { added: 0, removed } => format!("{removed} removed"),
+            Self { added, removed } => format!("{added} added, {removed} removed"),
+        };
+        Some(format!("rules and routes: {text}"))
+    }
+}
+
+/// Lines about each uplink, and about rules and routes, that are written as they come: so many ...
+const FREE: u32 = 6;
+/// ... in this time.
+const SPAN: Duration = Duration::from_secs(60);
+
+/// What is written, and what is held back to be told together.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    uplinks: BTreeMap<String, Window>,
+    others: Window,
+    counts: Counts,
+}
+
+impl Events {
+    /// The lines for a round: one for each uplink, and rules and routes.
+    pub(super) fn round(
+        &mut self,
+        now: Instant,
+        events: &[Event],
+        counts: Counts,
+    ) -> Vec<(Level, String)> {
+        self.counts.add(counts);
+        let mut lines: Vec<(Level, String)> = Vec::new();
+        let mut latest = None;
+        let mut held = false;
+        for Event { name, level, text, is_loss } in events {
+            let window = self.uplinks.entry(name.clone()).or_default();
+            if !window.says(now, FREE, SPAN, *is_loss) {
+                held = true;
+                continue;
+            }
+            match lines.last_mut().filter(|_| latest == Some(name)) {
+                Some((severest, line)) => {
+                    *severest = (*severest).min(*level);
+                    line.push_str("; ");
+                    line.push_str(text);
+                }
+                None => lines.push((*level, text.clone())),
+            }
+            latest = Some(name);
+        }
+        let flapping = held || self.uplinks.values().any(Window::is_holding);
+        if self.counts != Counts::default()
+            && !flapping
+            && (!lines.is_empty() || self.others.says(now, FREE, SPAN, true))
+        {
+            let counts = self.counts.take();
+            match lines.as_mut_slice() {
+                [(_, line)] => line.extend(counts.map(|counts| format!("; {counts}"))),
+                _ => lines.extend(counts.map(|counts| (Level::INFO, counts))),
+            }
+        }
+        lines
+    }
+
+    /// When what was held back is to be told.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.uplinks.values().chain([&self.others]).filter_map(|window| window.due(SPAN)).min()
+    }
+
+    /// Tells it. `uplinks`: how they are now.
+    pub(super) fn flush(&mut self, now: Instant, uplinks: &[Uplink]) -> Vec<(Level, String)> {
+        let mut said = Vec::new();
+        for (name, window) in &mut self.uplinks {
+            let Some(losses) = window.flush(now, SPAN) else { continue };
+            let state = match uplinks.iter().find(|uplink| uplink.device.name == *name) {
+                None => "no uplink now",
+                Some(uplink) if uplink.device.up => "up now",
+                Some(_) => "down now",
+            };
+            said.push(match losses {
+                0 => format!("{name} does not flap any more, {state}"),
+                1 => format!("{name} flapped once in the last minute, {state}"),
+                count => format!("{name} flapped {count} times in the last minute, {state}"),
+            });
+        }
+        self.uplinks.retain(|_, window| !window.is_over(now, SPAN));
+        let others = self.others.flush(now, SPAN).is_some();
+        if others || !said.is_empty() {
+            said.extend(self.counts.take().map(|counts| format!("{counts} meanwhile")));
+        }
+        if said.is_empty() { Vec::new() } else { vec![(Level::INFO, said.join("; "))] }
+    }
+}
+
+/// Writes lines to the log.
+pub(super) fn write(lines: &[(Level, String)]) {
+    for (level, line) in lines {
+        match *level {
+            Level::ERROR => tracing::error!("{line}"),
+            Level::WARN => tracing::warn!("{line}"),
+            _ => tracing::info!("{line}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

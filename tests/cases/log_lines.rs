@@ -1,0 +1,126 @@
+//! What the daemon's log says, and how much: one line per event, and a bounded number of them however
+//! often an uplink flaps.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::command::output_within;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::netns::Namespace;
+use prroute_tests::prroute::Daemon;
+use prroute_tests::wait;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Longer than the daemon takes for an event.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Flaps at each end; `PRROUTE_FLAPS` asks for more.
+fn flaps() -> u32 {
+    std::env::var("PRROUTE_FLAPS").ok().and_then(|flaps| flaps.parse().ok()).unwrap_or(30)
+}
+
+/// The third uplink is set down and up again, and gets its routes and addresses back, as a network
+/// manager sees to it.
+const AT_HOST: &str = "\
+ip link set up3 down
+sleep $pause
+ip link set up3 up
+ip -6 addr replace 2001:db8:3::10/64 dev up3 nodad
+ip route replace default via 10.0.3.1 dev up3 metric 300
+ip -6 route replace default via 2001:db8:3::1 dev up3 metric 300
+sleep $pause
+";
+
+/// Its carrier goes and comes.
+const AT_ROUTER: &str = "ip link set host down; sleep $pause; ip link set host up; sleep $pause\n";
+
+/// Flaps at different paces. Meanwhile somebody reads what the daemon says to the service manager: it
+/// waits for that.
+fn flap(daemon: &mut Daemon, namespace: &Namespace, flap: &str) -> Result<()> {
+    let paces = "for pause in 0.02 0.1 0.25";
+    let script = format!("for i in $(seq {}); do {paces}; do\n{flap}done; done", flaps() / 3);
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let mut sh = namespace.command(&["sh", "-ec", &script]);
+            output_within(&mut sh, PATIENCE, "")?.success().map(drop)
+        });
+        while !work.is_finished() {
+            daemon.said()?;
+            std::thread::sleep(wait::POLL);
+        }
+        work.join().unwrap_or_else(|_| anyhow::bail!("panicked"))
+    })
+}
+
+#[test]
+fn a_start_says_a_handful_of_lines_and_any_number_of_flaps_a_few_more() -> Result<()> {
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    let start = daemon.process.log();
+    println!("{} lines at start:\n{start}", start.lines().count());
+    // Three uplinks, what was done, and that it is ready.
+    ensure!(start.lines().count() <= 5, "{start}");
+    for (namespace, how) in [(&lab.host, AT_HOST), (&lab.router(3).namespace, AT_ROUTER)] {
+        flap(&mut daemon, namespace, how)?;
+        println!("{} lines after {} flaps", daemon.process.log().lines().count(), flaps());
+    }
+    let log = daemon.terminate()?;
+    let severe = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+    let severe: Vec<&str> = log.lines().filter(severe).collect();
+    ensure!(severe.is_empty(), "nothing was wrong but for the link: {severe:#?}\n{log}");
+    // Six events as they come, two lines for each minute, and the end.
+    let minutes = 1 + flaps() / 60;
+    let bound = start.lines().count() + 8 + 2 * usize::try_from(minutes)?;
+    ensure!(log.lines().count() <= bound, "more than {bound} lines:\n{log}");
+    prroute.down()?;
+    Ok(())
+}
+
+#[test]
+fn a_cable_that_is_pulled_out_is_one_line_and_nobody_is_blamed() -> Result<()> {
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    let start = daemon.process.log().lines().count();
+    for (command, line) in [
+        ("link set host down", "up3: no carrier, replies leave by other uplinks"),
+        ("link set host up", "up3: up again"),
+    ] {
+        lab.router(3).namespace.ip(command)?;
+        daemon.process.wait_log(line, SOON, |log| log.contains(line).then_some(()))?;
+    }
+    let log = daemon.terminate()?;
+    let new: Vec<&str> = log.lines().skip(start).collect();
+    ensure!(new.iter().all(|line| line.contains("INFO")), "{new:#?}");
+    // Each event, rules and routes that follow it, and the end.
+    ensure!(new.len() <= 5, "{new:#?}");
+    prroute.down()?;
+    Ok(())
+}
+
+/// As systemd connects a service: `JOURNAL_STREAM` names standard error.
+#[test]
+fn lines_to_the_journal_have_their_priority() -> Result<()> {
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let journal = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"";
+    let words = ["env", "PRROUTE_LOG=prroute=debug", "sh", "-c", journal, "sh"];
+    let prroute = lab.prroute()?.wrapped(words.map(str::to_owned).to_vec());
+    let mut daemon = prroute.run(&[])?;
+    let refused = prroute.output(&["run"])?;
+    let error = refused.stderr.lines().last().context("a refusal")?;
+    ensure!(error.starts_with("<3>prroute: "), "{error}");
+    lab.host.ip("rule flush protocol 213")?;
+    let warned = |log: &str| log.contains("that were deleted").then_some(());
+    daemon.process.wait_log("a warning", SOON, warned)?;
+    let log = daemon.terminate()?;
+    let known = |line: &str| ["<4>", "<6>", "<7>"].iter().any(|p| line.starts_with(p));
+    let strange: Vec<&str> = log.lines().filter(|line| !known(line)).collect();
+    ensure!(strange.is_empty(), "{strange:#?}");
+    for part in ["<6>ready, managing 3 uplinks", "<7>ip rule add priority", "<4>putting back "] {
+        ensure!(log.contains(part), "no {part:?} in\n{log}");
+    }
+    prroute.down()?;
+    Ok(())
+}
