@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe, Question};
-use prroute_tests::prroute::Daemon;
+use prroute_tests::prroute::{Daemon, START};
 use prroute_tests::wait;
 
 /// The promise is a second; the machine may be busy.
@@ -23,10 +23,14 @@ fn pings(number: u8, targets: &[IpAddr]) -> Vec<Probe> {
     targets.iter().map(probe).collect()
 }
 
-/// Waits until every probe is answered.
 fn answered_soon(lab: &Lab, probes: &[Probe]) -> Result<()> {
+    answered_within(SOON, lab, probes)
+}
+
+/// Waits until every probe is answered.
+fn answered_within(limit: Duration, lab: &Lab, probes: &[Probe]) -> Result<()> {
     let mut last = Vec::new();
-    wait::until("every probe is answered", SOON, || {
+    wait::until("every probe is answered", limit, || {
         last = lab.ask(probes)?;
         Ok(last.iter().all(probe::Outcome::answered).then_some(()))
     })
@@ -49,13 +53,61 @@ fn an_uplink_that_comes_later_is_managed() -> Result<()> {
         let (option, gateway) = (family.option(), addressing::gateway(2, family));
         lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
     }
-    answered_soon(&lab, &probes)?;
+    answered_within(START, &lab, &probes)?;
 
     // And when it goes again, so do its rules.
     lab.host.ip("link del up2")?;
     wait::until("only the kernel's rules are left", SOON, || {
         Ok((lab.host.ip("rule show")?.lines().count() == 3).then_some(()))
     })?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// Verifying the programs takes minutes on an emulated processor, and the watchdog waits for 30 s.
+#[test]
+fn the_watchdog_is_fed_while_the_programs_are_loaded() -> Result<()> {
+    let lab = Lab::with_services(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
+    for family in Family::BOTH {
+        let (option, gateway) = (family.option(), addressing::gateway(2, family));
+        lab.host.ip(&format!("{option} route del default via {gateway} dev up2"))?;
+    }
+    let twenty_ms = vec!["env".to_owned(), "WATCHDOG_USEC=40000".to_owned()];
+    let prroute = lab.prroute()?.wrapped(twenty_ms);
+    let mut daemon = prroute.run(&[])?;
+    assert!(!daemon.said()?.contains("EXTEND_TIMEOUT_USEC"), "nothing is to be loaded yet");
+    for family in Family::BOTH {
+        let (option, gateway) = (family.option(), addressing::gateway(2, family));
+        lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
+    }
+    wait::until("two uplinks are managed", START, || {
+        Ok(daemon.said()?.contains("STATUS=managing 2 uplinks").then_some(()))
+    })?;
+    let said = daemon.said()?.to_owned();
+    let (_, loading) = said.split_once("STATUS=loading the programs").context("no such status")?;
+    let (loading, _) = loading.split_once("STATUS=").context("no status afterwards")?;
+    // One would be that of the begin.
+    let fed = loading.matches("WATCHDOG=1").count();
+    ensure!(fed > 2 && loading.contains("EXTEND_TIMEOUT_USEC=60000"), "{said}");
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// What a service manager starts after prroute finds its addresses answered.
+#[test]
+fn ready_means_that_what_exists_is_managed() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.run(&[])?;
+    let (rules, report) = (lab.host.ip("rule show")?, prroute.status()?);
+    ensure!(rules.contains("lookup 21001") && rules.contains("lookup 21002"), "{rules}");
+    let hooks = report["uplinks"].as_array().context("no uplinks")?;
+    ensure!(hooks.len() == 2 && hooks.iter().all(|uplink| uplink["hook"].is_string()), "{report}");
+    let said = daemon.said()?;
+    let at = |line: &str| said.lines().position(|said| said == line);
+    ensure!(at("STATUS=loading the programs") < at("READY=1"), "{said}");
     daemon.terminate()?;
     prroute.down()?;
     Ok(())

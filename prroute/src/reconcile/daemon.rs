@@ -269,7 +269,7 @@ async fn at(when: Option<Instant>) {
 }
 
 /// Tells the service manager; without one there is nobody to tell.
-fn notify(states: &[NotifyState<'_>]) {
+pub(super) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("sd_notify: {error}");
     }

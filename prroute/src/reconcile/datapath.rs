@@ -1,6 +1,7 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::Attach;
 use crate::datapath::attach::{self, Attached, Hook};
@@ -10,12 +11,16 @@ use crate::datapath::pins::Remains;
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
 use crate::netlink::Kernel;
+use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
 use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
+
+/// No kernel takes longer to verify the programs, on an emulated processor either.
+const LOADING: Duration = Duration::from_secs(600);
 
 pub(super) struct Datapath {
     pub(super) programs: Programs,
@@ -43,6 +48,7 @@ impl Attachment {
 
 impl Reconciler {
     pub(super) fn load(&mut self) -> Result<(), ReconcileError> {
+        let _step = LongStep::begin("loading the programs", &self.report.summary, LOADING);
         let sockets = Sockets::find(self.config.udp_source);
         let options = LoadOptions {
             flows: self.config.flows,

@@ -13,6 +13,7 @@ mod events;
 mod findings;
 mod gateways;
 mod inspection;
+mod long_step;
 mod moves;
 mod pace;
 mod reload;
