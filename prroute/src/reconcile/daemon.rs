@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::causes::with_causes;
 use crate::config::Config;
 use crate::netlink::{Change, HookMonitor, Monitor};
+use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
 use crate::reconcile::{ReconcileError, Reconciler, events};
@@ -23,8 +24,10 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
-/// How long the start waits for thousands of rules and routes, and for tables to hold still: the rest
-/// follows.
+/// How long the start waits for thousands of rules and routes: the rest follows.
+const START_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long it waits for tables to hold still.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the start waits for gateways that do not answer.
@@ -101,14 +104,28 @@ impl Daemon {
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         self.try_round().await?;
         let limit = Instant::now() + START_PATIENCE;
-        let waits = |it: &Reconciler| it.is_unfinished() || it.is_unsteady();
-        while waits(&self.reconciler) && Instant::now() < limit {
+        while self.reconciler.is_unsteady() && Instant::now() < limit {
             self.try_round().await?;
         }
+        self.finish().await?;
         self.await_gateways().await?;
         let report = &self.reconciler.report;
         tracing::info!("ready, {}", report.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
+        Ok(())
+    }
+
+    /// Who waits for the start finds all rules and routes in force, however many there are.
+    async fn finish(&mut self) -> Result<(), ReconcileError> {
+        if !self.reconciler.is_unfinished() {
+            return Ok(());
+        }
+        let summary = &self.reconciler.report.summary;
+        let _step = LongStep::begin("making rules and routes", summary, START_LIMIT);
+        let limit = Instant::now() + START_LIMIT;
+        while self.reconciler.is_unfinished() && Instant::now() < limit {
+            self.try_round().await?;
+        }
         Ok(())
     }
 

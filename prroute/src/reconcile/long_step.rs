@@ -49,7 +49,7 @@ impl LongStep {
             }
         });
         let thread = thread.inspect_err(|error| {
-            tracing::debug!("start a thread that feeds the watchdog: {error}")
+            tracing::debug!("start a thread that feeds the watchdog: {error}");
         });
         Self { end: Some(end), thread: thread.ok(), before: String::new() }
     }
@@ -85,7 +85,7 @@ mod tests {
     fn it_says_so_again_and_again_until_the_step_ends() {
         let (said, heard) = mpsc::channel();
         let step = LongStep::saying(PERIOD, Duration::from_secs(60), move || {
-            drop(said.send(()));
+            said.send(()).unwrap_or_default();
         });
         for _ in 0..5 {
             heard.recv_timeout(Duration::from_secs(30)).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_step_that_takes_too_long_is_a_hang() {
         let (said, heard) = mpsc::channel();
-        let step = LongStep::saying(PERIOD, 4 * PERIOD, move || drop(said.send(())));
+        let step = LongStep::saying(PERIOD, 4 * PERIOD, move || said.send(()).unwrap_or_default());
         let times = std::iter::from_fn(|| heard.recv_timeout(Duration::from_secs(30)).ok()).count();
         assert!((1..=6).contains(&times), "{times}");
         drop(step);
