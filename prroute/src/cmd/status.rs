@@ -134,7 +134,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match report.udp_source {
             Some(UdpSource::Attached { .. }) if datapath && !seen.sockets => {
-                let reason = "the programs were removed by another program".to_owned();
+                let reason = "the programs are gone".to_owned();
                 Some(udp_source(UdpSource::Unavailable { reason }, pins)?)
             }
             Some(state) if datapath => Some(udp_source(state, pins)?),

@@ -138,15 +138,12 @@ impl Reconciler {
             more => format!(" and {more} more"),
         };
         match self.inspection.allowance.ask(Instant::now()) {
-            Permission::Granted => {
-                tracing::warn!("removed by another program, and put back: {named}{more}");
-            }
+            Permission::Granted => tracing::warn!("gone, and put back: {named}{more}"),
             Permission::NotBefore { pause, first } => {
                 if first {
+                    let pause = pause.as_secs_f64().ceil();
                     tracing::warn!(
-                        "removed by another program again and again: {named}{more}; putting it \
-                         back in {} s",
-                        pause.as_secs_f64().ceil()
+                        "gone again and again: {named}{more}; putting it back in {pause} s"
                     );
                 }
                 return Ok(());

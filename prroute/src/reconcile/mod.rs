@@ -9,6 +9,7 @@ mod allowance;
 mod daemon;
 mod datapath;
 mod decision_log;
+mod error;
 mod events;
 mod findings;
 mod gateways;
@@ -16,111 +17,50 @@ mod inspection;
 mod long_step;
 mod moves;
 mod pace;
+mod records;
 mod reload;
 mod repairs;
 mod routing;
 mod stacked;
+mod telling;
 mod trouble;
 mod undo;
 mod unknown;
 mod window;
 
 pub use daemon::{Daemon, Stop};
+pub use error::ReconcileError;
 pub use undo::{Undone, undo};
 
-use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use crate::config::Config;
-use crate::datapath::{DatapathError, Pins, Tables};
+use crate::datapath::{Pins, Tables};
 use crate::instance::Instance;
-use crate::netlink::{ApplyError, Change, KeptGateway, Kernel, Monitor, NetlinkError};
+use crate::netlink::{Change, KeptGateway, Kernel, Monitor};
 use crate::reconcile::datapath::Datapath;
+use crate::reconcile::error::first_failure;
 use crate::reconcile::events::{Counts, Events};
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::moves::MoveLimit;
 use crate::reconcile::repairs::Repairs;
-use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, RuntimeError, Store};
+use crate::reconcile::telling::{say_left_out, summary};
+use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, Store};
 use crate::state::desired::{Desired, Recognised, desire_with};
 use crate::state::diff::{Collision, diff};
-use crate::state::discover::{discover, is_notable};
+use crate::state::discover::discover;
 use crate::state::findings::{Finding, findings};
 use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
-use crate::state::remembered::{self, Recall, RememberedId};
+use crate::state::remembered::{Recall, RememberedId};
 use crate::state::share::{self, LeftOut};
 use crate::state::succession;
 use crate::state::uplink::{LocalAddress, Skipped, Uplink};
-
-/// Why the desired state was not reached.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    #[error(transparent)]
-    Netlink(#[from] NetlinkError),
-    #[error(transparent)]
-    Datapath(#[from] DatapathError),
-    #[error(transparent)]
-    Collision(#[from] Collision),
-    #[error(transparent)]
-    Apply(Box<ApplyError>),
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    #[error("watch the decision log: {0}")]
-    DecisionLog(#[source] std::io::Error),
-    /// Each of them was tried whatever became of the others.
-    #[error("{first}{}", also(further))]
-    Several { first: Box<ReconcileError>, further: Vec<ReconcileError> },
-}
-
-fn also(further: &[ReconcileError]) -> String {
-    further.iter().map(|error| format!("; {error}")).collect()
-}
-
-impl From<ApplyError> for ReconcileError {
-    fn from(error: ApplyError) -> Self {
-        Self::Apply(error.into())
-    }
-}
-
-impl ReconcileError {
-    /// Whether the kernel refused for want of a capability.
-    pub fn is_permission_denied(&self) -> bool {
-        match self {
-            Self::Netlink(error) => error.is_permission_denied(),
-            Self::Datapath(error) => error.is_permission_denied(),
-            Self::Apply(error) => error.is_permission_denied(),
-            Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
-            Self::Several { first, .. } => first.is_permission_denied(),
-            Self::Collision(_) | Self::DecisionLog(_) => false,
-        }
-    }
-
-    /// Whether something went while the kernel was being changed: what is announced of that leads to
-    /// another round, which knows of it.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Netlink(NetlinkError::Refused { source, .. }) => source.is_transient(),
-            Self::Datapath(error) => error.is_transient(),
-            Self::Apply(error) => error.transient,
-            _ => false,
-        }
-    }
-}
-
-/// The first error that will not go by itself, or else the first.
-fn first_failure<const N: usize>(
-    results: [Result<(), ReconcileError>; N],
-) -> Result<(), ReconcileError> {
-    let mut errors = results.into_iter().filter_map(Result::err);
-    let Some(first) = errors.next() else { return Ok(()) };
-    let lasting = first.is_transient().then(|| errors.find(|error| !error.is_transient()));
-    Err(lasting.flatten().unwrap_or(first))
-}
 
 /// The kernel tells the rest of a route's life in hundredths of a second, and does not tell a
 /// route that has just expired from one that never will.
@@ -128,9 +68,6 @@ const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 
 /// Tables that changed all the time are read again after this.
 const UNSTEADY: Duration = Duration::from_secs(1);
-
-/// Files that could not be written are tried again after this.
-const SAVE_RETRY: Duration = Duration::from_secs(5);
 
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
@@ -406,84 +343,5 @@ impl Reconciler {
         }
         self.save();
         first_failure([facts, applied, synced, retried.map(drop).map_err(Into::into)])
-    }
-}
-
-impl Reconciler {
-    /// From when there is something to decide: before that the order of arrival would.
-    fn remember_ids(&mut self, outlook: &Outlook) {
-        if self.datapath.is_none() {
-            return;
-        }
-        let recall = Recall { remembered: &self.ids, links: &outlook.observed.links };
-        self.ids = recall.updated(&outlook.uplinks, seconds_since_1970());
-        if remembered::differs(&self.written_ids, &self.ids) && self.store.save_ids(&self.ids) {
-            self.written_ids.clone_from(&self.ids);
-        }
-    }
-
-    /// One line for the round.
-    fn tell(&mut self, outlook: &Outlook) {
-        let (skipped, observed) = (&outlook.skipped, &outlook.observed);
-        let before = self.told.replace(outlook.uplinks.clone());
-        if before.is_none() {
-            let is_notable = |it: &&Skipped| is_notable(&self.config, observed, it);
-            for skipped in skipped.iter().filter(is_notable) {
-                tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
-            }
-        }
-        let enough = |uplinks: &[Uplink]| uplinks.len() >= ENOUGH_UPLINKS;
-        let changes = before.as_ref().is_some_and(|it| enough(it) != enough(&outlook.uplinks));
-        let before = before.unwrap_or_default();
-        let mut happened = events::between(&before, &outlook.uplinks, skipped, observed);
-        if let Some(last) = happened.last_mut().filter(|_| changes) {
-            last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
-        }
-        let counts = std::mem::take(&mut self.counts);
-        events::write(&self.events.round(Instant::now(), &happened, counts));
-    }
-
-    /// When what was held back of the log is due.
-    pub fn report_due(&self) -> Option<Instant> {
-        self.events.due()
-    }
-
-    /// Logs it.
-    pub fn tell_the_rest(&mut self) {
-        let uplinks = self.told.as_deref().unwrap_or_default();
-        events::write(&self.events.flush(Instant::now(), uplinks));
-    }
-
-    /// Writes what changed. What cannot be written now is tried again, also when nothing happens.
-    fn save(&mut self) {
-        self.store.save_journal(&self.journal);
-        self.store.save_report(&self.report);
-        if self.store.is_failing() {
-            self.expiry = self.expiry.into_iter().chain([Instant::now() + SAVE_RETRY]).min();
-        }
-    }
-}
-
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-/// When it begins, and when it ends; not each time that it is another number.
-fn say_left_out(before: &[LeftOut], now: &[LeftOut]) {
-    let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|other| other.uplink == one.uplink);
-    for begun in now.iter().filter(|one| !is_in(before, one)) {
-        tracing::warn!("{begun}");
-    }
-    for ended in before.iter().filter(|one| !is_in(now, one)) {
-        tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
-    }
-}
-
-fn summary(uplinks: &[Uplink]) -> String {
-    let names: Vec<_> = uplinks.iter().map(|uplink| uplink.device.name.as_str()).collect();
-    match uplinks.len() {
-        0 => "waiting: no uplink found; two are needed".to_owned(),
-        1 => format!("waiting: one uplink ({}); two are needed", names.join(", ")),
-        count => format!("managing {count} uplinks: {}", names.join(", ")),
     }
 }

@@ -1,0 +1,73 @@
+//! Why the desired state was not reached.
+
+use std::io::ErrorKind;
+
+use crate::datapath::DatapathError;
+use crate::netlink::{ApplyError, NetlinkError};
+use crate::runtime::RuntimeError;
+use crate::state::diff::Collision;
+
+/// Why the desired state was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    #[error(transparent)]
+    Collision(#[from] Collision),
+    #[error(transparent)]
+    Apply(Box<ApplyError>),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("watch the decision log: {0}")]
+    DecisionLog(#[source] std::io::Error),
+    /// Each of them was tried whatever became of the others.
+    #[error("{first}{}", also(further))]
+    Several { first: Box<ReconcileError>, further: Vec<ReconcileError> },
+}
+
+fn also(further: &[ReconcileError]) -> String {
+    further.iter().map(|error| format!("; {error}")).collect()
+}
+
+impl From<ApplyError> for ReconcileError {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+impl ReconcileError {
+    /// Whether the kernel refused for want of a capability.
+    pub fn is_permission_denied(&self) -> bool {
+        match self {
+            Self::Netlink(error) => error.is_permission_denied(),
+            Self::Datapath(error) => error.is_permission_denied(),
+            Self::Apply(error) => error.is_permission_denied(),
+            Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
+            Self::Several { first, .. } => first.is_permission_denied(),
+            Self::Collision(_) | Self::DecisionLog(_) => false,
+        }
+    }
+
+    /// Whether something went while the kernel was being changed: what is announced of that leads to
+    /// another round, which knows of it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Netlink(NetlinkError::Refused { source, .. }) => source.is_transient(),
+            Self::Datapath(error) => error.is_transient(),
+            Self::Apply(error) => error.transient,
+            _ => false,
+        }
+    }
+}
+
+/// The first error that will not go by itself, or else the first.
+pub(super) fn first_failure<const N: usize>(
+    results: [Result<(), ReconcileError>; N],
+) -> Result<(), ReconcileError> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let Some(first) = errors.next() else { return Ok(()) };
+    let lasting = first.is_transient().then(|| errors.find(|error| !error.is_transient()));
+    Err(lasting.flatten().unwrap_or(first))
+}
