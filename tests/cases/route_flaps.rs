@@ -12,8 +12,10 @@ use prroute_tests::{probe, wait};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// For so long nothing may be done once everything is done.
-const IDLE: Duration = Duration::from_secs(2);
+/// In so long no more than this may be done once everything is done: the daemon looks at its programs
+/// and pins every two seconds.
+const IDLE: Duration = Duration::from_secs(4);
+const LOOKS: Duration = Duration::from_millis(40);
 
 /// More than a daemon needs for anything, less than it would need to remember the flaps.
 const MEMORY: u64 = 8 << 20;
@@ -43,15 +45,15 @@ fn peak_memory(process: &Process) -> Result<u64> {
     Ok(kilobytes.with_context(|| format!("no VmHWM in {status}"))? << 10)
 }
 
-/// Waits until a process has not been on a CPU for a while.
+/// Waits until a process has hardly been on a CPU for a while.
 fn wait_idle(process: &Process) -> Result<()> {
-    let mut last = (Instant::now(), cpu_time(process)?);
+    let mut since = (Instant::now(), cpu_time(process)?);
     wait::until("it is idle", PATIENCE, || {
         let now = cpu_time(process)?;
-        if now != last.1 {
-            last = (Instant::now(), now);
+        if now - since.1 > LOOKS {
+            since = (Instant::now(), now);
         }
-        Ok((last.0.elapsed() >= IDLE).then_some(()))
+        Ok((since.0.elapsed() >= IDLE).then(|| println!("idle: {:.1?}", now - since.1)))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Looking whether what was made is still there: programs, filters, links and their pins. Only the
-//! loss of a filter is announced; the rest is looked at every two seconds, for the price of some
-//! hundred microseconds.
+//! loss of a filter is announced; the rest is looked at every two seconds. With three uplinks a look
+//! takes a millisecond of a debug build (`route_flaps` prints it).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -87,15 +87,21 @@ impl Client {
     /// The address of the next answer; `None` when none comes.
     pub(crate) fn hear(&self) -> Result<Option<IpAddr>> {
         let mut text = [0; 64];
-        match self.socket.recv_from(&mut text) {
-            Ok((_, from)) => {
-                ensure!(from.port() == PORT, "an answer from {from}");
-                Ok(Some(SocketAddr::ip(&from)))
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Ok(None)
-            }
-            Err(error) => Err(error).context("receive"),
+        loop {
+            return match self.socket.recv_from(&mut text) {
+                Ok((_, from)) => {
+                    ensure!(from.port() == PORT, "an answer from {from}");
+                    Ok(Some(SocketAddr::ip(&from)))
+                }
+                // A call with a timeout is not resumed by the kernel.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(error).context("receive"),
+            };
         }
     }
 
