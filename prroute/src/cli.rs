@@ -13,8 +13,8 @@ use crate::instance::Instance;
     version,
     about,
     propagate_version = true,
-    after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 not running, 4 permission denied, \
-                  78 configuration error."
+    after_help = "Exit codes: 0 fine, 1 failed or something is missing, 2 usage, 3 not running,\n\
+                  4 permission denied, 5 not known, 78 configuration error."
 )]
 pub struct Cli {
     #[command(subcommand)]
