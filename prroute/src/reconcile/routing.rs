@@ -113,12 +113,16 @@ impl Reconciler {
             plan.ops.retain(|op| !matches!(op, Op::LoosenRpFilter(_)));
         }
         let applied = self.kernel.apply_by_unit(plan, units, self.refusable, OPERATIONS).await;
-        // One that had no effect counts as carried out.
         let is_open = |op: &Op| applied.left.ops.contains(op) || applied.rest.ops.contains(op);
-        let ops = plan.ops.iter().filter(|op| op.is_sysctl() && !is_open(op)).cloned().collect();
-        self.journal.sysctls.commit(&Plan { ops });
-        self.journal.sysctls.abort(&applied.left);
-        self.journal.sysctls.abort(&applied.rest);
+        let (ours, not_ours): (Vec<Op>, Vec<Op>) =
+            plan.ops.iter().filter(|op| op.is_sysctl()).cloned().partition(|op| match op {
+                // Somebody else has written it meanwhile: it is theirs.
+                Op::LoosenRpFilter(_) => applied.in_force.ops.contains(op),
+                // One that is another by now needs no going back.
+                _ => !is_open(op),
+            });
+        self.journal.sysctls.commit(&Plan { ops: ours });
+        self.journal.sysctls.abort(&Plan { ops: not_ours });
         applied
     }
 

@@ -106,6 +106,11 @@ fn connections_that_come_again_are_answered_and_down_leaves_what_the_manager_set
     wait::until("every question is answered", JOB, || {
         Ok(expect_answers(&lab).is_ok().then_some(()))
     })?;
+    systemctl(&["stop", "prroute.service"])?;
+    service.prroute(&["down"])?.success()?;
+    assert_eq!(rp_filters()?, before, "{}", service.journal(&[])?);
+
+    systemctl(&["start", "prroute.service"])?;
     nmcli(&["connection", "up", "up2"])?;
     println!("after up2 came again: {:?}", rp_filters()?);
     wait::until("every question is answered", JOB, || {
@@ -114,7 +119,10 @@ fn connections_that_come_again_are_answered_and_down_leaves_what_the_manager_set
     .with_context(|| service.journal(&[]).unwrap_or_default())?;
     systemctl(&["stop", "prroute.service"])?;
     service.prroute(&["down"])?.success()?;
-    println!("after down: {:?}", rp_filters()?);
-    assert_eq!(rp_filters()?, before, "{}", service.journal(&[])?);
+    let (after, other) = (rp_filters()?, |all: &[String]| all.first_chunk::<2>().cloned());
+    println!("after down: {after:?}");
+    // NetworkManager makes up2 strict and loose again as it comes: what `down` restores there depends
+    // on which of the two prroute has found.
+    assert_eq!(other(&after), other(&before), "{}", service.journal(&[])?);
     Ok(())
 }
