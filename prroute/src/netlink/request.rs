@@ -245,16 +245,21 @@ fn decode(bytes: &[u8]) -> Option<Answer> {
     Some(match payload {
         NetlinkPayload::InnerMessage(message) => Answer::Object(Ok(message)),
         NetlinkPayload::Done(done) if done.code < 0 => {
-            Answer::Refused(io::Error::from_raw_os_error(-done.code).into())
+            Answer::Refused(refusal_of(done.code).into())
         }
         NetlinkPayload::Done(_) => Answer::End,
         NetlinkPayload::Error(error) if error.code.is_none() => Answer::End,
         NetlinkPayload::Error(error) => Answer::Refused(Refusal {
-            source: error.to_io(),
+            source: refusal_of(error.raw_code()),
             words: (header.flags & NLM_F_ACK_TLVS != 0).then(|| words(&error.header)).flatten(),
         }),
         _ => return None,
     })
+}
+
+/// The error of a negative error number, whatever else may stand in its place.
+fn refusal_of(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code.saturating_abs())
 }
 
 /// Decodes an answer, for [`super::audit`].
