@@ -114,15 +114,7 @@ impl Reconciler {
         }
         let applied = self.kernel.apply_by_unit(plan, units, self.refusable, OPERATIONS).await;
         let is_open = |op: &Op| applied.left.ops.contains(op) || applied.rest.ops.contains(op);
-        let (ours, not_ours): (Vec<Op>, Vec<Op>) =
-            plan.ops.iter().filter(|op| op.is_sysctl()).cloned().partition(|op| match op {
-                // Somebody else has written it meanwhile: it is theirs.
-                Op::LoosenRpFilter(_) => applied.in_force.ops.contains(op),
-                // One that is another by now needs no going back.
-                _ => !is_open(op),
-            });
-        self.journal.sysctls.commit(&Plan { ops: ours });
-        self.journal.sysctls.abort(&Plan { ops: not_ours });
+        self.journal.sysctls.settle(plan, &applied.in_force, is_open);
         applied
     }
 

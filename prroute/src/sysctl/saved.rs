@@ -70,6 +70,20 @@ impl SavedSysctls {
         }
     }
 
+    /// As much of the plan was carried out as is `in_force`; the rest of it had no effect, or is
+    /// still open.
+    pub fn settle(&mut self, plan: &Plan, in_force: &Plan, is_open: impl Fn(&Op) -> bool) {
+        let (ours, not_ours): (Vec<Op>, Vec<Op>) =
+            plan.ops.iter().filter(|op| op.is_sysctl()).cloned().partition(|op| match op {
+                // Without effect: somebody else has written it meanwhile, and it is theirs.
+                Op::LoosenRpFilter(_) => in_force.ops.contains(op),
+                // Without effect: it is another value by now, and needs no going back.
+                _ => !is_open(op),
+            });
+        self.commit(&Plan { ops: ours });
+        self.abort(&Plan { ops: not_ours });
+    }
+
     /// The plan was applied.
     pub fn commit(&mut self, plan: &Plan) {
         for change in loosened(plan) {

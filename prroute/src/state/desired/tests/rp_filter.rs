@@ -86,6 +86,26 @@ fn a_value_that_was_never_written_is_written_after_a_crash() {
     assert!(saved.is_empty());
 }
 
+/// NetworkManager makes a filter strict and loose again as a connection comes.
+#[test]
+fn a_value_that_somebody_else_wrote_first_is_theirs() {
+    let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
+    let mut saved = SavedSysctls::default();
+    let first = plan(&host);
+    saved.begin(&first, &host.0);
+    saved.settle(&first, &Plan::default(), |_| false);
+    assert!(saved.is_empty());
+    let host = host.change("eth1", |link| link.rp_filter = Some(2));
+    let back = crate::state::undo::undo(&Config::default(), &host.0, &saved);
+    assert!(!back.ops.iter().any(|op| matches!(op, Op::RestoreRpFilter(_))), "{back:?}");
+
+    // What is in force is ours.
+    saved.begin(&first, &host.0);
+    saved.settle(&first, &first, |_| false);
+    let back = crate::state::undo::undo(&Config::default(), &host.0, &saved);
+    assert!(back.ops.iter().any(|op| matches!(op, Op::RestoreRpFilter(_))), "{back:?}");
+}
+
 #[test]
 fn leave_leaves_filters_alone() {
     let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
