@@ -11,14 +11,14 @@
 pub mod address;
 pub mod flow;
 pub mod names;
-pub mod opening;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
-pub mod source;
+pub mod syn_cache;
 pub mod time;
+pub mod udp_origin;
 pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
 /// or a map definition changes, so that an upgrade never reads another version's bytes.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;

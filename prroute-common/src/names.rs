@@ -15,7 +15,7 @@ pub const DATAGRAMS6: &str = "DATAGRAMS6";
 pub const NEW4: &str = "NEW4";
 pub const NEW6: &str = "NEW6";
 /// SYNs on the owner of their address.
-pub const OPENINGS: &str = "OPENINGS";
+pub const SYN_CACHE: &str = "SYN_CACHE";
 pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const ADDRESSES4: &str = "ADDRESSES4";
 pub const ADDRESSES6: &str = "ADDRESSES6";
@@ -24,6 +24,9 @@ pub const LOCAL_PREFIXES4: &str = "LOCAL_PREFIXES4";
 pub const LOCAL_PREFIXES6: &str = "LOCAL_PREFIXES6";
 pub const ON_LINK4: &str = "ON_LINK4";
 pub const ON_LINK6: &str = "ON_LINK6";
+/// Prefixes that `main` routes over an uplink, more specific than a default route.
+pub const MAIN_ROUTES4: &str = "MAIN_ROUTES4";
+pub const MAIN_ROUTES6: &str = "MAIN_ROUTES6";
 pub const IFINDEX_SLOTS: &str = "IFINDEX_SLOTS";
 pub const ACTIVE_FACTS: &str = "ACTIVE_FACTS";
 pub const UPLINK_FACTS: &str = "UPLINK_FACTS";
@@ -33,14 +36,14 @@ pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map that is pinned. They belong together: where one is missing, the others are of no use to
 /// a new daemon. So a new one raises `LAYOUT_VERSION`.
-pub const MAPS: [&str; 20] = [
+pub const MAPS: [&str; 22] = [
     FLOWS4,
     FLOWS6,
     DATAGRAMS4,
     DATAGRAMS6,
     NEW4,
     NEW6,
-    OPENINGS,
+    SYN_CACHE,
     FRAGMENTS,
     ADDRESSES4,
     ADDRESSES6,
@@ -48,6 +51,8 @@ pub const MAPS: [&str; 20] = [
     LOCAL_PREFIXES6,
     ON_LINK4,
     ON_LINK6,
+    MAIN_ROUTES4,
+    MAIN_ROUTES6,
     IFINDEX_SLOTS,
     ACTIVE_FACTS,
     UPLINK_FACTS,
@@ -67,8 +72,8 @@ pub const PROGRAM_CONNECT6: &str = "prroute_connect6";
 pub const SOCKET_PROGRAMS: [&str; 4] =
     [PROGRAM_SENDMSG4, PROGRAM_SENDMSG6, PROGRAM_CONNECT4, PROGRAM_CONNECT6];
 
-pub const ASKED4: &str = "ASKED4";
-pub const ASKED6: &str = "ASKED6";
+pub const UDP_ORIGIN4: &str = "UDP_ORIGIN4";
+pub const UDP_ORIGIN6: &str = "UDP_ORIGIN6";
 pub const HOST_PEERS4: &str = "HOST_PEERS4";
 pub const HOST_PEERS6: &str = "HOST_PEERS6";
 pub const WILDCARD_PORTS: &str = "WILDCARD_PORTS";
@@ -76,7 +81,7 @@ pub const SOCKET_COUNTERS: &str = "SOCKET_COUNTERS";
 
 /// Every pinned map of the socket programs.
 pub const SOCKET_MAPS: [&str; 6] =
-    [ASKED4, ASKED6, HOST_PEERS4, HOST_PEERS6, WILDCARD_PORTS, SOCKET_COUNTERS];
+    [UDP_ORIGIN4, UDP_ORIGIN6, HOST_PEERS4, HOST_PEERS6, WILDCARD_PORTS, SOCKET_COUNTERS];
 
 /// Every map that is pinned, of all programs.
 pub fn pinned_maps() -> impl Iterator<Item = &'static str> {
@@ -91,7 +96,7 @@ pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
 pub const GLOBAL_CLIENT_PORTS: &str = "CLIENT_PORTS";
 
 /// What openings are hashed with.
-pub const GLOBAL_OPENING_SECRET: &str = "OPENING_SECRET";
+pub const GLOBAL_SYN_CACHE_SECRET: &str = "SYN_CACHE_SECRET";
 
 /// What egress writes to the control block of a packet that it redirects; 0 for nothing.
 pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";

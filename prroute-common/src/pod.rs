@@ -2,7 +2,7 @@
 
 use crate::address::{Address4, Address6, LocalAddress};
 use crate::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
-use crate::source::{Asked, HostPeer, Peer};
+use crate::udp_origin::{HostPeer, Peer, UdpOrigin};
 use crate::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
 macro_rules! pod {
@@ -18,4 +18,4 @@ macro_rules! pod {
 pod!(LocalAddress, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay);
 pod!(IfindexSlot, OnLink4, OnLink6, UplinkFacts);
 // Without bytemuck's word, but of the same kind: integers, addresses of integers, explicit padding.
-pod!(Peer<Address4>, Peer<Address6>, Asked<Address4>, Asked<Address6>, HostPeer);
+pod!(Peer<Address4>, Peer<Address6>, UdpOrigin<Address4>, UdpOrigin<Address6>, HostPeer);

@@ -30,6 +30,10 @@ pub const IFINDEX_PROBES: u32 = 4;
 /// On-link prefixes per family, over all uplinks.
 pub const MAX_ON_LINK: u32 = 4096;
 
+/// Prefixes per family, over all uplinks, that `main` routes over an uplink: on-link ones and more
+/// specific ones than a default route.
+pub const MAX_MAIN_ROUTES: u32 = 16_384;
+
 /// Addresses per uplink and family that are compared in line.
 pub const INLINE_ADDRESSES: usize = 8;
 
@@ -120,11 +124,11 @@ impl IfindexSlot {
 pub mod flag {
     /// Administratively up with carrier.
     pub const UP: u32 = 1 << 0;
-    /// `gateway4` holds a usable next hop for IPv4.
+    /// There is a usable next hop for IPv4.
     pub const GATEWAY4: u32 = 1 << 1;
     /// `gateway6` holds a usable next hop for IPv6.
     pub const GATEWAY6: u32 = 1 << 2;
-    /// `gateway4` holds an IPv6 address (RFC 5549 `via inet6`).
+    /// The next hop of IPv4 is `gateway4_via6`.
     pub const GATEWAY4_IS_V6: u32 = 1 << 3;
     /// IPv4 replies go to the link-layer address their request came from.
     pub const LAST_HOP4: u32 = 1 << 5;
@@ -151,11 +155,23 @@ pub mod flag {
     pub const SHARED_BY_LAST_HOP4: u32 = 1 << 13;
     /// Likewise for IPv6.
     pub const SHARED_BY_LAST_HOP6: u32 = 1 << 14;
+    /// `own-source = "datapath"`: IPv4 packets of this host that have another uplink's address leave by
+    /// that one, unless `main` routes their destination over this one more specifically than by default.
+    pub const OWN_SOURCE4: u32 = 1 << 17;
+    /// Likewise for IPv6.
+    pub const OWN_SOURCE6: u32 = 1 << 18;
+    /// `main` has IPv4 routes over this uplink that are no default routes, beside the on-link prefixes in
+    /// the facts: they are in a trie.
+    pub const MAIN_ROUTES4: u32 = 1 << 19;
+    /// Likewise for IPv6.
+    pub const MAIN_ROUTES6: u32 = 1 << 20;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }
 
-/// Everything a program needs to know about one uplink.
+/// Everything a program needs to know about one uplink. What IPv4 packets need the usual way is in the
+/// first line of memory (64 bytes), of IPv6 in that and the next ones: the array is mapped on a page, and
+/// the value fills whole lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct UplinkFacts {
@@ -168,33 +184,33 @@ pub struct UplinkFacts {
     pub flags: u32,
     /// Largest network-layer packet in bytes.
     pub mtu: u32,
-    /// Next hop of IPv4: an IPv4 address in the first word, or with [`flag::GATEWAY4_IS_V6`] an
-    /// IPv6 one.
-    pub gateway4: Address6,
-    pub gateway6: Address6,
     /// Length of the link-layer header in bytes: 14 for Ethernet, 0 for layer-3 devices.
     pub link_header: u32,
+    /// Next hop of IPv4, unless [`flag::GATEWAY4_IS_V6`] says that it is `gateway4_via6`.
+    pub gateway4: Address4,
+    /// What is reached without a gateway, as far as it fits.
+    pub on_link4: [Prefix<Address4>; INLINE_PREFIXES],
+    /// Owned IPv4 addresses.
+    pub addresses4: [Address4; INLINE_ADDRESSES],
     /// Used entries of `addresses4`.
     pub count4: u32,
     /// Used entries of `addresses6`.
     pub count6: u32,
-    pub pad: u32,
     /// The link-layer address in the low 48 bits, first octet lowest.
     pub mac: u64,
-    /// What is reached without a gateway, as far as it fits.
-    pub on_link4: [Prefix<Address4>; INLINE_PREFIXES],
-    pub on_link6: [Prefix<Address6>; INLINE_PREFIXES],
-    /// Owned IPv4 addresses.
-    pub addresses4: [Address4; INLINE_ADDRESSES],
+    pub gateway6: Address6,
     /// Owned IPv6 addresses.
     pub addresses6: [Address6; INLINE_ADDRESSES],
+    pub on_link6: [Prefix<Address6>; INLINE_PREFIXES],
+    /// Next hop of IPv4 that has an IPv6 address (RFC 5549 `via inet6`).
+    pub gateway4_via6: Address6,
     /// Gateways of subnets that are not the preferred gateway's, and have a link-layer address.
     pub subnet_gateways6: [SubnetGateway<Address6>; SUBNET_GATEWAYS],
     pub subnet_gateways4: [SubnetGateway<Address4>; SUBNET_GATEWAYS],
-    pub pad_end: u32,
+    pub pad: [u32; 5],
 }
 
-const _: () = assert!(size_of::<UplinkFacts>() == 496);
+const _: () = assert!(size_of::<UplinkFacts>() == 512);
 
 /// A link-layer address as [`UplinkFacts::mac`] and flows have it.
 #[inline(always)]
@@ -217,7 +233,7 @@ pub const fn mac_octets(word: u64) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-/// Key data of the on-link prefix tries, behind the prefix length: uplink id, then address.
+/// Key data of the tries of on-link prefixes and of `main`'s routes, behind the prefix length: uplink id, then address.
 /// The prefix length counts the id's 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

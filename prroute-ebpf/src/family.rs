@@ -2,7 +2,7 @@
 
 pub use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{FlowKey4, FlowKey6};
-use prroute_common::opening::KEYS;
+use prroute_common::syn_cache::KEYS;
 use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
 use crate::opening::Opening;

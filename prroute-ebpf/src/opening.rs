@@ -11,7 +11,7 @@
 //! The time is in ticks and wraps after 416 days. The word's place is a part of the key's hash too, and whoever comes later takes it.
 
 use prroute_common::flow::UNCONFIRMED_IDLE;
-use prroute_common::opening::{KEYS, SLOTS};
+use prroute_common::syn_cache::{KEYS, SLOTS};
 use prroute_common::time::{AHEAD, Ticks};
 
 use crate::verdict::Place;

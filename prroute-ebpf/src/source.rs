@@ -11,20 +11,20 @@
 //! it has asked again.
 
 use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
-use prroute_common::source::{Asked, CONFIRMED, DUE, HostPeer};
 use prroute_common::time::{Ticks, since};
+use prroute_common::udp_origin::{CONFIRMED, DUE, HostPeer, UdpOrigin};
 
 use crate::family::Family;
 
 /// What is noted of a peer's first question.
 #[inline(always)]
-pub fn first<A: Copy>(address: A, now: Ticks) -> Asked<A> {
-    Asked { address, elsewhere: address, last_answer: 0, last_question: now, flags: 0 }
+pub fn first<A: Copy>(address: A, now: Ticks) -> UdpOrigin<A> {
+    UdpOrigin { address, elsewhere: address, last_answer: 0, last_question: now, flags: 0 }
 }
 
 /// Notes a further question to `address`, in place.
 #[inline(always)]
-pub fn question<F: Family>(asked: &mut Asked<F::Address>, address: F::Address, now: Ticks) {
+pub fn question<F: Family>(asked: &mut UdpOrigin<F::Address>, address: F::Address, now: Ticks) {
     let is_same = asked.address == address;
     // A confirmed conversation goes on after a pause: its peer has shown that it hears.
     if is_same && (asked.flags & CONFIRMED != 0 || !is_over(asked, now)) {
@@ -52,7 +52,7 @@ pub fn question<F: Family>(asked: &mut Asked<F::Address>, address: F::Address, n
 /// answered one is not where the host serves, which may speak first after a pause; at a client's port
 /// the peer must have asked twice.
 #[inline(always)]
-pub fn answer<A: Copy>(asked: &mut Asked<A>, from_client_port: bool, now: Ticks) -> Option<A> {
+pub fn answer<A: Copy>(asked: &mut UdpOrigin<A>, from_client_port: bool, now: Ticks) -> Option<A> {
     let speaks_first =
         if from_client_port { asked.flags & CONFIRMED != 0 } else { asked.last_answer != 0 };
     if is_over(asked, now) && !speaks_first {
@@ -71,7 +71,7 @@ pub fn answer<A: Copy>(asked: &mut Asked<A>, from_client_port: bool, now: Ticks)
 /// Whether the last question is so long ago that the conversation counts as over. Answers prolong
 /// nothing: a forged question would last for as long as the host sends.
 #[inline(always)]
-pub fn is_over<A>(asked: &Asked<A>, now: Ticks) -> bool {
+pub fn is_over<A>(asked: &UdpOrigin<A>, now: Ticks) -> bool {
     since(now, asked.last_question) > OTHER_IDLE
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use prroute_common::flow::UNCONFIRMED_IDLE;
-use prroute_common::opening::{KEYS, SLOTS};
+use prroute_common::syn_cache::{KEYS, SLOTS};
 use prroute_common::time::AHEAD;
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};
 use prroute_ebpf::opening::Opening;

@@ -2,7 +2,7 @@
 
 use prroute_common::address::{Address4, address4};
 use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
-use prroute_common::source::{Asked, HostPeer};
+use prroute_common::udp_origin::{HostPeer, UdpOrigin};
 use prroute_ebpf::family::Ipv4;
 use prroute_ebpf::source::{answer, first, is_hosts, question, sent_unasked};
 
@@ -12,7 +12,7 @@ const NOW: u32 = 1_000_000;
 
 /// A peer's conversation with one port, and the time.
 struct Conversation {
-    asked: Asked<Address4>,
+    asked: UdpOrigin<Address4>,
     now: u32,
 }
 
@@ -163,6 +163,6 @@ fn a_packet_that_says_nothing_new_writes_nothing() {
     conversation.wait(1);
     conversation.ask(A);
     assert_eq!(conversation.answer(), Some(A));
-    let Asked { last_question, last_answer, .. } = conversation.asked;
+    let UdpOrigin { last_question, last_answer, .. } = conversation.asked;
     assert_eq!((last_question, last_answer), (conversation.now, conversation.now));
 }

@@ -3,8 +3,8 @@
 use prroute_common::flow::{
     Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE, is_over,
 };
-use prroute_common::source::{Asked, HostPeer};
 use prroute_common::time::{AHEAD, Ticks, seconds, since};
+use prroute_common::udp_origin::{HostPeer, UdpOrigin};
 use prroute_ebpf::family::{Family, Ipv4};
 use prroute_ebpf::opening::Opening;
 use prroute_ebpf::parse::protocol;
@@ -66,7 +66,7 @@ fn a_question_of_long_ago_is_over() {
     for now in TIMES {
         for age in ages() {
             let then = now.wrapping_sub(age);
-            let asked = Asked { last_answer: then, ..first(7_u32, then) };
+            let asked = UdpOrigin { last_answer: then, ..first(7_u32, then) };
             assert_eq!(source::is_over(&asked, now), age > OTHER_IDLE, "{age} at {now}");
             let host = HostPeer { opened_at: then, last_sent: then };
             assert!(!is_hosts(&host, false, now), "a peer that the host spoke to, {age} at {now}");

@@ -7,9 +7,9 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use prroute_common::address::{Address4, Address6, LocalAddress};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
-use prroute_common::opening::SLOTS;
-use prroute_common::source::{Asked, HostPeer, Peer};
+use prroute_common::syn_cache::SLOTS;
 use prroute_common::time::Ticks;
+use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 
 /// The time in the word of a SYN, whose other bits are no time.
 const SYN_TIME: u64 = (1 << 28) - 1;
@@ -37,9 +37,9 @@ pub(crate) fn age_with(
     each::<FragmentKey, FragmentWay>(&pin(names::FRAGMENTS), Map::LruHashMap, |way| {
         earlier(&mut way.decided_at, by);
     });
-    asked::<Address4>(&pin, names::ASKED4, names::HOST_PEERS4, by);
-    asked::<Address6>(&pin, names::ASKED6, names::HOST_PEERS6, by);
-    let mut openings: Array<MapData, u64> = open(&pin(names::OPENINGS), Map::Array);
+    asked::<Address4>(&pin, names::UDP_ORIGIN4, names::HOST_PEERS4, by);
+    asked::<Address6>(&pin, names::UDP_ORIGIN6, names::HOST_PEERS6, by);
+    let mut openings: Array<MapData, u64> = open(&pin(names::SYN_CACHE), Map::Array);
     for slot in slots {
         let word = openings.get(&slot, 0).unwrap();
         if word != 0 {
@@ -60,9 +60,9 @@ pub(crate) fn age_with(
 fn asked<A: Copy>(pin: impl Fn(&str) -> PathBuf, asked: &str, hosts: &str, by: Ticks)
 where
     Peer<A>: Pod,
-    Asked<A>: Pod,
+    UdpOrigin<A>: Pod,
 {
-    each::<Peer<A>, Asked<A>>(&pin(asked), Map::LruHashMap, |asked| {
+    each::<Peer<A>, UdpOrigin<A>>(&pin(asked), Map::LruHashMap, |asked| {
         earlier(&mut asked.last_question, by);
         earlier(&mut asked.last_answer, by);
     });

@@ -4,11 +4,11 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use prroute_common::address::{Address4, Address6, LocalAddress};
-use prroute_common::source::{
-    Asked, DEFAULT_ENTRIES, HOST_PEERS, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS,
-    SocketReason,
-};
 use prroute_common::time::Ticks;
+use prroute_common::udp_origin::{
+    DEFAULT_ENTRIES, HOST_PEERS, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, SocketReason,
+    UdpOrigin,
+};
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::parse::Segment;
 use prroute_ebpf::source;
@@ -17,11 +17,11 @@ use super::lookup::Tables;
 use super::{clock, maps, ports};
 
 #[map]
-static ASKED4: LruHashMap<Peer<Address4>, Asked<Address4>> =
+static UDP_ORIGIN4: LruHashMap<Peer<Address4>, UdpOrigin<Address4>> =
     LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
 
 #[map]
-static ASKED6: LruHashMap<Peer<Address6>, Asked<Address6>> =
+static UDP_ORIGIN6: LruHashMap<Peer<Address6>, UdpOrigin<Address6>> =
     LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
 
 /// Peers to whom a socket of ours has sent without being asked. Only sockets write here: an entry is
@@ -55,15 +55,15 @@ pub(super) fn netns_cookie() -> u64 {
 
 /// A family with its tables.
 pub(super) trait AskedTables: Tables {
-    fn asked() -> &'static LruHashMap<Peer<Self::Address>, Asked<Self::Address>>;
+    fn asked() -> &'static LruHashMap<Peer<Self::Address>, UdpOrigin<Self::Address>>;
     fn host_peers() -> &'static LruHashMap<Peer<Self::Address>, HostPeer>;
     fn locals() -> &'static HashMap<Self::Address, LocalAddress>;
 }
 
 impl AskedTables for Ipv4 {
     #[inline(always)]
-    fn asked() -> &'static LruHashMap<Peer<Address4>, Asked<Address4>> {
-        &ASKED4
+    fn asked() -> &'static LruHashMap<Peer<Address4>, UdpOrigin<Address4>> {
+        &UDP_ORIGIN4
     }
 
     #[inline(always)]
@@ -79,8 +79,8 @@ impl AskedTables for Ipv4 {
 
 impl AskedTables for Ipv6 {
     #[inline(always)]
-    fn asked() -> &'static LruHashMap<Peer<Address6>, Asked<Address6>> {
-        &ASKED6
+    fn asked() -> &'static LruHashMap<Peer<Address6>, UdpOrigin<Address6>> {
+        &UDP_ORIGIN6
     }
 
     #[inline(always)]

@@ -9,11 +9,12 @@ use prroute_common::flow::{
     DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
     confirmed_entries,
 };
-use prroute_common::opening;
 use prroute_common::reason::REASON_SLOTS;
+use prroute_common::syn_cache;
 use prroute_common::time::Ticks;
 use prroute_common::uplink::{
-    IfindexSlot, MAX_FACTS, MAX_ON_LINK, MAX_UPLINKS, OnLink4, OnLink6, UplinkFacts,
+    IfindexSlot, MAX_FACTS, MAX_MAIN_ROUTES, MAX_ON_LINK, MAX_UPLINKS, OnLink4, OnLink6,
+    UplinkFacts,
 };
 
 /// Packets in fragments whose way is remembered at a time.
@@ -21,6 +22,9 @@ const MAX_FRAGMENTED: u32 = 8192;
 
 /// LPM tries exist only without preallocation.
 const BPF_F_NO_PREALLOC: u32 = 1;
+
+/// Has the values begin on a page (Linux 5.5), so that no line of memory has parts of two uplinks.
+const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Confirmed flows of TCP, which numbers have proved.
 #[map]
@@ -51,7 +55,7 @@ pub(super) static NEW6: LruHashMap<FlowKey6, Flow> =
 
 /// SYNs to an address of the uplink that they came in on.
 #[map]
-pub(super) static OPENINGS: Array<u64> = Array::with_max_entries(opening::ELEMENTS, 0);
+pub(super) static SYN_CACHE: Array<u64> = Array::with_max_entries(syn_cache::ELEMENTS, 0);
 
 /// Packets that leave in fragments, of both families.
 #[map]
@@ -83,6 +87,14 @@ pub(super) static ON_LINK6: LpmTrie<OnLink6, u32> =
     LpmTrie::with_max_entries(MAX_ON_LINK, BPF_F_NO_PREALLOC);
 
 #[map]
+pub(super) static MAIN_ROUTES4: LpmTrie<OnLink4, u32> =
+    LpmTrie::with_max_entries(MAX_MAIN_ROUTES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(super) static MAIN_ROUTES6: LpmTrie<OnLink6, u32> =
+    LpmTrie::with_max_entries(MAX_MAIN_ROUTES, BPF_F_NO_PREALLOC);
+
+#[map]
 pub(super) static IFINDEX_SLOTS: Array<IfindexSlot> =
     Array::with_max_entries(prroute_common::uplink::IFINDEX_SLOTS, 0);
 
@@ -90,7 +102,8 @@ pub(super) static IFINDEX_SLOTS: Array<IfindexSlot> =
 pub(super) static ACTIVE_FACTS: Array<u32> = Array::with_max_entries(MAX_UPLINKS, 0);
 
 #[map]
-pub(super) static UPLINK_FACTS: Array<UplinkFacts> = Array::with_max_entries(MAX_FACTS, 0);
+pub(super) static UPLINK_FACTS: Array<UplinkFacts> =
+    Array::with_max_entries(MAX_FACTS, BPF_F_MMAPABLE);
 
 /// When an address of an uplink was last seen on another one, by uplink id: says whether
 /// asking for the address itself can matter.

@@ -3,8 +3,8 @@
 
 use core::ptr;
 
-use prroute_common::opening::SECRET_WORDS;
 use prroute_common::reason::Reason;
+use prroute_common::syn_cache::SECRET_WORDS;
 use prroute_common::time::Ticks;
 use prroute_ebpf::family::Family;
 use prroute_ebpf::opening::Opening;
@@ -12,25 +12,25 @@ use prroute_ebpf::parse::protocol;
 use prroute_ebpf::verdict::{self, AtSyn, Place};
 
 use super::lookup::{self, Sought, Tables};
-use super::maps::OPENINGS;
+use super::maps::SYN_CACHE;
 use super::record;
 
 /// What keys are hashed with. The loader sets it.
 #[unsafe(no_mangle)]
-static OPENING_SECRET: [u64; SECRET_WORDS] = [0; SECRET_WORDS];
+static SYN_CACHE_SECRET: [u64; SECRET_WORDS] = [0; SECRET_WORDS];
 
 #[inline(always)]
 fn secret(index: usize) -> u32 {
     // SAFETY: the index is below `KEYS`, a key for each half of a word. Volatile: the compiler would
     // fold what the loader has not set yet.
-    unsafe { ptr::read_volatile((&raw const OPENING_SECRET).cast::<u32>().add(index)) }
+    unsafe { ptr::read_volatile((&raw const SYN_CACHE_SECRET).cast::<u32>().add(index)) }
 }
 
 /// Where the word of a flow is.
 #[inline(always)]
 fn word_of<F: Family>(key: &F::Key) -> Option<(Opening, *mut u64)> {
     let opening = F::opening(key, secret);
-    Some((opening, OPENINGS.get_ptr_mut(opening.slot)?))
+    Some((opening, SYN_CACHE.get_ptr_mut(opening.slot)?))
 }
 
 /// Notes a SYN that came in on the owner of its address.

@@ -65,9 +65,9 @@ impl NextHop for Ipv4 {
     #[inline(always)]
     fn gateway(target: &UplinkFacts) -> bpf_redir_neigh {
         if target.flags & flag::GATEWAY4_IS_V6 != 0 {
-            return next_hop6(target.gateway4);
+            return next_hop6(target.gateway4_via6);
         }
-        next_hop4(target.gateway4[0] as u32)
+        next_hop4(target.gateway4)
     }
 }
 

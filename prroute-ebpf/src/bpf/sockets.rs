@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated::bpf_get_netns_cookie;
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use prroute_common::address::{Address4, Address6};
-use prroute_common::source::{Peer, SocketReason};
+use prroute_common::udp_origin::{Peer, SocketReason};
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::parse::protocol;
 

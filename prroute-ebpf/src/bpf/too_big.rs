@@ -179,7 +179,7 @@ impl Complaint for Ipv4 {
             word(0x4500, length),
             0,
             word(u16::from_be_bytes([TTL, 1]), 0),
-            target.gateway4[0] as u32,
+            target.gateway4,
             *sender,
         ];
         let [c, d] = checksum(&mut ip, 0).to_ne_bytes();

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use prroute_common::reason::Reason;
-use prroute_common::source::SocketReason;
+use prroute_common::udp_origin::SocketReason;
 
 use crate::cli::ReportArgs;
 use crate::cmd::json::StatusJson;

@@ -48,8 +48,8 @@ pub(super) fn of(
     }
     add_subnet_gateways(&mut facts, device);
     match device.gateway4 {
-        Some(IpAddr::V4(gateway)) => facts.gateway4 = [address4(gateway.octets()).into(), 0],
-        Some(IpAddr::V6(gateway)) => facts.gateway4 = address6(gateway.octets()),
+        Some(IpAddr::V4(gateway)) => facts.gateway4 = address4(gateway.octets()),
+        Some(IpAddr::V6(gateway)) => facts.gateway4_via6 = address6(gateway.octets()),
         None => {}
     }
     if let Some(IpAddr::V6(gateway)) = device.gateway6 {

@@ -5,7 +5,7 @@ use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
 use prroute_common::names;
-use prroute_common::source::{Asked, HostPeer, Peer};
+use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -34,7 +34,7 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FlowKey6, Flow>(names::DATAGRAMS6, MapType::LruHash),
     shape::<FlowKey4, Flow>(names::NEW4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::NEW6, MapType::LruHash),
-    shape::<u32, u64>(names::OPENINGS, MapType::Array),
+    shape::<u32, u64>(names::SYN_CACHE, MapType::Array),
     shape::<FragmentKey, FragmentWay>(names::FRAGMENTS, MapType::LruHash),
     shape::<Address4, LocalAddress>(names::ADDRESSES4, MapType::Hash),
     shape::<Address6, LocalAddress>(names::ADDRESSES6, MapType::Hash),
@@ -42,6 +42,8 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     trie::<PrefixAddress6>(names::LOCAL_PREFIXES6),
     trie::<OnLink4>(names::ON_LINK4),
     trie::<OnLink6>(names::ON_LINK6),
+    trie::<OnLink4>(names::MAIN_ROUTES4),
+    trie::<OnLink6>(names::MAIN_ROUTES6),
     shape::<u32, IfindexSlot>(names::IFINDEX_SLOTS, MapType::Array),
     shape::<u32, u32>(names::ACTIVE_FACTS, MapType::Array),
     shape::<u32, UplinkFacts>(names::UPLINK_FACTS, MapType::Array),
@@ -52,8 +54,8 @@ const SHAPES: [Shape; names::MAPS.len()] = [
 ];
 
 const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [
-    shape::<Peer<Address4>, Asked<Address4>>(names::ASKED4, MapType::LruHash),
-    shape::<Peer<Address6>, Asked<Address6>>(names::ASKED6, MapType::LruHash),
+    shape::<Peer<Address4>, UdpOrigin<Address4>>(names::UDP_ORIGIN4, MapType::LruHash),
+    shape::<Peer<Address6>, UdpOrigin<Address6>>(names::UDP_ORIGIN6, MapType::LruHash),
     shape::<Peer<Address4>, HostPeer>(names::HOST_PEERS4, MapType::LruHash),
     shape::<Peer<Address6>, HostPeer>(names::HOST_PEERS6, MapType::LruHash),
     shape::<u32, u64>(names::WILDCARD_PORTS, MapType::Array),

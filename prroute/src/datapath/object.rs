@@ -7,7 +7,7 @@ use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU, confirmed_entries};
-use prroute_common::{names, source};
+use prroute_common::{names, udp_origin};
 
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
@@ -37,8 +37,8 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// Entries that the kernel is asked for: a small LRU map evicts while nearly empty.
-    fn asked_entries(self) -> u32 {
-        Self::entries(source::entries(self.flows))
+    fn udp_origin_entries(self) -> u32 {
+        Self::entries(udp_origin::entries(self.flows))
     }
 
     fn entries(wanted: u32) -> u32 {
@@ -78,16 +78,16 @@ impl Programs {
         for name in [names::NEW4, names::NEW6] {
             loader.map_max_entries(name, LoadOptions::entries(options.flows / FLOWS_PER_NEW));
         }
-        for name in [names::ASKED4, names::ASKED6] {
-            loader.map_max_entries(name, options.asked_entries());
+        for name in [names::UDP_ORIGIN4, names::UDP_ORIGIN6] {
+            loader.map_max_entries(name, options.udp_origin_entries());
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
         let (first, last) = options.client_ports;
         let client_ports = u32::from(first) << 16 | u32::from(last);
         loader.override_global(names::GLOBAL_CLIENT_PORTS, &client_ports, true);
-        let secret = secret::of_openings(pins)?;
-        loader.override_global(names::GLOBAL_OPENING_SECRET, &secret, true);
+        let secret = secret::of_syn_cache(pins)?;
+        loader.override_global(names::GLOBAL_SYN_CACHE_SECRET, &secret, true);
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
@@ -96,7 +96,7 @@ impl Programs {
             let info = MapInfo::from_pin(pins.map(name)).map_err(failed("ask about", name))?;
             programs.maps.insert(name, info.id());
         }
-        secret::keep_for_openings(pins, &secret)?;
+        secret::keep_for_syn_cache(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use aya::maps::{Array, Map, MapData};
 use prroute_common::names;
-use prroute_common::opening::{SECRET_WORDS, SLOTS};
+use prroute_common::syn_cache::{SECRET_WORDS, SLOTS};
 
 use crate::datapath::error::Result;
 use crate::datapath::pins::Pins;
@@ -17,27 +17,27 @@ pub fn secret() -> u64 {
     RandomState::new().build_hasher().finish() | 1
 }
 
-/// The secret of an instance's openings: with another one those that were noted are found no more.
-pub(super) fn of_openings(pins: &Pins) -> Result<[u64; SECRET_WORDS]> {
+/// The secret of an instance's syn_cache: with another one those that were noted are found no more.
+pub(super) fn of_syn_cache(pins: &Pins) -> Result<[u64; SECRET_WORDS]> {
     let mut words = [0; SECRET_WORDS];
-    if pins.map(names::OPENINGS).exists() {
-        let openings = openings(pins)?;
+    if pins.map(names::SYN_CACHE).exists() {
+        let syn_cache = syn_cache(pins)?;
         for (index, word) in (SLOTS..).zip(&mut words) {
-            *word = openings.get(&index, 0).map_err(failed("read", names::OPENINGS))?;
+            *word = syn_cache.get(&index, 0).map_err(failed("read", names::SYN_CACHE))?;
         }
     }
     Ok(words.map(|word| if word == 0 { secret() } else { word }))
 }
 
 /// Keeps it for the next one that loads programs on these maps.
-pub(super) fn keep_for_openings(pins: &Pins, secret: &[u64; SECRET_WORDS]) -> Result<()> {
-    let mut openings = openings(pins)?;
+pub(super) fn keep_for_syn_cache(pins: &Pins, secret: &[u64; SECRET_WORDS]) -> Result<()> {
+    let mut syn_cache = syn_cache(pins)?;
     for (index, word) in (SLOTS..).zip(secret) {
-        openings.set(index, word, 0).map_err(failed("write", names::OPENINGS))?;
+        syn_cache.set(index, word, 0).map_err(failed("write", names::SYN_CACHE))?;
     }
     Ok(())
 }
 
-fn openings(pins: &Pins) -> Result<Array<MapData, u64>> {
-    open(pins, names::OPENINGS, Map::Array)
+fn syn_cache(pins: &Pins) -> Result<Array<MapData, u64>> {
+    open(pins, names::SYN_CACHE, Map::Array)
 }

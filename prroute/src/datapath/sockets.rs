@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::ProgramError;
 use prroute_common::names;
-use prroute_common::source::SocketReason;
+use prroute_common::udp_origin::SocketReason;
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};

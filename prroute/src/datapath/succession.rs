@@ -56,6 +56,7 @@ fn keep_gateway(facts: &mut UplinkFacts, old: &UplinkFacts, gateway: u32) {
     facts.flags |= gateway;
     if gateway == flag::GATEWAY4 {
         facts.gateway4 = old.gateway4;
+        facts.gateway4_via6 = old.gateway4_via6;
         facts.flags &= !flag::GATEWAY4_IS_V6;
         facts.flags |= old.flags & flag::GATEWAY4_IS_V6;
     } else {
@@ -76,9 +77,8 @@ fn gateway(facts: &UplinkFacts, gateway: u32) -> Option<IpAddr> {
     let v6 = |address| IpAddr::V6(Ipv6Addr::from(octets6(address)));
     Some(match gateway {
         flag::GATEWAY6 => v6(facts.gateway6),
-        _ if facts.flags & flag::GATEWAY4_IS_V6 != 0 => v6(facts.gateway4),
-        #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the first word")]
-        _ => IpAddr::V4(Ipv4Addr::from(octets4(facts.gateway4[0] as u32))),
+        _ if facts.flags & flag::GATEWAY4_IS_V6 != 0 => v6(facts.gateway4_via6),
+        _ => IpAddr::V4(Ipv4Addr::from(octets4(facts.gateway4))),
     })
 }
 

@@ -17,8 +17,8 @@ use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
-use prroute_common::opening::SLOTS;
 use prroute_common::reason::Reason;
+use prroute_common::syn_cache::SLOTS;
 use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
@@ -331,7 +331,7 @@ impl Fixture {
     }
 
     pub(crate) fn openings(&self) -> Array<MapData, u64> {
-        let map = MapData::from_pin(self.pins.map(names::OPENINGS)).unwrap();
+        let map = MapData::from_pin(self.pins.map(names::SYN_CACHE)).unwrap();
         Map::Array(map).try_into().unwrap()
     }
 

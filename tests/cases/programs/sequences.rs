@@ -11,7 +11,7 @@ use prroute::config::Reply;
 use prroute_common::address::{address4, address6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
-use prroute_common::opening::SLOTS;
+use prroute_common::syn_cache::SLOTS;
 use prroute_common::time::{Ticks, from_ns, seconds};
 use prroute_common::uplink::mac_octets;
 use prroute_ebpf::family::{Family, Ipv4, Ipv6};

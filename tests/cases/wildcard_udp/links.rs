@@ -8,7 +8,7 @@ use aya::maps::{HashMap, Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::loaded_links;
 use prroute_common::address::Address4;
-use prroute_common::source::{Asked, Peer};
+use prroute_common::udp_origin::{Peer, UdpOrigin};
 use prroute_common::{LAYOUT_VERSION, names};
 use prroute_tests::{prroute, wait};
 
@@ -34,8 +34,8 @@ pub(crate) fn pinned(instance: &str) -> Result<Vec<u32>> {
 /// How many IPv4 peers an instance knows what they asked.
 pub(crate) fn noted4(instance: &str) -> Result<usize> {
     type Table =
-        HashMap<MapData, [u8; size_of::<Peer<Address4>>()], [u8; size_of::<Asked<Address4>>()]>;
-    let path = prroute::pins(instance).join(format!("v{LAYOUT_VERSION}")).join(names::ASKED4);
+        HashMap<MapData, [u8; size_of::<Peer<Address4>>()], [u8; size_of::<UdpOrigin<Address4>>()]>;
+    let path = prroute::pins(instance).join(format!("v{LAYOUT_VERSION}")).join(names::UDP_ORIGIN4);
     let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
     let table = Table::try_from(Map::LruHashMap(map)).context("open the table")?;
     table.keys().try_fold(0, |count, key| key.map(|_| count + 1)).context("list the table")

@@ -2,8 +2,8 @@
 
 use prroute_common::address::EXPOSURE_REFRESH;
 use prroute_common::flow::Flow;
-use prroute_common::source::HostPeer;
 use prroute_common::time::{Ticks, since};
+use prroute_common::udp_origin::HostPeer;
 use prroute_ebpf::parse::{Kind, protocol};
 use prroute_ebpf::source;
 use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Locality, Outbound};

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{Flow, Origin};
-use prroute_common::source::HostPeer;
 use prroute_common::time::{Ticks, since};
+use prroute_common::udp_origin::HostPeer;
 use prroute_ebpf::opening::Opening;
 use prroute_ebpf::parse::{Kind, protocol};
 use prroute_ebpf::source;

@@ -18,7 +18,7 @@ fn awaiting(n: u8) -> UplinkFacts {
     UplinkFacts {
         id: 2,
         generation: 1,
-        gateway4: [address4(v4.octets()).into(), 0],
+        gateway4: address4(v4.octets()),
         gateway6: address6(v6.octets()),
         ..UplinkFacts::zeroed()
     }
@@ -99,7 +99,8 @@ fn what_the_configuration_says_is_no_old_way() {
 fn an_ipv6_gateway_of_ipv4_is_kept_as_one() {
     let via6 = |n: u8| UplinkFacts {
         flags: by_gateway(n).flags | flag::GATEWAY4_IS_V6,
-        gateway4: by_gateway(n).gateway6,
+        gateway4: 0,
+        gateway4_via6: by_gateway(n).gateway6,
         ..by_gateway(n)
     };
     assert_eq!(auto(Some(via6(1)), awaiting(3), 1), via6(1));

@@ -26,7 +26,7 @@ const _: () = assert!(size_of::<Peer<Address6>>() == 24);
 /// an address that is not local, which the socket programs check, or a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Asked<A> {
+pub struct UdpOrigin<A> {
     /// Where answers come from.
     pub address: A,
     /// Another address that was asked meanwhile; see [`DUE`].
@@ -40,8 +40,8 @@ pub struct Asked<A> {
     pub flags: u64,
 }
 
-const _: () = assert!(size_of::<Asked<Address4>>() == 24);
-const _: () = assert!(size_of::<Asked<Address6>>() == 48);
+const _: () = assert!(size_of::<UdpOrigin<Address4>>() == 24);
+const _: () = assert!(size_of::<UdpOrigin<Address6>>() == 48);
 
 /// A peer that the host has sent to without being asked: its questions change no source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
