@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde_json::Value;
@@ -33,6 +33,42 @@ pub const CAPABILITIES: [&str; 4] = [
     "--no-new-privs",
 ];
 
+/// The configuration's `own-source`: what sends packets of the host's own by their source's uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSource {
+    Rules,
+    Datapath,
+}
+
+impl OwnSource {
+    pub const BOTH: [Self; 2] = [Self::Rules, Self::Datapath];
+
+    /// What instances use that are not told: `PRROUTE_OWN_SOURCE`, or the default.
+    fn from_environment() -> Result<Self> {
+        match std::env::var("PRROUTE_OWN_SOURCE").as_deref() {
+            Err(_) | Ok("" | "rules") => Ok(Self::Rules),
+            Ok("datapath") => Ok(Self::Datapath),
+            Ok(other) => bail!("PRROUTE_OWN_SOURCE is {other:?}: neither rules nor datapath"),
+        }
+    }
+
+    /// The line of a configuration, where it says more than the default.
+    const fn line(self) -> &'static str {
+        match self {
+            Self::Rules => "",
+            Self::Datapath => "own-source = \"datapath\"\n",
+        }
+    }
+}
+
+/// Runs a case in both modes, one after the other; an error says in which one.
+pub fn in_both_modes(case: impl Fn(OwnSource) -> Result<()>) -> Result<()> {
+    for mode in OwnSource::BOTH {
+        case(mode).with_context(|| format!("with own-source {mode:?}"))?;
+    }
+    Ok(())
+}
+
 /// An instance of prroute in one namespace. What it left is removed on drop.
 #[derive(Debug)]
 pub struct Instance<'lab> {
@@ -40,6 +76,7 @@ pub struct Instance<'lab> {
     name: String,
     directory: PathBuf,
     configuration: Option<PathBuf>,
+    own_source: OwnSource,
     wrapper: Vec<String>,
     etc: Option<PathBuf>,
     keep: bool,
@@ -59,15 +96,27 @@ impl<'lab> Instance<'lab> {
     pub fn new(namespace: &'lab Namespace, scratch: &Scratch, name: &str) -> Result<Self> {
         ensure_bpffs()?;
         binary()?;
-        Ok(Self {
+        let instance = Self {
             namespace,
             name: name.to_owned(),
             directory: scratch.path().to_owned(),
             configuration: None,
+            own_source: OwnSource::Rules,
             wrapper: Vec::new(),
             etc: None,
             keep: false,
-        })
+        };
+        instance.own_source(OwnSource::from_environment()?)
+    }
+
+    /// Runs with this `own-source`, and nothing else: [`Instance::configure`], which comes later, writes it
+    /// before what it is given.
+    pub fn own_source(mut self, mode: OwnSource) -> Result<Self> {
+        self.own_source = mode;
+        if mode != OwnSource::Rules || self.configuration.is_some() {
+            self.configure("")?;
+        }
+        Ok(self)
     }
 
     /// Leaves everything behind on drop.
@@ -84,9 +133,11 @@ impl<'lab> Instance<'lab> {
         self
     }
 
-    /// Runs with this configuration file instead of none.
+    /// Runs with this configuration file instead of none; `own-source` is its first line unless it is
+    /// the default.
     pub fn configure(&mut self, text: &str) -> Result<PathBuf> {
         let path = self.directory.join(format!("{}.toml", self.name));
+        let text = format!("{}{text}", self.own_source.line());
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         self.configuration = Some(path.clone());
         Ok(path)

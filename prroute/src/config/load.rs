@@ -14,8 +14,8 @@ use super::raw::{self, RawConfig, RawUplink};
 use super::source::{Place, Source};
 use super::text::read;
 use super::{
-    Attach, Config, ConfigError, Directories, OnDown, OnStop, RANGE, Reply, RpFilter, Selector,
-    UplinkConfig,
+    Attach, Config, ConfigError, Directories, OnDown, OnStop, OwnSource, RANGE, Reply, RpFilter,
+    Selector, UplinkConfig,
 };
 
 /// Priority of the kernel's rule for the main table: our block ends before it.
@@ -120,6 +120,12 @@ impl Draft {
             config.rp_filter = match rp_filter {
                 raw::RpFilter::Loosen => RpFilter::Loosen,
                 raw::RpFilter::Leave => RpFilter::Leave,
+            };
+        }
+        if let Some(own_source) = raw.own_source {
+            config.own_source = match own_source {
+                raw::OwnSource::Rules => OwnSource::Rules,
+                raw::OwnSource::Datapath => OwnSource::Datapath,
             };
         }
         if let Some(flows) = raw.flows {

@@ -17,8 +17,8 @@ pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;
 pub use validated::{
-    Attach, Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, OnDown, OnStop, RANGE, Ranges, Reply,
-    RpFilter, Selector, UplinkConfig,
+    Attach, Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, OnDown, OnStop, OwnSource, RANGE, Ranges,
+    Reply, RpFilter, Selector, UplinkConfig,
 };
 
 /// A documented configuration file in which every default is visible.

@@ -14,6 +14,7 @@ pub(super) struct RawConfig {
     pub(super) rule_priority: Option<Spanned<i64>>,
     pub(super) table: Option<Spanned<i64>>,
     pub(super) rp_filter: Option<RpFilter>,
+    pub(super) own_source: Option<OwnSource>,
     pub(super) on_down: Option<OnDown>,
     pub(super) bind_device: Option<bool>,
     pub(super) udp_source: Option<bool>,
@@ -55,6 +56,13 @@ pub(super) enum Attach {
 pub(super) enum RpFilter {
     Loosen,
     Leave,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OwnSource {
+    Rules,
+    Datapath,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

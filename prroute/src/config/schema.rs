@@ -60,6 +60,11 @@ pub fn schema() -> Value {
                 "Strict reverse-path filtering of uplinks.",
                 &["loosen", "leave"],
             )),
+            "own-source": with_default("own-source", one_of(
+                "What sends packets of the host's own by the uplink that has their source address: \
+                 routing rules, or the egress program, without rules.",
+                &["rules", "datapath"],
+            )),
             "on-down": with_default("on-down", on_down()),
             "udp-source": with_default("udp-source", json!({
                 "description": "UDP servers that are bound to no address answer from the \

@@ -36,6 +36,7 @@ pub struct Config {
     #[serde(skip)]
     pub rule_priority_is_fixed: bool,
     pub rp_filter: RpFilter,
+    pub own_source: OwnSource,
     pub on_down: OnDown,
     /// Packets of applications that are bound to an uplink's device leave by it.
     pub bind_device: bool,
@@ -57,6 +58,7 @@ impl Default for Config {
             ranges: Ranges::default(),
             rule_priority_is_fixed: false,
             rp_filter: RpFilter::Loosen,
+            own_source: OwnSource::Rules,
             on_down: OnDown::Route,
             bind_device: false,
             udp_source: true,
@@ -119,6 +121,17 @@ pub enum RpFilter {
     /// Strict reverse-path filtering of an uplink is made loose while prroute manages it.
     Loosen,
     Leave,
+}
+
+/// What sends packets of the host's own by the uplink that has their source address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnSource {
+    /// Routing rules.
+    #[default]
+    Rules,
+    /// The egress program, where `main` has a default route. No rule is made for it.
+    Datapath,
 }
 
 /// What becomes of packets whose uplink has no carrier or no way out.

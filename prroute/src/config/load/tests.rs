@@ -53,6 +53,7 @@ fn every_key_is_read() {
         rule-priority = 5000
         table = 7000
         rp-filter = "leave"
+        own-source = "datapath"
         on-down = "hold"
         bind-device = true
         udp-source = false
@@ -84,6 +85,7 @@ fn every_key_is_read() {
         ranges: crate::config::Ranges { rule_priority: 5000, table: 7000 },
         rule_priority_is_fixed: true,
         rp_filter: RpFilter::Leave,
+        own_source: OwnSource::Datapath,
         on_down: OnDown::Hold,
         bind_device: true,
         udp_source: false,
