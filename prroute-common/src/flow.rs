@@ -403,16 +403,23 @@ pub const fn is_over(flow: &Flow, confirmed: bool, protocol: u8, now: Ticks) -> 
     flow.idle(now) > limit
 }
 
-/// Entries per family when the configuration names no other number: half of them confirmed TCP.
-pub const DEFAULT_FLOWS: u32 = 262_144;
+/// Flows per family when the configuration names no number, at most: half of them confirmed TCP.
+pub const MAX_DEFAULT_FLOWS: u32 = 262_144;
 
 /// Confirmed flows are of TCP, or of what proves nothing: a table for each, of half the number.
 pub const fn confirmed_entries(flows: u32) -> u32 {
     flows / 2
 }
 
-/// One unconfirmed entry for so many confirmed ones.
-pub const FLOWS_PER_NEW: u32 = 4;
+/// Unconfirmed flows, for a number of flows.
+pub const fn unconfirmed_entries(flows: u32) -> u32 {
+    flows / 4
+}
+
+/// Packets in fragments, of both families, whose way is remembered, for a number of flows.
+pub const fn fragmented_packets(flows: u32) -> u32 {
+    flows / 32
+}
 
 /// Before 6.16 a small LRU map evicts while nearly empty (d4adf1c9ee77): never fewer entries
 /// than this per possible CPU.

@@ -5,7 +5,6 @@
 //! programs look it up when the answer is sent.
 
 use crate::address::{Address4, Address6};
-use crate::flow::DEFAULT_FLOWS;
 use crate::time::Ticks;
 
 /// Who asked, and at which of the host's ports: all that a socket knows of its peer.
@@ -55,8 +54,11 @@ pub struct HostPeer {
 
 const _: () = assert!(size_of::<HostPeer>() == 8);
 
-/// Peers per family that the host has sent to: only its own sockets write them.
-pub const HOST_PEERS: u32 = 16_384;
+/// Peers per family that the host has sent to, for a number of flows: only its own sockets write
+/// them.
+pub const fn host_peers(flows: u32) -> u32 {
+    flows / 16
+}
 
 /// The peer asked `address` again after an answer: another address takes over only when this
 /// one is idle.
@@ -65,13 +67,10 @@ pub const CONFIRMED: u64 = 1 << 0;
 /// One answer is due from `elsewhere`.
 pub const DUE: u64 = 1 << 1;
 
-/// Entries per family for each entry of a flow table: most flows are not UDP.
+/// Entries per family for a number of flows: most flows are not UDP.
 pub const fn entries(flows: u32) -> u32 {
-    flows / 4
+    flows / 8
 }
-
-/// Entries per family when the configuration names no other number of flows.
-pub const DEFAULT_ENTRIES: u32 = entries(DEFAULT_FLOWS);
 
 /// Words of the bit map of local ports from which a socket answered without naming a source.
 pub const PORT_WORDS: u32 = 65_536 / 64;

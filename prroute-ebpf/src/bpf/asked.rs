@@ -4,10 +4,10 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use prroute_common::address::{Address4, Address6, LocalAddress};
+use prroute_common::flow::MAX_DEFAULT_FLOWS;
 use prroute_common::time::Ticks;
 use prroute_common::udp_origin::{
-    DEFAULT_ENTRIES, HOST_PEERS, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, SocketReason,
-    UdpOrigin,
+    self, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, SocketReason, UdpOrigin,
 };
 use prroute_ebpf::family::{Ipv4, Ipv6};
 use prroute_ebpf::parse::Segment;
@@ -18,21 +18,21 @@ use super::{clock, maps, ports};
 
 #[map]
 static UDP_ORIGIN4: LruHashMap<Peer<Address4>, UdpOrigin<Address4>> =
-    LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
+    LruHashMap::with_max_entries(udp_origin::entries(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 static UDP_ORIGIN6: LruHashMap<Peer<Address6>, UdpOrigin<Address6>> =
-    LruHashMap::with_max_entries(DEFAULT_ENTRIES, 0);
+    LruHashMap::with_max_entries(udp_origin::entries(MAX_DEFAULT_FLOWS), 0);
 
 /// Peers to whom a socket of ours has sent without being asked. Only sockets write here: an entry is
 /// forgotten when the host itself sends to many others, not by what comes in.
 #[map]
 static HOST_PEERS4: LruHashMap<Peer<Address4>, HostPeer> =
-    LruHashMap::with_max_entries(HOST_PEERS, 0);
+    LruHashMap::with_max_entries(udp_origin::host_peers(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 static HOST_PEERS6: LruHashMap<Peer<Address6>, HostPeer> =
-    LruHashMap::with_max_entries(HOST_PEERS, 0);
+    LruHashMap::with_max_entries(udp_origin::host_peers(MAX_DEFAULT_FLOWS), 0);
 
 /// A bit for each local port from which a socket of ours was told its source: only questions
 /// to such a port are looked at after a conversation's first. A local user alone can set none: it

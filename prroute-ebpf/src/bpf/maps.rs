@@ -1,4 +1,4 @@
-//! The maps. The loader pins each under its own name and may set `max_entries` of the flow maps.
+//! The maps. The loader pins each under its own name and sets `max_entries` of all LRU maps.
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
@@ -6,8 +6,8 @@ use prroute_common::address::{
     Address4, Address6, LocalAddress, MAX_ADDRESSES, MAX_LOCAL_PREFIXES, PrefixAddress6,
 };
 use prroute_common::flow::{
-    DEFAULT_FLOWS, FLOWS_PER_NEW, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay,
-    confirmed_entries,
+    Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay, MAX_DEFAULT_FLOWS, confirmed_entries,
+    fragmented_packets, unconfirmed_entries,
 };
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::syn_cache;
@@ -17,10 +17,8 @@ use prroute_common::uplink::{
     UplinkFacts,
 };
 
-/// Packets in fragments whose way is remembered at a time.
-const MAX_FRAGMENTED: u32 = 8192;
-
-/// LPM tries exist only without preallocation.
+/// Entries are allocated as they come: most hosts have few, and only the loader adds them. LPM tries
+/// exist only like this.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
 /// Has the values begin on a page (Linux 5.5), so that no line of memory has parts of two uplinks.
@@ -29,29 +27,29 @@ const BPF_F_MMAPABLE: u32 = 1 << 10;
 /// Confirmed flows of TCP, which numbers have proved.
 #[map]
 pub(super) static FLOWS4: LruHashMap<FlowKey4, Flow> =
-    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+    LruHashMap::with_max_entries(confirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 pub(super) static FLOWS6: LruHashMap<FlowKey6, Flow> =
-    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+    LruHashMap::with_max_entries(confirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 /// Confirmed flows of everything else: packets both ways prove nothing, and must not evict TCP.
 #[map]
 pub(super) static DATAGRAMS4: LruHashMap<FlowKey4, Flow> =
-    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+    LruHashMap::with_max_entries(confirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 pub(super) static DATAGRAMS6: LruHashMap<FlowKey6, Flow> =
-    LruHashMap::with_max_entries(confirmed_entries(DEFAULT_FLOWS), 0);
+    LruHashMap::with_max_entries(confirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 /// Unconfirmed flows: small, so that a flood of openings evicts nothing that works.
 #[map]
 pub(super) static NEW4: LruHashMap<FlowKey4, Flow> =
-    LruHashMap::with_max_entries(DEFAULT_FLOWS / FLOWS_PER_NEW, 0);
+    LruHashMap::with_max_entries(unconfirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 pub(super) static NEW6: LruHashMap<FlowKey6, Flow> =
-    LruHashMap::with_max_entries(DEFAULT_FLOWS / FLOWS_PER_NEW, 0);
+    LruHashMap::with_max_entries(unconfirmed_entries(MAX_DEFAULT_FLOWS), 0);
 
 /// SYNs to an address of the uplink that they came in on.
 #[map]
@@ -60,15 +58,15 @@ pub(super) static SYN_CACHE: Array<u64> = Array::with_max_entries(syn_cache::ELE
 /// Packets that leave in fragments, of both families.
 #[map]
 pub(super) static FRAGMENTS: LruHashMap<FragmentKey, FragmentWay> =
-    LruHashMap::with_max_entries(MAX_FRAGMENTED, 0);
+    LruHashMap::with_max_entries(fragmented_packets(MAX_DEFAULT_FLOWS), 0);
 
 #[map]
 pub(super) static ADDRESSES4: HashMap<Address4, LocalAddress> =
-    HashMap::with_max_entries(MAX_ADDRESSES, 0);
+    HashMap::with_max_entries(MAX_ADDRESSES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(super) static ADDRESSES6: HashMap<Address6, LocalAddress> =
-    HashMap::with_max_entries(MAX_ADDRESSES, 0);
+    HashMap::with_max_entries(MAX_ADDRESSES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(super) static LOCAL_PREFIXES4: LpmTrie<Address4, u32> =

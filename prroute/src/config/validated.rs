@@ -53,7 +53,7 @@ impl Default for Config {
         Self {
             on_stop: OnStop::Keep,
             attach: Attach::Auto,
-            flows: prroute_common::flow::DEFAULT_FLOWS,
+            flows: prroute_common::flow::MAX_DEFAULT_FLOWS,
             exclude: Vec::new(),
             ranges: Ranges::default(),
             rule_priority_is_fixed: false,

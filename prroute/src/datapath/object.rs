@@ -6,7 +6,7 @@ use aya::maps::MapInfo;
 use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use prroute_common::flow::{FLOWS_PER_NEW, MIN_FLOWS_PER_CPU, confirmed_entries};
+use prroute_common::flow::{MIN_FLOWS_PER_CPU, confirmed_entries, unconfirmed_entries};
 use prroute_common::{names, udp_origin};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -76,7 +76,7 @@ impl Programs {
             loader.map_max_entries(name, entries);
         }
         for name in [names::NEW4, names::NEW6] {
-            loader.map_max_entries(name, LoadOptions::entries(options.flows / FLOWS_PER_NEW));
+            loader.map_max_entries(name, LoadOptions::entries(unconfirmed_entries(options.flows)));
         }
         for name in [names::UDP_ORIGIN4, names::UDP_ORIGIN6] {
             loader.map_max_entries(name, options.udp_origin_entries());
