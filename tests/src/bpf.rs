@@ -1,16 +1,19 @@
 //! The few requests of bpf(2) for which the lab needs no library.
 
+mod test_run;
+
 use std::ffi::CString;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
 
+pub use self::test_run::{run, run_on};
 use crate::netns::Namespace;
 
 /// Which way packets go.
@@ -38,7 +41,7 @@ pub enum Place {
 }
 
 const BPF_PROG_LOAD: u32 = 5;
-const BPF_PROG_TEST_RUN: u32 = 10;
+const BPF_PROG_GET_FD_BY_ID: u32 = 13;
 const BPF_PROG_QUERY: u32 = 16;
 const BPF_OBJ_GET: u32 = 7;
 const BPF_LINK_CREATE: u32 = 28;
@@ -85,41 +88,6 @@ struct LinkCreate {
     relative_fd: u32,
     pad: u32,
     expected_revision: u64,
-}
-
-/// `attr` of BPF_PROG_TEST_RUN.
-#[repr(C)]
-#[derive(Default)]
-struct TestRun {
-    prog_fd: u32,
-    retval: u32,
-    data_size_in: u32,
-    data_size_out: u32,
-    data_in: u64,
-    data_out: u64,
-    repeat: u32,
-    duration: u32,
-    ctx_size_in: u32,
-    ctx_size_out: u32,
-    ctx_in: u64,
-    ctx_out: u64,
-    flags: u32,
-    cpu: u32,
-    batch_size: u32,
-    pad: u32,
-}
-
-/// Runs a program `times` times on one frame; what it returned last.
-pub fn run(program: BorrowedFd<'_>, frame: &[u8], times: u32) -> Result<i32> {
-    let mut attr = TestRun {
-        prog_fd: raw(program),
-        data_size_in: u32::try_from(frame.len()).context("measure a frame")?,
-        data_in: frame.as_ptr() as u64,
-        repeat: times,
-        ..TestRun::default()
-    };
-    bpf(BPF_PROG_TEST_RUN, &mut attr).context("BPF_PROG_TEST_RUN")?;
-    Ok(attr.retval.cast_signed())
 }
 
 /// A classifier that passes every packet on, and does nothing else.
@@ -174,6 +142,29 @@ pub fn tcx_programs(namespace: &Namespace, device: &str, direction: Direction) -
             Err(error) => bail!("query tcx {direction:?} of {device}: {error}"),
         }
     })
+}
+
+/// The program that is attached first to `device` by tcx.
+pub fn first_tcx_program(
+    namespace: &Namespace,
+    device: &str,
+    direction: Direction,
+) -> Result<OwnedFd> {
+    let query = || -> Result<OwnedFd> {
+        let mut ids = [0_u32; 64];
+        let mut query = Query {
+            target_ifindex: if_nametoindex(device)?,
+            attach_type: direction.attach_type(),
+            prog_ids: ids.as_mut_ptr() as u64,
+            count: ids.len() as u32,
+            ..Query::default()
+        };
+        bpf(BPF_PROG_QUERY, &mut query)?;
+        ensure!(query.count > 0, "none is attached");
+        let mut attr = [ids[0], 0, 0];
+        bpf(BPF_PROG_GET_FD_BY_ID, &mut attr).map_err(anyhow::Error::from).and_then(owned)
+    };
+    namespace.inside(|| query().with_context(|| format!("find the tcx {direction:?} of {device}")))
 }
 
 /// Attaches a program that drops IPv4 TCP packets to `port`, and passes all others on. It is
@@ -232,7 +223,8 @@ pub fn replace_pinned(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pinned(path: &Path) -> Result<OwnedFd> {
+/// What is pinned at a path: a map, a program or a link.
+pub fn pinned(path: &Path) -> Result<OwnedFd> {
     let open = || {
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut attr = [path.as_ptr() as u64, 0];

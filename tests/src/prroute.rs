@@ -75,6 +75,7 @@ pub struct Instance<'lab> {
     namespace: &'lab Namespace,
     name: String,
     directory: PathBuf,
+    binary: PathBuf,
     configuration: Option<PathBuf>,
     own_source: OwnSource,
     wrapper: Vec<String>,
@@ -95,11 +96,11 @@ impl<'lab> Instance<'lab> {
     /// An instance with the name `name`, which must be unique on the machine.
     pub fn new(namespace: &'lab Namespace, scratch: &Scratch, name: &str) -> Result<Self> {
         ensure_bpffs()?;
-        binary()?;
         let instance = Self {
             namespace,
             name: name.to_owned(),
             directory: scratch.path().to_owned(),
+            binary: binary()?,
             configuration: None,
             own_source: OwnSource::Rules,
             wrapper: Vec::new(),
@@ -123,6 +124,13 @@ impl<'lab> Instance<'lab> {
     #[must_use]
     pub fn kept(mut self) -> Self {
         self.keep = true;
+        self
+    }
+
+    /// Runs this build of prroute instead of the one under test.
+    #[must_use]
+    pub fn of_build(mut self, binary: PathBuf) -> Self {
+        self.binary = binary;
         self
     }
 
@@ -162,8 +170,7 @@ impl<'lab> Instance<'lab> {
 
     /// Likewise, with another wrapper than the unit's capabilities.
     pub fn command_with(&self, wrapper: &[&str], words: &[&str]) -> Result<Command> {
-        let binary = binary()?;
-        let binary = binary.display().to_string();
+        let binary = self.binary.display().to_string();
         let guarded: &[&str] =
             if self.keep { &[] } else { &["setpriv", "--pdeathsig", "KILL", "--"] };
         let outer: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
