@@ -1,17 +1,14 @@
 //! `cargo xtask bench`: what prroute costs, beside what else would do its job.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{PathBuf, absolute};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::setup::{self, Scope};
-use crate::{build, project, root};
-
-/// Where the report goes when the command names no place for anything, below target/.
-const DEFAULT_REPORT: &str = "bench";
+use crate::{build, root};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -22,9 +19,15 @@ pub(crate) struct Arguments {
     /// Write all results, the raw samples included, to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write index.html and results.json to DIR [default: target/bench, unless --json is given]
-    #[arg(long, value_name = "DIR")]
-    report: Option<PathBuf>,
+    /// Only these contestants, beside the baseline of each measurement
+    #[arg(long, value_name = "NAME,...")]
+    only: Option<String>,
+    /// All contestants but these
+    #[arg(long, value_name = "NAME,...")]
+    without: Option<String>,
+    /// Another build of prroute, measured as prroute-before in turn with this one
+    #[arg(long, env = "PRROUTE_BEFORE", value_name = "FILE")]
+    before: Option<PathBuf>,
     /// Run only the measurements whose name contains one of these
     #[arg(last = true)]
     filter: Vec<String>,
@@ -32,8 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn task(arguments: &Arguments) -> Result<ExitCode> {
     root::require("bench", "it makes network namespaces and loads BPF programs into them")?;
-    let default = project::target().join(DEFAULT_REPORT);
-    let (quick, arguments) = (arguments.quick, arguments.resolved(&default)?);
+    let (quick, arguments) = (arguments.quick, arguments.resolved()?);
     let prepared = setup::ensure(Scope::Bench)?;
     // The programs are optimised in either; what a quick run would gain goes by many times in
     // building everything once more.
@@ -41,8 +43,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<ExitCode> {
     let binary = build::binary(&prepared, !quick)?;
     let mut cargo = prepared.cargo();
     cargo
-        .args(["bench", "--profile", profile])
-        .args(["--package", "prroute-tests", "--bench", "bench", "--"])
+        .args(["run", "--profile", profile, "--package", "prroute-bench", "--"])
         .args(arguments)
         .env("PRROUTE_BIN", binary)
         .stdin(Stdio::null());
@@ -53,21 +54,29 @@ pub(crate) fn task(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Arguments {
-    /// What the bench itself is given. It does not run in this directory: cargo starts it in its
-    /// package's.
-    fn resolved(&self, default_report: &Path) -> Result<Vec<OsString>> {
+    /// What the bench itself is given. It does not run in this directory, but in the project's.
+    fn resolved(&self) -> Result<Vec<OsString>> {
+        let path = |path: &PathBuf| -> Result<OsString> {
+            let path = absolute(path)
+                .with_context(|| format!("find the directory of {}", path.display()))?;
+            Ok(path.into())
+        };
+        let options = [
+            ("--json", self.json.as_ref().map(path).transpose()?),
+            ("--before", self.before.as_ref().map(path).transpose()?),
+            ("--only", self.only.as_ref().map(OsString::from)),
+            ("--without", self.without.as_ref().map(OsString::from)),
+        ];
         let mut resolved = Vec::new();
         if self.quick {
             resolved.push(OsString::from("--quick"));
         }
-        let nowhere = self.json.is_none() && self.report.is_none();
-        let report = self.report.as_deref().or(nowhere.then_some(default_report));
-        for (option, path) in [("--json", self.json.as_deref()), ("--report", report)] {
-            let Some(path) = path else { continue };
-            let path = absolute(path)
-                .with_context(|| format!("find the directory of {}", path.display()))?;
-            resolved.extend([OsString::from(option), path.into()]);
+        for (option, value) in options {
+            if let Some(value) = value {
+                resolved.extend([OsString::from(option), value]);
+            }
         }
+        resolved.push(OsString::from("--"));
         resolved.extend(self.filter.iter().map(OsString::from));
         Ok(resolved)
     }
@@ -75,34 +84,24 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::Arguments;
 
-    fn resolved(json: Option<&str>, report: Option<&str>) -> Vec<String> {
+    #[test]
+    fn the_bench_is_given_the_paths_of_the_callers_directory() {
+        let here = std::env::current_dir().unwrap().join("out.json");
         let arguments = Arguments {
             quick: true,
-            json: json.map(Into::into),
-            report: report.map(Into::into),
+            json: Some("out.json".into()),
+            only: Some("prroute,ct-mark".to_owned()),
+            without: None,
+            before: Some("/t/prroute".into()),
             filter: vec!["udp".to_owned()],
         };
-        let resolved = arguments.resolved(Path::new("/t/bench")).unwrap();
-        resolved.into_iter().map(|argument| argument.into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn a_run_that_names_no_place_leaves_a_report_in_the_default_one() {
-        assert_eq!(resolved(None, None), ["--quick", "--report", "/t/bench", "udp"]);
-        assert_eq!(resolved(Some("/r.json"), None), ["--quick", "--json", "/r.json", "udp"]);
-    }
-
-    #[test]
-    fn paths_are_those_of_the_directory_of_the_caller() {
-        let here = std::env::current_dir().unwrap();
-        let report = here.join("out").into_os_string().into_string().unwrap();
-        assert_eq!(
-            resolved(Some("/r.json"), Some("out")),
-            ["--quick", "--json", "/r.json", "--report", &report, "udp"]
-        );
+        let resolved = arguments.resolved().unwrap();
+        let resolved: Vec<String> =
+            resolved.into_iter().map(|argument| argument.into_string().unwrap()).collect();
+        let expected = ["--quick", "--json", here.to_str().unwrap(), "--before", "/t/prroute"];
+        assert_eq!(resolved[..5], expected);
+        assert_eq!(resolved[5..], ["--only", "prroute,ct-mark", "--", "udp"]);
     }
 }

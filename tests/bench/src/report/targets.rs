@@ -1,0 +1,79 @@
+//! The table of targets, in both modes.
+
+use super::number::grouped;
+use crate::results::{Mode, Target, Verdict};
+
+/// A line for each mode of each target.
+pub(crate) fn table(targets: &[Target]) -> String {
+    let mut text = String::from("Targets\n");
+    let mut what = "";
+    for target in targets {
+        if target.what != what {
+            what = target.what;
+            text += &format!("  {what}\n");
+        }
+        text += &line(target);
+    }
+    text + &summary(targets)
+}
+
+fn line(target: &Target) -> String {
+    let mode = match target.mode {
+        Mode::Rules => "rules",
+        Mode::Datapath => "datapath",
+    };
+    let number = |figure| grouped(figure, usize::from(target.unit != "ns"));
+    let figure = target.measured.map(|found| format!("{} {}", number(found), target.unit));
+    let interval =
+        target.confidence.map(|[low, high]| format!("{} to {}", number(low), number(high)));
+    format!(
+        "    {mode:<9}{:<48}{:>10}{:>17}  {}\n",
+        target.promise,
+        figure.unwrap_or_default(),
+        interval.unwrap_or_default(),
+        words(target.verdict)
+    )
+}
+
+fn words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Met => "met",
+        Verdict::Missed => "MISSED",
+        Verdict::NotResolved => "unresolved",
+        Verdict::NotMeasured => "-",
+    }
+}
+
+fn summary(targets: &[Target]) -> String {
+    let count = |verdict| targets.iter().filter(|target| target.verdict == verdict).count();
+    format!(
+        "  {} met, {} missed, {} not resolved, {} not measured\n",
+        count(Verdict::Met),
+        count(Verdict::Missed),
+        count(Verdict::NotResolved),
+        count(Verdict::NotMeasured)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::results::Verdict;
+    use crate::targets::judge;
+
+    #[test]
+    fn every_target_has_a_line_of_at_most_100_columns() {
+        let mut targets = judge(&[], &[], 1e12);
+        for target in &mut targets {
+            let scale = if target.unit == "ns" { 10.0 } else { 1.0 };
+            target.measured = Some(-123.4 * scale);
+            target.confidence = Some([-1_234.5 * scale, 123.4 * scale]);
+            target.verdict = Verdict::NotResolved;
+        }
+        let text = table(&targets);
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 100, "{widest}:\n{text}");
+        assert_eq!(text.matches("unresolved").count(), targets.len());
+        assert!(text.ends_with(&format!("{} not resolved, 0 not measured\n", targets.len())));
+    }
+}
