@@ -24,7 +24,9 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::netns::{self, Namespace};
 
 pub(crate) use self::behind::{Behind, PUBLISHED};
-pub(crate) use self::check::{Expected, loosen_reverse_path_filter};
+pub(crate) use self::check::{
+    Expected, check_reverse_path_filter, check_without_rules, loosen_reverse_path_filter,
+};
 use crate::cgroup::Cgroup;
 use crate::contestants::Variant;
 

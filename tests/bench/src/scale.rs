@@ -6,9 +6,9 @@ use prroute_tests::netns::{self, Namespace};
 use prroute_tests::prroute::{Daemon, Instance};
 
 use crate::cgroup::Cgroup;
-use crate::contestants::{self, Prroute, Variant};
+use crate::contestants::{self, Variant};
 use crate::cpu::RealTime;
-use crate::host::loosen_reverse_path_filter;
+use crate::host::{check_reverse_path_filter, check_without_rules, loosen_reverse_path_filter};
 use crate::options::Options;
 use crate::report;
 use crate::results::Measurement;
@@ -38,7 +38,7 @@ struct Site {
     name: String,
     host: LargeHost,
     guest: Namespace,
-    prroute: Option<Prroute>,
+    variant: Variant,
     /// Of the host's sockets, where prroute is.
     cgroup: Option<Cgroup>,
 }
@@ -48,8 +48,7 @@ impl Site {
         let host = LargeHost::build(shape)?;
         let name = netns::unique_name();
         let guest = Namespace::create(&name, "guest", false)?;
-        let prroute = variant.prroute();
-        let cgroup = prroute.map(|_| Cgroup::create(&name)).transpose()?;
+        let cgroup = variant.prroute().map(|_| Cgroup::create(&name)).transpose()?;
         host.host.sysctl(&["net.ipv4.ip_forward=1"])?;
         host.host.ip_batch(&format!(
             "link add name guest0 type veth peer name eth0 netns {}\n\
@@ -62,12 +61,12 @@ impl Site {
         ))?;
         loosen_reverse_path_filter(&host.host)?;
         let name = format!("{}-{}-uplinks", variant.name, shape.uplinks);
-        Ok(Self { name, host, guest, prroute, cgroup })
+        Ok(Self { name, host, guest, variant, cgroup })
     }
 
     /// Starts prroute, where there is one.
     fn start(&self, options: &Options) -> Result<Option<(Daemon, Instance<'_>)>> {
-        let Some((prroute, cgroup)) = self.prroute.zip(self.cgroup.as_ref()) else {
+        let Some((prroute, cgroup)) = self.variant.prroute().zip(self.cgroup.as_ref()) else {
             return Ok(None);
         };
         let instance = self
@@ -78,6 +77,15 @@ impl Site {
             .wrapped(cgroup.as_root()?);
         let daemon = instance.run(&[])?;
         Ok(Some((daemon, instance)))
+    }
+
+    /// As with the other hosts.
+    fn check(&self) -> Result<()> {
+        let host = &self.host.host;
+        let checked = check_reverse_path_filter(host).and_then(|()| {
+            if self.variant.is_without_rules() { check_without_rules(host) } else { Ok(()) }
+        });
+        checked.with_context(|| self.name.clone())
     }
 
     /// A socket of the guest or of the host.
@@ -112,6 +120,7 @@ pub(crate) fn measure_all(options: &Options, cpu: usize) -> Result<Vec<Measureme
         .iter()
         .map(|site| site.start(options).with_context(|| format!("start {}", site.name)))
         .collect::<Result<Vec<_>>>()?;
+    sites.iter().try_for_each(Site::check)?;
     crate::cpu::pin(cpu)?;
     let mut measurements = Vec::new();
     for (name, title) in wanted {
@@ -123,6 +132,7 @@ pub(crate) fn measure_all(options: &Options, cpu: usize) -> Result<Vec<Measureme
         let measured = measure(subject, &mut works, options.effort())?;
         report::show(&measured);
         measurements.push(measured);
+        sites.iter().try_for_each(Site::check)?;
     }
     Ok(measurements)
 }

@@ -31,6 +31,34 @@ fn of_interfaces(namespace: &Namespace, task: impl Fn(&str) -> Result<()> + Sync
     })
 }
 
+/// Nobody has changed it.
+pub(crate) fn check_reverse_path_filter(namespace: &Namespace) -> Result<()> {
+    of_interfaces(namespace, |path| {
+        let value = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        ensure!(value.trim() == LOOSE, "somebody wrote {} to {path}", value.trim());
+        Ok(())
+    })
+}
+
+/// There are the kernel's own rules and no others.
+pub(crate) fn check_without_rules(namespace: &Namespace) -> Result<()> {
+    for (family, kernels) in
+        [(Family::V4, &["local", "main", "default"][..]), (Family::V6, &["local", "main"])]
+    {
+        let rules = namespace.ip(&format!("{} rule show", family.option()))?;
+        let tables: Vec<&str> = rules
+            .lines()
+            .filter_map(|rule| rule.split_once("from all lookup "))
+            .map(|(_, table)| table.trim())
+            .collect();
+        ensure!(
+            tables == kernels && rules.lines().count() == kernels.len(),
+            "rules on a host that is to have none but the kernel's:\n{rules}"
+        );
+    }
+    Ok(())
+}
+
 /// Packets that left a host, by uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
@@ -69,28 +97,8 @@ impl Left {
 impl Host {
     /// The sysctls are the bench's, and no rule is where none may be.
     pub(crate) fn check(&self) -> Result<()> {
-        of_interfaces(&self.host, |path| {
-            let value = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-            ensure!(value.trim() == LOOSE, "somebody wrote {} to {path}", value.trim());
-            Ok(())
-        })?;
-        if self.variant.is_without_rules() {
-            for (family, kernels) in
-                [(Family::V4, &["local", "main", "default"][..]), (Family::V6, &["local", "main"])]
-            {
-                let rules = self.host.ip(&format!("{} rule show", family.option()))?;
-                let tables: Vec<&str> = rules
-                    .lines()
-                    .filter_map(|rule| rule.split_once("from all lookup "))
-                    .map(|(_, table)| table.trim())
-                    .collect();
-                ensure!(
-                    tables == kernels && rules.lines().count() == kernels.len(),
-                    "rules on a host that is to have none but the kernel's:\n{rules}"
-                );
-            }
-        }
-        Ok(())
+        check_reverse_path_filter(&self.host)?;
+        if self.variant.is_without_rules() { check_without_rules(&self.host) } else { Ok(()) }
     }
 
     /// What has left the host so far: what came in at its peer.

@@ -3,16 +3,13 @@
 use super::number::grouped;
 use crate::results::{Mode, Target, Verdict};
 
-/// A line for each mode of each target.
+/// A line for each mode of each target, where either was measured.
 pub(crate) fn table(targets: &[Target]) -> String {
     let mut text = String::from("Targets\n");
-    let mut what = "";
-    for target in targets {
-        if target.what != what {
-            what = target.what;
-            text += &format!("  {what}\n");
+    for one in targets.chunk_by(|before, after| before.what == after.what) {
+        if one.iter().any(|target| target.verdict != Verdict::NotMeasured) {
+            text += &format!("  {}\n{}", one[0].what, one.iter().map(line).collect::<String>());
         }
-        text += &line(target);
     }
     text + &summary(targets)
 }
@@ -75,5 +72,7 @@ mod tests {
         assert!(widest <= 100, "{widest}:\n{text}");
         assert_eq!(text.matches("unresolved").count(), targets.len());
         assert!(text.ends_with(&format!("{} not resolved, 0 not measured\n", targets.len())));
+        // What a run was not to measure is counted, and not listed.
+        assert_eq!(table(&judge(&[], &[], 1e12)).lines().count(), 2);
     }
 }
