@@ -15,11 +15,13 @@ use crate::results::Memory;
 pub(crate) fn of_instance(contestant: &str, instance: &str) -> Result<Vec<Memory>> {
     let maps = instance::pins(instance)?;
     let maps = maps.iter().map(|pin| Map::pinned(pin)).collect::<Result<Vec<_>>>()?;
-    let maps: Vec<Map> = maps.into_iter().flatten().collect();
+    let mut maps: Vec<Map> = maps.into_iter().flatten().collect();
+    maps.sort_by(|one, other| other.bytes.total_cmp(&one.bytes));
+    let each: Vec<String> = maps.iter().map(|map| format!("{} {}", map.name, map.bytes)).collect();
     let mut memory = vec![Memory {
         name: format!("{contestant}-maps"),
         bytes: maps.iter().map(|map| map.bytes).sum(),
-        source: format!("memlock of {} pinned maps, after the start", maps.len()),
+        source: format!("memlock of the pinned maps after the start: {}", each.join(", ")),
     }];
     for (family, name) in [("ipv4", names::FLOWS4), ("ipv6", names::FLOWS6)] {
         let map = maps.iter().find(|map| map.name == name);
