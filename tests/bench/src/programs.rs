@@ -62,16 +62,21 @@ const PATHS: [Path; 8] = [
     leaves("egress-tcp-shared", 2, Kind::Ack, Local::Shared),
 ];
 
+fn all() -> impl Iterator<Item = (Family, Path)> {
+    Family::BOTH.into_iter().flat_map(|family| PATHS.map(|path| (family, path)))
+}
+
+/// What a complete run measures here, and against whom.
+#[cfg(test)]
+pub(crate) fn measured() -> Vec<(String, Vec<String>)> {
+    let contestants = contestants::PRROUTES.map(|variant| variant.name.to_owned());
+    all().map(|(family, path)| (path.measurement(family), contestants.to_vec())).collect()
+}
+
 /// Measures every path that the command line takes.
 pub(crate) fn measure_all(options: &Options, cpu: usize) -> Result<Vec<Measurement>> {
-    let named = |path: Path, family: Family| {
-        format!("program-{}-{}", path.name, family.to_string().to_lowercase())
-    };
-    let wanted: Vec<(Family, Path)> = Family::BOTH
-        .into_iter()
-        .flat_map(|family| PATHS.map(|path| (family, path)))
-        .filter(|(family, path)| options.wants(&named(*path, *family)))
-        .collect();
+    let wanted: Vec<(Family, Path)> =
+        all().filter(|(family, path)| options.wants(&path.measurement(*family))).collect();
     let variants = contestants::PRROUTES.into_iter().filter(|variant| options.takes(*variant));
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -100,7 +105,7 @@ pub(crate) fn measure_all(options: &Options, cpu: usize) -> Result<Vec<Measureme
             works.push(Box::new(loaded.run(path, frame.clone())?));
         }
         let subject = Subject {
-            name: &named(path, family),
+            name: &path.measurement(family),
             title: &format!("{} ({family})", path.name.replace('-', " ")),
             unit: "ns per packet",
             baseline: EMPTY,
@@ -189,6 +194,10 @@ impl<'h> Loaded<'h> {
 }
 
 impl Path {
+    fn measurement(self, family: Family) -> String {
+        format!("program-{}-{}", self.name, family.to_string().to_lowercase())
+    }
+
     fn frame(self, family: Family) -> Result<Vec<u8>> {
         let is_reply = self.direction == Direction::Egress;
         frames::frame(self.kind, self.uplink, self.local, family, is_reply)

@@ -60,7 +60,7 @@ impl Site {
              route add default via {GUESTS_GATEWAY}\n"
         ))?;
         loosen_reverse_path_filter(&host.host)?;
-        let name = format!("{}-{}-uplinks", variant.name, shape.uplinks);
+        let name = name_of(variant, shape);
         Ok(Self { name, host, guest, variant, cgroup })
     }
 
@@ -98,6 +98,20 @@ impl Site {
         };
         Ok(Box::new(sends?))
     }
+}
+
+fn name_of(variant: Variant, shape: Shape) -> String {
+    format!("{}-{}-uplinks", variant.name, shape.uplinks)
+}
+
+/// What a complete run measures here, and against whom.
+#[cfg(test)]
+pub(crate) fn measured() -> Vec<(String, Vec<String>)> {
+    let contestants: Vec<String> = contestants::PRROUTES
+        .into_iter()
+        .flat_map(|variant| SHAPES.map(|shape| name_of(variant, shape)))
+        .collect();
+    [UNCONNECTED, FORWARDING].map(|name| (name.to_owned(), contestants.clone())).into()
 }
 
 /// Measures what the command line takes. The largest host of a contestant comes last.
