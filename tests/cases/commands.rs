@@ -78,7 +78,7 @@ fn the_generated_configuration_is_valid() -> Result<()> {
     ensure!(sample.contains("rule-priority = 21000"), "{sample}");
     anybody.check(&sample, &["--offline"])?.success()?;
     let schema: Value = serde_json::from_str(&anybody.run(&["schema", "config"])?.success()?)?;
-    ensure!(schema["properties"]["flows"]["default"] == 262_144, "{schema:#}");
+    ensure!(schema["properties"]["table"]["default"] == 21_000, "{schema:#}");
     Ok(())
 }
 

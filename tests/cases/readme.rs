@@ -32,8 +32,9 @@ fn the_sample_is_valid_and_shows_the_defaults() -> Result<()> {
     assert_eq!(shown.exclude.len(), 1);
     let [uplink] = &shown.uplinks[..] else { bail!("not one uplink: {:?}", shown.uplinks) };
     assert_eq!((uplink.gateways.len(), uplink.to.len()), (1, 1));
-    // These two have no default that could be shown.
-    let rest = Config { exclude: Vec::new(), uplinks: Vec::new(), ..shown };
+    assert!(shown.flows.is_some());
+    // These three have no default that could be shown.
+    let rest = Config { exclude: Vec::new(), uplinks: Vec::new(), flows: None, ..shown };
     assert_eq!(rest, Config::default());
     Ok(())
 }

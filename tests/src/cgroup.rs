@@ -66,6 +66,50 @@ impl Drop for Frozen {
     }
 }
 
+/// A group whose processes may have so much memory; removed on drop.
+#[derive(Debug)]
+pub struct Limited {
+    group: PathBuf,
+}
+
+impl Limited {
+    /// In version 1's hierarchy of memory, or version 2's where that has the controller.
+    pub fn create(name: &str, bytes: u64) -> Result<Self> {
+        let version1 = Path::new(MOUNTS).join("memory");
+        let is_version1 = version1.is_dir();
+        let root = if is_version1 { version1 } else { version2()? };
+        if !is_version1 {
+            let file = root.join("cgroup.subtree_control");
+            fs::write(&file, "+memory").with_context(|| format!("write {}", file.display()))?;
+        }
+        let group = root.join(name);
+        fs::create_dir(&group).with_context(|| format!("create {}", group.display()))?;
+        let limited = Self { group };
+        let file = if is_version1 { "memory.limit_in_bytes" } else { "memory.max" };
+        let path = limited.group.join(file);
+        fs::write(&path, bytes.to_string()).with_context(|| format!("write {}", path.display()))?;
+        Ok(limited)
+    }
+
+    /// Words that put the command behind them into the group.
+    pub fn wrapper(&self) -> Vec<String> {
+        let procs = self.group.join("cgroup.procs");
+        let script = format!("echo $$ > {} && exec \"$@\"", procs.display());
+        ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let gone = wait::until_done("a control group is empty", Duration::from_secs(10), || {
+            empty(&self.group)
+        });
+        if let Err(error) = gone {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
 /// Where version 2 is mounted, alone or beside version 1.
 fn version2() -> Result<PathBuf> {
     let roots = [PathBuf::from(MOUNTS), Path::new(MOUNTS).join("unified")];

@@ -6,8 +6,11 @@ use serde::Serialize;
 use crate::cli::CheckArgs;
 use crate::cmd::output;
 use crate::config::{Config, ConfigError};
+use crate::datapath::memory;
+use crate::datapath::sizes::{self, Demand};
 use crate::netlink::Kernel;
 use crate::state::advice::{Advice, advise};
+use crate::state::families::Families;
 use crate::state::findings::{Finding, Severity};
 
 #[derive(Serialize)]
@@ -74,7 +77,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
 fn compare(config: &Config) -> Result<Advice> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let observed = runtime.block_on(async { Kernel::connect().await?.observe().await })?;
-    Ok(advise(config, &observed))
+    let mut advice = advise(config, &observed);
+    let (families, udp_source) = (Families::used(&observed), config.udp_source);
+    let demand = Demand { flows: config.flows, families, udp_source };
+    advice.warnings.extend(sizes::excess(memory::machine(), demand));
+    Ok(advice)
 }
 
 fn mistake(error: &ConfigError) -> Mistake {

@@ -129,7 +129,8 @@ impl Draft {
             };
         }
         if let Some(flows) = raw.flows {
-            config.flows = source.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
+            let flows = source.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
+            config.flows = Some(flows);
         }
         if let Some(first) = raw.rule_priority {
             config.ranges.rule_priority =

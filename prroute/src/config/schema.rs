@@ -35,11 +35,12 @@ pub fn schema() -> Value {
                 "How the programs are attached.",
                 &["auto", "tcx", "clsact"],
             )),
-            "flows": with_default("flows", number(
-                "Conversations remembered per address family, half of them TCP.",
+            "flows": number(
+                "Conversations remembered per address family, half of them TCP. Without it as many \
+                 as fit 1 % of the machine's memory, at most 262144.",
                 MIN_FLOWS_PER_CPU,
                 MAX_FLOWS,
-            )),
+            ),
             "exclude": with_default("exclude", list(
                 MAX_ENTRIES,
                 "Interfaces that are never uplinks, by name, altname or pattern.",

@@ -26,8 +26,9 @@ pub struct Config {
     /// What a stopping daemon does with datapath, rules and tables.
     pub on_stop: OnStop,
     pub attach: Attach,
-    /// Entries of each family's flow table.
-    pub flows: u32,
+    /// Flows per family; `None`: as many as the machine's memory allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u32>,
     /// Interfaces that are never uplinks, by name, altname or glob.
     pub exclude: Vec<Pattern>,
     #[serde(flatten)]
@@ -53,7 +54,7 @@ impl Default for Config {
         Self {
             on_stop: OnStop::Keep,
             attach: Attach::Auto,
-            flows: prroute_common::flow::MAX_DEFAULT_FLOWS,
+            flows: None,
             exclude: Vec::new(),
             ranges: Ranges::default(),
             rule_priority_is_fixed: false,

@@ -6,24 +6,28 @@ use aya::maps::MapInfo;
 use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use prroute_common::flow::{MIN_FLOWS_PER_CPU, confirmed_entries, unconfirmed_entries};
-use prroute_common::{names, udp_origin};
+use prroute_common::names;
 
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
 use crate::datapath::layout;
 use crate::datapath::links;
+use crate::datapath::outgrown;
 use crate::datapath::pins::{Pins, move_in_place};
 use crate::datapath::secret;
+use crate::datapath::sizes::Sizes;
 use crate::datapath::tables::failed;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
+/// The ring buffer of aya-log.
+const DECISION_LOG: &str = "AYA_LOGS";
+
 /// What the configuration decides about the programs.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
-    /// Flow entries per family, for maps that do not exist yet.
-    pub flows: u32,
+    /// Of tables that do not exist yet, or were not in use when they were made.
+    pub sizes: Sizes,
     /// Log each packet whose flow is looked up, with what was decided.
     pub log_packets: bool,
     /// The network namespace whose wildcard UDP sockets are helped; 0 for none.
@@ -35,19 +39,6 @@ pub struct LoadOptions {
     pub client_ports: (u16, u16),
 }
 
-impl LoadOptions {
-    /// Entries that the kernel is asked for: a small LRU map evicts while nearly empty.
-    fn udp_origin_entries(self) -> u32 {
-        Self::entries(udp_origin::entries(self.flows))
-    }
-
-    fn entries(wanted: u32) -> u32 {
-        let cpus = aya::util::nr_cpus().unwrap_or(1);
-        let floor = MIN_FLOWS_PER_CPU.saturating_mul(u32::try_from(cpus).unwrap_or(1));
-        wanted.max(floor).checked_next_power_of_two().unwrap_or(1 << 31)
-    }
-}
-
 /// Both programs, loaded. Their links are taken out of aya's hands, so dropping this detaches
 /// nothing.
 #[derive(Debug)]
@@ -55,10 +46,12 @@ pub struct Programs {
     ebpf: Ebpf,
     /// The id of each pinned map.
     maps: BTreeMap<&'static str, u32>,
+    sizes: Sizes,
 }
 
 impl Programs {
-    /// Loads the programs on the instance's maps, creating and pinning those that are missing.
+    /// Loads the programs on the instance's maps, creating and pinning those that are missing. A
+    /// pinned map keeps its size, but for tables that were not in use when they were made.
     ///
     /// # Errors
     ///
@@ -68,18 +61,16 @@ impl Programs {
         pins.create()?;
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(VerifierLogLevel::STATS);
-        for name in names::pinned_maps() {
+        let outgrown = outgrown::find(pins, &options.sizes)?;
+        for name in names::pinned_maps().filter(|name| !outgrown.contains(name)) {
             loader.map_pin_path(name, pins.map(name));
         }
-        for name in [names::FLOWS4, names::FLOWS6, names::DATAGRAMS4, names::DATAGRAMS6] {
-            let entries = LoadOptions::entries(confirmed_entries(options.flows));
+        for (name, entries) in options.sizes.entries() {
             loader.map_max_entries(name, entries);
         }
-        for name in [names::NEW4, names::NEW6] {
-            loader.map_max_entries(name, LoadOptions::entries(unconfirmed_entries(options.flows)));
-        }
-        for name in [names::UDP_ORIGIN4, names::UDP_ORIGIN6] {
-            loader.map_max_entries(name, options.udp_origin_entries());
+        if !options.log_packets {
+            // One page is the least there can be.
+            loader.map_max_entries(DECISION_LOG, 1);
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
@@ -91,16 +82,35 @@ impl Programs {
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
-        let mut programs = Self { ebpf: loader.load(OBJECT)?, maps: BTreeMap::new() };
-        for name in names::pinned_maps() {
-            let info = MapInfo::from_pin(pins.map(name)).map_err(failed("ask about", name))?;
-            programs.maps.insert(name, info.id());
-        }
+        let ebpf = loader.load(OBJECT)?;
+        let mut programs = Self { ebpf, maps: BTreeMap::new(), sizes: options.sizes };
         secret::keep_for_syn_cache(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             programs.get(name)?.load().map_err(|source| refused(name, source))?;
         }
+        // Only now, so that a daemon that ends meanwhile leaves all maps to the next one.
+        for name in outgrown {
+            outgrown::carry_over(&mut programs.ebpf, pins, name)?;
+            programs.put_pin(pins, name)?;
+        }
+        programs.look_at_maps(pins)?;
         Ok(programs)
+    }
+
+    fn look_at_maps(&mut self, pins: &Pins) -> Result<()> {
+        let mut entries = BTreeMap::new();
+        for name in names::pinned_maps() {
+            let info = MapInfo::from_pin(pins.map(name)).map_err(failed("ask about", name))?;
+            self.maps.insert(name, info.id());
+            entries.insert(name, info.max_entries());
+        }
+        self.sizes = self.sizes.with_entries(|name| entries.get(name).copied());
+        Ok(())
+    }
+
+    /// The sizes that the tables have.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// The maps whose pins are gone, or are those of others.

@@ -1,26 +1,31 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Attach;
 use crate::datapath::attach::{self, Attached, Hook};
 use crate::datapath::hooks::Hooks;
 use crate::datapath::links::HeldLink;
 use crate::datapath::pins::Remains;
+use crate::datapath::sizes::{self, Demand, UNUSED};
 use crate::datapath::sockets::Sockets;
-use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Tables};
+use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory};
 use crate::netlink::Kernel;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
+use crate::state::families::Families;
 use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
 
 /// No kernel takes longer to verify the programs, on an emulated processor either.
 const LOADING: Duration = Duration::from_secs(600);
+
+/// After larger tables could not be made.
+const NEXT_TRY: Duration = Duration::from_secs(60);
 
 pub(super) struct Datapath {
     pub(super) programs: Programs,
@@ -47,11 +52,14 @@ impl Attachment {
 }
 
 impl Reconciler {
-    pub(super) fn load(&mut self) -> Result<(), ReconcileError> {
+    /// Loads the programs, in the place of those that this process has loaded before. On an error
+    /// those stay.
+    pub(super) fn load(&mut self, families: Families) -> Result<(), ReconcileError> {
         let _step = LongStep::begin("loading the programs", &self.report.summary, LOADING);
         let sockets = Sockets::find(self.config.udp_source);
+        let machine = memory::machine();
         let options = LoadOptions {
-            flows: self.config.flows,
+            sizes: Sizes::plan(machine, self.demand(families)),
             log_packets: self.log_packets,
             netns_cookie: sockets.netns_cookie(),
             redirect_note: datapath::secret(),
@@ -66,12 +74,14 @@ impl Reconciler {
             );
         }
         let mut programs = Programs::load(&self.pins, options)?;
+        sizes::tell(programs.sizes(), machine);
         let (udp_source, sockets) = sockets.attach(&mut programs, &self.pins)?;
         self.report.udp_source = Some(udp_source);
         if self.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.pins)?;
+        self.larger_tables_due = None;
         self.datapath = Some(Datapath {
             programs,
             tables,
@@ -80,6 +90,29 @@ impl Reconciler {
             sockets,
         });
         Ok(())
+    }
+
+    fn demand(&self, families: Families) -> Demand {
+        Demand { flows: self.config.flows, families, udp_source: self.config.udp_source }
+    }
+
+    /// Loads the programs anew where a family of addresses came into use: its tables were made for
+    /// nothing, and a map cannot grow. When that fails they go on with those tables for a while.
+    pub(super) fn follow_families(&mut self, families: Families) {
+        let Some(datapath) = &self.datapath else { return };
+        if !datapath.programs.sizes().are_outgrown(families, self.config.udp_source) {
+            self.larger_tables_due = None;
+            return;
+        }
+        if self.larger_tables_due.is_some_and(|due| due > Instant::now()) {
+            return;
+        }
+        // Maps whose pins are gone would be left behind.
+        if let Err(error) = self.put_pins().and_then(|()| self.load(families)) {
+            let pause = NEXT_TRY.as_secs();
+            tracing::warn!("tables of {UNUSED} entries stay in use for another {pause} s: {error}");
+            self.larger_tables_due = Some(Instant::now() + NEXT_TRY);
+        }
     }
 
     /// Tells the datapath what each uplink is.

@@ -52,6 +52,7 @@ use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, Store};
 use crate::state::desired::{Desired, Recognised, desire_with};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
+use crate::state::families::Families;
 use crate::state::findings::{Finding, findings};
 use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
@@ -105,6 +106,8 @@ pub struct Reconciler {
     unfinished: bool,
     /// Rules and routes wait for a table that does not hold still.
     unsteady: bool,
+    /// Larger tables could not be made; when to try again.
+    larger_tables_due: Option<Instant>,
     /// What the log is told, and the uplinks as they were told last.
     events: Events,
     told: Option<Vec<Uplink>>,
@@ -163,6 +166,7 @@ impl Reconciler {
             inspection: Inspection::default(),
             unfinished: false,
             unsteady: false,
+            larger_tables_due: None,
             events: Events::default(),
             told: None,
             counts: Counts::default(),
@@ -208,9 +212,10 @@ impl Reconciler {
         self.expiry
     }
 
-    /// When what others deleted again and again is put back next.
+    /// When what others deleted again and again is put back next, or what failed is tried again.
     pub fn repair_due(&self) -> Option<Instant> {
-        self.repairs.due().into_iter().chain(self.inspection.allowance.due()).min()
+        let inspection = self.inspection.allowance.due();
+        self.repairs.due().into_iter().chain(inspection).chain(self.larger_tables_due).min()
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -302,6 +307,7 @@ impl Reconciler {
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
+        let families = Families::used(&outlook.observed);
         if self.datapath.is_none() {
             // Refused before anything is changed; what goes on in spite of others goes on.
             if !self.pins.exists() {
@@ -310,8 +316,10 @@ impl Reconciler {
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.has_any() {
                 // Where there is a datapath, there is a journal, or it was lost.
                 self.store.save_journal(&self.journal);
-                self.load()?;
+                self.load(families)?;
             }
+        } else {
+            self.follow_families(families);
         }
         let facts = self.sync_facts(&outlook);
         self.unsteady = outlook.observed.unsteady;

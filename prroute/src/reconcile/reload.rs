@@ -107,10 +107,13 @@ impl Reconciler {
 fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if old.flows != new.flows {
+        let flows = new.flows.map_or_else(
+            || "flows, by the machine's memory, is".to_owned(),
+            |flows| format!("flows = {flows} is"),
+        );
         notes.push(format!(
-            "flows = {} is not in force: the tables that are in use keep their size, and the \
-             conversations in them, until `prroute down` and another start",
-            new.flows
+            "{flows} not in force: the tables that are in use keep their size, and the \
+             conversations in them, until `prroute down` and another start"
         ));
     }
     notes

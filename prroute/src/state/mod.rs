@@ -10,6 +10,7 @@ mod catch_all;
 pub mod desired;
 pub mod diff;
 pub mod discover;
+pub mod families;
 pub mod findings;
 #[cfg(test)]
 pub(crate) mod fixture;

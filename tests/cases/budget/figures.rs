@@ -6,7 +6,8 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 use aya::maps::MapInfo;
 use aya::programs::ProgramInfo;
-use prroute::datapath::{LoadOptions, Pins, Programs};
+use prroute::datapath::sizes::Demand;
+use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, memory};
 use prroute_common::names;
 use prroute_tests::{capability, prroute as instance};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ type Loaded = (Vec<Programs>, Vec<(String, ProgramInfo)>);
 fn load(pins: &Pins) -> Result<Loaded> {
     const CLASSIFIERS: [&str; 2] = [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS];
     let options = LoadOptions {
-        flows: 4096,
+        sizes: Sizes::plan(memory::machine(), Demand::of_flows(4096)),
         log_packets: false,
         netns_cookie: 1,
         redirect_note: 1,

@@ -13,7 +13,8 @@ use nix::sched::{CloneFlags, unshare};
 use prroute::config::Reply;
 use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
-use prroute::datapath::{LoadOptions, Pins, Programs, Tables};
+use prroute::datapath::sizes::Demand;
+use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, Tables, memory};
 use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
@@ -166,7 +167,7 @@ impl Fixture {
         let name = format!("programs-{}-{number}", std::process::id());
         let pins = Pinned(Pins::of(&name.parse().unwrap()));
         let options = LoadOptions {
-            flows: 4096,
+            sizes: Sizes::plan(memory::machine(), Demand::of_flows(4096)),
             log_packets: false,
             netns_cookie: 0,
             redirect_note,

@@ -39,7 +39,7 @@ fn nothing_written_is_the_default() {
     let config = Config::default();
     assert_eq!(config.ranges.rule_priority, 21_000);
     assert_eq!(config.ranges.table, 21_000);
-    assert_eq!(config.flows, 262_144);
+    assert_eq!(config.flows, None);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn every_key_is_read() {
     let expected = Config {
         on_stop: OnStop::Undo,
         attach: Attach::Clsact,
-        flows: 65_536,
+        flows: Some(65_536),
         exclude: vec![Pattern::new("docker*"), Pattern::new("wg0")],
         ranges: crate::config::Ranges { rule_priority: 5000, table: 7000 },
         rule_priority_is_fixed: true,
@@ -239,7 +239,7 @@ fn an_administrators_file_masks_the_vendors_and_overrides_keys() {
     assert_eq!(nothing.unwrap(), Config::default());
     assert_eq!(vendors.unwrap().ranges.rule_priority, 4000);
     let config = config.unwrap();
-    assert_eq!((config.flows, config.ranges.table), (8192, 5000));
+    assert_eq!((config.flows, config.ranges.table), (Some(8192), 5000));
     assert_eq!(config.ranges.rule_priority, 21_000, "one main file, the administrator's");
     assert_eq!((config.on_stop, config.rp_filter), (OnStop::Keep, RpFilter::Leave));
     assert_eq!(config.uplinks.len(), 1);

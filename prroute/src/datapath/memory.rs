@@ -1,0 +1,122 @@
+//! How much memory this process may have maps in: the machine's, or what its control groups leave it.
+//! The kernel charges a map to the control group of the process that makes it (Linux 5.11).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::datapath::sizes::Machine;
+
+/// Both versions of control groups have a file for the limit, in each group.
+const LIMIT_V2: &str = "memory.max";
+const LIMIT_V1: &str = "memory.limit_in_bytes";
+
+/// This machine, as it is now. What cannot be read is taken for nothing: tables get their smallest
+/// size then.
+pub fn machine() -> Machine {
+    let cpus = aya::util::nr_cpus().unwrap_or(1);
+    let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+    let total = total(&read("/proc/meminfo")).unwrap_or_default();
+    let files = limit_files(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+    // A group without a limit says "max" (version 2); or it has no such file, like the root.
+    let limits = files.iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    Machine { memory: limits.fold(total, u64::min), cpus }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| {
+        tracing::warn!("read {path}: {error}; tables may be smaller than they could be");
+        String::new()
+    })
+}
+
+/// proc_meminfo(5), in bytes.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// Where the limits of a process's groups stand, from its own group up to the root, by its
+/// `mountinfo` and `cgroup` (proc_pid_mountinfo(5), proc_pid_cgroup(5)).
+fn limit_files(mountinfo: &str, cgroup: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in cgroup.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else { continue };
+        let file = match controllers {
+            "" => LIMIT_V2,
+            _ if controllers.split(',').any(|controller| controller == "memory") => LIMIT_V1,
+            _ => continue,
+        };
+        let hierarchy = mountinfo.lines().find_map(|mount| place(mount, file, Path::new(group)));
+        let Some((mount_point, below)) = hierarchy else { continue };
+        files.extend(below.ancestors().map(|group| mount_point.join(group).join(file)));
+    }
+    files
+}
+
+/// The mount point of the hierarchy that has this file, and where the group is below it.
+fn place<'a>(mount: &'a str, file: &str, group: &'a Path) -> Option<(&'a Path, &'a Path)> {
+    let (mount, kind) = mount.split_once(" - ")?;
+    let mut kind = kind.split(' ');
+    let is_it = match (file, kind.next()?, kind.nth(1)) {
+        (LIMIT_V2, "cgroup2", _) => true,
+        (LIMIT_V1, "cgroup", Some(options)) => options.split(',').any(|it| it == "memory"),
+        _ => false,
+    };
+    let mut fields = mount.split(' ').skip(3);
+    let (root, mount_point) = (fields.next()?, fields.next()?);
+    let below = group.strip_prefix(root).ok()?;
+    is_it.then_some((Path::new(mount_point), below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw
+";
+    const UNIFIED: &str = "24 23 0:22 / /sys/fs/cgroup ro shared:4 - cgroup2 cgroup2 rw\n";
+    const CONTAINER: &str = "35 31 0:32 /docker/1 /sys/fs/cgroup/memory ro - cgroup c rw,memory\n";
+
+    fn files(mountinfo: &str, cgroup: &str) -> Vec<String> {
+        let files = limit_files(mountinfo, cgroup);
+        files.iter().map(|file| file.display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_limits_of_a_group_and_of_all_above_it_count() {
+        assert_eq!(
+            files(UNIFIED, "0::/system.slice/prroute.service\n"),
+            [
+                "/sys/fs/cgroup/system.slice/prroute.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ]
+        );
+        assert_eq!(
+            files(HYBRID, "4:memory:/a\n3:cpuset:/b\n0::/\n"),
+            [
+                "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/unified/memory.max",
+            ]
+        );
+        assert_eq!(
+            files(CONTAINER, "4:cpu,memory:/docker/1\n"),
+            ["/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        );
+        assert_eq!(files("", "0::/a\nx\n"), [""; 0]);
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(total("MemTotal:       24684092 kB\nMemFree: 1 kB\n"), Some(25_276_510_208));
+        assert_eq!(total("MemTotal: many kB\n"), None);
+        let here = machine();
+        assert!(here.memory > 64 << 20 && here.cpus >= 1, "{here:?}");
+    }
+}
