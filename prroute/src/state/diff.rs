@@ -140,7 +140,8 @@ fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> Vec<Op> {
         .map(op(Op::AddRule))
         .chain(keep.into_iter().map(op(Op::DeleteRule)))
         .chain(skip.into_iter().map(op(Op::AddRule)))
-        .chain(delete.into_iter().map(op(Op::DeleteRule)))
+        // A source's own table is not asked alone when main's specific routes no longer are.
+        .chain(delete.into_iter().rev().map(op(Op::DeleteRule)))
         .collect()
 }
 
