@@ -1,6 +1,7 @@
 //! The embedded BPF object, loaded with the pinned maps.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use aya::maps::MapInfo;
 use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
@@ -86,7 +87,8 @@ impl Programs {
         let mut programs = Self { ebpf, maps: BTreeMap::new(), sizes: options.sizes };
         secret::keep_for_syn_cache(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
-            programs.get(name)?.load().map_err(|source| refused(name, source))?;
+            let program = programs.get(name)?;
+            verified(|| program.load()).map_err(|source| refused(name, source))?;
         }
         // Only now, so that a daemon that ends meanwhile leaves all maps to the next one.
         for name in outgrown {
@@ -192,6 +194,31 @@ impl Programs {
     }
 }
 
+/// Loads a program. The kernel gives up with EAGAIN when a signal comes while it verifies: then it is
+/// asked again, as often as by libbpf.
+pub(super) fn verified(
+    load: impl FnMut() -> std::result::Result<(), ProgramError>,
+) -> std::result::Result<(), ProgramError> {
+    retried(load, |error| match error {
+        ProgramError::LoadError { io_error, .. } => io_error.kind() == io::ErrorKind::WouldBlock,
+        _ => false,
+    })
+}
+
+fn retried<E>(
+    mut load: impl FnMut() -> std::result::Result<(), E>,
+    is_passing: impl Fn(&E) -> bool,
+) -> std::result::Result<(), E> {
+    const ATTEMPTS: usize = 5;
+    for _ in 1..ATTEMPTS {
+        match load() {
+            Err(error) if is_passing(&error) => {}
+            result => return result,
+        }
+    }
+    load()
+}
+
 /// Why the kernel refused a program: what it lacks, if that is known, else its own words.
 fn refused(name: &'static str, source: ProgramError) -> DatapathError {
     let missing = features::missing(&features::NEEDED);
@@ -202,5 +229,28 @@ fn refused(name: &'static str, source: ProgramError) -> DatapathError {
         operation: "load program",
         object: name.to_owned(),
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::retried;
+
+    /// How often a load is tried that fails `failures` times, and what comes of it.
+    fn tried(failures: usize, is_passing: bool) -> (usize, bool) {
+        let mut attempts = 0;
+        let load = || {
+            attempts += 1;
+            if attempts > failures { Ok(()) } else { Err(()) }
+        };
+        let result = retried(load, |()| is_passing);
+        (attempts, result.is_ok())
+    }
+
+    #[test]
+    fn a_signal_while_a_program_is_verified_is_no_refusal() {
+        assert_eq!(tried(2, true), (3, true));
+        assert_eq!(tried(usize::MAX, true), (5, false));
+        assert_eq!(tried(1, false), (1, false));
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::links::{self, HeldLink};
-use crate::datapath::object::Programs;
+use crate::datapath::object::{Programs, verified};
 use crate::datapath::pins::Pins;
 use crate::datapath::tables::{failed, open};
 use crate::namespace;
@@ -132,7 +132,7 @@ pub fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result
         };
         let program = programs.socket_program(name)?;
         if program.fd().is_err() {
-            program.load().map_err(failed("load program"))?;
+            verified(|| program.load()).map_err(failed("load program"))?;
         }
         let place = links::Place {
             name: format!("{} ({name})", cgroup.display()),
