@@ -14,6 +14,7 @@ use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{Records, RunDirectory};
 use crate::state::desired::Recognised;
 use crate::state::findings::Finding;
+use crate::state::own_source::Account;
 use crate::state::plan::Op;
 use crate::state::rationale;
 use crate::state::uplink::{Skipped, Stacked, Uplink};
@@ -31,6 +32,7 @@ pub(super) struct Report<'a> {
     pub(super) attach: Vec<&'a str>,
     /// Devices on top of uplinks that the ingress program would be attached to.
     pub(super) attach_ingress: Vec<&'a str>,
+    pub(super) own_source: Vec<Account>,
 }
 
 pub(super) struct Operation<'a> {
@@ -96,6 +98,7 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         operations: operations.collect(),
         attach: attach.map(|uplink| uplink.device.name.as_str()).collect(),
         attach_ingress: stacked.map(|device| device.name.as_str()).collect(),
+        own_source: if manages { reconciler.own_source_accounts(outlook) } else { Vec::new() },
     })
 }
 
@@ -119,6 +122,12 @@ impl fmt::Display for Report<'_> {
         }
         for finding in self.findings {
             writeln!(f, "# {finding}")?;
+        }
+        for account in &self.own_source {
+            writeln!(f, "# {account}")?;
+            if let Some(cost) = account.cost() {
+                writeln!(f, "# {cost}")?;
+            }
         }
         if !self.manages {
             writeln!(f, "# fewer than two uplinks: prroute would change nothing and wait")?;

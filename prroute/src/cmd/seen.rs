@@ -7,9 +7,11 @@ use nix::net::if_::if_indextoname;
 
 use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets::{self, UdpSource};
-use crate::datapath::{Pins, links};
+use crate::datapath::{Pins, Tables, links};
 use crate::netlink::Kernel;
 use crate::runtime::{DaemonReport, Journal};
+use crate::state::observed::Rule;
+use crate::state::own_source::OwnSources;
 use crate::state::uplink::UplinkId;
 
 #[derive(Debug, Default)]
@@ -18,6 +20,10 @@ pub(super) struct Seen {
     pub(super) hooks: BTreeMap<UplinkId, Hook>,
     /// The programs for wildcard UDP servers are attached.
     pub(super) sockets: bool,
+    /// What keeps own sources, as the programs have it; `None` without them.
+    pub(super) own_source: Option<OwnSources>,
+    /// All there are.
+    pub(super) rules: Vec<Rule>,
     /// What is missing, each with what mends it.
     pub(super) faults: Vec<String>,
 }
@@ -47,7 +53,10 @@ impl Seen {
             "the next daemon puts it back (`systemctl restart prroute`)"
         };
         let mut missing = Vec::new();
-        if !pins.exists() {
+        seen.rules = kernel.rules().await?;
+        if pins.exists() {
+            seen.own_source = Some(Tables::open(pins)?.own_source()?);
+        } else {
             missing.push(format!("{}: pinned maps are missing", pins.layout().display()));
         }
         for device in &journal.attached {

@@ -21,9 +21,11 @@ use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::instance::Instance;
 use crate::netlink::nftables;
-use crate::runtime::report::{DaemonReport, Healed, Refusal};
+use crate::runtime::report::{DaemonReport, Healed, OwnSourceReport, Refusal};
 use crate::runtime::{Found, Records, RunDirectory};
 use crate::state::findings::{Finding, reverse_path};
+use crate::state::observed::Family;
+use crate::state::own_source::{Account, Cause, OwnSources};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
 
@@ -52,6 +54,8 @@ pub(super) struct Report {
     pub(super) flow_tables: Option<Occupancy>,
     /// Likewise.
     pub(super) udp_source: Option<UdpSourceReport>,
+    /// By family that an uplink speaks.
+    pub(super) own_source: Vec<Account>,
 }
 
 /// What is done for wildcard UDP servers.
@@ -119,6 +123,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
     }
     let findings = findings(&report);
+    let own_source = own_source(&report, &seen);
     Ok(Report {
         instance: instance.to_string(),
         pid,
@@ -141,6 +146,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
             _ => None,
         },
         faults: seen.faults,
+        own_source,
     })
 }
 
@@ -152,6 +158,21 @@ fn findings(report: &DaemonReport) -> Vec<Finding> {
         _ => nftables::reverse_path_filters(),
     };
     others.chain(reverse_path::finding(&filters, &report.uplinks)).collect()
+}
+
+/// As the programs and the kernel's rules have it; that there were rules the daemon has seen.
+fn own_source(report: &DaemonReport, seen: &Seen) -> Vec<Account> {
+    let speaks = |family: &Family| report.uplinks.iter().any(|uplink| uplink.speaks(*family));
+    let OwnSourceReport { asked, had_rules } = report.own_source;
+    let account = |family, kept_by: OwnSources| Account {
+        family,
+        asked,
+        kept_by: kept_by.get(family),
+        causes: Cause::of(&seen.rules, family),
+        had_rules: had_rules.get(family),
+    };
+    let families = Family::BOTH.into_iter().filter(speaks);
+    families.filter_map(|family| Some(account(family, seen.own_source?))).collect()
 }
 
 fn udp_source(state: UdpSource, pins: &Pins) -> Result<UdpSourceReport> {
@@ -209,6 +230,15 @@ impl fmt::Display for Report {
         }
         if let Some(udp_source) = &self.udp_source {
             writeln!(f, "\n{udp_source}")?;
+        }
+        if !self.own_source.is_empty() {
+            writeln!(f)?;
+        }
+        for account in &self.own_source {
+            writeln!(f, "{account}")?;
+        }
+        for cost in self.own_source.iter().filter_map(Account::cost) {
+            writeln!(f, "{cost}")?;
         }
         if !self.skipped.is_empty() {
             writeln!(f, "\nnot managed:")?;

@@ -148,6 +148,10 @@ fn flags(uplink: &Uplink) -> u32 {
         (flag::LAST_HOP4, answers_by_last_hop(device, device.gateway4.is_some())),
         (flag::LAST_HOP6, answers_by_last_hop(device, device.gateway6.is_some())),
         (flag::HOLD, device.hold),
+        (flag::OWN_SOURCE4, device.own_source.is_datapath(Family::V4)),
+        (flag::OWN_SOURCE6, device.own_source.is_datapath(Family::V6)),
+        (flag::MAIN_ROUTES4, has_main_routes(device, Family::V4)),
+        (flag::MAIN_ROUTES6, has_main_routes(device, Family::V6)),
         (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_resolved),
         (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
         (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_resolved),
@@ -155,6 +159,10 @@ fn flags(uplink: &Uplink) -> u32 {
     .into_iter()
     .filter(|(_, set)| *set)
     .fold(0, |flags, (flag, _)| flags | flag)
+}
+
+fn has_main_routes(device: &Discovered, family: Family) -> bool {
+    device.main_routes.iter().any(|net| Family::of_net(net) == family)
 }
 
 /// `auto` is by gateway where one is known, else to the router that asked.

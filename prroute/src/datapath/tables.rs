@@ -11,9 +11,13 @@ use crate::datapath::addresses::Addresses;
 use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
+use crate::datapath::main_routes::MainRoutes;
+use crate::datapath::own_source;
 use crate::datapath::pins::Pins;
 use crate::datapath::succession::{gateways, succeed};
 use crate::state::ids::KnownId;
+use crate::state::observed::Family;
+use crate::state::own_source::OwnSources;
 use crate::state::succession::InForce;
 use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
@@ -21,6 +25,7 @@ use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tables {
     addresses: Addresses,
+    main_routes: MainRoutes,
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
@@ -53,6 +58,7 @@ impl Tables {
     pub fn open(pins: &Pins) -> Result<Self> {
         Ok(Self {
             addresses: Addresses::open(pins)?,
+            main_routes: MainRoutes::open(pins)?,
             slots: open(pins, names::IFINDEX_SLOTS, Map::Array)?,
             active: open(pins, names::ACTIVE_FACTS, Map::Array)?,
             facts: open(pins, names::UPLINK_FACTS, Map::Array)?,
@@ -121,10 +127,12 @@ impl Tables {
         prefixes: &[IpNet],
     ) -> Result<()> {
         let facts = self.sync_facts(uplinks, locals, prefixes, |_, _| false);
-        facts.and(self.sync_rest(uplinks, locals, prefixes))
+        let released = self.release_own_source(uplinks);
+        facts.and(released).and(self.sync_rest(uplinks, locals, prefixes))
     }
 
-    /// Writes what each uplink is, whatever fails for another one. `is_resolved` says whether a
+    /// Writes what each uplink is, whatever fails for another one. A family whose own sources the
+    /// datapath is to keep no more is kept until [`Tables::release_own_source`]. `is_resolved` says whether a
     /// gateway, perhaps one that is wanted no more, has a link-layer address.
     ///
     /// # Errors
@@ -137,12 +145,13 @@ impl Tables {
         prefixes: &[IpNet],
         is_resolved: impl Fn(Ifindex, IpAddr) -> bool,
     ) -> Result<()> {
-        let mut result = self.devices.add(uplinks);
+        let mut result = self.devices.add(uplinks).and(self.main_routes.add(uplinks));
         let largest_mtu = uplinks.iter().map(|uplink| uplink.device.mtu).max().unwrap_or(0);
         for uplink in uplinks {
             let device = &uplink.device;
-            let found = facts::of(uplink, locals, prefixes, largest_mtu);
+            let mut found = facts::of(uplink, locals, prefixes, largest_mtu);
             let written = self.active_facts(u32::from(uplink.id.0)).and_then(|old| {
+                found.flags |= own_source::held(old.as_ref(), &found, device.own_source);
                 let resolved = |gateway| is_resolved(device.ifindex, gateway);
                 self.write_facts(&succeed(old.as_ref(), found, device.reply, resolved))
             });
@@ -153,6 +162,42 @@ impl Tables {
             result = result.and(slots);
         }
         result
+    }
+
+    /// Rules are in force for what the datapath is to keep no more.
+    ///
+    /// # Errors
+    ///
+    /// Tells what failed first, after everything was tried.
+    pub fn release_own_source(&mut self, uplinks: &[Uplink]) -> Result<()> {
+        let mut result = Ok(());
+        for uplink in uplinks {
+            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|facts| {
+                let Some(facts) = facts else { return Ok(()) };
+                let flags = facts.flags & !own_source::released(uplink.device.own_source);
+                if flags == facts.flags {
+                    return Ok(());
+                }
+                self.write_facts(&UplinkFacts { flags, ..facts })?;
+                let mut devices = uplink.device.devices();
+                devices.try_for_each(|ifindex| self.write_slot(uplink, ifindex))
+            });
+            result = result.and(written);
+        }
+        result
+    }
+
+    /// What keeps the host's own sources, as the programs have it.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn own_source(&self) -> Result<OwnSources> {
+        let mut flags = 0;
+        for id in 1..MAX_UPLINKS {
+            flags |= self.active_facts(id)?.map_or(0, |facts| facts.flags);
+        }
+        Ok(own_source::of_flags(flags))
     }
 
     /// Writes addresses and prefixes, and takes out what is no uplink any more.
@@ -168,8 +213,22 @@ impl Tables {
     ) -> Result<()> {
         let addresses = self.addresses.sync(uplinks, locals, prefixes);
         let retired = self.retire_others(uplinks);
+        let main_routes = self.remove_main_routes(uplinks);
         let devices = self.devices.remove_others(uplinks);
-        addresses.and(retired).and(devices)
+        addresses.and(retired).and(main_routes).and(devices)
+    }
+
+    /// Not of a family that the programs keep although they are to keep it no more.
+    fn remove_main_routes(&mut self, uplinks: &[Uplink]) -> Result<()> {
+        let in_force = self.own_source()?;
+        let mut result = Ok(());
+        for family in Family::BOTH {
+            let is_wanted = |uplink: &Uplink| uplink.device.own_source.is_datapath(family);
+            if uplinks.iter().any(is_wanted) || !in_force.is_datapath(family) {
+                result = result.and(self.main_routes.remove_others(uplinks, family));
+            }
+        }
+        result
     }
 
     /// Fills the entry that is not in use, then switches to it with one word.

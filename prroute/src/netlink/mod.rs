@@ -29,6 +29,7 @@ pub use clsact::{Filter, FilterHook};
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Change, Monitor};
 pub use neighbours::KeptGateway;
+pub use read::MainRoutes;
 pub use request::{Refusal, is_transient};
 use tokio::sync::Mutex;
 

@@ -9,7 +9,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::relevance::{Expected, Relevance};
+use super::relevance::{Expected, MainRoutes, Relevance};
 use super::request::{BUFFER, register, split};
 use super::{NetlinkError, lenient};
 use crate::state::observed::Observed;
@@ -99,6 +99,12 @@ impl Monitor {
     /// is failed, and one that failed stays so until it answers.
     pub fn correct_gateways(&mut self, observed: &mut Observed) {
         self.relevance.gateways.correct(observed, Instant::now());
+    }
+
+    /// Names the interfaces over which main's routes matter, and the destinations known to be routed
+    /// over them, replacing those named before.
+    pub fn watch_main_routes(&mut self, uplinks: &[Uplink]) {
+        self.relevance.main_routes = MainRoutes::of(uplinks);
     }
 
     /// Whether a gateway has a link-layer address that is not in doubt.

@@ -12,8 +12,8 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
 use super::request::Socket;
-use super::steady::{Dump, Expiring, skipped};
-use super::unreadable::{Object, route_key};
+use super::steady::{Dump, Expiring, RouteItem, skipped};
+use super::unreadable::Object;
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{
@@ -28,11 +28,34 @@ use crate::sysctl;
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Whether to read where `main` leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MainRoutes {
+    Skipped,
+    Wanted,
+}
+
+/// Of one interface and family: a router may have a million, and the datapath has room for fewer.
+const MAIN_ROUTES_READ: usize = 2 * prroute_common::uplink::MAX_MAIN_ROUTES as usize;
+
 impl Kernel {
+    /// The rules of both families, as they are now.
+    pub async fn rules(&self) -> Result<Vec<Rule>, NetlinkError> {
+        let mut socket = self.socket.lock().await;
+        let mut rules = rules_of(&mut socket, Family::V4).await?.found;
+        rules.extend(rules_of(&mut socket, Family::V6).await?.found);
+        Ok(rules)
+    }
+
     /// The state of the kernel. Every table is consistent in itself; what changes between two
     /// of them is announced to [`super::Monitor`]. One that does not hold still is as it was
     /// before, and [`Observed::unsteady`] says so; links and neighbours are as they were read.
     pub async fn observe(&self) -> Result<Observed, NetlinkError> {
+        self.observe_with(MainRoutes::Skipped).await
+    }
+
+    /// Likewise, and where `main` leads to, if that is wanted.
+    pub async fn observe_with(&self, main_routes: MainRoutes) -> Result<Observed, NetlinkError> {
         let mut socket = self.socket.lock().await;
         let mut before = self.steady.lock().await;
         let mut unsteady = false;
@@ -51,18 +74,21 @@ impl Kernel {
         let addresses =
             addresses.with_last(&before.addresses, &mut lost, Object::may_be_address, key);
         let addresses = addresses.or_before(&mut before.addresses, &mut unsteady);
-        let mut routes = Vec::new();
+        let (mut routes, mut found_main) = (Vec::new(), Vec::new());
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
-            let found = routes_of(&mut socket, family, &addresses).await?;
+            let found = routes_of(&mut socket, family, &addresses, main_routes).await?;
             let last = before.routes.entry(family).or_default();
-            let may_be = |object: &Object, (route, _): &Expiring| object.may_be_route(route);
-            let found = found.with_last(last, &mut lost, may_be, |(route, _)| route_key(route));
+            let may_be = |object: &Object, (item, _): &Expiring| item.is_about(object);
+            let found = found.with_last(last, &mut lost, may_be, |(item, _)| item.key());
             let found = found.or_before(last, &mut unsteady);
-            for (route, validity) in found {
+            for (item, validity) in found {
                 next_expiry = next_expiry.into_iter().chain(validity).min();
-                routes.push(route);
+                match item {
+                    RouteItem::Whole(route) => routes.push(route),
+                    RouteItem::Main { route, .. } => found_main.push(route),
+                }
             }
             let found = rules_of(&mut socket, family).await?;
             let last = before.rules.entry(family).or_default();
@@ -84,6 +110,7 @@ impl Kernel {
             links,
             addresses,
             routes,
+            main_routes: found_main,
             rules,
             neighbours,
             rp_filter_all,
@@ -181,8 +208,11 @@ async fn routes_of(
     socket: &mut Socket,
     family: Family,
     addresses: &[Address],
+    main_routes: MainRoutes,
 ) -> Result<Dump<Expiring>, NetlinkError> {
     let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
+    let mut last_table = None;
+    let mut over: BTreeMap<Ifindex, usize> = BTreeMap::new();
     let mut request = RouteMessage::default();
     request.header.address_family = encode::family(family);
     dump(
@@ -192,12 +222,26 @@ async fn routes_of(
         |all: &mut Vec<Expiring>, message| {
             let RouteNetlinkMessage::NewRoute(message) = message else { return };
             let Ok(validity) = decode::validity(&message) else { return };
+            let Some(route) = decode::route(&message) else { return };
+            // The table is read from its beginning (again).
+            if all.is_empty() {
+                over.clear();
+                last_table = None;
+            }
+            if main_routes == MainRoutes::Wanted {
+                let protocol = route.protocol;
+                for route in route.main_routes() {
+                    let count = over.entry(route.ifindex).or_default();
+                    *count += 1;
+                    if *count <= MAIN_ROUTES_READ {
+                        all.push((RouteItem::Main { route, protocol }, validity));
+                    }
+                }
+            }
             // Several routes in a row are of one table.
-            if let Some(route) = decode::route(&message)
-                && (matters(&route, &own)
-                    || all.last().is_none_or(|(last, _)| last.table != route.table))
-            {
-                all.push((route, validity));
+            if matters(&route, &own) || last_table != Some(route.table) {
+                last_table = Some(route.table);
+                all.push((RouteItem::Whole(route), validity));
             }
         },
     )

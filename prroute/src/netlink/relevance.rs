@@ -1,7 +1,9 @@
 //! Which announcements are news.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
@@ -11,8 +13,11 @@ use super::fingerprint::Links;
 use super::monitor::Change;
 use super::resolution::Resolution;
 use super::unreadable::{Object, Reread, Unreadable};
-use crate::state::observed::{PROTOCOL, RouteKey, RouteKind, Rule, TABLE_MAIN};
+use crate::state::observed::{
+    Family, MainRoute, PROTOCOL, Route, RouteKey, RouteKind, Rule, TABLE_MAIN,
+};
 use crate::state::plan::{Op, Plan};
+use crate::state::uplink::{Discovered, Ifindex, Uplink};
 
 /// Tells what matters from what does not, at the price of decoding it.
 #[derive(Debug, Default)]
@@ -20,7 +25,38 @@ pub(super) struct Relevance {
     links: Links,
     pub(super) gateways: Resolution,
     pub(super) expected: Expected,
+    pub(super) main_routes: MainRoutes,
     reread: Reread,
+}
+
+/// Routes of `main` that are facts of the datapath, or would be.
+#[derive(Debug, Default)]
+pub(super) struct MainRoutes {
+    /// Interfaces that are uplinks, where the datapath keeps own sources.
+    over: BTreeSet<Ifindex>,
+    /// Another route to one of these may take the place of one over an uplink.
+    known: BTreeSet<IpNet>,
+}
+
+impl MainRoutes {
+    pub(super) fn of(uplinks: &[Uplink]) -> Self {
+        let asks = |uplink: &&Uplink| {
+            let own_source = uplink.device.own_source;
+            Family::BOTH.into_iter().any(|family| own_source.is_datapath(family))
+        };
+        let devices = || uplinks.iter().filter(asks).map(|uplink| &uplink.device);
+        Self {
+            over: devices().flat_map(Discovered::devices).collect(),
+            known: devices().flat_map(|device| device.main_routes.iter().copied()).collect(),
+        }
+    }
+
+    fn has(&self, route: &Route) -> bool {
+        let is_over = |hop: MainRoute| self.over.contains(&hop.ifindex);
+        !self.over.is_empty()
+            && route.table == TABLE_MAIN
+            && (self.known.contains(&route.destination) || route.main_routes().any(is_over))
+    }
 }
 
 /// Deletions of our own that will be announced.
@@ -106,11 +142,11 @@ impl Relevance {
             }
             Message::DelAddress(_) => change.addresses = true,
             Message::NewRoute(route) => {
-                change.routes = !is_ours(&route) && matters(&route);
+                change.routes = !is_ours(&route) && self.matters(&route);
                 change.arrived = change.routes;
             }
             Message::DelRoute(route) => {
-                change.routes = matters(&route) && !self.expected.is_route(&route);
+                change.routes = self.matters(&route) && !self.expected.is_route(&route);
             }
             Message::NewRule(rule) => change.rules = !is_our_rule(&rule),
             Message::DelRule(rule) => change.rules = !self.expected.is_rule(&rule),
@@ -126,6 +162,10 @@ impl Relevance {
         }
         change
     }
+
+    fn matters(&self, message: &RouteMessage) -> bool {
+        decode::route(message).is_some_and(|route| matters(&route) || self.main_routes.has(&route))
+    }
 }
 
 /// We made it: nothing to learn from it.
@@ -139,9 +179,9 @@ fn is_our_rule(message: &RuleMessage) -> bool {
 
 /// A default route (also one for some sources only, or one that refuses packets), one of ours,
 /// main's route to a link, or one to the host itself: what decides about gateways, on-link prefixes,
-/// local ones, and what rules of others catch. Other routes may flap.
-fn matters(message: &RouteMessage) -> bool {
-    let Some(route) = decode::route(message) else { return false };
+/// local ones, and what rules of others catch. Other routes may flap, but where they are facts of the
+/// datapath ([`MainRoutes`]).
+fn matters(route: &Route) -> bool {
     if route.protocol == PROTOCOL || route.is_local() {
         return true;
     }

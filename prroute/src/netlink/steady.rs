@@ -4,14 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::unreadable::{Object, Unreadable, keep_last};
-use crate::state::observed::{Address, Family, Link, Neighbour, Route, Rule};
-use crate::state::uplink::Skipped;
+use crate::state::observed::{Address, Family, Link, MainRoute, Neighbour, Route, Rule};
+use crate::state::uplink::{Ifindex, Skipped};
 
 /// Objects that cannot be decoded, of one round, that are named one by one.
 const SHOWN: usize = 16;
 
-/// A route, and for how long it is valid.
-pub(super) type Expiring = (Route, Option<Duration>);
+/// What was read of a route, and for how long it is valid.
+pub(super) type Expiring = (RouteItem, Option<Duration>);
+
+/// What matters of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RouteItem {
+    Whole(Route),
+    /// Of `main`, and no default route: where it leads is enough.
+    Main {
+        route: MainRoute,
+        protocol: u8,
+    },
+}
+
+impl RouteItem {
+    pub(super) fn is_about(&self, object: &Object) -> bool {
+        match self {
+            Self::Whole(route) => object.may_be_route(&route.destination, route.protocol),
+            Self::Main { route, protocol } => object.may_be_route(&route.destination, *protocol),
+        }
+    }
+
+    /// What tells it from others: IPv6 has several routes under one key, over different devices.
+    pub(super) fn key(&self) -> impl Ord + use<> {
+        match self {
+            Self::Whole(route) => {
+                let devices: Vec<Ifindex> = route.next_hops.iter().map(|hop| hop.ifindex).collect();
+                (None, Some((route.key(), devices)))
+            }
+            Self::Main { route, .. } => (Some(*route), None),
+        }
+    }
+}
 
 /// What was read of a table.
 pub(super) struct Dump<T> {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::state::observed::{Address, Family, Link, Neighbour, Route, Rule};
+use ipnet::IpNet;
+
+use crate::state::observed::{Address, Family, Link, Neighbour, Rule};
 use crate::state::uplink::Ifindex;
 
 /// Between two full reads because of announcements that cannot be decoded. A driver may announce
@@ -94,11 +96,11 @@ impl Object {
             if *ifindex == address.ifindex && *family == Family::of_net(&address.net))
     }
 
-    pub(super) fn may_be_route(&self, route: &Route) -> bool {
+    pub(super) fn may_be_route(&self, destination: &IpNet, of_protocol: u8) -> bool {
         matches!(self, Self::Route { family, length, protocol }
-            if *family == route.family()
-                && *length == route.destination.prefix_len()
-                && *protocol == route.protocol)
+            if *family == Family::of_net(destination)
+                && *length == destination.prefix_len()
+                && *protocol == of_protocol)
     }
 
     pub(super) fn may_be_rule(&self, rule: &Rule) -> bool {
@@ -113,12 +115,6 @@ impl Object {
         matches!(self, Self::Neighbour { family, ifindex }
             if *ifindex == neighbour.ifindex && *family == Family::of(&neighbour.address))
     }
-}
-
-/// What tells a route from others: IPv6 has several under one key, over different devices.
-pub(super) fn route_key(route: &Route) -> impl Ord + use<> {
-    let devices: Vec<Ifindex> = route.next_hops.iter().map(|hop| hop.ifindex).collect();
-    (route.key(), devices)
 }
 
 /// Adds to what was read those of the objects read before that an unreadable message may be about,

@@ -127,6 +127,12 @@ impl Reconciler {
         )?)
     }
 
+    /// Tells the datapath that rules keep own sources, where they are to.
+    pub(super) fn release_own_source(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
+        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        Ok(datapath.tables.release_own_source(&outlook.uplinks)?)
+    }
+
     /// Writes the other tables, attaches to new uplinks, detaches from what is none any more.
     /// What fails for one uplink keeps nothing from the others.
     pub(super) async fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {

@@ -16,6 +16,7 @@ mod gateways;
 mod inspection;
 mod long_step;
 mod moves;
+mod own_source;
 mod pace;
 mod records;
 mod reload;
@@ -99,6 +100,8 @@ pub struct Reconciler {
     recognised: Vec<Recognised>,
     /// Likewise.
     undecided: Vec<String>,
+    /// Likewise: what keeps own sources, and what rules cost.
+    own_source: Vec<String>,
     repairs: Repairs,
     moves: MoveLimit,
     inspection: Inspection,
@@ -151,7 +154,7 @@ impl Reconciler {
             kernel,
             datapath: None,
             journal: records.journal,
-            report: DaemonReport::new(records.report.uplinks),
+            report: DaemonReport::following(records.report),
             written_ids: records.ids.clone(),
             ids: records.ids,
             store: Store::of(&RunDirectory::of(instance)),
@@ -161,6 +164,7 @@ impl Reconciler {
             expiry: None,
             recognised: Vec::new(),
             undecided: Vec::new(),
+            own_source: Vec::new(),
             repairs: Repairs::default(),
             moves: MoveLimit::new(Instant::now()),
             inspection: Inspection::default(),
@@ -224,7 +228,7 @@ impl Reconciler {
     ///
     /// When the kernel or the pinned tables cannot be read.
     pub async fn look(&self) -> Result<Outlook, ReconcileError> {
-        self.outlook(self.kernel.observe().await?)
+        self.outlook(self.observe().await?)
     }
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
@@ -298,7 +302,7 @@ impl Reconciler {
         change: Change,
     ) -> Result<(), ReconcileError> {
         self.expiry = self.expiry.filter(|due| *due > Instant::now());
-        let mut observed = self.kernel.observe().await?;
+        let mut observed = self.observe().await?;
         // One that was to expire just now seems to last for ever: what was due stays due.
         let next = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
         self.expiry = self.expiry.into_iter().chain(next).min();
@@ -307,6 +311,7 @@ impl Reconciler {
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
+        monitor.watch_main_routes(&outlook.uplinks);
         let families = Families::used(&outlook.observed);
         if self.datapath.is_none() {
             // Refused before anything is changed; what goes on in spite of others goes on.
@@ -321,7 +326,15 @@ impl Reconciler {
         } else {
             self.follow_families(families);
         }
-        let facts = self.sync_facts(&outlook);
+        let mut facts = self.sync_facts(&outlook);
+        let mut synced = None;
+        if own_source::leaves_rules(&outlook) {
+            // The programs keep own sources before the rules for them go.
+            synced = Some(self.sync_datapath(&outlook).await);
+            if facts.is_err() || matches!(synced, Some(Err(_))) {
+                own_source::keep_rules(&mut outlook);
+            }
+        }
         self.unsteady = outlook.observed.unsteady;
         let applied = if self.unsteady {
             // What is right will be known when the tables hold still.
@@ -331,14 +344,21 @@ impl Reconciler {
         } else {
             self.route(&mut outlook, change, monitor).await
         };
+        if applied.is_ok() && !self.unsteady && !self.unfinished {
+            facts = facts.and(self.release_own_source(&outlook));
+        }
         self.tell(&outlook);
-        let synced = self.sync_datapath(&outlook).await;
+        let synced = match synced {
+            Some(synced) => synced,
+            None => self.sync_datapath(&outlook).await,
+        };
         let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
         self.retries_gateways = matches!(retried, Ok(1..));
         self.gateways = gateways::kept(&outlook);
         self.repairs.kept(&self.gateways);
         self.say_recognised(&outlook.desired.recognised);
         self.say_undecided(&outlook.uplinks);
+        self.say_own_source(&outlook);
         self.remember_ids(&outlook);
         self.report.summary = summary(&outlook.uplinks);
         self.report.uplinks = outlook.uplinks;

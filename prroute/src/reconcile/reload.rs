@@ -79,7 +79,8 @@ impl Reconciler {
             return Err(error.into());
         }
         let rest = not_in_place(self.is_unfinished(), self.is_unsteady());
-        Ok(notes.into_iter().chain(rest.map(str::to_owned)).collect())
+        let own_source = self.own_source_notes(old.own_source);
+        Ok(notes.into_iter().chain(rest.map(str::to_owned)).chain(own_source).collect())
     }
 
     fn attach_anew(&mut self) {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::OwnSource;
 use crate::datapath::sockets::UdpSource;
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
 use crate::state::findings::Finding;
+use crate::state::own_source::HadRules;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
 
@@ -30,6 +32,8 @@ pub struct DaemonReport {
     pub findings: Vec<Finding>,
     /// `None` before the datapath is loaded.
     pub udp_source: Option<UdpSource>,
+    #[serde(default)]
+    pub own_source: OwnSourceReport,
     pub uplinks: Vec<Uplink>,
     pub skipped: Vec<Skipped>,
     /// Prefixes and addresses that the datapath has no room for.
@@ -47,6 +51,11 @@ impl DaemonReport {
         Self { schema, origin: Origin::current(), uplinks, ..Self::default() }
     }
 
+    /// Likewise, with what outlives a daemon.
+    pub fn following(before: Self) -> Self {
+        Self { own_source: before.own_source, ..Self::new(before.uplinks) }
+    }
+
     /// # Errors
     ///
     /// When the text is not what this version writes, or speaks of another boot or network namespace.
@@ -55,6 +64,14 @@ impl DaemonReport {
         report.origin.expect(here)?;
         Ok(report)
     }
+}
+
+/// About [`crate::state::own_source`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSourceReport {
+    /// What the configuration in force says.
+    pub asked: OwnSource,
+    pub had_rules: HadRules,
 }
 
 /// Reloads of the configuration, counted, so that who asked for one finds its outcome: a reload

@@ -6,7 +6,8 @@ use super::discover::{discover, names, settings};
 use super::findings::{Finding, findings};
 use super::ids::allocate;
 use super::observed::{Link, Observed, host_net};
-use crate::config::{Config, UplinkConfig};
+use super::own_source::{HadRules, accounts};
+use crate::config::{Config, OwnSource, UplinkConfig};
 use crate::sysctl::SavedSysctls;
 
 /// What a look at the kernel says about a configuration.
@@ -37,6 +38,15 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
     let undecided = uplinks.iter().flat_map(|uplink| uplink.device.undecided.iter().cloned());
     warnings.extend(undecided);
     let desired = desire(config, observed, &uplinks, &SavedSysctls::default());
+    if config.own_source == OwnSource::Datapath && uplinks.len() > 1 {
+        let accounts = accounts(config, observed, &uplinks, &desired.rules, HadRules::default());
+        for account in &accounts {
+            if account.kept_by == OwnSource::Rules {
+                warnings.push(account.to_string());
+            }
+            warnings.extend(account.cost());
+        }
+    }
     let conflict = diff(config, &desired, observed).err();
     let findings = findings(config, observed, &uplinks, &desired);
     Advice { warnings, findings, conflict }

@@ -27,6 +27,9 @@
 //! prefix (two uplinks on one subnet): elsewhere main's route is the same one, and main's more
 //! specific routes inside the prefix (a container bridge, a VPN) must stay in force.
 //!
+//! With `own-source = "datapath"` a family that has a default route in main has no rules for sources
+//! ([`super::own_source`]), and tables only where rules for destinations or devices look them up.
+//!
 //! The routes name no preferred source: a packet that reaches them has one.
 
 mod filters;
@@ -41,6 +44,7 @@ use serde::Serialize;
 
 pub(super) use self::rules::offset;
 use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
+use super::own_source::OwnSources;
 use super::place::{self, Moves, Place};
 use super::plan::{NeighbourKey, RpFilterChange};
 use super::sources::sources;
@@ -90,7 +94,9 @@ pub fn desire_with(
     let sources = sources(config.ranges, observed, uplinks);
     let mut desired = Desired::default();
     let entries = rules::of_sources(config.ranges, &sources);
-    for family in Family::BOTH {
+    let own_source = OwnSources::of(config, observed);
+    let by_rules = |family: &Family| !own_source.is_datapath(*family);
+    for family in Family::BOTH.into_iter().filter(by_rules) {
         let entries: Vec<_> =
             entries.iter().filter(|entry| Family::of_net(&entry.net) == family).cloned().collect();
         let Some(last) = sections::last(&entries) else { continue };
@@ -113,6 +119,10 @@ pub fn desire_with(
     let home = families.into_iter().map(|family| Rule::nop(family, config.ranges.rule_priority));
     desired.rules.extend(home);
     desired.routes = routes::of(config.ranges, observed, uplinks, &sources.shared);
+    let asked: BTreeSet<(Family, u32)> =
+        desired.rules.iter().map(|rule| (rule.family, rule.table)).collect();
+    let is_asked = |route: &Route| asked.contains(&(route.family(), route.table));
+    desired.routes.retain(|route| by_rules(&route.family()) || is_asked(route));
     desired.recognised = sources.recognised;
     let up = uplinks.iter().filter(|uplink| uplink.device.up);
     for (uplink, link) in up.filter_map(|u| Some((u, observed.link(u.device.ifindex)?))) {

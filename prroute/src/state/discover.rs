@@ -1,10 +1,13 @@
 //! Which interfaces are uplinks, and why the others are not.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use super::gateways::{gateways, has_default_route};
 use super::observed::{Address, Family, Link, Observed, TABLE_MAIN, is_global};
 use super::on_link::{on_link, own_prefixes};
+use super::own_source::OwnSources;
 use super::source_routes;
 use super::stacked::upon;
 use super::subnet_gateways::subnet_gateways;
@@ -22,10 +25,16 @@ use crate::config::{Config, OnDown, UplinkConfig};
 pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
     let mut found: Vec<Discovered> = Vec::new();
     let mut skipped = observed.unreadable.clone();
+    let own_source = OwnSources::of(config, observed);
     for link in &observed.links {
         let settings = settings(config, link);
         match refusal(config, observed, link, settings.is_some()) {
-            None => found.push(describe(config, observed, link, settings)),
+            None => {
+                let mut device = describe(config, observed, link, settings);
+                device.own_source = own_source;
+                device.main_routes = main_routes(observed, &device);
+                found.push(device);
+            }
             Some(reason) => {
                 skipped.push(Skipped { name: link.name.clone(), ifindex: link.ifindex, reason });
             }
@@ -166,6 +175,8 @@ fn describe(
         up: link.admin_up && link.carrier,
         addresses,
         on_link,
+        main_routes: Vec::new(),
+        own_source: OwnSources::default(),
         gateway4: v4.chosen,
         gateway6: v6.chosen,
         gateway4_usable: v4.usable,
@@ -187,6 +198,14 @@ fn describe(
     };
     device.undecided.extend(source_routes::beyond(&device));
     device
+}
+
+/// Sorted, each once.
+fn main_routes(observed: &Observed, device: &Discovered) -> Vec<IpNet> {
+    let over = observed.main_routes.iter().filter(|route| device.is_device(route.ifindex));
+    let nets = over.map(|route| route.destination.trunc());
+    let is_asked = |net: &IpNet| device.own_source.is_datapath(Family::of_net(net));
+    nets.filter(is_asked).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -146,6 +146,14 @@ impl Host {
         self.route_with(name, destination, gateway, TABLE_MAIN, 0, STATIC)
     }
 
+    /// A route of main that is no default route.
+    pub(super) fn specific(mut self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
+        self = self.route(name, destination, gateway);
+        let routes = self.0.routes.last().unwrap().main_routes();
+        self.0.main_routes.extend(routes);
+        self
+    }
+
     /// A route of the local table, as `ip route add local` makes it.
     pub(super) fn local(mut self, destination: &str) -> Self {
         self = self.route_with("lo", destination, None, TABLE_LOCAL, 0, STATIC);

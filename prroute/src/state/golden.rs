@@ -94,6 +94,9 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
             line(format!("  below {}", stacked.name));
         }
         line(format!("  on link {:?}", device.on_link));
+        if !device.main_routes.is_empty() {
+            line(format!("  main routes {:?}", device.main_routes));
+        }
     }
     for skipped in skipped.iter().filter(|skipped| skipped.name != "lo") {
         line(format!("skipped {}: {}", skipped.name, skipped.reason));

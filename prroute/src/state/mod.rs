@@ -22,6 +22,7 @@ pub mod locals;
 pub mod observed;
 mod on_link;
 mod ours;
+pub mod own_source;
 pub mod place;
 pub mod plan;
 pub mod rationale;

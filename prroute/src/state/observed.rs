@@ -67,6 +67,15 @@ impl Family {
     }
 }
 
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 /// One address as a prefix of full length.
 pub fn host_net(address: IpAddr) -> IpNet {
     IpNet::from(address)
@@ -89,6 +98,15 @@ pub fn is_global(address: &IpAddr) -> bool {
                 || a.is_multicast()
                 || a.is_unspecified())
         }
+    }
+}
+
+/// Whether packets to it may be sent by another interface: not multicast, nor IPv6 link-local, of
+/// which each interface has a route in `main`.
+fn is_redirectable(destination: &IpNet) -> bool {
+    match destination.network() {
+        IpAddr::V4(a) => !a.is_multicast(),
+        IpAddr::V6(a) => !(a.is_multicast() || a.is_unicast_link_local()),
     }
 }
 
@@ -213,10 +231,27 @@ impl Route {
             && is_global(&self.destination.network())
     }
 
+    /// What `main` says more specifically than by a default route, for each interface it names.
+    pub fn main_routes(&self) -> impl Iterator<Item = MainRoute> {
+        let is_specific = self.table == TABLE_MAIN
+            && self.kind == RouteKind::Unicast
+            && !self.is_default_for_some()
+            && is_redirectable(&self.destination);
+        let hops = self.next_hops.iter().filter(move |_| is_specific);
+        hops.map(|hop| MainRoute { ifindex: hop.ifindex, destination: self.destination })
+    }
+
     /// What the kernel tells routes of one table apart by.
     pub const fn key(&self) -> RouteKey {
         (self.table, self.destination, self.source, self.metric)
     }
+}
+
+/// A prefix that `main` routes over an interface, and that is more specific than a default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MainRoute {
+    pub ifindex: Ifindex,
+    pub destination: IpNet,
 }
 
 /// What a rule demands of a packet's mark: `packet & mask == value`.
@@ -377,6 +412,9 @@ pub struct Observed {
     pub links: Vec<Link>,
     pub addresses: Vec<Address>,
     pub routes: Vec<Route>,
+    /// Read where it is asked for, and not all of them where one interface has very many.
+    #[serde(default)]
+    pub main_routes: Vec<MainRoute>,
     pub rules: Vec<Rule>,
     pub neighbours: Vec<Neighbour>,
     /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.

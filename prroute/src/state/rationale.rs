@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::desired::offset;
 use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
+use super::own_source::OwnSources;
 use super::plan::{NeighbourKey, Op};
 use super::subnet_gateways::tables;
 use super::uplink::Uplink;
-use crate::config::{Config, Ranges};
+use crate::config::{Config, OwnSource, Ranges};
 
 /// One sentence without a full stop. `uplinks` are those that the plan was made for.
 pub fn reason(config: &Config, uplinks: &[Uplink], op: &Op) -> String {
@@ -27,7 +28,7 @@ pub fn reason(config: &Config, uplinks: &[Uplink], op: &Op) -> String {
         Op::AddRoute(route) => names.route(route),
         Op::ReplaceRoute { new, .. } => format!("{}; another one is there", names.route(new)),
         Op::DeleteRoute(route) => names.no_route(route),
-        Op::AddRule(rule) => names.rule(rule),
+        Op::AddRule(rule) => format!("{}{}", names.rule(rule), names.in_spite(rule)),
         Op::DeleteRule(rule) => names.no_rule(rule),
     }
 }
@@ -40,6 +41,23 @@ struct Names<'a> {
 impl Names<'_> {
     const fn ranges(&self) -> Ranges {
         self.config.ranges
+    }
+
+    /// What keeps own sources of all uplinks.
+    fn own_source(&self) -> OwnSources {
+        self.uplinks.first().map(|uplink| uplink.device.own_source).unwrap_or_default()
+    }
+
+    /// Why there is a rule although the configuration would have none.
+    fn in_spite(&self, rule: &Rule) -> String {
+        let family = rule.family;
+        if self.config.own_source == OwnSource::Rules || rule.source.is_none() && rule.is_nop() {
+            String::new()
+        } else if self.own_source().is_datapath(family) {
+            ", at the price of the kernel's fast lookups".to_owned()
+        } else {
+            format!(", as main has no {family} default route")
+        }
     }
 
     /// The uplink whose table it is.
@@ -82,6 +100,9 @@ impl Names<'_> {
 
     fn no_route(&self, route: &Route) -> String {
         let devices = || route.next_hops.iter().map(|hop| hop.device.as_str());
+        if self.own_source().is_datapath(route.family()) {
+            return "no rule looks it up any more: the datapath keeps own sources".to_owned();
+        }
         match devices().next() {
             Some(device) if route.is_default_for_some() => {
                 format!("{device} has no such way out any more, or is not up")
@@ -140,6 +161,12 @@ impl Names<'_> {
 
     fn no_rule(&self, rule: &Rule) -> String {
         match (rule.source, rule.destination, &rule.oif) {
+            (source, ..)
+                if self.own_source().is_datapath(rule.family)
+                    && (source.is_some() || rule.table == 0) =>
+            {
+                "not needed any more: the datapath keeps own sources, main decides".to_owned()
+            }
             _ if rule.table == 0 => "not needed any more: other rules are to be passed".to_owned(),
             (Some(source), ..) => {
                 format!("not needed any more: {source} went, or goes by another rule")

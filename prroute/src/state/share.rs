@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use prroute_common::address::{MAX_ADDRESSES, MAX_LOCAL_PREFIXES};
-use prroute_common::uplink::MAX_ON_LINK;
+use prroute_common::uplink::{INLINE_PREFIXES, MAX_MAIN_ROUTES, MAX_ON_LINK};
 use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
@@ -22,18 +22,31 @@ pub struct LeftOut {
     pub name: String,
     /// On-link prefixes, of both families: their hosts are reached by the gateway.
     pub prefixes: usize,
+    /// Prefixes that `main` routes over it, of both families, at least so many: own sources of other
+    /// uplinks go there by their uplink.
+    #[serde(default)]
+    pub main_routes: usize,
     /// Addresses and local prefixes of the host, of both families: packets for them follow the routing tables.
     pub addresses: usize,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, prefixes, addresses, .. } = self;
+        let Self { name, prefixes, main_routes, addresses, .. } = self;
         write!(f, "{name}: left out of the datapath, which has no room for them:")?;
+        let mut and = "";
         if *prefixes > 0 {
             write!(f, " {prefixes} on-link prefixes (replies there go by the gateway)")?;
+            and = " and";
         }
-        let and = if *prefixes > 0 { " and" } else { "" };
+        if *main_routes > 0 {
+            write!(
+                f,
+                "{and} {main_routes} or more routes of main (packets with another uplink's address \
+                 leave by that one)"
+            )?;
+            and = " and";
+        }
         if *addresses > 0 {
             write!(
                 f,
@@ -59,23 +72,36 @@ fn shares(wanted: &[usize], capacity: usize) -> Vec<usize> {
     shares
 }
 
+/// What of one party finds no room.
+#[derive(Clone, Copy, Default)]
+struct Missing {
+    prefixes: usize,
+    main_routes: usize,
+    addresses: usize,
+}
+
 /// Takes out of the uplinks what does not fit, and tells what that is.
 pub fn limit(
     uplinks: &mut [Uplink],
     locals: &mut Vec<LocalAddress>,
     local_prefixes: &mut Vec<IpNet>,
 ) -> Vec<LeftOut> {
-    let mut left_out: BTreeMap<Option<UplinkId>, (usize, usize)> = BTreeMap::new();
+    let mut left_out: BTreeMap<Option<UplinkId>, Missing> = BTreeMap::new();
     for family in Family::BOTH {
         let prefixes = limit_prefixes(uplinks, family, MAX_ON_LINK as usize);
-        for (uplink, count) in uplinks.iter().zip(prefixes) {
-            left_out.entry(Some(uplink.id)).or_default().0 += count;
+        let main_routes = limit_main_routes(uplinks, family, MAX_MAIN_ROUTES as usize);
+        for (uplink, (prefixes, main_routes)) in
+            uplinks.iter().zip(prefixes.iter().zip(main_routes))
+        {
+            let missing = left_out.entry(Some(uplink.id)).or_default();
+            missing.prefixes += prefixes;
+            missing.main_routes += main_routes;
         }
         for (owner, count) in limit_addresses(locals, family, MAX_ADDRESSES as usize) {
-            left_out.entry(owner).or_default().1 += count;
+            left_out.entry(owner).or_default().addresses += count;
         }
         let count = limit_local_prefixes(local_prefixes, family, MAX_LOCAL_PREFIXES as usize);
-        left_out.entry(None).or_default().1 += count;
+        left_out.entry(None).or_default().addresses += count;
     }
     let name = |id: Option<UplinkId>| {
         let uplink = uplinks.iter().find(|uplink| Some(uplink.id) == id);
@@ -83,14 +109,41 @@ pub fn limit(
     };
     left_out
         .into_iter()
-        .filter(|(_, (prefixes, addresses))| prefixes + addresses > 0)
-        .map(|(uplink, (prefixes, addresses))| LeftOut {
+        .filter(|(_, missing)| missing.prefixes + missing.main_routes + missing.addresses > 0)
+        .map(|(uplink, Missing { prefixes, main_routes, addresses })| LeftOut {
             uplink,
             name: name(uplink),
             prefixes,
+            main_routes,
             addresses,
         })
         .collect()
+}
+
+/// What the facts have in line already needs no place in the table. Of more than fits, the widest
+/// prefixes stay: they say the most.
+fn limit_main_routes(uplinks: &mut [Uplink], family: Family, capacity: usize) -> Vec<usize> {
+    let is_family = |net: &&IpNet| Family::of_net(net) == family;
+    for Discovered { main_routes, on_link, .. } in uplinks.iter_mut().map(|u| &mut u.device) {
+        let in_line: Vec<IpNet> =
+            on_link.iter().filter(is_family).take(INLINE_PREFIXES).copied().collect();
+        main_routes.retain(|net| !in_line.contains(net));
+    }
+    let count = |uplink: &Uplink| uplink.device.main_routes.iter().filter(is_family).count();
+    let wanted: Vec<usize> = uplinks.iter().map(count).collect();
+    let shares = shares(&wanted, capacity);
+    for ((uplink, share), wanted) in uplinks.iter_mut().zip(&shares).zip(&wanted) {
+        if wanted > share {
+            let all = &mut uplink.device.main_routes;
+            let (mut of_family, others): (Vec<IpNet>, Vec<IpNet>) =
+                all.iter().copied().partition(|net| is_family(&net));
+            of_family.sort_by_key(IpNet::prefix_len);
+            of_family.truncate(*share);
+            *all = of_family.into_iter().chain(others).collect();
+            all.sort_unstable();
+        }
+    }
+    wanted.iter().zip(shares).map(|(wanted, share)| wanted - share).collect()
 }
 
 /// Prefixes around an address of the uplink come first: its own network's cannot be pushed out by

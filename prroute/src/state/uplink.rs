@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
+pub use super::own_source::OwnSources;
 pub use super::source_routes::SourceRoute;
 pub use super::stacked::Stacked;
 pub use super::subnet_gateways::SubnetGateway;
@@ -49,6 +50,13 @@ pub struct Discovered {
     pub addresses: Vec<IpNet>,
     /// Prefixes reached without a gateway.
     pub on_link: Vec<IpNet>,
+    /// Prefixes that `main` routes over it more specifically than by a default route, of the families
+    /// whose own sources the datapath keeps.
+    #[serde(skip)]
+    pub main_routes: Vec<IpNet>,
+    /// What keeps the host's own sources of each family by their uplink: of all uplinks the same.
+    #[serde(skip)]
+    pub own_source: OwnSources,
     /// Next hop for IPv4: an IPv4 address, or an IPv6 one (`via inet6`).
     pub gateway4: Option<IpAddr>,
     /// Next hop for IPv6.

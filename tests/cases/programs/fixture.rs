@@ -15,7 +15,7 @@ use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
 use prroute::datapath::sizes::Demand;
 use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, Tables, memory};
-use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, Uplink, UplinkId};
+use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, OwnSources, Uplink, UplinkId};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
@@ -120,6 +120,8 @@ impl Fixture {
                     up: true,
                     addresses: vec![],
                     on_link: vec![format!("10.0.{id}.0/24").parse().unwrap()],
+                    main_routes: vec![],
+                    own_source: OwnSources::default(),
                     gateways: vec![],
                     direct4: false,
                     direct6: false,

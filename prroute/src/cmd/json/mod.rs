@@ -3,6 +3,7 @@
 
 mod flows;
 mod operation;
+mod own_source;
 mod plan;
 mod status;
 mod uplink;

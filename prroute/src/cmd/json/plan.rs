@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::FindingJson;
 use super::operation::OperationJson;
+use super::own_source::OwnSourceJson;
 use super::uplink::{SkippedJson, UplinkJson};
 use crate::cmd::plan::{Operation, Report};
 use crate::state::desired::{Recognised, SourceRouting};
@@ -25,6 +26,8 @@ pub(crate) struct PlanJson {
     attach: Vec<String>,
     /// Devices on top of uplinks that the ingress program would be attached to.
     attach_ingress: Vec<String>,
+    /// By family; empty with fewer than two uplinks.
+    own_source: Vec<OwnSourceJson>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +67,7 @@ impl From<&Report<'_>> for PlanJson {
             operations: report.operations.iter().map(Into::into).collect(),
             attach: owned(&report.attach),
             attach_ingress: owned(&report.attach_ingress),
+            own_source: report.own_source.iter().map(Into::into).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::FindingJson;
+use super::own_source::OwnSourceJson;
 use super::uplink::{SkippedJson, UplinkJson};
 use crate::cmd::status::{Report, UdpSourceReport, UplinkReport};
 use crate::datapath::attach::Hook;
@@ -40,6 +41,8 @@ pub(crate) struct StatusJson {
     flow_tables: Option<OccupancyJson>,
     /// `null` before the datapath is loaded.
     udp_source: Option<UdpSourceJson>,
+    /// By family; empty before the datapath is loaded.
+    own_source: Vec<OwnSourceJson>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +60,7 @@ struct LeftOutJson {
     uplink: Option<u16>,
     name: String,
     prefixes: usize,
+    main_routes: usize,
     addresses: usize,
 }
 
@@ -124,6 +128,7 @@ impl From<&Report> for StatusJson {
             faults: report.faults.clone(),
             flow_tables: report.flow_tables.as_ref().map(Into::into),
             udp_source: report.udp_source.as_ref().map(Into::into),
+            own_source: report.own_source.iter().map(Into::into).collect(),
         }
     }
 }
@@ -140,8 +145,8 @@ impl From<&UplinkReport> for UplinkStatusJson {
 
 impl From<&LeftOut> for LeftOutJson {
     fn from(left_out: &LeftOut) -> Self {
-        let LeftOut { uplink, name, prefixes, addresses } = left_out.clone();
-        Self { uplink: uplink.map(|id| id.0), name, prefixes, addresses }
+        let LeftOut { uplink, name, prefixes, main_routes, addresses } = left_out.clone();
+        Self { uplink: uplink.map(|id| id.0), name, prefixes, main_routes, addresses }
     }
 }
 

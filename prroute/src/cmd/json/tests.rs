@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::*;
 use crate::cmd::{plan, status};
-use crate::config::Reply;
+use crate::config::{OwnSource, Reply};
 use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
@@ -15,7 +15,10 @@ use crate::datapath::sockets::UdpSource;
 use crate::runtime::report::{Healed, Refusal};
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::fixture::{ip, net, two_networks};
-use crate::state::observed::{Mark, NextHop, Refusal as RuleRefusal, Route, RouteKind, Rule};
+use crate::state::observed::{
+    Family, Mark, NextHop, Refusal as RuleRefusal, Route, RouteKind, Rule,
+};
+use crate::state::own_source::{Account, Cause};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{
@@ -113,6 +116,19 @@ fn recognised() -> Vec<Recognised> {
     vec![Recognised { address, by: rule }, Recognised { address, by: route }]
 }
 
+fn accounts() -> Vec<Account> {
+    let v4 = Account {
+        family: Family::V4,
+        asked: OwnSource::Datapath,
+        kept_by: OwnSource::Datapath,
+        causes: vec![Cause::Destinations, Cause::Others { count: 2, first: 5_270 }],
+        had_rules: true,
+    };
+    let (family, kept_by) = (Family::V6, OwnSource::Rules);
+    let causes = vec![Cause::Sources, Cause::Devices];
+    vec![v4.clone(), Account { family, kept_by, causes, ..v4 }]
+}
+
 fn a_status() -> StatusJson {
     let name = "eth0".to_owned();
     let tables =
@@ -128,7 +144,13 @@ fn a_status() -> StatusJson {
             counters: counters(&[("reply", 7)]),
         }],
         skipped: skipped(),
-        left_out: vec![LeftOut { uplink: Some(UplinkId(1)), name, prefixes: 2, addresses: 3 }],
+        left_out: vec![LeftOut {
+            uplink: Some(UplinkId(1)),
+            name,
+            prefixes: 2,
+            main_routes: 4,
+            addresses: 3,
+        }],
         healed: Some(Healed {
             times: 2,
             by: "by somebody".to_owned(),
@@ -147,6 +169,7 @@ fn a_status() -> StatusJson {
             state: UdpSource::Attached { cgroup: "/sys/fs/cgroup".into() },
             counters: counters(&[("source", 6)]),
         }),
+        own_source: accounts(),
     };
     (&report).into()
 }
@@ -170,6 +193,7 @@ fn a_plan() -> PlanJson {
             .collect(),
         attach: vec!["eth0"],
         attach_ingress: vec!["vrrp.1"],
+        own_source: accounts(),
     };
     (&report).into()
 }

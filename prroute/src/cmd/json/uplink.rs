@@ -83,6 +83,9 @@ impl From<&Uplink> for UplinkJson {
             up,
             addresses,
             on_link,
+            // Thousands, perhaps; and what keeps own sources is told of the host.
+            main_routes: _,
+            own_source: _,
             gateway4,
             gateway6,
             gateway4_usable,

@@ -99,3 +99,25 @@ fn what_we_delete_ourselves_is_no_news_once() {
     assert!(!relevance.judge(Message::DelRoute(gone.clone())).is_any());
     assert!(relevance.judge(Message::DelRoute(gone)).routes);
 }
+
+/// Where the datapath keeps own sources, what main routes over uplinks is a fact.
+#[test]
+fn main_routes_over_uplinks_are_news_where_they_are_facts() {
+    let other_device = |mut message: RouteMessage| {
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Oif(_)));
+        message.attributes.push(RouteAttribute::Oif(9));
+        message
+    };
+    let (main, elsewhere) = (route(24, 254, true, 4), route(24, 100, true, 4));
+    let mut relevance = Relevance::default();
+    relevance.main_routes.over.insert(Ifindex(7));
+    assert!(relevance.judge(Message::NewRoute(main.clone())).routes);
+    assert!(relevance.judge(Message::DelRoute(main.clone())).routes);
+    assert!(!relevance.judge(Message::NewRoute(elsewhere)).routes, "another table");
+    assert!(!relevance.judge(Message::NewRoute(other_device(main.clone()))).routes);
+    // It may have taken the place of one over an uplink.
+    relevance.main_routes.known.insert("10.0.0.0/24".parse().unwrap());
+    assert!(relevance.judge(Message::NewRoute(other_device(main.clone()))).routes);
+    relevance.main_routes = MainRoutes::default();
+    assert!(!relevance.judge(Message::NewRoute(main)).routes);
+}

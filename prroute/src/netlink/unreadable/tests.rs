@@ -1,6 +1,7 @@
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 
+use super::super::steady::RouteItem;
 use super::super::{decode, lenient, request};
 use super::*;
 
@@ -84,10 +85,11 @@ fn what_cannot_be_decoded_is_taken_to_be_as_it_was() {
     let key = |a: &Address| (a.ifindex, a.net);
     stays(&answers!("addresses"), (8, 1), address, Object::may_be_address, key);
     let route = |message| match message {
-        Message::NewRoute(route) => decode::route(&route),
+        Message::NewRoute(route) => decode::route(&route).map(RouteItem::Whole),
         _ => None,
     };
-    stays(&answers!("routes"), (12, 1), route, Object::may_be_route, route_key);
+    let may_be = |object: &Object, route: &RouteItem| route.is_about(object);
+    stays(&answers!("routes"), (12, 1), route, may_be, RouteItem::key);
     let rule = |message| match message {
         Message::NewRule(rule) => decode::rule(&rule),
         _ => None,

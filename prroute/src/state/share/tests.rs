@@ -53,8 +53,12 @@ fn thousands_of_prefixes_push_out_neither_another_uplinks_nor_the_own_network() 
     };
     assert_eq!(of_v6(first) + of_v6(second), MAX_ON_LINK as usize);
     let prefixes = 6_002 - MAX_ON_LINK as usize;
-    let expected =
-        LeftOut { uplink: Some(second.id), name: "eth1".to_owned(), prefixes, addresses: 0 };
+    let expected = LeftOut {
+        uplink: Some(second.id),
+        name: "eth1".to_owned(),
+        prefixes,
+        ..LeftOut::default()
+    };
     assert_eq!(left_out, [expected]);
 }
 
@@ -73,7 +77,42 @@ fn thousands_of_addresses_push_out_no_other_owners() {
     assert_eq!(count(Some(uplinks[1].id)), MAX_ADDRESSES as usize - 51);
     let addresses = 9_001 + 51 - MAX_ADDRESSES as usize;
     let name = "eth1".to_owned();
-    let expected = LeftOut { uplink: Some(uplinks[1].id), name, prefixes: 0, addresses };
+    let expected = LeftOut { uplink: Some(uplinks[1].id), name, addresses, ..LeftOut::default() };
     assert_eq!(left_out, std::slice::from_ref(&expected));
     assert!(expected.to_string().contains(&format!(" {addresses} addresses ")), "{expected}");
+}
+
+/// Both uplinks of a host whose own sources the datapath keeps; main has `count` routes over the second.
+fn with_main_routes(count: usize) -> Vec<Uplink> {
+    let mut uplinks = two_networks().uplinks();
+    let mut nets: Vec<IpNet> = (0..count).map(|n| net(&prefix(n))).collect();
+    nets.extend([net("10.0.0.0/8"), net("192.168.2.0/24"), net("2001:db8::/32")]);
+    nets.sort();
+    uplinks[1].device.main_routes = nets;
+    uplinks[0].device.main_routes = vec![net("192.168.1.0/24"), net("2001:db8:77::/48")];
+    uplinks
+}
+
+#[test]
+fn routes_of_main_that_are_facts_in_line_need_no_room() {
+    let mut uplinks = with_main_routes(0);
+    assert_eq!(limit(&mut uplinks, &mut Vec::new(), &mut Vec::new()), []);
+    assert_eq!(uplinks[0].device.main_routes, [net("2001:db8:77::/48")]);
+    assert_eq!(uplinks[1].device.main_routes, [net("10.0.0.0/8"), net("2001:db8::/32")]);
+}
+
+#[test]
+fn thousands_of_main_routes_push_out_neither_another_uplinks_nor_the_widest() {
+    let mut uplinks = with_main_routes(20_000);
+    let left_out = limit(&mut uplinks, &mut Vec::new(), &mut Vec::new());
+    assert_eq!(uplinks[0].device.main_routes, [net("2001:db8:77::/48")]);
+    let kept = &uplinks[1].device.main_routes;
+    assert!(kept.is_sorted() && kept.contains(&net("2001:db8::/32")));
+    assert!(kept.contains(&net("10.0.0.0/8")), "the other family's");
+    assert_eq!(kept.len(), MAX_MAIN_ROUTES as usize);
+    let main_routes = 20_002 - MAX_MAIN_ROUTES as usize;
+    let (uplink, name) = (Some(uplinks[1].id), "eth1".to_owned());
+    let expected = LeftOut { uplink, name, main_routes, ..LeftOut::default() };
+    assert_eq!(left_out, std::slice::from_ref(&expected));
+    assert!(expected.to_string().contains(&format!(" {main_routes} or more ")), "{expected}");
 }

@@ -1,0 +1,55 @@
+//! What keeps own sources, in the reports.
+
+use serde::Serialize;
+
+use crate::config::OwnSource;
+use crate::state::observed::Family;
+use crate::state::own_source::{Account, Cause};
+
+#[derive(Serialize)]
+pub(super) struct OwnSourceJson {
+    family: &'static str,
+    kept_by: &'static str,
+    /// Rules beside the kernel's: it asks all of them for every packet that it routes.
+    rules: Vec<CauseJson>,
+    /// There were some before: the kernel goes on asking.
+    had_rules: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "of", rename_all = "kebab-case")]
+enum CauseJson {
+    Sources,
+    Destinations,
+    Devices,
+    Others { count: usize, first: u32 },
+}
+
+impl From<&Account> for OwnSourceJson {
+    fn from(account: &Account) -> Self {
+        let Account { family, asked: _, kept_by, causes, had_rules } = account;
+        Self {
+            family: match family {
+                Family::V4 => "ipv4",
+                Family::V6 => "ipv6",
+            },
+            kept_by: match kept_by {
+                OwnSource::Rules => "rules",
+                OwnSource::Datapath => "datapath",
+            },
+            rules: causes.iter().map(Into::into).collect(),
+            had_rules: *had_rules,
+        }
+    }
+}
+
+impl From<&Cause> for CauseJson {
+    fn from(cause: &Cause) -> Self {
+        match *cause {
+            Cause::Sources => Self::Sources,
+            Cause::Destinations => Self::Destinations,
+            Cause::Devices => Self::Devices,
+            Cause::Others { count, first } => Self::Others { count, first },
+        }
+    }
+}

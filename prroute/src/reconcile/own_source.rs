@@ -1,0 +1,103 @@
+//! What keeps the host's own sources by their uplinks: changing from one way to the other, and saying
+//! what it costs.
+
+use crate::config::OwnSource;
+use crate::netlink::{MainRoutes, NetlinkError};
+use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler};
+use crate::state::observed::{Family, Observed, PROTOCOL, Rule};
+use crate::state::own_source::{Account, OwnSources, accounts};
+use crate::state::plan::Op;
+
+/// Whether rules for sources are there that the datapath makes superfluous.
+pub(super) fn leaves_rules(outlook: &Outlook) -> bool {
+    let own_source = own_source(outlook);
+    let is_left = |rule: &Rule| {
+        rule.protocol == PROTOCOL && rule.source.is_some() && own_source.is_datapath(rule.family)
+    };
+    outlook.uplinks.len() >= ENOUGH_UPLINKS && outlook.observed.rules.iter().any(is_left)
+}
+
+/// The programs do not keep own sources yet: the rules for them stay, and what they look up.
+pub(super) fn keep_rules(outlook: &mut Outlook) {
+    let own_source = own_source(outlook);
+    let Ok(plan) = &mut outlook.plan else { return };
+    plan.ops.retain(|op| match op {
+        Op::DeleteRule(rule) => !own_source.is_datapath(rule.family),
+        Op::DeleteRoute(route) => !own_source.is_datapath(route.family()),
+        _ => true,
+    });
+}
+
+/// Of all uplinks the same.
+fn own_source(outlook: &Outlook) -> OwnSources {
+    outlook.uplinks.first().map(|uplink| uplink.device.own_source).unwrap_or_default()
+}
+
+impl Reconciler {
+    /// The state of the kernel, as far as the configuration asks for it.
+    pub(super) async fn observe(&self) -> Result<Observed, NetlinkError> {
+        self.kernel
+            .observe_with(match self.config.own_source {
+                OwnSource::Rules => MainRoutes::Skipped,
+                OwnSource::Datapath => MainRoutes::Wanted,
+            })
+            .await
+    }
+
+    /// What keeps own sources, and what it costs, in each family that an uplink speaks.
+    pub fn own_source_accounts(&self, outlook: &Outlook) -> Vec<Account> {
+        let Outlook { uplinks, observed, desired, .. } = outlook;
+        let had_rules = self.report.own_source.had_rules;
+        accounts(&self.config, observed, uplinks, &desired.rules, had_rules)
+    }
+
+    /// With rules there is nothing to say: that is how it was always done.
+    pub(super) fn say_own_source(&mut self, outlook: &Outlook) {
+        if !outlook.observed.unsteady {
+            let had_rules = &mut self.report.own_source.had_rules;
+            had_rules.note(&outlook.observed.rules);
+            had_rules.note(&outlook.desired.rules);
+        }
+        self.report.own_source.asked = self.config.own_source;
+        let accounts = match self.config.own_source {
+            OwnSource::Datapath if outlook.uplinks.len() >= ENOUGH_UPLINKS => {
+                self.own_source_accounts(outlook)
+            }
+            _ => Vec::new(),
+        };
+        let mut said = Vec::new();
+        for account in &accounts {
+            let sentence = account.to_string();
+            if !self.own_source.contains(&sentence) {
+                tracing::info!("{sentence}");
+            }
+            said.push(sentence);
+            let Some(cost) = account.cost() else { continue };
+            if !self.own_source.contains(&cost) {
+                tracing::warn!("{cost}");
+            }
+            said.push(cost);
+        }
+        self.own_source = said;
+    }
+
+    /// What a change of the option by a reload cannot bring back: what the kernel has once had.
+    pub(super) fn own_source_notes(&self, old: OwnSource) -> Vec<String> {
+        if (old, self.config.own_source) != (OwnSource::Rules, OwnSource::Datapath) {
+            return Vec::new();
+        }
+        let had_rules = self.report.own_source.had_rules;
+        let had = |family: &Family| had_rules.get(*family);
+        let families: Vec<String> =
+            Family::BOTH.iter().filter(|family| had(family)).map(ToString::to_string).collect();
+        if families.is_empty() {
+            return Vec::new();
+        }
+        vec![format!(
+            "own-source = \"datapath\" is in force, but there were rules ({}): the kernel goes on \
+             asking rules for every packet that it routes until the next boot, or the end of this \
+             network namespace",
+            families.join(" and ")
+        )]
+    }
+}

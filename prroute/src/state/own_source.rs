@@ -1,0 +1,216 @@
+//! What sends packets of the host's own by the uplink that has their source (R2), for each family:
+//! rules, or the egress program. And what rules cost.
+//!
+//! As soon as a rule was made or deleted in a network namespace, the kernel walks all rules for
+//! every packet that it routes, and never forgets (`fib_has_custom_rules`, of each family). The
+//! datapath needs none where `main` has a default route: main's routes decide, and what left by
+//! another uplink than its source's because of a default route is sent to that one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::observed::{Family, Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
+use super::uplink::Uplink;
+use crate::config::{Config, OwnSource};
+
+/// `RT_TABLE_DEFAULT`.
+const TABLE_DEFAULT: u32 = 253;
+
+/// What is asked for as long as a rule is there, and after it.
+const COST: &str = "for every forwarded packet, reverse-path check and unconnected send";
+
+/// What keeps own sources, of each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnSources {
+    pub v4: OwnSource,
+    pub v6: OwnSource,
+}
+
+impl OwnSources {
+    /// What the configuration says; but rules, where `main` has no default route: there nothing
+    /// leaves that could be sent to its source's uplink.
+    pub fn of(config: &Config, observed: &Observed) -> Self {
+        let of = |family| match config.own_source {
+            OwnSource::Datapath if has_default(observed, family) => OwnSource::Datapath,
+            _ => OwnSource::Rules,
+        };
+        Self { v4: of(Family::V4), v6: of(Family::V6) }
+    }
+
+    pub const fn get(self, family: Family) -> OwnSource {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    pub fn is_datapath(self, family: Family) -> bool {
+        self.get(family) == OwnSource::Datapath
+    }
+}
+
+fn has_default(observed: &Observed, family: Family) -> bool {
+    observed.routes.iter().any(|route| {
+        route.table == TABLE_MAIN
+            && route.family() == family
+            && route.kind == RouteKind::Unicast
+            && route.is_default()
+    })
+}
+
+/// Rules that the kernel asks beside its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Ours for source addresses.
+    Sources,
+    /// Ours for `to`.
+    Destinations,
+    /// Ours for `bind-device`.
+    Devices,
+    /// So many of others, the first with this priority.
+    Others { count: usize, first: u32 },
+}
+
+impl Cause {
+    /// Of one family.
+    pub fn of<'a>(rules: impl IntoIterator<Item = &'a Rule>, family: Family) -> Vec<Self> {
+        let mut causes = BTreeSet::new();
+        let (mut others, mut is_ours) = (Vec::new(), false);
+        let custom = rules.into_iter().filter(|rule| rule.family == family && !is_kernels(rule));
+        for rule in custom {
+            match (&rule.source, &rule.destination, &rule.oif) {
+                _ if rule.protocol != PROTOCOL => others.push(rule.priority),
+                (_, _, Some(_)) => drop(causes.insert(Self::Devices)),
+                (None, Some(_), None) => drop(causes.insert(Self::Destinations)),
+                (Some(_), _, None) => drop(causes.insert(Self::Sources)),
+                (None, None, None) => is_ours = true,
+            }
+        }
+        // Rules that keep a place, or skip others, are there for those.
+        if is_ours && causes.is_empty() {
+            causes.insert(Self::Sources);
+        }
+        let first = others.iter().min();
+        causes.extend(first.map(|first| Self::Others { count: others.len(), first: *first }));
+        causes.into_iter().collect()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sources => f.write_str("prroute's for source addresses"),
+            Self::Destinations => f.write_str("prroute's for `to`"),
+            Self::Devices => f.write_str("prroute's for bind-device"),
+            Self::Others { count: 1, first } => write!(f, "one of others (priority {first})"),
+            Self::Others { count, first } => {
+                write!(f, "{count} of others (from priority {first} on)")
+            }
+        }
+    }
+}
+
+/// Whether every network namespace has it: `local`, `main`, and for IPv4 `default`.
+fn is_kernels(rule: &Rule) -> bool {
+    let plain = Rule { table: rule.table, ..Rule::nop(rule.family, rule.priority) };
+    let is_plain = *rule == Rule { protocol: rule.protocol, ..plain };
+    let has_place = match (rule.priority, rule.table) {
+        (0, TABLE_LOCAL) | (32_766, TABLE_MAIN) => true,
+        (32_767, TABLE_DEFAULT) => rule.family == Family::V4,
+        _ => false,
+    };
+    is_plain && has_place
+}
+
+/// Families in which the kernel was seen to have rules beside its own since the network namespace
+/// began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HadRules {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl HadRules {
+    pub const fn get(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    pub fn note<'a>(&mut self, rules: impl IntoIterator<Item = &'a Rule>) {
+        for rule in rules.into_iter().filter(|rule| !is_kernels(rule)) {
+            match rule.family {
+                Family::V4 => self.v4 = true,
+                Family::V6 => self.v6 = true,
+            }
+        }
+    }
+}
+
+/// What keeps one family's own sources, and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub family: Family,
+    /// What the configuration asks for.
+    pub asked: OwnSource,
+    pub kept_by: OwnSource,
+    /// Rules that are there, or will be.
+    pub causes: Vec<Cause>,
+    /// There were rules before.
+    pub had_rules: bool,
+}
+
+/// The accounts of families that an uplink speaks, when rules are as `desired` beside those of others.
+pub fn accounts(
+    config: &Config,
+    observed: &Observed,
+    uplinks: &[Uplink],
+    desired: &BTreeSet<Rule>,
+    had_rules: HadRules,
+) -> Vec<Account> {
+    let own_source = OwnSources::of(config, observed);
+    let others = || observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
+    let speaks = |family: &Family| uplinks.iter().any(|uplink| uplink.speaks(*family));
+    let account = |family| Account {
+        family,
+        asked: config.own_source,
+        kept_by: own_source.get(family),
+        causes: Cause::of(others().chain(desired), family),
+        had_rules: had_rules.get(family),
+    };
+    Family::BOTH.into_iter().filter(speaks).map(account).collect()
+}
+
+impl Account {
+    /// What rules cost; `None`: there are none, and none were seen.
+    pub fn cost(&self) -> Option<String> {
+        let family = self.family;
+        let causes: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
+        match (causes.is_empty(), self.had_rules) {
+            (false, _) => Some(format!(
+                "{family}: the kernel asks all rules {COST}, because there are rules: {}",
+                causes.join(", ")
+            )),
+            (true, true) => Some(format!(
+                "{family}: there have been rules: the kernel asks its own {COST} until the next \
+                 boot, or the end of this network namespace"
+            )),
+            (true, false) => None,
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "own source, {}: ", self.family)?;
+        f.write_str(match (self.kept_by, self.asked) {
+            (OwnSource::Datapath, _) => "datapath",
+            (OwnSource::Rules, OwnSource::Rules) => "rules",
+            (OwnSource::Rules, OwnSource::Datapath) => "rules, as main has no default route",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
