@@ -24,7 +24,7 @@ fn line(target: &Target) -> String {
     let interval =
         target.confidence.map(|[low, high]| format!("{} to {}", number(low), number(high)));
     format!(
-        "    {mode:<9}{:<48}{:>10}{:>17}  {}\n",
+        "    {mode:<9}{:<48}{:>10} {:>16}  {}\n",
         target.promise,
         figure.unwrap_or_default(),
         interval.unwrap_or_default(),
@@ -62,9 +62,10 @@ mod tests {
     fn every_target_has_a_line_of_at_most_100_columns() {
         let mut targets = judge(&[], &[], 1e12);
         for target in &mut targets {
-            let scale = if target.unit == "ns" { 10.0 } else { 1.0 };
-            target.measured = Some(-123.4 * scale);
-            target.confidence = Some([-1_234.5 * scale, 123.4 * scale]);
+            let (found, low) =
+                if target.unit == "ns" { (-1_234.0, -12_345.0) } else { (-12.3, -123.4) };
+            target.measured = Some(found);
+            target.confidence = Some([low, -found]);
             target.verdict = Verdict::NotResolved;
         }
         let text = table(&targets);
