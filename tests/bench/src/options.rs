@@ -53,8 +53,15 @@ impl Options {
                 contestants::ALL.map(|variant| variant.name).join(", ")
             );
         }
-        if let Some(before) = &self.before {
-            ensure!(before.is_file(), "PRROUTE_BEFORE: {} is no file", before.display());
+        match &self.before {
+            Some(before) => {
+                ensure!(before.is_file(), "PRROUTE_BEFORE: {} is no file", before.display());
+            }
+            None => ensure!(
+                !self.only.iter().any(|name| name.ends_with("-before")),
+                "PRROUTE_BEFORE names no build for {}",
+                self.only.join(",")
+            ),
         }
         Ok(())
     }
@@ -148,7 +155,7 @@ mod tests {
     fn another_build_takes_part_when_there_is_one() {
         let before = ["--before", "/bin/sh"];
         assert!(taken(&before).contains(&PRROUTE_BEFORE.name));
-        assert!(!taken(&["--only", "prroute-before"]).contains(&PRROUTE_BEFORE.name));
+        assert!(options(&["--only", "prroute-before"]).check().is_err());
         // Builds that do not know the mode exist: it has to be asked for.
         assert!(!taken(&before).contains(&PRROUTE_DATAPATH_BEFORE.name));
         let asked = [&before[..], &["--only", "prroute-datapath-before"]].concat();
