@@ -4,6 +4,7 @@
 
 mod catch_all;
 mod direct_return;
+mod own_source;
 mod owner;
 pub mod reverse_path;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::desired::Desired;
 use super::observed::Observed;
+use super::own_source::OwnSources;
 use super::uplink::Uplink;
 use crate::config::Config;
 
@@ -64,6 +66,8 @@ pub fn findings(
     }
     let mut all = Vec::new();
     all.extend(catch_all::findings(config, desired));
+    let own_source = OwnSources::of(config, observed);
+    all.extend(own_source::findings(config, observed, uplinks, own_source));
     all.extend(direct_return::finding(observed, uplinks, &desired.recognised));
     all.extend(reverse_path::finding(&observed.reverse_path_filters, uplinks));
     all

@@ -18,7 +18,7 @@ use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
 
 /// Priority of the kernel's rule for the main table.
-const PRIORITY_MAIN: u32 = 32_766;
+pub(super) const PRIORITY_MAIN: u32 = 32_766;
 /// `RT_TABLE_DEFAULT`.
 const TABLE_DEFAULT: u32 = 253;
 
