@@ -145,23 +145,6 @@ impl Flow {
         (self.origin >> UPLINK_SHIFT) as u16 & 0xff
     }
 
-    /// Whether this host opened it, or else it is bound to this uplink, with no router noted.
-    #[inline(always)]
-    pub const fn is_by_host_or_at(&self, uplink: u16, generation: u16) -> bool {
-        const ALL_BUT_STATE: u64 = !0xff | state::INBOUND | state::HOST;
-        let here = (uplink as u64) << UPLINK_SHIFT | state::INBOUND;
-        (self.origin & ALL_BUT_STATE == here && self.generation() == generation)
-            || self.origin & (state::INBOUND | state::HOST) == state::HOST
-    }
-
-    /// Whether this is its uplink, whoever opened it, with no router noted.
-    #[inline(always)]
-    pub const fn is_at(&self, uplink: u16, generation: u16) -> bool {
-        self.origin().is_some()
-            && self.origin & !0xff == (uplink as u64) << UPLINK_SHIFT
-            && self.generation() == generation
-    }
-
     /// Generation of that uplink when the flow was bound.
     #[inline(always)]
     pub const fn generation(&self) -> u16 {
@@ -330,16 +313,23 @@ impl Flow {
         self
     }
 
-    /// The word that has both stamps, and lies first.
+    /// With the stamps of another one.
     #[inline(always)]
-    pub const fn times(&self) -> u64 {
-        self.times
+    #[must_use]
+    pub const fn with_times_of(self, other: &Self) -> Self {
+        Self { times: other.times, ..self }
     }
 
-    /// Whether the two differ in nothing but their stamps.
+    /// Whether both have the same stamps.
     #[inline(always)]
-    pub const fn is_same_but_for_time(&self, other: &Self) -> bool {
-        self.origin == other.origin && self.local == other.local && self.remote == other.remote
+    pub const fn has_times_of(&self, other: &Self) -> bool {
+        self.times == other.times
+    }
+
+    /// The words in their order, each valid on its own.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 4] {
+        [self.times, self.origin, self.local, self.remote]
     }
 
     /// The flow on another uplink; what is known of its sequence numbers stays.
@@ -443,7 +433,7 @@ const _: () = assert!(size_of::<FragmentKey>() == 40);
 /// What was decided for the first fragment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct FragmentWay {
+pub struct FragmentVerdict {
     /// Uplink id that the fragments are redirected to; 0 when they go the kernel's way.
     pub uplink: u16,
     pub generation: u16,
@@ -452,7 +442,7 @@ pub struct FragmentWay {
     pub router: u64,
 }
 
-const _: () = assert!(size_of::<FragmentWay>() == 16);
+const _: () = assert!(size_of::<FragmentVerdict>() == 16);
 
 /// Fragments of one packet leave together; an older decision is another packet's.
 pub const FRAGMENT_IDLE: Ticks = seconds(2);

@@ -1,7 +1,7 @@
 //! The loader hands the shared types to aya as plain bytes.
 
 use crate::address::{Address4, Address6, LocalAddress};
-use crate::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
+use crate::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use crate::udp_origin::{HostPeer, Peer, UdpOrigin};
 use crate::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
@@ -15,7 +15,7 @@ macro_rules! pod {
     };
 }
 
-pod!(LocalAddress, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay);
+pod!(LocalAddress, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict);
 pod!(IfindexSlot, OnLink4, OnLink6, UplinkFacts);
 // Without bytemuck's word, but of the same kind: integers, addresses of integers, explicit padding.
 pod!(Peer<Address4>, Peer<Address6>, UdpOrigin<Address4>, UdpOrigin<Address6>, HostPeer);

@@ -1,5 +1,5 @@
 //! Openings: SYNs that came in on the owner of their address. A word each in an array, see
-//! `prroute_ebpf::opening`. Its layout and size belong to [`crate::LAYOUT_VERSION`].
+//! `prroute_ebpf::decide::syn_cache`. Its layout and size belong to [`crate::LAYOUT_VERSION`].
 
 /// Words of openings, a power of two.
 pub const SLOTS: u32 = 1 << 16;

@@ -30,10 +30,10 @@ pub struct UdpOrigin<A> {
     pub address: A,
     /// Another address that was asked meanwhile; see [`DUE`].
     pub elsewhere: A,
-    /// The last answer, 0 when there was none.
-    pub last_answer: Ticks,
-    /// The last question to `address`.
-    pub last_question: Ticks,
+    /// The last reply, 0 when there was none.
+    pub last_reply: Ticks,
+    /// The last request to `address`.
+    pub last_request: Ticks,
     /// Bits of [`CONFIRMED`] and [`DUE`]. A whole word, like every pair of fields before it: the
     /// compiler writes two neighbours at once, which the verifier allows at a word's alignment.
     pub flags: u64,
@@ -42,7 +42,7 @@ pub struct UdpOrigin<A> {
 const _: () = assert!(size_of::<UdpOrigin<Address4>>() == 24);
 const _: () = assert!(size_of::<UdpOrigin<Address6>>() == 48);
 
-/// A peer that the host has sent to without being asked: its questions change no source.
+/// A peer that the host has sent to without being asked: its requests change no source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct HostPeer {

@@ -245,6 +245,13 @@ pub struct OnLink4 {
 
 const _: () = assert!(size_of::<OnLink4>() == 8);
 
+impl OnLink4 {
+    #[inline(always)]
+    pub const fn new(uplink: u16, address: Address4) -> Self {
+        Self { uplink: (uplink as u32).to_be_bytes(), address }
+    }
+}
+
 /// See [`OnLink4`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -256,3 +263,10 @@ pub struct OnLink6 {
 }
 
 const _: () = assert!(size_of::<OnLink6>() == 20);
+
+impl OnLink6 {
+    #[inline(always)]
+    pub fn new(uplink: u16, address: Address6) -> Self {
+        Self { uplink: u32::from(uplink).to_be_bytes(), address: bytemuck::cast(address) }
+    }
+}

@@ -1,15 +1,9 @@
 //! # prroute-ebpf
 //!
-//! The pure half of the datapath: bytes to headers ([`parse`]), headers to flow key ([`key`]),
-//! facts to verdict ([`verdict`]), openings to words ([`opening`]), questions to answers
-//! ([`source`]). No map, no helper; the same code runs in the kernel and in the host's tests. The binary
-//! beside it holds what only exists in the kernel.
+//! The pure half of the datapath: bytes to headers and flow keys ([`wire`]), facts to decisions
+//! ([`decide`]). No map, no helper; the same code runs in the kernel and in the host's tests. The binary
+//! beside it fetches the facts from the kernel, and carries out what is decided.
 #![no_std]
 
-pub mod family;
-pub mod key;
-pub mod opening;
-pub mod packet;
-pub mod parse;
-pub mod source;
-pub mod verdict;
+pub mod decide;
+pub mod wire;

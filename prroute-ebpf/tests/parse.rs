@@ -6,10 +6,10 @@ use etherparse::{
     SlicedPacket, TransportSlice,
 };
 use proptest::prelude::*;
-use prroute_ebpf::family::{Address4, Address6};
-use prroute_ebpf::parse::{
+use prroute_ebpf::wire::parse::{
     Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Segment, ipv4, ipv6, protocol,
 };
+use prroute_ebpf::wire::{Address4, Address6};
 
 const ETHERNET: usize = 14;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

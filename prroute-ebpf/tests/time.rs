@@ -5,16 +5,16 @@ use prroute_common::flow::{
 };
 use prroute_common::time::{AHEAD, Ticks, seconds, since};
 use prroute_common::udp_origin::{HostPeer, UdpOrigin};
-use prroute_ebpf::family::{Family, Ipv4};
-use prroute_ebpf::opening::Opening;
-use prroute_ebpf::parse::protocol;
-use prroute_ebpf::source::{self, first, is_hosts};
-use prroute_ebpf::verdict::{Place, Settled, is_settled_in, settled_out};
+use prroute_ebpf::decide::UplinkRef;
+use prroute_ebpf::decide::syn_cache::SynSlot;
+use prroute_ebpf::decide::udp_origin::{self, first_request, is_hosts};
+use prroute_ebpf::wire::parse::protocol;
+use prroute_ebpf::wire::{Ipv4, Wire as _};
 
 const SIXTY_DAYS: Ticks = seconds(60 * 86_400);
 /// Wherever the clock stands, also shortly before it comes round.
 const TIMES: [Ticks; 4] = [SIXTY_DAYS + 1, 1 << 28, 1 << 31, u32::MAX];
-const HERE: Place = Place { uplink: 1, generation: 1 };
+const HERE: UplinkRef = UplinkRef { id: 1, generation: 1 };
 
 #[test]
 fn what_was_long_ago_is_never_just_now() {
@@ -53,21 +53,17 @@ fn an_entry_that_was_over_stays_over() {
             for (flow, confirmed, protocol, limit) in entries {
                 assert_eq!(is_over(&flow, confirmed, protocol, now), age > limit, "{age} {flow:?}");
             }
-            let flow = Flow::inbound(1, 1, then).with_last_out(then);
-            assert_eq!(is_settled_in(&flow, true, HERE, now), age < SEEN_REFRESH, "{age}");
-            let is_settled = settled_out(&flow, true, HERE, now) != Settled::No;
-            assert_eq!(is_settled, age < SEEN_REFRESH, "{age}");
         }
     }
 }
 
 #[test]
-fn a_question_of_long_ago_is_over() {
+fn a_request_of_long_ago_is_over() {
     for now in TIMES {
         for age in ages() {
             let then = now.wrapping_sub(age);
-            let asked = UdpOrigin { last_answer: then, ..first(7_u32, then) };
-            assert_eq!(source::is_over(&asked, now), age > OTHER_IDLE, "{age} at {now}");
+            let asked = UdpOrigin { last_reply: then, ..first_request(7_u32, then) };
+            assert_eq!(udp_origin::is_over(&asked, now), age > OTHER_IDLE, "{age} at {now}");
             let host = HostPeer { opened_at: then, last_sent: then };
             assert!(!is_hosts(&host, false, now), "a peer that the host spoke to, {age} at {now}");
         }
@@ -76,12 +72,12 @@ fn a_question_of_long_ago_is_over() {
 
 #[test]
 fn a_syn_in_the_cache_is_found_for_as_long_as_an_unconfirmed_flow() {
-    let key = Ipv4::key_of_words(1, 2, 3, protocol::TCP);
-    let opening: Opening = Ipv4::opening(&key, |_| 7);
+    let key = Ipv4::key(1, 2, 3, protocol::TCP);
+    let slot: SynSlot = Ipv4::syn_slot(&key, |_| 7);
     for now in TIMES {
         for age in ages() {
             let then = now.wrapping_sub(age);
-            let found = opening.noted(opening.at(HERE, then), now).map(|noted| noted.time);
+            let found = slot.cached(slot.word(HERE, then), now).map(|syn| syn.time);
             assert_eq!(found, (age <= UNCONFIRMED_IDLE).then_some(then), "{age} at {now}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData};
 use prroute_common::address::{Address4, Address6, LocalAddress};
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use prroute_common::names;
 use prroute_common::syn_cache::SLOTS;
 use prroute_common::time::Ticks;
@@ -34,7 +34,7 @@ pub(crate) fn age_with(
     let exposed = |local: &mut LocalAddress| earlier(&mut local.exposed_at, by);
     each::<Address4, LocalAddress>(&pin(names::ADDRESSES4), Map::HashMap, exposed);
     each::<Address6, LocalAddress>(&pin(names::ADDRESSES6), Map::HashMap, exposed);
-    each::<FragmentKey, FragmentWay>(&pin(names::FRAGMENTS), Map::LruHashMap, |way| {
+    each::<FragmentKey, FragmentVerdict>(&pin(names::FRAGMENTS), Map::LruHashMap, |way| {
         earlier(&mut way.decided_at, by);
     });
     asked::<Address4>(&pin, names::UDP_ORIGIN4, names::HOST_PEERS4, by);
@@ -63,8 +63,8 @@ where
     UdpOrigin<A>: Pod,
 {
     each::<Peer<A>, UdpOrigin<A>>(&pin(asked), Map::LruHashMap, |asked| {
-        earlier(&mut asked.last_question, by);
-        earlier(&mut asked.last_answer, by);
+        earlier(&mut asked.last_request, by);
+        earlier(&mut asked.last_reply, by);
     });
     each::<Peer<A>, HostPeer>(&pin(hosts), Map::LruHashMap, |host| {
         earlier(&mut host.opened_at, by);

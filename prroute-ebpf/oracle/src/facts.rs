@@ -4,8 +4,8 @@ use prroute_common::flow::{
     Flow, OTHER_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, UNCONFIRMED_IDLE,
 };
 use prroute_common::time::Ticks;
-use prroute_ebpf::parse::protocol;
-use prroute_ebpf::verdict::{Known, Locality, Place};
+use prroute_ebpf::decide::{FlowEntry, Locality, UplinkRef};
+use prroute_ebpf::wire::parse::protocol;
 
 /// Bytes of an input before its frame.
 pub const FACTS: usize = 40;
@@ -30,7 +30,7 @@ pub struct Facts {
     pub recorded_is_up: bool,
     pub forwarded: bool,
     pub client_port: bool,
-    pub here: Place,
+    pub here: UplinkRef,
     /// Bytes of the frame in the linear part of the kernel's buffer.
     pub linear: usize,
     pub now: Ticks,
@@ -60,7 +60,7 @@ impl Facts {
             confirmed: bit(4),
             is_recorded: bit(5),
             client_port: bit(6),
-            here: Place { uplink: u16::from(*uplink), generation: u16::from(more >> 2) },
+            here: UplinkRef { id: u16::from(*uplink), generation: u16::from(more >> 2) },
             linear: usize::from(*linear),
             now: u32::from_le_bytes([*n0, *n1, *n2, 0]),
             flow: bytemuck::pod_read_unaligned(flow),
@@ -69,8 +69,8 @@ impl Facts {
     }
 
     /// The entry that is found for a packet of this protocol: of TCP one that lives.
-    pub fn known(&self, protocol: u8) -> Option<Known> {
-        let known = Known::from_entry(self.flow, self.confirmed, protocol, self.now);
+    pub fn known(&self, protocol: u8) -> Option<FlowEntry> {
+        let known = FlowEntry::new(self.flow, self.confirmed, protocol, self.now);
         known.filter(|known| self.is_recorded && !(known.is_aged && protocol == protocol::TCP))
     }
 

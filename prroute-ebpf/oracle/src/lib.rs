@@ -8,14 +8,14 @@
 
 pub mod corpus;
 mod facts;
-mod first_look;
+mod fast_path;
 pub mod frame;
 pub mod generate;
 mod reference;
 mod rules;
 pub mod sequence;
 
-use prroute_ebpf::family::{Ipv4, Ipv6};
+use prroute_ebpf::wire::{Ipv4, Ipv6};
 
 pub use facts::{FACTS, Facts};
 pub use sequence::check_sequence;

@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 
 use etherparse::{IpNumber, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
-use prroute_ebpf::parse::{
+use prroute_ebpf::wire::parse::{
     FirstFragment, Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Numbers, Segment, ipv4,
     ipv6, protocol,
 };

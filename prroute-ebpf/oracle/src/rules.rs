@@ -4,14 +4,15 @@ use core::fmt::Debug;
 
 use prroute_common::flow::{Origin, TCP_REBIND_IDLE};
 use prroute_common::time::since;
-use prroute_ebpf::family::Family;
-use prroute_ebpf::key;
-use prroute_ebpf::packet::{Packet, Wire};
-use prroute_ebpf::parse::{Kind, NotParsed, Segment, protocol};
-use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Write};
+use prroute_ebpf::decide::{
+    self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, Write,
+};
+use prroute_ebpf::wire::packet::{Header, Packet};
+use prroute_ebpf::wire::parse::{Kind, NotParsed, Segment, protocol};
+use prroute_ebpf::wire::{Wire, key};
 
 use crate::facts::Facts;
-use crate::{ETHERNET, first_look};
+use crate::{ETHERNET, fast_path};
 
 /// The reader that the programs try first: what lies in the linear part, without rare headers.
 struct Fast<'a>(&'a [u8]);
@@ -19,7 +20,7 @@ struct Fast<'a>(&'a [u8]);
 impl Packet for Fast<'_> {
     const RARE: bool = false;
 
-    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
         self.0.read(offset)
     }
 }
@@ -32,7 +33,7 @@ macro_rules! rule {
     };
 }
 
-pub(crate) fn check<F: Family>(facts: &Facts, frame: &[u8]) -> Result<(), String>
+pub(crate) fn check<F: Wire>(facts: &Facts, frame: &[u8]) -> Result<(), String>
 where
     F::Address: Debug,
     F::Key: Debug + PartialEq,
@@ -44,22 +45,23 @@ where
         Err(NotParsed::Malformed | NotParsed::LaterFragment(_)) => {}
         fast => rule!(fast == whole, "the fast reader says {fast:?}, the other {whole:?}"),
     }
-    if let Some(outline) = F::outline(&linear, ETHERNET) {
-        first_look::agrees::<F>(&outline, &whole)?;
+    let fast = F::fast_headers(&linear, ETHERNET);
+    if let Some(fast) = &fast {
+        fast_path::headers_agree::<F>(fast, &whole)?;
     }
-    for confirmed in [false, true] {
-        first_look::nothing_is_missed(facts, facts.flow, confirmed)?;
-    }
-    first_look::opening_is_recorded(facts)?;
     let Ok(segment) = whole else { return Ok(()) };
     keys_meet::<F>(&segment)?;
     let known = facts.known(segment.protocol);
+    if let Some(fast) = &fast {
+        let packet = arrival(facts, &segment);
+        fast_path::steps_agree(fast.l4, &segment, facts, &packet)?;
+    }
     inbound_keeps_to_its_rules(facts, &segment, known)?;
     outbound_keeps_to_its_rules(facts, &segment, known, frame.len())
 }
 
 /// A packet and its answer have one key.
-fn keys_meet<F: Family>(segment: &Segment<F::Address>) -> Result<(), String>
+fn keys_meet<F: Wire>(segment: &Segment<F::Address>) -> Result<(), String>
 where
     F::Address: Debug,
     F::Key: Debug + PartialEq,
@@ -85,25 +87,21 @@ where
 fn inbound_keeps_to_its_rules<A>(
     facts: &Facts,
     segment: &Segment<A>,
-    known: Option<Known>,
+    known: Option<FlowEntry>,
 ) -> Result<(), String> {
     let kind = segment.kind;
-    if !verdict::inbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted) {
+    if !decide::inbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted) {
         return Ok(());
     }
     rule!(kind != Kind::Error, "an ICMP error is looked up");
-    let arrival = Arrival {
-        kind,
-        protocol: segment.protocol,
-        tcp: segment.tcp,
-        payload: 0,
-        destination: facts.locality,
-        here: facts.here,
-        router: 0x0000_0100_0002,
-        to_client_port: facts.client_port,
-        now: facts.now,
-    };
-    let verdict = verdict::inbound(&arrival, known, facts.recorded_is_up);
+    let arrival = arrival(facts, segment);
+    if let Some(known) = &known {
+        for router in [0, known.flow.router(), arrival.router] {
+            let arrival = InboundPacket { router, ..arrival };
+            fast_path::inbound_agrees(&arrival, known, facts.recorded_is_up)?;
+        }
+    }
+    let verdict = decide::inbound(&arrival, known, facts.recorded_is_up);
     let told = || format!("{arrival:?}\nof {known:?}\nis {verdict:?}");
     let opens = matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram);
     match &verdict {
@@ -118,7 +116,7 @@ fn inbound_keeps_to_its_rules<A>(
     // Uplink ids have eight bits, and so have those of the facts.
     if let Inbound::Open(flow) | Inbound::Adopt(flow) | Inbound::Rebind(flow) = &verdict {
         let place = (flow.uplink(), flow.generation());
-        rule!(place == (facts.here.uplink, facts.here.generation), "elsewhere: {}", told());
+        rule!(place == (facts.here.id, facts.here.generation), "elsewhere: {}", told());
         rule!(flow.origin() == Some(Origin::Inbound), "not opened inbound: {}", told());
     }
     let Some(known) = known else { return Ok(()) };
@@ -137,46 +135,64 @@ fn inbound_keeps_to_its_rules<A>(
         let is_asked = matches!(verdict, Inbound::Rebind(_))
             && segment.protocol == protocol::UDP
             && facts.locality == Locality::Shared
-            && !(known.flow.is_heard_here() || facts.client_port || known.place() == facts.here);
+            && !(known.flow.is_heard_here() || facts.client_port || known.uplink() == facts.here);
         let begins = kind == Kind::TcpOpening || known.is_aged;
         rule!(stays || begins || is_asked, "the host's own: {}", told());
-    } else if known.place() != facts.here && facts.recorded_is_up {
+    } else if known.uplink() != facts.here && facts.recorded_is_up {
         let lives = since(facts.now, known.flow.last_in()) < TCP_REBIND_IDLE;
         rule!(!lives || verdict == Inbound::RefuseRebind, "a live flow: {}", told());
     }
     Ok(())
 }
 
+fn arrival<A>(facts: &Facts, segment: &Segment<A>) -> InboundPacket {
+    InboundPacket {
+        kind: segment.kind,
+        protocol: segment.protocol,
+        tcp: segment.tcp,
+        payload: 0,
+        destination: facts.locality,
+        here: facts.here,
+        router: 0x0000_0100_0002,
+        to_client_port: facts.client_port,
+        now: facts.now,
+    }
+}
+
 fn outbound_keeps_to_its_rules<A>(
     facts: &Facts,
     segment: &Segment<A>,
-    known: Option<Known>,
+    known: Option<FlowEntry>,
     length: usize,
 ) -> Result<(), String> {
     let kind = segment.kind;
-    if !verdict::outbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted) {
+    if !decide::outbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted, false) {
         return Ok(());
     }
     let headers = ETHERNET + segment.headers as usize;
-    let departure = Departure {
+    let departure = OutboundPacket {
         kind,
         tcp: segment.tcp,
         payload: length.saturating_sub(headers) as u32,
         source: facts.locality,
         here: facts.here,
+        leaves_by: facts.here,
         forwarded: facts.forwarded,
         from_client_port: facts.client_port,
         now: facts.now,
     };
-    let verdict = verdict::outbound(&departure, known);
+    if let Some(known) = &known {
+        fast_path::outbound_agrees(&departure, known)?;
+    }
+    let verdict = decide::outbound(&departure, known);
     let told = || format!("{departure:?}\nof {known:?}\nis {verdict:?}");
     match &verdict {
-        Outbound::Reply { place, write, .. } => {
+        Outbound::Reply { uplink, write, .. } => {
             let Some(known) = known else { return Err(format!("no flow: {}", told())) };
             let is_call = kind == Kind::Datagram && (known.confirmed || !facts.client_port);
             rule!(!known.is_aged || is_call, "an aged flow: {}", told());
             rule!(known.origin == Origin::Inbound, "the host's own: {}", told());
-            rule!(*place == known.place(), "not to its uplink: {}", told());
+            rule!(*uplink == known.uplink(), "not to its uplink: {}", told());
             rule!(kind != Kind::TcpOpening && kind != Kind::EchoRequest, "moved: {}", told());
             let proves = kind != Kind::Tcp || matches!(write, Write::Confirm(_));
             rule!(known.confirmed || proves, "moved without proof: {}", told());

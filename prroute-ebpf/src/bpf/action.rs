@@ -1,40 +1,42 @@
-//! Verdicts to deeds: the only place with a TC action number.
+//! What becomes of a packet: the only place with a TC action number.
 
-/// TCX_NEXT = TC_ACT_UNSPEC: the next program in the chain decides. Everything else would end it.
-const TC_ACT_UNSPEC: i32 = -1;
-/// TC_ACT_SHOT.
-const TC_ACT_SHOT: i32 = 2;
 /// What the redirect helpers return when they took the packet.
 pub(super) const TC_ACT_REDIRECT: i32 = 7;
 
-/// What becomes of a packet.
+/// What becomes of a packet. The numbers are the kernel's.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
 pub(super) enum Action {
-    /// The kernel's own way.
-    Pass,
+    /// TCX_NEXT = TC_ACT_UNSPEC: the kernel's own way, after the next program in the chain. Everything
+    /// else would end the chain.
+    Pass = -1,
+    /// TC_ACT_SHOT: dropped, because `on-down = "hold"` asks for it, or because an ICMP error could not
+    /// be made of it.
+    Drop = 2,
     /// A redirect helper has been told where it goes.
-    Redirect,
-    /// Dropped, because `on-down = "hold"` asks for it.
-    Drop,
+    Redirect = TC_ACT_REDIRECT,
 }
 
-impl Action {
-    #[inline(always)]
-    pub(super) const fn code(self) -> i32 {
-        match self {
-            Self::Pass => TC_ACT_UNSPEC,
-            Self::Redirect => TC_ACT_REDIRECT,
-            Self::Drop => TC_ACT_SHOT,
-        }
-    }
+/// What the fast path says of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Fast {
+    Pass = Action::Pass as i32,
+    Drop = Action::Drop as i32,
+    Redirect = Action::Redirect as i32,
+    /// It cannot say.
+    SlowPath = 16,
+    /// Nor is there a flow.
+    SlowPathWithoutFlow = 17,
+}
 
-    /// The action that [`Action::code`] made a number of.
+impl From<Action> for Fast {
     #[inline(always)]
-    pub(super) const fn from_code(code: i32) -> Self {
-        match code {
-            TC_ACT_REDIRECT => Self::Redirect,
-            TC_ACT_SHOT => Self::Drop,
-            _ => Self::Pass,
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Pass => Self::Pass,
+            Action::Drop => Self::Drop,
+            Action::Redirect => Self::Redirect,
         }
     }
 }

@@ -1,210 +1,252 @@
 //! Egress: sends replies out of the uplink their flow came in on.
 
 use prroute_common::reason::Reason;
-use prroute_common::uplink::UplinkFacts;
-use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
-use prroute_ebpf::key;
-use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::parse::{Kind, LaterFragment, Segment};
-use prroute_ebpf::verdict::{self, Locality, Place, Settled};
+use prroute_common::uplink::{UplinkFacts, flag};
+use prroute_ebpf::decide::fast::{self, FastOut, Step};
+use prroute_ebpf::decide::{Locality, OutboundPacket, UplinkRef};
+use prroute_ebpf::wire::fast_headers::{FastHeaders, FastL4};
+use prroute_ebpf::wire::parse::Kind;
+use prroute_ebpf::wire::{Family, Ipv4, Ipv6, Wire as _, is_inline_address, key};
 
-use super::action::Action;
-use super::clock;
+use super::action::{Action, Fast};
 use super::count::count;
-use super::error_source;
-use super::fragment::{self, Fragmented};
+use super::deliver::{self, Outgoing};
+use super::frame::{Direction, Frame};
 use super::headers::{self, Headers};
-use super::log;
-use super::lookup::{self, Found, Sought};
-use super::record;
-use super::redirect::{self, Ends, NextHop, Reply};
-use super::scratch::Way;
+use super::maps::{Maps, by_family};
+use super::outbound::{self, Next};
 use super::skb::{Network, Skb};
-use super::slow_out::{self, Egress, PASS, TO_OWNER};
 use super::too_big::{self, Told};
+use super::{
+    address, clock, fragment, icmp_source, log, lookup, mss, own_source, ports, uplink, write,
+};
 
 #[inline(always)]
-pub(super) fn run(skb: &Skb) -> Action {
+pub(super) fn run(skb: &Skb) -> i32 {
     if skb.is_redirected() {
-        return Action::Pass;
+        return Action::Pass as i32;
     }
-    let Some(here) = lookup::uplink_at(skb.ifindex()) else { return Action::Pass };
-    match skb.network() {
-        Network::Ipv4 => steer::<Ipv4>(skb, here),
-        Network::Ipv6 => steer::<Ipv6>(skb, here),
+    let Some(here) = uplink::at(skb.ifindex()) else { return Action::Pass as i32 };
+    let read = match skb.network() {
+        Network::Ipv4 => read::<Ipv4>(skb, here),
+        Network::Ipv6 => read::<Ipv6>(skb, here),
         Network::Tagged => {
             count(here.id, Reason::Tagged);
-            Action::Pass
+            return Action::Pass as i32;
         }
-        Network::Other => Action::Pass,
-    }
-}
-
-/// Most packets leave where they should, and tell nothing new, which a first look shows.
-#[inline(always)]
-fn steer<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> Action {
-    let mut sought = Sought::NotYet;
-    if here.flags & F::LAST_HOP == 0
-        && !log::is_on()
-        && let Some(outline) = headers::outline::<F>(skb, here)
-        && !redirect::may_change_gateway::<F>(skb, here, &outline.source)
-    {
-        match first_look::<F>(skb, here, &outline) {
-            Look::Enough(action) => return action,
-            Look::Closer(found) => sought = found,
-        }
-    }
-    match headers::read::<F>(skb, here, Way::Out) {
-        Headers::Segment => {
-            let way = slow_out::handle::<F>(skb, here, sought);
-            log::decision::<F>(skb, Way::Out);
-            match way {
-                PASS => Action::Pass,
-                way => Action::from_code(answer::<F>(skb, here, way)),
-            }
-        }
-        Headers::LaterFragment => Action::from_code(follow::<F>(skb, here)),
-        Headers::None => Action::Pass,
-    }
-}
-
-enum Look {
-    Enough(Action),
-    Closer(Sought),
-}
-
-#[inline(always)]
-fn first_look<F: Egress>(skb: &Skb, here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
-    if outline.kind != Common::Udp {
-        let is_owned = is_inline_address::<F>(here, &outline.source);
-        let needs_no_flow = is_owned && !lookup::may_be_exposed(here);
-        let closer = Look::Closer(Sought::NotYet);
-        return if needs_no_flow { Look::Enough(Action::Pass) } else { closer };
-    }
-    let Some(found) = lookup::datagram::<F>(&key::outbound_outline::<F>(outline)) else {
-        return Look::Closer(Sought::Nowhere);
+        Network::Other => return Action::Pass as i32,
     };
-    match goes_on::<F>(skb, here, outline, &found) {
-        Some(action) => Look::Enough(action),
-        None => Look::Closer(found.into()),
+    match read {
+        Ok(fast) => fast as i32,
+        Err(Headers::Segment) => {
+            let next = outbound::handle(skb, here);
+            log::decision(skb, Direction::Out);
+            if next == Next::Redirect { send(skb, here) as i32 } else { Action::Pass as i32 }
+        }
+        Err(Headers::LaterFragment) => fragment::follow(skb, here) as i32,
+        Err(_) => Action::Pass as i32,
     }
 }
 
-/// Where a datagram goes that adds no more to its flow than a later time, which is written where it
-/// is due; `None` for others.
+/// Takes the fast path, or reads the headers into the frame for the slow one.
 #[inline(always)]
-fn goes_on<F: Egress>(
-    skb: &Skb,
-    here: &UplinkFacts,
-    outline: &Outline<F::Address>,
-    found: &Found,
-) -> Option<Action> {
-    let (place, now) = (Place::of(here), clock::now());
-    match verdict::settled_out(&found.flow, found.confirmed, place, now) {
-        Settled::Here => Some(Action::Pass),
-        // A packet in transit that has the ports of a guest's conversation is none of it.
-        Settled::At(_) if skb.is_forwarded() && !slow_out::is_from_guest(skb) => None,
-        Settled::At(place) => {
-            let target = lookup::uplink_of(place)?;
-            let ends = Ends { source: &outline.source, destination: &outline.destination };
-            redirect::send_settled::<F>(skb, here, &ends, target)
+fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Result<Fast, Headers> {
+    match fast_path::<F>(skb, here) {
+        fast @ (Fast::SlowPath | Fast::SlowPathWithoutFlow) => {
+            Err(headers::read::<F>(skb, here, Direction::Out, fast))
         }
-        Settled::No => {
-            // A source that is not local may be in transit, which adds nothing.
-            if !is_inline_address::<F>(here, &outline.source) {
-                return None;
-            }
-            let flow = verdict::later_out(&found.flow, found.confirmed, place, now)?;
-            record::times(found, flow);
-            Some(Action::Pass)
-        }
+        fast => Ok(fast),
     }
 }
 
-/// Sends a reply on its way. A function of its own, with a stack frame of its own; such functions
-/// return numbers.
+#[inline(always)]
+fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
+    if log::is_on() {
+        return Fast::SlowPath;
+    }
+    let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };
+    let is_owned = is_inline_address::<F>(here, &headers.source);
+    let is_quiet = is_owned
+        && here.flags & (F::LAST_HOP | F::SUBNET_GATEWAYS) == 0
+        && !address::may_be_exposed(here);
+    if fast::outbound_step(headers.l4, is_quiet) == Step::Pass {
+        return Fast::Pass;
+    }
+    of_flow::<F>(skb, here, &headers)
+}
+
+/// For a packet whose flow is looked up, or which goes to the owner of its source. A function of its own,
+/// whose stack the slow path does not need.
 #[inline(never)]
-fn answer<F: Egress>(skb: &Skb, here: &'static UplinkFacts, way: u32) -> i32 {
-    let Some(scratch) = F::scratch(Way::Out as u32) else { return Action::Pass.code() };
-    let Some(target) = lookup::uplink_by_id((way & !TO_OWNER) as u16) else {
-        return Action::Pass.code();
-    };
-    let reason = if way & TO_OWNER == 0 { Reason::Redirected } else { Reason::RedirectedToOwner };
-    let reply = Reply { target, router: scratch.decision.router, reason };
-    send::<F>(skb, here, &scratch.segment, &reply).code()
-}
-
-#[inline(always)]
-fn send<F: Egress>(
+fn of_flow<F: Maps>(
     skb: &Skb,
     here: &'static UplinkFacts,
-    segment: &Segment<F::Address>,
-    reply: &Reply,
-) -> Action {
-    if segment.kind == Kind::Error {
-        error_source::correct::<F>(skb, here, segment, reply.target);
+    headers: &FastHeaders<F::Address>,
+) -> Fast {
+    if address::may_change_gateway::<F>(skb, here, &headers.source) {
+        return Fast::SlowPath;
     }
-    if segment.kind == Kind::TcpAnswer && reply.target.mtu < here.mtu {
-        redirect::fit::<F>(skb, here, segment, reply.target);
+    let is_owned = is_inline_address::<F>(here, &headers.source);
+    let keeps_own = here.flags & F::OWN_SOURCE != 0 && !is_owned && !skb.is_forwarded();
+    if keeps_own
+        && headers.l4.is_tcp()
+        && let Some(owner) = own_source::quiet_owner::<F>(skb, here, headers)
+    {
+        return to_owner::<F>(skb, here, headers, owner);
     }
-    let size = redirect::size_of_segment::<F>(skb, here, segment);
-    if size > reply.target.mtu && segment.kind != Kind::Error && lookup::is_up(reply.target) {
-        match too_big::complain::<F>(skb, here, segment, reply.target) {
+    if fast::outbound_step(headers.l4, false) != Step::LookUp {
+        return Fast::SlowPath;
+    }
+    let now = clock::now();
+    let key = key::outbound_fast::<F>(headers);
+    let found = match lookup::fast::<F>(&key, headers.protocol, now) {
+        Ok(found) => found,
+        Err(slow_path) => return slow_path,
+    };
+    // A packet in transit that has the ports of a guest's conversation is none of it.
+    if skb.is_forwarded() && !outbound::is_from_guest(skb) {
+        return Fast::SlowPath;
+    }
+    let here_ref = UplinkRef::of(here);
+    let length = skb.len().saturating_sub(here.link_header);
+    let packet = OutboundPacket {
+        kind: headers.l4.kind(),
+        tcp: headers.tcp,
+        payload: length.saturating_sub(F::HEADER + headers.transport),
+        source: Locality::Shared,
+        here: here_ref,
+        leaves_by: here_ref,
+        forwarded: skb.is_forwarded(),
+        from_client_port: ports::is_client(headers.source_port()),
+        now,
+    };
+    let (target, router, flow) = match fast::decide_outbound(&packet, &found.entry) {
+        FastOut::SlowPath => return Fast::SlowPath,
+        FastOut::Own(_) if keeps_own => return Fast::SlowPath,
+        FastOut::Own(flow) => (here, 0, flow),
+        FastOut::Reply { uplink, router: 0, flow } if uplink == here_ref => (here, 0, flow),
+        FastOut::Reply { uplink, router, flow } => {
+            let Some(target) = uplink::of(uplink) else { return Fast::SlowPath };
+            (target, router, flow)
+        }
+    };
+    let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
+    let is_off = target.flags & flag::REPLY_OFF != 0;
+    if !is_right && (is_off || size::<F>(skb, here, headers) > target.mtu) {
+        return Fast::SlowPath;
+    }
+    write::changed_words(found.at, &found.entry.flow, &flow);
+    if is_right {
+        return Fast::Pass;
+    }
+    let reason = Reason::Redirected;
+    deliver_fast::<F>(skb, here, target, headers, router, reason)
+}
+
+/// Sends a segment of the host's own to the owner of its source.
+#[inline(always)]
+fn to_owner<F: Maps>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    headers: &FastHeaders<F::Address>,
+    owner: &'static UplinkFacts,
+) -> Fast {
+    let is_clamped = headers.l4 != FastL4::TcpSegment && owner.mtu < here.mtu;
+    if is_clamped || size::<F>(skb, here, headers) > owner.mtu {
+        return Fast::SlowPath;
+    }
+    let reason = Reason::RedirectedToOwner;
+    deliver_fast::<F>(skb, here, owner, headers, 0, reason)
+}
+
+#[inline(always)]
+fn deliver_fast<F: Maps>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    target: &'static UplinkFacts,
+    headers: &FastHeaders<F::Address>,
+    router: u64,
+    reason: Reason,
+) -> Fast {
+    let size = size::<F>(skb, here, headers);
+    let FastHeaders { source, destination, .. } = *headers;
+    let packet = Outgoing { source, destination, router, size, reason };
+    deliver::deliver::<F>(skb, here, target, &packet).into()
+}
+
+/// Bytes of the largest network-layer packet that a packet puts on the wire.
+#[inline(always)]
+fn size<F: Maps>(skb: &Skb, here: &UplinkFacts, headers: &FastHeaders<F::Address>) -> u32 {
+    match skb.segment_size() {
+        0 => skb.len().saturating_sub(here.link_header),
+        payload => payload + F::HEADER + headers.transport,
+    }
+}
+
+/// Sends the packet in the frame to its target.
+#[inline(never)]
+fn send(skb: &Skb, here: &'static UplinkFacts) -> Action {
+    let Some(frame) = Frame::of(Direction::Out) else { return Action::Pass };
+    let Some(target) = uplink::of(frame.target.uplink) else { return Action::Pass };
+    let kind = frame.segment.kind;
+    if kind == Kind::Error {
+        icmp_source::correct(skb, here, frame, target);
+    }
+    if by_family!(frame.family, F => is_right::<F>(skb, here, frame, target)) {
+        return Action::Pass;
+    }
+    if matches!(kind, Kind::TcpOpening | Kind::TcpAnswer) && target.mtu < here.mtu {
+        mss::fit(skb, here, frame, target);
+    }
+    let size = size_of_segment(skb, here, frame);
+    if size > target.mtu && kind != Kind::Error && uplink::is_up(target) {
+        match too_big::tell_sender(skb, here, frame, target) {
             Told::No => {}
             Told::Yes => {
-                count(reply.target.id, Reason::SenderTold);
+                count(target.id, Reason::SenderTold);
                 return Action::Redirect;
             }
             Told::Spoilt => {
-                count(reply.target.id, Reason::TooBig);
+                count(target.id, Reason::TooBig);
                 return Action::Drop;
             }
         }
     }
-    let ends = Ends { source: &segment.source, destination: &segment.destination };
-    redirect::send::<F>(skb, here, &ends, reply, size)
+    let (router, reason) = (frame.target.router, frame.target.reason);
+    by_family!(frame.family, F => {
+        let source = F::narrow(&frame.segment.source);
+        let destination = F::narrow(&frame.segment.destination);
+        let packet = Outgoing { source, destination, router, size, reason };
+        deliver::deliver::<F>(skb, here, target, &packet)
+    })
 }
 
-/// A fragment follows the first one of its packet. One that overtook it is decided by its
-/// address alone: a forwarded one of another uplink's address goes to the owner.
-#[inline(never)]
-fn follow<F: Egress>(skb: &Skb, here: &'static UplinkFacts) -> i32 {
-    match F::scratch(Way::Out as u32) {
-        Some(scratch) => follow_first::<F>(skb, here, &scratch.fragment).code(),
-        None => Action::Pass.code(),
-    }
-}
-
+/// Whether the packet in the frame leaves by its target as it is, to the right next hop.
 #[inline(always)]
-fn follow_first<F: NextHop + Fragmented>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-    fragment: &LaterFragment<F::Address>,
-) -> Action {
-    let source = lookup::locality::<F>(here, &fragment.source);
-    if source == Locality::NotLocal && !slow_out::is_from_guest(skb) {
-        return Action::Pass;
+fn is_right<F: Maps>(skb: &Skb, here: &UplinkFacts, frame: &Frame, target: &UplinkFacts) -> bool {
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && frame.target.router != 0;
+    target.id == here.id
+        && !by_last_hop
+        && !address::may_change_gateway::<F>(skb, here, &F::narrow(&frame.segment.source))
+}
+
+/// The hop-by-hop header that tells the length of an IPv6 packet beyond 64 KiB (RFC 2675).
+const JUMBO: u32 = 8;
+
+/// What a length field of 16 bits can say, behind an IPv6 header.
+const LONGEST_PLAIN: u32 = 65_535 + 40;
+
+/// [`size`], of the packet in the frame. The segments of a super-packet have no header for its own
+/// length.
+#[inline(always)]
+fn size_of_segment(skb: &Skb, here: &UplinkFacts, frame: &Frame) -> u32 {
+    let length = skb.len().saturating_sub(here.link_header);
+    let payload = skb.segment_size();
+    if payload == 0 {
+        return length;
     }
-    let reply = match fragment::way_of::<F>(fragment) {
-        Some(way) if way.uplink == 0 => return Action::Pass,
-        Some(way) => {
-            let place = Place { uplink: way.uplink, generation: way.generation };
-            let Some(target) = lookup::uplink_of(place) else { return Action::Pass };
-            Reply { target, router: way.router, reason: Reason::Redirected }
-        }
-        None => {
-            if source != Locality::OwnedHere {
-                count(here.id, Reason::FragmentOvertook);
-            }
-            let Locality::OwnedBy(owner) = source else { return Action::Pass };
-            let Some(target) = lookup::uplink_by_id(owner) else { return Action::Pass };
-            if !skb.is_forwarded() {
-                return Action::Pass;
-            }
-            Reply { target, router: 0, reason: Reason::RedirectedToOwner }
-        }
-    };
-    let size = skb.len().saturating_sub(here.link_header);
-    let ends = Ends { source: &fragment.source, destination: &fragment.destination };
-    redirect::send::<F>(skb, here, &ends, &reply, size)
+    let segment = &frame.segment;
+    let network = segment.headers.saturating_sub(segment.transport);
+    let is_jumbo = frame.family == Family::Ipv6 && length > LONGEST_PLAIN && network >= 40 + JUMBO;
+    payload + segment.headers - if is_jumbo { JUMBO } else { 0 }
 }

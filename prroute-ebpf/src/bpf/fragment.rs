@@ -1,108 +1,104 @@
 //! Fragments on their way out: later ones follow the first.
 
-use prroute_common::flow::{FRAGMENT_IDLE, FragmentKey, FragmentWay};
+use prroute_common::flow::{FRAGMENT_IDLE, FragmentKey, FragmentVerdict};
+use prroute_common::reason::Reason;
 use prroute_common::time::{Ticks, since};
-use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
-use prroute_ebpf::parse::{LaterFragment, Segment};
+use prroute_common::uplink::UplinkFacts;
+use prroute_ebpf::decide::{Locality, UplinkRef};
+use prroute_ebpf::wire::{Address6, Family};
 
-use super::clock;
-use super::lookup::Tables;
-use super::maps::FRAGMENTS;
-use super::redirect::Reply;
+use super::action::Action;
+use super::count::count;
+use super::deliver::{Outgoing, deliver};
+use super::frame::{Direction, Frame, RedirectTarget};
+use super::maps::{FRAGMENTS, Maps, by_family};
+use super::skb::Skb;
+use super::{address, clock, outbound, uplink};
 
-/// A family whose packets can be told apart by their identification.
-pub(super) trait Fragmented: Tables {
-    fn key(
-        source: Self::Address,
-        destination: Self::Address,
-        identification: u32,
-        protocol: u8,
-    ) -> FragmentKey;
-}
-
-impl Fragmented for Ipv4 {
-    #[inline(always)]
-    fn key(
-        source: Address4,
-        destination: Address4,
-        identification: u32,
-        protocol: u8,
-    ) -> FragmentKey {
-        FragmentKey {
-            source: [u64::from(source), 0],
-            destination: [u64::from(destination), 0],
-            identification,
-            protocol: u32::from(protocol),
-        }
-    }
-}
-
-impl Fragmented for Ipv6 {
-    #[inline(always)]
-    fn key(
-        source: Address6,
-        destination: Address6,
-        identification: u32,
-        _protocol: u8,
-    ) -> FragmentKey {
-        FragmentKey { source, destination, identification, protocol: 0 }
-    }
-}
-
+/// IPv4 tells identifications apart by protocol; IPv6 does not.
 #[inline(always)]
-fn remember<F: Fragmented>(segment: &Segment<F::Address>, way: FragmentWay) {
-    if let Some(identification) = segment.first_fragment.identification() {
-        write::<F>(segment, identification, &way);
-    }
+fn key(
+    family: Family,
+    source: Address6,
+    destination: Address6,
+    identification: u32,
+    protocol: u8,
+) -> FragmentKey {
+    let protocol = if family == Family::Ipv4 { u32::from(protocol) } else { 0 };
+    FragmentKey { source, destination, identification, protocol }
 }
 
-#[inline(never)]
-fn write<F: Fragmented>(segment: &Segment<F::Address>, identification: u32, way: &FragmentWay) {
-    let key = <F as Fragmented>::key(
-        segment.source,
-        segment.destination,
-        identification,
-        segment.protocol,
-    );
-    // Without room the later fragments are decided, and counted, as ones that overtook.
-    FRAGMENTS.insert(&key, way, 0).unwrap_or_default();
-}
-
-/// The packet goes the kernel's way, and so do its later fragments.
+/// Remembers what was decided for a first fragment; `None` for the kernel's own way.
 #[inline(always)]
-pub(super) fn passes<F: Fragmented>(segment: &Segment<F::Address>, now: Ticks) {
-    remember::<F>(segment, FragmentWay { decided_at: now, ..FragmentWay::default() });
-}
-
-/// The later fragments of the packet go where it goes.
-#[inline(always)]
-pub(super) fn follows<F: Fragmented>(segment: &Segment<F::Address>, reply: &Reply, now: Ticks) {
-    let way = FragmentWay {
-        uplink: reply.target.id,
-        generation: reply.target.generation,
+pub(super) fn remember(frame: &Frame, target: Option<&RedirectTarget>, now: Ticks) {
+    let Some(identification) = frame.segment.first_fragment.identification() else { return };
+    let passes = FragmentVerdict { decided_at: now, ..FragmentVerdict::default() };
+    let verdict = target.map_or(passes, |target| FragmentVerdict {
+        uplink: target.uplink.id,
+        generation: target.uplink.generation,
         decided_at: now,
-        router: reply.router,
-    };
-    remember::<F>(segment, way);
-}
-
-/// What was decided for the first fragment, if it came before.
-#[inline(always)]
-pub(super) fn way_of<F: Fragmented>(fragment: &LaterFragment<F::Address>) -> Option<FragmentWay> {
-    let mut way = FragmentWay::default();
-    read::<F>(fragment, &mut way).then_some(way)
+        router: target.router,
+    });
+    write(frame, identification, &verdict);
 }
 
 #[inline(never)]
-fn read<F: Fragmented>(fragment: &LaterFragment<F::Address>, way: &mut FragmentWay) -> bool {
-    let key = <F as Fragmented>::key(
-        fragment.source,
-        fragment.destination,
-        fragment.identification,
-        fragment.protocol,
-    );
+fn write(frame: &Frame, identification: u32, verdict: &FragmentVerdict) {
+    let segment = &frame.segment;
+    let (source, destination) = (segment.source, segment.destination);
+    let key = key(frame.family, source, destination, identification, segment.protocol);
+    // Without room the later fragments are decided, and counted, as ones that overtook.
+    FRAGMENTS.insert(&key, verdict, 0).unwrap_or_default();
+}
+
+/// Sends the later fragment in the frame after the first one of its packet.
+#[inline(never)]
+pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
+    let Some(frame) = Frame::of(Direction::Out) else { return Action::Pass };
+    by_family!(frame.family, F => follow_first::<F>(skb, here, frame))
+}
+
+/// One that overtook the first is decided by its address alone: that of another uplink goes to the
+/// owner if it was forwarded, or is the host's own and `own-source = "datapath"`.
+#[inline(always)]
+fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -> Action {
+    let source = F::narrow(&frame.fragment.source);
+    let destination = F::narrow(&frame.fragment.destination);
+    let locality = address::locality::<F>(here, &source);
+    if locality == Locality::NotLocal && !outbound::is_from_guest(skb) {
+        return Action::Pass;
+    }
+    let mut verdict = FragmentVerdict::default();
+    let (target, reason) = if find(frame, &mut verdict) {
+        let uplink = UplinkRef { id: verdict.uplink, generation: verdict.generation };
+        (uplink::of(uplink), Reason::Redirected)
+    } else {
+        if locality != Locality::OwnedHere {
+            count(here.id, Reason::FragmentOvertook);
+        }
+        let Locality::OwnedBy(owner) = locality else { return Action::Pass };
+        let goes = skb.is_forwarded()
+            || (here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, destination));
+        (uplink::with_id(owner).filter(|_| goes), Reason::RedirectedToOwner)
+    };
+    let Some(target) = target else { return Action::Pass };
+    let size = skb.len().saturating_sub(here.link_header);
+    let router = verdict.router;
+    deliver::<F>(skb, here, target, &Outgoing { source, destination, router, size, reason })
+}
+
+/// Whether it was decided for the first fragment of this packet, and what.
+#[inline(never)]
+fn find(frame: &Frame, verdict: &mut FragmentVerdict) -> bool {
+    let fragment = &frame.fragment;
+    let (source, destination) = (fragment.source, fragment.destination);
+    let protocol = fragment.protocol;
+    let key = key(frame.family, source, destination, fragment.identification, protocol);
     // SAFETY: the entry may be recycled while it is read; each of its words is valid.
     let Some(found) = (unsafe { FRAGMENTS.get(&key) }) else { return false };
-    *way = *found;
-    since(clock::now(), way.decided_at) <= FRAGMENT_IDLE
+    if since(clock::now(), found.decided_at) > FRAGMENT_IDLE {
+        return false;
+    }
+    *verdict = *found;
+    true
 }

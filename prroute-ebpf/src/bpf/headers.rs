@@ -3,22 +3,25 @@
 use network_types::eth::EthHdr;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, is_unicast, mac_word};
-use prroute_ebpf::family::Family;
-use prroute_ebpf::packet::Packet;
-use prroute_ebpf::parse::NotParsed;
-use prroute_ebpf::parse::outline::Outline;
+use prroute_ebpf::wire::fast_headers::FastHeaders;
+use prroute_ebpf::wire::packet::Packet;
+use prroute_ebpf::wire::parse::NotParsed;
 
+use super::action::Fast;
 use super::count::count;
-use super::scratch::{Scratched, Way};
+use super::frame::{Direction, Frame};
+use super::maps::Maps;
 use super::skb::Skb;
 
-/// What was read into the scratch memory.
+/// What was read into the frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Headers {
-    Segment,
-    LaterFragment,
+    Segment = 0,
+    LaterFragment = 1,
     /// Nothing to decide.
-    None,
+    NotOurs = 2,
+    Malformed = 3,
 }
 
 /// Where the network header begins.
@@ -27,63 +30,58 @@ fn network(here: &UplinkFacts) -> usize {
     if here.link_header == 0 { 0 } else { EthHdr::LEN }
 }
 
-/// A first look at a packet on uplink `here`.
+/// The headers of a plain packet on uplink `here`.
 #[inline(always)]
-pub(super) fn outline<F: Family>(skb: &Skb, here: &UplinkFacts) -> Option<Outline<F::Address>> {
-    F::outline(&skb.linear(), network(here))
+pub(super) fn fast<F: Maps>(skb: &Skb, here: &UplinkFacts) -> Option<FastHeaders<F::Address>> {
+    F::fast_headers(&skb.linear(), network(here))
 }
 
-/// Reads the headers of a packet on uplink `here` into the scratch memory; counts what cannot be
-/// parsed.
+/// Reads the headers of a packet on uplink `here` into the frame; counts what cannot be parsed. `fast` is
+/// what the fast path has said of it.
 #[inline(always)]
-pub(super) fn read<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: Way) -> Headers {
-    let mut read = read_plain::<F>(skb, here, way as u32);
-    if read == MALFORMED {
-        read = read_rare::<F>(skb, here, way as u32);
+pub(super) fn read<F: Maps>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    direction: Direction,
+    fast: Fast,
+) -> Headers {
+    let Some(frame) = Frame::of(direction) else { return Headers::NotOurs };
+    frame.has_no_flow = fast == Fast::SlowPathWithoutFlow;
+    let mut read = read_linear::<F>(skb, here, direction);
+    if read == Headers::Malformed {
+        read = read_copying::<F>(skb, here, direction);
     }
-    match read {
-        SEGMENT => Headers::Segment,
-        LATER_FRAGMENT => Headers::LaterFragment,
-        MALFORMED => {
-            count(here.id, Reason::Unparsable);
-            Headers::None
-        }
-        _ => Headers::None,
+    if read == Headers::Malformed {
+        count(here.id, Reason::Unparsable);
     }
+    read
 }
 
-const SEGMENT: u32 = 0;
-const LATER_FRAGMENT: u32 = 1;
-const NOT_OURS: u32 = 2;
-const MALFORMED: u32 = 3;
-
-/// What is plain and linear. A function of its own, with a stack frame of its own; such functions
-/// return numbers.
 #[inline(never)]
-fn read_plain<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
-    read_from::<F>(&skb.linear(), here, way)
+fn read_linear<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> Headers {
+    read_from::<F>(&skb.linear(), here, direction)
 }
 
-/// All the rest, by copying. A function of its own, as above.
 #[inline(never)]
-fn read_rare<F: Scratched>(skb: &Skb, here: &UplinkFacts, way: u32) -> u32 {
-    read_from::<F>(&skb.copying(), here, way)
+fn read_copying<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> Headers {
+    read_from::<F>(&skb.copying(), here, direction)
 }
 
 #[inline(always)]
-fn read_from<F: Scratched>(packet: &impl Packet, here: &UplinkFacts, way: u32) -> u32 {
-    let Some(scratch) = F::scratch(way) else { return NOT_OURS };
+fn read_from<F: Maps>(packet: &impl Packet, here: &UplinkFacts, direction: Direction) -> Headers {
+    let Some(frame) = Frame::of(direction) else { return Headers::NotOurs };
+    frame.family = F::FAMILY;
     match F::parse(packet, network(here)) {
         Ok(segment) => {
-            scratch.segment = segment;
-            SEGMENT
+            frame.segment = segment.map(F::widen);
+            Headers::Segment
         }
         Err(NotParsed::LaterFragment(fragment)) => {
-            scratch.fragment = fragment;
-            LATER_FRAGMENT
+            frame.fragment = fragment.map(F::widen);
+            Headers::LaterFragment
         }
-        Err(NotParsed::NotOurs) => NOT_OURS,
-        Err(NotParsed::Malformed) => MALFORMED,
+        Err(NotParsed::NotOurs) => Headers::NotOurs,
+        Err(NotParsed::Malformed) => Headers::Malformed,
     }
 }
 

@@ -2,102 +2,111 @@
 
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::family::{Ipv4, Ipv6, is_inline_address};
-use prroute_ebpf::key;
-use prroute_ebpf::parse::outline::{Common, Outline};
-use prroute_ebpf::verdict::{self, Place};
+use prroute_ebpf::decide::fast::{self, FastIn, Step};
+use prroute_ebpf::decide::{InboundPacket, Locality, UplinkRef};
+use prroute_ebpf::wire::fast_headers::FastHeaders;
+use prroute_ebpf::wire::{Ipv4, Ipv6, is_inline_address, key};
 
-use super::action::Action;
-use super::asked;
-use super::clock;
+use super::action::{Action, Fast};
 use super::count::count;
+use super::frame::Direction;
 use super::headers::{self, Headers};
-use super::log;
-use super::lookup::{self, Found, Sought};
-use super::opening;
-use super::record;
-use super::scratch::Way;
+use super::maps::Maps;
 use super::skb::{Network, Skb};
-use super::slow_in::{self, Ingress};
+use super::{address, clock, inbound, log, lookup, ports, syn_cache, udp_origin, uplink, write};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
     if !skb.is_to_host() {
         return Action::Pass;
     }
-    let Some(here) = lookup::uplink_at(skb.ifindex()) else { return Action::Pass };
+    let Some(here) = uplink::at(skb.ifindex()) else { return Action::Pass };
     if here.flags & flag::REPLY_OFF != 0 {
         return Action::Pass;
     }
-    match skb.network() {
-        Network::Ipv4 => note::<Ipv4>(skb, here),
-        Network::Ipv6 => note::<Ipv6>(skb, here),
-        Network::Tagged => count(here.id, Reason::Tagged),
-        Network::Other => {}
+    let read = match skb.network() {
+        Network::Ipv4 => read::<Ipv4>(skb, here),
+        Network::Ipv6 => read::<Ipv6>(skb, here),
+        Network::Tagged => {
+            count(here.id, Reason::Tagged);
+            return Action::Pass;
+        }
+        Network::Other => return Action::Pass,
+    };
+    // What follows the first fragment has no ports, and nothing to tell.
+    if read == Headers::Segment {
+        inbound::handle(skb, here);
+        log::decision(skb, Direction::In);
     }
     Action::Pass
 }
 
-/// Most packets tell nothing new, which a first look shows.
+/// Takes the fast path, or reads the headers into the frame for the slow one.
 #[inline(always)]
-fn note<F: Ingress>(skb: &Skb, here: &'static UplinkFacts) {
-    let mut sought = Sought::NotYet;
-    if here.flags & F::LAST_HOP == 0
-        && !log::is_on()
-        && let Some(outline) = headers::outline::<F>(skb, here)
-    {
-        match first_look::<F>(here, &outline) {
-            Look::Enough => return,
-            Look::Closer(found) => sought = found,
+fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Headers {
+    match fast_path::<F>(skb, here) {
+        fast @ (Fast::SlowPath | Fast::SlowPathWithoutFlow) => {
+            headers::read::<F>(skb, here, Direction::In, fast)
         }
+        _ => Headers::NotOurs,
     }
-    // What follows the first fragment has no ports, and nothing to tell.
-    if headers::read::<F>(skb, here, Way::In) == Headers::Segment {
-        slow_in::handle::<F>(skb, here, sought);
-        log::decision::<F>(skb, Way::In);
-    }
-}
-
-enum Look {
-    Enough,
-    Closer(Sought),
 }
 
 #[inline(always)]
-fn first_look<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>) -> Look {
-    let is_owned = || is_inline_address::<F>(here, &outline.destination);
-    match outline.kind {
-        Common::Tcp { opens: false } if is_owned() && !lookup::may_be_exposed(here) => Look::Enough,
-        Common::Tcp { opens: true }
-            if is_owned() && here.flags & flag::SMALLER == 0 && !lookup::may_be_exposed(here) =>
-        {
-            opening::note::<F>(&key::inbound_outline::<F>(outline), Place::of(here), clock::now());
-            Look::Enough
+fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
+    if log::is_on() {
+        return Fast::SlowPath;
+    }
+    let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };
+    let is_owned = is_inline_address::<F>(here, &headers.destination);
+    let is_quiet = is_owned && here.flags & F::LAST_HOP == 0 && !address::may_be_exposed(here);
+    match fast::inbound_step(headers.l4, is_quiet, here.flags & flag::SMALLER != 0) {
+        Step::Pass => Fast::Pass,
+        Step::CacheSyn => {
+            let key = key::inbound_fast::<F>(&headers);
+            syn_cache::insert::<F>(&key, UplinkRef::of(here), clock::now());
+            Fast::Pass
         }
-        Common::Tcp { .. } => Look::Closer(Sought::NotYet),
-        Common::Udp => match lookup::datagram::<F>(&key::inbound_outline::<F>(outline)) {
-            Some(found) if goes_on::<F>(here, outline, &found) => Look::Enough,
-            found => Look::Closer(found.map_or(Sought::Nowhere, Sought::from)),
-        },
+        Step::LookUp => of_flow::<F>(skb, here, &headers),
+        Step::SlowPath => Fast::SlowPath,
     }
 }
 
-/// Whether a datagram adds no more to its flow than a later time, which is written where it is due.
-#[inline(always)]
-fn goes_on<F: Ingress>(here: &UplinkFacts, outline: &Outline<F::Address>, found: &Found) -> bool {
-    if asked::matters(outline.destination_port()) {
-        return false;
+/// For a packet whose flow is looked up. A function of its own, whose stack the slow path does not need.
+#[inline(never)]
+fn of_flow<F: Maps>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    headers: &FastHeaders<F::Address>,
+) -> Fast {
+    let is_owned = is_inline_address::<F>(here, &headers.destination);
+    let is_last_hop = here.flags & F::LAST_HOP != 0;
+    // From shared addresses alone the router may answer: whose address it is takes a lookup.
+    if here.flags & F::NOTES_ROUTERS != 0 && !is_last_hop && !is_owned {
+        return Fast::SlowPath;
     }
-    let (place, now) = (Place::of(here), clock::now());
-    if verdict::is_settled_in(&found.flow, found.confirmed, place, now) {
-        return true;
+    let now = clock::now();
+    let key = key::inbound_fast::<F>(headers);
+    let found = match lookup::fast::<F>(&key, headers.protocol, now) {
+        Ok(found) => found,
+        Err(slow_path) => return slow_path,
+    };
+    let packet = InboundPacket {
+        kind: headers.l4.kind(),
+        protocol: headers.protocol,
+        tcp: headers.tcp,
+        payload: 0,
+        destination: Locality::NotLocal,
+        here: UplinkRef::of(here),
+        router: if is_last_hop { headers::sender_of_frame(skb, here) } else { 0 },
+        to_client_port: ports::is_client(headers.destination_port()),
+        now,
+    };
+    match fast::decide_inbound(&packet, &found.entry, !is_owned) {
+        FastIn::Write(flow) if headers.l4.is_tcp() || udp_origin::is_settled::<F>(headers, now) => {
+            write::changed_words(found.at, &found.entry.flow, &flow);
+            Fast::Pass
+        }
+        _ => Fast::SlowPath,
     }
-    // Of an address that others own, the closer look notes the exposure too.
-    if is_inline_address::<F>(here, &outline.destination)
-        && let Some(flow) = verdict::later_in(&found.flow, found.confirmed, place, now)
-    {
-        record::times(found, flow);
-        return true;
-    }
-    false
 }

@@ -5,17 +5,11 @@ use aya_log_ebpf::info;
 use aya_log_ebpf::macro_support::{Level, level_enabled};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use prroute_common::address::{octets4, octets6};
-use prroute_ebpf::family::{Ipv4, Ipv6};
-use prroute_ebpf::verdict::{Inbound, Outbound};
+use prroute_ebpf::decide::{Inbound, Outbound};
+use prroute_ebpf::wire::Family;
 
-use super::scratch::{Scratched, Way};
+use super::frame::{Direction, Frame};
 use super::skb::Skb;
-
-/// A family whose addresses can be logged.
-pub(super) trait Logged: Scratched {
-    /// `way` is a [`Way`].
-    fn write(skb: &Skb, way: u32);
-}
 
 /// Whether decisions are logged; a constant to the verifier.
 #[inline(always)]
@@ -23,11 +17,11 @@ pub(super) fn is_on() -> bool {
     level_enabled(Level::Info)
 }
 
-/// Nothing was decided for the packet in the scratch memory.
+/// Nothing was decided for the packet in the frame.
 pub(super) const UNDECIDED: u32 = u32::MAX;
 
-/// Notes in the scratch memory what was decided for a packet whose flow was looked up: the
-/// verdict's number, or [`UNDECIDED`].
+/// Notes in the frame what was decided for a packet whose flow was looked up: the decision's
+/// number, or [`UNDECIDED`].
 #[inline(always)]
 pub(super) fn note(decided: &mut u32, number: u32) {
     if is_on() {
@@ -35,46 +29,58 @@ pub(super) fn note(decided: &mut u32, number: u32) {
     }
 }
 
-/// Logs what was decided for the packet in the scratch memory of `way`, if anything was.
+/// Logs what was decided for the packet in the frame of `direction`, if anything was.
 ///
 /// It is done when the functions that decide have returned: the verifier of Linux 6.1 goes through
 /// all of this again for each state in which it is called.
 #[inline(always)]
-pub(super) fn decision<F: Logged>(skb: &Skb, way: Way) {
+pub(super) fn decision(skb: &Skb, direction: Direction) {
     if is_on() {
-        F::write(skb, way as u32);
+        write(skb, direction);
     }
 }
 
-macro_rules! logged {
-    ($family:ty, $address:expr) => {
-        impl Logged for $family {
-            #[inline(never)]
-            fn write(skb: &Skb, way: u32) {
-                let Some(scratch) = Self::scratch(way) else { return };
-                let (direction, verdict) = if way == Way::In as u32 {
-                    ("in", Inbound::name(scratch.decided))
-                } else {
-                    ("out", Outbound::name(scratch.decided))
-                };
-                let Some(verdict) = verdict else { return };
-                let segment = &scratch.segment;
-                info!(
-                    skb.context(),
-                    "{} interface {}: protocol {} {:i} port {} to {:i} port {}: {}",
-                    direction,
-                    skb.ifindex(),
-                    segment.protocol,
-                    ($address)(segment.source),
-                    u16::from_be_bytes(segment.source_port),
-                    ($address)(segment.destination),
-                    u16::from_be_bytes(segment.destination_port),
-                    verdict,
-                );
-            }
+macro_rules! write {
+    ($name:ident, $address:expr) => {
+        #[inline(never)]
+        fn $name(skb: &Skb, direction: u32) {
+            let frame = if direction == Direction::In as u32 {
+                Frame::of(Direction::In)
+            } else {
+                Frame::of(Direction::Out)
+            };
+            let Some(frame) = frame else { return };
+            let (direction, decision) = if direction == Direction::In as u32 {
+                ("in", Inbound::name(frame.decided))
+            } else {
+                ("out", Outbound::name(frame.decided))
+            };
+            let Some(decision) = decision else { return };
+            let segment = &frame.segment;
+            info!(
+                skb.context(),
+                "{} interface {}: protocol {} {:i} port {} to {:i} port {}: {}",
+                direction,
+                skb.ifindex(),
+                segment.protocol,
+                ($address)(segment.source),
+                u16::from_be_bytes(segment.source_port),
+                ($address)(segment.destination),
+                u16::from_be_bytes(segment.destination_port),
+                decision,
+            );
         }
     };
 }
 
-logged!(Ipv4, |address: u32| Ipv4Addr::from(octets4(address)));
-logged!(Ipv6, |address| Ipv6Addr::from(octets6(address)));
+write!(write4, |address: [u64; 2]| Ipv4Addr::from(octets4(address[0] as u32)));
+write!(write6, |address| Ipv6Addr::from(octets6(address)));
+
+#[inline(always)]
+fn write(skb: &Skb, direction: Direction) {
+    let Some(frame) = Frame::of(direction) else { return };
+    match frame.family {
+        Family::Ipv4 => write4(skb, direction as u32),
+        Family::Ipv6 => write6(skb, direction as u32),
+    }
+}

@@ -1,34 +1,40 @@
-//! The half of the datapath that exists only in the kernel. A packet's way:
+//! The half of the datapath that exists only in the kernel: it fetches facts and carries out decisions. A
+//! packet's way, downwards:
 //!
 //! ```text
-//! skb -> parse -> locality -> (flow key -> lookup) -> verdict -> action, count
+//! ingress, egress      headers -> fast path, which is enough for most packets
+//!   inbound, outbound  the slow path: facts -> lookup -> decision -> write, on one frame
+//!   deliver            what leaves, to a next hop
 //! ```
 
 mod action;
-mod asked;
+mod address;
 mod clock;
 mod count;
+mod deliver;
 mod egress;
-mod error_source;
 mod fragment;
-mod guest;
+mod frame;
 mod headers;
+mod icmp_source;
+mod inbound;
 mod ingress;
 mod listener;
 mod log;
 mod lookup;
 mod maps;
 mod mss;
-mod opening;
+mod outbound;
+mod own_source;
 mod ports;
-mod record;
-mod redirect;
-mod scratch;
+mod route;
 mod skb;
-mod slow_in;
-mod slow_out;
 mod sockets;
+mod syn_cache;
 mod too_big;
+mod udp_origin;
+mod uplink;
+mod write;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 
@@ -42,12 +48,12 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[classifier]
 pub(crate) fn prroute_ingress(ctx: TcContext) -> i32 {
-    ingress::run(&Skb::new(ctx)).code()
+    ingress::run(&Skb::new(ctx)) as i32
 }
 
 #[classifier]
 pub(crate) fn prroute_egress(ctx: TcContext) -> i32 {
-    egress::run(&Skb::new(ctx)).code()
+    egress::run(&Skb::new(ctx))
 }
 
 /// A panic that could be reached would loop forever, which the verifier refuses to load.

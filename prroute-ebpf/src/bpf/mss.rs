@@ -5,7 +5,10 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes};
+use prroute_common::uplink::UplinkFacts;
+use prroute_ebpf::wire::{Family, Ipv4, Ipv6, Wire as _};
 
+use super::frame::Frame;
 use super::skb::Skb;
 
 /// Offsets in a TCP header, and its length without options.
@@ -21,14 +24,19 @@ const MSS_LENGTH: u8 = 4;
 /// Options that are looked at: every stack sends the segment size among the first.
 const MAX_OPTIONS: u32 = 6;
 
-/// Headers of a packet without options: what the segment size leaves room for.
-pub(super) const HEADERS4: u32 = 40;
-pub(super) const HEADERS6: u32 = 60;
+/// Makes the segment size that the packet in the frame offers fit `uplink`.
+#[inline(always)]
+pub(super) fn fit(skb: &Skb, here: &UplinkFacts, frame: &Frame, uplink: &UplinkFacts) {
+    let segment = &frame.segment;
+    let network = if frame.family == Family::Ipv4 { Ipv4::HEADER } else { Ipv6::HEADER };
+    let end = here.link_header + segment.headers;
+    clamp(skb, end, segment.transport, uplink.mtu.saturating_sub(network + HEADER));
+}
 
 /// Lowers the maximum segment size of the TCP header that ends at `end` (bytes from the start of
 /// the packet) and is `length` bytes long, to `limit`.
 #[inline(never)]
-pub(super) fn clamp(skb: &Skb, end: u32, length: u32, limit: u32) -> u32 {
+fn clamp(skb: &Skb, end: u32, length: u32, limit: u32) -> u32 {
     let tcp = end.saturating_sub(length);
     let mut at = tcp + HEADER;
     for _ in 0..MAX_OPTIONS {
@@ -66,7 +74,7 @@ fn load(skb: &Skb, at: u32) -> Option<[u8; 4]> {
 fn replace(skb: &Skb, tcp: u32, at: u32, old: u16, new: u16) {
     let ctx = skb.context().as_ptr();
     let (old, new) = (old.to_be(), new.to_be());
-    // At an odd place the value's bytes count in the other halves of two words.
+    // An unaligned value straddles two checksum words: its bytes are swapped in both.
     let is_odd = at.wrapping_sub(tcp) & 1 == 1;
     let (from, to) = if is_odd { (old.swap_bytes(), new.swap_bytes()) } else { (old, new) };
     // SAFETY: the context is valid, and `new` is two initialised bytes. Where the checksum can be

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use aya_ebpf::{EbpfContext as _, Global};
 use network_types::eth::EtherType;
-use prroute_ebpf::packet::{Packet, Wire};
+use prroute_ebpf::wire::packet::{Header, Packet};
 
 /// `PACKET_HOST`: addressed to this host on the link layer.
 const PACKET_HOST: u32 = 0;
@@ -87,6 +87,14 @@ impl Skb {
     pub(super) fn sender(&self) -> *mut bpf_sock {
         // SAFETY: as in `len`.
         unsafe { (&raw const (*self.skb).__bindgen_anon_2.sk).read_volatile() }
+    }
+
+    /// At egress: whether the sending socket is bound to a device (SO_BINDTODEVICE).
+    #[inline(always)]
+    pub(super) fn is_bound_to_device(&self) -> bool {
+        let socket = self.sender();
+        // SAFETY: the kernel keeps the socket while the packet lives, and the verifier checks the access.
+        !socket.is_null() && unsafe { (&raw const (*socket).bound_dev_if).read_volatile() } != 0
     }
 
     /// At ingress: whether the frame was sent to this host's link-layer address.
@@ -179,7 +187,7 @@ impl Packet for Linear {
     const RARE: bool = false;
 
     #[inline(always)]
-    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
         let at = self.start + offset;
         if at + size_of::<T::Words>() > self.end {
             return None;
@@ -201,7 +209,7 @@ impl Packet for Copying {
     const RARE: bool = true;
 
     #[inline(always)]
-    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
         let mut header = MaybeUninit::<T::Words>::uninit();
         let to = header.as_mut_ptr().cast();
         // SAFETY: `to` has room for the words, and the context is valid.

@@ -10,10 +10,11 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use prroute_common::address::{Address4, Address6};
 use prroute_common::udp_origin::{Peer, SocketReason};
-use prroute_ebpf::family::{Ipv4, Ipv6};
-use prroute_ebpf::parse::protocol;
+use prroute_ebpf::wire::parse::protocol;
+use prroute_ebpf::wire::{Ipv4, Ipv6};
 
-use super::asked::{self, AskedTables};
+use super::maps::Maps;
+use super::udp_origin;
 
 /// The call goes on; 0 would make it fail with EPERM.
 const ALLOW: i32 = 1;
@@ -68,7 +69,7 @@ macro_rules! read {
 }
 
 /// A family whose fields of the context these are.
-trait SocketFamily: AskedTables {
+trait SocketFamily: Maps {
     fn remote(call: Call) -> Self::Address;
     /// The program named a source, or the socket has one.
     fn has_source(call: Call) -> bool;
@@ -169,7 +170,7 @@ impl Call {
     /// The socket is of the network namespace that is managed.
     #[inline(always)]
     fn is_ours(self) -> bool {
-        let cookie = asked::netns_cookie();
+        let cookie = udp_origin::netns_cookie();
         // SAFETY: the helper takes the context of this program.
         cookie != 0 && unsafe { bpf_get_netns_cookie(self.raw.cast()) } == cookie
     }
@@ -188,9 +189,9 @@ impl Call {
         if !self.is_udp() || F::has_source(self) || !F::is_wildcard(self) || !self.is_ours() {
             return;
         }
-        if let Some(source) = asked::answer::<F>(self.peer(F::remote(self))) {
+        if let Some(source) = udp_origin::source_for_reply::<F>(self.peer(F::remote(self))) {
             F::write_source(self, source);
-            asked::count(SocketReason::SourceSet);
+            udp_origin::count(SocketReason::SourceSet);
         }
     }
 
@@ -202,13 +203,13 @@ impl Call {
     /// A socket that has a port cannot be bound to an address any more (`bpf_bind` answers
     /// EINVAL): such a server cannot be helped, but must not fail in silence.
     #[inline(always)]
-    fn notice_connect_to<F: AskedTables>(self, remote: F::Address, is_wildcard: bool) {
+    fn notice_connect_to<F: Maps>(self, remote: F::Address, is_wildcard: bool) {
         if self.is_udp()
             && is_wildcard
             && self.is_ours()
-            && asked::has_asked::<F>(self.peer(remote))
+            && udp_origin::has_asked::<F>(self.peer(remote))
         {
-            asked::count(SocketReason::ConnectedBack);
+            udp_origin::count(SocketReason::ConnectedBack);
         }
     }
 }

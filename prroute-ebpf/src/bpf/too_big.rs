@@ -10,15 +10,14 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{
     bpf_csum_diff, bpf_redirect, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
-    bpf_skb_store_bytes,
 };
 use network_types::eth::{EthHdr, EtherType};
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets};
-use prroute_ebpf::family::{Address4, Address6, Ipv4, Ipv6};
-use prroute_ebpf::parse::Segment;
+use prroute_ebpf::wire::{Family, Ipv4, Wire as _};
 
 use super::action::TC_ACT_REDIRECT;
-use super::lookup::Tables;
+use super::deliver::store;
+use super::frame::Frame;
 use super::skb::Skb;
 
 /// `BPF_F_INGRESS`.
@@ -30,22 +29,8 @@ const ICMP: u32 = 8;
 /// options. A packet whose checksum the device is to fill in cannot be cut before that checksum
 /// (`__bpf_skb_min_len`); one that is too big for an uplink is longer than this.
 const QUOTED: u32 = 80;
-const WORDS: usize = QUOTED as usize / 4;
+pub(super) const WORDS: usize = QUOTED as usize / 4;
 const TTL: u8 = 64;
-
-/// A family with its own "too big".
-pub(super) trait Complaint: Tables {
-    /// Turns the packet, which starts with an Ethernet header, into an error to its sender about
-    /// `target`. `false` when the kernel refuses, which may spoil the packet.
-    fn write(
-        skb: &Skb,
-        sender: &Self::Address,
-        receiver: &Self::Address,
-        target: &UplinkFacts,
-    ) -> bool;
-    /// Whether an error can be sent in the name of somebody behind `target`.
-    fn can_complain(target: &UplinkFacts) -> bool;
-}
 
 /// What became of the packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,37 +43,29 @@ pub(super) enum Told {
     Spoilt,
 }
 
-/// Sends the error.
+/// Tells the sender of the packet in the frame that it is too big for `target`.
 #[inline(always)]
-pub(super) fn complain<F: Complaint>(
+pub(super) fn tell_sender(
     skb: &Skb,
     here: &UplinkFacts,
-    segment: &Segment<F::Address>,
+    frame: &mut Frame,
     target: &UplinkFacts,
 ) -> Told {
-    if here.link_header != ETHERNET || target.link_header != ETHERNET || !F::can_complain(target) {
+    // IPv6 is not filtered by reverse path: the error comes in the receiver's name, which is
+    // routable where a gateway's link-local address is not.
+    let has_source = frame.family == Family::Ipv6
+        || target.flags & (flag::GATEWAY4 | flag::GATEWAY4_IS_V6) == flag::GATEWAY4;
+    if here.link_header != ETHERNET || target.link_header != ETHERNET || !has_source {
         return Told::No;
     }
-    if turn_into_error::<F>(skb, &segment.source, &segment.destination, target) {
-        Told::Yes
-    } else {
-        Told::Spoilt
-    }
-}
-
-/// A function of its own, with a stack frame of its own.
-#[inline(never)]
-fn turn_into_error<F: Complaint>(
-    skb: &Skb,
-    sender: &F::Address,
-    receiver: &F::Address,
-    target: &UplinkFacts,
-) -> bool {
-    if !F::write(skb, sender, receiver, target) {
-        return false;
-    }
+    let is_error = match frame.family {
+        Family::Ipv4 => fragmentation_needed(skb, frame, target),
+        Family::Ipv6 => packet_too_big(skb, frame, target),
+    };
     // SAFETY: the helper takes numbers only.
-    unsafe { bpf_redirect(target.ifindex, INGRESS) == i64::from(TC_ACT_REDIRECT) }
+    let is_sent =
+        is_error && unsafe { bpf_redirect(target.ifindex, INGRESS) } == i64::from(TC_ACT_REDIRECT);
+    if is_sent { Told::Yes } else { Told::Spoilt }
 }
 
 /// Cuts the packet to its first `N` words behind the Ethernet header, and makes room for `headers`
@@ -102,21 +79,6 @@ fn reshape<const N: usize>(skb: &Skb, headers: u32, quoted: &mut [u32; N]) -> bo
         bpf_skb_change_tail(ctx.cast(), ETHERNET + length, 0) == 0
             && bpf_skb_change_head(ctx.cast(), headers, 0) == 0
             && bpf_skb_load_bytes(ctx, ETHERNET + headers, quoted.as_mut_ptr().cast(), length) == 0
-    }
-}
-
-#[inline(always)]
-fn store<T>(skb: &Skb, at: u32, words: &T) -> bool {
-    let length = size_of::<T>() as u32;
-    // SAFETY: the context is valid; `words` is initialised and of the given length.
-    unsafe {
-        bpf_skb_store_bytes(
-            skb.context().as_ptr().cast(),
-            at,
-            (&raw const *words).cast(),
-            length,
-            0,
-        ) == 0
     }
 }
 
@@ -153,92 +115,74 @@ const fn word(high: u16, low: u16) -> u32 {
     u32::from_ne_bytes([a, b, c, d])
 }
 
-impl Complaint for Ipv4 {
-    #[inline(always)]
-    fn can_complain(target: &UplinkFacts) -> bool {
-        target.flags & flag::GATEWAY4 != 0 && target.flags & flag::GATEWAY4_IS_V6 == 0
+/// Turns a packet, which starts with an Ethernet header, into an error to its sender. `false` when the
+/// kernel refuses, which may spoil the packet.
+#[inline(never)]
+fn fragmentation_needed(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
+    const IP: u32 = 20;
+    const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
+    let sender = Ipv4::narrow(&frame.segment.source);
+    let quoted = &mut frame.quoted;
+    if !reshape(skb, IP + ICMP, quoted) {
+        return false;
     }
-
-    #[inline(always)]
-    fn write(skb: &Skb, sender: &Address4, _receiver: &Address4, target: &UplinkFacts) -> bool {
-        const IP: u32 = 20;
-        const FRAGMENTATION_NEEDED: u16 = 3 << 8 | 4;
-        let mut quoted = [0; WORDS];
-        if !reshape(skb, IP + ICMP, &mut quoted) {
-            return false;
-        }
-        let mtu = target.mtu.min(u16::MAX.into()) as u16;
-        let mut icmp = [word(FRAGMENTATION_NEEDED, 0), word(0, mtu)];
-        let of_quoted = !u32::from(checksum(&mut quoted, 0)) & 0xffff;
-        let sum = checksum(&mut icmp, of_quoted);
-        let [a, b] = sum.to_ne_bytes();
-        let [kind, code] = FRAGMENTATION_NEEDED.to_be_bytes();
-        icmp[0] = u32::from_ne_bytes([kind, code, a, b]);
-        let length = (IP + ICMP + QUOTED) as u16;
-        let mut ip = [
-            word(0x4500, length),
-            0,
-            word(u16::from_be_bytes([TTL, 1]), 0),
-            target.gateway4,
-            *sender,
-        ];
-        let [c, d] = checksum(&mut ip, 0).to_ne_bytes();
-        ip[2] = u32::from_ne_bytes([TTL, 1, c, d]);
-        store_link_header(skb, target, EtherType::Ipv4 as u16)
-            && store(skb, ETHERNET, &ip)
-            && store(skb, ETHERNET + IP, &icmp)
-    }
+    let mtu = target.mtu.min(u16::MAX.into()) as u16;
+    let mut icmp = [word(FRAGMENTATION_NEEDED, 0), word(0, mtu)];
+    let of_quoted = !u32::from(checksum(quoted, 0)) & 0xffff;
+    let [a, b] = checksum(&mut icmp, of_quoted).to_ne_bytes();
+    let [kind, code] = FRAGMENTATION_NEEDED.to_be_bytes();
+    icmp[0] = u32::from_ne_bytes([kind, code, a, b]);
+    let length = (IP + ICMP + QUOTED) as u16;
+    let mut ip =
+        [word(0x4500, length), 0, word(u16::from_be_bytes([TTL, 1]), 0), target.gateway4, sender];
+    let [c, d] = checksum(&mut ip, 0).to_ne_bytes();
+    ip[2] = u32::from_ne_bytes([TTL, 1, c, d]);
+    store_link_header(skb, target, EtherType::Ipv4 as u16)
+        && store(skb, ETHERNET, &ip)
+        && store(skb, ETHERNET + IP, &icmp)
 }
 
-impl Complaint for Ipv6 {
-    /// IPv6 is not filtered by reverse path: the error comes in the receiver's name, which is
-    /// routable where a gateway's link-local address is not.
-    #[inline(always)]
-    fn can_complain(_target: &UplinkFacts) -> bool {
-        true
+/// As [`fragmentation_needed`].
+#[inline(never)]
+fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
+    const IP: u32 = 40;
+    const PACKET_TOO_BIG: u32 = 2;
+    const ICMPV6: u32 = 58;
+    let [s0, s1]: [u64; 2] = frame.segment.destination;
+    let [d0, d1]: [u64; 2] = frame.segment.source;
+    // One place for what is summed up and then for the header: the stack is nearly full.
+    let words = &mut frame.quoted;
+    if !reshape(skb, IP + ICMP, words) {
+        return false;
     }
-
-    #[inline(always)]
-    fn write(skb: &Skb, sender: &Address6, receiver: &Address6, target: &UplinkFacts) -> bool {
-        const IP: u32 = 40;
-        const PACKET_TOO_BIG: u32 = 2;
-        const ICMPV6: u32 = 58;
-        // One place for what is summed up and then for the header: the stack is nearly full.
-        let mut words = [0; WORDS];
-        if !reshape(skb, IP + ICMP, &mut words) {
-            return false;
-        }
-        let of_quoted = !u32::from(checksum(&mut words, 0)) & 0xffff;
-        let length = ICMP + QUOTED;
-        let [s0, s1]: [u64; 2] = *receiver;
-        let [d0, d1]: [u64; 2] = *sender;
-        words = [0; WORDS];
-        words[..12].copy_from_slice(&[
-            s0 as u32,
-            (s0 >> 32) as u32,
-            s1 as u32,
-            (s1 >> 32) as u32,
-            d0 as u32,
-            (d0 >> 32) as u32,
-            d1 as u32,
-            (d1 >> 32) as u32,
-            length.to_be(),
-            ICMPV6.to_be(),
-            (PACKET_TOO_BIG << 24).to_be(),
-            target.mtu.to_be(),
-        ]);
-        let [a, b] = checksum(&mut words, of_quoted).to_ne_bytes();
-        let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
-        let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
-        let [l0, l1] = (length as u16).to_be_bytes();
-        let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
-        // Both addresses move up: they are behind each other already.
-        words.copy_within(..8, 2);
-        words[0] = head;
-        words[1] = next;
-        let [ip @ .., _, _, _, _, _, _, _, _, _, _] = &words;
-        store_link_header(skb, target, EtherType::Ipv6 as u16)
-            && store::<[u32; 10]>(skb, ETHERNET, ip)
-            && store(skb, ETHERNET + IP, &icmp)
-    }
+    let of_quoted = !u32::from(checksum(words, 0)) & 0xffff;
+    let length = ICMP + QUOTED;
+    *words = [0; WORDS];
+    words[..12].copy_from_slice(&[
+        s0 as u32,
+        (s0 >> 32) as u32,
+        s1 as u32,
+        (s1 >> 32) as u32,
+        d0 as u32,
+        (d0 >> 32) as u32,
+        d1 as u32,
+        (d1 >> 32) as u32,
+        length.to_be(),
+        ICMPV6.to_be(),
+        (PACKET_TOO_BIG << 24).to_be(),
+        target.mtu.to_be(),
+    ]);
+    let [a, b] = checksum(words, of_quoted).to_ne_bytes();
+    let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
+    let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
+    let [l0, l1] = (length as u16).to_be_bytes();
+    let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
+    // Both addresses move up: they are behind each other already.
+    words.copy_within(..8, 2);
+    words[0] = head;
+    words[1] = next;
+    let [ip @ .., _, _, _, _, _, _, _, _, _, _] = &*words;
+    store_link_header(skb, target, EtherType::Ipv6 as u16)
+        && store::<[u32; 10]>(skb, ETHERNET, ip)
+        && store(skb, ETHERNET + IP, &icmp)
 }

@@ -3,7 +3,7 @@
 
 use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use prroute_common::names;
 use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
@@ -35,7 +35,7 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<FlowKey4, Flow>(names::NEW4, MapType::LruHash),
     shape::<FlowKey6, Flow>(names::NEW6, MapType::LruHash),
     shape::<u32, u64>(names::SYN_CACHE, MapType::Array),
-    shape::<FragmentKey, FragmentWay>(names::FRAGMENTS, MapType::LruHash),
+    shape::<FragmentKey, FragmentVerdict>(names::FRAGMENTS, MapType::LruHash),
     shape::<Address4, LocalAddress>(names::ADDRESSES4, MapType::Hash),
     shape::<Address6, LocalAddress>(names::ADDRESSES6, MapType::Hash),
     trie::<Address4>(names::LOCAL_PREFIXES4),

@@ -9,7 +9,7 @@ use std::fmt;
 
 use prroute_common::address::{Address4, Address6, MAX_ADDRESSES};
 use prroute_common::flow::{
-    Flow, FlowKey4, FlowKey6, FragmentKey, FragmentWay, MAX_DEFAULT_FLOWS, MIN_FLOWS_PER_CPU,
+    Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict, MAX_DEFAULT_FLOWS, MIN_FLOWS_PER_CPU,
     confirmed_entries, fragmented_packets, unconfirmed_entries,
 };
 use prroute_common::reason::REASON_SLOTS;
@@ -134,7 +134,7 @@ const TABLES: [Table; 11] = [
     table::<Peer<Address6>, UdpOrigin<Address6>>(names::UDP_ORIGIN6, Content::UdpOrigins, V6),
     table::<Peer<Address4>, HostPeer>(names::HOST_PEERS4, Content::HostPeers, V4),
     table::<Peer<Address6>, HostPeer>(names::HOST_PEERS6, Content::HostPeers, V6),
-    table::<FragmentKey, FragmentWay>(names::FRAGMENTS, Content::Fragments, None),
+    table::<FragmentKey, FragmentVerdict>(names::FRAGMENTS, Content::Fragments, None),
 ];
 
 /// `struct bucket` of kernel/bpf/hashtab.c. There is one for each entry: their number is rounded up

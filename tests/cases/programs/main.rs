@@ -8,7 +8,7 @@ mod ages;
 #[path = "../aging.rs"]
 mod aging;
 mod awkward;
-mod first_look;
+mod fast_path;
 mod fixture;
 mod frames;
 mod local_prefixes;

@@ -10,10 +10,12 @@ use proptest::test_runner::TestRunner;
 use prroute_common::address::{octets4, octets6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::reason::Reason;
-use prroute_ebpf::family::{Address4, Address6, Family, Ipv4, Ipv6};
-use prroute_ebpf::key;
-use prroute_ebpf::parse::{Kind, NotParsed, Segment};
-use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Known, Locality, Outbound, Place};
+use prroute_ebpf::decide::{
+    self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef,
+};
+use prroute_ebpf::wire::key;
+use prroute_ebpf::wire::parse::{Kind, NotParsed, Segment};
+use prroute_ebpf::wire::{Address4, Address6, Ipv4, Ipv6, Wire};
 use prroute_oracle::{ETHERNET, FACTS, corpus, generate};
 
 use super::fixture::{CLIENT_PORTS, Fixture, PASS, REDIRECT, with_fixture};
@@ -52,7 +54,7 @@ impl Traces {
 }
 
 /// A family that can be listed.
-trait Readable: Family {
+trait Readable: Wire {
     fn ip(address: Self::Address) -> IpAddr;
     fn listed(key: &Self::Key, opened_inbound: bool) -> Listed;
     /// Where the addresses lie in a header, and their length.
@@ -116,31 +118,31 @@ impl Model {
     fn is_noted<F: Readable>(&self, segment: &Segment<F::Address>, frame: &[u8]) -> bool {
         segment.kind == Kind::TcpOpening
             && self.locality(IN, F::ip(segment.destination)) == Locality::OwnedHere
-            && F::outline(&frame, ETHERNET).is_some()
+            && F::fast_headers(&frame, ETHERNET).is_some()
     }
 
     /// A packet that comes in: what it leaves, and the flow it opens.
     fn arrives<F: Readable>(&mut self, segment: &Segment<F::Address>) -> (Traces, Option<Flow>) {
         let address = F::ip(segment.destination);
         let destination = self.locality(IN, address);
-        if !verdict::inbound_needs_flow(segment.kind, destination, false, false) {
+        if !decide::inbound_needs_flow(segment.kind, destination, false, false) {
             return Default::default();
         }
         if matches!(destination, Locality::OwnedBy(_)) {
             self.exposed.insert(address);
         }
-        let arrival = Arrival {
+        let arrival = InboundPacket {
             kind: segment.kind,
             protocol: segment.protocol,
             tcp: segment.tcp,
             payload: 0,
             destination,
-            here: Place { uplink: IN, generation: 1 },
+            here: UplinkRef { id: IN, generation: 1 },
             router: 0,
             to_client_port: is_client(segment.destination_port),
             now: NOW,
         };
-        let (flow, reason) = match verdict::inbound(&arrival, None, true) {
+        let (flow, reason) = match decide::inbound(&arrival, None, true) {
             // Nothing is forwarded here, so that nobody is behind the host.
             Inbound::Open(_) if destination == Locality::NotLocal => return Default::default(),
             Inbound::Open(flow) => (flow, Reason::OpenedInbound),
@@ -157,7 +159,7 @@ impl Model {
         &self,
         segment: &Segment<F::Address>,
         length: usize,
-        known: Option<Known>,
+        known: Option<FlowEntry>,
     ) -> (i32, Traces) {
         let nothing = (PASS, Traces::default());
         let address = F::ip(segment.source);
@@ -166,21 +168,22 @@ impl Model {
             return nothing;
         }
         let exposed = self.exposed.contains(&address);
-        if !verdict::outbound_needs_flow(segment.kind, source, exposed, false) {
+        if !decide::outbound_needs_flow(segment.kind, source, exposed, false, false) {
             return nothing;
         }
         let headers = ETHERNET + segment.headers as usize;
-        let departure = Departure {
+        let departure = OutboundPacket {
             kind: segment.kind,
             tcp: segment.tcp,
             payload: length.saturating_sub(headers) as u32,
             source,
-            here: Place { uplink: OUT, generation: 1 },
+            here: UplinkRef { id: OUT, generation: 1 },
+            leaves_by: UplinkRef { id: OUT, generation: 1 },
             forwarded: false,
             from_client_port: is_client(segment.source_port),
             now: NOW,
         };
-        match verdict::outbound(&departure, known) {
+        match decide::outbound(&departure, known) {
             Outbound::OpenByHost(_) => {
                 let listed = F::listed(&key::outbound::<F>(segment), false);
                 let counts = vec![(OUT, Reason::OpenedByHost)];
@@ -188,10 +191,10 @@ impl Model {
             }
             Outbound::Pass => nothing,
             Outbound::Unproved => (PASS, Traces::counted(OUT, Reason::Unconfirmed)),
-            Outbound::Reply { place, write, .. } => {
-                let mut traces = Traces::counted(place.uplink, Reason::Redirected);
-                if matches!(write, verdict::Write::Confirm(_)) {
-                    traces.counts.push((place.uplink, Reason::Confirmed));
+            Outbound::Reply { uplink, write, .. } => {
+                let mut traces = Traces::counted(uplink.id, Reason::Redirected);
+                if matches!(write, decide::Write::Confirm(_)) {
+                    traces.counts.push((uplink.id, Reason::Confirmed));
                 }
                 (REDIRECT, traces)
             }
@@ -293,7 +296,7 @@ fn replay<F: Readable>(fixture: &mut Fixture, model: &mut Model, frame: &[u8], t
     let Ok(back) = F::parse(&answer.as_slice(), ETHERNET) else {
         panic!("the answer to {told} is none");
     };
-    let known = Known::from_entry(flow, false, back.protocol, NOW);
+    let known = FlowEntry::new(flow, false, back.protocol, NOW);
     let (code, mut left) = model.leaves::<F>(&back, answer.len(), known);
     left.flows = opened.flows;
     left.flows.extend(later.flows);

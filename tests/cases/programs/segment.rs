@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use etherparse::PacketBuilder;
-use prroute_ebpf::parse::{Kind, Numbers};
+use prroute_ebpf::wire::parse::{Kind, Numbers};
 
 use super::frames::TO_HOST;
 

@@ -14,8 +14,8 @@ use prroute_common::names;
 use prroute_common::syn_cache::SLOTS;
 use prroute_common::time::{Ticks, from_ns, seconds};
 use prroute_common::uplink::mac_octets;
-use prroute_ebpf::family::{Family, Ipv4, Ipv6};
-use prroute_ebpf::parse::protocol;
+use prroute_ebpf::wire::parse::protocol;
+use prroute_ebpf::wire::{Ipv4, Ipv6, Wire};
 use prroute_oracle::corpus;
 use prroute_oracle::sequence::{
     self, Host, Key, Moved, Name, Packet, Sequence, Service, Sockets, Table, Tables, UPLINKS,
@@ -201,15 +201,16 @@ enum FlowKey {
 fn flow_key(family: usize, key: Key) -> FlowKey {
     let (local, remote): (IpAddr, IpAddr) =
         (HOST[family][key.service as usize].parse().unwrap(), PEER[family].parse().unwrap());
-    let (local_port, remote_port) = (key.local_port.to_be_bytes(), key.remote_port.to_be_bytes());
+    let ([l0, l1], [r0, r1]) = (key.local_port.to_be_bytes(), key.remote_port.to_be_bytes());
+    let ports = u32::from_ne_bytes([l0, l1, r0, r1]);
     match (local, remote) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
             let (local, remote) = (address4(local.octets()), address4(remote.octets()));
-            FlowKey::V4(Ipv4::key(local, remote, local_port, remote_port, key.protocol))
+            FlowKey::V4(Ipv4::key(local, remote, ports, key.protocol))
         }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
             let (local, remote) = (address6(local.octets()), address6(remote.octets()));
-            FlowKey::V6(Ipv6::key(local, remote, local_port, remote_port, key.protocol))
+            FlowKey::V6(Ipv6::key(local, remote, ports, key.protocol))
         }
         _ => panic!("{local} and {remote} are of different families"),
     }
@@ -228,8 +229,8 @@ fn slots(fixture: &Fixture, family: usize) -> Vec<u32> {
     names
         .flat_map(|name| [name.tcp(), name.dial()])
         .map(|key| match flow_key(family, key) {
-            FlowKey::V4(key) => Ipv4::opening(&key, secret).slot,
-            FlowKey::V6(key) => Ipv6::opening(&key, secret).slot,
+            FlowKey::V4(key) => Ipv4::syn_slot(&key, secret).index,
+            FlowKey::V6(key) => Ipv6::syn_slot(&key, secret).index,
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! What an attacker sends in somebody's name.
 
-use prroute_ebpf::parse::Kind;
+use prroute_ebpf::wire::parse::Kind;
 
 use super::connection::State;
 use super::event::{Forged, Guess};

@@ -3,7 +3,7 @@
 
 use prroute_common::flow::OTHER_IDLE;
 use prroute_common::time::Ticks;
-use prroute_ebpf::parse::Kind;
+use prroute_ebpf::wire::parse::Kind;
 
 use super::connection::{KEEPALIVES, SLACK};
 use super::event::Table;

@@ -4,29 +4,31 @@ use prroute_common::address::EXPOSURE_REFRESH;
 use prroute_common::flow::Flow;
 use prroute_common::time::{Ticks, since};
 use prroute_common::udp_origin::HostPeer;
-use prroute_ebpf::parse::{Kind, protocol};
-use prroute_ebpf::source;
-use prroute_ebpf::verdict::{self, Arrival, Departure, Inbound, Locality, Outbound};
+use prroute_ebpf::decide::udp_origin;
+use prroute_ebpf::decide::{self, Inbound, InboundPacket, Locality, Outbound, OutboundPacket};
+use prroute_ebpf::wire::parse::{Kind, protocol};
 
 use super::event::{Socket, Table};
 use super::packet::{CLIENT_PORT, Packet};
 use super::tables::{Sockets, Tables, opening, place};
 use super::world::{Host, Moved, UPLINKS};
+use crate::fast_path;
 
 impl Tables {
     /// Where a packet that leaves belongs, and what is noted of it.
-    fn decide(&mut self, by: u16, packet: &Packet) -> Option<(u16, u64)> {
+    fn decide(&mut self, by: u16, packet: &Packet) -> Result<Option<(u16, u64)>, String> {
         let (key, source) = (packet.key, packet.key.service.locality(by));
         let is_exposed = source == Locality::OwnedHere && self.is_exposed(by);
-        if !verdict::outbound_needs_flow(packet.kind, source, is_exposed, self.last_hop) {
-            return None;
+        if !decide::outbound_needs_flow(packet.kind, source, is_exposed, self.last_hop, false) {
+            return Ok(None);
         }
-        let departure = Departure {
+        let departure = OutboundPacket {
             kind: packet.kind,
             tcp: packet.tcp,
             payload: packet.payload,
             source,
             here: place(by),
+            leaves_by: place(by),
             forwarded: false,
             from_client_port: key.local_port == CLIENT_PORT,
             now: self.now,
@@ -46,15 +48,18 @@ impl Tables {
             && !answers_syn
             && is_tcp
             && known.confirmed
-            && verdict::may_be_superseded_out(&known, &departure)
+            && decide::may_be_superseded_out(&known, &departure)
             && let Some(newer) = self.live(Table::New, key)
-            && verdict::is_preferred_out(&newer.1, &departure)
+            && decide::is_preferred_out(&newer.1, &departure)
         {
             entry = Some(newer);
         }
         let is_disowned = entry.is_some_and(|(_, known)| self.is_unasked(packet, &known));
         let known = entry.map(|(_, known)| known).filter(|_| !is_disowned);
-        match verdict::outbound(&departure, known) {
+        if let Some(known) = &known {
+            fast_path::outbound_agrees(&departure, known)?;
+        }
+        Ok(match decide::outbound(&departure, known) {
             Outbound::Pass | Outbound::Unproved => None,
             Outbound::OpenByHost(flow) => {
                 let table = entry.map_or(Table::New, |(table, _)| table);
@@ -65,12 +70,12 @@ impl Tables {
                 self.write(key, entry, write);
                 None
             }
-            Outbound::Reply { place, router, write } => {
+            Outbound::Reply { uplink, router, write } => {
                 self.write(key, entry, write);
-                Some((place.uplink, router))
+                Some((uplink.id, router))
             }
             Outbound::ToOwner(owner) => Some((owner, 0)),
-        }
+        })
     }
 }
 
@@ -81,10 +86,10 @@ impl Host for Tables {
         let is_exposed = is_here && self.is_exposed(uplink);
         if is_here && packet.kind == Kind::TcpOpening && !is_exposed && !self.last_hop {
             let opening = opening(key);
-            self.syns.insert(opening.slot, opening.at(place(uplink), self.now));
+            self.syns.insert(opening.index, opening.word(place(uplink), self.now));
             return Ok(());
         }
-        if !verdict::inbound_needs_flow(packet.kind, destination, is_exposed, self.last_hop) {
+        if !decide::inbound_needs_flow(packet.kind, destination, is_exposed, self.last_hop) {
             return Ok(());
         }
         if let Locality::OwnedBy(owner) = destination {
@@ -93,7 +98,7 @@ impl Host for Tables {
                 self.exposed.insert(owner, self.now);
             }
         }
-        let arrival = Arrival {
+        let arrival = InboundPacket {
             kind: packet.kind,
             protocol: key.protocol,
             tcp: packet.tcp,
@@ -112,15 +117,19 @@ impl Host for Tables {
         if let Some((_, known)) = entry
             && is_tcp
             && known.confirmed
-            && verdict::may_be_superseded_in(&known, &arrival)
+            && decide::may_be_superseded_in(&known, &arrival)
             && let Some(newer) = self.live(Table::New, key)
-            && verdict::is_preferred_in(&newer.1, &arrival)
+            && decide::is_preferred_in(&newer.1, &arrival)
         {
             entry = Some(newer);
         }
         let known = entry.map(|(_, known)| known);
         let recorded = known.map_or(uplink, |known| known.flow.uplink());
-        let verdict = verdict::inbound(&arrival, known, !self.is_down.contains(&recorded));
+        let is_up = !self.is_down.contains(&recorded);
+        if let Some(known) = &known {
+            fast_path::inbound_agrees(&arrival, known, is_up)?;
+        }
+        let verdict = decide::inbound(&arrival, known, is_up);
         let begins = matches!(verdict, Inbound::Open(_) | Inbound::Rebind(_));
         let is_for_nobody = known.is_some_and(|known| known.flow.is_for_nobody());
         let looks = packet.kind == Kind::Datagram && (begins || is_for_nobody);
@@ -153,10 +162,10 @@ impl Host for Tables {
                 // The socket program notes whom a socket without an address sends to.
                 let (now, key) = (self.now, packet.key);
                 let fresh = HostPeer { opened_at: now, last_sent: now };
-                source::sent_unasked(self.host_peers.entry(key).or_insert(fresh), now);
+                udp_origin::sent_unasked(self.host_peers.entry(key).or_insert(fresh), now);
             }
         }
-        let decided = self.decide(by, packet);
+        let decided = self.decide(by, packet)?;
         let is_there = |uplink: u16| UPLINKS.contains(&uplink) && !self.is_down.contains(&uplink);
         Ok(decided.filter(|(uplink, _)| is_there(*uplink)).and_then(|(uplink, router)| {
             (uplink != by || router != 0).then_some(Moved { uplink, router })

@@ -1,7 +1,7 @@
 //! Packets, and whose they are.
 
-use prroute_ebpf::parse::{Kind, Numbers, protocol};
-use prroute_ebpf::verdict::Locality;
+use prroute_ebpf::decide::Locality;
+use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
 
 use super::event::Socket;
 

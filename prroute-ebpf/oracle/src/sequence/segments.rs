@@ -1,6 +1,6 @@
 //! TCP connections of clients: what they and the server send.
 
-use prroute_ebpf::parse::Kind;
+use prroute_ebpf::wire::parse::Kind;
 
 use super::connection::{Connection, State};
 use super::event::Part;

@@ -9,10 +9,10 @@ use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{Flow, Origin};
 use prroute_common::time::{Ticks, since};
 use prroute_common::udp_origin::HostPeer;
-use prroute_ebpf::opening::Opening;
-use prroute_ebpf::parse::{Kind, protocol};
-use prroute_ebpf::source;
-use prroute_ebpf::verdict::{self, AtSyn, Known, Place, Write, is_worth_writing};
+use prroute_ebpf::decide::syn_cache::SynSlot;
+use prroute_ebpf::decide::udp_origin;
+use prroute_ebpf::decide::{self, AtSyn, FlowEntry, UplinkRef, Write, worth_writing};
+use prroute_ebpf::wire::parse::{Kind, protocol};
 
 use super::event::Table;
 use super::packet::{CLIENT_PORT, Key, Packet};
@@ -42,10 +42,10 @@ pub struct Tables {
 }
 
 /// An entry and its table.
-pub(super) type Entry = (Table, Known);
+pub(super) type Entry = (Table, FlowEntry);
 
-pub(super) const fn place(uplink: u16) -> Place {
-    Place { uplink, generation: 1 }
+pub(super) const fn place(uplink: u16) -> UplinkRef {
+    UplinkRef { id: uplink, generation: 1 }
 }
 
 impl Tables {
@@ -91,7 +91,7 @@ impl Tables {
     pub(super) fn entry(&self, table: Table, key: Key) -> Option<Entry> {
         let flow = *self.table(table).get(&key)?;
         let is_confirmed = table != Table::New;
-        Some((table, Known::from_entry(flow, is_confirmed, key.protocol, self.now)?))
+        Some((table, FlowEntry::new(flow, is_confirmed, key.protocol, self.now)?))
     }
 
     pub(super) fn live(&self, table: Table, key: Key) -> Option<Entry> {
@@ -114,7 +114,7 @@ impl Tables {
     pub(super) fn opening_flow(&self, key: Key, acknowledgement: u32) -> Option<Entry> {
         let newer = self.live(Table::New, key);
         match newer {
-            Some((_, known)) if verdict::is_answered(&known, acknowledgement) => newer,
+            Some((_, known)) if decide::is_answered(&known, acknowledgement) => newer,
             _ => self.live(confirmed_table(key), key),
         }
     }
@@ -124,9 +124,8 @@ impl Tables {
     }
 
     pub(super) fn refresh(&mut self, key: Key, entry: Option<Entry>, flow: Flow) {
-        if let Some((table, known)) = entry
-            && is_worth_writing(&known.flow, &flow)
-        {
+        if let Some((table, known)) = entry {
+            let flow = worth_writing(&known.flow, &flow);
             self.table_mut(table).insert(key, flow);
         }
     }
@@ -140,12 +139,12 @@ impl Tables {
 
     pub(super) fn recall(&mut self, key: Key) {
         let opening = opening(key);
-        let Some(noted) = self.syns.get(&opening.slot).and_then(|w| opening.noted(*w, self.now))
+        let Some(noted) = self.syns.get(&opening.index).and_then(|w| opening.cached(*w, self.now))
         else {
             return;
         };
         let place = place(noted.uplink());
-        let flow = verdict::opened_at(place, noted.time);
+        let flow = decide::opened_at(place, noted.time);
         let table = match self.flow(key) {
             None => Table::New,
             Some((table, known)) => match known.at_syn(place, noted.time) {
@@ -166,7 +165,7 @@ impl Tables {
         self.sockets == Sockets::There && is_asked
     }
 
-    pub(super) fn is_unasked(&self, packet: &Packet, known: &Known) -> bool {
+    pub(super) fn is_unasked(&self, packet: &Packet, known: &FlowEntry) -> bool {
         let is_open = known.origin == Origin::Inbound && !known.flow.is_answered();
         if packet.kind != Kind::Datagram || !is_open {
             return false;
@@ -176,7 +175,7 @@ impl Tables {
             return true;
         }
         let peer = self.host_peers.get(&packet.key);
-        peer.is_some_and(|peer| source::is_hosts(peer, is_client, self.now))
+        peer.is_some_and(|peer| udp_origin::is_hosts(peer, is_client, self.now))
     }
 
     pub(super) fn write(&mut self, key: Key, entry: Option<Entry>, write: Write) {
@@ -192,7 +191,7 @@ fn confirmed_table(key: Key) -> Table {
     if key.protocol == protocol::TCP { Table::Flows } else { Table::Datagrams }
 }
 
-pub(super) fn opening(key: Key) -> Opening {
+pub(super) fn opening(key: Key) -> SynSlot {
     let ports = u32::from(key.local_port) << 16 | u32::from(key.remote_port);
-    Opening::of::<4>([key.service as u32, 0, ports, key.protocol.into()], |index| index as u32)
+    SynSlot::of::<4>([key.service as u32, 0, ports, key.protocol.into()], |index| index as u32)
 }

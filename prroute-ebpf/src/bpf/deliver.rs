@@ -1,0 +1,220 @@
+//! What leaves: the kernel's helpers behind a [`Delivery`] that was decided elsewhere.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1};
+use aya_ebpf::helpers::generated::{
+    bpf_redirect, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_store_bytes,
+};
+use network_types::eth::{EthHdr, EtherType};
+use prroute_common::reason::Reason;
+use prroute_common::uplink::{UplinkFacts, flag, mac_octets, mac_word};
+use prroute_ebpf::decide::deliver::{Delivery, Redirect, choose, holds};
+use prroute_ebpf::wire::packet::Packet as _;
+use prroute_ebpf::wire::{Address6, Family, Wire, gateway_of_source};
+
+use super::action::{Action, TC_ACT_REDIRECT};
+use super::address;
+use super::count::count;
+use super::maps::Maps;
+use super::skb::Skb;
+use super::uplink;
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// A packet that goes to an uplink.
+pub(super) struct Outgoing<A> {
+    pub(super) source: A,
+    pub(super) destination: A,
+    /// The router that its request came from, 0 when it was not noted.
+    pub(super) router: u64,
+    /// Bytes of its largest network-layer packet.
+    pub(super) size: u32,
+    /// Counted when it is moved.
+    pub(super) reason: Reason,
+}
+
+/// Sends a packet that is about to leave by `here` to its uplink. A function of its own in the object,
+/// with a stack frame of its own.
+#[inline(never)]
+pub(super) fn deliver<F: Maps>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    target: &UplinkFacts,
+    packet: &Outgoing<F::Address>,
+) -> Action {
+    let redirect = Redirect::<F> {
+        target,
+        source: &packet.source,
+        router: packet.router,
+        size: packet.size,
+        is_there: target.id == here.id,
+    };
+    let is_up = || uplink::is_up(target);
+    let is_on_link = || address::is_on_link::<F>(target, packet.destination);
+    let next_hop = match choose(&redirect, is_up, is_on_link) {
+        Delivery::Stay => return Action::Pass,
+        Delivery::Leave(reason) => return leave(target, reason),
+        Delivery::LeaveOrHold(reason) => return leave_or_hold(target, reason),
+        Delivery::Device => return to_device(skb, target, packet.reason),
+        Delivery::Router => return to_router::<F>(skb, here, target, packet),
+        Delivery::Readdress => return readdress(skb, target, packet.router),
+        Delivery::Direct => direct::<F>(packet.destination),
+        Delivery::SubnetGateway => match gateway_of_source::<F>(target, &packet.source) {
+            Some(gateway) => direct::<F>(gateway),
+            None => return Action::Pass,
+        },
+        Delivery::Gateway => gateway::<F>(target),
+    };
+    to_next_hop(skb, here, target, packet.reason, next_hop)
+}
+
+/// An address of this family as next hop.
+#[inline(always)]
+fn direct<F: Wire>(address: F::Address) -> bpf_redir_neigh {
+    let family = match F::FAMILY {
+        Family::Ipv4 => AF_INET,
+        Family::Ipv6 => AF_INET6,
+    };
+    next_hop(family, F::widen(address))
+}
+
+/// The uplink's gateway as next hop.
+#[inline(always)]
+fn gateway<F: Wire>(target: &UplinkFacts) -> bpf_redir_neigh {
+    match F::FAMILY {
+        Family::Ipv6 => next_hop(AF_INET6, target.gateway6),
+        Family::Ipv4 if target.flags & flag::GATEWAY4_IS_V6 != 0 => {
+            next_hop(AF_INET6, target.gateway4_via6)
+        }
+        Family::Ipv4 => next_hop(AF_INET, [u64::from(target.gateway4), 0]),
+    }
+}
+
+/// The helper reads the whole structure: the words behind an IPv4 address are zero.
+#[inline(always)]
+fn next_hop(nh_family: u32, address: Address6) -> bpf_redir_neigh {
+    let ipv6_nh = bytemuck::must_cast(address);
+    bpf_redir_neigh { nh_family, __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh } }
+}
+
+/// Nothing waits for a device that is gone, also while nobody tells that it is.
+#[inline(always)]
+fn leave_or_hold(target: &UplinkFacts, reason: Reason) -> Action {
+    if holds(target) && uplink::exists(&target.ifindex) {
+        count(target.id, Reason::Held);
+        return Action::Drop;
+    }
+    leave(target, reason)
+}
+
+#[inline(always)]
+fn leave(target: &UplinkFacts, reason: Reason) -> Action {
+    count(target.id, reason);
+    Action::Pass
+}
+
+#[inline(always)]
+fn done(target: &UplinkFacts, reason: Reason, result: i64) -> Action {
+    if result == i64::from(TC_ACT_REDIRECT) {
+        count(target.id, reason);
+        return Action::Redirect;
+    }
+    leave(target, Reason::RedirectFailed)
+}
+
+/// To a neighbour that the kernel resolves. Left to itself the helper would take any IPv4
+/// destination for an on-link one: the next hop is always named.
+#[inline(always)]
+fn to_next_hop(
+    skb: &Skb,
+    here: &UplinkFacts,
+    target: &UplinkFacts,
+    reason: Reason,
+    mut next_hop: bpf_redir_neigh,
+) -> Action {
+    if here.link_header == 0 && !add_link_header(skb) {
+        return leave(target, Reason::RedirectFailed);
+    }
+    skb.note_redirected();
+    let length = size_of::<bpf_redir_neigh>() as i32;
+    // SAFETY: `next_hop` is an initialised structure of the given length on the stack.
+    let result = unsafe { bpf_redirect_neigh(target.ifindex, &raw mut next_hop, length, 0) };
+    done(target, reason, result)
+}
+
+/// Out of a device without link-layer addresses; the kernel takes an Ethernet header off.
+#[inline(always)]
+fn to_device(skb: &Skb, target: &UplinkFacts, reason: Reason) -> Action {
+    skb.note_redirected();
+    // SAFETY: the helper takes numbers only.
+    done(target, reason, unsafe { bpf_redirect(target.ifindex, 0) })
+}
+
+/// To the router that the request came from.
+#[inline(always)]
+fn to_router<F: Wire>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    target: &UplinkFacts,
+    packet: &Outgoing<F::Address>,
+) -> Action {
+    if here.link_header == 0 && !add_link_header(skb) {
+        return leave(target, Reason::RedirectFailed);
+    }
+    let ether_type = match F::FAMILY {
+        Family::Ipv4 => EtherType::Ipv4,
+        Family::Ipv6 => EtherType::Ipv6,
+    };
+    let [d0, d1, d2, d3, d4, d5] = mac_octets(packet.router);
+    let [s0, s1, s2, s3, s4, s5] = mac_octets(target.mac);
+    let [t0, t1] = (ether_type as u16).to_ne_bytes();
+    let header = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1];
+    if !store(skb, 0, &header) {
+        return leave(target, Reason::RedirectFailed);
+    }
+    to_device(skb, target, packet.reason)
+}
+
+/// The packet leaves by the right uplink: only the router it is sent to may be another.
+#[inline(always)]
+fn readdress(skb: &Skb, target: &UplinkFacts, router: u64) -> Action {
+    if !is_addressed_to(skb, router) {
+        if store(skb, 0, &mac_octets(router)) {
+            count(target.id, Reason::Redirected);
+        } else {
+            count(target.id, Reason::RedirectFailed);
+        }
+    }
+    Action::Pass
+}
+
+/// Whether a frame goes to this link-layer address.
+#[inline(always)]
+pub(super) fn is_addressed_to(skb: &Skb, router: u64) -> bool {
+    let present: Option<[u8; 6]> = skb.linear().read(0);
+    present.map(mac_word) == Some(router)
+}
+
+/// By helper: a direct write anywhere would make the verifier unclone every packet.
+#[inline(always)]
+pub(super) fn store<T>(skb: &Skb, offset: u32, bytes: &T) -> bool {
+    let length = size_of::<T>() as u32;
+    // SAFETY: the context is valid, and the bytes are initialised and of the given length.
+    unsafe {
+        bpf_skb_store_bytes(
+            skb.context().as_ptr().cast(),
+            offset,
+            (&raw const *bytes).cast(),
+            length,
+            0,
+        ) == 0
+    }
+}
+
+/// Makes room for an Ethernet header on a packet of a device that has none.
+#[inline(always)]
+fn add_link_header(skb: &Skb) -> bool {
+    // SAFETY: the context is valid.
+    unsafe { bpf_skb_change_head(skb.context().as_ptr().cast(), EthHdr::LEN as u32, 0) == 0 }
+}

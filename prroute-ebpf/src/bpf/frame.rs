@@ -1,0 +1,182 @@
+//! What is known of the packet at hand: a value per CPU and direction, because headers and key of IPv6
+//! would not fit on the 512 bytes of stack that a program and its functions share.
+//!
+//! The functions of the slow path hand it on. What lies here the verifier does not follow: it walks each
+//! function once, and not once for every way through the ones before. Both families use the same
+//! form; an IPv4 address is the first word of an IPv6 one.
+//!
+//! A tc program is not interrupted by another one in the same direction on its CPU: both hooks
+//! run with bottom halves off.
+
+use core::ptr;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use prroute_common::flow::Flow;
+use prroute_common::reason::Reason;
+use prroute_common::time::Ticks;
+use prroute_ebpf::decide::{
+    FlowEntry, InboundPacket, Locality, LocalityCode, OutboundPacket, UplinkRef,
+};
+use prroute_ebpf::wire::parse::{LaterFragment, Segment};
+use prroute_ebpf::wire::{Address6, Family};
+
+use super::maps::Maps;
+use super::too_big;
+
+#[repr(C)]
+pub(super) struct Frame {
+    pub(super) family: Family,
+    /// The fast path has looked, and no table has the flow.
+    pub(super) has_no_flow: bool,
+    pub(super) segment: Segment<Address6>,
+    pub(super) fragment: LaterFragment<Address6>,
+    key: [u64; KEY_WORDS],
+    inbound: InboundPacket<LocalityCode>,
+    outbound: OutboundPacket<LocalityCode>,
+    pub(super) entry: FoundEntry,
+    pub(super) write: Write,
+    pub(super) target: RedirectTarget,
+    /// On the way out: the target gets the packet if it is no reply.
+    pub(super) sends_own: bool,
+    /// What an ICMP error quotes of the packet.
+    pub(super) quoted: [u32; too_big::WORDS],
+    /// The decision's number, for the decision log.
+    pub(super) decided: u32,
+}
+
+/// An IPv6 key; one of IPv4 is the first two words.
+const KEY_WORDS: usize = 5;
+
+/// The entry of the packet's flow, as it was read.
+#[repr(C)]
+pub(super) struct FoundEntry {
+    pub(super) flow: Flow,
+    pub(super) table: Table,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Table {
+    None = 0,
+    Confirmed = 1,
+    Unconfirmed = 2,
+}
+
+/// What is to be written of the packet's flow.
+#[repr(C)]
+pub(super) struct Write {
+    pub(super) flow: Flow,
+    pub(super) to: WriteTo,
+    /// Counted when it is written, on this uplink; `None` has no reason to count.
+    pub(super) reason: Reason,
+    pub(super) is_counted: bool,
+    pub(super) uplink: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum WriteTo {
+    Nothing = 0,
+    /// The entry that was found, but for what is not worth it.
+    Entry = 1,
+    /// The entry that was found, all of it.
+    EntryAnew = 2,
+    /// A new unconfirmed entry.
+    Unconfirmed = 3,
+    /// The confirmed ones.
+    Confirmed = 4,
+}
+
+/// Where a packet is redirected to.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct RedirectTarget {
+    /// The router that its request came from, 0 when it was not noted.
+    pub(super) router: u64,
+    pub(super) uplink: UplinkRef,
+    /// Counted when it is moved there.
+    pub(super) reason: Reason,
+}
+
+/// Index of a direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Direction {
+    In = 0,
+    Out = 1,
+}
+
+#[map]
+static FRAMES: PerCpuArray<Frame> = PerCpuArray::with_max_entries(2, 0);
+
+impl Frame {
+    #[inline(always)]
+    pub(super) fn of(direction: Direction) -> Option<&'static mut Self> {
+        // SAFETY: the element is this CPU's own, as said above; it is written before it is read.
+        FRAMES.get_ptr_mut(direction as u32).map(|frame| unsafe { &mut *frame })
+    }
+
+    #[inline(always)]
+    pub(super) fn set_inbound(&mut self, packet: &InboundPacket) {
+        self.inbound = packet.map(Locality::code);
+    }
+
+    #[inline(always)]
+    pub(super) fn inbound(&self) -> InboundPacket {
+        self.inbound.map(Locality::from_code)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_outbound(&mut self, packet: &OutboundPacket) {
+        self.outbound = packet.map(Locality::code);
+    }
+
+    #[inline(always)]
+    pub(super) fn outbound(&self) -> OutboundPacket {
+        self.outbound.map(Locality::from_code)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_key<F: Maps>(&mut self, key: F::Key) {
+        const { assert!(size_of::<F::Key>() <= size_of::<[u64; KEY_WORDS]>()) };
+        const { assert!(align_of::<F::Key>() <= align_of::<u64>()) };
+        // SAFETY: the key fits, and integers may be written over integers.
+        unsafe { ptr::from_mut(&mut self.key).cast::<F::Key>().write(key) };
+    }
+
+    #[inline(always)]
+    pub(super) fn key<F: Maps>(&self) -> &F::Key {
+        // SAFETY: as in `set_key`; the kernel reads the words that were written.
+        unsafe { &*ptr::from_ref(&self.key).cast::<F::Key>() }
+    }
+}
+
+impl FoundEntry {
+    /// As the decisions take it.
+    #[inline(always)]
+    pub(super) fn get(&self, protocol: u8, now: Ticks) -> Option<FlowEntry> {
+        match self.table {
+            Table::None => None,
+            table => FlowEntry::new(self.flow, table == Table::Confirmed, protocol, now),
+        }
+    }
+}
+
+impl Write {
+    #[inline(always)]
+    pub(super) fn nothing(&mut self) {
+        self.to = WriteTo::Nothing;
+    }
+
+    #[inline(always)]
+    pub(super) fn set(&mut self, to: WriteTo, flow: Flow) {
+        (self.to, self.flow, self.is_counted) = (to, flow, false);
+    }
+
+    #[inline(always)]
+    pub(super) fn set_counted(&mut self, to: WriteTo, flow: Flow, uplink: u16, reason: Reason) {
+        (self.to, self.flow) = (to, flow);
+        (self.uplink, self.reason, self.is_counted) = (uplink, reason, true);
+    }
+}

@@ -1,0 +1,272 @@
+//! The slow path of a packet that is about to leave: functions that are called one after the other, each
+//! with a stack frame of its own, and that hand the [`Frame`] on.
+
+use prroute_common::flow::Origin;
+use prroute_common::reason::Reason;
+use prroute_common::uplink::{UplinkFacts, flag};
+use prroute_ebpf::decide::{self, FlowEntry, Locality, Outbound, OutboundPacket, UplinkRef};
+use prroute_ebpf::wire::parse::{Kind, protocol};
+use prroute_ebpf::wire::{Wire, gateway_of_source, key};
+
+use super::count::count;
+use super::frame::{Direction, Frame, RedirectTarget, Table, Write, WriteTo};
+use super::maps::{Maps, by_family};
+use super::skb::Skb;
+use super::{
+    address, clock, fragment, listener, log, lookup, ports, syn_cache, udp_origin, uplink, write,
+};
+
+/// What comes next for the packet in the frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Next {
+    Pass = 0,
+    /// To the target in the frame.
+    Redirect = 1,
+    /// The flow matters.
+    Flow = 2,
+}
+
+/// Handles the packet whose headers are in the frame. Tells whether it goes to a target.
+#[inline(always)]
+pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) -> Next {
+    let next = prepare(skb, here);
+    if next != Next::Flow {
+        return next;
+    }
+    let at = lookup::find_outbound();
+    disown(skb);
+    let next = decide(skb, here);
+    write::apply(Direction::Out, at);
+    next
+}
+
+/// What is known of a packet's source.
+struct Source {
+    locality: Locality,
+    is_exposed: bool,
+    /// Its own reply goes to a router that was noted.
+    is_last_hop: bool,
+    /// The owner, where the host's own packets go there because of their source; 0 for none.
+    owner: u16,
+    /// The gateway may be another subnet's.
+    may_change_gateway: bool,
+    has_subnet_gateways: bool,
+}
+
+#[inline(always)]
+fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> Source {
+    let address = F::narrow(&frame.segment.source);
+    let destination = F::narrow(&frame.segment.destination);
+    let locality = address::locality::<F>(here, &address);
+    let keeps_own = here.flags & F::OWN_SOURCE != 0;
+    let is_specific = || skb.is_bound_to_device() || address::is_specific::<F>(here, destination);
+    let has_own_gateway = || gateway_of_source::<F>(here, &address).is_some();
+    let forwarded = skb.is_forwarded();
+    let owner = decide::owner_for_own(
+        keeps_own,
+        forwarded,
+        locality,
+        here.id,
+        has_own_gateway,
+        is_specific,
+    );
+    let owner_facts = owner.and_then(uplink::with_id);
+    let is_exposed = match locality {
+        Locality::OwnedHere => address::may_be_exposed(here) && address::is_exposed::<F>(&address),
+        Locality::OwnedBy(_) => owner.is_some() && address::is_exposed::<F>(&address),
+        Locality::Shared | Locality::NotLocal => false,
+    };
+    frame.set_key::<F>(key::outbound::<F>(&frame.segment.map(|address| F::narrow(&address))));
+    Source {
+        locality,
+        is_exposed,
+        is_last_hop: owner_facts.unwrap_or(here).flags & F::LAST_HOP != 0,
+        owner: owner_facts.map_or(0, |owner| owner.id),
+        may_change_gateway: address::may_change_gateway::<F>(skb, here, &address),
+        has_subnet_gateways: here.flags & F::SUBNET_GATEWAYS != 0,
+    }
+}
+
+/// Whose packet it is, and whether its flow matters; if not, where the packet goes.
+#[inline(never)]
+fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
+    let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
+    log::note(&mut frame.decided, log::UNDECIDED);
+    let source = by_family!(frame.family, F => source::<F>(skb, here, frame));
+    let Source { locality, owner, .. } = source;
+    let forwarded = skb.is_forwarded();
+    if locality == Locality::NotLocal && forwarded && !is_from_guest(skb) {
+        return Next::Pass;
+    }
+    let leaves_by = if owner == 0 { here } else { uplink::with_id(owner).unwrap_or(here) };
+    let now = clock::now();
+    let segment = &frame.segment;
+    let is_tcp = segment.protocol == protocol::TCP;
+    let packet = OutboundPacket {
+        kind: segment.kind,
+        tcp: segment.tcp,
+        payload: skb.len().saturating_sub(here.link_header + segment.headers),
+        source: locality,
+        here: UplinkRef::of(here),
+        leaves_by: UplinkRef::of(leaves_by),
+        forwarded,
+        from_client_port: ports::is_client(segment.source_port),
+        now,
+    };
+    frame.set_outbound(&packet);
+    frame.target = RedirectTarget {
+        router: 0,
+        uplink: packet.leaves_by,
+        reason: if owner == 0 { Reason::Redirected } else { Reason::RedirectedToOwner },
+    };
+    frame.sends_own = owner != 0;
+    // What a guest opened behind a translated address leaves by the gateway that the kernel chose.
+    let is_exposed = source.is_exposed || (source.has_subnet_gateways && forwarded);
+    let (kind, is_last_hop) = (packet.kind, source.is_last_hop);
+    if !decide::outbound_needs_flow(kind, locality, is_exposed, is_last_hop, owner != 0) {
+        return without_flow(frame, &packet, &source);
+    }
+    // An address may come to be shared while its connections are young.
+    let may_be_cached = locality.is_owned() || kind == Kind::TcpAnswer;
+    if is_tcp && may_be_cached {
+        syn_cache::promote(Direction::Out, now);
+    }
+    Next::Flow
+}
+
+/// A packet that needs no flow, or has none: the host's own goes to the owner of its source, if rules do
+/// not see to that; of an uplink with several gateways only the gateway may be another one.
+#[inline(always)]
+fn without_flow(frame: &Frame, packet: &OutboundPacket, source: &Source) -> Next {
+    let is_tcp = matches!(packet.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
+    let changes = is_tcp && packet.source == Locality::OwnedHere && source.may_change_gateway;
+    let goes = source.owner != 0 || changes;
+    fragment::remember(frame, goes.then_some(&frame.target), packet.now);
+    if goes { Next::Redirect } else { Next::Pass }
+}
+
+/// Has a datagram that the host sends unasked not taken for the answer to one that came in. What was
+/// recorded for that is overwritten.
+#[inline(never)]
+fn disown(skb: &Skb) -> u32 {
+    let Some(frame) = Frame::of(Direction::Out) else { return 0 };
+    let packet = frame.outbound();
+    let entry = frame.entry.get(frame.segment.protocol, packet.now);
+    if entry.is_some_and(|entry| is_unasked(skb, frame, &entry, &packet)) {
+        frame.entry.table = Table::None;
+    }
+    0
+}
+
+/// Whether a datagram of the host's own only looks like the answer to one that came in before, which
+/// anybody may have sent (R3): its socket was not there then, or was a client's, or sends to this peer
+/// without being asked. Of an answered flow that is settled.
+#[inline(always)]
+fn is_unasked(skb: &Skb, frame: &Frame, entry: &FlowEntry, packet: &OutboundPacket) -> bool {
+    if packet.forwarded
+        || packet.kind != Kind::Datagram
+        || frame.segment.protocol != protocol::UDP
+        || entry.origin != Origin::Inbound
+        || entry.flow.is_answered()
+    {
+        return false;
+    }
+    // What is translated has no socket where it comes in.
+    (entry.flow.has_no_socket() && listener::sends_itself(skb, frame))
+        || udp_origin::is_hosts_peer(frame, packet.now)
+}
+
+/// Decides, and puts into the frame what is to be written and where the packet goes.
+#[inline(never)]
+fn decide(skb: &Skb, here: &'static UplinkFacts) -> Next {
+    let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
+    let packet = frame.outbound();
+    let entry = frame.entry.get(frame.segment.protocol, packet.now);
+    let decision = decide::outbound(&packet, entry);
+    log::note(&mut frame.decided, decision.number());
+    let has_owner = frame.sends_own;
+    let is_off = here.flags & flag::REPLY_OFF != 0 && !packet.forwarded;
+    let write = &mut frame.write;
+    write.nothing();
+    let goes = match decision {
+        Outbound::Pass => has_owner || changes_gateway(skb, here, frame, &packet),
+        Outbound::Unproved => {
+            count(here.id, Reason::Unconfirmed);
+            has_owner
+        }
+        Outbound::OpenByHost(flow) => {
+            // The ports of a confirmed flow of others come to a flow of the host's own.
+            let is_confirmed = frame.entry.table == Table::Confirmed;
+            let to = if is_confirmed { WriteTo::EntryAnew } else { WriteTo::Unconfirmed };
+            write.set_counted(to, flow, here.id, Reason::OpenedByHost);
+            has_owner
+        }
+        Outbound::Own(what) => {
+            keep(write, what, here.id);
+            // The host's datagrams prove nothing, and need not.
+            write.is_counted &= packet.kind != Kind::Datagram;
+            has_owner
+        }
+        Outbound::Reply { uplink, router, write: what } => {
+            keep(write, what, uplink.id);
+            frame.target = RedirectTarget { router, uplink, reason: Reason::Redirected };
+            true
+        }
+        // Nothing is recorded of what comes in here, nor of what the host opens.
+        Outbound::ToOwner(_) if is_off => has_owner,
+        Outbound::ToOwner(owner) => {
+            let generation = uplink::with_id(owner).map_or(0, |facts| facts.generation);
+            let uplink = UplinkRef { id: owner, generation };
+            let reason = Reason::RedirectedToOwner;
+            frame.target = RedirectTarget { router: 0, uplink, reason };
+            true
+        }
+    };
+    let next = if goes { to_target(here, frame) } else { Next::Pass };
+    let target = (next == Next::Redirect).then_some(&frame.target);
+    fragment::remember(frame, target, packet.now);
+    next
+}
+
+#[inline(always)]
+fn keep(write: &mut Write, what: decide::Write, uplink: u16) {
+    match what {
+        decide::Write::Nothing => {}
+        decide::Write::Refresh(flow) => write.set(WriteTo::Entry, flow),
+        decide::Write::Confirm(flow) => {
+            write.set_counted(WriteTo::Confirmed, flow, uplink, Reason::Confirmed);
+        }
+    }
+}
+
+/// Whether the target is there, and is not left to the kernel.
+#[inline(always)]
+fn to_target(here: &UplinkFacts, frame: &Frame) -> Next {
+    let RedirectTarget { uplink, reason, .. } = frame.target;
+    let Some(target) = uplink::of(uplink) else {
+        count(here.id, Reason::UplinkGone);
+        return Next::Pass;
+    };
+    // Without replies an uplink still gets what has its source.
+    let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
+    if is_off { Next::Pass } else { Next::Redirect }
+}
+
+/// A segment of a connection without a record leaves by the owner of its address: only the gateway
+/// may be another subnet's.
+#[inline(always)]
+fn changes_gateway(skb: &Skb, here: &UplinkFacts, frame: &Frame, packet: &OutboundPacket) -> bool {
+    let is_tcp = matches!(packet.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
+    is_tcp
+        && packet.source == Locality::OwnedHere
+        && by_family!(frame.family, F => {
+            address::may_change_gateway::<F>(skb, here, &F::narrow(&frame.segment.source))
+        })
+}
+
+/// A forwarded packet that came in on an uplink is in transit.
+#[inline(always)]
+pub(super) fn is_from_guest(skb: &Skb) -> bool {
+    skb.is_forwarded() && uplink::at(skb.ingress_ifindex()).is_none()
+}

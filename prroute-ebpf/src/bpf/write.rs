@@ -1,0 +1,83 @@
+//! Writing flows.
+
+use prroute_common::flow::Flow;
+use prroute_common::reason::Reason;
+use prroute_ebpf::decide::worth_writing;
+use prroute_ebpf::wire::parse::protocol;
+
+use super::count::count;
+use super::frame::{Direction, Frame, Table, Write, WriteTo};
+use super::maps::{Maps, by_family};
+
+/// Writes those words of an entry that differ from what was read: each lies in a line of memory that
+/// other CPUs may have, too.
+#[inline(always)]
+pub(super) fn changed_words(at: *mut Flow, old: &Flow, new: &Flow) {
+    let words = at.cast::<u64>();
+    for (index, (old, new)) in old.words().into_iter().zip(new.words()).enumerate() {
+        if old != new {
+            // SAFETY: the pointer is to a live map value of four aligned words, each of which is valid
+            // on its own.
+            unsafe { words.add(index).write(new) };
+        }
+    }
+}
+
+/// Writes what was decided for the packet in the frame; `at` is the entry that was found.
+#[inline(never)]
+pub(super) fn apply(direction: Direction, at: *mut Flow) {
+    let Some(frame) = Frame::of(direction) else { return };
+    let Write { flow, to, .. } = &frame.write;
+    match to {
+        WriteTo::Nothing => {}
+        WriteTo::Entry if !at.is_null() => {
+            let old = &frame.entry.flow;
+            changed_words(at, old, &worth_writing(old, flow));
+        }
+        WriteTo::EntryAnew if !at.is_null() => {
+            // SAFETY: as in `changed_words`.
+            unsafe { *at = *flow };
+            counted(&frame.write, true);
+        }
+        WriteTo::Entry | WriteTo::EntryAnew => {}
+        WriteTo::Unconfirmed => open(frame),
+        WriteTo::Confirmed => confirm(frame, at),
+    }
+}
+
+#[inline(always)]
+fn counted(write: &Write, is_written: bool) {
+    if !is_written {
+        count(write.uplink, Reason::TableFull);
+    } else if write.is_counted {
+        count(write.uplink, write.reason);
+    }
+}
+
+/// Records an unconfirmed flow.
+#[inline(always)]
+pub(super) fn open(frame: &Frame) {
+    let flow = &frame.write.flow;
+    let is_written = by_family!(frame.family, F => {
+        <F as Maps>::new_flows().insert(frame.key::<F>(), flow, 0).is_ok()
+    });
+    counted(&frame.write, is_written);
+}
+
+/// Records a flow among the confirmed ones, whatever is there. Its unconfirmed entry, if it has one, says
+/// nothing from then on: a late copy of what it has proved would bring the flow back to it.
+#[inline(always)]
+fn confirm(frame: &Frame, at: *mut Flow) {
+    let flow = &frame.write.flow;
+    let is_tcp = frame.segment.protocol == protocol::TCP;
+    let is_written = by_family!(frame.family, F => if is_tcp {
+        <F as Maps>::flows().insert(frame.key::<F>(), flow, 0).is_ok()
+    } else {
+        <F as Maps>::datagrams().insert(frame.key::<F>(), flow, 0).is_ok()
+    });
+    if is_written && frame.entry.table == Table::Unconfirmed && !at.is_null() {
+        // SAFETY: as in `changed_words`.
+        unsafe { *at = Flow::default() };
+    }
+    counted(&frame.write, is_written);
+}

@@ -1,0 +1,73 @@
+//! Two entries of one key: a connection on the ports of an older one.
+//!
+//! While a confirmed flow may still be alive, whoever sends a SYN with its ports elsewhere is recorded
+//! beside it, unconfirmed. What belongs to the newer connection is told by its numbers, and when
+//! that is confirmed it replaces the older one.
+
+use prroute_common::flow::{Origin, TCP_REBIND_IDLE};
+use prroute_common::time::Ticks;
+
+use super::inbound::is_elsewhere;
+use super::outbound::{answers_syn, is_owner};
+use super::{FlowEntry, InboundPacket, OutboundPacket};
+use crate::wire::parse::Kind;
+
+/// Whether a TCP segment that came in may belong to a newer connection than the confirmed flow.
+#[inline(always)]
+pub fn may_be_superseded_in(confirmed: &FlowEntry, packet: &InboundPacket) -> bool {
+    let says_so =
+        packet.kind == Kind::TcpOpening || (packet.kind == Kind::Tcp && packet.tcp.acknowledges);
+    says_so
+        && match confirmed.origin {
+            Origin::Host => is_finished(confirmed, packet.now),
+            Origin::Inbound => is_elsewhere(packet, confirmed),
+        }
+}
+
+/// Whether it does belong to the newer, unconfirmed one: it acknowledges the SYN-ACK that left, or is
+/// another SYN.
+#[inline(always)]
+pub fn is_preferred_in(newer: &FlowEntry, packet: &InboundPacket) -> bool {
+    packet.kind == Kind::TcpOpening
+        || (newer.origin == Origin::Inbound
+            && !is_elsewhere(packet, newer)
+            && newer.flow.sent() == Some(packet.tcp.acknowledgement))
+}
+
+/// Likewise for a segment that is about to leave, from an address whose packets in are not looked at.
+#[inline(always)]
+pub fn may_be_superseded_out(confirmed: &FlowEntry, packet: &OutboundPacket) -> bool {
+    packet.kind == Kind::Tcp
+        && packet.source.is_owned()
+        && !is_owner(packet, confirmed)
+        && !continues(confirmed, packet)
+        && confirmed.origin == Origin::Inbound
+}
+
+/// Whether a segment begins exactly where the flow's last one ended: it is of this connection.
+#[inline(always)]
+pub(super) fn continues(confirmed: &FlowEntry, packet: &OutboundPacket) -> bool {
+    confirmed.flow.sent() == Some(packet.tcp.sequence)
+}
+
+/// Whether it begins where the SYN-ACK of the newer one ended.
+#[inline(always)]
+pub fn is_preferred_out(newer: &FlowEntry, packet: &OutboundPacket) -> bool {
+    newer.origin == Origin::Inbound
+        && is_owner(packet, newer)
+        && newer.flow.sent() == Some(packet.tcp.sequence)
+}
+
+/// Whether the host's SYN-ACK, or reset without a number, answers the SYN of the unconfirmed entry and
+/// not that of a confirmed flow beside it.
+#[inline(always)]
+pub fn is_answered(newer: &FlowEntry, acknowledgement: u32) -> bool {
+    answers_syn(&newer.flow, acknowledgement)
+}
+
+/// Whether a connection of the host's own is over, as far as a SYN with its ports is concerned. An
+/// attempt that is not answered yet is not.
+#[inline(always)]
+pub(super) fn is_finished(entry: &FlowEntry, now: Ticks) -> bool {
+    entry.confirmed && entry.flow.idle(now) >= TCP_REBIND_IDLE
+}

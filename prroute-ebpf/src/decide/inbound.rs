@@ -1,0 +1,313 @@
+//! For packets that came in: which uplink does their flow belong to?
+
+use prroute_common::flow::{ANSWER_TIME, Flow, HOST_FIRST, Origin, ROUTER_IDLE};
+use prroute_common::time::{Ticks, since};
+
+use super::beside::is_finished;
+use super::proof::proves;
+use super::{FlowEntry, Locality, UplinkRef, is_between, opened_at};
+use crate::wire::parse::{Kind, Numbers, protocol};
+
+/// A packet that came in.
+#[derive(Clone, Copy, Debug)]
+pub struct InboundPacket<L = Locality> {
+    pub kind: Kind,
+    pub protocol: u8,
+    pub tcp: Numbers,
+    /// Bytes behind the transport header.
+    pub payload: u32,
+    pub destination: L,
+    pub here: UplinkRef,
+    /// The link-layer address it came from, 0 where that is not noted.
+    pub router: u64,
+    /// It is for a port that the kernel gives to clients.
+    pub to_client_port: bool,
+    pub now: Ticks,
+}
+
+impl<L: Copy> InboundPacket<L> {
+    /// With its destination's locality in another form.
+    #[inline(always)]
+    pub fn map<M>(&self, form: impl Fn(L) -> M) -> InboundPacket<M> {
+        InboundPacket {
+            kind: self.kind,
+            protocol: self.protocol,
+            tcp: self.tcp,
+            payload: self.payload,
+            destination: form(self.destination),
+            here: self.here,
+            router: self.router,
+            to_client_port: self.to_client_port,
+            now: self.now,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    Pass,
+    /// Record as unconfirmed: opened inbound, here.
+    Open(Flow),
+    /// Record as unconfirmed, in the middle of a TCP connection.
+    Adopt(Flow),
+    /// The flow is entry here: note what is new.
+    Refresh(Flow),
+    /// Record as confirmed.
+    Confirm(Flow),
+    /// The flow moves here from another uplink.
+    Rebind(Flow),
+    /// The flow lives on another uplink and stays there.
+    RefuseRebind,
+}
+
+impl Inbound {
+    /// For [`Inbound::name`].
+    pub const fn number(&self) -> u32 {
+        match self {
+            Self::Pass => 0,
+            Self::Open(_) => 1,
+            Self::Adopt(_) => 2,
+            Self::Refresh(_) => 3,
+            Self::Confirm(_) => 4,
+            Self::Rebind(_) => 5,
+            Self::RefuseRebind => 6,
+        }
+    }
+
+    /// What the decision log calls the verdict of this number. No table: an array of strings is
+    /// one of pointers, which a BPF program cannot have.
+    pub const fn name(number: u32) -> Option<&'static str> {
+        Some(match number {
+            0 => "pass",
+            1 => "record",
+            2 => "adopt",
+            3 => "entry here",
+            4 => "confirm",
+            5 => "rebind here",
+            6 => "stays on its uplink",
+            _ => return None,
+        })
+    }
+}
+
+/// Whether a packet coming in needs its flow at all. `noted` says that the uplink notes routers
+/// (last-hop mode).
+#[inline(always)]
+pub fn inbound_needs_flow(kind: Kind, destination: Locality, exposed: bool, noted: bool) -> bool {
+    match (kind, destination) {
+        (Kind::EchoReply | Kind::Error, _) => false,
+        (Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset, Locality::OwnedHere) => exposed || noted,
+        _ => true,
+    }
+}
+
+/// Decides for a packet that came in. `recorded_is_up` says whether the uplink of a flow that is
+/// bound elsewhere still exists and is up.
+#[inline(always)]
+pub fn inbound(packet: &InboundPacket, entry: Option<FlowEntry>, recorded_is_up: bool) -> Inbound {
+    let Some(entry) = entry else { return unknown(packet) };
+    if entry.is_aged && !stays_the_hosts(packet, &entry) {
+        return unknown(packet);
+    }
+    if entry.origin == Origin::Host {
+        return answer_to_host(packet, &entry);
+    }
+    if entry.uplink() == packet.here {
+        return at_home(packet, &entry);
+    }
+    elsewhere(packet, &entry, recorded_is_up)
+}
+
+/// A client's port is asked nothing: to whom the host has sent from there, that peer's datagrams are
+/// answers, however late.
+#[inline(always)]
+fn stays_the_hosts(packet: &InboundPacket, entry: &FlowEntry) -> bool {
+    entry.origin == Origin::Host && packet.protocol == protocol::UDP && packet.to_client_port
+}
+
+#[inline(always)]
+fn opens(kind: Kind) -> bool {
+    // The answers to the host's own requests open nothing (R3).
+    matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram)
+}
+
+#[inline(always)]
+fn fresh(packet: &InboundPacket) -> Flow {
+    let flow = opened_at(packet.here, packet.now).with_router(packet.router);
+    if packet.kind == Kind::TcpOpening { with_syn(flow, packet) } else { flow }
+}
+
+/// Notes where the data behind a SYN begins, and how much came with it.
+#[inline(always)]
+fn with_syn(flow: Flow, packet: &InboundPacket) -> Flow {
+    flow.with_received(packet.tcp.sequence.wrapping_add(1)).with_syn_data(packet.payload as u16)
+}
+
+#[inline(always)]
+fn unknown(packet: &InboundPacket) -> Inbound {
+    if opens(packet.kind) {
+        return Inbound::Open(fresh(packet));
+    }
+    // Not for an owned address: a connection that the host opened from there has no record, and
+    // must not be taken for a request because its answers come in elsewhere (R3).
+    let is_shared = packet.destination == Locality::Shared;
+    if packet.kind == Kind::Tcp && packet.tcp.acknowledges && is_shared {
+        return Inbound::Adopt(fresh(packet).with_heard(packet.tcp.acknowledgement));
+    }
+    Inbound::Pass
+}
+
+#[inline(always)]
+fn answer_to_host(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
+    // A new connection may take over the ports of a finished one.
+    if packet.kind == Kind::TcpOpening && is_finished(entry, packet.now) {
+        return Inbound::Open(fresh(packet));
+    }
+    if is_request(packet, entry) {
+        return Inbound::Rebind(fresh(packet));
+    }
+    let flow = entry.flow.with_last_in(packet.now);
+    let flow = if entry.uplink() == packet.here { flow.with_heard_here() } else { flow };
+    if entry.confirmed { Inbound::Refresh(flow) } else { Inbound::Confirm(flow) }
+}
+
+/// Whether a datagram to one of the host's services asks, although the host spoke first: the peer never
+/// answered where the host's datagrams went, and speaks elsewhere, at its own time. Not when the host
+/// has gone on for long: it does not expect an answer then, and whoever pretends to be its peer would
+/// get the rest.
+#[inline(always)]
+fn is_request(packet: &InboundPacket, entry: &FlowEntry) -> bool {
+    packet.protocol == protocol::UDP
+        && packet.kind == Kind::Datagram
+        && !packet.to_client_port
+        && packet.destination == Locality::Shared
+        && !entry.flow.is_heard_here()
+        && entry.uplink() != packet.here
+        && since(packet.now, entry.flow.last_out()) >= ANSWER_TIME
+        && since(packet.now, entry.flow.opened_at()) <= HOST_FIRST
+}
+
+/// Whether the packet came another way than the flow's packets: on another uplink, or from another
+/// router on the link.
+#[inline(always)]
+pub(super) fn is_elsewhere(packet: &InboundPacket, entry: &FlowEntry) -> bool {
+    entry.uplink() != packet.here || is_other_router(packet, entry)
+}
+
+#[inline(always)]
+fn is_other_router(packet: &InboundPacket, entry: &FlowEntry) -> bool {
+    let router = entry.flow.router();
+    packet.router != 0 && router != 0 && packet.router != router
+}
+
+/// The packet came in where its flow belongs.
+#[inline(always)]
+fn at_home(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
+    if entry.confirmed && entry.flow.router() != packet.router && packet.router != 0 {
+        return from_router(packet, entry);
+    }
+    let flow = entry.flow.with_last_in(packet.now);
+    let flow = if packet.router == 0 { flow } else { flow.with_router(packet.router) };
+    continued(packet, entry, flow)
+}
+
+/// The packet of a confirmed flow came in on its uplink, from a router that is not the noted one.
+#[inline(always)]
+fn from_router(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
+    let flow = entry.flow.with_last_in(packet.now);
+    let moved = flow.with_router(packet.router);
+    if packet.protocol != protocol::TCP {
+        let is_silent = since(packet.now, entry.flow.last_in()) >= ROUTER_IDLE;
+        // Otherwise the old one counts as silent still.
+        return Inbound::Refresh(if entry.flow.router() == 0 || is_silent {
+            moved
+        } else {
+            entry.flow
+        });
+    }
+    match packet.kind {
+        Kind::TcpOpening if entry.is_idle(protocol::TCP, packet.now) => {
+            Inbound::Open(fresh(packet))
+        }
+        Kind::Tcp if packet.tcp.acknowledges && proves(&entry.flow, &packet.tcp) => {
+            continued(packet, entry, moved)
+        }
+        _ => Inbound::Refresh(flow),
+    }
+}
+
+/// Notes what the packet says of its flow, whose time and router are noted.
+#[inline(always)]
+fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
+    let number = packet.tcp.acknowledgement;
+    match packet.kind {
+        // What is entry of a confirmed connection's numbers is void when the host accepts a new one.
+        Kind::TcpOpening if entry.confirmed => Inbound::Refresh(flow),
+        Kind::TcpOpening => Inbound::Refresh(with_syn(flow.without_numbers(), packet)),
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !packet.tcp.acknowledges => {
+            Inbound::Refresh(flow)
+        }
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer => match (flow.heard(), flow.sent()) {
+            (_, Some(sent)) if !entry.confirmed => {
+                if packet.kind == Kind::Tcp && number == sent {
+                    Inbound::Confirm(flow.with_heard(number))
+                } else {
+                    Inbound::Refresh(flow)
+                }
+            }
+            // Adopted. What a SYN opened is proved by the host's SYN-ACK and nothing else: the host may
+            // have opened it itself, where nobody looks.
+            (Some(_), None) if !entry.confirmed => Inbound::Refresh(flow.with_heard(number)),
+            // Whoever forges acknowledgements here would know elsewhere what was acknowledged last.
+            (heard, Some(sent)) if is_news(heard, number, sent) && proves(&flow, &packet.tcp) => {
+                Inbound::Refresh(flow.with_heard(number))
+            }
+            _ => Inbound::Refresh(flow),
+        },
+        _ if !entry.confirmed && flow.is_answered() => Inbound::Confirm(flow),
+        _ => Inbound::Refresh(flow),
+    }
+}
+
+/// Whether a number acknowledges more than was heard, and no more than was sent.
+#[inline(always)]
+fn is_news(heard: Option<u32>, number: u32, sent: u32) -> bool {
+    match heard {
+        Some(heard) => number != heard && is_between(number, heard, sent),
+        None => sent.wrapping_sub(number) < 1 << 31,
+    }
+}
+
+/// The packet came in on another uplink than its flow's.
+#[inline(always)]
+fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) -> Inbound {
+    if recorded_is_up && !entry.is_idle(packet.protocol, packet.now) {
+        return Inbound::RefuseRebind;
+    }
+    let number = packet.tcp.acknowledgement;
+    let acknowledges = packet.kind == Kind::Tcp && packet.tcp.acknowledges;
+    if packet.protocol != protocol::TCP {
+        return if opens(packet.kind) {
+            Inbound::Rebind(fresh(packet))
+        } else {
+            Inbound::RefuseRebind
+        };
+    }
+    match (entry.confirmed, packet.kind) {
+        // Beside the confirmed flow, which stays until the new connection is confirmed.
+        (true, Kind::TcpOpening) => Inbound::Open(fresh(packet)),
+        (false, Kind::TcpOpening) => Inbound::Rebind(fresh(packet)),
+        // Not of an owned address, to which nothing is adopted either.
+        (false, _)
+            if acknowledges && (packet.destination == Locality::Shared || !recorded_is_up) =>
+        {
+            Inbound::Rebind(fresh(packet).with_heard(number))
+        }
+        (true, _) if acknowledges && proves(&entry.flow, &packet.tcp) => {
+            let place = packet.here;
+            let flow = entry.flow.rebound(place.id, place.generation, packet.now);
+            Inbound::Rebind(flow.with_heard(number).with_router(packet.router))
+        }
+        _ => Inbound::RefuseRebind,
+    }
+}

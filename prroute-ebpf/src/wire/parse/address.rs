@@ -1,0 +1,26 @@
+//! Addresses that two hosts may speak between.
+
+use crate::wire::{Address4, Address6};
+
+/// Neither unspecified, loopback, link-local, multicast nor broadcast.
+#[inline(always)]
+pub(in crate::wire) fn is_unicast4(address: Address4) -> bool {
+    const LOOPBACK: u32 = 127;
+    const LAST_UNICAST: u32 = 223;
+    const LINK_LOCAL: u16 = u16::from_ne_bytes([169, 254]);
+    // By words: every packet comes by here, and bytes would be taken out one by one.
+    let [first, ..] = address.to_ne_bytes();
+    let first = u32::from(first);
+    first.wrapping_sub(1) < LAST_UNICAST
+        && first != LOOPBACK
+        && (address.to_le() as u16).to_le() != LINK_LOCAL
+}
+
+/// Neither unspecified, loopback, link-local nor multicast.
+#[inline(always)]
+pub(in crate::wire) fn is_unicast6(address: &Address6) -> bool {
+    // The unspecified address and ::1 lie in ::/64, from which nothing else is assigned but
+    // deprecated IPv4-compatible addresses.
+    let [a, b, ..] = address[0].to_ne_bytes();
+    address[0] != 0 && a != 0xff && !(a == 0xfe && b & 0xc0 == 0x80)
+}

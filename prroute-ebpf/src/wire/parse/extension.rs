@@ -1,0 +1,68 @@
+//! The extension headers of IPv6.
+
+use network_types::ip::Ipv6Hdr;
+
+use super::protocol;
+use crate::wire::packet::Packet;
+
+/// Extension headers that are walked before a packet counts as malformed. Linux itself sends
+/// at most hop-by-hop (BIG TCP), destination options, routing, and destination options again.
+pub const MAX_EXTENSION_HEADERS: usize = 6;
+
+#[inline(always)]
+pub(super) fn is_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        protocol::HOP_BY_HOP
+            | protocol::ROUTING
+            | protocol::DESTINATION_OPTIONS
+            | protocol::FRAGMENT
+    )
+}
+
+/// What is behind the extension headers.
+pub(super) struct Walked {
+    pub(super) protocol: u8,
+    /// From the start of the IPv6 header, in bytes.
+    pub(super) length: usize,
+    pub(super) fragment: Option<Fragment>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Fragment {
+    pub(super) identification: u32,
+    /// Not the first of its packet: there is nothing to read behind it.
+    pub(super) is_later: bool,
+}
+
+/// Walks the extension headers behind an IPv6 header at `offset`; `None` when they do not end.
+#[inline(always)]
+pub(super) fn walk<P: Packet>(packet: &P, offset: usize, first: u8) -> Option<Walked> {
+    let mut walked = Walked { protocol: first, length: Ipv6Hdr::LEN, fragment: None };
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        match walked.protocol {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                let [following, length]: [u8; 2] = packet.read(offset + walked.length)?;
+                walked.protocol = following;
+                walked.length += (length as usize + 1) * 8;
+            }
+            protocol::FRAGMENT => {
+                let [following, _, high, low, i0, i1, i2, i3]: [u8; 8] =
+                    packet.read(offset + walked.length)?;
+                walked.protocol = following;
+                walked.length += 8;
+                let (is_later, more) = (high != 0 || low & 0xf8 != 0, low & 1 != 0);
+                // An atomic fragment (RFC 6946) is a whole packet.
+                if is_later || more {
+                    let identification = u32::from_be_bytes([i0, i1, i2, i3]);
+                    walked.fragment = Some(Fragment { identification, is_later });
+                }
+                if is_later {
+                    return Some(walked);
+                }
+            }
+            _ => return Some(walked),
+        }
+    }
+    None
+}
