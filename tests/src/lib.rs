@@ -26,6 +26,7 @@ pub mod large;
 pub mod mounts;
 pub mod netns;
 pub mod nobody;
+pub mod own_source;
 pub mod point_to_point;
 pub mod probe;
 pub mod process;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::command::{self, Output};
 use crate::mounts;
 use crate::netns::Namespace;
+pub use crate::own_source::{OwnSource, in_both_modes};
 use crate::process::Process;
 use crate::scratch::Scratch;
 use crate::wait;
@@ -32,42 +33,6 @@ pub const CAPABILITIES: [&str; 4] = [
     "--inh-caps=-all",
     "--no-new-privs",
 ];
-
-/// The configuration's `own-source`: what sends packets of the host's own by their source's uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnSource {
-    Rules,
-    Datapath,
-}
-
-impl OwnSource {
-    pub const BOTH: [Self; 2] = [Self::Rules, Self::Datapath];
-
-    /// What instances use that are not told: `PRROUTE_OWN_SOURCE`, or the default.
-    fn from_environment() -> Result<Self> {
-        match std::env::var("PRROUTE_OWN_SOURCE").as_deref() {
-            Err(_) | Ok("" | "rules") => Ok(Self::Rules),
-            Ok("datapath") => Ok(Self::Datapath),
-            Ok(other) => bail!("PRROUTE_OWN_SOURCE is {other:?}: neither rules nor datapath"),
-        }
-    }
-
-    /// The line of a configuration, where it says more than the default.
-    const fn line(self) -> &'static str {
-        match self {
-            Self::Rules => "",
-            Self::Datapath => "own-source = \"datapath\"\n",
-        }
-    }
-}
-
-/// Runs a case in both modes, one after the other; an error says in which one.
-pub fn in_both_modes(case: impl Fn(OwnSource) -> Result<()>) -> Result<()> {
-    for mode in OwnSource::BOTH {
-        case(mode).with_context(|| format!("with own-source {mode:?}"))?;
-    }
-    Ok(())
-}
 
 /// An instance of prroute in one namespace. What it left is removed on drop.
 #[derive(Debug)]

@@ -16,8 +16,6 @@ use crate::datapath::own_source;
 use crate::datapath::pins::Pins;
 use crate::datapath::succession::{gateways, succeed};
 use crate::state::ids::KnownId;
-use crate::state::observed::Family;
-use crate::state::own_source::OwnSources;
 use crate::state::succession::InForce;
 use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
@@ -25,7 +23,7 @@ use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tables {
     addresses: Addresses,
-    main_routes: MainRoutes,
+    pub(super) main_routes: MainRoutes,
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
@@ -106,7 +104,7 @@ impl Tables {
         Ok(in_force)
     }
 
-    fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
+    pub(super) fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
         match self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))? {
             0 => Ok(None),
             index => {
@@ -164,42 +162,6 @@ impl Tables {
         result
     }
 
-    /// Rules are in force for what the datapath is to keep no more.
-    ///
-    /// # Errors
-    ///
-    /// Tells what failed first, after everything was tried.
-    pub fn release_own_source(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let mut result = Ok(());
-        for uplink in uplinks {
-            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|facts| {
-                let Some(facts) = facts else { return Ok(()) };
-                let flags = facts.flags & !own_source::released(uplink.device.own_source);
-                if flags == facts.flags {
-                    return Ok(());
-                }
-                self.write_facts(&UplinkFacts { flags, ..facts })?;
-                let mut devices = uplink.device.devices();
-                devices.try_for_each(|ifindex| self.write_slot(uplink, ifindex))
-            });
-            result = result.and(written);
-        }
-        result
-    }
-
-    /// What keeps the host's own sources, as the programs have it.
-    ///
-    /// # Errors
-    ///
-    /// When a map cannot be read.
-    pub fn own_source(&self) -> Result<OwnSources> {
-        let mut flags = 0;
-        for id in 1..MAX_UPLINKS {
-            flags |= self.active_facts(id)?.map_or(0, |facts| facts.flags);
-        }
-        Ok(own_source::of_flags(flags))
-    }
-
     /// Writes addresses and prefixes, and takes out what is no uplink any more.
     ///
     /// # Errors
@@ -218,21 +180,8 @@ impl Tables {
         addresses.and(retired).and(main_routes).and(devices)
     }
 
-    /// Not of a family that the programs keep although they are to keep it no more.
-    fn remove_main_routes(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let in_force = self.own_source()?;
-        let mut result = Ok(());
-        for family in Family::BOTH {
-            let is_wanted = |uplink: &Uplink| uplink.device.own_source.is_datapath(family);
-            if uplinks.iter().any(is_wanted) || !in_force.is_datapath(family) {
-                result = result.and(self.main_routes.remove_others(uplinks, family));
-            }
-        }
-        result
-    }
-
     /// Fills the entry that is not in use, then switches to it with one word.
-    fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
+    pub(super) fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
         let id = u32::from(new.id);
         let current = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         if current != 0 && self.active_facts(id)?.as_ref() == Some(new) {
@@ -244,7 +193,7 @@ impl Tables {
     }
 
     /// Points the slot of one of the uplink's devices at the active facts.
-    fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
+    pub(super) fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
         let (id, ifindex) = (u32::from(uplink.id.0), ifindex.0);
         let facts = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         let wanted = IfindexSlot { ifindex, facts };

@@ -101,3 +101,51 @@ impl Reconciler {
         )]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::state::desired::desire;
+    use crate::state::diff::diff;
+    use crate::state::fixture::{carry_out, two_networks, uplinks};
+    use crate::sysctl::SavedSysctls;
+
+    /// A host with our rules, for which another way to keep own sources is wanted.
+    fn outlook(config: &Config) -> Outlook {
+        let mut observed = two_networks().0;
+        let by_rules = Config::default();
+        let before = uplinks(&by_rules, &observed);
+        let desired = desire(&by_rules, &observed, &before, &SavedSysctls::default());
+        carry_out(&diff(&by_rules, &desired, &observed).unwrap(), &mut observed);
+        let uplinks = uplinks(config, &observed);
+        let desired = desire(config, &observed, &uplinks, &SavedSysctls::default());
+        let plan = diff(config, &desired, &observed);
+        Outlook {
+            observed,
+            uplinks,
+            locals: Vec::new(),
+            prefixes: Vec::new(),
+            left_out: Vec::new(),
+            skipped: Vec::new(),
+            desired,
+            plan,
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rules_stay_until_the_programs_keep_own_sources() {
+        let config = Config { own_source: OwnSource::Datapath, ..Config::default() };
+        let mut outlook = outlook(&config);
+        assert!(leaves_rules(&outlook));
+        assert!(outlook.plan.as_ref().unwrap().ops.len() > 12);
+        keep_rules(&mut outlook);
+        assert!(outlook.plan.unwrap().is_empty());
+    }
+
+    #[test]
+    fn there_is_nothing_to_wait_for_where_rules_keep_own_sources() {
+        assert!(!leaves_rules(&outlook(&Config::default())));
+    }
+}

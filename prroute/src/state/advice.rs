@@ -147,4 +147,24 @@ mod tests {
         let config = Config { ranges: elsewhere, ..Config::default() };
         assert!(advise(&config, &host.0).conflict.is_none());
     }
+
+    #[test]
+    fn rules_in_spite_of_the_option_are_said_with_what_they_cost() {
+        let to = vec!["1.1.1.1/32".parse().unwrap()];
+        let config = Config {
+            own_source: OwnSource::Datapath,
+            uplinks: vec![UplinkConfig { to, ..named("eth1") }],
+            ..Config::default()
+        };
+        let mut host = two_networks();
+        host.0.routes.retain(|route| !(route.is_default() && route.destination.addr().is_ipv6()));
+        let warnings = advise(&config, &host.0).warnings;
+        let [v4, v6, cost6] = &warnings[..] else { panic!("{warnings:#?}") };
+        assert!(v4.starts_with("IPv4: the kernel asks all rules "), "{v4}");
+        assert!(v4.ends_with(": prroute's for `to`"), "{v4}");
+        assert_eq!(v6, "own source, IPv6: rules, as main has no default route");
+        assert!(cost6.starts_with("IPv6: the kernel asks all rules "), "{cost6}");
+        let config = Config { own_source: OwnSource::Datapath, ..Config::default() };
+        assert_eq!(advise(&config, &two_networks().0).warnings, [""; 0]);
+    }
 }

@@ -255,7 +255,7 @@ pub(super) fn many(count: u16) -> Vec<IpAddr> {
 }
 
 /// Does what the plan says, and insists that each operation can be done.
-pub(super) fn carry_out(plan: &Plan, kernel: &mut Observed) {
+pub(crate) fn carry_out(plan: &Plan, kernel: &mut Observed) {
     for op in &plan.ops {
         match op {
             Op::AddRule(rule) => {
