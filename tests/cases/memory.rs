@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{HashMap, Map, MapData, MapInfo};
+use nix::sys::signal::Signal;
 use nix::sys::utsname::uname;
 use prroute::datapath::sizes::{Demand, MOST_BYTES, Machine};
 use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, memory};
@@ -22,7 +23,8 @@ use prroute_tests::prroute::{self as instance, Daemon, Instance};
 use prroute_tests::{netns, socket, wait};
 
 const PORT: u16 = 7009;
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Programs are loaded meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
 const EVERYTHING: Demand = Demand { flows: None, families: Families::BOTH, udp_source: true };
 
 fn lab() -> Result<Lab> {
@@ -66,6 +68,14 @@ fn ensure_as_planned(taken: u64, planned: &Sizes) -> Result<()> {
     Ok(())
 }
 
+/// A machine may be so small that the smallest tables which work take more.
+fn ensure_within_limit(taken: u64, planned: &Sizes, machine: Machine) -> Result<()> {
+    let smallest = Sizes::plan(Machine { memory: 0, ..machine }, EVERYTHING);
+    let is_within = taken <= MOST_BYTES && taken <= machine.memory / 100;
+    ensure!(is_within || *planned == smallest, "{taken} bytes: {machine:?}");
+    Ok(())
+}
+
 /// Before 6.4 (`map_mem_usage`) the kernel says what keys and values take, without what is around them.
 fn accounts_for_all() -> Result<bool> {
     let kernel = uname().context("ask for the kernel's release")?;
@@ -84,8 +94,9 @@ fn all_maps_together_take_one_per_cent_of_memory_and_93_mb_at_most() -> Result<(
     let daemon = prroute.run(&[])?;
     let taken = bytes_of_maps(&daemon)?;
     let machine = memory::machine();
-    ensure_as_planned(taken, &Sizes::plan(machine, EVERYTHING))?;
-    ensure!(taken <= MOST_BYTES && taken <= machine.memory / 100, "{taken} bytes: {machine:?}");
+    let planned = Sizes::plan(machine, EVERYTHING);
+    ensure_as_planned(taken, &planned)?;
+    ensure_within_limit(taken, &planned, machine)?;
     let log = daemon.terminate()?;
     ensure!(log.contains("INFO tables: "), "{log}");
     prroute.down()?;
@@ -130,11 +141,12 @@ fn a_limit_of_the_control_group_makes_tables_smaller() -> Result<()> {
     let group = Limited::create(lab.name(), LIMIT)?;
     let prroute = lab.prroute()?.wrapped(group.wrapper());
     let daemon = prroute.run(&[])?;
-    let machine = Machine { memory: LIMIT, ..memory::machine() };
+    let here = memory::machine();
+    let machine = Machine { memory: LIMIT.min(here.memory), ..here };
     let planned = Sizes::plan(machine, EVERYTHING);
     let taken = bytes_of_maps(&daemon)?;
     ensure_as_planned(taken, &planned)?;
-    ensure!(taken <= LIMIT / 100 || planned.bytes() > machine.limit(), "{taken} bytes");
+    ensure_within_limit(taken, &planned, machine)?;
     daemon.terminate()?;
     prroute.down()?;
     Ok(())
@@ -196,10 +208,12 @@ fn tables_for_udp_servers_come_with_the_configuration_that_wants_them() -> Resul
         ensure!(unused < 2048, "{unused} entries in {name}");
     }
     prroute.configure("udp-source = true\n")?;
-    prroute.output(&["reload"])?.success()?;
+    // `prroute reload` would not wait for an emulated processor.
+    daemon.process.signal(Signal::SIGHUP)?;
     for name in tables {
-        let used = entries(&prroute, name)?;
-        ensure!(used >= 2048, "{used} entries in {name}");
+        wait::until("the tables are in use", PATIENCE, || {
+            Ok((entries(&prroute, name)? >= 2048).then_some(()))
+        })?;
     }
     daemon.terminate()?;
     prroute.down()?;

@@ -98,21 +98,24 @@ impl Reconciler {
 
     /// Loads the programs anew where a family of addresses came into use: its tables were made for
     /// nothing, and a map cannot grow. When that fails they go on with those tables for a while.
-    pub(super) fn follow_families(&mut self, families: Families) {
-        let Some(datapath) = &self.datapath else { return };
+    /// Whether there are other programs now, which have to be attached.
+    pub(super) fn follow_families(&mut self, families: Families) -> bool {
+        let Some(datapath) = &self.datapath else { return false };
         if !datapath.programs.sizes().are_outgrown(families, self.config.udp_source) {
             self.larger_tables_due = None;
-            return;
+            return false;
         }
         if self.larger_tables_due.is_some_and(|due| due > Instant::now()) {
-            return;
+            return false;
         }
         // Maps whose pins are gone would be left behind.
-        if let Err(error) = self.put_pins().and_then(|()| self.load(families)) {
+        let result = self.put_pins().and_then(|()| self.load(families));
+        if let Err(error) = &result {
             let pause = NEXT_TRY.as_secs();
             tracing::warn!("tables of {UNUSED} entries stay in use for another {pause} s: {error}");
             self.larger_tables_due = Some(Instant::now() + NEXT_TRY);
         }
+        result.is_ok()
     }
 
     /// Tells the datapath what each uplink is.

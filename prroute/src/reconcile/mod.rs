@@ -323,8 +323,6 @@ impl Reconciler {
                 self.store.save_journal(&self.journal);
                 self.load(families)?;
             }
-        } else {
-            self.follow_families(families);
         }
         let mut facts = self.sync_facts(&outlook);
         let mut synced = None;
@@ -348,10 +346,14 @@ impl Reconciler {
             facts = facts.and(self.release_own_source(&outlook));
         }
         self.tell(&outlook);
-        let synced = match synced {
+        let mut synced = match synced {
             Some(synced) => synced,
             None => self.sync_datapath(&outlook).await,
         };
+        // All that is new is in force before this takes its second.
+        if self.follow_families(families) {
+            synced = self.sync_datapath(&outlook).await;
+        }
         let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
         self.retries_gateways = matches!(retried, Ok(1..));
         self.gateways = gateways::kept(&outlook);
