@@ -1,6 +1,7 @@
 //! From rules to the datapath and back: by the configuration, and by main's default routes.
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::OwnSource;
@@ -100,6 +101,50 @@ fn a_family_without_a_default_route_in_main_is_kept_by_rules() -> Result<()> {
     by((true, false))?;
     let heard = heard.heard(&lab)?;
     ensure!(heard.len() > 4 && heard.iter().all(|rule| !rule.contains("10.0.")), "{heard:#?}");
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// Packets sent and answers received, of ping's last lines.
+fn pinged(log: &str) -> Result<(u64, u64)> {
+    let line =
+        log.lines().find(|line| line.contains("packets transmitted")).context(log.to_owned())?;
+    let mut numbers = line.split(", ").filter_map(|part| part.split(' ').next()?.parse().ok());
+    Ok((numbers.next().context("sent")?, numbers.next().context("received")?))
+}
+
+/// Both ways are in force before one of them goes.
+#[test]
+fn no_packet_leaves_by_another_uplink_while_the_option_is_changed() -> Result<()> {
+    let lab = Lab::build(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let mut prroute = lab.prroute()?.own_source(OwnSource::Rules)?;
+    prroute.configure("")?;
+    let mut daemon = prroute.run(&[])?;
+    let ways =
+        Family::BOTH.map(|family| (addressing::host(2, family), addressing::client(2, family)));
+    let mut pings = Vec::new();
+    for (source, target) in ways {
+        let (from, to) = (source.to_string(), target.to_string());
+        pings.push(lab.host.spawn(&["ping", "-n", "-q", "-A", "-I", &from, &to])?);
+    }
+    for _ in 0..3 {
+        for configuration in [BY_DATAPATH, ""] {
+            prroute.configure(configuration)?;
+            prroute.output(&["reload"])?.success().with_context(|| daemon.process.log())?;
+            // Its queue is short: a service manager that does not read holds the daemon up.
+            daemon.said()?;
+        }
+    }
+    for (mut ping, (source, target)) in pings.into_iter().zip(ways) {
+        ping.stop(Signal::SIGINT, PATIENCE)?;
+        let (sent, received) = pinged(&ping.finished_log(PATIENCE)?)?;
+        // The last answer may be on its way.
+        ensure!(sent > 500 && sent - received <= 1, "{source}: {received} of {sent} are answered");
+        let seen: Vec<u64> =
+            lab.routers.iter().map(|r| r.arrived(source, target)).collect::<Result<_>>()?;
+        assert_eq!((seen[0], seen[2]), (0, 0), "{source} by other uplinks");
+    }
     daemon.terminate()?;
     prroute.down()?;
     Ok(())
