@@ -1,17 +1,14 @@
 //! The fast path: the decisions for packets with plain headers whose flow adds nothing new.
 //!
-//! Whatever is answered here is what [`inbound`] and [`outbound`] answer, since these are asked; the fast
-//! path only knows when less than they are told is enough: not whose address it is, nor whether there is
-//! a second entry. For all else the answer is `SlowPath`.
+//! Whatever is answered here is what [`super::inbound`] and [`super::outbound`] answer, from less: not whose
+//! address it is, nor whether there is a second entry. For all else the answer is `SlowPath`.
 
 use prroute_common::flow::{Flow, Origin};
 
 use super::beside::{continues, is_finished};
-use super::outbound::has_numbers_of;
-use super::{
-    FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef, Write,
-    inbound, outbound, worth_writing,
-};
+use super::inbound::with_acknowledged;
+use super::outbound::{has_numbers_of, with_progress};
+use super::{FlowEntry, InboundPacket, OutboundPacket, UplinkRef, worth_writing};
 use crate::wire::fast_headers::FastL4;
 use crate::wire::parse::Kind;
 
@@ -67,13 +64,15 @@ pub fn decide_inbound(packet: &InboundPacket, entry: &FlowEntry, exposes: bool) 
     if !is_steady_in(packet, entry) {
         return FastIn::SlowPath;
     }
-    let packet = InboundPacket { destination: Locality::NotLocal, ..*packet };
-    let Inbound::Refresh(flow) = inbound(&packet, Some(*entry), true) else {
-        return FastIn::SlowPath;
+    let is_here = entry.uplink() == packet.here;
+    let flow = entry.flow.with_last_in(packet.now);
+    let flow = match entry.origin {
+        Origin::Host if is_here => flow.with_heard_here(),
+        Origin::Inbound if packet.kind == Kind::Tcp => with_acknowledged(flow, &packet.tcp),
+        _ => flow,
     };
     let flow = worth_writing(&entry.flow, &flow);
-    let is_elsewhere = entry.uplink() != packet.here;
-    if exposes && (is_elsewhere || !flow.has_times_of(&entry.flow)) {
+    if exposes && !(is_here && flow.has_times_of(&entry.flow)) {
         return FastIn::SlowPath;
     }
     FastIn::Write(flow)
@@ -83,7 +82,11 @@ pub fn decide_inbound(packet: &InboundPacket, entry: &FlowEntry, exposes: bool) 
 /// stamps and numbers.
 #[inline(always)]
 fn is_steady_in(packet: &InboundPacket, entry: &FlowEntry) -> bool {
-    let is_tcp = packet.kind == Kind::Tcp;
+    let is_tcp = match packet.kind {
+        Kind::Tcp => true,
+        Kind::Datagram | Kind::EchoRequest => false,
+        _ => return false,
+    };
     if entry.is_aged || (is_tcp && !(entry.confirmed && packet.tcp.acknowledges)) {
         return false;
     }
@@ -123,23 +126,26 @@ pub fn decide_outbound(packet: &OutboundPacket, entry: &FlowEntry) -> FastOut {
     if !is_steady_out(packet, entry) {
         return FastOut::SlowPath;
     }
-    let packet = OutboundPacket { source: Locality::Shared, ..*packet };
-    match outbound(&packet, Some(*entry)) {
-        Outbound::Own(Write::Refresh(flow)) => FastOut::Own(worth_writing(&entry.flow, &flow)),
-        Outbound::Reply { uplink, router, write: Write::Refresh(flow) } => {
-            FastOut::Reply { uplink, router, flow: worth_writing(&entry.flow, &flow) }
-        }
-        _ => FastOut::SlowPath,
+    let flow = entry.flow.with_last_out(packet.now);
+    if entry.origin == Origin::Host {
+        return FastOut::Own(worth_writing(&entry.flow, &flow));
     }
+    let flow = if packet.kind == Kind::Tcp { with_progress(flow, packet) } else { flow };
+    let flow = worth_writing(&entry.flow, &flow);
+    FastOut::Reply { uplink: entry.uplink(), router: flow.router(), flow }
 }
 
 /// As [`is_steady_in`].
 #[inline(always)]
 fn is_steady_out(packet: &OutboundPacket, entry: &FlowEntry) -> bool {
+    let is_tcp = match packet.kind {
+        Kind::Tcp => true,
+        Kind::Datagram | Kind::EchoReply => false,
+        _ => return false,
+    };
     if entry.is_aged {
         return false;
     }
-    let is_tcp = packet.kind == Kind::Tcp;
     match entry.origin {
         // The host's next packet confirms its flow.
         Origin::Host => entry.confirmed,

@@ -50,7 +50,7 @@ pub enum Inbound {
     Open(Flow),
     /// Record as unconfirmed, in the middle of a TCP connection.
     Adopt(Flow),
-    /// The flow is entry here: note what is new.
+    /// The flow is known here: write what is new.
     Refresh(Flow),
     /// Record as confirmed.
     Confirm(Flow),
@@ -241,7 +241,7 @@ fn from_router(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
 fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
     let number = packet.tcp.acknowledgement;
     match packet.kind {
-        // What is entry of a confirmed connection's numbers is void when the host accepts a new one.
+        // What is known of a confirmed connection's numbers is void when the host accepts a new one.
         Kind::TcpOpening if entry.confirmed => Inbound::Refresh(flow),
         Kind::TcpOpening => Inbound::Refresh(with_syn(flow.without_numbers(), packet)),
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !packet.tcp.acknowledges => {
@@ -258,14 +258,23 @@ fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
             // Adopted. What a SYN opened is proved by the host's SYN-ACK and nothing else: the host may
             // have opened it itself, where nobody looks.
             (Some(_), None) if !entry.confirmed => Inbound::Refresh(flow.with_heard(number)),
-            // Whoever forges acknowledgements here would know elsewhere what was acknowledged last.
-            (heard, Some(sent)) if is_news(heard, number, sent) && proves(&flow, &packet.tcp) => {
-                Inbound::Refresh(flow.with_heard(number))
-            }
-            _ => Inbound::Refresh(flow),
+            _ => Inbound::Refresh(with_acknowledged(flow, &packet.tcp)),
         },
         _ if !entry.confirmed && flow.is_answered() => Inbound::Confirm(flow),
         _ => Inbound::Refresh(flow),
+    }
+}
+
+/// Notes what a segment of a confirmed connection acknowledges, if it proves itself: whoever forges
+/// acknowledgements here would know elsewhere what was acknowledged last.
+#[inline(always)]
+pub(super) fn with_acknowledged(flow: Flow, tcp: &Numbers) -> Flow {
+    let number = tcp.acknowledgement;
+    match flow.sent() {
+        Some(sent) if is_news(flow.heard(), number, sent) && proves(&flow, tcp) => {
+            flow.with_heard(number)
+        }
+        _ => flow,
     }
 }
 

@@ -169,13 +169,11 @@ pub fn outbound(packet: &OutboundPacket, entry: Option<FlowEntry>) -> Outbound {
     }
     let reply =
         |write| Outbound::Reply { uplink: entry.uplink(), router: entry.flow.router(), write };
-    let Numbers { sequence, acknowledgement, acknowledges } = packet.tcp;
-    let received =
-        |flow: Flow| if acknowledges { flow.with_received(acknowledgement) } else { flow };
+    let Numbers { sequence, acknowledgement, .. } = packet.tcp;
     match packet.kind {
         // Never redirected. The record keeps its answers from being taken for a request.
         Kind::TcpOpening => Outbound::OpenByHost(by_host),
-        // The host accepts a connection: whatever was entry of an older one's numbers is void.
+        // The host accepts a connection: whatever was known of an older one's numbers is void.
         Kind::TcpAnswer => {
             let accepted = flow.without_numbers().with_sent(sequence.wrapping_add(1));
             let accepted = accepted.with_received(acknowledgement).with_heard(sequence);
@@ -191,9 +189,7 @@ pub fn outbound(packet: &OutboundPacket, entry: Option<FlowEntry>) -> Outbound {
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
         Kind::Tcp if is_of_another(packet, &entry) => unproved(packet),
         Kind::Tcp => {
-            let end = sequence.wrapping_add(packet.payload);
-            let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
-            let flow = received(flow);
+            let flow = with_progress(flow, packet);
             if entry.confirmed {
                 reply(Write::Refresh(flow))
             } else if is_owner(packet, &entry) || flow.heard() == Some(sequence) {
@@ -257,7 +253,7 @@ fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
         && answers_syn(flow, acknowledgement)
 }
 
-/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is entry.
+/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known.
 #[inline(always)]
 pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
     match flow.received() {
@@ -303,6 +299,15 @@ pub(super) fn has_numbers_of(flow: &Flow, numbers: &Numbers) -> bool {
         None => true,
     };
     is_sent && is_received
+}
+
+/// Notes what the host has sent and received, as a segment of its own says.
+#[inline(always)]
+pub(super) fn with_progress(flow: Flow, packet: &OutboundPacket) -> Flow {
+    let Numbers { sequence, acknowledgement, acknowledges } = packet.tcp;
+    let end = sequence.wrapping_add(packet.payload);
+    let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
+    if acknowledges { flow.with_received(acknowledgement) } else { flow }
 }
 
 /// Whether the host sent further than was noted.
