@@ -7,23 +7,11 @@ use prroute_common::time::since;
 use prroute_ebpf::decide::{
     self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, Write,
 };
-use prroute_ebpf::wire::packet::{Header, Packet};
-use prroute_ebpf::wire::parse::{Kind, NotParsed, Segment, protocol};
+use prroute_ebpf::wire::parse::{Kind, Segment, protocol};
 use prroute_ebpf::wire::{Wire, key};
 
 use crate::facts::Facts;
 use crate::{ETHERNET, fast_path};
-
-/// The reader that the programs try first: what lies in the linear part, without rare headers.
-struct Fast<'a>(&'a [u8]);
-
-impl Packet for Fast<'_> {
-    const RARE: bool = false;
-
-    fn read<T: Header>(&self, offset: usize) -> Option<T> {
-        self.0.read(offset)
-    }
-}
 
 macro_rules! rule {
     ($holds:expr, $($said:tt)+) => {
@@ -40,11 +28,6 @@ where
 {
     let whole = F::parse(&frame, ETHERNET);
     let linear = &frame[..facts.linear.min(frame.len())];
-    match F::parse(&Fast(linear), ETHERNET) {
-        // The other reader is asked.
-        Err(NotParsed::Malformed | NotParsed::LaterFragment(_)) => {}
-        fast => rule!(fast == whole, "the fast reader says {fast:?}, the other {whole:?}"),
-    }
     let fast = F::fast_headers(&linear, ETHERNET);
     if let Some(fast) = &fast {
         fast_path::headers_agree::<F>(fast, &whole)?;

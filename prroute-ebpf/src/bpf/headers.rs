@@ -1,4 +1,4 @@
-//! Reading a packet's headers: fast where they are plain and linear, by copying where not.
+//! Reading a packet's headers: in place where they are plain and linear, by copying for the slow path.
 
 use network_types::eth::EthHdr;
 use prroute_common::reason::Reason;
@@ -47,10 +47,7 @@ pub(super) fn read<F: Maps>(
 ) -> Headers {
     let Some(frame) = Frame::of(direction) else { return Headers::NotOurs };
     frame.has_no_flow = fast == Fast::SlowPathWithoutFlow;
-    let mut read = read_linear::<F>(skb, here, direction);
-    if read == Headers::Malformed {
-        read = read_copying::<F>(skb, here, direction);
-    }
+    let read = read_into::<F>(skb, here, direction);
     if read == Headers::Malformed {
         count(here.id, Reason::Unparsable);
     }
@@ -58,20 +55,10 @@ pub(super) fn read<F: Maps>(
 }
 
 #[inline(never)]
-fn read_linear<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> Headers {
-    read_from::<F>(&skb.linear(), here, direction)
-}
-
-#[inline(never)]
-fn read_copying<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> Headers {
-    read_from::<F>(&skb.copying(), here, direction)
-}
-
-#[inline(always)]
-fn read_from<F: Maps>(packet: &impl Packet, here: &UplinkFacts, direction: Direction) -> Headers {
+fn read_into<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> Headers {
     let Some(frame) = Frame::of(direction) else { return Headers::NotOurs };
     frame.family = F::FAMILY;
-    match F::parse(packet, network(here)) {
+    match F::parse(&skb.copying(), network(here)) {
         Ok(segment) => {
             frame.segment = segment.map(F::widen);
             Headers::Segment

@@ -184,8 +184,6 @@ pub(super) struct Linear {
 }
 
 impl Packet for Linear {
-    const RARE: bool = false;
-
     #[inline(always)]
     fn read<T: Header>(&self, offset: usize) -> Option<T> {
         let at = self.start + offset;
@@ -206,8 +204,6 @@ pub(super) struct Copying {
 }
 
 impl Packet for Copying {
-    const RARE: bool = true;
-
     #[inline(always)]
     fn read<T: Header>(&self, offset: usize) -> Option<T> {
         let mut header = MaybeUninit::<T::Words>::uninit();

@@ -6,10 +6,6 @@ use network_types::ip::Ipv4Hdr;
 
 /// A packet's bytes from its link-layer header on.
 pub trait Packet {
-    /// Whether rare headers (extension headers, fragments, ICMP errors) are read too. The fast
-    /// reader of the programs leaves them to the other one, so that their code is there once.
-    const RARE: bool;
-
     /// The header at `offset`, or `None` when the packet ends before it does.
     fn read<T: Header>(&self, offset: usize) -> Option<T>;
 }
@@ -69,8 +65,6 @@ header!(Ipv4Hdr = [u32; 5], Icmpv4Hdr = [u32; 2]);
 
 /// Packets in the host's own memory: tests and fuzzing.
 impl Packet for &[u8] {
-    const RARE: bool = true;
-
     fn read<T: Header>(&self, offset: usize) -> Option<T> {
         let bytes = self.get(offset..)?.get(..size_of::<T::Words>())?;
         Some(T::from_words(bytemuck::pod_read_unaligned(bytes)))

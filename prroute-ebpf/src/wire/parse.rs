@@ -138,7 +138,7 @@ pub enum NotParsed<A> {
     NotOurs,
     /// Follows the first fragment of its packet.
     LaterFragment(LaterFragment<A>),
-    /// Truncated, not what its type says, or rare and left to the other reader.
+    /// Truncated, or not what its type says.
     Malformed,
 }
 
@@ -164,9 +164,6 @@ pub fn ipv4<P: Packet>(
     let middle = u32::from_be(middle);
     let (fragment_offset, more) = (middle & 0x1fff, middle & 0x2000 != 0);
     if fragment_offset != 0 || more {
-        if !P::RARE {
-            return Err(NotParsed::Malformed);
-        }
         let identification = middle >> 16;
         if fragment_offset != 0 {
             return Err(NotParsed::LaterFragment(LaterFragment {
@@ -179,9 +176,6 @@ pub fn ipv4<P: Packet>(
         first_fragment = FirstFragment::with(identification);
     }
     if protocol == protocol::ICMP && icmp::is_error4(packet, offset + header) {
-        if !P::RARE {
-            return Err(NotParsed::Malformed);
-        }
         return icmp::error4(packet, offset + header, source, destination);
     }
     let upper = transport::read(packet, offset + header, protocol)?;
@@ -214,9 +208,6 @@ pub fn ipv6<P: Packet>(
     let (mut protocol, mut header) = (next_header, Ipv6Hdr::LEN);
     let mut first_fragment = FirstFragment::NONE;
     if extension::is_extension(protocol) {
-        if !P::RARE {
-            return Err(NotParsed::Malformed);
-        }
         let walked = extension::walk(packet, offset, protocol).ok_or(NotParsed::Malformed)?;
         if let Some(fragment) = walked.fragment {
             if fragment.is_later {
@@ -232,9 +223,6 @@ pub fn ipv6<P: Packet>(
         (protocol, header) = (walked.protocol, walked.length);
     }
     if protocol == protocol::ICMPV6 && icmp::is_error6(packet, offset + header) {
-        if !P::RARE {
-            return Err(NotParsed::Malformed);
-        }
         return icmp::error6(packet, offset + header, source, destination);
     }
     let upper = transport::read(packet, offset + header, protocol)?;

@@ -39,16 +39,29 @@ pub(super) struct Fragment {
 #[inline(always)]
 pub(super) fn walk<P: Packet>(packet: &P, offset: usize, first: u8) -> Option<Walked> {
     let mut walked = Walked { protocol: first, length: Ipv6Hdr::LEN, fragment: None };
+    walk_on(packet, offset, &mut walked).then_some(walked)
+}
+
+/// A function of its own in the object, since an ICMP error has two such chains. It returns no structure:
+/// the verifier takes the place of one for a pointer that is returned.
+#[inline(never)]
+fn walk_on<P: Packet>(packet: &P, offset: usize, walked: &mut Walked) -> bool {
     for _ in 0..MAX_EXTENSION_HEADERS {
         match walked.protocol {
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
-                let [following, length]: [u8; 2] = packet.read(offset + walked.length)?;
+                let Some([following, length]) = packet.read::<[u8; 2]>(offset + walked.length)
+                else {
+                    return false;
+                };
                 walked.protocol = following;
                 walked.length += (length as usize + 1) * 8;
             }
             protocol::FRAGMENT => {
-                let [following, _, high, low, i0, i1, i2, i3]: [u8; 8] =
-                    packet.read(offset + walked.length)?;
+                let Some([following, _, high, low, i0, i1, i2, i3]) =
+                    packet.read::<[u8; 8]>(offset + walked.length)
+                else {
+                    return false;
+                };
                 walked.protocol = following;
                 walked.length += 8;
                 let (is_later, more) = (high != 0 || low & 0xf8 != 0, low & 1 != 0);
@@ -58,11 +71,11 @@ pub(super) fn walk<P: Packet>(packet: &P, offset: usize, first: u8) -> Option<Wa
                     walked.fragment = Some(Fragment { identification, is_later });
                 }
                 if is_later {
-                    return Some(walked);
+                    return true;
                 }
             }
-            _ => return Some(walked),
+            _ => return true,
         }
     }
-    None
+    false
 }
