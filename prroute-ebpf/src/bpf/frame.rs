@@ -16,7 +16,8 @@ use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
 use prroute_common::time::Ticks;
 use prroute_ebpf::decide::{
-    FlowEntry, InboundPacket, Locality, LocalityCode, OutboundPacket, UplinkRef,
+    FlowEntry, InboundKind, InboundPacket, Locality, LocalityCode, OutboundKind, OutboundPacket,
+    UplinkRef,
 };
 use prroute_ebpf::wire::parse::{LaterFragment, Segment};
 use prroute_ebpf::wire::{Address6, Family};
@@ -41,8 +42,10 @@ pub(super) struct Frame {
     pub(super) sends_own: bool,
     /// What an ICMP error quotes of the packet.
     pub(super) quoted: [u32; too_big::WORDS],
-    /// The decision's number, for the decision log.
-    pub(super) decided: u32,
+    /// Whether the flow was looked up, and then what was decided on its way in or out.
+    pub(super) is_decided: bool,
+    pub(super) came_in: InboundKind,
+    pub(super) leaves: OutboundKind,
 }
 
 /// An IPv6 key; one of IPv4 is the first two words.
@@ -68,7 +71,7 @@ pub(super) enum Table {
 pub(super) struct Write {
     pub(super) flow: Flow,
     pub(super) to: WriteTo,
-    /// Counted when it is written, on this uplink; `None` has no reason to count.
+    /// Counted when it is written, on this uplink, if it `is_counted`.
     pub(super) reason: Reason,
     pub(super) is_counted: bool,
     pub(super) uplink: u16,
@@ -164,19 +167,13 @@ impl FoundEntry {
 }
 
 impl Write {
+    /// `flow` is set already.
     #[inline(always)]
-    pub(super) fn nothing(&mut self) {
-        self.to = WriteTo::Nothing;
-    }
-
-    #[inline(always)]
-    pub(super) fn set(&mut self, to: WriteTo, flow: Flow) {
-        (self.to, self.flow, self.is_counted) = (to, flow, false);
-    }
-
-    #[inline(always)]
-    pub(super) fn set_counted(&mut self, to: WriteTo, flow: Flow, uplink: u16, reason: Reason) {
-        (self.to, self.flow) = (to, flow);
-        (self.uplink, self.reason, self.is_counted) = (uplink, reason, true);
+    pub(super) fn set(&mut self, to: WriteTo, uplink: u16, reason: Option<Reason>) {
+        (self.to, self.uplink) = (to, uplink);
+        self.is_counted = reason.is_some();
+        if let Some(reason) = reason {
+            self.reason = reason;
+        }
     }
 }

@@ -4,7 +4,7 @@
 use prroute_common::flow::Origin;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::decide::{self, Inbound, InboundPacket, Locality, UplinkRef};
+use prroute_ebpf::decide::{self, InboundKind, InboundPacket, Locality, UplinkRef};
 use prroute_ebpf::wire::parse::{Kind, protocol};
 use prroute_ebpf::wire::{Wire, key};
 
@@ -14,7 +14,7 @@ use super::listener::{self, Listener};
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
-    address, clock, headers, log, lookup, mss, ports, route, syn_cache, udp_origin, uplink, write,
+    address, clock, headers, lookup, mss, ports, route, syn_cache, udp_origin, uplink, write,
 };
 
 /// Handles the packet whose headers are in the frame.
@@ -24,7 +24,8 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
         return;
     }
     let at = lookup::find_inbound();
-    decide(here);
+    decide();
+    settle(here);
     look_for_receiver(skb);
     write::apply(Direction::In, at);
 }
@@ -65,7 +66,7 @@ fn destination<F: Maps>(here: &UplinkFacts, frame: &mut Frame) -> Destination {
 #[inline(never)]
 fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let Some(frame) = Frame::of(Direction::In) else { return Next::Done };
-    log::note(&mut frame.decided, log::UNDECIDED);
+    frame.is_decided = false;
     let Destination { locality, is_exposed, is_last_hop, notes_routers } =
         by_family!(frame.family, F => destination::<F>(here, frame));
     let kind = frame.segment.kind;
@@ -104,9 +105,9 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     Next::Flow
 }
 
-/// Decides, and puts into the frame what is to be written.
+/// Decides.
 #[inline(never)]
-fn decide(here: &'static UplinkFacts) -> u32 {
+fn decide() -> u32 {
     let Some(frame) = Frame::of(Direction::In) else { return 0 };
     let packet = frame.inbound();
     let entry = frame.entry.get(packet.protocol, packet.now);
@@ -117,28 +118,30 @@ fn decide(here: &'static UplinkFacts) -> u32 {
         _ => true,
     };
     let decision = decide::inbound(&packet, entry, recorded_is_up);
-    log::note(&mut frame.decided, decision.number());
-    let write = &mut frame.write;
-    match decision {
-        Inbound::Pass => write.nothing(),
-        Inbound::RefuseRebind => {
-            write.nothing();
-            count(here.id, Reason::RebindRefused);
-        }
-        Inbound::Open(flow) => {
-            write.set_counted(WriteTo::Unconfirmed, flow, here.id, Reason::OpenedInbound);
-        }
-        Inbound::Adopt(flow) => {
-            write.set_counted(WriteTo::Unconfirmed, flow, here.id, Reason::Adopted);
-        }
-        Inbound::Refresh(flow) => write.set(WriteTo::Entry, flow),
-        Inbound::Confirm(flow) => {
-            write.set_counted(WriteTo::Confirmed, flow, here.id, Reason::Confirmed);
-        }
-        Inbound::Rebind(flow) => {
-            write.set_counted(WriteTo::EntryAnew, flow, here.id, Reason::Rebound);
-        }
+    (frame.is_decided, frame.came_in) = (true, decision.kind());
+    if let Some(flow) = decision.flow() {
+        frame.write.flow = *flow;
     }
+    0
+}
+
+/// What is to be written and counted for the decision.
+#[inline(never)]
+fn settle(here: &'static UplinkFacts) -> u32 {
+    let Some(frame) = Frame::of(Direction::In) else { return 0 };
+    let (to, reason) = match frame.came_in {
+        InboundKind::Pass => (WriteTo::Nothing, None),
+        InboundKind::RefuseRebind => {
+            count(here.id, Reason::RebindRefused);
+            (WriteTo::Nothing, None)
+        }
+        InboundKind::Open => (WriteTo::Unconfirmed, Some(Reason::OpenedInbound)),
+        InboundKind::Adopt => (WriteTo::Unconfirmed, Some(Reason::Adopted)),
+        InboundKind::Refresh => (WriteTo::Entry, None),
+        InboundKind::Confirm => (WriteTo::Confirmed, Some(Reason::Confirmed)),
+        InboundKind::Rebind => (WriteTo::EntryAnew, Some(Reason::Rebound)),
+    };
+    frame.write.set(to, here.id, reason);
     0
 }
 
@@ -148,17 +151,17 @@ fn decide(here: &'static UplinkFacts) -> u32 {
 fn look_for_receiver(skb: &Skb) -> u32 {
     let Some(frame) = Frame::of(Direction::In) else { return 0 };
     let packet = frame.inbound();
-    let opens = frame.write.to == WriteTo::Unconfirmed && packet.kind != Kind::Tcp;
+    let opens = frame.came_in == InboundKind::Open;
     if packet.destination == Locality::NotLocal {
         if opens && !route::is_to_guest(skb, frame) {
-            frame.write.nothing();
+            frame.write.to = WriteTo::Nothing;
         }
         return 0;
     }
     if packet.protocol != protocol::UDP || packet.kind != Kind::Datagram {
         return 0;
     }
-    let begins = opens || frame.write.to == WriteTo::EntryAnew;
+    let begins = opens || frame.came_in == InboundKind::Rebind;
     let entry = frame.entry.get(packet.protocol, packet.now);
     if !begins && !entry.as_ref().is_some_and(|entry| entry.flow.is_for_nobody()) {
         let is_inbound = entry.is_some_and(|entry| entry.origin == Origin::Inbound);

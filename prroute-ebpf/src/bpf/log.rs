@@ -5,7 +5,6 @@ use aya_log_ebpf::info;
 use aya_log_ebpf::macro_support::{Level, level_enabled};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use prroute_common::address::{octets4, octets6};
-use prroute_ebpf::decide::{Inbound, Outbound};
 use prroute_ebpf::wire::Family;
 
 use super::frame::{Direction, Frame};
@@ -15,18 +14,6 @@ use super::skb::Skb;
 #[inline(always)]
 pub(super) fn is_on() -> bool {
     level_enabled(Level::Info)
-}
-
-/// Nothing was decided for the packet in the frame.
-pub(super) const UNDECIDED: u32 = u32::MAX;
-
-/// Notes in the frame what was decided for a packet whose flow was looked up: the decision's
-/// number, or [`UNDECIDED`].
-#[inline(always)]
-pub(super) fn note(decided: &mut u32, number: u32) {
-    if is_on() {
-        *decided = number;
-    }
 }
 
 /// Logs what was decided for the packet in the frame of `direction`, if anything was.
@@ -51,11 +38,10 @@ macro_rules! write {
             };
             let Some(frame) = frame else { return };
             let (direction, decision) = if direction == Direction::In as u32 {
-                ("in", Inbound::name(frame.decided))
+                ("in", frame.came_in.name())
             } else {
-                ("out", Outbound::name(frame.decided))
+                ("out", frame.leaves.name())
             };
-            let Some(decision) = decision else { return };
             let segment = &frame.segment;
             info!(
                 skb.context(),
@@ -79,6 +65,9 @@ write!(write6, |address| Ipv6Addr::from(octets6(address)));
 #[inline(always)]
 fn write(skb: &Skb, direction: Direction) {
     let Some(frame) = Frame::of(direction) else { return };
+    if !frame.is_decided {
+        return;
+    }
     match frame.family {
         Family::Ipv4 => write4(skb, direction as u32),
         Family::Ipv6 => write6(skb, direction as u32),

@@ -4,7 +4,9 @@
 use prroute_common::flow::Origin;
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::decide::{self, FlowEntry, Locality, Outbound, OutboundPacket, UplinkRef};
+use prroute_ebpf::decide::{
+    self, FlowEntry, Locality, Outbound, OutboundKind, OutboundPacket, UplinkRef,
+};
 use prroute_ebpf::wire::parse::{Kind, protocol};
 use prroute_ebpf::wire::{Wire, gateway_of_source, key};
 
@@ -13,7 +15,7 @@ use super::frame::{Direction, Frame, RedirectTarget, Table, Write, WriteTo};
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
-    address, clock, fragment, listener, log, lookup, ports, syn_cache, udp_origin, uplink, write,
+    address, clock, fragment, listener, lookup, ports, syn_cache, udp_origin, uplink, write,
 };
 
 /// What comes next for the packet in the frame.
@@ -36,7 +38,8 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) -> Next {
     }
     let at = lookup::find_outbound();
     disown(skb);
-    let next = decide(skb, here);
+    decide();
+    let next = settle(skb, here);
     write::apply(Direction::Out, at);
     next
 }
@@ -92,7 +95,7 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
 #[inline(never)]
 fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
-    log::note(&mut frame.decided, log::UNDECIDED);
+    frame.is_decided = false;
     let source = by_family!(frame.family, F => source::<F>(skb, here, frame));
     let Source { locality, owner, .. } = source;
     let forwarded = skb.is_forwarded();
@@ -177,51 +180,66 @@ fn is_unasked(skb: &Skb, frame: &Frame, entry: &FlowEntry, packet: &OutboundPack
         || udp_origin::is_hosts_peer(frame, packet.now)
 }
 
-/// Decides, and puts into the frame what is to be written and where the packet goes.
+/// Decides.
 #[inline(never)]
-fn decide(skb: &Skb, here: &'static UplinkFacts) -> Next {
-    let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
+fn decide() -> u32 {
+    let Some(frame) = Frame::of(Direction::Out) else { return 0 };
     let packet = frame.outbound();
     let entry = frame.entry.get(frame.segment.protocol, packet.now);
     let decision = decide::outbound(&packet, entry);
-    log::note(&mut frame.decided, decision.number());
-    let has_owner = frame.sends_own;
-    let is_off = here.flags & flag::REPLY_OFF != 0 && !packet.forwarded;
-    let write = &mut frame.write;
-    write.nothing();
-    let goes = match decision {
-        Outbound::Pass => has_owner || changes_gateway(skb, here, frame, &packet),
-        Outbound::Unproved => {
-            count(here.id, Reason::Unconfirmed);
-            has_owner
-        }
-        Outbound::OpenByHost(flow) => {
-            // The ports of a confirmed flow of others come to a flow of the host's own.
-            let is_confirmed = frame.entry.table == Table::Confirmed;
-            let to = if is_confirmed { WriteTo::EntryAnew } else { WriteTo::Unconfirmed };
-            write.set_counted(to, flow, here.id, Reason::OpenedByHost);
-            has_owner
-        }
-        Outbound::Own(what) => {
-            keep(write, what, here.id);
-            // The host's datagrams prove nothing, and need not.
-            write.is_counted &= packet.kind != Kind::Datagram;
-            has_owner
-        }
-        Outbound::Reply { uplink, router, write: what } => {
-            keep(write, what, uplink.id);
+    (frame.is_decided, frame.leaves) = (true, decision.kind());
+    match decision {
+        Outbound::Pass | Outbound::Unproved => {}
+        Outbound::OpenByHost(flow) => frame.write.flow = flow,
+        Outbound::Own(write) => keep(&mut frame.write, write),
+        Outbound::Reply { uplink, router, write } => {
+            keep(&mut frame.write, write);
             frame.target = RedirectTarget { router, uplink, reason: Reason::Redirected };
-            true
         }
-        // Nothing is recorded of what comes in here, nor of what the host opens.
-        Outbound::ToOwner(_) if is_off => has_owner,
-        Outbound::ToOwner(owner) => {
-            let generation = uplink::with_id(owner).map_or(0, |facts| facts.generation);
-            let uplink = UplinkRef { id: owner, generation };
-            let reason = Reason::RedirectedToOwner;
-            frame.target = RedirectTarget { router: 0, uplink, reason };
-            true
+        Outbound::ToOwner(owner) => frame.target.uplink = UplinkRef { id: owner, generation: 0 },
+    }
+    0
+}
+
+#[inline(always)]
+fn keep(write: &mut Write, what: decide::Write) {
+    match what {
+        decide::Write::Nothing => write.to = WriteTo::Nothing,
+        decide::Write::Refresh(flow) => (write.to, write.flow) = (WriteTo::Entry, flow),
+        decide::Write::Confirm(flow) => (write.to, write.flow) = (WriteTo::Confirmed, flow),
+    }
+}
+
+/// What is to be written and counted for the decision, and where the packet goes.
+#[inline(never)]
+fn settle(skb: &Skb, here: &'static UplinkFacts) -> Next {
+    let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
+    let packet = frame.outbound();
+    let to = frame.write.to;
+    let confirmed = (to == WriteTo::Confirmed).then_some(Reason::Confirmed);
+    let target = frame.target.uplink;
+    let (to, at, reason) = match frame.leaves {
+        OutboundKind::OpenByHost if frame.entry.table == Table::Confirmed => {
+            // The ports of a confirmed flow of others come to a flow of the host's own.
+            (WriteTo::EntryAnew, here.id, Some(Reason::OpenedByHost))
         }
+        OutboundKind::OpenByHost => (WriteTo::Unconfirmed, here.id, Some(Reason::OpenedByHost)),
+        // The host's datagrams prove nothing, and need not.
+        OutboundKind::Own if packet.kind == Kind::Datagram => (to, here.id, None),
+        OutboundKind::Own => (to, here.id, confirmed),
+        OutboundKind::Reply => (to, target.id, confirmed),
+        _ => (WriteTo::Nothing, here.id, None),
+    };
+    frame.write.set(to, at, reason);
+    let goes = match frame.leaves {
+        OutboundKind::Reply => true,
+        OutboundKind::ToOwner => to_owner(here, frame, &packet),
+        OutboundKind::Pass => frame.sends_own || changes_gateway(skb, here, frame, &packet),
+        OutboundKind::Unproved => {
+            count(here.id, Reason::Unconfirmed);
+            frame.sends_own
+        }
+        OutboundKind::OpenByHost | OutboundKind::Own => frame.sends_own,
     };
     let next = if goes { to_target(here, frame) } else { Next::Pass };
     let target = (next == Next::Redirect).then_some(&frame.target);
@@ -229,15 +247,16 @@ fn decide(skb: &Skb, here: &'static UplinkFacts) -> Next {
     next
 }
 
+/// Whether a segment without a record goes to the owner of its source, which is the target.
 #[inline(always)]
-fn keep(write: &mut Write, what: decide::Write, uplink: u16) {
-    match what {
-        decide::Write::Nothing => {}
-        decide::Write::Refresh(flow) => write.set(WriteTo::Entry, flow),
-        decide::Write::Confirm(flow) => {
-            write.set_counted(WriteTo::Confirmed, flow, uplink, Reason::Confirmed);
-        }
-    }
+fn to_owner(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> bool {
+    // Nothing is recorded of what comes in here, nor of what the host opens.
+    let is_off = here.flags & flag::REPLY_OFF != 0 && !packet.forwarded;
+    let id = frame.target.uplink.id;
+    let generation = uplink::with_id(id).map_or(0, |facts| facts.generation);
+    let reason = Reason::RedirectedToOwner;
+    frame.target = RedirectTarget { router: 0, uplink: UplinkRef { id, generation }, reason };
+    !is_off || frame.sends_own
 }
 
 /// Whether the target is there, and is not left to the kernel.

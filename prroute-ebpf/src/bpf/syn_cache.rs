@@ -12,7 +12,7 @@ use prroute_ebpf::wire::Wire;
 
 use super::count::count;
 use super::frame::{Direction, Frame, WriteTo};
-use super::lookup;
+use super::lookup::{self, Found};
 use super::maps::{SYN_CACHE, by_family};
 use super::uplink;
 use super::write;
@@ -47,31 +47,54 @@ pub(super) fn insert<F: Wire>(key: &F::Key, here: UplinkRef, now: Ticks) {
 
 /// Makes a flow entry of a SYN in the cache, because somebody asks for its flow now. The word
 /// stays: the entry is as old, and is not made again.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn promote(direction: Direction, now: Ticks) {
-    let Some(frame) = Frame::of(direction) else { return };
-    let found = by_family!(frame.family, F => slot_of::<F>(frame.key::<F>()));
-    let Some((slot, word)) = found else { return };
-    // SAFETY: as in `insert`.
-    let Some(syn) = slot.cached(unsafe { word.read_volatile() }, now) else { return };
-    let Some(facts) = uplink::with_id(syn.uplink()) else { return };
-    if !syn.is_of(facts.generation) {
-        return;
+    if find(direction, now) {
+        enter(direction, now);
     }
-    let uplink = UplinkRef::of(facts);
-    let flow = decide::opened_at(uplink, syn.time);
-    frame.write.set_counted(WriteTo::Unconfirmed, flow, uplink.id, Reason::OpenedInbound);
-    let Some(found) = lookup::flow(frame, now) else { return write::open(frame) };
-    let replaced = match found.entry.at_syn(uplink, syn.time) {
-        AtSyn::Stays => return,
-        AtSyn::IsReplaced => found,
-        AtSyn::GetsAnother => match lookup::live_unconfirmed(frame, now) {
-            None => return write::open(frame),
-            Some(beside) if beside.entry.at_syn(uplink, syn.time) == AtSyn::Stays => return,
-            Some(beside) => beside,
+}
+
+/// Whether the flow of the packet in the frame is in the cache; it is put into what is to be written.
+#[inline(never)]
+fn find(direction: Direction, now: Ticks) -> bool {
+    let Some(frame) = Frame::of(direction) else { return false };
+    let found = by_family!(frame.family, F => slot_of::<F>(frame.key::<F>()));
+    let Some((slot, word)) = found else { return false };
+    // SAFETY: as in `insert`.
+    let Some(syn) = slot.cached(unsafe { word.read_volatile() }, now) else { return false };
+    let Some(facts) = uplink::with_id(syn.uplink()) else { return false };
+    if !syn.is_of(facts.generation) {
+        return false;
+    }
+    frame.write.flow = decide::opened_at(UplinkRef::of(facts), syn.time);
+    frame.write.set(WriteTo::Unconfirmed, facts.id, Some(Reason::OpenedInbound));
+    true
+}
+
+/// Enters that flow, unless what is known is newer or may not be replaced.
+#[inline(never)]
+fn enter(direction: Direction, now: Ticks) -> u32 {
+    let Some(frame) = Frame::of(direction) else { return 0 };
+    let flow = frame.write.flow;
+    let uplink = UplinkRef { id: flow.uplink(), generation: flow.generation() };
+    let at_syn = |found: &Found| found.entry.at_syn(uplink, flow.last_in());
+    let replaced = match lookup::flow(frame, now) {
+        None => None,
+        Some(found) => match at_syn(&found) {
+            AtSyn::Stays => return 0,
+            AtSyn::IsReplaced => Some(found),
+            AtSyn::GetsAnother => match lookup::live_unconfirmed(frame, now) {
+                Some(beside) if at_syn(&beside) == AtSyn::Stays => return 0,
+                beside => beside,
+            },
         },
+    };
+    let Some(replaced) = replaced else {
+        write::open(frame);
+        return 0;
     };
     // SAFETY: the pointer is to a live map value of four aligned words.
     unsafe { *replaced.at = flow };
     count(uplink.id, Reason::OpenedInbound);
+    0
 }

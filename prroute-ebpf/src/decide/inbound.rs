@@ -60,33 +60,60 @@ pub enum Inbound {
     RefuseRebind,
 }
 
+/// An [`Inbound`] without its flow, as the programs keep it in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum InboundKind {
+    Pass = 0,
+    Open = 1,
+    Adopt = 2,
+    Refresh = 3,
+    Confirm = 4,
+    Rebind = 5,
+    RefuseRebind = 6,
+}
+
 impl Inbound {
-    /// For [`Inbound::name`].
-    pub const fn number(&self) -> u32 {
+    #[inline(always)]
+    pub const fn kind(&self) -> InboundKind {
         match self {
-            Self::Pass => 0,
-            Self::Open(_) => 1,
-            Self::Adopt(_) => 2,
-            Self::Refresh(_) => 3,
-            Self::Confirm(_) => 4,
-            Self::Rebind(_) => 5,
-            Self::RefuseRebind => 6,
+            Self::Pass => InboundKind::Pass,
+            Self::Open(_) => InboundKind::Open,
+            Self::Adopt(_) => InboundKind::Adopt,
+            Self::Refresh(_) => InboundKind::Refresh,
+            Self::Confirm(_) => InboundKind::Confirm,
+            Self::Rebind(_) => InboundKind::Rebind,
+            Self::RefuseRebind => InboundKind::RefuseRebind,
         }
     }
 
-    /// What the decision log calls the verdict of this number. No table: an array of strings is
-    /// one of pointers, which a BPF program cannot have.
-    pub const fn name(number: u32) -> Option<&'static str> {
-        Some(match number {
-            0 => "pass",
-            1 => "record",
-            2 => "adopt",
-            3 => "entry here",
-            4 => "confirm",
-            5 => "rebind here",
-            6 => "stays on its uplink",
-            _ => return None,
-        })
+    /// What is written.
+    #[inline(always)]
+    pub const fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Open(flow)
+            | Self::Adopt(flow)
+            | Self::Refresh(flow)
+            | Self::Confirm(flow)
+            | Self::Rebind(flow) => Some(flow),
+            Self::Pass | Self::RefuseRebind => None,
+        }
+    }
+}
+
+impl InboundKind {
+    /// What the decision log says. No table: an array of strings is one of pointers, which a BPF program
+    /// cannot have.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Open => "record",
+            Self::Adopt => "adopt",
+            Self::Refresh => "known here",
+            Self::Confirm => "confirm",
+            Self::Rebind => "rebind here",
+            Self::RefuseRebind => "stays on its uplink",
+        }
     }
 }
 

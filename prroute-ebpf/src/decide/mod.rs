@@ -25,8 +25,10 @@ use crate::wire::parse::protocol;
 pub use beside::{
     is_answered, is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out,
 };
-pub use inbound::{Inbound, InboundPacket, inbound, inbound_needs_flow};
-pub use outbound::{Outbound, OutboundPacket, Write, outbound, outbound_needs_flow, owner_for_own};
+pub use inbound::{Inbound, InboundKind, InboundPacket, inbound, inbound_needs_flow};
+pub use outbound::{
+    Outbound, OutboundKind, OutboundPacket, Write, outbound, outbound_needs_flow, owner_for_own,
+};
 
 /// Whose address it is, seen from the uplink the packet is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,31 +71,43 @@ pub enum Outbound {
     ToOwner(u16),
 }
 
+/// An [`Outbound`] without what it says beside, as the programs keep it in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum OutboundKind {
+    Pass = 0,
+    OpenByHost = 1,
+    Own = 2,
+    Reply = 3,
+    Unproved = 4,
+    ToOwner = 5,
+}
+
 impl Outbound {
-    /// For [`Outbound::name`].
-    pub const fn number(&self) -> u32 {
+    #[inline(always)]
+    pub const fn kind(&self) -> OutboundKind {
         match self {
-            Self::Pass => 0,
-            Self::OpenByHost(_) => 1,
-            Self::Own(_) => 2,
-            Self::Reply { .. } => 3,
-            Self::Unproved => 4,
-            Self::ToOwner(_) => 5,
+            Self::Pass => OutboundKind::Pass,
+            Self::OpenByHost(_) => OutboundKind::OpenByHost,
+            Self::Own(_) => OutboundKind::Own,
+            Self::Reply { .. } => OutboundKind::Reply,
+            Self::Unproved => OutboundKind::Unproved,
+            Self::ToOwner(_) => OutboundKind::ToOwner,
         }
     }
+}
 
-    /// What the decision log calls the verdict of this number. No table: an array of strings is
-    /// one of pointers, which a BPF program cannot have.
-    pub const fn name(number: u32) -> Option<&'static str> {
-        Some(match number {
-            0 => "pass",
-            1 => "record as the host's own",
-            2 => "the host's own",
-            3 => "reply, to its uplink",
-            4 => "reply, not proved yet",
-            5 => "reply, to the owner of its source",
-            _ => return None,
-        })
+impl OutboundKind {
+    /// What the decision log says, as [`super::InboundKind::name`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::OpenByHost => "record as the host's own",
+            Self::Own => "the host's own",
+            Self::Reply => "reply, to its uplink",
+            Self::Unproved => "reply, not proved yet",
+            Self::ToOwner => "reply, to the owner of its source",
+        }
     }
 }
 

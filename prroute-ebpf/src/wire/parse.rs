@@ -209,7 +209,7 @@ pub fn ipv6<P: Packet>(
     let mut first_fragment = FirstFragment::NONE;
     if extension::is_extension(protocol) {
         let walked = extension::walk(packet, offset, protocol).ok_or(NotParsed::Malformed)?;
-        if let Some(fragment) = walked.fragment {
+        if let Some(fragment) = walked.fragment() {
             if fragment.is_later {
                 return Err(NotParsed::LaterFragment(LaterFragment {
                     source,

@@ -21,24 +21,39 @@ pub(super) fn is_extension(next_header: u8) -> bool {
 }
 
 /// What is behind the extension headers.
+#[derive(Clone, Copy)]
 pub(super) struct Walked {
     pub(super) protocol: u8,
     /// From the start of the IPv6 header, in bytes.
     pub(super) length: usize,
-    pub(super) fragment: Option<Fragment>,
+    /// Of a fragment header: its offset and the flag for more, as on the wire. 0 for a whole packet, which
+    /// an atomic fragment is, too (RFC 6946).
+    fragment: u16,
+    identification: u32,
 }
 
-#[derive(Clone, Copy)]
 pub(super) struct Fragment {
     pub(super) identification: u32,
     /// Not the first of its packet: there is nothing to read behind it.
     pub(super) is_later: bool,
 }
 
+const OFFSET: u16 = 0xfff8;
+const MORE: u16 = 1;
+
+impl Walked {
+    #[inline(always)]
+    pub(super) fn fragment(&self) -> Option<Fragment> {
+        let is_later = self.fragment & OFFSET != 0;
+        (self.fragment != 0).then_some(Fragment { identification: self.identification, is_later })
+    }
+}
+
 /// Walks the extension headers behind an IPv6 header at `offset`; `None` when they do not end.
 #[inline(always)]
 pub(super) fn walk<P: Packet>(packet: &P, offset: usize, first: u8) -> Option<Walked> {
-    let mut walked = Walked { protocol: first, length: Ipv6Hdr::LEN, fragment: None };
+    let length = Ipv6Hdr::LEN;
+    let mut walked = Walked { protocol: first, length, fragment: 0, identification: 0 };
     walk_on(packet, offset, &mut walked).then_some(walked)
 }
 
@@ -64,13 +79,9 @@ fn walk_on<P: Packet>(packet: &P, offset: usize, walked: &mut Walked) -> bool {
                 };
                 walked.protocol = following;
                 walked.length += 8;
-                let (is_later, more) = (high != 0 || low & 0xf8 != 0, low & 1 != 0);
-                // An atomic fragment (RFC 6946) is a whole packet.
-                if is_later || more {
-                    let identification = u32::from_be_bytes([i0, i1, i2, i3]);
-                    walked.fragment = Some(Fragment { identification, is_later });
-                }
-                if is_later {
+                walked.fragment = u16::from_be_bytes([high, low]) & (OFFSET | MORE);
+                walked.identification = u32::from_be_bytes([i0, i1, i2, i3]);
+                if walked.fragment & OFFSET != 0 {
                     return true;
                 }
             }

@@ -65,7 +65,7 @@ pub(super) fn error6<P: Packet>(
         return Err(NotParsed::NotOurs);
     }
     let walked = extension::walk(packet, at, quoted.next_header).ok_or(NotParsed::Malformed)?;
-    if walked.fragment.is_some_and(|fragment| fragment.is_later) {
+    if walked.fragment().is_some_and(|fragment| fragment.is_later) {
         return Err(NotParsed::NotOurs);
     }
     let (local_port, remote_port) = ports(packet, at + walked.length, walked.protocol)?;
