@@ -14,7 +14,6 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use prroute_common::flow::Flow;
 use prroute_common::reason::Reason;
-use prroute_common::time::Ticks;
 use prroute_ebpf::decide::{
     FlowEntry, InboundKind, InboundPacket, Locality, LocalityCode, OutboundKind, OutboundPacket,
     UplinkRef,
@@ -52,10 +51,12 @@ pub(super) struct Frame {
 const KEY_WORDS: usize = 5;
 
 /// The entry of the packet's flow, as it was read.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct FoundEntry {
     pub(super) flow: Flow,
     pub(super) table: Table,
+    pub(super) is_aged: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -158,11 +159,10 @@ impl Frame {
 impl FoundEntry {
     /// As the decisions take it.
     #[inline(always)]
-    pub(super) fn get(&self, protocol: u8, now: Ticks) -> Option<FlowEntry> {
-        match self.table {
-            Table::None => None,
-            table => FlowEntry::new(self.flow, table == Table::Confirmed, protocol, now),
-        }
+    pub(super) fn get(&self) -> Option<FlowEntry> {
+        let Self { flow, table, is_aged } = *self;
+        let origin = if table == Table::None { None } else { flow.origin() };
+        Some(FlowEntry { flow, origin: origin?, confirmed: table == Table::Confirmed, is_aged })
     }
 }
 

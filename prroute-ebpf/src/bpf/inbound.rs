@@ -20,6 +20,9 @@ use super::{
 /// Handles the packet whose headers are in the frame.
 #[inline(always)]
 pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
+    if here.flags & flag::SMALLER != 0 {
+        fit(skb, here);
+    }
     if prepare(skb, here) == Next::Done {
         return;
     }
@@ -28,6 +31,19 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
     settle(here);
     look_for_receiver(skb);
     write::apply(Direction::In, at);
+}
+
+/// Has the other end of a connection send what fits this uplink, which is smaller than others.
+#[inline(never)]
+fn fit(skb: &Skb, here: &UplinkFacts) -> u32 {
+    let Some(frame) = Frame::of(Direction::In) else { return 0 };
+    // What the host opened from an address of its own got the size of another uplink's route.
+    let keeps_own = by_family!(frame.family, F => here.flags & F::OWN_SOURCE != 0);
+    let kind = frame.segment.kind;
+    if kind == Kind::TcpOpening || (kind == Kind::TcpAnswer && keeps_own) {
+        mss::fit(skb, here, frame, here);
+    }
+    0
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +69,9 @@ fn destination<F: Maps>(here: &UplinkFacts, frame: &mut Frame) -> Destination {
     let is_exposed = locality == Locality::OwnedHere
         && address::may_be_exposed(here)
         && address::is_exposed::<F>(&address);
-    frame.set_key::<F>(key::inbound::<F>(&frame.segment.map(|address| F::narrow(&address))));
+    let remote = F::narrow(&frame.segment.source);
+    let ports = key::inbound_ports(&frame.segment);
+    frame.set_key::<F>(F::key(address, remote, ports, frame.segment.protocol));
     Destination {
         locality,
         is_exposed,
@@ -70,12 +88,6 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let Destination { locality, is_exposed, is_last_hop, notes_routers } =
         by_family!(frame.family, F => destination::<F>(here, frame));
     let kind = frame.segment.kind;
-    let is_small = here.flags & flag::SMALLER != 0;
-    // What the host opened from another uplink's route gets an answer that fits this one.
-    let own_source = by_family!(frame.family, F => here.flags & F::OWN_SOURCE != 0);
-    if is_small && (kind == Kind::TcpOpening || (kind == Kind::TcpAnswer && own_source)) {
-        mss::fit(skb, here, frame, here);
-    }
     if !decide::inbound_needs_flow(kind, locality, is_exposed, is_last_hop) {
         return Next::Done;
     }
@@ -110,7 +122,7 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
 fn decide() -> u32 {
     let Some(frame) = Frame::of(Direction::In) else { return 0 };
     let packet = frame.inbound();
-    let entry = frame.entry.get(packet.protocol, packet.now);
+    let entry = frame.entry.get();
     let recorded_is_up = match &entry {
         Some(entry) if entry.uplink() != packet.here => {
             uplink::of(entry.uplink()).is_some_and(uplink::is_up)
@@ -162,7 +174,7 @@ fn look_for_receiver(skb: &Skb) -> u32 {
         return 0;
     }
     let begins = opens || frame.came_in == InboundKind::Rebind;
-    let entry = frame.entry.get(packet.protocol, packet.now);
+    let entry = frame.entry.get();
     if !begins && !entry.as_ref().is_some_and(|entry| entry.flow.is_for_nobody()) {
         let is_inbound = entry.is_some_and(|entry| entry.origin == Origin::Inbound);
         if is_inbound && udp_origin::is_recorded(frame.segment.destination_port) {

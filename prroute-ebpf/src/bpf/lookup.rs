@@ -30,12 +30,6 @@ impl Found {
         let entry = FlowEntry::new(unsafe { *at }, confirmed, protocol, now)?;
         Some(Self { at, entry })
     }
-
-    /// An entry that is too old counts as none.
-    #[inline(always)]
-    fn live(self) -> Option<Self> {
-        (!self.entry.is_aged).then_some(self)
-    }
 }
 
 /// For the fast path: of TCP among the confirmed ones, of the rest also among the others. Tells
@@ -59,11 +53,6 @@ fn pointer(found: Option<*mut Flow>) -> *mut Flow {
     found.unwrap_or(ptr::null_mut())
 }
 
-#[inline(never)]
-fn confirmed_at(frame: &Frame) -> *mut Flow {
-    by_family!(frame.family, F => confirmed_of::<F>(frame))
-}
-
 #[inline(always)]
 fn confirmed_of<F: Maps>(frame: &Frame) -> *mut Flow {
     let key = frame.key::<F>();
@@ -74,86 +63,103 @@ fn confirmed_of<F: Maps>(frame: &Frame) -> *mut Flow {
     })
 }
 
-#[inline(never)]
-fn unconfirmed_at(frame: &Frame) -> *mut Flow {
-    by_family!(frame.family, F => unconfirmed_of::<F>(frame))
-}
-
 #[inline(always)]
 fn unconfirmed_of<F: Maps>(frame: &Frame) -> *mut Flow {
     pointer(F::new_flows().get_ptr_mut(frame.key::<F>()))
 }
 
-#[inline(always)]
-fn confirmed(frame: &Frame, now: Ticks) -> Option<Found> {
-    Found::new(confirmed_at(frame), true, frame.segment.protocol, now)
+/// Looks up the confirmed entry of the packet's flow, and puts it into the frame.
+#[inline(never)]
+fn confirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
+    let at = by_family!(frame.family, F => confirmed_of::<F>(frame));
+    keep(frame, at, true, now)
+}
+
+/// Looks up the unconfirmed entry, and puts it into the frame.
+#[inline(never)]
+fn unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
+    let at = by_family!(frame.family, F => unconfirmed_of::<F>(frame));
+    keep(frame, at, false, now)
 }
 
 #[inline(always)]
-fn unconfirmed(frame: &Frame, now: Ticks) -> Option<Found> {
-    Found::new(unconfirmed_at(frame), false, frame.segment.protocol, now)
+fn keep(frame: &mut Frame, at: *mut Flow, confirmed: bool, now: Ticks) -> *mut Flow {
+    let Some(Found { entry, .. }) = Found::new(at, confirmed, frame.segment.protocol, now) else {
+        frame.entry.table = Table::None;
+        return ptr::null_mut();
+    };
+    frame.entry.flow = entry.flow;
+    frame.entry.is_aged = entry.is_aged;
+    frame.entry.table = if confirmed { Table::Confirmed } else { Table::Unconfirmed };
+    at
 }
 
-/// The unconfirmed entry, if it lives.
+/// Forgets an entry that is too old.
 #[inline(always)]
-pub(super) fn live_unconfirmed(frame: &Frame, now: Ticks) -> Option<Found> {
-    unconfirmed(frame, now)?.live()
+fn live(frame: &mut Frame, at: *mut Flow) -> *mut Flow {
+    if frame.entry.is_aged {
+        frame.entry.table = Table::None;
+        return ptr::null_mut();
+    }
+    at
 }
 
-/// An entry that lives: a confirmed one wins over an unconfirmed one. Of a datagram also one that
-/// does not live any more, if there is no other.
+/// Looks up the unconfirmed entry, if it lives.
 #[inline(always)]
-pub(super) fn flow(frame: &Frame, now: Ticks) -> Option<Found> {
+pub(super) fn live_unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
+    let at = unconfirmed(frame, now);
+    live(frame, at)
+}
+
+/// Looks up an entry that lives: a confirmed one wins over an unconfirmed one. Of a datagram also one
+/// that does not live any more, if there is no other.
+#[inline(never)]
+pub(super) fn flow(frame: &mut Frame, now: Ticks) -> *mut Flow {
+    frame.entry.table = Table::None;
     if frame.has_no_flow {
-        return None;
+        return ptr::null_mut();
     }
     let first = confirmed(frame, now);
-    if let Some(found) = &first
-        && !found.entry.is_aged
-    {
+    if !first.is_null() && !frame.entry.is_aged {
         return first;
     }
     if frame.segment.protocol == protocol::TCP {
         return live_unconfirmed(frame, now);
     }
-    match unconfirmed(frame, now) {
-        Some(second) if first.is_none() || !second.entry.is_aged => Some(second),
-        _ => first,
+    let aged = frame.entry;
+    let second = unconfirmed(frame, now);
+    if !first.is_null() && (second.is_null() || frame.entry.is_aged) {
+        frame.entry = aged;
+        return first;
     }
+    second
 }
 
-/// Puts what was found into the frame; tells where it lies.
-#[inline(always)]
-fn keep(frame: &mut Frame, found: Option<Found>) -> *mut Flow {
-    let Some(Found { at, entry }) = found else {
-        frame.entry.table = Table::None;
-        return ptr::null_mut();
-    };
-    frame.entry.flow = entry.flow;
-    frame.entry.table = if entry.confirmed { Table::Confirmed } else { Table::Unconfirmed };
-    at
-}
-
-/// The entry of the packet in the frame that came in.
+/// Looks up the entry of the packet in the frame that came in.
 #[inline(never)]
 pub(super) fn find_inbound() -> *mut Flow {
     let Some(frame) = Frame::of(Direction::In) else { return ptr::null_mut() };
     let packet = frame.inbound();
-    let mut found = flow(frame, packet.now);
+    let found = flow(frame, packet.now);
     // Of TCP there may be one of a newer connection beside the confirmed one.
-    if let Some(Found { entry, .. }) = &found
-        && entry.confirmed
-        && packet.protocol == protocol::TCP
-        && decide::may_be_superseded_in(entry, &packet)
-        && let Some(newer) = live_unconfirmed(frame, packet.now)
-        && decide::is_preferred_in(&newer.entry, &packet)
-    {
-        found = Some(newer);
+    let may_be = packet.protocol == protocol::TCP
+        && frame
+            .entry
+            .get()
+            .is_some_and(|entry| entry.confirmed && decide::may_be_superseded_in(&entry, &packet));
+    if !may_be {
+        return found;
     }
-    keep(frame, found)
+    let older = frame.entry;
+    let newer = live_unconfirmed(frame, packet.now);
+    if frame.entry.get().is_some_and(|newer| decide::is_preferred_in(&newer, &packet)) {
+        return newer;
+    }
+    frame.entry = older;
+    found
 }
 
-/// The entry of the packet in the frame that is about to leave.
+/// Looks up the entry of the packet in the frame that is about to leave.
 #[inline(never)]
 pub(super) fn find_outbound() -> *mut Flow {
     let Some(frame) = Frame::of(Direction::Out) else { return ptr::null_mut() };
@@ -161,41 +167,35 @@ pub(super) fn find_outbound() -> *mut Flow {
     // A reset that answers a SYN has no number of its own (RFC 9293, 3.10.7.1).
     let answers_syn = packet.kind == Kind::TcpAnswer
         || (packet.kind == Kind::TcpReset && packet.tcp.sequence == 0);
-    let found = if answers_syn {
-        of_syn(frame, packet.tcp.acknowledgement, packet.now)
-    } else {
-        let found = flow(frame, packet.now);
-        match newer_outbound(frame, found.as_ref(), packet.now) {
-            Some(newer) => Some(newer),
-            None => found,
-        }
-    };
-    keep(frame, found)
-}
-
-/// The entry of a newer connection beside the confirmed one that was found.
-#[inline(always)]
-fn newer_outbound(frame: &Frame, found: Option<&Found>, now: Ticks) -> Option<Found> {
-    let packet = frame.outbound();
-    let entry = &found?.entry;
-    let may_be = entry.confirmed
-        && frame.segment.protocol == protocol::TCP
-        && decide::may_be_superseded_out(entry, &packet);
-    if !may_be {
-        return None;
+    if answers_syn {
+        return of_syn(frame, packet.tcp.acknowledgement, packet.now);
     }
-    live_unconfirmed(frame, now).filter(|newer| decide::is_preferred_out(&newer.entry, &packet))
+    let found = flow(frame, packet.now);
+    let may_be = frame.segment.protocol == protocol::TCP
+        && frame
+            .entry
+            .get()
+            .is_some_and(|entry| entry.confirmed && decide::may_be_superseded_out(&entry, &packet));
+    if !may_be {
+        return found;
+    }
+    let older = frame.entry;
+    let newer = live_unconfirmed(frame, packet.now);
+    if frame.entry.get().is_some_and(|newer| decide::is_preferred_out(&newer, &packet)) {
+        return newer;
+    }
+    frame.entry = older;
+    found
 }
 
 /// The entry of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, if it is
 /// the one whose SYN is acknowledged. If not, it is none.
 #[inline(always)]
-fn of_syn(frame: &Frame, acknowledgement: u32, now: Ticks) -> Option<Found> {
+fn of_syn(frame: &mut Frame, acknowledgement: u32, now: Ticks) -> *mut Flow {
     let newer = live_unconfirmed(frame, now);
-    if let Some(found) = &newer
-        && decide::is_answered(&found.entry, acknowledgement)
-    {
+    if frame.entry.get().is_some_and(|entry| decide::is_answered(&entry, acknowledgement)) {
         return newer;
     }
-    confirmed(frame, now)?.live()
+    let confirmed = confirmed(frame, now);
+    live(frame, confirmed)
 }

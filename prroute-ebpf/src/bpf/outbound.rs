@@ -80,7 +80,8 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
         Locality::OwnedBy(_) => owner.is_some() && address::is_exposed::<F>(&address),
         Locality::Shared | Locality::NotLocal => false,
     };
-    frame.set_key::<F>(key::outbound::<F>(&frame.segment.map(|address| F::narrow(&address))));
+    let ports = key::outbound_ports(&frame.segment);
+    frame.set_key::<F>(F::key(address, destination, ports, frame.segment.protocol));
     Source {
         locality,
         is_exposed,
@@ -155,7 +156,7 @@ fn without_flow(frame: &Frame, packet: &OutboundPacket, source: &Source) -> Next
 fn disown(skb: &Skb) -> u32 {
     let Some(frame) = Frame::of(Direction::Out) else { return 0 };
     let packet = frame.outbound();
-    let entry = frame.entry.get(frame.segment.protocol, packet.now);
+    let entry = frame.entry.get();
     if entry.is_some_and(|entry| is_unasked(skb, frame, &entry, &packet)) {
         frame.entry.table = Table::None;
     }
@@ -185,7 +186,7 @@ fn is_unasked(skb: &Skb, frame: &Frame, entry: &FlowEntry, packet: &OutboundPack
 fn decide() -> u32 {
     let Some(frame) = Frame::of(Direction::Out) else { return 0 };
     let packet = frame.outbound();
-    let entry = frame.entry.get(frame.segment.protocol, packet.now);
+    let entry = frame.entry.get();
     let decision = decide::outbound(&packet, entry);
     (frame.is_decided, frame.leaves) = (true, decision.kind());
     match decision {

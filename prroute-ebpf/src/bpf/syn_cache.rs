@@ -12,7 +12,7 @@ use prroute_ebpf::wire::Wire;
 
 use super::count::count;
 use super::frame::{Direction, Frame, WriteTo};
-use super::lookup::{self, Found};
+use super::lookup;
 use super::maps::{SYN_CACHE, by_family};
 use super::uplink;
 use super::write;
@@ -77,24 +77,26 @@ fn enter(direction: Direction, now: Ticks) -> u32 {
     let Some(frame) = Frame::of(direction) else { return 0 };
     let flow = frame.write.flow;
     let uplink = UplinkRef { id: flow.uplink(), generation: flow.generation() };
-    let at_syn = |found: &Found| found.entry.at_syn(uplink, flow.last_in());
-    let replaced = match lookup::flow(frame, now) {
-        None => None,
-        Some(found) => match at_syn(&found) {
-            AtSyn::Stays => return 0,
-            AtSyn::IsReplaced => Some(found),
-            AtSyn::GetsAnother => match lookup::live_unconfirmed(frame, now) {
-                Some(beside) if at_syn(&beside) == AtSyn::Stays => return 0,
-                beside => beside,
-            },
-        },
+    let time = flow.last_in();
+    let found = lookup::flow(frame, now);
+    let replaced = match frame.entry.get().map(|entry| entry.at_syn(uplink, time)) {
+        None => ptr::null_mut(),
+        Some(AtSyn::Stays) => return 0,
+        Some(AtSyn::IsReplaced) => found,
+        Some(AtSyn::GetsAnother) => {
+            let beside = lookup::live_unconfirmed(frame, now);
+            if frame.entry.get().is_some_and(|entry| entry.at_syn(uplink, time) == AtSyn::Stays) {
+                return 0;
+            }
+            beside
+        }
     };
-    let Some(replaced) = replaced else {
+    if replaced.is_null() {
         write::open(frame);
         return 0;
-    };
+    }
     // SAFETY: the pointer is to a live map value of four aligned words.
-    unsafe { *replaced.at = flow };
+    unsafe { *replaced = flow };
     count(uplink.id, Reason::OpenedInbound);
     0
 }

@@ -10,20 +10,28 @@ fn ports(local: [u8; 2], remote: [u8; 2]) -> u32 {
     u32::from_ne_bytes([local[0], local[1], remote[0], remote[1]])
 }
 
+/// The ports of the flow that a packet coming in belongs to: the local one, then the remote one.
+#[inline(always)]
+pub fn inbound_ports<A>(segment: &Segment<A>) -> u32 {
+    ports(segment.destination_port, remote_port(segment.kind, segment.source_port))
+}
+
+/// Likewise of a packet going out.
+#[inline(always)]
+pub fn outbound_ports<A>(segment: &Segment<A>) -> u32 {
+    ports(segment.source_port, remote_port(segment.kind, segment.destination_port))
+}
+
 /// Key of the flow that a packet coming in belongs to.
 #[inline(always)]
 pub fn inbound<F: Wire>(segment: &Segment<F::Address>) -> F::Key {
-    let remote_port = remote_port(segment.kind, segment.source_port);
-    let ports = ports(segment.destination_port, remote_port);
-    F::key(segment.destination, segment.source, ports, segment.protocol)
+    F::key(segment.destination, segment.source, inbound_ports(segment), segment.protocol)
 }
 
 /// Key of the flow that a packet going out belongs to.
 #[inline(always)]
 pub fn outbound<F: Wire>(segment: &Segment<F::Address>) -> F::Key {
-    let remote_port = remote_port(segment.kind, segment.destination_port);
-    let ports = ports(segment.source_port, remote_port);
-    F::key(segment.source, segment.destination, ports, segment.protocol)
+    F::key(segment.source, segment.destination, outbound_ports(segment), segment.protocol)
 }
 
 /// [`inbound`], of fast headers.
