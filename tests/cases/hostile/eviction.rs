@@ -147,7 +147,7 @@ fn memory(lab: &Lab) -> Result<u64> {
 
 /// Ten times as many openings as both tables hold, in other people's names.
 #[test]
-fn a_flood_of_syn_cache_harms_no_confirmed_flow() -> Result<()> {
+fn a_flood_of_syns_harms_no_confirmed_flow() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
     let prroute = small_tables(&lab)?;
     let daemon = prroute.run(&[])?;

@@ -168,7 +168,7 @@ fn who_guesses_a_connection_gets_none_of_its_packets() {
 }
 
 #[test]
-fn a_flood_of_syn_cache_evicts_no_confirmed_flow() {
+fn a_flood_of_requests_evicts_no_confirmed_flow() {
     with_fixture(|fixture| {
         for (client, shared) in CLIENT.into_iter().zip(SHARED) {
             assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, shared)), PASS);
