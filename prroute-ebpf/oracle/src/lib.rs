@@ -1,8 +1,8 @@
 //! # prroute-oracle
 //!
-//! What must hold for any bytes on their way from packet to verdict: nothing panics, what
-//! etherparse reads is read the same, and no verdict breaks a rule, whatever is known of the
-//! flow. [`check`] is asked by the fuzzer (`prroute-ebpf/fuzz`), by properties over generated
+//! What must hold for any bytes on their way from packet to decision: nothing panics, what
+//! etherparse reads is read the same, what the fast path answers is what the slow path answers, and no
+//! decision breaks a rule, whatever is known of the flow. [`check`] is asked by the fuzzer (`prroute-ebpf/fuzz`), by properties over generated
 //! packets, and for the corpus that the fuzzer left, which also runs through the programs in the
 //! kernel.
 

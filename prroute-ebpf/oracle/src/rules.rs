@@ -84,10 +84,10 @@ fn inbound_keeps_to_its_rules<A>(
             fast_path::inbound_agrees(&arrival, known, facts.recorded_is_up)?;
         }
     }
-    let verdict = decide::inbound(&arrival, known, facts.recorded_is_up);
-    let told = || format!("{arrival:?}\nof {known:?}\nis {verdict:?}");
+    let decision = decide::inbound(&arrival, known, facts.recorded_is_up);
+    let told = || format!("{arrival:?}\nof {known:?}\nis {decision:?}");
     let opens = matches!(kind, Kind::TcpOpening | Kind::EchoRequest | Kind::Datagram);
-    match &verdict {
+    match &decision {
         Inbound::Open(_) => rule!(opens, "an answer opens: {}", told()),
         Inbound::Adopt(_) => {
             let proves = kind == Kind::Tcp && segment.tcp.acknowledges;
@@ -97,13 +97,13 @@ fn inbound_keeps_to_its_rules<A>(
         _ => {}
     }
     // Uplink ids have eight bits, and so have those of the facts.
-    if let Inbound::Open(flow) | Inbound::Adopt(flow) | Inbound::Rebind(flow) = &verdict {
+    if let Inbound::Open(flow) | Inbound::Adopt(flow) | Inbound::Rebind(flow) = &decision {
         let place = (flow.uplink(), flow.generation());
         rule!(place == (facts.here.id, facts.here.generation), "elsewhere: {}", told());
         rule!(flow.origin() == Some(Origin::Inbound), "not opened inbound: {}", told());
     }
     let Some(known) = known else { return Ok(()) };
-    if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &verdict {
+    if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &decision {
         rule!(flow.origin() == Some(known.origin), "another origin: {}", told());
         rule!(flow.uplink() == known.flow.uplink(), "moved without saying so: {}", told());
         let is_other_router = flow.router() != known.flow.router();
@@ -111,11 +111,11 @@ fn inbound_keeps_to_its_rules<A>(
         rule!(!is_other_router || !known.confirmed || may_prove, "readdressed: {}", told());
     }
     if known.is_aged && (known.origin == Origin::Inbound || !facts.client_port) {
-        let begins = matches!(verdict, Inbound::Open(_) | Inbound::Pass);
+        let begins = matches!(decision, Inbound::Open(_) | Inbound::Pass);
         rule!(begins, "an aged flow: {}", told());
     } else if known.origin == Origin::Host {
-        let stays = matches!(verdict, Inbound::Refresh(_) | Inbound::Confirm(_));
-        let is_asked = matches!(verdict, Inbound::Rebind(_))
+        let stays = matches!(decision, Inbound::Refresh(_) | Inbound::Confirm(_));
+        let is_asked = matches!(decision, Inbound::Rebind(_))
             && segment.protocol == protocol::UDP
             && facts.locality == Locality::Shared
             && !(known.flow.is_heard_here() || facts.client_port || known.uplink() == facts.here);
@@ -123,7 +123,7 @@ fn inbound_keeps_to_its_rules<A>(
         rule!(stays || begins || is_asked, "the host's own: {}", told());
     } else if known.uplink() != facts.here && facts.recorded_is_up {
         let lives = since(facts.now, known.flow.last_in()) < TCP_REBIND_IDLE;
-        rule!(!lives || verdict == Inbound::RefuseRebind, "a live flow: {}", told());
+        rule!(!lives || decision == Inbound::RefuseRebind, "a live flow: {}", told());
     }
     Ok(())
 }
@@ -167,9 +167,9 @@ fn outbound_keeps_to_its_rules<A>(
     if let Some(known) = &known {
         fast_path::outbound_agrees(&departure, known)?;
     }
-    let verdict = decide::outbound(&departure, known);
-    let told = || format!("{departure:?}\nof {known:?}\nis {verdict:?}");
-    match &verdict {
+    let decision = decide::outbound(&departure, known);
+    let told = || format!("{departure:?}\nof {known:?}\nis {decision:?}");
+    match &decision {
         Outbound::Reply { uplink, write, .. } => {
             let Some(known) = known else { return Err(format!("no flow: {}", told())) };
             let is_call = kind == Kind::Datagram && (known.confirmed || !facts.client_port);

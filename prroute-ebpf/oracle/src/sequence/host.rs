@@ -1,4 +1,4 @@
-//! The host, as its tables are modelled: what comes in is noted, what leaves is moved.
+//! The host, as its tables are modelled: what comes in is recorded, what leaves is moved.
 
 use prroute_common::address::EXPOSURE_REFRESH;
 use prroute_common::flow::Flow;
@@ -10,12 +10,12 @@ use prroute_ebpf::wire::parse::{Kind, protocol};
 
 use super::event::{Socket, Table};
 use super::packet::{CLIENT_PORT, Packet};
-use super::tables::{Sockets, Tables, opening, place};
+use super::tables::{Sockets, Tables, place, syn_slot};
 use super::world::{Host, Moved, UPLINKS};
 use crate::fast_path;
 
 impl Tables {
-    /// Where a packet that leaves belongs, and what is noted of it.
+    /// Where a packet that leaves belongs, and what is written of its flow.
     fn decide(&mut self, by: u16, packet: &Packet) -> Result<Option<(u16, u64)>, String> {
         let (key, source) = (packet.key, packet.key.service.locality(by));
         let is_exposed = source == Locality::OwnedHere && self.is_exposed(by);
@@ -35,15 +35,12 @@ impl Tables {
         };
         let is_tcp = key.protocol == protocol::TCP;
         if is_tcp && (source.is_owned() || packet.kind == Kind::TcpAnswer) {
-            self.recall(key);
+            self.promote(key);
         }
         let answers_syn = packet.kind == Kind::TcpAnswer
             || (packet.kind == Kind::TcpReset && packet.tcp.sequence == 0);
-        let mut entry = if answers_syn {
-            self.opening_flow(key, packet.tcp.acknowledgement)
-        } else {
-            self.flow(key)
-        };
+        let mut entry =
+            if answers_syn { self.of_syn(key, packet.tcp.acknowledgement) } else { self.flow(key) };
         if let Some((_, known)) = entry
             && !answers_syn
             && is_tcp
@@ -85,8 +82,8 @@ impl Host for Tables {
         let is_here = destination == Locality::OwnedHere;
         let is_exposed = is_here && self.is_exposed(uplink);
         if is_here && packet.kind == Kind::TcpOpening && !is_exposed && !self.last_hop {
-            let opening = opening(key);
-            self.syns.insert(opening.index, opening.word(place(uplink), self.now));
+            let slot = syn_slot(key);
+            self.syns.insert(slot.index, slot.word(place(uplink), self.now));
             return Ok(());
         }
         if !decide::inbound_needs_flow(packet.kind, destination, is_exposed, self.last_hop) {
@@ -111,7 +108,7 @@ impl Host for Tables {
         };
         let is_tcp = key.protocol == protocol::TCP;
         if is_tcp && destination.is_owned() {
-            self.recall(key);
+            self.promote(key);
         }
         let mut entry = self.flow(key);
         if let Some((_, known)) = entry
@@ -129,13 +126,13 @@ impl Host for Tables {
         if let Some(known) = &known {
             fast_path::inbound_agrees(&arrival, known, is_up)?;
         }
-        let verdict = decide::inbound(&arrival, known, is_up);
-        let begins = matches!(verdict, Inbound::Open(_) | Inbound::Rebind(_));
+        let decision = decide::inbound(&arrival, known, is_up);
+        let begins = matches!(decision, Inbound::Open(_) | Inbound::Rebind(_));
         let is_for_nobody = known.is_some_and(|known| known.flow.is_for_nobody());
         let looks = packet.kind == Kind::Datagram && (begins || is_for_nobody);
         let listened =
             |flow: Flow| if looks { flow.with_socket(self.has_socket(key)) } else { flow };
-        match verdict {
+        match decision {
             Inbound::Pass | Inbound::RefuseRebind => {}
             Inbound::Open(flow) | Inbound::Adopt(flow) => {
                 let flow = listened(flow);

@@ -1,7 +1,6 @@
 //! The host's tables: found and written as the programs do it. The decisions are the library's; what
-//! is written again, here and in `host`, is the order in which entries are found (`bpf/lookup.rs`:
-//! `flow`, `opening_flow`; `bpf/slow_in.rs` and `bpf/slow_out.rs`: `prepare`, `find`, `newer`,
-//! `is_unasked`, `listen`, `carry_out`; `bpf/opening.rs`: `recall`; `bpf/record.rs`).
+//! is written again, here and in `host`, is the order of the steps and in which entries are found
+//! (`prroute-ebpf/src/bpf`: `inbound`, `outbound`, `lookup`, `write`, `syn_cache`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,7 +110,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn opening_flow(&self, key: Key, acknowledgement: u32) -> Option<Entry> {
+    pub(super) fn of_syn(&self, key: Key, acknowledgement: u32) -> Option<Entry> {
         let newer = self.live(Table::New, key);
         match newer {
             Some((_, known)) if decide::is_answered(&known, acknowledgement) => newer,
@@ -137,21 +136,21 @@ impl Tables {
         }
     }
 
-    pub(super) fn recall(&mut self, key: Key) {
-        let opening = opening(key);
-        let Some(noted) = self.syns.get(&opening.index).and_then(|w| opening.cached(*w, self.now))
+    pub(super) fn promote(&mut self, key: Key) {
+        let slot = syn_slot(key);
+        let Some(syn) = self.syns.get(&slot.index).and_then(|word| slot.cached(*word, self.now))
         else {
             return;
         };
-        let place = place(noted.uplink());
-        let flow = decide::opened_at(place, noted.time);
+        let place = place(syn.uplink());
+        let flow = decide::opened_at(place, syn.time);
         let table = match self.flow(key) {
             None => Table::New,
-            Some((table, known)) => match known.at_syn(place, noted.time) {
+            Some((table, known)) => match known.at_syn(place, syn.time) {
                 AtSyn::Stays => return,
                 AtSyn::IsReplaced => table,
                 AtSyn::GetsAnother => match self.live(Table::New, key) {
-                    Some((_, beside)) if beside.at_syn(place, noted.time) == AtSyn::Stays => return,
+                    Some((_, beside)) if beside.at_syn(place, syn.time) == AtSyn::Stays => return,
                     _ => Table::New,
                 },
             },
@@ -191,7 +190,7 @@ fn confirmed_table(key: Key) -> Table {
     if key.protocol == protocol::TCP { Table::Flows } else { Table::Datagrams }
 }
 
-pub(super) fn opening(key: Key) -> SynSlot {
+pub(super) fn syn_slot(key: Key) -> SynSlot {
     let ports = u32::from(key.local_port) << 16 | u32::from(key.remote_port);
     SynSlot::of::<4>([key.service as u32, 0, ports, key.protocol.into()], |index| index as u32)
 }
