@@ -95,7 +95,7 @@ pub const GLOBAL_NETNS_COOKIE: &str = "NETNS_COOKIE";
 /// high and the low half of a word: who speaks from there is a client.
 pub const GLOBAL_CLIENT_PORTS: &str = "CLIENT_PORTS";
 
-/// What openings are hashed with.
+/// What the keys of the SYN cache are hashed with.
 pub const GLOBAL_SYN_CACHE_SECRET: &str = "SYN_CACHE_SECRET";
 
 /// What egress writes to the control block of a packet that it redirects; 0 for nothing.

@@ -1,4 +1,4 @@
-//! Words of openings: who finds which again, and for how long.
+//! The SYN cache: whose flow finds its SYN again, and for how long.
 
 use std::collections::HashSet;
 

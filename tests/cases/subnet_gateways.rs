@@ -262,7 +262,7 @@ fn an_address_of_the_host_as_a_whole_is_answered_by_each_router() -> Result<()> 
         for _ in 0..3 {
             probe::expect_all_answered(&rented.lab.ask(&probes)?)?;
         }
-        // A conversation that goes on is seldom looked at closely.
+        // A steady conversation takes the fast path.
         for family in Family::BOTH {
             for number in [1, 2, 3] {
                 let socket =

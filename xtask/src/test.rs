@@ -13,7 +13,7 @@ use crate::{build, root};
 /// namespace tests that would fail after them.
 const STAGES: [(&str, &[&str]); 2] = [
     (
-        "on the host: units, properties, parser and verdicts",
+        "on the host: units, properties, parser and decisions",
         &["test", "--workspace", "--exclude", "prroute-tests"],
     ),
     ("in the kernel: program runs and namespaces", &["test", "--package", "prroute-tests"]),

@@ -31,7 +31,7 @@ pub(super) fn now() -> Ticks {
 }
 
 /// The kernel counts a jiffy a moment before it moves the clock. After a pause the clock may be as late as
-/// the pause was long: what is read first counts for nobody else.
+/// the pause was long: the first reading may be stale, and is not cached for other CPUs.
 #[inline(always)]
 fn read(jiffies: u64, before: u64) -> Ticks {
     const JIFFY: u64 = 1 << JIFFIES;

@@ -3,7 +3,7 @@
 //!
 //! A flow that came in is *unconfirmed* until both ends have shown that they take part in it:
 //! TCP by acknowledgement numbers, other protocols by packets in, out, and in again. Unconfirmed
-//! flows live in a table of their own, so that a flood of openings evicts nothing that works.
+//! flows live in a table of their own, so that a flood of first packets evicts nothing that works.
 
 mod beside;
 pub mod deliver;

@@ -56,7 +56,7 @@ impl FastL4 {
         matches!(self, Self::TcpSyn | Self::TcpSegment | Self::TcpOther)
     }
 
-    /// The kind of packet, for those that belong to a flow that goes on.
+    /// The kind of packet. [`Self::TcpOther`] stands for several, none of which the fast path looks up.
     #[inline(always)]
     pub const fn kind(self) -> Kind {
         match self {

@@ -82,7 +82,7 @@ fn a_clients_flow_stays_the_hosts_however_late_its_peer_speaks() {
     assert_eq!(inbound(&service, aged, true), Inbound::Open(flow(HERE, 0)), "a request of its own");
 }
 
-/// A flood of openings makes the table of unconfirmed flows forget, and who asks then would be the first.
+/// A flood of requests makes the table of unconfirmed flows forget, and who asks then would be the first.
 #[test]
 fn what_the_host_sends_again_is_recorded_where_no_flood_of_syn_cache_reaches() {
     let again = departure(Kind::Datagram, 0, 0);

@@ -165,7 +165,7 @@ fn fixed_bytes(cpus: u32) -> u64 {
         array(IFINDEX_SLOTS, size_of::<IfindexSlot>()),
         array(PORT_WORDS, word),
         2 * BUCKET * u64::from(MAX_ADDRESSES),
-        // Two for each uplink (when it was exposed, which facts), its device, scratch memory, the
+        // Two for each uplink (when it was exposed, which facts), its device, the frames, the
         // decision log that is off (four pages), constants, and the maps themselves.
         48 << 10,
         u64::from(cpus) * (2 << 10),

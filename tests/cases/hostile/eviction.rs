@@ -145,7 +145,7 @@ fn memory(lab: &Lab) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Ten times as many openings as both tables hold, in other people's names.
+/// Ten times as many SYNs as both tables hold, in other people's names.
 #[test]
 fn a_flood_of_syns_harms_no_confirmed_flow() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
@@ -184,7 +184,7 @@ fn a_flood_of_syns_harms_no_confirmed_flow() -> Result<()> {
             attacker.wire.send(&way.udp((port, FLOODED), b"x")?)?;
             if i % turn == turn - 1 {
                 let next = (i / turn) as usize % victims.len();
-                victims[next].is_alive().with_context(|| format!("after {i} openings"))?;
+                victims[next].is_alive().with_context(|| format!("after {i} SYNs"))?;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a first look decides by itself is what a closer one would.
+//! What the fast path decides by itself is what the slow path would.
 
 use prroute_common::flow::{OTHER_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::reason::Reason;
@@ -100,7 +100,7 @@ fn an_opening_between_addresses_of_nobody_is_not_recorded() {
     });
 }
 
-/// A confirmed connection on the ports of an opening is the closer look's matter: here it came in on
+/// A SYN on the ports of a confirmed connection is the slow path's matter: here the connection came in on
 /// uplink 1, which is up.
 #[test]
 fn an_opening_does_not_take_over_a_confirmed_connection() {

@@ -320,7 +320,7 @@ impl Fixture {
         }
     }
 
-    /// Words of openings that hold something.
+    /// Slots of the SYN cache that hold something.
     pub(crate) fn noted(&self) -> Vec<u32> {
         let openings = self.openings();
         (0..SLOTS).filter(|slot| openings.get(slot, 0).unwrap() != 0).collect()

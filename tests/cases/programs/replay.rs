@@ -235,7 +235,7 @@ fn expect(fixture: &mut Fixture, told: &str, expected: &Traces, run: impl FnOnce
     assert_eq!(found, expected, "{told}");
 }
 
-/// The answer to a packet: addresses and ports turned round, and an opening answered.
+/// The answer to a packet: addresses and ports turned round, and a SYN answered.
 fn answer<F: Readable>(frame: &[u8], segment: &Segment<F::Address>) -> Vec<u8> {
     let mut answer = frame.to_vec();
     let swap = |bytes: &mut [u8], at: usize, length: usize| {
