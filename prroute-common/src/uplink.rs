@@ -106,13 +106,30 @@ impl SubnetGateway<Address6> {
 pub struct IfindexSlot {
     /// The interface this slot speaks of, 0 when empty.
     pub ifindex: u32,
-    /// Index into the facts array.
+    /// Index into the facts array, and [`Self::DISPLACED`].
     pub facts: u32,
 }
 
 const _: () = assert!(size_of::<IfindexSlot>() == 8);
 
 impl IfindexSlot {
+    /// An interface whose home slot this is has a later one: without the bit nobody has to look there for
+    /// interfaces that are no uplinks. It stays when either is gone.
+    pub const DISPLACED: u32 = 1 << 31;
+
+    /// Whether it speaks of this interface, and of these facts.
+    #[inline(always)]
+    pub const fn is(&self, ifindex: u32, facts: u32) -> bool {
+        self.ifindex == ifindex && self.facts & !Self::DISPLACED == facts
+    }
+
+    /// The slot with another interface in it, 0 for none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, ifindex: u32, facts: u32) -> Self {
+        Self { ifindex, facts: facts | self.facts & Self::DISPLACED }
+    }
+
     /// The slot for `ifindex` at the given probe, below [`IFINDEX_SLOTS`].
     #[inline(always)]
     pub const fn position(ifindex: u32, probe: u32) -> u32 {

@@ -13,7 +13,10 @@ use super::maps;
 pub(super) fn at(ifindex: u32) -> Option<&'static UplinkFacts> {
     let slot = maps::IFINDEX_SLOTS.get(IfindexSlot::position(ifindex, 0))?;
     if slot.ifindex == ifindex {
-        return maps::UPLINK_FACTS.get(slot.facts);
+        return maps::UPLINK_FACTS.get(slot.facts & !IfindexSlot::DISPLACED);
+    }
+    if slot.facts & IfindexSlot::DISPLACED == 0 {
+        return None;
     }
     maps::UPLINK_FACTS.get(displaced(ifindex))
 }
@@ -27,7 +30,7 @@ fn displaced(ifindex: u32) -> u32 {
             break;
         };
         if slot.ifindex == ifindex {
-            return slot.facts;
+            return slot.facts & !IfindexSlot::DISPLACED;
         }
     }
     u32::MAX

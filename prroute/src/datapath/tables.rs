@@ -196,13 +196,11 @@ impl Tables {
     pub(super) fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
         let (id, ifindex) = (u32::from(uplink.id.0), ifindex.0);
         let facts = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
-        let wanted = IfindexSlot { ifindex, facts };
         let mut free = None;
         for probe in 0..=IFINDEX_PROBES {
             let position = IfindexSlot::position(ifindex, probe);
-            let slot =
-                self.slots.get(&position, 0).map_err(failed("read", names::IFINDEX_SLOTS))?;
-            if slot == wanted {
+            let slot = self.slot(position)?;
+            if slot.is(ifindex, facts) {
                 return Ok(());
             }
             if slot.ifindex == ifindex {
@@ -215,20 +213,32 @@ impl Tables {
         }
         let position = free
             .ok_or_else(|| DatapathError::NoSlot { name: uplink.device.name.clone(), ifindex })?;
-        self.slots.set(position, wanted, 0).map_err(failed("write", names::IFINDEX_SLOTS))
+        let home = IfindexSlot::position(ifindex, 0);
+        if position != home {
+            let slot = self.slot(home)?;
+            let facts = slot.facts | IfindexSlot::DISPLACED;
+            self.set_slot(home, IfindexSlot { facts, ..slot })?;
+        }
+        let slot = self.slot(position)?;
+        self.set_slot(position, slot.with(ifindex, facts))
+    }
+
+    fn slot(&self, position: u32) -> Result<IfindexSlot> {
+        self.slots.get(&position, 0).map_err(failed("read", names::IFINDEX_SLOTS))
+    }
+
+    fn set_slot(&mut self, position: u32, slot: IfindexSlot) -> Result<()> {
+        self.slots.set(position, slot, 0).map_err(failed("write", names::IFINDEX_SLOTS))
     }
 
     /// Takes interfaces out that are no uplinks any more. Their ids stay known, so that flows
     /// bound to them are not taken for another uplink's.
     fn retire_others(&mut self, uplinks: &[Uplink]) -> Result<()> {
         for position in 0..self.slots.len() {
-            let slot =
-                self.slots.get(&position, 0).map_err(failed("read", names::IFINDEX_SLOTS))?;
+            let slot = self.slot(position)?;
             let managed = |uplink: &Uplink| uplink.device.is_device(Ifindex(slot.ifindex));
             if slot.ifindex != 0 && !uplinks.iter().any(managed) {
-                self.slots
-                    .set(position, IfindexSlot::default(), 0)
-                    .map_err(failed("write", names::IFINDEX_SLOTS))?;
+                self.set_slot(position, slot.with(0, 0))?;
             }
         }
         for id in 1..MAX_UPLINKS {

@@ -20,6 +20,7 @@ use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
 use prroute_common::syn_cache::SLOTS;
+use prroute_common::uplink::IFINDEX_SLOTS;
 use prroute_tests::capability;
 
 /// TCX_NEXT: the packet goes on as if the program were not there.
@@ -35,8 +36,12 @@ pub(super) const CLIENT_PORTS: (u16, u16) = (32_768, 60_999);
 
 /// Runs a test on a thread of its own: a network namespace and capabilities belong to threads.
 pub(crate) fn with_fixture(test: impl FnOnce(&mut Fixture) + Send + 'static) {
-    let thread = std::thread::spawn(|| {
-        let mut fixture = Fixture::new();
+    with(Fixture::new, test);
+}
+
+pub(crate) fn with(make: fn() -> Fixture, test: impl FnOnce(&mut Fixture) + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        let mut fixture = make();
         test(&mut fixture);
     });
     if let Err(panic) = thread.join() {
@@ -99,13 +104,25 @@ impl Fixture {
 
     /// `note` is what a redirected packet carries; 0 for nothing.
     pub(crate) fn with_note(note: u64) -> Self {
+        Self::made(note, |_| None)
+    }
+
+    /// Two uplinks whose interface indexes have the same place in the table.
+    pub(crate) fn with_colliding_indexes() -> Self {
+        Self::made(NOTE, |first| first.map(|first| first + IFINDEX_SLOTS))
+    }
+
+    /// `index` says which index an uplink's device gets, after that of the first one.
+    fn made(note: u64, index: impl Fn(Option<u32>) -> Option<u32>) -> Self {
         prroute_tests::prroute::ensure_bpffs().unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
-        let mut uplinks = Vec::new();
+        let mut uplinks: Vec<Uplink> = Vec::new();
         for id in 1..=2u16 {
             let name = format!("up{id}");
-            ip(&format!("link add {name} type veth peer name peer{id}"));
+            let first = uplinks.first().map(|uplink| uplink.device.ifindex.0);
+            let index = index(first).map_or(String::new(), |index| format!(" index {index}"));
+            ip(&format!("link add {name}{index} type veth peer name peer{id}"));
             ip(&format!("link set {name} up"));
             ip(&format!("link set peer{id} up"));
             let ifindex = nix::net::if_::if_nametoindex(name.as_str()).unwrap();

@@ -1,0 +1,132 @@
+//! `own-source = "datapath"`: what is the host's own and left by another uplink because of a default
+//! route goes to the owner of its source.
+
+use prroute::config::OwnSource;
+use prroute::state::uplink::OwnSources;
+use prroute_common::reason::Reason;
+
+use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
+use super::frames::{Kind, frame};
+use super::steering::{CLIENT, OWNED_2};
+
+const OWNED_1: [(&str, u16); 2] = [("10.0.1.2", 443), ("fd00:1::2", 443)];
+const SHARED: [(&str, u16); 2] = [("192.0.2.80", 443), ("2001:db8::80", 443)];
+/// What `main` routes over uplink 1, and a host in it; the last is on its link.
+const ROUTED: [&str; 2] = ["198.51.100.0/24", "2001:db8:77::/48"];
+const IN_ROUTED: [(&str, u16); 2] = [("198.51.100.7", 80), ("2001:db8:77::7", 80)];
+const ON_LINK: [(&str, u16); 2] = [("10.0.1.77", 80), ("fd00:1::77", 80)];
+
+fn with_datapath(test: impl FnOnce(&mut Fixture) + Send + 'static) {
+    with_fixture(|fixture| {
+        for uplink in &mut fixture.uplinks {
+            let datapath = OwnSource::Datapath;
+            uplink.device.own_source = OwnSources { v4: datapath, v6: datapath };
+        }
+        fixture.uplinks[0].device.main_routes = ROUTED.map(|net| net.parse().unwrap()).into();
+        // On-link prefixes of IPv6 are facts as those of IPv4 are.
+        fixture.uplinks[0].device.on_link.push("fd00:1::/64".parse().unwrap());
+        fixture.sync();
+        test(fixture);
+    });
+}
+
+#[test]
+fn the_hosts_own_packets_leave_by_the_owner_of_their_source() {
+    with_datapath(|fixture| {
+        let kinds = [Kind::Syn, Kind::Ack, Kind::Udp, Kind::EchoRequest, Kind::Ack, Kind::Udp];
+        let mut moved = 0;
+        for (remote, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            for kind in kinds {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, remote)), REDIRECT, "{kind:?}");
+                moved += 1;
+                assert_eq!(fixture.egress(2, &frame(kind, owned, remote)), PASS, "{kind:?}");
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), moved);
+        for (remote, owned) in CLIENT.into_iter().zip(OWNED_1) {
+            for kind in kinds {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, remote)), PASS, "{kind:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_of_it_moves_where_rules_see_to_that() {
+    with_fixture(|fixture| {
+        for (remote, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            for kind in [Kind::Syn, Kind::Udp, Kind::EchoRequest] {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, remote)), PASS, "{kind:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_main_routes_more_specifically_stays() {
+    with_datapath(|fixture| {
+        for remotes in [IN_ROUTED, ON_LINK] {
+            for (remote, owned) in remotes.into_iter().zip(OWNED_2) {
+                for kind in [Kind::Syn, Kind::Ack, Kind::Udp, Kind::Udp, Kind::EchoRequest] {
+                    let told = format!("{kind:?} to {}", remote.0);
+                    assert_eq!(fixture.egress(1, &frame(kind, owned, remote)), PASS, "{told}");
+                }
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 0);
+    });
+}
+
+/// R1 before R2: a request that came in there takes its reply along.
+#[test]
+fn a_reply_leaves_by_the_uplink_of_its_request_all_the_same() {
+    with_datapath(|fixture| {
+        for (remotes, told) in [(IN_ROUTED, "main routes it"), (CLIENT, "by default")] {
+            for (client, owned) in remotes.into_iter().zip(OWNED_2) {
+                for (request, reply) in [(Kind::Syn, Kind::SynAck), (Kind::Udp, Kind::Udp)] {
+                    assert_eq!(fixture.ingress(2, &frame(request, client, owned)), PASS);
+                    assert_eq!(fixture.egress(1, &frame(reply, owned, client)), REDIRECT, "{told}");
+                }
+            }
+        }
+        let before = fixture.count(1, Reason::Redirected);
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let (client, told) = ((client.0, 40_001), "asked over uplink 1");
+            for (request, reply) in [(Kind::Syn, Kind::SynAck), (Kind::Udp, Kind::Udp)] {
+                assert_eq!(fixture.ingress(1, &frame(request, client, owned)), PASS);
+                assert_eq!(fixture.egress(1, &frame(reply, owned, client)), PASS, "{told}");
+                assert_eq!(fixture.egress(2, &frame(reply, owned, client)), REDIRECT, "{told}");
+            }
+        }
+        assert_eq!(fixture.count(1, Reason::Redirected), before + 4);
+    });
+}
+
+#[test]
+fn what_is_forwarded_or_shared_is_not_the_hosts_own() {
+    with_datapath(|fixture| {
+        for (remote, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let syn = frame(Kind::Syn, owned, remote);
+            assert_eq!(fixture.egress_forwarded(1, &syn), PASS, "a guest's");
+        }
+        for (remote, shared) in CLIENT.into_iter().zip(SHARED) {
+            for kind in [Kind::Syn, Kind::Udp, Kind::EchoRequest] {
+                assert_eq!(fixture.egress(1, &frame(kind, shared, remote)), PASS, "{kind:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_owner_that_is_down_leaves_it_to_the_kernel_or_holds_it() {
+    with_datapath(|fixture| {
+        fixture.uplinks[1].device.up = false;
+        fixture.sync();
+        let syn = frame(Kind::Syn, OWNED_2[0], CLIENT[0]);
+        assert_eq!(fixture.egress(1, &syn), PASS);
+        assert_eq!(fixture.count(2, Reason::UplinkDown), 1);
+        fixture.uplinks[1].device.hold = true;
+        fixture.sync();
+        assert_eq!(fixture.egress(1, &syn), super::fixture::DROP);
+    });
+}
