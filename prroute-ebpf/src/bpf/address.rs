@@ -81,10 +81,10 @@ pub(super) fn is_on_link<F: Maps>(uplink: &UplinkFacts, address: F::Address) -> 
 }
 
 /// Whether `main` has a route to `address` over the uplink that is more specific than a default route.
-#[inline(always)]
-pub(super) fn is_specific<F: Maps>(uplink: &UplinkFacts, address: F::Address) -> bool {
-    is_inline_on_link::<F>(uplink, address)
-        || (uplink.flags & F::MAIN_ROUTES != 0 && F::is_in_main_routes(uplink.id, address))
+#[inline(never)]
+pub(super) fn is_specific<F: Maps>(uplink: &UplinkFacts, address: &F::Address) -> bool {
+    is_inline_on_link::<F>(uplink, *address)
+        || (uplink.flags & F::MAIN_ROUTES != 0 && F::is_in_main_routes(uplink.id, *address))
 }
 
 /// Whether a packet that leaves by its uplink may have the wrong gateway there: rules choose that of

@@ -120,9 +120,13 @@ fn of_flow<F: Maps>(
         from_client_port: ports::is_client(headers.source_port()),
         now,
     };
+    let mut reason = Reason::Redirected;
     let (target, router, flow) = match fast::decide_outbound(&packet, &found.entry) {
         FastOut::SlowPath => return Fast::SlowPath,
-        FastOut::Own(_) if keeps_own => return Fast::SlowPath,
+        FastOut::Own(flow) if keeps_own => {
+            reason = Reason::RedirectedToOwner;
+            (own_source::owner::<F>(skb, here, headers).unwrap_or(here), 0, flow)
+        }
         FastOut::Own(flow) => (here, 0, flow),
         FastOut::Reply { uplink, router: 0, flow } if uplink == here_ref => (here, 0, flow),
         FastOut::Reply { uplink, router, flow } => {
@@ -131,7 +135,7 @@ fn of_flow<F: Maps>(
         }
     };
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
-    let is_off = target.flags & flag::REPLY_OFF != 0;
+    let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
     if !is_right && (is_off || size::<F>(skb, here, headers) > target.mtu) {
         return Fast::SlowPath;
     }
@@ -139,7 +143,6 @@ fn of_flow<F: Maps>(
     if is_right {
         return Fast::Pass;
     }
-    let reason = Reason::Redirected;
     deliver_fast::<F>(skb, here, target, headers, router, reason)
 }
 

@@ -78,7 +78,7 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -
         }
         let Locality::OwnedBy(owner) = locality else { return Action::Pass };
         let goes = skb.is_forwarded()
-            || (here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, destination));
+            || (here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, &destination));
         (uplink::with_id(owner).filter(|_| goes), Reason::RedirectedToOwner)
     };
     let Some(target) = target else { return Action::Pass };

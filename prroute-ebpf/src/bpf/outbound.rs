@@ -63,7 +63,7 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
     let destination = F::narrow(&frame.segment.destination);
     let locality = address::locality::<F>(here, &address);
     let keeps_own = here.flags & F::OWN_SOURCE != 0;
-    let is_specific = || skb.is_bound_to_device() || address::is_specific::<F>(here, destination);
+    let is_specific = || skb.is_bound_to_device() || address::is_specific::<F>(here, &destination);
     let has_own_gateway = || gateway_of_source::<F>(here, &address).is_some();
     let forwarded = skb.is_forwarded();
     let owner = decide::owner_for_own(
