@@ -38,7 +38,8 @@ reasons! {
     OpenedByHost = 1, "opened_by_host";
     /// A reply was moved to this uplink, where its flow came in.
     Redirected = 2, "redirected";
-    /// A forwarded reply without a record was moved to this uplink, which owns its source address.
+    /// A reply without a record, or a packet of the host's own, was moved to this uplink, which owns its
+    /// source address.
     RedirectedToOwner = 3, "redirected_to_owner";
     /// A flow moved to this uplink, because the recorded one was idle or down.
     Rebound = 4, "rebound";
@@ -50,7 +51,7 @@ reasons! {
     UplinkGone = 7, "uplink_gone";
     /// Not redirected: no usable next hop on the recorded uplink.
     NoNextHop = 8, "no_next_hop";
-    /// Not redirected: larger than the recorded uplink's MTU.
+    /// Not redirected: larger than the recorded uplink's MTU. Dropped, if no ICMP error could be made of it.
     TooBig = 9, "too_big";
     /// Not redirected: the kernel refused.
     RedirectFailed = 10, "redirect_failed";

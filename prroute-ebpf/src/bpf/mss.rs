@@ -1,7 +1,8 @@
 //! The maximum segment size that two hosts agree on must fit the uplink.
 //!
 //! The host offers and accepts sizes by the route it would have taken, which is another uplink's:
-//! a SYN that comes in on a small uplink, and a SYN-ACK that is moved to one, are clamped.
+//! a SYN that comes in on a small uplink, and a SYN-ACK that is moved to one, are clamped. With
+//! `own-source = "datapath"` also a SYN that is moved, and a SYN-ACK that comes in.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes};

@@ -197,7 +197,7 @@ impl Packet for Linear {
     }
 }
 
-/// Copies each header out of a packet whose headers are not all in the linear part. Never
+/// Copies each header out, wherever it lies: the slow path's reader. Never
 /// `bpf_skb_pull_data`: before 6.16 it can bring the host down (UDP GRO fraglists).
 pub(super) struct Copying {
     skb: *mut __sk_buff,
