@@ -4,7 +4,7 @@ use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
 use prroute_common::time::{Ticks, since};
 use prroute_common::uplink::{MAX_UPLINKS, UplinkFacts};
 use prroute_ebpf::decide::{Locality, LocalityCode};
-use prroute_ebpf::wire::{gateway_of_source, is_inline_address, is_inline_on_link};
+use prroute_ebpf::wire::{gateway_of_source, is_inline_address};
 
 use super::clock;
 use super::maps::{EXPOSED, Maps};
@@ -76,14 +76,14 @@ pub(super) fn expose<F: Maps>(owner: u16, address: &F::Address, now: Ticks) {
 /// Whether `address` is reached from the uplink without a gateway.
 #[inline(always)]
 pub(super) fn is_on_link<F: Maps>(uplink: &UplinkFacts, address: F::Address) -> bool {
-    is_inline_on_link::<F>(uplink, address)
+    F::is_inline_on_link(uplink, address)
         || (uplink.flags & F::MORE_ON_LINK != 0 && F::is_in_on_link(uplink.id, address))
 }
 
 /// Whether `main` has a route to `address` over the uplink that is more specific than a default route.
 #[inline(never)]
 pub(super) fn is_specific<F: Maps>(uplink: &UplinkFacts, address: &F::Address) -> bool {
-    is_inline_on_link::<F>(uplink, *address)
+    F::is_inline_on_link(uplink, *address)
         || (uplink.flags & F::MAIN_ROUTES != 0 && F::is_in_main_routes(uplink.id, *address))
 }
 

@@ -8,12 +8,12 @@ pub mod parse;
 pub use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{FlowKey4, FlowKey6};
 use prroute_common::syn_cache::KEYS;
-use prroute_common::uplink::{INLINE_ADDRESSES, INLINE_PREFIXES, Prefix, UplinkFacts, flag};
+use prroute_common::uplink::{INLINE_ADDRESSES, UplinkFacts, flag};
 
 use crate::decide::syn_cache::SynSlot;
 use fast_headers::FastHeaders;
 use packet::Packet;
-use parse::{NotParsed, Segment};
+use parse::Parsed;
 
 /// IPv4 or IPv6, as it is on the wire and in an uplink's facts.
 pub trait Wire: Sized + 'static {
@@ -43,10 +43,7 @@ pub trait Wire: Sized + 'static {
     const MAIN_ROUTES: u32;
 
     /// Reads the headers of a packet whose network header starts at `offset`.
-    fn parse<P: Packet>(
-        packet: &P,
-        offset: usize,
-    ) -> Result<Segment<Self::Address>, NotParsed<Self::Address>>;
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Parsed<Self::Address>;
 
     /// Reads the headers of a plain packet; `None` for all others.
     fn fast_headers<P: Packet>(packet: &P, offset: usize) -> Option<FastHeaders<Self::Address>>;
@@ -70,10 +67,8 @@ pub trait Wire: Sized + 'static {
     /// nobody's address.
     fn inline_addresses(facts: &UplinkFacts) -> &[Self::Address; INLINE_ADDRESSES];
 
-    /// The on-link prefixes that are stored in line.
-    fn inline_prefixes(facts: &UplinkFacts) -> &[Prefix<Self::Address>; INLINE_PREFIXES];
-
-    fn contains(prefix: &Prefix<Self::Address>, address: Self::Address) -> bool;
+    /// Whether `address` is in one of the on-link prefixes that are stored in line.
+    fn is_inline_on_link(facts: &UplinkFacts, address: Self::Address) -> bool;
 
     /// The gateway of the subnet that `source` is in, where the subnet has one of its own.
     fn subnet_gateway(facts: &UplinkFacts, source: Self::Address) -> Option<Self::Address>;
@@ -96,12 +91,6 @@ pub fn gateway_of_source<F: Wire>(facts: &UplinkFacts, source: &F::Address) -> O
     F::subnet_gateway(facts, *source)
 }
 
-/// Whether `address` is in one of the uplink's in-line prefixes.
-#[inline(always)]
-pub fn is_inline_on_link<F: Wire>(facts: &UplinkFacts, address: F::Address) -> bool {
-    F::inline_prefixes(facts).iter().any(|prefix| F::contains(prefix, address))
-}
-
 /// Whether `address` is one of the uplink's in-line addresses.
 #[inline(always)]
 pub fn is_inline_address<F: Wire>(facts: &UplinkFacts, address: &F::Address) -> bool {
@@ -120,26 +109,64 @@ pub fn is_inline_address<F: Wire>(facts: &UplinkFacts, address: &F::Address) -> 
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4;
 
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv6;
+
+/// What an uplink's facts have of a family.
+macro_rules! facts {
+    ($has_gateway:ident, $last_hop:ident, $shared_by_last_hop:ident, $subnet_gateways:ident,
+     $more_on_link:ident, $local_prefixes:ident, $own_source:ident, $main_routes:ident,
+     $addresses:ident, $on_link:ident, $gateways:ident) => {
+        const HAS_GATEWAY: u32 = flag::$has_gateway;
+        const LAST_HOP: u32 = flag::$last_hop;
+        const NOTES_ROUTERS: u32 = flag::$last_hop | flag::$shared_by_last_hop;
+        const SUBNET_GATEWAYS: u32 = flag::$subnet_gateways;
+        const MORE_ON_LINK: u32 = flag::$more_on_link;
+        const LOCAL_PREFIXES: u32 = flag::$local_prefixes;
+        const OWN_SOURCE: u32 = flag::$own_source;
+        const MAIN_ROUTES: u32 = flag::$main_routes;
+
+        #[inline(always)]
+        fn inline_addresses(facts: &UplinkFacts) -> &[Self::Address; INLINE_ADDRESSES] {
+            &facts.$addresses
+        }
+
+        #[inline(always)]
+        fn is_inline_on_link(facts: &UplinkFacts, address: Self::Address) -> bool {
+            facts.$on_link.iter().any(|prefix| prefix.contains(address))
+        }
+
+        #[inline(always)]
+        fn subnet_gateway(facts: &UplinkFacts, source: Self::Address) -> Option<Self::Address> {
+            let mut all = facts.$gateways.iter();
+            all.find(|one| one.subnet.contains(source)).map(|one| one.gateway)
+        }
+    };
+}
+
 impl Wire for Ipv4 {
     type Address = Address4;
     type Key = FlowKey4;
 
     const FAMILY: Family = Family::Ipv4;
     const HEADER: u32 = 20;
-    const HAS_GATEWAY: u32 = flag::GATEWAY4;
-    const LAST_HOP: u32 = flag::LAST_HOP4;
-    const NOTES_ROUTERS: u32 = flag::LAST_HOP4 | flag::SHARED_BY_LAST_HOP4;
-    const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS4;
-    const MORE_ON_LINK: u32 = flag::MORE_ON_LINK4;
-    const LOCAL_PREFIXES: u32 = flag::LOCAL_PREFIXES4;
-    const OWN_SOURCE: u32 = flag::OWN_SOURCE4;
-    const MAIN_ROUTES: u32 = flag::MAIN_ROUTES4;
+
+    facts!(
+        GATEWAY4,
+        LAST_HOP4,
+        SHARED_BY_LAST_HOP4,
+        SUBNET_GATEWAYS4,
+        MORE_ON_LINK4,
+        LOCAL_PREFIXES4,
+        OWN_SOURCE4,
+        MAIN_ROUTES4,
+        addresses4,
+        on_link4,
+        subnet_gateways4
+    );
 
     #[inline(always)]
-    fn parse<P: Packet>(
-        packet: &P,
-        offset: usize,
-    ) -> Result<Segment<Address4>, NotParsed<Address4>> {
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Parsed<Address4> {
         parse::ipv4(packet, offset)
     }
 
@@ -173,31 +200,7 @@ impl Wire for Ipv4 {
     fn is_unicast(address: &Address4) -> bool {
         parse::address::is_unicast4(*address)
     }
-
-    #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> &[Address4; INLINE_ADDRESSES] {
-        &facts.addresses4
-    }
-
-    #[inline(always)]
-    fn inline_prefixes(facts: &UplinkFacts) -> &[Prefix<Address4>; INLINE_PREFIXES] {
-        &facts.on_link4
-    }
-
-    #[inline(always)]
-    fn contains(prefix: &Prefix<Address4>, address: Address4) -> bool {
-        prefix.contains(address)
-    }
-
-    #[inline(always)]
-    fn subnet_gateway(facts: &UplinkFacts, source: Address4) -> Option<Address4> {
-        let mut all = facts.subnet_gateways4.iter();
-        all.find(|one| one.subnet.contains(source)).map(|one| one.gateway)
-    }
 }
-
-#[derive(Clone, Copy, Debug)]
-pub struct Ipv6;
 
 impl Wire for Ipv6 {
     type Address = Address6;
@@ -205,20 +208,23 @@ impl Wire for Ipv6 {
 
     const FAMILY: Family = Family::Ipv6;
     const HEADER: u32 = 40;
-    const HAS_GATEWAY: u32 = flag::GATEWAY6;
-    const LAST_HOP: u32 = flag::LAST_HOP6;
-    const NOTES_ROUTERS: u32 = flag::LAST_HOP6 | flag::SHARED_BY_LAST_HOP6;
-    const SUBNET_GATEWAYS: u32 = flag::SUBNET_GATEWAYS6;
-    const MORE_ON_LINK: u32 = flag::MORE_ON_LINK6;
-    const LOCAL_PREFIXES: u32 = flag::LOCAL_PREFIXES6;
-    const OWN_SOURCE: u32 = flag::OWN_SOURCE6;
-    const MAIN_ROUTES: u32 = flag::MAIN_ROUTES6;
+
+    facts!(
+        GATEWAY6,
+        LAST_HOP6,
+        SHARED_BY_LAST_HOP6,
+        SUBNET_GATEWAYS6,
+        MORE_ON_LINK6,
+        LOCAL_PREFIXES6,
+        OWN_SOURCE6,
+        MAIN_ROUTES6,
+        addresses6,
+        on_link6,
+        subnet_gateways6
+    );
 
     #[inline(always)]
-    fn parse<P: Packet>(
-        packet: &P,
-        offset: usize,
-    ) -> Result<Segment<Address6>, NotParsed<Address6>> {
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Parsed<Address6> {
         parse::ipv6(packet, offset)
     }
 
@@ -252,26 +258,5 @@ impl Wire for Ipv6 {
     #[inline(always)]
     fn is_unicast(address: &Address6) -> bool {
         parse::address::is_unicast6(address)
-    }
-
-    #[inline(always)]
-    fn inline_addresses(facts: &UplinkFacts) -> &[Address6; INLINE_ADDRESSES] {
-        &facts.addresses6
-    }
-
-    #[inline(always)]
-    fn inline_prefixes(facts: &UplinkFacts) -> &[Prefix<Address6>; INLINE_PREFIXES] {
-        &facts.on_link6
-    }
-
-    #[inline(always)]
-    fn contains(prefix: &Prefix<Address6>, address: Address6) -> bool {
-        prefix.contains(address)
-    }
-
-    #[inline(always)]
-    fn subnet_gateway(facts: &UplinkFacts, source: Address6) -> Option<Address6> {
-        let mut all = facts.subnet_gateways6.iter();
-        all.find(|one| one.subnet.contains(source)).map(|one| one.gateway)
     }
 }

@@ -142,12 +142,12 @@ pub enum NotParsed<A> {
     Malformed,
 }
 
+/// What is read of a packet.
+pub type Parsed<A> = Result<Segment<A>, NotParsed<A>>;
+
 /// Reads an IPv4 packet whose header starts at `offset`.
 #[inline(always)]
-pub fn ipv4<P: Packet>(
-    packet: &P,
-    offset: usize,
-) -> Result<Segment<Address4>, NotParsed<Address4>> {
+pub fn ipv4<P: Packet>(packet: &P, offset: usize) -> Parsed<Address4> {
     // By words: the compiler would take each byte of a header on its own.
     let [head, middle, time_and_protocol, source, destination]: [u32; 5] =
         packet.read(offset).ok_or(NotParsed::Malformed)?;
@@ -179,27 +179,12 @@ pub fn ipv4<P: Packet>(
         return icmp::error4(packet, offset + header, source, destination);
     }
     let upper = transport::read(packet, offset + header, protocol)?;
-    Ok(Segment {
-        source,
-        destination,
-        source_port: upper.source_port,
-        destination_port: upper.destination_port,
-        protocol,
-        kind: upper.kind,
-        headers: header as u32 + upper.length,
-        transport: upper.length,
-        tcp: upper.tcp,
-        first_fragment,
-        sender: source,
-    })
+    Ok(upper.between(source, destination, protocol, header as u32, first_fragment))
 }
 
 /// Reads an IPv6 packet whose header starts at `offset`.
 #[inline(always)]
-pub fn ipv6<P: Packet>(
-    packet: &P,
-    offset: usize,
-) -> Result<Segment<Address6>, NotParsed<Address6>> {
+pub fn ipv6<P: Packet>(packet: &P, offset: usize) -> Parsed<Address6> {
     let Ipv6 { source, destination, next_header } =
         Ipv6::read(packet, offset).ok_or(NotParsed::Malformed)?;
     if !is_unicast6(&source) || !is_unicast6(&destination) {
@@ -226,19 +211,7 @@ pub fn ipv6<P: Packet>(
         return icmp::error6(packet, offset + header, source, destination);
     }
     let upper = transport::read(packet, offset + header, protocol)?;
-    Ok(Segment {
-        source,
-        destination,
-        source_port: upper.source_port,
-        destination_port: upper.destination_port,
-        protocol,
-        kind: upper.kind,
-        headers: header as u32 + upper.length,
-        transport: upper.length,
-        tcp: upper.tcp,
-        first_fragment,
-        sender: source,
-    })
+    Ok(upper.between(source, destination, protocol, header as u32, first_fragment))
 }
 
 /// What an IPv6 header says.

@@ -4,7 +4,7 @@ use network_types::icmp::Icmpv4Hdr;
 use network_types::ip::Ipv4Hdr;
 
 use super::extension;
-use super::{FirstFragment, Ipv6, Kind, NotParsed, Numbers, Segment, protocol};
+use super::{FirstFragment, Ipv6, Kind, NotParsed, Numbers, Parsed, Segment, protocol};
 use crate::wire::packet::Packet;
 use crate::wire::{Address4, Address6};
 
@@ -34,7 +34,7 @@ pub(super) fn error4<P: Packet>(
     offset: usize,
     sender: Address4,
     receiver: Address4,
-) -> Result<Segment<Address4>, NotParsed<Address4>> {
+) -> Parsed<Address4> {
     let at = offset + Icmpv4Hdr::LEN;
     let quoted: Ipv4Hdr = packet.read(at).ok_or(NotParsed::Malformed)?;
     let header = (quoted.vihl & 0x0f) as usize * 4;
@@ -58,7 +58,7 @@ pub(super) fn error6<P: Packet>(
     offset: usize,
     sender: Address6,
     receiver: Address6,
-) -> Result<Segment<Address6>, NotParsed<Address6>> {
+) -> Parsed<Address6> {
     let at = offset + Icmpv4Hdr::LEN;
     let quoted = Ipv6::read(packet, at).ok_or(NotParsed::Malformed)?;
     if quoted.source != receiver {

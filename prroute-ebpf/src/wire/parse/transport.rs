@@ -2,7 +2,7 @@
 
 use network_types::icmp::Icmpv4Hdr;
 
-use super::{Kind, NotParsed, Numbers, protocol};
+use super::{FirstFragment, Kind, NotParsed, Numbers, Segment, protocol};
 use crate::wire::packet::Packet;
 
 /// UDP's header, and what stands for the others'.
@@ -23,6 +23,31 @@ pub(super) struct Transport {
 }
 
 impl Transport {
+    /// Behind a network header of `network` bytes.
+    #[inline(always)]
+    pub(super) fn between<A: Copy>(
+        self,
+        source: A,
+        destination: A,
+        protocol: u8,
+        network: u32,
+        first_fragment: FirstFragment,
+    ) -> Segment<A> {
+        Segment {
+            source,
+            destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol,
+            kind: self.kind,
+            headers: network + self.length,
+            transport: self.length,
+            tcp: self.tcp,
+            first_fragment,
+            sender: source,
+        }
+    }
+
     #[inline(always)]
     fn plain(source_port: [u8; 2], destination_port: [u8; 2], kind: Kind) -> Self {
         Self { source_port, destination_port, kind, length: UDP_HEADER, tcp: Numbers::default() }
