@@ -124,11 +124,13 @@ pub(crate) fn steps_agree<A>(
     if !agrees {
         return Err(format!("{l4:?} that comes in: {inbound:?} at {facts:?}"));
     }
-    let outbound = fast::outbound_step(l4, is_quiet);
     let needs =
         decide::outbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted, false);
-    if outbound == Step::Pass && needs {
-        return Err(format!("{l4:?} that leaves: {outbound:?} at {facts:?}"));
+    for keeps_own in [false, true] {
+        let outbound = fast::outbound_step(l4, is_quiet, keeps_own);
+        if outbound == Step::Pass && needs {
+            return Err(format!("{l4:?} that leaves: {outbound:?} at {facts:?}"));
+        }
     }
     Ok(())
 }

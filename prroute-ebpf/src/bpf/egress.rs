@@ -66,10 +66,12 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
     }
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };
     let is_owned = is_inline_address::<F>(here, &headers.source);
-    let is_quiet = is_owned
-        && here.flags & (F::LAST_HOP | F::SUBNET_GATEWAYS) == 0
-        && !address::may_be_exposed(here);
-    if fast::outbound_step(headers.l4, is_quiet) == Step::Pass {
+    let is_quiet = is_owned && here.flags & F::LAST_HOP == 0 && !address::may_be_exposed(here);
+    let keeps_own = here.flags & F::OWN_SOURCE != 0;
+    let may_change_gateway = here.flags & F::SUBNET_GATEWAYS != 0
+        && (skb.is_forwarded() || address::may_change_gateway::<F>(skb, here, &headers.source));
+    let step = fast::outbound_step(headers.l4, is_quiet, keeps_own);
+    if step == Step::Pass && !may_change_gateway {
         return Fast::Pass;
     }
     of_flow::<F>(skb, here, &headers)
@@ -94,7 +96,7 @@ fn of_flow<F: Maps>(
     {
         return to_owner::<F>(skb, here, headers, owner);
     }
-    if fast::outbound_step(headers.l4, false) != Step::LookUp {
+    if fast::outbound_step(headers.l4, false, true) != Step::LookUp {
         return Fast::SlowPath;
     }
     let now = clock::now();

@@ -3,7 +3,7 @@
 use prroute_common::flow::{FRAGMENT_IDLE, FragmentKey, FragmentVerdict};
 use prroute_common::reason::Reason;
 use prroute_common::time::{Ticks, since};
-use prroute_common::uplink::UplinkFacts;
+use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::{Locality, UplinkRef};
 use prroute_ebpf::wire::{Address6, Family};
 
@@ -77,9 +77,13 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -
             count(here.id, Reason::FragmentOvertook);
         }
         let Locality::OwnedBy(owner) = locality else { return Action::Pass };
-        let goes = skb.is_forwarded()
-            || (here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, &destination));
-        (uplink::with_id(owner).filter(|_| goes), Reason::RedirectedToOwner)
+        let Some(target) = uplink::with_id(owner) else { return Action::Pass };
+        let goes = if skb.is_forwarded() {
+            target.flags & flag::REPLY_OFF == 0
+        } else {
+            here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, &destination)
+        };
+        (goes.then_some(target), Reason::RedirectedToOwner)
     };
     let Some(target) = target else { return Action::Pass };
     let size = skb.len().saturating_sub(here.link_header);

@@ -103,7 +103,7 @@ fn of_flow<F: Maps>(
         now,
     };
     match fast::decide_inbound(&packet, &found.entry, !is_owned) {
-        FastIn::Write(flow) if headers.l4.is_tcp() || udp_origin::is_settled::<F>(headers, now) => {
+        FastIn::Write(flow) if udp_origin::is_settled::<F>(headers, now) => {
             write::changed_words(found.at, &found.entry.flow, &flow);
             Fast::Pass
         }

@@ -263,14 +263,13 @@ fn to_owner(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> b
 /// Whether the target is there, and is not left to the kernel.
 #[inline(always)]
 fn to_target(here: &UplinkFacts, frame: &Frame) -> Next {
-    let RedirectTarget { uplink, reason, .. } = frame.target;
-    let Some(target) = uplink::of(uplink) else {
+    let Some(target) = uplink::of(frame.target.uplink) else {
         count(here.id, Reason::UplinkGone);
         return Next::Pass;
     };
-    // Without replies an uplink still gets what has its source.
-    let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
-    if is_off { Next::Pass } else { Next::Redirect }
+    // An uplink that gets no replies still gets the host's own packets that have its source.
+    let is_own = frame.sends_own && frame.leaves != OutboundKind::Reply;
+    if target.flags & flag::REPLY_OFF != 0 && !is_own { Next::Pass } else { Next::Redirect }
 }
 
 /// A segment of a connection without a record leaves by the owner of its address: only the gateway

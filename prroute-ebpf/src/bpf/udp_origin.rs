@@ -6,6 +6,7 @@ use prroute_common::udp_origin::{HostPeer, Peer, SocketReason};
 use prroute_ebpf::decide::udp_origin;
 use prroute_ebpf::wire::Wire;
 use prroute_ebpf::wire::fast_headers::FastHeaders;
+use prroute_ebpf::wire::parse::protocol;
 
 use super::frame::Frame;
 use super::maps::{Maps, SOCKET_COUNTERS, WILDCARD_PORTS, by_family};
@@ -30,7 +31,7 @@ pub(super) fn is_recorded(port: [u8; 2]) -> bool {
 /// Whether a further request changes nothing of what is recorded.
 #[inline(always)]
 pub(super) fn is_settled<F: Maps>(headers: &FastHeaders<F::Address>, now: Ticks) -> bool {
-    if !is_recorded(headers.destination_port()) {
+    if headers.protocol != protocol::UDP || !is_recorded(headers.destination_port()) {
         return true;
     }
     let peer = Aligned(peer(headers.source, headers.source_port(), headers.destination_port()));

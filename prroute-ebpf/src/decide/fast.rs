@@ -38,10 +38,12 @@ pub fn inbound_step(l4: FastL4, is_quiet: bool, is_smaller: bool) -> Step {
     }
 }
 
-/// For a packet that is about to leave. `is_quiet` says the same of its source.
+/// For a packet that is about to leave. `is_quiet` says the same of its source, `keeps_own` that the host's
+/// own packets may go to the owner of their source.
 #[inline(always)]
-pub fn outbound_step(l4: FastL4, is_quiet: bool) -> Step {
+pub fn outbound_step(l4: FastL4, is_quiet: bool, keeps_own: bool) -> Step {
     match l4 {
+        FastL4::EchoRequest if !keeps_own => Step::Pass,
         FastL4::TcpSyn | FastL4::TcpSegment | FastL4::TcpOther if is_quiet => Step::Pass,
         FastL4::TcpSegment | FastL4::Datagram | FastL4::EchoReply => Step::LookUp,
         FastL4::TcpSyn | FastL4::TcpOther | FastL4::EchoRequest => Step::SlowPath,

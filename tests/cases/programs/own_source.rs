@@ -1,7 +1,7 @@
 //! `own-source = "datapath"`: what is the host's own and left by another uplink because of a default
 //! route goes to the owner of its source.
 
-use prroute::config::OwnSource;
+use prroute::config::{OwnSource, Reply};
 use prroute::state::uplink::OwnSources;
 use prroute_common::reason::Reason;
 
@@ -128,5 +128,20 @@ fn an_owner_that_is_down_leaves_it_to_the_kernel_or_holds_it() {
         fixture.uplinks[1].device.hold = true;
         fixture.sync();
         assert_eq!(fixture.egress(1, &syn), super::fixture::DROP);
+    });
+}
+
+#[test]
+fn an_uplink_that_gets_no_replies_still_gets_what_has_its_source() {
+    with_datapath(|fixture| {
+        fixture.uplinks[1].device.reply = Reply::Off;
+        fixture.sync();
+        for (remote, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            for kind in [Kind::Syn, Kind::Ack, Kind::Udp, Kind::Udp, Kind::EchoRequest] {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, remote)), REDIRECT, "{kind:?}");
+            }
+            let data = frame(Kind::Ack, owned, (remote.0, 50_000));
+            assert_eq!(fixture.egress_forwarded(1, &data), PASS, "a guest's, without a record");
+        }
     });
 }

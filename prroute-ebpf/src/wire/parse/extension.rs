@@ -79,9 +79,12 @@ fn walk_on<P: Packet>(packet: &P, offset: usize, walked: &mut Walked) -> bool {
                 };
                 walked.protocol = following;
                 walked.length += 8;
-                walked.fragment = u16::from_be_bytes([high, low]) & (OFFSET | MORE);
-                walked.identification = u32::from_be_bytes([i0, i1, i2, i3]);
-                if walked.fragment & OFFSET != 0 {
+                let fragment = u16::from_be_bytes([high, low]) & (OFFSET | MORE);
+                if fragment != 0 {
+                    walked.fragment = fragment;
+                    walked.identification = u32::from_be_bytes([i0, i1, i2, i3]);
+                }
+                if fragment & OFFSET != 0 {
                     return true;
                 }
             }
