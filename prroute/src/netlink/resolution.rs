@@ -28,21 +28,21 @@ enum Standing {
     /// Has a link-layer address that is not in doubt, or needs none.
     Resolved,
     /// Being asked since then: for the first time, or for confirmation of what it said.
-    UdpOrigin { since: Instant, first: bool },
+    Asked { since: Instant, first: bool },
     /// Until it answers. The kernel's further attempts go through the state of a first one.
     Failed,
 }
 
 impl Standing {
     const fn can_be_sent_to(self) -> bool {
-        matches!(self, Self::Resolved | Self::UdpOrigin { first: false, .. })
+        matches!(self, Self::Resolved | Self::Asked { first: false, .. })
     }
 
     /// When it will have been asked for too long.
     fn deadline(self) -> Option<Instant> {
         match self {
-            Self::UdpOrigin { since, first: true } => Some(since + PATIENCE),
-            Self::UdpOrigin { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
+            Self::Asked { since, first: true } => Some(since + PATIENCE),
+            Self::Asked { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
             Self::Resolved | Self::Failed => None,
         }
     }
@@ -78,15 +78,15 @@ impl Resolution {
                     (
                         Some(state @ (NeighbourState::Incomplete | NeighbourState::Probing)),
                         None,
-                    ) => Standing::UdpOrigin { since: now, first: !state.has_address() },
+                    ) => Standing::Asked { since: now, first: !state.has_address() },
                     (Some(NeighbourState::Resolved | NeighbourState::Fixed), None) => {
                         Standing::Resolved
                     }
                     (None, _) if !kept() => Standing::Resolved,
-                    (None, Some(Standing::UdpOrigin { since, .. })) => {
-                        Standing::UdpOrigin { since, first: true }
+                    (None, Some(Standing::Asked { since, .. })) => {
+                        Standing::Asked { since, first: true }
                     }
-                    (None, _) => Standing::UdpOrigin { since: now, first: true },
+                    (None, _) => Standing::Asked { since: now, first: true },
                 };
                 watched.insert(key, standing);
             }
@@ -115,9 +115,9 @@ impl Resolution {
             (
                 state @ (NeighbourState::Incomplete | NeighbourState::Probing),
                 Standing::Resolved,
-            ) => Standing::UdpOrigin { since: now, first: !state.has_address() },
-            (state, Standing::UdpOrigin { since, .. }) => {
-                Standing::UdpOrigin { since, first: !state.has_address() }
+            ) => Standing::Asked { since: now, first: !state.has_address() },
+            (state, Standing::Asked { since, .. }) => {
+                Standing::Asked { since, first: !state.has_address() }
             }
             (_, Standing::Failed) => Standing::Failed,
         };
