@@ -162,7 +162,7 @@ mod tests {
         let [v4, v6, cost6] = &warnings[..] else { panic!("{warnings:#?}") };
         assert!(v4.starts_with("IPv4: the kernel asks all rules "), "{v4}");
         assert!(v4.ends_with(": prroute's for `to`"), "{v4}");
-        assert_eq!(v6, "own source, IPv6: rules, as main has no default route");
+        assert_eq!(v6, "own source, IPv6: rules, as main has no default route that works");
         assert!(cost6.starts_with("IPv6: the kernel asks all rules "), "{cost6}");
         let config = Config { own_source: OwnSource::Datapath, ..Config::default() };
         assert_eq!(advise(&config, &two_networks().0).warnings, [""; 0]);

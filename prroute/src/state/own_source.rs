@@ -3,13 +3,16 @@
 //!
 //! As soon as a rule was made or deleted in a network namespace, the kernel walks all rules for
 //! every packet that it routes, and never forgets (`fib_has_custom_rules`, of each family). The
-//! datapath needs none where `main` has a default route: main's routes decide, and what left by
+//! datapath needs none where `main` has a default route that works: main's routes decide, and what left by
 //! another uplink than its source's because of a default route is sent to that one.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::observed::{Family, Observed, PROTOCOL, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
+use super::gateways::has_failed;
+use super::observed::{
+    Family, Link, NextHop, Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN,
+};
 use super::uplink::Uplink;
 use crate::config::{Config, OwnSource};
 
@@ -27,11 +30,11 @@ pub struct OwnSources {
 }
 
 impl OwnSources {
-    /// What the configuration says; but rules, where `main` has no default route: there nothing
-    /// leaves that could be sent to its source's uplink.
+    /// What the configuration says; but rules, where `main` has no default route that works: there
+    /// nothing leaves that could be sent to its source's uplink.
     pub fn of(config: &Config, observed: &Observed) -> Self {
         let of = |family| match config.own_source {
-            OwnSource::Datapath if has_default(observed, family) => OwnSource::Datapath,
+            OwnSource::Datapath if has_working_default(observed, family) => OwnSource::Datapath,
             _ => OwnSource::Rules,
         };
         Self { v4: of(Family::V4), v6: of(Family::V6) }
@@ -49,13 +52,28 @@ impl OwnSources {
     }
 }
 
-fn has_default(observed: &Observed, family: Family) -> bool {
-    observed.routes.iter().any(|route| {
-        route.table == TABLE_MAIN
-            && route.family() == family
-            && route.kind == RouteKind::Unicast
-            && route.is_default()
-    })
+/// Whether what `main` sends by default leaves the host, by every next hop that the kernel prefers: what
+/// waits for a gateway's link-layer address, or for a carrier, does not get as far as the programs.
+fn has_working_default(observed: &Observed, family: Family) -> bool {
+    let defaults = || {
+        observed.routes.iter().filter(move |route| {
+            route.table == TABLE_MAIN
+                && route.family() == family
+                && route.kind == RouteKind::Unicast
+                && route.is_default()
+        })
+    };
+    let is_preferred = |route: &&Route| {
+        let mut others = defaults().filter(|other| other.destination == route.destination);
+        others.all(|other| other.metric >= route.metric)
+    };
+    let works = |hop: &NextHop| {
+        let is_up = |link: &Link| link.admin_up && link.carrier;
+        observed.link(hop.ifindex).is_none_or(is_up)
+            && hop.gateway.is_none_or(|gateway| !has_failed(observed, hop.ifindex, gateway))
+    };
+    defaults().next().is_some()
+        && defaults().filter(is_preferred).flat_map(|route| &route.next_hops).all(works)
 }
 
 /// Rules that the kernel asks beside its own.
@@ -207,7 +225,9 @@ impl fmt::Display for Account {
         f.write_str(match (self.kept_by, self.asked) {
             (OwnSource::Datapath, _) => "datapath",
             (OwnSource::Rules, OwnSource::Rules) => "rules",
-            (OwnSource::Rules, OwnSource::Datapath) => "rules, as main has no default route",
+            (OwnSource::Rules, OwnSource::Datapath) => {
+                "rules, as main has no default route that works"
+            }
         })
     }
 }

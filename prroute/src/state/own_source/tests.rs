@@ -1,7 +1,7 @@
 use super::super::desired::{Desired, desire};
 use super::super::diff::diff;
 use super::super::fixture::{Host, carry_out, net, rule, two_networks, uplinks};
-use super::super::observed::TABLE_MAIN;
+use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
 use crate::config::{Pattern, Selector, UplinkConfig};
 use crate::sysctl::SavedSysctls;
@@ -197,7 +197,7 @@ fn what_rules_are_there_for_is_told() {
              bind-device, 2 of others (from priority 5270 on)"
         )
     );
-    assert_eq!(v6, "own source, IPv6: rules, as main has no default route");
+    assert_eq!(v6, "own source, IPv6: rules, as main has no default route that works");
     assert!(cost6.as_ref().unwrap().contains("prroute's for source addresses, "), "{cost6:?}");
     let said = accounts(&by_datapath(), &two_networks());
     assert_eq!(said[0], ("own source, IPv4: datapath".to_owned(), None));
@@ -226,4 +226,24 @@ fn that_there_were_rules_is_not_forgotten() {
     let all = accounts(&config, &host.0, &uplinks(&config, &host.0), &BTreeSet::new(), had);
     assert!(all[0].cost().unwrap().contains("until the next boot"));
     assert_eq!(all[1].cost(), None);
+}
+
+#[test]
+fn rules_stand_in_while_what_main_prefers_leads_nowhere() {
+    let of = |host: &Host| OwnSources::of(&by_datapath(), &host.0);
+    let gateway = |state| two_networks().neighbour("eth0", "192.168.1.1", state);
+    assert_eq!(of(&gateway(NeighbourState::Failed)).v4, OwnSource::Rules);
+    for state in [NeighbourState::Incomplete, NeighbourState::Probing, NeighbourState::Resolved] {
+        assert_eq!(of(&gateway(state)).v4, OwnSource::Datapath, "{state:?}");
+    }
+    let other = two_networks().neighbour("eth1", "192.168.2.1", NeighbourState::Failed);
+    assert_eq!(of(&other).v4, OwnSource::Datapath, "main prefers eth0");
+    assert_eq!(
+        of(&two_networks().change("eth0", |link| link.carrier = false)).v4,
+        OwnSource::Rules
+    );
+    assert_eq!(
+        of(&two_networks().change("eth1", |link| link.carrier = false)).v4,
+        OwnSource::Datapath
+    );
 }
