@@ -4,31 +4,34 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::{probe, wait};
 
 /// All questions without prroute, then with it.
 fn conforms(topology: Topology) -> Result<()> {
-    let lab = Lab::with_services(topology)?;
-    let probes = probe::to_everything(topology.uplinks);
-    assert_eq!(probes.len(), 12 * usize::from(topology.uplinks));
+    in_both_modes(|own_source| {
+        let lab = Lab::with_services(topology)?;
+        let probes = probe::to_everything(topology.uplinks);
+        assert_eq!(probes.len(), 12 * usize::from(topology.uplinks));
 
-    lab.meet_default_gateway()?;
-    probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)
-        .context("without prroute")?;
+        lab.meet_default_gateway()?;
+        probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)
+            .context("without prroute")?;
 
-    let prroute = lab.prroute()?;
-    lab.forget_neighbours()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?).context("with prroute")?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        lab.forget_neighbours()?;
+        let daemon = prroute.run(&[])?;
+        probe::expect_all_answered(&lab.ask(&probes)?).context("with prroute")?;
 
-    // An administrator may flush the table: prroute has its gateways resolved again.
-    lab.forget_neighbours()?;
-    wait::until("everything is answered after a flush", Duration::from_secs(30), || {
-        Ok(probe::expect_all_answered(&lab.ask(&probes)?).is_ok().then_some(()))
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // An administrator may flush the table: prroute has its gateways resolved again.
+        lab.forget_neighbours()?;
+        wait::until("everything is answered after a flush", Duration::from_secs(30), || {
+            Ok(probe::expect_all_answered(&lab.ask(&probes)?).is_ok().then_some(()))
+        })?;
+        daemon.terminate()?;
+        prroute.down()?;
+        Ok(())
+    })
 }
 
 #[test]

@@ -5,26 +5,29 @@ use anyhow::Result;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::docker::{self, Docker, Engine, Iptables};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::probe::{self, Probe, Question};
 
 fn is_reached(engine: Engine, rp_filter: u8, before: fn(&Probe) -> bool) -> Result<()> {
-    let topology = Topology { rp_filter, ..Topology::DEFAULT };
-    let lab = Lab::build(topology)?;
-    let docker = Docker::start(&lab.host, &lab.scratch, lab.name(), engine, false)?;
-    docker.publish_servers(&lab.host, &lab.scratch)?;
-    let mut probes = probe::to_own_addresses(topology.uplinks, &PUBLISHED);
-    probes.extend(probe::to_shared_address(topology.uplinks, &PUBLISHED));
+    in_both_modes(|own_source| {
+        let topology = Topology { rp_filter, ..Topology::DEFAULT };
+        let lab = Lab::build(topology)?;
+        let docker = Docker::start(&lab.host, &lab.scratch, lab.name(), engine, false)?;
+        docker.publish_servers(&lab.host, &lab.scratch)?;
+        let mut probes = probe::to_own_addresses(topology.uplinks, &PUBLISHED);
+        probes.extend(probe::to_shared_address(topology.uplinks, &PUBLISHED));
 
-    lab.meet_default_gateway()?;
-    probe::expect_answered(&lab.ask(&probes)?, before)?;
+        lab.meet_default_gateway()?;
+        probe::expect_answered(&lab.ask(&probes)?, before)?;
 
-    let prroute = lab.prroute()?;
-    lab.forget_neighbours()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        lab.forget_neighbours()?;
+        let daemon = prroute.run(&[])?;
+        probe::expect_all_answered(&lab.ask(&probes)?)?;
+        daemon.terminate()?;
+        prroute.down()?;
+        Ok(())
+    })
 }
 
 /// Without prroute only the default route's uplink works.

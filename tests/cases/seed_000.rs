@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::netns::Namespace;
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::probe::{self, Outcome, Probe, Question};
 
 const HTTP: Question = Question::Tcp(80);
@@ -138,53 +139,57 @@ fn answered_without_prroute(probe: &Probe) -> bool {
 
 #[test]
 fn ping_and_http_to_either_address_are_answered_without_a_configuration() -> Result<()> {
-    let networks = TwoNetworks::build()?;
-    let lab = &networks.lab;
-    lab.meet_default_gateway()?;
-    probe::expect_answered(&networks.ask()?, answered_without_prroute)
-        .context("without prroute")?;
+    in_both_modes(|own_source| {
+        let networks = TwoNetworks::build()?;
+        let lab = &networks.lab;
+        lab.meet_default_gateway()?;
+        probe::expect_answered(&networks.ask()?, answered_without_prroute)
+            .context("without prroute")?;
 
-    networks.forget_neighbours()?;
-    let before = lab.snapshot()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    networks.forget_neighbours()?;
-    probe::expect_all_answered(&networks.ask()?).context("with prroute")?;
-    networks.pages_name_who_was_asked()?;
+        networks.forget_neighbours()?;
+        let before = lab.snapshot()?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        networks.forget_neighbours()?;
+        probe::expect_all_answered(&networks.ask()?).context("with prroute")?;
+        networks.pages_name_who_was_asked()?;
 
-    daemon.terminate()?;
-    prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+        daemon.terminate()?;
+        prroute.down()?;
+        let changes = lab.snapshot()?.changes_since(&before);
+        ensure!(changes.is_empty(), "not as before:\n{changes}");
+        Ok(())
+    })
 }
 
 #[test]
 fn tables_and_rules_that_were_written_by_hand_are_not_doubled() -> Result<()> {
-    let networks = TwoNetworks::build()?;
-    let lab = &networks.lab;
-    networks.install_rules_by_hand()?;
-    lab.meet_default_gateway()?;
-    let before = lab.snapshot()?;
-    let [rules4, rules6] =
-        Family::BOTH.map(|family| lab.host.ip(&format!("{} rule show", family.option())));
-    let (rules4, rules6) = (rules4?, rules6?);
+    in_both_modes(|own_source| {
+        let networks = TwoNetworks::build()?;
+        let lab = &networks.lab;
+        networks.install_rules_by_hand()?;
+        lab.meet_default_gateway()?;
+        let before = lab.snapshot()?;
+        let [rules4, rules6] =
+            Family::BOTH.map(|family| lab.host.ip(&format!("{} rule show", family.option())));
+        let (rules4, rules6) = (rules4?, rules6?);
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&networks.ask()?)?;
-    ensure!(lab.host.ip("-4 rule show")? == rules4, "{}", lab.host.ip("-4 rule show")?);
-    ensure!(lab.host.ip("-6 rule show")? == rules6, "{}", lab.host.ip("-6 rule show")?);
-    let log = daemon.terminate()?;
-    for family in Family::BOTH {
-        for number in [1, 2] {
-            let address = addressing::host(number, family);
-            let said = format!("{address}: routed by source already");
-            ensure!(log.contains(&said), "nothing about {address}:\n{log}");
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        probe::expect_all_answered(&networks.ask()?)?;
+        ensure!(lab.host.ip("-4 rule show")? == rules4, "{}", lab.host.ip("-4 rule show")?);
+        ensure!(lab.host.ip("-6 rule show")? == rules6, "{}", lab.host.ip("-6 rule show")?);
+        let log = daemon.terminate()?;
+        for family in Family::BOTH {
+            for number in [1, 2] {
+                let address = addressing::host(number, family);
+                let said = format!("{address}: routed by source already");
+                ensure!(log.contains(&said), "nothing about {address}:\n{log}");
+            }
         }
-    }
-    prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+        prroute.down()?;
+        let changes = lab.snapshot()?.changes_since(&before);
+        ensure!(changes.is_empty(), "not as before:\n{changes}");
+        Ok(())
+    })
 }

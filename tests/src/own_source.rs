@@ -22,7 +22,7 @@ impl OwnSource {
     }
 
     /// The line of a configuration, where it says more than the default.
-    pub(crate) const fn line(self) -> &'static str {
+    pub const fn line(self) -> &'static str {
         match self {
             Self::Rules => "",
             Self::Datapath => "own-source = \"datapath\"\n",

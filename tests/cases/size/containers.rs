@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::Echo;
 use prroute_tests::lab::Topology;
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::socket;
 
 use crate::sizes;
@@ -38,35 +39,46 @@ fn published() -> String {
 
 /// Uplinks of these sizes, in the order in which main prefers them.
 fn is_reached_over_uplinks_of(mtus: &[u32]) -> Result<()> {
-    let topology =
-        Topology { uplinks: mtus.len() as u8, ip_forward: true, rp_filter: 1, ..Topology::DEFAULT };
-    let lab = sizes::lab_with(topology, mtus)?;
-    let pods = lab.pods(1)?;
-    lab.host.ip("link set pod1 mtu 9000")?;
-    lab.host.ip("link set pods mtu 9000")?;
-    pods[0].ip("link set eth0 mtu 9000")?;
-    let echo = Echo::start(&pods[0], &Family::BOTH.map(|family| addressing::pod(1, family)), PORT)?;
-    lab.host.nft(&published())?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for (mtu, uplink) in mtus.iter().zip(1..) {
-            let source = addressing::client(uplink, family);
-            for target in [addressing::host(uplink, family), addressing::shared(family)] {
-                let told = || format!("{target} over uplink {uplink} of {mtu} among {mtus:?}");
-                let stream = socket::tcp(&lab.client, source, target, PORT).with_context(told)?;
-                transfer::both_ways(stream, TRANSFER).with_context(told)?;
-                transfer::datagrams(&lab, source, SocketAddr::new(target, PORT))
-                    .with_context(told)?;
+    in_both_modes(|own_source| {
+        let topology = Topology {
+            uplinks: mtus.len() as u8,
+            ip_forward: true,
+            rp_filter: 1,
+            ..Topology::DEFAULT
+        };
+        let lab = sizes::lab_with(topology, mtus)?;
+        let pods = lab.pods(1)?;
+        lab.host.ip("link set pod1 mtu 9000")?;
+        lab.host.ip("link set pods mtu 9000")?;
+        pods[0].ip("link set eth0 mtu 9000")?;
+        let echo =
+            Echo::start(&pods[0], &Family::BOTH.map(|family| addressing::pod(1, family)), PORT)?;
+        lab.host.nft(&published())?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        for family in Family::BOTH {
+            for (mtu, uplink) in mtus.iter().zip(1..) {
+                let source = addressing::client(uplink, family);
+                for target in [addressing::host(uplink, family), addressing::shared(family)] {
+                    let told = || format!("{target} over uplink {uplink} of {mtu} among {mtus:?}");
+                    let stream =
+                        socket::tcp(&lab.client, source, target, PORT).with_context(told)?;
+                    transfer::both_ways(stream, TRANSFER).with_context(told)?;
+                    transfer::datagrams(&lab, source, SocketAddr::new(target, PORT))
+                        .with_context(told)?;
+                }
             }
         }
-    }
-    ensure!(prroute.count("redirected")? + prroute.count("redirected_to_owner")? > 0, "no reply");
-    transfer::every_sender_was_told(&prroute)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+        ensure!(
+            prroute.count("redirected")? + prroute.count("redirected_to_owner")? > 0,
+            "no reply"
+        );
+        transfer::every_sender_was_told(&prroute)?;
+        daemon.terminate()?;
+        prroute.down()?;
+        drop(echo);
+        Ok(())
+    })
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::Echo;
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::socket;
 
 use crate::sizes;
@@ -23,39 +24,43 @@ fn targets() -> impl Iterator<Item = (Family, IpAddr)> {
 
 #[test]
 fn a_hundred_megabytes_arrive_over_the_smaller_uplink() -> Result<()> {
-    let lab = sizes::lab(&[9000, 1280])?;
-    let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for (family, target) in targets() {
-        let source = addressing::client(2, family);
-        let stream = socket::tcp(&lab.client, source, target, PORT)?;
-        transfer::both_ways(stream, TRANSFER).with_context(|| format!("with {target}"))?;
-    }
-    ensure!(prroute.count("redirected")? > 0, "replies from the shared address are moved");
-    assert_eq!(prroute.count("too_big")?, 0);
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    in_both_modes(|own_source| {
+        let lab = sizes::lab(&[9000, 1280])?;
+        let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        for (family, target) in targets() {
+            let source = addressing::client(2, family);
+            let stream = socket::tcp(&lab.client, source, target, PORT)?;
+            transfer::both_ways(stream, TRANSFER).with_context(|| format!("with {target}"))?;
+        }
+        ensure!(prroute.count("redirected")? > 0, "replies from the shared address are moved");
+        assert_eq!(prroute.count("too_big")?, 0);
+        daemon.terminate()?;
+        prroute.down()?;
+        drop(echo);
+        Ok(())
+    })
 }
 
 /// Main's default route is by uplink 1; the requests come in on uplink 2, which is smaller.
 fn datagrams_arrive_over_the_smaller_of(mtus: [u32; 2]) -> Result<()> {
-    let lab = sizes::lab(&mtus)?;
-    let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for (family, target) in targets() {
-        let source = addressing::client(2, family);
-        transfer::datagrams(&lab, source, SocketAddr::new(target, PORT))?;
-    }
-    ensure!(prroute.count("sender_told")? > 0, "nobody was told");
-    transfer::every_sender_was_told(&prroute)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    in_both_modes(|own_source| {
+        let lab = sizes::lab(&mtus)?;
+        let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        for (family, target) in targets() {
+            let source = addressing::client(2, family);
+            transfer::datagrams(&lab, source, SocketAddr::new(target, PORT))?;
+        }
+        ensure!(prroute.count("sender_told")? > 0, "nobody was told");
+        transfer::every_sender_was_told(&prroute)?;
+        daemon.terminate()?;
+        prroute.down()?;
+        drop(echo);
+        Ok(())
+    })
 }
 
 #[test]
