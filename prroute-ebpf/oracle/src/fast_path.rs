@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use prroute_ebpf::decide::fast::{self, FastIn, FastOut, Step};
+use prroute_ebpf::decide::fast::{self, Entry, FastIn, FastOut, Step};
 use prroute_ebpf::decide::{
     self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, Write,
     worth_writing,
@@ -52,6 +52,11 @@ where
     if keys == slow { Ok(()) } else { Err(format!("{keys:?} for {slow:?}")) }
 }
 
+/// An entry as the fast path has it.
+fn found(entry: &FlowEntry, protocol: u8) -> Entry<'_> {
+    Entry { flow: &entry.flow, confirmed: entry.confirmed, protocol }
+}
+
 /// Of a packet whose flow has this entry, and perhaps another one: where a newer one beside it might be
 /// preferred, the fast path has nothing to say.
 pub(crate) fn inbound_agrees(
@@ -60,7 +65,12 @@ pub(crate) fn inbound_agrees(
     recorded_is_up: bool,
 ) -> Result<(), String> {
     for exposes in [false, true] {
-        let FastIn::Write(flow) = fast::decide_inbound(packet, entry, exposes) else { continue };
+        let found = found(entry, packet.protocol);
+        let flow = match fast::decide_inbound(packet, &found, exposes) {
+            FastIn::SlowPath => continue,
+            FastIn::Nothing => entry.flow,
+            FastIn::Write(flow) => flow,
+        };
         let may_be_another = packet.protocol == protocol::TCP
             && entry.confirmed
             && decide::may_be_superseded_in(entry, packet);
@@ -75,21 +85,25 @@ pub(crate) fn inbound_agrees(
 }
 
 /// Likewise of a packet that is about to leave.
-pub(crate) fn outbound_agrees(packet: &OutboundPacket, entry: &FlowEntry) -> Result<(), String> {
-    let fast = fast::decide_outbound(packet, entry);
+pub(crate) fn outbound_agrees(
+    packet: &OutboundPacket,
+    entry: &FlowEntry,
+    protocol: u8,
+) -> Result<(), String> {
+    let fast = fast::decide_outbound(packet, &found(entry, protocol));
     let slow = decide::outbound(packet, Some(*entry));
     let may_be_another = entry.confirmed && decide::may_be_superseded_out(entry, packet);
     let agrees = match (fast, slow) {
         (FastOut::SlowPath, _) => return Ok(()),
         (FastOut::Own(flow), Outbound::Own(Write::Refresh(new))) => {
-            worth_writing(&entry.flow, &new) == flow
+            worth_writing(&entry.flow, &new) == flow.unwrap_or(entry.flow)
         }
         (
-            FastOut::Reply { uplink, router, flow },
-            Outbound::Reply { uplink: to, router: by, write },
+            FastOut::Reply { uplink, router, write: flow },
+            Outbound::Reply { uplink: to, router: by, write: Write::Refresh(new) },
         ) => {
-            let Write::Refresh(new) = write else { return Err(format!("{fast:?}, and {slow:?}")) };
-            (uplink, router) == (to, by) && worth_writing(&entry.flow, &new) == flow
+            (uplink, router) == (to, by)
+                && worth_writing(&entry.flow, &new) == flow.unwrap_or(entry.flow)
         }
         _ => false,
     };

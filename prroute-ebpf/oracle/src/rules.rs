@@ -165,7 +165,7 @@ fn outbound_keeps_to_its_rules<A>(
         now: facts.now,
     };
     if let Some(known) = &known {
-        fast_path::outbound_agrees(&departure, known)?;
+        fast_path::outbound_agrees(&departure, known, segment.protocol)?;
     }
     let decision = decide::outbound(&departure, known);
     let told = || format!("{departure:?}\nof {known:?}\nis {decision:?}");

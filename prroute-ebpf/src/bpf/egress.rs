@@ -2,7 +2,7 @@
 
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::decide::fast::{self, FastOut, Step};
+use prroute_ebpf::decide::fast::{self, Entry, FastOut, Step};
 use prroute_ebpf::decide::{Locality, OutboundPacket, UplinkRef};
 use prroute_ebpf::wire::fast_headers::{FastHeaders, FastL4};
 use prroute_ebpf::wire::parse::Kind;
@@ -13,13 +13,12 @@ use super::count::count;
 use super::deliver::{self, Outgoing};
 use super::frame::{Direction, Frame};
 use super::headers::{self, Headers};
+use super::lookup::{self, Found};
 use super::maps::{Maps, by_family};
 use super::outbound::{self, Next};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Told};
-use super::{
-    address, clock, fragment, icmp_source, log, lookup, mss, own_source, ports, uplink, write,
-};
+use super::{address, clock, fragment, icmp_source, log, mss, own_source, ports, uplink, write};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> i32 {
@@ -74,7 +73,7 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
     if step == Step::Pass && !may_change_gateway {
         return Fast::Pass;
     }
-    of_flow::<F>(skb, here, &headers)
+    of_flow::<F>(skb, here, &headers, is_owned)
 }
 
 /// For a packet whose flow is looked up, or which goes to the owner of its source. A function of its own,
@@ -84,12 +83,13 @@ fn of_flow<F: Maps>(
     skb: &Skb,
     here: &'static UplinkFacts,
     headers: &FastHeaders<F::Address>,
+    is_owned: bool,
 ) -> Fast {
     if address::may_change_gateway::<F>(skb, here, &headers.source) {
         return Fast::SlowPath;
     }
-    let is_owned = is_inline_address::<F>(here, &headers.source);
-    let keeps_own = here.flags & F::OWN_SOURCE != 0 && !is_owned && !skb.is_forwarded();
+    let forwarded = skb.is_forwarded();
+    let keeps_own = here.flags & F::OWN_SOURCE != 0 && !is_owned && !forwarded;
     if keeps_own
         && headers.l4.is_tcp()
         && let Some(owner) = own_source::quiet_owner::<F>(skb, here, headers)
@@ -101,12 +101,12 @@ fn of_flow<F: Maps>(
     }
     let now = clock::now();
     let key = key::outbound_fast::<F>(headers);
-    let found = match lookup::fast::<F>(&key, headers.protocol, now) {
+    let Found { at, flow, confirmed } = match lookup::fast::<F>(&key, headers.protocol) {
         Ok(found) => found,
         Err(slow_path) => return slow_path,
     };
     // A packet in transit that has the ports of a guest's conversation is none of it.
-    if skb.is_forwarded() && !outbound::is_from_guest(skb) {
+    if forwarded && !outbound::is_from_guest(skb) {
         return Fast::SlowPath;
     }
     let here_ref = UplinkRef::of(here);
@@ -118,22 +118,22 @@ fn of_flow<F: Maps>(
         source: Locality::Shared,
         here: here_ref,
         leaves_by: here_ref,
-        forwarded: skb.is_forwarded(),
+        forwarded,
         from_client_port: ports::is_client(headers.source_port()),
         now,
     };
+    let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };
     let mut reason = Reason::Redirected;
-    let (target, router, flow) = match fast::decide_outbound(&packet, &found.entry) {
+    let (target, router, write) = match fast::decide_outbound(&packet, &entry) {
         FastOut::SlowPath => return Fast::SlowPath,
-        FastOut::Own(flow) if keeps_own => {
+        FastOut::Own(write) if keeps_own => {
             reason = Reason::RedirectedToOwner;
-            (own_source::owner::<F>(skb, here, headers).unwrap_or(here), 0, flow)
+            (own_source::owner::<F>(skb, here, headers).unwrap_or(here), 0, write)
         }
-        FastOut::Own(flow) => (here, 0, flow),
-        FastOut::Reply { uplink, router: 0, flow } if uplink == here_ref => (here, 0, flow),
-        FastOut::Reply { uplink, router, flow } => {
+        FastOut::Own(write) => (here, 0, write),
+        FastOut::Reply { uplink, router, write } => {
             let Some(target) = uplink::of(uplink) else { return Fast::SlowPath };
-            (target, router, flow)
+            (target, router, write)
         }
     };
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
@@ -141,7 +141,9 @@ fn of_flow<F: Maps>(
     if !is_right && (is_off || size::<F>(skb, here, headers) > target.mtu) {
         return Fast::SlowPath;
     }
-    write::changed_words(found.at, &found.entry.flow, &flow);
+    if let Some(new) = write {
+        write::changed_words(at, &flow, &new);
+    }
     if is_right {
         return Fast::Pass;
     }

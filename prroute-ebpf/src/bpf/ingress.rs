@@ -2,7 +2,7 @@
 
 use prroute_common::reason::Reason;
 use prroute_common::uplink::{UplinkFacts, flag};
-use prroute_ebpf::decide::fast::{self, FastIn, Step};
+use prroute_ebpf::decide::fast::{self, Entry, FastIn, Step};
 use prroute_ebpf::decide::{InboundPacket, Locality, UplinkRef};
 use prroute_ebpf::wire::fast_headers::FastHeaders;
 use prroute_ebpf::wire::{Ipv4, Ipv6, is_inline_address, key};
@@ -11,9 +11,10 @@ use super::action::{Action, Fast};
 use super::count::count;
 use super::frame::Direction;
 use super::headers::{self, Headers};
+use super::lookup::{self, Found};
 use super::maps::Maps;
 use super::skb::{Network, Skb};
-use super::{address, clock, inbound, log, lookup, ports, syn_cache, udp_origin, uplink, write};
+use super::{address, clock, inbound, log, ports, syn_cache, udp_origin, uplink, write};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -67,7 +68,7 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
             syn_cache::insert::<F>(&key, UplinkRef::of(here), clock::now());
             Fast::Pass
         }
-        Step::LookUp => of_flow::<F>(skb, here, &headers),
+        Step::LookUp => of_flow::<F>(skb, here, &headers, is_owned),
         Step::SlowPath => Fast::SlowPath,
     }
 }
@@ -78,8 +79,8 @@ fn of_flow<F: Maps>(
     skb: &Skb,
     here: &'static UplinkFacts,
     headers: &FastHeaders<F::Address>,
+    is_owned: bool,
 ) -> Fast {
-    let is_owned = is_inline_address::<F>(here, &headers.destination);
     let is_last_hop = here.flags & F::LAST_HOP != 0;
     // From shared addresses alone the router may answer: whose address it is takes a lookup.
     if here.flags & F::NOTES_ROUTERS != 0 && !is_last_hop && !is_owned {
@@ -87,7 +88,7 @@ fn of_flow<F: Maps>(
     }
     let now = clock::now();
     let key = key::inbound_fast::<F>(headers);
-    let found = match lookup::fast::<F>(&key, headers.protocol, now) {
+    let found = match lookup::fast::<F>(&key, headers.protocol) {
         Ok(found) => found,
         Err(slow_path) => return slow_path,
     };
@@ -102,11 +103,18 @@ fn of_flow<F: Maps>(
         to_client_port: ports::is_client(headers.destination_port()),
         now,
     };
-    match fast::decide_inbound(&packet, &found.entry, !is_owned) {
-        FastIn::Write(flow) if udp_origin::is_settled::<F>(headers, now) => {
-            write::changed_words(found.at, &found.entry.flow, &flow);
-            Fast::Pass
-        }
-        _ => Fast::SlowPath,
+    let Found { at, flow, confirmed } = found;
+    let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };
+    let write = match fast::decide_inbound(&packet, &entry, !is_owned) {
+        FastIn::SlowPath => return Fast::SlowPath,
+        FastIn::Nothing => None,
+        FastIn::Write(new) => Some(new),
+    };
+    if !udp_origin::is_settled::<F>(headers, now) {
+        return Fast::SlowPath;
     }
+    if let Some(new) = write {
+        write::changed_words(at, &flow, &new);
+    }
+    Fast::Pass
 }

@@ -11,41 +11,30 @@ use super::action::Fast;
 use super::frame::{Direction, Frame, Table};
 use super::maps::{Maps, by_family};
 
-/// A flow entry that may be written in place: an update would reallocate the element.
-#[derive(Clone, Copy)]
+/// An entry that the fast path has found, as it was read. It is written in place: an update would
+/// reallocate the element.
 pub(super) struct Found {
     pub(super) at: *mut Flow,
-    pub(super) entry: FlowEntry,
+    pub(super) flow: Flow,
+    pub(super) confirmed: bool,
 }
 
-impl Found {
-    /// What lies there; an entry that no program wrote is none.
-    #[inline(always)]
-    fn new(at: *mut Flow, confirmed: bool, protocol: u8, now: Ticks) -> Option<Self> {
-        if at.is_null() {
-            return None;
-        }
-        // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves
-        // each of its words valid.
-        let entry = FlowEntry::new(unsafe { *at }, confirmed, protocol, now)?;
-        Some(Self { at, entry })
-    }
-}
-
-/// For the fast path: of TCP among the confirmed ones, of the rest also among the others. Tells
-/// what was found out for the slow path.
+/// For the fast path: of TCP among the confirmed ones, of the rest also among the others.
 #[inline(always)]
-pub(super) fn fast<F: Maps>(key: &F::Key, protocol: u8, now: Ticks) -> Result<Found, Fast> {
-    if protocol == protocol::TCP {
-        let at = pointer(F::flows().get_ptr_mut(key));
-        return Found::new(at, true, protocol, now).ok_or(Fast::SlowPath);
-    }
-    let (at, confirmed) = match F::datagrams().get_ptr_mut(key) {
+pub(super) fn fast<F: Maps>(key: &F::Key, protocol: u8) -> Result<Found, Fast> {
+    let is_tcp = protocol == protocol::TCP;
+    let table = if is_tcp { F::flows().get_ptr_mut(key) } else { F::datagrams().get_ptr_mut(key) };
+    let (at, confirmed) = match table {
         Some(at) => (at, true),
-        None => (pointer(F::new_flows().get_ptr_mut(key)), false),
+        None if is_tcp => return Err(Fast::SlowPath),
+        None => match F::new_flows().get_ptr_mut(key) {
+            Some(at) => (at, false),
+            None => return Err(Fast::SlowPathWithoutFlow),
+        },
     };
-    let nowhere = if at.is_null() { Fast::SlowPathWithoutFlow } else { Fast::SlowPath };
-    Found::new(at, confirmed, protocol, now).ok_or(nowhere)
+    // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each of its
+    // words valid.
+    Ok(Found { at, flow: unsafe { *at }, confirmed })
 }
 
 #[inline(always)]
@@ -84,8 +73,12 @@ fn unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
 
 #[inline(always)]
 fn keep(frame: &mut Frame, at: *mut Flow, confirmed: bool, now: Ticks) -> *mut Flow {
-    let Some(Found { entry, .. }) = Found::new(at, confirmed, frame.segment.protocol, now) else {
-        frame.entry.table = Table::None;
+    frame.entry.table = Table::None;
+    if at.is_null() {
+        return at;
+    }
+    // SAFETY: as in `fast`. An entry that no program wrote is none.
+    let Some(entry) = FlowEntry::new(unsafe { *at }, confirmed, frame.segment.protocol, now) else {
         return ptr::null_mut();
     };
     frame.entry.flow = entry.flow;

@@ -4,13 +4,13 @@
 //! beside it, unconfirmed. What belongs to the newer connection is told by its numbers, and when
 //! that is confirmed it replaces the older one.
 
-use prroute_common::flow::{Origin, TCP_REBIND_IDLE};
+use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
 
 use super::inbound::is_elsewhere;
 use super::outbound::{answers_syn, is_owner};
 use super::{FlowEntry, InboundPacket, OutboundPacket};
-use crate::wire::parse::Kind;
+use crate::wire::parse::{Kind, Numbers};
 
 /// Whether a TCP segment that came in may belong to a newer connection than the confirmed flow.
 #[inline(always)]
@@ -40,14 +40,14 @@ pub fn may_be_superseded_out(confirmed: &FlowEntry, packet: &OutboundPacket) -> 
     packet.kind == Kind::Tcp
         && packet.source.is_owned()
         && !is_owner(packet, confirmed)
-        && !continues(confirmed, packet)
+        && !continues(&confirmed.flow, &packet.tcp)
         && confirmed.origin == Origin::Inbound
 }
 
 /// Whether a segment begins exactly where the flow's last one ended: it is of this connection.
 #[inline(always)]
-pub(super) fn continues(confirmed: &FlowEntry, packet: &OutboundPacket) -> bool {
-    confirmed.flow.sent() == Some(packet.tcp.sequence)
+pub(super) fn continues(flow: &Flow, tcp: &Numbers) -> bool {
+    flow.sent() == Some(tcp.sequence)
 }
 
 /// Whether it begins where the SYN-ACK of the newer one ended.

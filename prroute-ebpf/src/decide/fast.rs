@@ -3,12 +3,13 @@
 //! Whatever is answered here is what [`super::inbound`] and [`super::outbound`] answer, from less: not whose
 //! address it is, nor whether there is a second entry. For all else the answer is `SlowPath`.
 
-use prroute_common::flow::{Flow, Origin};
+use prroute_common::flow::{Flow, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over};
+use prroute_common::time::{Ticks, since};
 
-use super::beside::{continues, is_finished};
+use super::beside::continues;
 use super::inbound::with_acknowledged;
 use super::outbound::{has_numbers_of, with_progress};
-use super::{FlowEntry, InboundPacket, OutboundPacket, UplinkRef, worth_writing};
+use super::{InboundPacket, OutboundPacket, UplinkRef};
 use crate::wire::fast_headers::FastL4;
 use crate::wire::parse::Kind;
 
@@ -50,10 +51,33 @@ pub fn outbound_step(l4: FastL4, is_quiet: bool, keeps_own: bool) -> Step {
     }
 }
 
+/// What a table has for a packet's flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub flow: &'a Flow,
+    pub confirmed: bool,
+    pub protocol: u8,
+}
+
+impl Entry<'_> {
+    #[inline(always)]
+    fn uplink(&self) -> UplinkRef {
+        UplinkRef { id: self.flow.uplink(), generation: self.flow.generation() }
+    }
+
+    /// Whether it counts; one whose stamp is not written yet does.
+    #[inline(always)]
+    fn lives(&self, stamp: Ticks, is_fresh: bool, now: Ticks) -> bool {
+        (is_fresh && stamp != 0) || !is_over(self.flow, self.confirmed, self.protocol, now)
+    }
+}
+
 /// The decision for a packet that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastIn {
     SlowPath,
+    /// Nothing is written.
+    Nothing,
     /// In the entry that was found.
     Write(Flow),
 }
@@ -62,45 +86,50 @@ pub enum FastIn {
 /// owned by another uplink: the slow path notes that each time when it writes a stamp, and of answers to
 /// the host that come in elsewhere always.
 #[inline(always)]
-pub fn decide_inbound(packet: &InboundPacket, entry: &FlowEntry, exposes: bool) -> FastIn {
-    if !is_steady_in(packet, entry) {
-        return FastIn::SlowPath;
-    }
+pub fn decide_inbound(packet: &InboundPacket, entry: &Entry<'_>, exposes: bool) -> FastIn {
+    let flow = entry.flow;
+    let is_fresh = since(packet.now, flow.last_in()) < SEEN_REFRESH;
     let is_here = entry.uplink() == packet.here;
-    let flow = entry.flow.with_last_in(packet.now);
-    let flow = match entry.origin {
-        Origin::Host if is_here => flow.with_heard_here(),
-        Origin::Inbound if packet.kind == Kind::Tcp => with_acknowledged(flow, &packet.tcp),
-        _ => flow,
-    };
-    let flow = worth_writing(&entry.flow, &flow);
-    if exposes && !(is_here && flow.has_times_of(&entry.flow)) {
+    if !entry.lives(flow.last_in(), is_fresh, packet.now)
+        || !is_steady_in(packet, entry, is_here)
+        || (exposes && !(is_here && is_fresh))
+    {
         return FastIn::SlowPath;
     }
-    FastIn::Write(flow)
+    let stamped = if is_fresh { *flow } else { flow.with_last_in(packet.now) };
+    match (packet.kind, flow.origin()) {
+        (Kind::Tcp, Some(Origin::Inbound)) => {
+            FastIn::Write(with_acknowledged(stamped, &packet.tcp))
+        }
+        (Kind::Tcp, _) if is_here => FastIn::Write(stamped.with_heard_here()),
+        _ if is_fresh => FastIn::Nothing,
+        _ => FastIn::Write(stamped),
+    }
 }
 
 /// Whether the packet is of this entry, whatever other one there is, and can change no more of it than
 /// stamps and numbers.
 #[inline(always)]
-fn is_steady_in(packet: &InboundPacket, entry: &FlowEntry) -> bool {
+fn is_steady_in(packet: &InboundPacket, entry: &Entry<'_>, is_here: bool) -> bool {
     let is_tcp = match packet.kind {
         Kind::Tcp => true,
         Kind::Datagram | Kind::EchoRequest => false,
         _ => return false,
     };
-    if entry.is_aged || (is_tcp && !(entry.confirmed && packet.tcp.acknowledges)) {
+    if is_tcp && !(entry.confirmed && packet.tcp.acknowledges) {
         return false;
     }
-    let flow = &entry.flow;
-    match entry.origin {
-        Origin::Host if is_tcp => !is_finished(entry, packet.now),
-        Origin::Host => entry.confirmed && flow.is_heard_here(),
-        Origin::Inbound => {
+    let flow = entry.flow;
+    match flow.origin() {
+        None => false,
+        // The ports of a finished one may be another connection's.
+        Some(Origin::Host) if is_tcp => flow.idle(packet.now) < TCP_REBIND_IDLE,
+        Some(Origin::Host) => entry.confirmed && flow.is_heard_here(),
+        Some(Origin::Inbound) => {
             // An answered one is confirmed by its next packet, and the socket of what is for nobody may
             // be there by now.
             let settles = !entry.confirmed && flow.is_answered();
-            entry.uplink() == packet.here
+            is_here
                 && (packet.router == 0 || flow.router() == packet.router)
                 && !settles
                 && !flow.is_for_nobody()
@@ -112,52 +141,58 @@ fn is_steady_in(packet: &InboundPacket, entry: &FlowEntry) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastOut {
     SlowPath,
-    /// The host's own.
-    Own(Flow),
+    /// The host's own; what is written.
+    Own(Option<Flow>),
     /// To the uplink that its flow came in on; it may be there already.
     Reply {
         uplink: UplinkRef,
         router: u64,
-        flow: Flow,
+        write: Option<Flow>,
     },
 }
 
 /// Decides for a packet that is about to leave, whose flow is known.
 #[inline(always)]
-pub fn decide_outbound(packet: &OutboundPacket, entry: &FlowEntry) -> FastOut {
-    if !is_steady_out(packet, entry) {
+pub fn decide_outbound(packet: &OutboundPacket, entry: &Entry<'_>) -> FastOut {
+    let flow = entry.flow;
+    let is_fresh = since(packet.now, flow.last_out()) < SEEN_REFRESH;
+    if !entry.lives(flow.last_out(), is_fresh, packet.now) || !is_steady_out(packet, entry) {
         return FastOut::SlowPath;
     }
-    let flow = entry.flow.with_last_out(packet.now);
-    if entry.origin == Origin::Host {
-        return FastOut::Own(worth_writing(&entry.flow, &flow));
+    // An entry that is steady is answered, or the host's own.
+    let stamped = flow.with_last_out(packet.now);
+    let stamped = if is_fresh { stamped.with_times_of(flow) } else { stamped };
+    if flow.origin() == Some(Origin::Host) {
+        let is_same = is_fresh && flow.is_answered();
+        return FastOut::Own((!is_same).then_some(stamped));
     }
-    let flow = if packet.kind == Kind::Tcp { with_progress(flow, packet) } else { flow };
-    let flow = worth_writing(&entry.flow, &flow);
-    FastOut::Reply { uplink: entry.uplink(), router: flow.router(), flow }
+    let write = match packet.kind {
+        Kind::Tcp => Some(with_progress(stamped, packet)),
+        _ => (!is_fresh).then_some(stamped),
+    };
+    FastOut::Reply { uplink: entry.uplink(), router: flow.router(), write }
 }
 
 /// As [`is_steady_in`].
 #[inline(always)]
-fn is_steady_out(packet: &OutboundPacket, entry: &FlowEntry) -> bool {
+fn is_steady_out(packet: &OutboundPacket, entry: &Entry<'_>) -> bool {
     let is_tcp = match packet.kind {
         Kind::Tcp => true,
         Kind::Datagram | Kind::EchoReply => false,
         _ => return false,
     };
-    if entry.is_aged {
-        return false;
-    }
-    match entry.origin {
+    let flow = entry.flow;
+    match flow.origin() {
+        None => false,
         // The host's next packet confirms its flow.
-        Origin::Host => entry.confirmed,
-        Origin::Inbound if is_tcp => {
+        Some(Origin::Host) => entry.confirmed,
+        Some(Origin::Inbound) if is_tcp => {
             entry.confirmed
                 && packet.tcp.acknowledges
-                && continues(entry, packet)
-                && has_numbers_of(&entry.flow, &packet.tcp)
-                && entry.flow.is_answered()
+                && continues(flow, &packet.tcp)
+                && has_numbers_of(flow, &packet.tcp)
+                && flow.is_answered()
         }
-        Origin::Inbound => entry.flow.is_answered(),
+        Some(Origin::Inbound) => flow.is_answered(),
     }
 }

@@ -1,8 +1,8 @@
 //! What the fast path lets go on, and what it leaves to the slow path.
 
 use prroute_common::flow::{Flow, OTHER_IDLE, SEEN_REFRESH, UNCONFIRMED_IDLE};
-use prroute_ebpf::decide::fast::{FastIn, FastOut, decide_inbound, decide_outbound};
-use prroute_ebpf::decide::{FlowEntry, InboundPacket, Locality, OutboundPacket, UplinkRef};
+use prroute_ebpf::decide::fast::{Entry, FastIn, FastOut, decide_inbound, decide_outbound};
+use prroute_ebpf::decide::{InboundPacket, Locality, OutboundPacket, UplinkRef};
 use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
 
 use crate::{ELSEWHERE, HERE, NOW, flow, own};
@@ -38,25 +38,34 @@ fn leaves(kind: Kind, tcp: Numbers) -> OutboundPacket {
     }
 }
 
-fn entry(flow: Flow, confirmed: bool, protocol: u8) -> Option<FlowEntry> {
-    FlowEntry::new(flow, confirmed, protocol, NOW)
+fn decide_in(packet: &InboundPacket, flow: Flow, confirmed: bool, exposes: bool) -> FastIn {
+    let entry = Entry { flow: &flow, confirmed, protocol: packet.protocol };
+    match decide_inbound(packet, &entry, exposes) {
+        // As if it were written.
+        FastIn::Nothing => FastIn::Write(flow),
+        decision => decision,
+    }
+}
+
+fn decide_out(packet: &OutboundPacket, flow: Flow, confirmed: bool, protocol: u8) -> FastOut {
+    decide_outbound(packet, &Entry { flow: &flow, confirmed, protocol })
 }
 
 /// What is written of a datagram that comes in.
 fn datagram_in(flow: Flow, confirmed: bool) -> Option<Flow> {
-    let entry = entry(flow, confirmed, protocol::UDP)?;
-    match decide_inbound(&comes_in(Kind::Datagram, Numbers::default()), &entry, false) {
+    let packet = comes_in(Kind::Datagram, Numbers::default());
+    match decide_in(&packet, flow, confirmed, false) {
         FastIn::Write(flow) => Some(flow),
-        FastIn::SlowPath => None,
+        FastIn::SlowPath | FastIn::Nothing => None,
     }
 }
 
 /// Where a datagram goes that leaves, and what is written of it.
 fn datagram_out(flow: Flow, confirmed: bool) -> Option<(UplinkRef, Flow)> {
-    let entry = entry(flow, confirmed, protocol::UDP)?;
-    match decide_outbound(&leaves(Kind::Datagram, Numbers::default()), &entry) {
-        FastOut::Own(flow) => Some((HERE, flow)),
-        FastOut::Reply { uplink, flow, .. } => Some((uplink, flow)),
+    let packet = leaves(Kind::Datagram, Numbers::default());
+    match decide_out(&packet, flow, confirmed, protocol::UDP) {
+        FastOut::Own(write) => Some((HERE, write.unwrap_or(flow))),
+        FastOut::Reply { uplink, write, .. } => Some((uplink, write.unwrap_or(flow))),
         FastOut::SlowPath => None,
     }
 }
@@ -112,10 +121,7 @@ fn a_while_later_only_the_time_is_new() {
 #[test]
 fn a_stamp_is_left_to_the_slow_path_where_it_exposes_the_address() {
     let packet = comes_in(Kind::Datagram, Numbers::default());
-    let is_fast = |idle| {
-        let entry = entry(answered(HERE, idle), true, protocol::UDP).unwrap();
-        decide_inbound(&packet, &entry, true) != FastIn::SlowPath
-    };
+    let is_fast = |idle| decide_in(&packet, answered(HERE, idle), true, true) != FastIn::SlowPath;
     assert!(is_fast(SEEN_REFRESH - 1) && !is_fast(SEEN_REFRESH));
 }
 
@@ -131,15 +137,13 @@ fn in_last_hop_mode_the_router_must_be_the_same() {
     for (kind, numbers) in [(Kind::Datagram, Numbers::default()), (Kind::Tcp, acknowledges(900))] {
         let flow = connection(HERE).with_router(SECOND_ROUTER);
         let packet = comes_in(kind, numbers);
-        let entry = entry(flow, true, packet.protocol).unwrap();
-        let from = |router| decide_inbound(&InboundPacket { router, ..packet }, &entry, false);
+        let from = |router| decide_in(&InboundPacket { router, ..packet }, flow, true, false);
         assert_eq!(from(SECOND_ROUTER), FastIn::Write(flow));
         assert_eq!(from(SECOND_ROUTER + 2), FastIn::SlowPath);
     }
     let reply = connection(ELSEWHERE).with_router(SECOND_ROUTER);
-    let entry = entry(reply, true, protocol::UDP).unwrap();
-    let FastOut::Reply { uplink, router, .. } =
-        decide_outbound(&leaves(Kind::Datagram, Numbers::default()), &entry)
+    let packet = leaves(Kind::Datagram, Numbers::default());
+    let FastOut::Reply { uplink, router, .. } = decide_out(&packet, reply, true, protocol::UDP)
     else {
         panic!("a reply is steady");
     };
@@ -160,7 +164,7 @@ fn a_connection_goes_on_with_its_numbers_written_in_place() {
     let flow = connection(HERE);
     let into = |acknowledgement, confirmed| {
         let packet = comes_in(Kind::Tcp, acknowledges(acknowledgement));
-        decide_inbound(&packet, &entry(flow, confirmed, protocol::TCP).unwrap(), false)
+        decide_in(&packet, flow, confirmed, false)
     };
     assert_eq!(into(900, true), FastIn::Write(flow));
     assert_eq!(into(1000, true), FastIn::Write(flow.with_heard(1000)));
@@ -170,11 +174,10 @@ fn a_connection_goes_on_with_its_numbers_written_in_place() {
         let flow = connection(uplink);
         let out = |sequence, acknowledgement| {
             let tcp = Numbers { sequence, acknowledgement, acknowledges: true };
-            let entry = entry(flow, true, protocol::TCP).unwrap();
-            decide_outbound(&leaves(Kind::Tcp, tcp), &entry)
+            decide_out(&leaves(Kind::Tcp, tcp), flow, true, protocol::TCP)
         };
         let next = flow.with_sent(1010).with_received(5100);
-        assert_eq!(out(1000, 5100), FastOut::Reply { uplink, router: 0, flow: next });
+        assert_eq!(out(1000, 5100), FastOut::Reply { uplink, router: 0, write: Some(next) });
         assert_eq!(out(990, 5100), FastOut::SlowPath, "sent again");
         assert_eq!(out(1000, 1 << 30), FastOut::SlowPath, "of another connection");
     }

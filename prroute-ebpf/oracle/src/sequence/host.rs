@@ -54,7 +54,7 @@ impl Tables {
         let is_disowned = entry.is_some_and(|(_, known)| self.is_unasked(packet, &known));
         let known = entry.map(|(_, known)| known).filter(|_| !is_disowned);
         if let Some(known) = &known {
-            fast_path::outbound_agrees(&departure, known)?;
+            fast_path::outbound_agrees(&departure, known, key.protocol)?;
         }
         Ok(match decide::outbound(&departure, known) {
             Outbound::Pass | Outbound::Unproved => None,
