@@ -74,7 +74,7 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
 }
 
 /// For a packet whose flow is looked up. A function of its own, whose stack the slow path does not need.
-#[inline(never)]
+#[inline(always)]
 fn of_flow<F: Maps>(
     skb: &Skb,
     here: &'static UplinkFacts,
