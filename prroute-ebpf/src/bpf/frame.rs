@@ -51,7 +51,6 @@ pub(super) struct Frame {
 const KEY_WORDS: usize = 5;
 
 /// The entry of the packet's flow, as it was read.
-#[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct FoundEntry {
     pub(super) flow: Flow,
@@ -157,10 +156,16 @@ impl Frame {
 }
 
 impl FoundEntry {
+    /// By words: the compiler would call a function to copy it.
+    #[inline(always)]
+    pub(super) fn set(&mut self, flow: Flow, table: Table, is_aged: bool) {
+        (self.flow, self.table, self.is_aged) = (flow, table, is_aged);
+    }
+
     /// As the decisions take it.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<FlowEntry> {
-        let Self { flow, table, is_aged } = *self;
+        let (flow, table, is_aged) = (self.flow, self.table, self.is_aged);
         let origin = if table == Table::None { None } else { flow.origin() };
         Some(FlowEntry { flow, origin: origin?, confirmed: table == Table::Confirmed, is_aged })
     }

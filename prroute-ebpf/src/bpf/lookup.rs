@@ -32,9 +32,15 @@ pub(super) fn fast<F: Maps>(key: &F::Key, protocol: u8) -> Result<Found, Fast> {
             None => return Err(Fast::SlowPathWithoutFlow),
         },
     };
-    // SAFETY: the pointer is to a live map value; another CPU may recycle it, which leaves each of its
-    // words valid.
-    Ok(Found { at, flow: unsafe { *at }, confirmed })
+    Ok(Found { at, flow: read(at), confirmed })
+}
+
+/// Each word once: another CPU may recycle the element, which leaves them valid.
+#[inline(always)]
+fn read(at: *mut Flow) -> Flow {
+    let words = at.cast::<u64>();
+    // SAFETY: the pointer is to a live map value of four aligned words.
+    bytemuck::must_cast([0, 1, 2, 3].map(|index| unsafe { words.add(index).read_volatile() }))
 }
 
 #[inline(always)]
@@ -77,13 +83,12 @@ fn keep(frame: &mut Frame, at: *mut Flow, confirmed: bool, now: Ticks) -> *mut F
     if at.is_null() {
         return at;
     }
-    // SAFETY: as in `fast`. An entry that no program wrote is none.
-    let Some(entry) = FlowEntry::new(unsafe { *at }, confirmed, frame.segment.protocol, now) else {
+    // An entry that no program wrote is none.
+    let Some(entry) = FlowEntry::new(read(at), confirmed, frame.segment.protocol, now) else {
         return ptr::null_mut();
     };
-    frame.entry.flow = entry.flow;
-    frame.entry.is_aged = entry.is_aged;
-    frame.entry.table = if confirmed { Table::Confirmed } else { Table::Unconfirmed };
+    let table = if confirmed { Table::Confirmed } else { Table::Unconfirmed };
+    frame.entry.set(entry.flow, table, entry.is_aged);
     at
 }
 
@@ -119,10 +124,10 @@ pub(super) fn flow(frame: &mut Frame, now: Ticks) -> *mut Flow {
     if frame.segment.protocol == protocol::TCP {
         return live_unconfirmed(frame, now);
     }
-    let aged = frame.entry;
+    let aged = frame.entry.flow;
     let second = unconfirmed(frame, now);
     if !first.is_null() && (second.is_null() || frame.entry.is_aged) {
-        frame.entry = aged;
+        frame.entry.set(aged, Table::Confirmed, true);
         return first;
     }
     second
@@ -143,12 +148,12 @@ pub(super) fn find_inbound() -> *mut Flow {
     if !may_be {
         return found;
     }
-    let older = frame.entry;
+    let older = frame.entry.flow;
     let newer = live_unconfirmed(frame, packet.now);
     if frame.entry.get().is_some_and(|newer| decide::is_preferred_in(&newer, &packet)) {
         return newer;
     }
-    frame.entry = older;
+    frame.entry.set(older, Table::Confirmed, false);
     found
 }
 
@@ -172,12 +177,12 @@ pub(super) fn find_outbound() -> *mut Flow {
     if !may_be {
         return found;
     }
-    let older = frame.entry;
+    let older = frame.entry.flow;
     let newer = live_unconfirmed(frame, packet.now);
     if frame.entry.get().is_some_and(|newer| decide::is_preferred_out(&newer, &packet)) {
         return newer;
     }
-    frame.entry = older;
+    frame.entry.set(older, Table::Confirmed, false);
     found
 }
 

@@ -177,12 +177,19 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
     let [l0, l1] = (length as u16).to_be_bytes();
     let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
-    // Both addresses move up: they are behind each other already.
-    words.copy_within(..8, 2);
-    words[0] = head;
-    words[1] = next;
-    let [ip @ .., _, _, _, _, _, _, _, _, _, _] = &*words;
+    let ip = [
+        head,
+        next,
+        s0 as u32,
+        (s0 >> 32) as u32,
+        s1 as u32,
+        (s1 >> 32) as u32,
+        d0 as u32,
+        (d0 >> 32) as u32,
+        d1 as u32,
+        (d1 >> 32) as u32,
+    ];
     store_link_header(skb, target, EtherType::Ipv6 as u16)
-        && store::<[u32; 10]>(skb, ETHERNET, ip)
+        && store(skb, ETHERNET, &ip)
         && store(skb, ETHERNET + IP, &icmp)
 }
