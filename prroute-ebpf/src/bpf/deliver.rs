@@ -69,6 +69,27 @@ pub(super) fn deliver<F: Maps>(
     to_next_hop(skb, here, target, packet.reason, next_hop)
 }
 
+/// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.
+#[inline(always)]
+pub(super) fn once_more<F: Maps>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    source: F::Address,
+    destination: F::Address,
+) -> Action {
+    let mut next_hop = match gateway_of_source::<F>(here, &source) {
+        _ if address::is_on_link::<F>(here, destination) => direct::<F>(destination),
+        Some(gateway) => direct::<F>(gateway),
+        None if here.flags & F::HAS_GATEWAY != 0 => gateway::<F>(here),
+        None => return Action::Pass,
+    };
+    skb.note_redirected(0);
+    match redirect_neigh(here, &mut next_hop) == i64::from(TC_ACT_REDIRECT) {
+        true => Action::Redirect,
+        false => Action::Pass,
+    }
+}
+
 /// An address of this family as next hop.
 #[inline(always)]
 fn direct<F: Wire>(address: F::Address) -> bpf_redir_neigh {
@@ -136,17 +157,21 @@ fn to_next_hop(
     if here.link_header == 0 && !add_link_header(skb) {
         return leave(target, Reason::RedirectFailed);
     }
-    skb.note_redirected();
+    skb.note_redirected(target.id);
+    done(target, reason, redirect_neigh(target, &mut next_hop))
+}
+
+#[inline(always)]
+fn redirect_neigh(target: &UplinkFacts, next_hop: &mut bpf_redir_neigh) -> i64 {
     let length = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: `next_hop` is an initialised structure of the given length on the stack.
-    let result = unsafe { bpf_redirect_neigh(target.ifindex, &raw mut next_hop, length, 0) };
-    done(target, reason, result)
+    unsafe { bpf_redirect_neigh(target.ifindex, next_hop, length, 0) }
 }
 
 /// Out of a device without link-layer addresses; the kernel takes an Ethernet header off.
 #[inline(always)]
 fn to_device(skb: &Skb, target: &UplinkFacts, reason: Reason) -> Action {
-    skb.note_redirected();
+    skb.note_redirected(0);
     // SAFETY: the helper takes numbers only.
     done(target, reason, unsafe { bpf_redirect(target.ifindex, 0) })
 }

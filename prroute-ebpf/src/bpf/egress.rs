@@ -18,14 +18,16 @@ use super::maps::{Maps, by_family};
 use super::outbound::{self, Next};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Told};
-use super::{address, clock, fragment, icmp_source, log, mss, own_source, ports, uplink, write};
+use super::{
+    address, clock, fragment, icmp_source, log, mss, own_source, ports, uplink, waited, write,
+};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> i32 {
-    if skb.is_redirected() {
-        return Action::Pass as i32;
-    }
     let Some(here) = uplink::at(skb.ifindex()) else { return Action::Pass as i32 };
+    if skb.is_redirected() {
+        return waited::send_again(skb, here) as i32;
+    }
     let read = match skb.network() {
         Network::Ipv4 => read::<Ipv4>(skb, here),
         Network::Ipv6 => read::<Ipv6>(skb, here),

@@ -26,7 +26,7 @@ pub(super) enum Headers {
 
 /// Where the network header begins.
 #[inline(always)]
-fn network(here: &UplinkFacts) -> usize {
+pub(super) fn network(here: &UplinkFacts) -> usize {
     if here.link_header == 0 { 0 } else { EthHdr::LEN }
 }
 

@@ -34,6 +34,7 @@ mod syn_cache;
 mod too_big;
 mod udp_origin;
 mod uplink;
+mod waited;
 mod write;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};

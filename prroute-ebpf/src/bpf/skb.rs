@@ -112,14 +112,16 @@ impl Skb {
     }
 
     /// Notes in the control block, which the kernel keeps until the target's own egress program,
-    /// that this program has sent the packet on its way.
+    /// that this program has sent the packet on its way to this uplink; 0 where it goes as it is now.
     #[inline(always)]
-    pub(super) fn note_redirected(&self) {
+    pub(super) fn note_redirected(&self, uplink: u16) {
         let (low, high) = note();
         // SAFETY: as in `len`; classifiers may write these words.
         unsafe { (&raw mut (*self.skb).cb[0]).write_volatile(low) };
         // SAFETY: as above.
         unsafe { (&raw mut (*self.skb).cb[1]).write_volatile(high) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.skb).cb[2]).write_volatile(u32::from(uplink)) };
     }
 
     /// At egress: whether the program has decided already, on the device that the packet was
@@ -133,6 +135,13 @@ impl Skb {
         first == low
             && unsafe { (&raw const (*self.skb).cb[1]).read_volatile() } == high
             && REDIRECT_NOTE.load() != 0
+    }
+
+    /// Of a packet that was redirected: to which uplink.
+    #[inline(always)]
+    pub(super) fn redirected_to(&self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (&raw const (*self.skb).cb[2]).read_volatile() }
     }
 
     #[inline(always)]

@@ -89,6 +89,14 @@ impl Host {
         index.parse().with_context(|| format!("no index in {link}"))
     }
 
+    /// Asks the remote client, with `source`.
+    pub(crate) fn ping_from(&self, source: IpAddr) -> Result<()> {
+        let family = Family::of(source);
+        let (from, to) = (source.to_string(), remote(family).to_string());
+        let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "5", "-I", &from, &to];
+        self.namespace.run(&ping).map(drop)
+    }
+
     /// The table that prroute sends packets from `source` to, and where its default route goes.
     pub(crate) fn way(&self, source: IpAddr) -> Result<(u32, String)> {
         let option = Family::of(source).option();

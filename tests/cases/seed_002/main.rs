@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::Family;
+use prroute_tests::own_source::{OwnSource, in_both_modes};
 use prroute_tests::probe::{self, Outcome};
 use prroute_tests::prroute::{self, Instance};
 use prroute_tests::snapshot::Snapshot;
@@ -63,121 +64,152 @@ fn is_as_before(vpc: &Vpc, host: &Host, before: &Snapshot) -> Result<()> {
     Ok(())
 }
 
+/// With rules, who tells whether an address was ever without one.
+fn witness(host: &Host, own_source: OwnSource) -> Result<Option<Witness<'_>>> {
+    (own_source == OwnSource::Rules).then(|| Witness::start(&host.namespace)).transpose()
+}
+
+fn every_address_kept_its_rule(witness: Option<Witness<'_>>) -> Result<()> {
+    witness.map_or(Ok(()), |witness| witness.account()?.no_address_lost_its_rule())
+}
+
+/// With rules, what they do for an address: table, gateway, interface. What the host sends from there
+/// leaves right in either mode: the cloud carries nothing else.
+fn way(host: &Host, own_source: OwnSource, address: IpAddr) -> Result<Option<(u32, String)>> {
+    host.ping_from(address)?;
+    (own_source == OwnSource::Rules).then(|| host.way(address)).transpose()
+}
+
 #[test]
 fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
-    let vpc = Vpc::build()?;
-    let (host, _plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
-    let targets = addresses(&[FIRST, SECOND])?;
-    // Of two equal IPv6 default routes either may be taken.
-    let outcomes = vpc.ask(&targets)?;
-    let is_remote = |o: &&Outcome| o.probe.source == vpc::remote(Family::of(o.probe.source));
-    let first: IpAddr = FIRST.address4().into();
-    for outcome in outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv4()) {
-        ensure!(outcome.answered() == (outcome.probe.target == first), "{outcome}");
-    }
-    let outcomes6 = || outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv6());
-    ensure!(outcomes6().any(|o| !o.answered()), "{}", probe::listing(&outcomes));
-    ensure!(!vpc.spoofed()?.is_empty(), "nothing was dropped");
-
-    let before = Snapshot::take(&host.namespace, &vpc.name)?;
-    let witness = Witness::start(&host.namespace)?;
-    let prroute = instance(&vpc, &host)?;
-    let daemon = prroute.run(&[])?;
-    vpc.forget_spoofed()?;
-    probe::expect_all_answered(&vpc.ask(&targets)?)?;
-    let tables = host.tables()?;
-
-    let streams = streams(&vpc, &[FIRST, SECOND])?;
-    let mut third = host.plug(&vpc, THIRD)?;
-    host.wait_configured(&mut third)?;
-    let all = addresses(&Nic::ALL)?;
-    vpc.answers(&all)?;
-    let with_third = host.tables()?;
-    ensure!(with_third.len() == tables.len() + 1, "{tables:?}, then {with_third:?}");
-
-    host.unplug(third)?;
-    wait::until("the rules of the third are gone", SOON, || {
-        Ok((host.tables()? == tables).then_some(()))
-    })?;
-    for table in with_third.difference(&tables) {
-        for option in ["-4", "-6"] {
-            let routes = host.namespace.ip(&format!("{option} route show table {table}"));
-            // `ip` fails for a table that the kernel never had.
-            ensure!(routes.as_ref().map_or(true, String::is_empty), "table {table}: {routes:?}");
+    in_both_modes(|own_source| {
+        let vpc = Vpc::build()?;
+        let (host, _plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+        let targets = addresses(&[FIRST, SECOND])?;
+        // Of two equal IPv6 default routes either may be taken.
+        let outcomes = vpc.ask(&targets)?;
+        let is_remote = |o: &&Outcome| o.probe.source == vpc::remote(Family::of(o.probe.source));
+        let first: IpAddr = FIRST.address4().into();
+        for outcome in outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv4()) {
+            ensure!(outcome.answered() == (outcome.probe.target == first), "{outcome}");
         }
-    }
-    nothing_lost(streams)?;
-    nothing_spoofed(&vpc, &addresses(&[THIRD])?)?;
-    witness.account()?.no_address_lost_its_rule()?;
+        let outcomes6 = || outcomes.iter().filter(is_remote).filter(|o| o.probe.target.is_ipv6());
+        ensure!(outcomes6().any(|o| !o.answered()), "{}", probe::listing(&outcomes));
+        ensure!(!vpc.spoofed()?.is_empty(), "nothing was dropped");
 
-    daemon.terminate()?;
-    prroute.down()?;
-    is_as_before(&vpc, &host, &before)
+        let before = Snapshot::take(&host.namespace, &vpc.name)?;
+        let witness = witness(&host, own_source)?;
+        let prroute = instance(&vpc, &host)?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        vpc.forget_spoofed()?;
+        probe::expect_all_answered(&vpc.ask(&targets)?)?;
+        let tables = host.tables()?;
+
+        let streams = streams(&vpc, &[FIRST, SECOND])?;
+        let mut third = host.plug(&vpc, THIRD)?;
+        host.wait_configured(&mut third)?;
+        let all = addresses(&Nic::ALL)?;
+        vpc.answers(&all)?;
+        let with_third = host.tables()?;
+        ensure!(
+            with_third.len() == tables.len() + usize::from(own_source == OwnSource::Rules),
+            "{tables:?}, then {with_third:?}"
+        );
+
+        host.unplug(third)?;
+        wait::until("the rules of the third are gone", SOON, || {
+            Ok((host.tables()? == tables).then_some(()))
+        })?;
+        for table in with_third.difference(&tables) {
+            for option in ["-4", "-6"] {
+                let routes = host.namespace.ip(&format!("{option} route show table {table}"));
+                // `ip` fails for a table that the kernel never had.
+                ensure!(
+                    routes.as_ref().map_or(true, String::is_empty),
+                    "table {table}: {routes:?}"
+                );
+            }
+        }
+        nothing_lost(streams)?;
+        nothing_spoofed(&vpc, &addresses(&[THIRD])?)?;
+        every_address_kept_its_rule(witness)?;
+
+        daemon.terminate()?;
+        prroute.down()?;
+        is_as_before(&vpc, &host, &before)
+    })
 }
 
 /// The cloud moves an interface to another subnet: another address, and another gateway.
 #[test]
 fn an_interface_is_renumbered_when_its_lease_is_renewed() -> Result<()> {
-    let mut vpc = Vpc::build()?;
-    let (host, mut plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
-    let before = host.namespace.ip("rule show")?;
-    let witness = Witness::start(&host.namespace)?;
-    let prroute = instance(&vpc, &host)?;
-    let daemon = prroute.run(&[])?;
-    vpc.forget_spoofed()?;
-    let (old, new) = (IpAddr::from(SECOND.address4()), IpAddr::from(SECOND.next_address4()));
-    vpc.answers(&[old])?;
-    let (table, by) = host.way(old)?;
-    ensure!(by == "via 10.0.0.1 dev ens6", "{by}");
-    let streams = streams(&vpc, &[FIRST])?;
+    in_both_modes(|own_source| {
+        let mut vpc = Vpc::build()?;
+        let (host, mut plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+        let before = host.namespace.ip("rule show")?;
+        let witness = witness(&host, own_source)?;
+        let prroute = instance(&vpc, &host)?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        vpc.forget_spoofed()?;
+        let (old, new) = (IpAddr::from(SECOND.address4()), IpAddr::from(SECOND.next_address4()));
+        vpc.answers(&[old])?;
+        let way_of = |address| way(&host, own_source, address);
+        let way = way_of(old)?;
+        let table = way.as_ref().map(|(table, _)| *table);
+        let by = |gateway| table.map(|table| (table, format!("via {gateway} dev ens6")));
+        ensure!(way == by("10.0.0.1"), "{way:?}");
+        let streams = streams(&vpc, &[FIRST])?;
 
-    // A renewal with the same address changes nothing.
-    plugged[1].dhclient.wait_renewed()?;
-    ensure!(host.way(old)? == (table, by), "{:?}", host.way(old)?);
+        // A renewal with the same address changes nothing.
+        plugged[1].dhclient.wait_renewed()?;
+        ensure!(way_of(old)? == way, "{:?}", way_of(old)?);
 
-    vpc.dhcp.reassign(&SECOND.mac(), SECOND.next_address4())?;
-    plugged[1].dhclient.wait_bound(SECOND.next_address4())?;
-    vpc.answers(&[new, SECOND.address(Family::V6)?])?;
-    ensure!(host.way(new)? == (table, "via 10.0.1.1 dev ens6".to_owned()), "{:?}", host.way(new)?);
-    wait::until("the old address has no rule", SOON, || {
-        Ok((!host.namespace.ip("rule show")?.contains(&old.to_string())).then_some(()))
-    })?;
-    nothing_lost(streams)?;
-    nothing_spoofed(&vpc, &[new])?;
-    vpc.forget_spoofed()?;
-    probe::expect_all_answered(&vpc.ask(&[new])?)?;
-    nothing_spoofed(&vpc, &[])?;
-    witness.account()?.no_address_lost_its_rule()?;
-    daemon.terminate()?;
-    prroute.down()?;
-    ensure!(host.namespace.ip("rule show")? == before, "{}", host.namespace.ip("rule show")?);
-    Ok(())
-}
-
-/// What the host does for an address: table, gateway, interface.
-fn ways(host: &Host) -> Result<Vec<(u32, String)>> {
-    addresses(&[FIRST, SECOND])?.into_iter().map(|address| host.way(address)).collect()
+        vpc.dhcp.reassign(&SECOND.mac(), SECOND.next_address4())?;
+        plugged[1].dhclient.wait_bound(SECOND.next_address4())?;
+        vpc.answers(&[new, SECOND.address(Family::V6)?])?;
+        let way = way_of(new)?;
+        ensure!(way == by("10.0.1.1"), "{way:?}");
+        wait::until("the old address has no rule", SOON, || {
+            Ok((!host.namespace.ip("rule show")?.contains(&old.to_string())).then_some(()))
+        })?;
+        nothing_lost(streams)?;
+        nothing_spoofed(&vpc, &[new])?;
+        vpc.forget_spoofed()?;
+        probe::expect_all_answered(&vpc.ask(&[new])?)?;
+        nothing_spoofed(&vpc, &[])?;
+        every_address_kept_its_rule(witness)?;
+        daemon.terminate()?;
+        prroute.down()?;
+        ensure!(host.namespace.ip("rule show")? == before, "{}", host.namespace.ip("rule show")?);
+        Ok(())
+    })
 }
 
 #[test]
 fn after_a_reboot_with_interfaces_in_another_order_everything_is_as_before() -> Result<()> {
-    let vpc = Vpc::build()?;
-    let targets = addresses(&[FIRST, SECOND])?;
-    let run = |order: &[Nic]| -> Result<_> {
-        let (host, _plugged) = Host::boot(&vpc, order)?;
-        let prroute = instance(&vpc, &host)?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&vpc.ask(&targets)?).with_context(|| format!("{order:?}"))?;
-        let indexes = [host.index(FIRST)?, host.index(SECOND)?];
-        let ways = ways(&host)?;
-        // The machine goes off, with everything that was in memory.
-        daemon.kill()?;
-        prroute::remove_leftovers(prroute.name());
-        Ok((indexes, ways))
-    };
-    let (indexes, ways) = run(&[FIRST, SECOND])?;
-    let (indexes_then, ways_then) = run(&[SECOND, FIRST])?;
-    ensure!(indexes[0] == indexes_then[1] && indexes[1] == indexes_then[0], "{indexes_then:?}");
-    ensure!(ways == ways_then, "{ways:?}, then {ways_then:?}");
-    Ok(())
+    in_both_modes(|own_source| {
+        let vpc = Vpc::build()?;
+        let targets = addresses(&[FIRST, SECOND])?;
+        let run = |order: &[Nic]| -> Result<_> {
+            let (host, _plugged) = Host::boot(&vpc, order)?;
+            let prroute = instance(&vpc, &host)?.own_source(own_source)?;
+            let daemon = prroute.run(&[])?;
+            vpc.forget_spoofed()?;
+            probe::expect_all_answered(&vpc.ask(&targets)?)
+                .with_context(|| format!("{order:?}"))?;
+            nothing_spoofed(&vpc, &[])?;
+            let indexes = [host.index(FIRST)?, host.index(SECOND)?];
+            let way_of = |address| way(&host, own_source, address);
+            let ways = targets.iter().copied().map(way_of).collect::<Result<Vec<_>>>()?;
+            // The machine goes off, with everything that was in memory.
+            daemon.kill()?;
+            prroute::remove_leftovers(prroute.name());
+            Ok((indexes, ways))
+        };
+        let (indexes, ways) = run(&[FIRST, SECOND])?;
+        let (indexes_then, ways_then) = run(&[SECOND, FIRST])?;
+        ensure!(indexes[0] == indexes_then[1] && indexes[1] == indexes_then[0], "{indexes_then:?}");
+        ensure!(ways == ways_then, "{ways:?}, then {ways_then:?}");
+        Ok(())
+    })
 }

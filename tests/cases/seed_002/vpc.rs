@@ -177,7 +177,7 @@ impl Vpc {
     }
 
     /// The IP packets that came from a port which does not own their source: port, source,
-    /// destination and protocol, one a line.
+    /// destination and protocol, one a line. And ports and link-layer addresses of frames likewise.
     pub(crate) fn spoofed(&self) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for set in SPOOFED {
@@ -197,12 +197,14 @@ impl Vpc {
 }
 
 /// Sets of what was dropped.
-const SPOOFED: [&str; 2] = ["spoofed4", "spoofed6"];
+const SPOOFED: [&str; 3] = ["spoofed4", "spoofed6", "spoofed_macs"];
 
-/// No IP packet and no ARP answer with an address that the port was not given.
+/// No frame and no IP packet with an address that the port was not given, and no ARP answer.
 fn guard() -> Result<String> {
     let mut owners = [String::new(), String::new()];
+    let mut macs = String::new();
     for nic in Nic::ALL {
+        macs += &format!("\"{}\" . {}, ", nic.port(), nic.mac());
         for address in [nic.address4(), nic.next_address4()] {
             owners[0] += &format!("\"{}\" . {address}, ", nic.port());
         }
@@ -213,6 +215,8 @@ fn guard() -> Result<String> {
         "table bridge guard {{
     set owners4 {{ typeof iifname . ip saddr; elements = {{ {owners4} }} }}
     set owners6 {{ typeof iifname . ip6 saddr; elements = {{ {owners6} }} }}
+    set macs {{ typeof iifname . ether saddr; elements = {{ {macs} }}; }}
+    set spoofed_macs {{ typeof iifname . ether saddr; flags dynamic; size 256; }}
     set spoofed4 {{
         typeof iifname . ip saddr . ip daddr . ip protocol; flags dynamic; size 256
     }}
@@ -222,6 +226,7 @@ fn guard() -> Result<String> {
     chain from_nics {{
         type filter hook prerouting priority 0; policy accept;
         iifname != \"eni*\" accept
+        iifname . ether saddr != @macs add @spoofed_macs {{ iifname . ether saddr }} drop
         ip saddr 0.0.0.0 udp dport 67 accept
         ip6 saddr {{ ::, fe80::/10 }} accept
         ether type arp arp saddr ip != 0.0.0.0 iifname . arp saddr ip != @owners4 drop
