@@ -108,7 +108,7 @@ fn of_flow<F: Maps>(
         Err(slow_path) => return slow_path,
     };
     // A packet in transit that has the ports of a guest's conversation is none of it.
-    if forwarded && !outbound::is_from_guest(skb) {
+    if forwarded && !uplink::is_from_guest(skb) {
         return Fast::SlowPath;
     }
     let here_ref = UplinkRef::of(here);

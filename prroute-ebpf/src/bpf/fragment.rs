@@ -13,7 +13,7 @@ use super::deliver::{Outgoing, deliver};
 use super::frame::{Direction, Frame, RedirectTarget};
 use super::maps::{FRAGMENTS, Maps, by_family};
 use super::skb::Skb;
-use super::{address, clock, outbound, uplink};
+use super::{address, clock, uplink};
 
 /// IPv4 tells identifications apart by protocol; IPv6 does not.
 #[inline(always)]
@@ -65,7 +65,7 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -
     let source = F::narrow(&frame.fragment.source);
     let destination = F::narrow(&frame.fragment.destination);
     let locality = address::locality::<F>(here, &source);
-    if locality == Locality::NotLocal && !outbound::is_from_guest(skb) {
+    if locality == Locality::NotLocal && !uplink::is_from_guest(skb) {
         return Action::Pass;
     }
     let mut verdict = FragmentVerdict::default();

@@ -22,7 +22,6 @@ use prroute_ebpf::wire::parse::{LaterFragment, Segment};
 use prroute_ebpf::wire::{Address6, Family};
 
 use super::maps::Maps;
-use super::too_big;
 
 #[repr(C)]
 pub(super) struct Frame {
@@ -40,12 +39,17 @@ pub(super) struct Frame {
     /// On the way out: the target gets the packet if it is no reply.
     pub(super) sends_own: bool,
     /// What an ICMP error quotes of the packet.
-    pub(super) quoted: [u32; too_big::WORDS],
+    pub(super) quoted: [u32; QUOTED_WORDS],
     /// Whether the flow was looked up, and then what was decided on its way in or out.
     pub(super) is_decided: bool,
     pub(super) came_in: InboundKind,
     pub(super) leaves: OutboundKind,
 }
+
+/// What an ICMP error quotes: IPv4's longest header, or IPv6's with a few extensions, and TCP's without
+/// options. A packet whose checksum the device is to fill in cannot be cut before that checksum
+/// (`__bpf_skb_min_len`); one that is too big for an uplink is longer than this.
+pub(super) const QUOTED_WORDS: usize = 20;
 
 /// An IPv6 key; one of IPv4 is the first two words.
 const KEY_WORDS: usize = 5;

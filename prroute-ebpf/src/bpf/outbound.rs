@@ -100,7 +100,7 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let source = by_family!(frame.family, F => source::<F>(skb, here, frame));
     let Source { locality, owner, .. } = source;
     let forwarded = skb.is_forwarded();
-    if locality == Locality::NotLocal && forwarded && !is_from_guest(skb) {
+    if locality == Locality::NotLocal && forwarded && !uplink::is_from_guest(skb) {
         return Next::Pass;
     }
     let leaves_by = if owner == 0 { here } else { uplink::with_id(owner).unwrap_or(here) };
@@ -282,10 +282,4 @@ fn changes_gateway(skb: &Skb, here: &UplinkFacts, frame: &Frame, packet: &Outbou
         && by_family!(frame.family, F => {
             address::may_change_gateway::<F>(skb, here, &F::narrow(&frame.segment.source))
         })
-}
-
-/// A forwarded packet that came in on an uplink is in transit.
-#[inline(always)]
-pub(super) fn is_from_guest(skb: &Skb) -> bool {
-    skb.is_forwarded() && uplink::at(skb.ingress_ifindex()).is_none()
 }

@@ -17,7 +17,7 @@ use prroute_ebpf::wire::{Family, Ipv4, Wire as _};
 
 use super::action::TC_ACT_REDIRECT;
 use super::deliver::store;
-use super::frame::Frame;
+use super::frame::{Frame, QUOTED_WORDS};
 use super::skb::Skb;
 
 /// `BPF_F_INGRESS`.
@@ -25,11 +25,7 @@ const INGRESS: u64 = 1;
 
 const ETHERNET: u32 = EthHdr::LEN as u32;
 const ICMP: u32 = 8;
-/// What is quoted: IPv4's longest header, or IPv6's with a few extensions, and TCP's without
-/// options. A packet whose checksum the device is to fill in cannot be cut before that checksum
-/// (`__bpf_skb_min_len`); one that is too big for an uplink is longer than this.
-const QUOTED: u32 = 80;
-pub(super) const WORDS: usize = QUOTED as usize / 4;
+const QUOTED: u32 = QUOTED_WORDS as u32 * 4;
 const TTL: u8 = 64;
 
 /// What became of the packet.
@@ -157,7 +153,7 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     }
     let of_quoted = !u32::from(checksum(words, 0)) & 0xffff;
     let length = ICMP + QUOTED;
-    *words = [0; WORDS];
+    *words = [0; QUOTED_WORDS];
     words[..12].copy_from_slice(&[
         s0 as u32,
         (s0 >> 32) as u32,

@@ -7,6 +7,7 @@ use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, UplinkFacts, flag};
 use prroute_ebpf::decide::UplinkRef;
 
 use super::maps;
+use super::skb::Skb;
 
 /// The facts of the uplink with this ifindex; `None` for an interface that is no uplink.
 #[inline(always)]
@@ -68,4 +69,11 @@ pub(super) fn exists(ifindex: &u32) -> bool {
     // SAFETY: the map lives as long as the program, and its key is one word.
     let device = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(ifindex).cast()) };
     !device.is_null()
+}
+
+/// Whether a packet that leaves came in through an interface that is no uplink; through another one it
+/// is in transit.
+#[inline(always)]
+pub(super) fn is_from_guest(skb: &Skb) -> bool {
+    skb.is_forwarded() && at(skb.ingress_ifindex()).is_none()
 }
