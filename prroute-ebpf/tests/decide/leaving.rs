@@ -83,3 +83,37 @@ fn an_unknown_forwarded_reply_leaves_by_the_owner_of_its_source() {
     let syn = outbound(&of(Kind::TcpOpening, Locality::OwnedBy(2)), None);
     assert_eq!(syn, Outbound::OpenByHost(own(HERE, 0)), "a SYN without ACK is never redirected");
 }
+
+/// A transparent proxy speaks with its client's server's address, which is not this host's.
+#[test]
+fn a_program_with_a_foreign_address_is_answered_for_like_a_guest() {
+    let foreign = |kind| OutboundPacket { source: Locality::NotLocal, ..departure(kind, 1, 0) };
+    let answered = known(flow(ELSEWHERE, 0).with_last_out(crate::NOW), true);
+    let decision = outbound(&foreign(Kind::Datagram), answered);
+    assert!(matches!(decision, Outbound::Reply { uplink: ELSEWHERE, .. }), "{decision:?}");
+    for (entry, told) in [(None, "no flow"), (known(flow(ELSEWHERE, 0), true), "not answered")] {
+        for kind in [Kind::Datagram, Kind::Tcp, Kind::TcpOpening] {
+            assert_eq!(outbound(&foreign(kind), entry), Outbound::Pass, "{told}, {kind:?}");
+        }
+    }
+}
+
+/// R2, where the datapath keeps it.
+#[test]
+fn the_hosts_own_packets_have_an_owner_but_for_what_main_routes_more_specifically() {
+    use prroute_ebpf::decide::owner_for_own;
+    let owner = |is_kept_here, forwarded, source, has_own_gateway, is_specific| {
+        owner_for_own(is_kept_here, forwarded, source, HERE.id, || has_own_gateway, || is_specific)
+    };
+    let elsewhere = Locality::OwnedBy(ELSEWHERE.id);
+    assert_eq!(owner(true, false, elsewhere, false, false), Some(ELSEWHERE.id));
+    assert_eq!(owner(true, false, elsewhere, false, true), None, "main routes it here");
+    assert_eq!(owner(true, true, elsewhere, false, false), None, "a guest's");
+    assert_eq!(owner(false, false, elsewhere, false, false), None, "rules see to it");
+    assert_eq!(owner(true, false, Locality::OwnedHere, false, false), None, "it is there");
+    let its_subnets_gateway = owner(true, false, Locality::OwnedHere, true, false);
+    assert_eq!(its_subnets_gateway, Some(HERE.id));
+    for source in [Locality::Shared, Locality::NotLocal] {
+        assert_eq!(owner(true, false, source, true, false), None, "{source:?}");
+    }
+}

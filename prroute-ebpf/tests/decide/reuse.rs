@@ -179,3 +179,20 @@ fn what_was_acknowledged_is_noted_of_who_proves_it() {
     assert_eq!(heard(3_000_000, 300_000), Some(1000));
     assert_eq!(heard(77, 999), Some(1000), "nothing is taken back");
 }
+
+/// Whoever opened another connection with its ports elsewhere takes none of its segments.
+#[test]
+fn a_segment_that_begins_where_the_last_one_ended_is_of_that_connection() {
+    let confirmed = older();
+    let sent = confirmed.flow.sent().unwrap();
+    let may_be_of_another = |sequence| {
+        let data = OutboundPacket {
+            source: Locality::OwnedBy(HERE.id),
+            here: ELSEWHERE,
+            ..departure(Kind::Tcp, sequence, 9)
+        };
+        may_be_superseded_out(&confirmed, &data)
+    };
+    assert!(!may_be_of_another(sent));
+    assert!(may_be_of_another(sent.wrapping_add(1)) && may_be_of_another(sent.wrapping_sub(9)));
+}
