@@ -139,22 +139,9 @@ pub(super) fn find_inbound() -> *mut Flow {
     let Some(frame) = Frame::of(Direction::In) else { return ptr::null_mut() };
     let packet = frame.inbound();
     let found = flow(frame, packet.now);
-    // Of TCP there may be one of a newer connection beside the confirmed one.
-    let may_be = packet.protocol == protocol::TCP
-        && frame
-            .entry
-            .get()
-            .is_some_and(|entry| entry.confirmed && decide::may_be_superseded_in(&entry, &packet));
-    if !may_be {
-        return found;
-    }
-    let older = frame.entry.flow;
-    let newer = live_unconfirmed(frame, packet.now);
-    if frame.entry.get().is_some_and(|newer| decide::is_preferred_in(&newer, &packet)) {
-        return newer;
-    }
-    frame.entry.set(older, Table::Confirmed, false);
-    found
+    let may_be = |entry: &FlowEntry| decide::may_be_superseded_in(entry, &packet);
+    let is_preferred = |newer: &FlowEntry| decide::is_preferred_in(newer, &packet);
+    or_newer(frame, found, packet.now, may_be, is_preferred)
 }
 
 /// Looks up the entry of the packet in the frame that is about to leave.
@@ -169,17 +156,27 @@ pub(super) fn find_outbound() -> *mut Flow {
         return of_syn(frame, packet.tcp.acknowledgement, packet.now);
     }
     let found = flow(frame, packet.now);
-    let may_be = frame.segment.protocol == protocol::TCP
-        && frame
-            .entry
-            .get()
-            .is_some_and(|entry| entry.confirmed && decide::may_be_superseded_out(&entry, &packet));
-    if !may_be {
+    let may_be = |entry: &FlowEntry| decide::may_be_superseded_out(entry, &packet);
+    let is_preferred = |newer: &FlowEntry| decide::is_preferred_out(newer, &packet);
+    or_newer(frame, found, packet.now, may_be, is_preferred)
+}
+
+/// Of TCP there may be an entry of a newer connection beside the confirmed one that was found.
+#[inline(always)]
+fn or_newer(
+    frame: &mut Frame,
+    found: *mut Flow,
+    now: Ticks,
+    may_be: impl Fn(&FlowEntry) -> bool,
+    is_preferred: impl Fn(&FlowEntry) -> bool,
+) -> *mut Flow {
+    let is_tcp = frame.segment.protocol == protocol::TCP;
+    if !is_tcp || !frame.entry.get().is_some_and(|entry| entry.confirmed && may_be(&entry)) {
         return found;
     }
     let older = frame.entry.flow;
-    let newer = live_unconfirmed(frame, packet.now);
-    if frame.entry.get().is_some_and(|newer| decide::is_preferred_out(&newer, &packet)) {
+    let newer = live_unconfirmed(frame, now);
+    if frame.entry.get().is_some_and(|newer| is_preferred(&newer)) {
         return newer;
     }
     frame.entry.set(older, Table::Confirmed, false);
