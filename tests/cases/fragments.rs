@@ -12,6 +12,7 @@ use prroute_tests::capture::Capture;
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::frame::Way;
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::own_source::{OwnSource, in_both_modes};
 use prroute_tests::raw::Raw;
 use prroute_tests::socket;
 
@@ -79,26 +80,28 @@ fn silent(lab: &Lab) -> Result<Vec<Large>> {
 }
 
 fn all_are_answered(topology: Topology) -> Result<()> {
-    let lab = Lab::build(topology)?;
-    let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    lab.meet_default_gateway()?;
-    let unanswered = silent(&lab)?;
-    assert_eq!(unanswered.len(), 24, "without prroute only uplink 1 answers: {unanswered:#?}");
-    assert!(unanswered.iter().all(|question| question.uplink != 1), "{unanswered:#?}");
-
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for round in 1..=2 {
+    in_both_modes(|own_source| {
+        let lab = Lab::build(topology)?;
+        let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
+        lab.meet_default_gateway()?;
         let unanswered = silent(&lab)?;
-        assert!(unanswered.is_empty(), "round {round}, not answered: {unanswered:#?}");
-    }
-    assert_eq!(prroute.count("fragment_overtook")?, 0);
-    assert_eq!(prroute.count("too_big")?, 0);
-    assert!(prroute.count("redirected")? >= 2 * 12 * 3, "later fragments are moved too");
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+        assert_eq!(unanswered.len(), 24, "without prroute only uplink 1 answers: {unanswered:#?}");
+        assert!(unanswered.iter().all(|question| question.uplink != 1), "{unanswered:#?}");
+
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        for round in 1..=2 {
+            let unanswered = silent(&lab)?;
+            assert!(unanswered.is_empty(), "round {round}, not answered: {unanswered:#?}");
+        }
+        assert_eq!(prroute.count("fragment_overtook")?, 0);
+        assert_eq!(prroute.count("too_big")?, 0);
+        assert!(prroute.count("redirected")? >= 2 * 12 * 3, "later fragments are moved too");
+        daemon.terminate()?;
+        prroute.down()?;
+        drop(echo);
+        Ok(())
+    })
 }
 
 #[test]
@@ -175,29 +178,33 @@ impl TwoFragments {
 
 #[test]
 fn a_fragment_that_overtakes_its_first_is_decided_by_its_address_alone() -> Result<()> {
-    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for (family, counted) in Family::BOTH.into_iter().zip(1..) {
-        let own = TwoFragments::prepare(&lab, addressing::host(2, family), 1)?;
-        own.send(1)?;
-        own.send(0)?;
-        assert!(own.arrives(socket::ANSWER)?, "{family}: its address is uplink 2's");
-        let shared = TwoFragments::prepare(&lab, addressing::shared(family), 2)?;
-        let astray = Capture::start(&lab.router(1).namespace, "host", "in", &shared.filter()?)?;
-        shared.send(1)?;
-        shared.send(0)?;
-        assert!(astray.wait_for(1, socket::ANSWER)?, "{family}: its address is everybody's");
-        assert_eq!(astray.stop()?.len(), 1, "{family}: the first fragment is moved");
-        assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
-        // Its missing part goes the way that is known by now.
-        shared.send(1)?;
-        assert!(shared.arrives(socket::ANSWER)?, "{family}: both parts are there");
-        assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    in_both_modes(|own_source| {
+        let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        // With rules the first of the two leaves right.
+        let counts = if own_source == OwnSource::Rules { [1, 2] } else { [2, 4] };
+        for (family, counted) in Family::BOTH.into_iter().zip(counts) {
+            let own = TwoFragments::prepare(&lab, addressing::host(2, family), 1)?;
+            own.send(1)?;
+            own.send(0)?;
+            assert!(own.arrives(socket::ANSWER)?, "{family}: its address is uplink 2's");
+            let shared = TwoFragments::prepare(&lab, addressing::shared(family), 2)?;
+            let astray = Capture::start(&lab.router(1).namespace, "host", "in", &shared.filter()?)?;
+            shared.send(1)?;
+            shared.send(0)?;
+            assert!(astray.wait_for(1, socket::ANSWER)?, "{family}: its address is everybody's");
+            assert_eq!(astray.stop()?.len(), 1, "{family}: the first fragment is moved");
+            assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
+            // Its missing part goes the way that is known by now.
+            shared.send(1)?;
+            assert!(shared.arrives(socket::ANSWER)?, "{family}: both parts are there");
+            assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
+        }
+        daemon.terminate()?;
+        prroute.down()?;
+        Ok(())
+    })
 }
 
 #[test]

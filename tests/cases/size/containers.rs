@@ -64,7 +64,7 @@ fn is_reached_over_uplinks_of(mtus: &[u32]) -> Result<()> {
                     let stream =
                         socket::tcp(&lab.client, source, target, PORT).with_context(told)?;
                     transfer::both_ways(stream, TRANSFER).with_context(told)?;
-                    transfer::datagrams(&lab, source, SocketAddr::new(target, PORT))
+                    transfer::datagrams(&lab.client, source, SocketAddr::new(target, PORT))
                         .with_context(told)?;
                 }
             }

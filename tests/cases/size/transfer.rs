@@ -1,11 +1,11 @@
-//! A client's transfers with an echo server: a stream, and datagrams larger than any uplink.
+//! Transfers with an echo server: a stream, and datagrams larger than any uplink.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use prroute_tests::lab::Lab;
+use prroute_tests::netns::Namespace;
 use prroute_tests::prroute::Instance;
 use prroute_tests::{echo, socket};
 
@@ -43,8 +43,8 @@ pub(crate) fn every_sender_was_told(prroute: &Instance<'_>) -> Result<()> {
 }
 
 /// Datagrams of 8,000 bytes: the first ones may tell both ends the size instead of arriving.
-pub(crate) fn datagrams(lab: &Lab, source: IpAddr, target: SocketAddr) -> Result<()> {
-    let socket = socket::udp(&lab.client, source, 0)?;
+pub(crate) fn datagrams(from: &Namespace, source: IpAddr, target: SocketAddr) -> Result<()> {
+    let socket = socket::udp(from, source, 0)?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut answered = false;
     for _ in 0..4 {

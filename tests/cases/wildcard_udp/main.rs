@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::own_source::in_both_modes;
 use prroute_tests::process::Process;
 use prroute_tests::prroute::{self, CAPABILITIES};
 use prroute_tests::wait;
@@ -32,38 +33,40 @@ fn kernels_choice(question: &Question) -> bool {
 /// Own and shared addresses over each uplink: first the kernel's choice alone is answered, then
 /// everything; also after the daemon was killed, and after another one took over.
 fn answers_everywhere(server: Family, clients: &[Family]) -> Result<()> {
-    let lab = lab()?;
-    let _server = serve(&lab.host, &lab.scratch, "naive", wildcard(server), &[])?;
-    let questions = questions(UPLINKS, clients);
-    let client = &lab.client;
-    lab.meet_default_gateway()?;
-    expect_answered(client, &questions, kernels_choice).context("without prroute")?;
+    in_both_modes(|own_source| {
+        let lab = lab()?;
+        let _server = serve(&lab.host, &lab.scratch, "naive", wildcard(server), &[])?;
+        let questions = questions(UPLINKS, clients);
+        let client = &lab.client;
+        lab.meet_default_gateway()?;
+        expect_answered(client, &questions, kernels_choice).context("without prroute")?;
 
-    let before = lab.snapshot()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    expect_answered(client, &questions, |_| true).context("with prroute")?;
-    let status = prroute.status()?;
-    assert_eq!(status["udp_source"]["state"], "attached", "{status}");
-    let set = status["udp_source"]["counters"]["source_set"].as_u64();
-    assert!(set >= Some(questions.len() as u64), "{status}");
+        let before = lab.snapshot()?;
+        let prroute = lab.prroute()?.own_source(own_source)?;
+        let daemon = prroute.run(&[])?;
+        expect_answered(client, &questions, |_| true).context("with prroute")?;
+        let status = prroute.status()?;
+        assert_eq!(status["udp_source"]["state"], "attached", "{status}");
+        let set = status["udp_source"]["counters"]["source_set"].as_u64();
+        assert!(set >= Some(questions.len() as u64), "{status}");
 
-    let first = links::pinned(lab.name())?;
-    assert_eq!(first.len(), 4, "{first:?}");
-    daemon.kill()?;
-    expect_answered(client, &questions, |_| true).context("after kill -9")?;
-    let daemon = prroute.run(&[])?;
-    expect_answered(client, &questions, |_| true).context("after a restart")?;
-    let second = links::pinned(lab.name())?;
-    assert_eq!(second.len(), 4, "{second:?}");
-    links::wait_gone(&first)?;
+        let first = links::pinned(lab.name())?;
+        assert_eq!(first.len(), 4, "{first:?}");
+        daemon.kill()?;
+        expect_answered(client, &questions, |_| true).context("after kill -9")?;
+        let daemon = prroute.run(&[])?;
+        expect_answered(client, &questions, |_| true).context("after a restart")?;
+        let second = links::pinned(lab.name())?;
+        assert_eq!(second.len(), 4, "{second:?}");
+        links::wait_gone(&first)?;
 
-    daemon.terminate()?;
-    prroute.down()?;
-    links::wait_gone(&second)?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    expect_answered(client, &questions, kernels_choice).context("after down")
+        daemon.terminate()?;
+        prroute.down()?;
+        links::wait_gone(&second)?;
+        let changes = lab.snapshot()?.changes_since(&before);
+        ensure!(changes.is_empty(), "not as before:\n{changes}");
+        expect_answered(client, &questions, kernels_choice).context("after down")
+    })
 }
 
 #[test]
