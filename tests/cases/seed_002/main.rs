@@ -17,7 +17,7 @@ use prroute_tests::stream::Stream;
 use prroute_tests::wait;
 use prroute_tests::witness::Witness;
 
-use host::Host;
+use host::{Host, Plugged};
 use vpc::{Nic, Vpc};
 
 const FIRST: Nic = Nic(1);
@@ -54,6 +54,16 @@ fn nothing_spoofed(vpc: &Vpc, new: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
+/// Without rules main says by which interface a neighbour in the subnet is asked for, and the kernel asks
+/// with the packet's source unless it is told not to: the cloud drops that.
+fn boot(vpc: &Vpc, nics: &[Nic], own_source: OwnSource) -> Result<(Host, Vec<Plugged>)> {
+    let (host, plugged) = Host::boot(vpc, nics)?;
+    if own_source == OwnSource::Datapath {
+        host.namespace.sysctl(&["net.ipv4.conf.all.arp_announce=2"])?;
+    }
+    Ok((host, plugged))
+}
+
 fn instance<'a>(vpc: &Vpc, host: &'a Host) -> Result<Instance<'a>> {
     Instance::new(&host.namespace, &vpc.scratch, &vpc.name)
 }
@@ -84,7 +94,7 @@ fn way(host: &Host, own_source: OwnSource, address: IpAddr) -> Result<Option<(u3
 fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
     in_both_modes(|own_source| {
         let vpc = Vpc::build()?;
-        let (host, _plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+        let (host, _plugged) = boot(&vpc, &[FIRST, SECOND], own_source)?;
         let targets = addresses(&[FIRST, SECOND])?;
         // Of two equal IPv6 default routes either may be taken.
         let outcomes = vpc.ask(&targets)?;
@@ -145,7 +155,7 @@ fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
 fn an_interface_is_renumbered_when_its_lease_is_renewed() -> Result<()> {
     in_both_modes(|own_source| {
         let mut vpc = Vpc::build()?;
-        let (host, mut plugged) = Host::boot(&vpc, &[FIRST, SECOND])?;
+        let (host, mut plugged) = boot(&vpc, &[FIRST, SECOND], own_source)?;
         let before = host.namespace.ip("rule show")?;
         let witness = witness(&host, own_source)?;
         let prroute = instance(&vpc, &host)?.own_source(own_source)?;
@@ -191,7 +201,7 @@ fn after_a_reboot_with_interfaces_in_another_order_everything_is_as_before() -> 
         let vpc = Vpc::build()?;
         let targets = addresses(&[FIRST, SECOND])?;
         let run = |order: &[Nic]| -> Result<_> {
-            let (host, _plugged) = Host::boot(&vpc, order)?;
+            let (host, _plugged) = boot(&vpc, order, own_source)?;
             let prroute = instance(&vpc, &host)?.own_source(own_source)?;
             let daemon = prroute.run(&[])?;
             vpc.forget_spoofed()?;
