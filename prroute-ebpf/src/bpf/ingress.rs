@@ -5,7 +5,7 @@ use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::fast::{self, Entry, FastIn, Step};
 use prroute_ebpf::decide::{InboundPacket, Locality, UplinkRef};
 use prroute_ebpf::wire::fast_headers::FastHeaders;
-use prroute_ebpf::wire::{Ipv4, Ipv6, is_inline_address, key};
+use prroute_ebpf::wire::{Family, Ipv4, Ipv6, is_inline_address, key};
 
 use super::action::{Action, Fast};
 use super::count::count;
@@ -68,12 +68,22 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
             syn_cache::insert::<F>(&key, UplinkRef::of(here), clock::now());
             Fast::Pass
         }
-        Step::LookUp => of_flow::<F>(skb, here, &headers, is_owned),
+        Step::LookUp if F::FAMILY == Family::Ipv4 => of_flow::<F>(skb, here, &headers, is_owned),
+        Step::LookUp => of_flow_apart::<F>(skb, here),
         Step::SlowPath => Fast::SlowPath,
     }
 }
 
-/// For a packet whose flow is looked up. A function of its own, whose stack the slow path does not need.
+/// A function of its own, which reads the headers once more: with both families in line the slow path
+/// would have too little stack left (Linux 6.1).
+#[inline(never)]
+fn of_flow_apart<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
+    let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };
+    let is_owned = is_inline_address::<F>(here, &headers.destination);
+    of_flow::<F>(skb, here, &headers, is_owned)
+}
+
+/// For a packet whose flow is looked up.
 #[inline(always)]
 fn of_flow<F: Maps>(
     skb: &Skb,
