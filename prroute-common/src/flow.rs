@@ -320,12 +320,6 @@ impl Flow {
         Self { times: other.times, ..self }
     }
 
-    /// Whether both have the same stamps.
-    #[inline(always)]
-    pub const fn has_times_of(&self, other: &Self) -> bool {
-        self.times == other.times
-    }
-
     /// The words in their order, each valid on its own.
     #[inline(always)]
     pub const fn words(&self) -> [u64; 4] {

@@ -29,11 +29,7 @@ fn locality_code<F: Maps>(here: &UplinkFacts, address: &F::Address) -> LocalityC
             Locality::Shared.code()
         }
         None => Locality::NotLocal.code(),
-        Some(LocalAddress { owner: 0, .. }) => Locality::Shared.code(),
-        Some(LocalAddress { owner, .. }) if *owner == u32::from(here.id) => {
-            Locality::OwnedHere.code()
-        }
-        Some(LocalAddress { owner, .. }) => Locality::OwnedBy(*owner as u16).code(),
+        Some(LocalAddress { owner, .. }) => Locality::of_owner(*owner, here.id).code(),
     }
 }
 

@@ -52,21 +52,21 @@ pub(super) fn deliver<F: Maps>(
     };
     let is_up = || uplink::is_up(target);
     let is_on_link = || address::is_on_link::<F>(target, packet.destination);
-    let next_hop = match choose(&redirect, is_up, is_on_link) {
-        Delivery::Stay => return Action::Pass,
-        Delivery::Leave(reason) => return leave(target, reason),
-        Delivery::LeaveOrHold(reason) => return leave_or_hold(target, reason),
-        Delivery::Device => return to_device(skb, target, packet.reason),
-        Delivery::Router => return to_router::<F>(skb, here, target, packet),
-        Delivery::Readdress => return readdress(skb, target, packet.router),
-        Delivery::Direct => direct::<F>(packet.destination),
-        Delivery::SubnetGateway => match gateway_of_source::<F>(target, &packet.source) {
-            Some(gateway) => direct::<F>(gateway),
-            None => return Action::Pass,
-        },
-        Delivery::Gateway => gateway::<F>(target),
-    };
-    to_next_hop(skb, here, target, packet.reason, next_hop)
+    let delivery = choose(&redirect, is_up, is_on_link);
+    match delivery {
+        Delivery::Stay => Action::Pass,
+        Delivery::Leave(reason) => leave(target, reason),
+        Delivery::LeaveOrHold(reason) => leave_or_hold(target, reason),
+        Delivery::Device => to_device(skb, target, packet.reason),
+        Delivery::Router => to_router::<F>(skb, here, target, packet),
+        Delivery::Readdress => readdress(skb, target, packet.router),
+        Delivery::Direct | Delivery::SubnetGateway | Delivery::Gateway => {
+            let next_hop = next_hop_of::<F>(delivery, &redirect, packet.destination);
+            next_hop.map_or(Action::Pass, |next_hop| {
+                to_next_hop(skb, here, target, packet.reason, next_hop)
+            })
+        }
+    }
 }
 
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.
@@ -77,16 +77,36 @@ pub(super) fn once_more<F: Maps>(
     source: F::Address,
     destination: F::Address,
 ) -> Action {
-    let mut next_hop = match gateway_of_source::<F>(here, &source) {
-        _ if address::is_on_link::<F>(here, destination) => direct::<F>(destination),
-        Some(gateway) => direct::<F>(gateway),
-        None if here.flags & F::HAS_GATEWAY != 0 => gateway::<F>(here),
-        None => return Action::Pass,
+    // As if it came from elsewhere; it is leaving already.
+    let redirect =
+        Redirect::<F> { target: here, source: &source, router: 0, size: 0, is_there: false };
+    let is_on_link = || address::is_on_link::<F>(here, destination);
+    let delivery = choose(&redirect, || true, is_on_link);
+    let Some(mut next_hop) = next_hop_of::<F>(delivery, &redirect, destination) else {
+        return Action::Pass;
     };
     skb.note_redirected(0);
-    match redirect_neigh(here, &mut next_hop) == i64::from(TC_ACT_REDIRECT) {
-        true => Action::Redirect,
-        false => Action::Pass,
+    if redirect_neigh(here, &mut next_hop) == i64::from(TC_ACT_REDIRECT) {
+        Action::Redirect
+    } else {
+        Action::Pass
+    }
+}
+
+/// The neighbour that a packet is sent to, where one is named.
+#[inline(always)]
+fn next_hop_of<F: Maps>(
+    delivery: Delivery,
+    redirect: &Redirect<'_, F>,
+    destination: F::Address,
+) -> Option<bpf_redir_neigh> {
+    match delivery {
+        Delivery::Direct => Some(direct::<F>(destination)),
+        Delivery::SubnetGateway => {
+            gateway_of_source::<F>(redirect.target, redirect.source).map(direct::<F>)
+        }
+        Delivery::Gateway => Some(gateway::<F>(redirect.target)),
+        _ => None,
     }
 }
 

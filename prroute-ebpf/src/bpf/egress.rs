@@ -68,11 +68,13 @@ fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };
     let is_owned = is_inline_address::<F>(here, &headers.source);
     let is_quiet = is_owned && here.flags & F::LAST_HOP == 0 && !address::may_be_exposed(here);
-    let keeps_own = here.flags & F::OWN_SOURCE != 0;
-    let may_change_gateway = here.flags & F::SUBNET_GATEWAYS != 0
-        && (skb.is_forwarded() || address::may_change_gateway::<F>(skb, here, &headers.source));
-    let step = fast::outbound_step(headers.l4, is_quiet, keeps_own);
-    if step == Step::Pass && !may_change_gateway {
+    if address::may_change_gateway::<F>(skb, here, &headers.source) {
+        return Fast::SlowPath;
+    }
+    // What a guest opened behind a translated address leaves by the gateway that the kernel chose.
+    let is_of_guest = here.flags & F::SUBNET_GATEWAYS != 0 && skb.is_forwarded();
+    let step = fast::outbound_step(headers.l4, is_quiet, here.flags & F::OWN_SOURCE != 0);
+    if step == Step::Pass && !is_of_guest {
         return Fast::Pass;
     }
     of_flow::<F>(skb, here, &headers, is_owned)
@@ -87,9 +89,6 @@ fn of_flow<F: Maps>(
     headers: &FastHeaders<F::Address>,
     is_owned: bool,
 ) -> Fast {
-    if address::may_change_gateway::<F>(skb, here, &headers.source) {
-        return Fast::SlowPath;
-    }
     let forwarded = skb.is_forwarded();
     let keeps_own = here.flags & F::OWN_SOURCE != 0 && !is_owned && !forwarded;
     if keeps_own
@@ -140,7 +139,8 @@ fn of_flow<F: Maps>(
     };
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
     let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
-    if !is_right && (is_off || size::<F>(skb, here, headers) > target.mtu) {
+    let size = size::<F>(skb, here, headers);
+    if !is_right && (is_off || size > target.mtu) {
         return Fast::SlowPath;
     }
     if let Some(new) = write {
@@ -149,7 +149,9 @@ fn of_flow<F: Maps>(
     if is_right {
         return Fast::Pass;
     }
-    deliver_fast::<F>(skb, here, target, headers, router, reason)
+    let FastHeaders { source, destination, .. } = *headers;
+    let packet = Outgoing { source, destination, router, size, reason };
+    deliver::deliver::<F>(skb, here, target, &packet).into()
 }
 
 /// Sends a segment of the host's own to the owner of its source.
@@ -161,26 +163,14 @@ fn to_owner<F: Maps>(
     owner: &'static UplinkFacts,
 ) -> Fast {
     let is_clamped = headers.l4 != FastL4::TcpSegment && owner.mtu < here.mtu;
-    if is_clamped || size::<F>(skb, here, headers) > owner.mtu {
+    let size = size::<F>(skb, here, headers);
+    if is_clamped || size > owner.mtu {
         return Fast::SlowPath;
     }
-    let reason = Reason::RedirectedToOwner;
-    deliver_fast::<F>(skb, here, owner, headers, 0, reason)
-}
-
-#[inline(always)]
-fn deliver_fast<F: Maps>(
-    skb: &Skb,
-    here: &'static UplinkFacts,
-    target: &'static UplinkFacts,
-    headers: &FastHeaders<F::Address>,
-    router: u64,
-    reason: Reason,
-) -> Fast {
-    let size = size::<F>(skb, here, headers);
     let FastHeaders { source, destination, .. } = *headers;
+    let (router, reason) = (0, Reason::RedirectedToOwner);
     let packet = Outgoing { source, destination, router, size, reason };
-    deliver::deliver::<F>(skb, here, target, &packet).into()
+    deliver::deliver::<F>(skb, here, owner, &packet).into()
 }
 
 /// Bytes of the largest network-layer packet that a packet puts on the wire.
@@ -243,7 +233,7 @@ fn is_right<F: Maps>(skb: &Skb, here: &UplinkFacts, frame: &Frame, target: &Upli
 const JUMBO: u32 = 8;
 
 /// What a length field of 16 bits can say, behind an IPv6 header.
-const LONGEST_PLAIN: u32 = 65_535 + 40;
+const LONGEST_PLAIN: u32 = 65_535 + Ipv6::HEADER;
 
 /// [`size`], of the packet in the frame. The segments of a super-packet have no header for its own
 /// length.
@@ -256,6 +246,7 @@ fn size_of_segment(skb: &Skb, here: &UplinkFacts, frame: &Frame) -> u32 {
     }
     let segment = &frame.segment;
     let network = segment.headers.saturating_sub(segment.transport);
-    let is_jumbo = frame.family == Family::Ipv6 && length > LONGEST_PLAIN && network >= 40 + JUMBO;
+    let is_jumbo =
+        frame.family == Family::Ipv6 && length > LONGEST_PLAIN && network >= Ipv6::HEADER + JUMBO;
     payload + segment.headers - if is_jumbo { JUMBO } else { 0 }
 }

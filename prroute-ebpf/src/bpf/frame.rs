@@ -34,10 +34,12 @@ pub(super) struct Frame {
     inbound: InboundPacket<LocalityCode>,
     outbound: OutboundPacket<LocalityCode>,
     pub(super) entry: FoundEntry,
-    pub(super) write: Write,
+    pub(super) write: PendingWrite,
     pub(super) target: RedirectTarget,
     /// On the way out: the target gets the packet if it is no reply.
     pub(super) sends_own: bool,
+    /// On the way out: the target, which is this uplink, gets it for another gateway, without a flow.
+    pub(super) changes_gateway: bool,
     /// What an ICMP error quotes of the packet.
     pub(super) quoted: [u32; QUOTED_WORDS],
     /// Whether the flow was looked up, and then what was decided on its way in or out.
@@ -72,7 +74,7 @@ pub(super) enum Table {
 
 /// What is to be written of the packet's flow.
 #[repr(C)]
-pub(super) struct Write {
+pub(super) struct PendingWrite {
     pub(super) flow: Flow,
     pub(super) to: WriteTo,
     /// Counted when it is written, on this uplink, if it `is_counted`.
@@ -175,7 +177,7 @@ impl FoundEntry {
     }
 }
 
-impl Write {
+impl PendingWrite {
     /// `flow` is set already.
     #[inline(always)]
     pub(super) fn set(&mut self, to: WriteTo, uplink: u16, reason: Option<Reason>) {

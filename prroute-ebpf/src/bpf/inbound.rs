@@ -23,7 +23,7 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
     if here.flags & flag::SMALLER != 0 {
         fit(skb, here);
     }
-    if prepare(skb, here) == Next::Done {
+    if !prepare(skb, here) {
         return;
     }
     let at = lookup::find_inbound();
@@ -44,14 +44,6 @@ fn fit(skb: &Skb, here: &UplinkFacts) -> u32 {
         mss::fit(skb, here, frame, here);
     }
     0
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum Next {
-    Done = 0,
-    /// The flow matters.
-    Flow = 1,
 }
 
 /// What is known of a packet's destination.
@@ -82,14 +74,14 @@ fn destination<F: Maps>(here: &UplinkFacts, frame: &mut Frame) -> Destination {
 
 /// Whose packet it is, and whether its flow matters.
 #[inline(never)]
-fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
-    let Some(frame) = Frame::of(Direction::In) else { return Next::Done };
+fn prepare(skb: &Skb, here: &'static UplinkFacts) -> bool {
+    let Some(frame) = Frame::of(Direction::In) else { return false };
     frame.is_decided = false;
     let Destination { locality, is_exposed, is_last_hop, notes_routers } =
         by_family!(frame.family, F => destination::<F>(here, frame));
     let kind = frame.segment.kind;
     if !decide::inbound_needs_flow(kind, locality, is_exposed, is_last_hop) {
-        return Next::Done;
+        return false;
     }
     let now = clock::now();
     if let Locality::OwnedBy(owner) = locality {
@@ -114,7 +106,7 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     if packet.protocol == protocol::TCP && locality.is_owned() {
         syn_cache::promote(Direction::In, now);
     }
-    Next::Flow
+    true
 }
 
 /// Decides.

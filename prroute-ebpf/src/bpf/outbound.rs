@@ -3,15 +3,16 @@
 
 use prroute_common::flow::Origin;
 use prroute_common::reason::Reason;
+use prroute_common::time::Ticks;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::{
     self, FlowEntry, Locality, Outbound, OutboundKind, OutboundPacket, UplinkRef,
 };
 use prroute_ebpf::wire::parse::{Kind, protocol};
-use prroute_ebpf::wire::{Wire, gateway_of_source, key};
+use prroute_ebpf::wire::{gateway_of_source, key};
 
 use super::count::count;
-use super::frame::{Direction, Frame, RedirectTarget, Table, Write, WriteTo};
+use super::frame::{Direction, Frame, PendingWrite, RedirectTarget, Table, WriteTo};
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
@@ -39,7 +40,7 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let at = lookup::find_outbound();
     disown(skb);
     decide();
-    let next = settle(skb, here);
+    let next = settle(here);
     write::apply(Direction::Out, at);
     next
 }
@@ -50,8 +51,8 @@ struct Source {
     is_exposed: bool,
     /// Its own reply goes to a router that was noted.
     is_last_hop: bool,
-    /// The owner, where the host's own packets go there because of their source; 0 for none.
-    owner: u16,
+    /// The owner, where the host's own packets go there because of their source.
+    owner: Option<&'static UplinkFacts>,
     /// The gateway may be another subnet's.
     may_change_gateway: bool,
     has_subnet_gateways: bool,
@@ -74,7 +75,7 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
         has_own_gateway,
         is_specific,
     );
-    let owner_facts = owner.and_then(uplink::with_id);
+    let owner = owner.and_then(uplink::with_id);
     let is_exposed = match locality {
         Locality::OwnedHere => address::may_be_exposed(here) && address::is_exposed::<F>(&address),
         Locality::OwnedBy(_) => owner.is_some() && address::is_exposed::<F>(&address),
@@ -85,8 +86,8 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
     Source {
         locality,
         is_exposed,
-        is_last_hop: owner_facts.unwrap_or(here).flags & F::LAST_HOP != 0,
-        owner: owner_facts.map_or(0, |owner| owner.id),
+        is_last_hop: owner.unwrap_or(here).flags & F::LAST_HOP != 0,
+        owner,
         may_change_gateway: address::may_change_gateway::<F>(skb, here, &address),
         has_subnet_gateways: here.flags & F::SUBNET_GATEWAYS != 0,
     }
@@ -103,7 +104,6 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     if locality == Locality::NotLocal && forwarded && !uplink::is_from_guest(skb) {
         return Next::Pass;
     }
-    let leaves_by = if owner == 0 { here } else { uplink::with_id(owner).unwrap_or(here) };
     let now = clock::now();
     let segment = &frame.segment;
     let is_tcp = segment.protocol == protocol::TCP;
@@ -113,7 +113,7 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
         payload: skb.len().saturating_sub(here.link_header + segment.headers),
         source: locality,
         here: UplinkRef::of(here),
-        leaves_by: UplinkRef::of(leaves_by),
+        leaves_by: UplinkRef::of(owner.unwrap_or(here)),
         forwarded,
         from_client_port: ports::is_client(segment.source_port),
         now,
@@ -122,14 +122,18 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     frame.target = RedirectTarget {
         router: 0,
         uplink: packet.leaves_by,
-        reason: if owner == 0 { Reason::Redirected } else { Reason::RedirectedToOwner },
+        reason: if owner.is_none() { Reason::Redirected } else { Reason::RedirectedToOwner },
     };
-    frame.sends_own = owner != 0;
+    frame.sends_own = owner.is_some();
+    // A connection without a record leaves by the owner of its address, perhaps by another gateway.
+    frame.changes_gateway = matches!(packet.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset)
+        && locality == Locality::OwnedHere
+        && source.may_change_gateway;
     // What a guest opened behind a translated address leaves by the gateway that the kernel chose.
     let is_exposed = source.is_exposed || (source.has_subnet_gateways && forwarded);
     let (kind, is_last_hop) = (packet.kind, source.is_last_hop);
-    if !decide::outbound_needs_flow(kind, locality, is_exposed, is_last_hop, owner != 0) {
-        return without_flow(frame, &packet, &source);
+    if !decide::outbound_needs_flow(kind, locality, is_exposed, is_last_hop, owner.is_some()) {
+        return without_flow(frame, now);
     }
     // An address may come to be shared while its connections are young.
     let may_be_cached = locality.is_owned() || kind == Kind::TcpAnswer;
@@ -139,14 +143,12 @@ fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     Next::Flow
 }
 
-/// A packet that needs no flow, or has none: the host's own goes to the owner of its source, if rules do
-/// not see to that; of an uplink with several gateways only the gateway may be another one.
+/// A packet that needs no flow: the host's own goes to the owner of its source, if rules do not see to
+/// that; of an uplink with several gateways only the gateway may be another one.
 #[inline(always)]
-fn without_flow(frame: &Frame, packet: &OutboundPacket, source: &Source) -> Next {
-    let is_tcp = matches!(packet.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
-    let changes = is_tcp && packet.source == Locality::OwnedHere && source.may_change_gateway;
-    let goes = source.owner != 0 || changes;
-    fragment::remember(frame, goes.then_some(&frame.target), packet.now);
+fn without_flow(frame: &Frame, now: Ticks) -> Next {
+    let goes = frame.sends_own || frame.changes_gateway;
+    fragment::remember(frame, goes.then_some(&frame.target), now);
     if goes { Next::Redirect } else { Next::Pass }
 }
 
@@ -203,7 +205,7 @@ fn decide() -> u32 {
 }
 
 #[inline(always)]
-fn keep(write: &mut Write, what: decide::Write) {
+fn keep(write: &mut PendingWrite, what: decide::Write) {
     match what {
         decide::Write::Nothing => write.to = WriteTo::Nothing,
         decide::Write::Refresh(flow) => (write.to, write.flow) = (WriteTo::Entry, flow),
@@ -213,7 +215,7 @@ fn keep(write: &mut Write, what: decide::Write) {
 
 /// What is to be written and counted for the decision, and where the packet goes.
 #[inline(never)]
-fn settle(skb: &Skb, here: &'static UplinkFacts) -> Next {
+fn settle(here: &'static UplinkFacts) -> Next {
     let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
     let packet = frame.outbound();
     let to = frame.write.to;
@@ -235,7 +237,7 @@ fn settle(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let goes = match frame.leaves {
         OutboundKind::Reply => true,
         OutboundKind::ToOwner => to_owner(here, frame, &packet),
-        OutboundKind::Pass => frame.sends_own || changes_gateway(skb, here, frame, &packet),
+        OutboundKind::Pass => frame.sends_own || frame.changes_gateway,
         OutboundKind::Unproved => {
             count(here.id, Reason::Unconfirmed);
             frame.sends_own
@@ -270,16 +272,4 @@ fn to_target(here: &UplinkFacts, frame: &Frame) -> Next {
     // An uplink that gets no replies still gets the host's own packets that have its source.
     let is_own = frame.sends_own && frame.leaves != OutboundKind::Reply;
     if target.flags & flag::REPLY_OFF != 0 && !is_own { Next::Pass } else { Next::Redirect }
-}
-
-/// A segment of a connection without a record leaves by the owner of its address: only the gateway
-/// may be another subnet's.
-#[inline(always)]
-fn changes_gateway(skb: &Skb, here: &UplinkFacts, frame: &Frame, packet: &OutboundPacket) -> bool {
-    let is_tcp = matches!(packet.kind, Kind::Tcp | Kind::TcpAnswer | Kind::TcpReset);
-    is_tcp
-        && packet.source == Locality::OwnedHere
-        && by_family!(frame.family, F => {
-            address::may_change_gateway::<F>(skb, here, &F::narrow(&frame.segment.source))
-        })
 }

@@ -1,6 +1,7 @@
 //! The host's own packets go to the owner of their source (R2), where no rules see to that.
 
 use prroute_common::uplink::UplinkFacts;
+use prroute_ebpf::decide::{Locality, owner_for_own};
 use prroute_ebpf::wire::fast_headers::FastHeaders;
 
 use super::maps::Maps;
@@ -39,10 +40,14 @@ fn owner_id<F: Maps>(
 ) -> u32 {
     // SAFETY: the entry may be recycled while it is read; its words are valid on their own.
     let Some(local) = (unsafe { F::addresses().get(&headers.source) }) else { return 0 };
-    let leaves = local.owner != u32::from(here.id)
-        && (may_be_exposed || !address::is_recent(local.exposed_at))
-        && F::is_unicast(&headers.destination)
-        && !skb.is_bound_to_device()
-        && !address::is_specific::<F>(here, &headers.destination);
-    if leaves { local.owner } else { 0 }
+    let is_exposed = !may_be_exposed && address::is_recent(local.exposed_at);
+    if is_exposed || !F::is_unicast(&headers.destination) {
+        return 0;
+    }
+    let source = Locality::of_owner(local.owner, here.id);
+    let is_specific =
+        || skb.is_bound_to_device() || address::is_specific::<F>(here, &headers.destination);
+    // Where its subnet has a gateway of its own the packet has taken the slow path before.
+    let owner = owner_for_own(true, false, source, here.id, || false, is_specific);
+    owner.map_or(0, u32::from)
 }

@@ -144,8 +144,9 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     const IP: u32 = 40;
     const PACKET_TOO_BIG: u32 = 2;
     const ICMPV6: u32 = 58;
-    let [s0, s1]: [u64; 2] = frame.segment.destination;
-    let [d0, d1]: [u64; 2] = frame.segment.source;
+    // The error comes in the receiver's name.
+    let [s0, s1, s2, s3]: [u32; 4] = bytemuck::must_cast(frame.segment.destination);
+    let [d0, d1, d2, d3]: [u32; 4] = bytemuck::must_cast(frame.segment.source);
     // One place for what is summed up and then for the header: the stack is nearly full.
     let words = &mut frame.quoted;
     if !reshape(skb, IP + ICMP, words) {
@@ -155,14 +156,14 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     let length = ICMP + QUOTED;
     *words = [0; QUOTED_WORDS];
     words[..12].copy_from_slice(&[
-        s0 as u32,
-        (s0 >> 32) as u32,
-        s1 as u32,
-        (s1 >> 32) as u32,
-        d0 as u32,
-        (d0 >> 32) as u32,
-        d1 as u32,
-        (d1 >> 32) as u32,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
         length.to_be(),
         ICMPV6.to_be(),
         (PACKET_TOO_BIG << 24).to_be(),
@@ -173,18 +174,7 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
     let [l0, l1] = (length as u16).to_be_bytes();
     let next = u32::from_ne_bytes([l0, l1, ICMPV6 as u8, TTL]);
-    let ip = [
-        head,
-        next,
-        s0 as u32,
-        (s0 >> 32) as u32,
-        s1 as u32,
-        (s1 >> 32) as u32,
-        d0 as u32,
-        (d0 >> 32) as u32,
-        d1 as u32,
-        (d1 >> 32) as u32,
-    ];
+    let ip = [head, next, s0, s1, s2, s3, d0, d1, d2, d3];
     store_link_header(skb, target, EtherType::Ipv6 as u16)
         && store(skb, ETHERNET, &ip)
         && store(skb, ETHERNET + IP, &icmp)

@@ -6,7 +6,7 @@ use prroute_ebpf::decide::worth_writing;
 use prroute_ebpf::wire::parse::protocol;
 
 use super::count::count;
-use super::frame::{Direction, Frame, Table, Write, WriteTo};
+use super::frame::{Direction, Frame, PendingWrite, Table, WriteTo};
 use super::maps::{Maps, by_family};
 
 /// Writes those words of an entry that differ from what was read: each lies in a line of memory that
@@ -27,7 +27,7 @@ pub(super) fn changed_words(at: *mut Flow, old: &Flow, new: &Flow) {
 #[inline(never)]
 pub(super) fn apply(direction: Direction, at: *mut Flow) {
     let Some(frame) = Frame::of(direction) else { return };
-    let Write { flow, to, .. } = &frame.write;
+    let PendingWrite { flow, to, .. } = &frame.write;
     match to {
         WriteTo::Nothing => {}
         WriteTo::Entry if !at.is_null() => {
@@ -46,7 +46,7 @@ pub(super) fn apply(direction: Direction, at: *mut Flow) {
 }
 
 #[inline(always)]
-fn counted(write: &Write, is_written: bool) {
+fn counted(write: &PendingWrite, is_written: bool) {
     if !is_written {
         count(write.uplink, Reason::TableFull);
     } else if write.is_counted {

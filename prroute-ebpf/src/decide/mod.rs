@@ -49,6 +49,16 @@ impl Locality {
         matches!(self, Self::OwnedHere | Self::OwnedBy(_))
     }
 
+    /// Of an address of this host, seen from uplink `here`; an owner of 0 is none.
+    #[inline(always)]
+    pub const fn of_owner(owner: u32, here: u16) -> Self {
+        match owner {
+            0 => Self::Shared,
+            _ if owner == here as u32 => Self::OwnedHere,
+            _ => Self::OwnedBy(owner as u16),
+        }
+    }
+
     #[inline(always)]
     pub const fn code(self) -> LocalityCode {
         LocalityCode(match self {
