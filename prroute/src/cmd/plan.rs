@@ -81,12 +81,12 @@ fn report<'a>(reconciler: &'a Reconciler, outlook: &'a Outlook) -> Result<Report
         operation: op,
     });
     let is_attached = |uplink: &Uplink| {
-        let attached = reconciler.journal.attached(uplink.id);
+        let attached = reconciler.journal().attached(uplink.id);
         attached.is_some_and(|device| device.ifindex == uplink.device.ifindex)
     };
     let attach = outlook.uplinks.iter().filter(|uplink| manages && !is_attached(uplink));
     let is_new = |device: &&Stacked| {
-        manages && reconciler.journal.attached_stacked(device.ifindex).is_none()
+        manages && reconciler.journal().attached_stacked(device.ifindex).is_none()
     };
     let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     Ok(Report {

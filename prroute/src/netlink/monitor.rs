@@ -121,11 +121,24 @@ impl Monitor {
             let receive = |socket: &netlink_sys::Socket| socket.recv(buffer, 0);
             match self.fd.try_io(Interest::READABLE, receive) {
                 Ok(_) => self.digest(),
-                // What failed is told by the next read.
+                // The kernel tells it once.
+                Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
+                    self.pending.overrun = true;
+                    if self.listen_anew().is_err() {
+                        break;
+                    }
+                }
+                // What else failed is told by the next read.
                 Err(_) => break,
             }
         }
         self.pending
+    }
+
+    /// Likewise, and hands it out: a look at the kernel that comes after this sees all of it.
+    pub fn take_heard(&mut self) -> Change {
+        self.heard();
+        std::mem::take(&mut self.pending)
     }
 
     /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was

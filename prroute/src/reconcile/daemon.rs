@@ -14,15 +14,8 @@ use crate::netlink::{Change, HookMonitor, Monitor};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
-use crate::reconcile::{ReconcileError, Reconciler, events};
+use crate::reconcile::{Outcome, ReconcileError, Reconciler, events};
 use crate::runtime::Records;
-
-/// A round that failed is repeated after this, doubled each time up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-
-/// A gateway that does not resolve is asked again after this.
-const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
 /// How long the start waits for thousands of rules and routes: the rest follows.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -49,8 +42,6 @@ pub struct Daemon {
     reload: Signal,
     /// What changed since the last round that succeeded.
     change: Change,
-    /// The last round of the start could not bring everything about.
-    incomplete: bool,
     pace: Pace,
     trouble: Trouble,
 }
@@ -80,7 +71,6 @@ impl Daemon {
             interrupt,
             reload,
             change,
-            incomplete: false,
             pace: Pace::new(Instant::now()),
             trouble: Trouble::default(),
         })
@@ -88,8 +78,7 @@ impl Daemon {
 
     /// What is to be undone, whether or not the disk has it.
     pub fn into_records(self) -> Records {
-        let Reconciler { journal, report, ids, .. } = self.reconciler;
-        Records { journal, report, ids }
+        self.reconciler.records.into_records()
     }
 
     pub fn config(&self) -> &Config {
@@ -102,29 +91,29 @@ impl Daemon {
     ///
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
-        self.try_round().await?;
+        let mut outcome = self.try_round().await?;
         let limit = Instant::now() + START_PATIENCE;
-        while self.reconciler.is_unsteady() && Instant::now() < limit {
-            self.try_round().await?;
+        while outcome == Outcome::Unsteady && Instant::now() < limit {
+            outcome = self.try_round().await?;
         }
-        self.finish().await?;
+        self.finish(outcome).await?;
         self.await_gateways().await?;
-        let report = &self.reconciler.report;
+        let report = &self.reconciler.records.report;
         tracing::info!("ready, {}", report.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         Ok(())
     }
 
     /// Who waits for the start finds all rules and routes in force, however many there are.
-    async fn finish(&mut self) -> Result<(), ReconcileError> {
-        if !self.reconciler.is_unfinished() {
+    async fn finish(&mut self, mut outcome: Outcome) -> Result<(), ReconcileError> {
+        if outcome != Outcome::Unfinished {
             return Ok(());
         }
-        let summary = &self.reconciler.report.summary;
+        let summary = &self.reconciler.records.report.summary;
         let _step = LongStep::begin("making rules and routes", summary, START_LIMIT);
         let limit = Instant::now() + START_LIMIT;
-        while self.reconciler.is_unfinished() && Instant::now() < limit {
-            self.try_round().await?;
+        while outcome == Outcome::Unfinished && Instant::now() < limit {
+            outcome = self.try_round().await?;
         }
         Ok(())
     }
@@ -143,13 +132,12 @@ impl Daemon {
     }
 
     /// A round of the start, which fails when something is refused.
-    async fn try_round(&mut self) -> Result<(), ReconcileError> {
-        let complete = self.reconciler.try_to_converge(&mut self.monitor, self.change).await?;
-        if complete {
+    async fn try_round(&mut self) -> Result<Outcome, ReconcileError> {
+        let outcome = self.reconciler.try_to_converge(&mut self.monitor, self.change).await?;
+        if outcome != Outcome::Interrupted {
             self.change = Change::default();
         }
-        self.incomplete = !complete;
-        Ok(())
+        Ok(outcome)
     }
 
     /// Follows the network until a signal comes. A round that fails is logged and repeated.
@@ -158,44 +146,21 @@ impl Daemon {
     ///
     /// When the kernel's announcements cannot be read any more.
     pub async fn follow(&mut self) -> Result<Stop, ReconcileError> {
-        let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-        let mut alive = watchdog.map(|period| Instant::now() + period);
-        let first = self.incomplete.then(|| Instant::now() + RETRY_MIN);
-        let mut retry = first.map(|first| (first, RETRY_MIN));
-        let mut asked = Instant::now();
-        let mut inspected = Instant::now();
         loop {
             self.hooks.watch(self.reconciler.filtered());
-            let inspect = self.reconciler.inspection_period().map(|period| inspected + period);
-            let ask = self.reconciler.question_period().map(|period| asked + period);
-            tokio::select! {
+            let wakeup = self.reconciler.next_wakeup();
+            let is_due = tokio::select! {
                 biased;
                 _ = self.terminate.recv() => return Ok(Stop::Signal("SIGTERM")),
                 _ = self.interrupt.recv() => return Ok(Stop::Signal("SIGINT")),
-                () = at(alive) => {
-                    notify(&[NotifyState::Watchdog]);
-                    alive = watchdog.map(|period| Instant::now() + period);
-                    continue;
-                }
-                () = at(ask) => {
-                    self.reconciler.question_gateways(&self.monitor).await;
-                    asked = Instant::now();
-                    continue;
-                }
-                () = at(inspect) => {
-                    inspected = Instant::now();
-                    if !self.reconciler.inspect().await {
-                        continue;
-                    }
-                }
+                () = at(wakeup) => self.reconciler.wake(&self.monitor).await,
                 gone = self.hooks.next() => {
                     gone?;
-                    if !self.reconciler.inspect().await {
-                        continue;
-                    }
+                    self.reconciler.inspect().await
                 }
                 _ = self.reload.recv() => {
                     self.reload().await;
+                    true
                 }
                 change = self.monitor.next() => {
                     self.change.merge(change?);
@@ -203,27 +168,12 @@ impl Daemon {
                     if !self.change.is_only_neighbours() {
                         self.settle().await?;
                     }
-                }
-                () = at(self.reconciler.report_due().map(Instant::from_std)) => {
-                    self.reconciler.tell_the_rest();
-                    continue;
-                }
-                () = at(self.reconciler.is_unfinished().then(Instant::now)) => {}
-                () = at(retry.map(|(when, _)| when)) => {}
-                () = at(self.reconciler.repair_due().map(Instant::from_std)) => {}
-                () = at(self.reconciler.expiry().map(Instant::from_std)) => {}
-            }
-            retry = match self.round().await {
-                Ok(()) if self.reconciler.retries_gateways() => {
-                    Some((Instant::now() + GATEWAY_RETRY, RETRY_MIN))
-                }
-                Ok(()) => None,
-                Err(error) => {
-                    let pause = retry.map_or(RETRY_MIN, |(_, last)| (last * 2).min(RETRY_MAX));
-                    tracing::debug!("{error}; trying again in {} s", pause.as_secs());
-                    Some((Instant::now() + pause, pause))
+                    true
                 }
             };
+            if is_due {
+                self.round().await;
+            }
         }
     }
 
@@ -250,16 +200,18 @@ impl Daemon {
             Err(error) => tracing::debug!("read the monotonic clock: {error}"),
         }
         self.reconciler.reload(&mut self.monitor).await;
-        let report = &self.reconciler.report;
+        let report = &self.reconciler.records.report;
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         self.reconciler.publish();
     }
 
-    async fn round(&mut self) -> Result<(), ReconcileError> {
-        let before = self.reconciler.report.summary.clone();
+    async fn round(&mut self) {
+        // What was announced until now is what this round will see.
+        self.change.merge(self.monitor.take_heard());
+        let before = self.reconciler.records.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         let said = match &result {
-            Ok(()) => self.trouble.over(),
+            Ok(_) => self.trouble.over(),
             Err(error) => {
                 let text = with_causes(error).to_string();
                 self.trouble.failed(std::time::Instant::now(), &text, error.is_transient())
@@ -269,18 +221,17 @@ impl Daemon {
         if result.is_ok() {
             self.change = Change::default();
         }
-        let now = &self.reconciler.report.summary;
+        let now = &self.reconciler.records.report.summary;
         if *now != before {
             tracing::debug!("{now}");
             notify(&[NotifyState::Status(now)]);
         }
-        result
     }
 }
 
-async fn at(when: Option<Instant>) {
+async fn at(when: Option<std::time::Instant>) {
     match when {
-        Some(when) => sleep_until(when).await,
+        Some(when) => sleep_until(when.into()).await,
         None => pending().await,
     }
 }

@@ -12,6 +12,7 @@ use crate::datapath::sizes::{self, Demand, UNUSED};
 use crate::datapath::sockets::Sockets;
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory};
 use crate::netlink::Kernel;
+use crate::reconcile::inspection::Inspection;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
 use crate::runtime::Journal;
@@ -27,7 +28,31 @@ const LOADING: Duration = Duration::from_secs(600);
 /// After larger tables could not be made.
 const NEXT_TRY: Duration = Duration::from_secs(60);
 
+/// The datapath of this instance.
 pub(super) struct Datapath {
+    pub(super) pins: Pins,
+    /// What this process has loaded.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) inspection: Inspection,
+    /// Larger tables could not be made; when to try again.
+    pub(super) larger_tables_due: Option<Instant>,
+    log_packets: bool,
+}
+
+impl Datapath {
+    pub(super) fn new(pins: Pins, log_packets: bool) -> Self {
+        let inspection = Inspection::new(Instant::now());
+        Self { pins, loaded: None, inspection, larger_tables_due: None, log_packets }
+    }
+
+    /// When another round is due: losses are put back, or what failed is tried again.
+    pub(super) fn next_round(&self) -> Option<Instant> {
+        self.inspection.allowance.due().into_iter().chain(self.larger_tables_due).min()
+    }
+}
+
+/// Programs and tables that are in use.
+pub(super) struct Loaded {
     pub(super) programs: Programs,
     pub(super) tables: Tables,
     /// What this process has attached; what an earlier one attached runs an older program.
@@ -55,34 +80,34 @@ impl Reconciler {
     /// Loads the programs, in the place of those that this process has loaded before. On an error
     /// those stay.
     pub(super) fn load(&mut self, families: Families) -> Result<(), ReconcileError> {
-        let _step = LongStep::begin("loading the programs", &self.report.summary, LOADING);
+        let _step = LongStep::begin("loading the programs", &self.records.report.summary, LOADING);
         let sockets = Sockets::find(self.config.udp_source);
         let machine = memory::machine();
         let options = LoadOptions {
             sizes: Sizes::plan(machine, self.demand(families)),
-            log_packets: self.log_packets,
+            log_packets: self.datapath.log_packets,
             netns_cookie: sockets.netns_cookie(),
             redirect_note: datapath::secret(),
             client_ports: sysctl::client_ports(),
         };
-        let attached = !self.journal.attached.is_empty();
-        if let Some(Remains { maps, of, in_use: true }) = self.pins.start_anew(attached)? {
+        let attached = !self.records.journal.attached.is_empty();
+        if let Some(Remains { maps, of, in_use: true }) = self.datapath.pins.start_anew(attached)? {
             tracing::warn!(
                 "{}: {maps} of {of} pinned maps are left, the others were removed; starting with \
                  empty tables: flows that were opened before follow the routing tables",
-                self.pins.layout().display()
+                self.datapath.pins.layout().display()
             );
         }
-        let mut programs = Programs::load(&self.pins, options)?;
+        let mut programs = Programs::load(&self.datapath.pins, options)?;
         sizes::tell(programs.sizes(), machine);
-        let (udp_source, sockets) = sockets.attach(&mut programs, &self.pins)?;
-        self.report.udp_source = Some(udp_source);
-        if self.log_packets {
+        let (udp_source, sockets) = sockets.attach(&mut programs, &self.datapath.pins)?;
+        self.records.report.udp_source = Some(udp_source);
+        if self.datapath.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }
-        let tables = Tables::open(&self.pins)?;
-        self.larger_tables_due = None;
-        self.datapath = Some(Datapath {
+        let tables = Tables::open(&self.datapath.pins)?;
+        self.datapath.larger_tables_due = None;
+        self.datapath.loaded = Some(Loaded {
             programs,
             tables,
             attached: BTreeMap::new(),
@@ -100,12 +125,12 @@ impl Reconciler {
     /// nothing, and a map cannot grow. When that fails they go on with those tables for a while.
     /// Whether there are other programs now, which have to be attached.
     pub(super) fn follow_families(&mut self, families: Families) -> bool {
-        let Some(datapath) = &self.datapath else { return false };
+        let Some(datapath) = &self.datapath.loaded else { return false };
         if !datapath.programs.sizes().are_outgrown(families, self.config.udp_source) {
-            self.larger_tables_due = None;
+            self.datapath.larger_tables_due = None;
             return false;
         }
-        if self.larger_tables_due.is_some_and(|due| due > Instant::now()) {
+        if self.datapath.larger_tables_due.is_some_and(|due| due > Instant::now()) {
             return false;
         }
         // Maps whose pins are gone would be left behind.
@@ -113,14 +138,14 @@ impl Reconciler {
         if let Err(error) = &result {
             let pause = NEXT_TRY.as_secs();
             tracing::warn!("tables of {UNUSED} entries stay in use for another {pause} s: {error}");
-            self.larger_tables_due = Some(Instant::now() + NEXT_TRY);
+            self.datapath.larger_tables_due = Some(Instant::now() + NEXT_TRY);
         }
         result.is_ok()
     }
 
     /// Tells the datapath what each uplink is.
     pub(super) fn sync_facts(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
         let is_resolved = |ifindex, address| is_resolved(&outlook.observed, ifindex, address);
         Ok(datapath.tables.sync_facts(
             &outlook.uplinks,
@@ -132,7 +157,7 @@ impl Reconciler {
 
     /// Tells the datapath that rules keep own sources, where they are to.
     pub(super) fn release_own_source(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
         Ok(datapath.tables.release_own_source(&outlook.uplinks)?)
     }
 
@@ -140,7 +165,7 @@ impl Reconciler {
     /// What fails for one uplink keeps nothing from the others.
     pub(super) async fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let restored = self.put_back().await;
-        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
         let mut result =
             datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
         let hook = match self.config.attach {
@@ -150,23 +175,25 @@ impl Reconciler {
         };
         for uplink in &outlook.uplinks {
             if datapath.attached.get(&uplink.id).is_none_or(|there| !there.is_for(uplink)) {
-                let (kernel, pins, journal) = (&self.kernel, &self.pins, &mut self.journal);
+                let (kernel, pins, journal) =
+                    (&self.kernel, &self.datapath.pins, &mut self.records.journal);
                 result = result.and(attach_to(datapath, kernel, pins, journal, uplink, hook).await);
             }
         }
-        let (kernel, pins, journal) = (&self.kernel, &self.pins, &mut self.journal);
+        let (kernel, pins, journal) =
+            (&self.kernel, &self.datapath.pins, &mut self.records.journal);
         result = result.and(stacked::attach(datapath, kernel, pins, journal, outlook, hook).await);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;
         // Programs of another layout steer what could not be attached, until it can.
         result?;
         restored?;
-        Ok(self.pins.remove_other_layouts()?)
+        Ok(self.datapath.pins.remove_other_layouts()?)
     }
 }
 
 async fn attach_to(
-    datapath: &mut Datapath,
+    datapath: &mut Loaded,
     kernel: &Kernel,
     pins: &Pins,
     journal: &mut Journal,

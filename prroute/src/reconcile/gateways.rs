@@ -1,6 +1,6 @@
 //! Asking gateways whether they are still there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::netlink::{KeptGateway, Monitor};
 use crate::reconcile::{Outlook, Reconciler};
@@ -19,15 +19,17 @@ pub(super) fn kept(outlook: &Outlook) -> Vec<KeptGateway> {
 }
 
 impl Reconciler {
-    /// How often gateways are to be asked; `None`: there are none, or the administrator does not
+    /// When gateways are to be asked next; `None`: there are none, or the administrator does not
     /// want it.
-    pub fn question_period(&self) -> Option<Duration> {
+    pub(super) fn next_question(&self) -> Option<Instant> {
         let seconds = u64::from(self.config.gateway_probe);
-        (seconds > 0 && !self.gateways.is_empty()).then(|| Duration::from_secs(seconds))
+        let period = Duration::from_secs(seconds);
+        (seconds > 0 && !self.gateways.is_empty()).then(|| self.schedule.asked() + period)
     }
 
     /// Asks the gateways that are not being asked. What comes of it is announced to the monitor.
-    pub async fn question_gateways(&self, monitor: &Monitor) {
+    pub(super) async fn question_gateways(&mut self, monitor: &Monitor) {
+        self.schedule.ask(Instant::now());
         let resolved = self.gateways.iter().filter(|gateway| monitor.is_resolved(&gateway.key));
         let gateways: Vec<KeptGateway> = resolved.cloned().collect();
         if let Err(error) = self.kernel.question_gateways(&gateways).await {

@@ -15,7 +15,7 @@ use crate::datapath::{DatapathError, Pins};
 use crate::managers::Culprit;
 use crate::netlink::Kernel;
 use crate::reconcile::allowance::{Allowance, Permission};
-use crate::reconcile::datapath::Datapath;
+use crate::reconcile::datapath::{Datapath, Loaded};
 use crate::reconcile::{ReconcileError, Reconciler};
 use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Ifindex, UplinkId};
@@ -27,11 +27,19 @@ pub(super) const PERIOD: Duration = Duration::from_secs(2);
 const NAMED: usize = 8;
 
 /// What is known of the last look, and how fast losses are made good.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inspection {
     /// The pins when all were last found right.
     pins: BTreeMap<OsString, u64>,
+    /// When the last look was, apart from those that are part of a round.
+    looked: Instant,
     pub(super) allowance: Allowance,
+}
+
+impl Inspection {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { pins: BTreeMap::new(), looked: now, allowance: Allowance::default() }
+    }
 }
 
 /// What somebody took away.
@@ -56,20 +64,22 @@ impl Lost {
 
 impl Reconciler {
     /// When to look next; `None`: there is nothing to look at, or nothing may be put back yet.
-    pub fn inspection_period(&self) -> Option<Duration> {
-        (self.datapath.is_some() && self.inspection.allowance.due().is_none()).then_some(PERIOD)
+    pub(super) fn next_inspection(&self) -> Option<Instant> {
+        let Datapath { loaded: Some(_), inspection, .. } = &self.datapath else { return None };
+        inspection.allowance.due().is_none().then(|| inspection.looked + PERIOD)
     }
 
     /// Interfaces that have filters of ours.
     pub fn filtered(&self) -> impl Iterator<Item = Ifindex> {
         let clsact = |device: &&AttachedDevice| device.hook == Hook::Clsact;
-        self.journal.attached.iter().filter(clsact).map(|device| device.ifindex)
+        self.records.journal.attached.iter().filter(clsact).map(|device| device.ifindex)
     }
 
     /// Whether something of the datapath is gone, so that another round is due.
     /// Not while it is not to be put back yet.
     pub async fn inspect(&mut self) -> bool {
-        if self.inspection.allowance.due().is_some() {
+        self.datapath.inspection.looked = Instant::now();
+        if self.datapath.inspection.allowance.due().is_some() {
             return false;
         }
         match self.find_lost().await {
@@ -82,7 +92,7 @@ impl Reconciler {
     }
 
     async fn find_lost(&mut self) -> Result<Lost, DatapathError> {
-        let Some(datapath) = &self.datapath else { return Ok(Lost::default()) };
+        let Some(datapath) = &self.datapath.loaded else { return Ok(Lost::default()) };
         let mut lost = Lost::default();
         let ingress = datapath.programs.id(Direction::Ingress.program())?;
         let egress = datapath.programs.id(Direction::Egress.program())?;
@@ -110,13 +120,13 @@ impl Reconciler {
             lost.words.push("the programs for wildcard UDP servers".to_owned());
             lost.sockets = true;
         }
-        let pins = self.pins.snapshot();
-        if pins != self.inspection.pins {
-            let names = lost_pins(datapath, &self.pins);
+        let pins = self.datapath.pins.snapshot();
+        if pins != self.datapath.inspection.pins {
+            let names = lost_pins(datapath, &self.datapath.pins);
             if names.is_empty() {
-                self.inspection.pins = pins;
+                self.datapath.inspection.pins = pins;
             } else {
-                let directory = self.pins.layout();
+                let directory = self.datapath.pins.layout();
                 lost.words.push(pins_in_words(&names, &directory.display().to_string()));
                 lost.pins = true;
             }
@@ -129,7 +139,7 @@ impl Reconciler {
     pub(super) async fn put_back(&mut self) -> Result<(), ReconcileError> {
         let lost = self.find_lost().await?;
         if lost.is_empty() {
-            self.inspection.allowance.nothing_lost();
+            self.datapath.inspection.allowance.nothing_lost();
             return Ok(());
         }
         let named = lost.words.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
@@ -137,7 +147,7 @@ impl Reconciler {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        match self.inspection.allowance.ask(Instant::now()) {
+        match self.datapath.inspection.allowance.ask(Instant::now()) {
             Permission::Granted => tracing::warn!("gone, and put back: {named}{more}"),
             Permission::NotBefore { pause, first } => {
                 if first {
@@ -149,32 +159,33 @@ impl Reconciler {
                 return Ok(());
             }
         }
-        let healed = self.report.healed.get_or_insert_default();
+        let healed = self.records.report.healed.get_or_insert_default();
         healed.note(Culprit::Unknown, &format!("{named}{more}"));
         self.restore(&lost)
     }
 
     fn restore(&mut self, lost: &Lost) -> Result<(), ReconcileError> {
-        let Some(datapath) = &mut self.datapath else { return Ok(()) };
+        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
         datapath.attached.retain(|id, _| !lost.uplinks.contains(id));
         datapath.stacked.retain(|ifindex, _| !lost.stacked.contains(ifindex));
         if lost.pins {
-            put_pins(datapath, &self.pins)?;
+            put_pins(datapath, &self.datapath.pins)?;
         }
         if lost.sockets
-            && let Some(UdpSource::Attached { cgroup }) = &self.report.udp_source
+            && let Some(UdpSource::Attached { cgroup }) = &self.records.report.udp_source
         {
-            self.pins.create()?;
-            datapath.sockets = sockets::attach_all(&mut datapath.programs, &self.pins, cgroup)?;
+            self.datapath.pins.create()?;
+            datapath.sockets =
+                sockets::attach_all(&mut datapath.programs, &self.datapath.pins, cgroup)?;
         }
         Ok(())
     }
 
     /// Before the programs are let go, and with them the maps that only they hold.
     pub(super) fn put_pins(&self) -> Result<(), ReconcileError> {
-        match &self.datapath {
-            Some(datapath) if !lost_pins(datapath, &self.pins).is_empty() => {
-                Ok(put_pins(datapath, &self.pins)?)
+        match &self.datapath.loaded {
+            Some(datapath) if !lost_pins(datapath, &self.datapath.pins).is_empty() => {
+                Ok(put_pins(datapath, &self.datapath.pins)?)
             }
             _ => Ok(()),
         }
@@ -219,14 +230,14 @@ async fn missing(
 }
 
 /// The names of pins that are gone, or are those of others.
-fn lost_pins(datapath: &Datapath, pins: &Pins) -> Vec<String> {
+fn lost_pins(datapath: &Loaded, pins: &Pins) -> Vec<String> {
     let maps = datapath.programs.lost_pins(pins).into_iter().map(str::to_owned);
     let name =
         |link: &HeldLink| link.pin().file_name().unwrap_or_default().to_string_lossy().into_owned();
     maps.chain(links(datapath).filter(|link| !link.is_pinned()).map(name)).collect()
 }
 
-fn put_pins(datapath: &Datapath, pins: &Pins) -> Result<(), DatapathError> {
+fn put_pins(datapath: &Loaded, pins: &Pins) -> Result<(), DatapathError> {
     pins.create()?;
     for name in datapath.programs.lost_pins(pins) {
         datapath.programs.put_pin(pins, name)?;
@@ -234,7 +245,7 @@ fn put_pins(datapath: &Datapath, pins: &Pins) -> Result<(), DatapathError> {
     links(datapath).filter(|link| !link.is_pinned()).try_for_each(HeldLink::put_pin)
 }
 
-fn links(datapath: &Datapath) -> impl Iterator<Item = &HeldLink> {
+fn links(datapath: &Loaded) -> impl Iterator<Item = &HeldLink> {
     let uplinks = datapath.attached.values().map(|there| &there.attached);
     let devices = uplinks.chain(datapath.stacked.values());
     devices

@@ -22,6 +22,7 @@ mod records;
 mod reload;
 mod repairs;
 mod routing;
+mod schedule;
 mod stacked;
 mod telling;
 mod trouble;
@@ -37,20 +38,21 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use sd_notify::NotifyState;
 
 use crate::config::Config;
 use crate::datapath::{Pins, Tables};
 use crate::instance::Instance;
 use crate::netlink::{Change, KeptGateway, Kernel, Monitor};
+use crate::reconcile::daemon::notify;
 use crate::reconcile::datapath::Datapath;
 use crate::reconcile::error::first_failure;
-use crate::reconcile::events::{Counts, Events};
-use crate::reconcile::inspection::Inspection;
-use crate::reconcile::moves::MoveLimit;
+use crate::reconcile::records::Written;
 use crate::reconcile::repairs::Repairs;
-use crate::reconcile::telling::{say_left_out, summary};
-use crate::runtime::{DaemonReport, Journal, Records, RunDirectory, Store};
-use crate::state::desired::{Desired, Recognised, desire_with};
+use crate::reconcile::schedule::Schedule;
+use crate::reconcile::telling::{Log, say_left_out, summary};
+use crate::runtime::{Journal, Records, RunDirectory, Store};
+use crate::state::desired::{Desired, desire_with};
 use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::families::Families;
@@ -59,17 +61,16 @@ use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
 use crate::state::plan::Plan;
-use crate::state::remembered::{Recall, RememberedId};
+use crate::state::remembered::Recall;
 use crate::state::share::{self, LeftOut};
 use crate::state::succession;
 use crate::state::uplink::{LocalAddress, Skipped, Uplink};
 
-/// The kernel tells the rest of a route's life in hundredths of a second, and does not tell a
-/// route that has just expired from one that never will.
-const EXPIRY_GRACE: Duration = Duration::from_millis(50);
-
 /// Tables that changed all the time are read again after this.
 const UNSTEADY: Duration = Duration::from_secs(1);
+
+/// A gateway that does not resolve is asked again after this.
+const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
 /// With fewer uplinks there is nothing to decide.
 const ENOUGH_UPLINKS: usize = 2;
@@ -78,46 +79,36 @@ const ENOUGH_UPLINKS: usize = 2;
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Reconciler {
     config: Config,
-    pins: Pins,
     kernel: Kernel,
-    datapath: Option<Datapath>,
-    /// What must be undone.
-    pub journal: Journal,
-    /// What `status` and `reload` are told.
-    pub report: DaemonReport,
-    /// Which device has which id, over reboots; and what of it is written down.
-    ids: Vec<RememberedId>,
-    written_ids: Vec<RememberedId>,
-    store: Store,
-    log_packets: bool,
-    /// A gateway does not resolve, and the kernel (before 5.16) does not try again by itself.
-    retries_gateways: bool,
+    datapath: Datapath,
+    records: Written,
     /// Gateways with entries of ours, which are asked from time to time.
     gateways: Vec<KeptGateway>,
-    /// When a route of others expires, which the kernel announces much later.
-    expiry: Option<Instant>,
-    /// Said once, not every round.
-    recognised: Vec<Recognised>,
-    /// Likewise.
-    undecided: Vec<String>,
-    /// Likewise: what keeps own sources, and what rules cost.
-    own_source: Vec<String>,
     repairs: Repairs,
-    moves: MoveLimit,
-    inspection: Inspection,
-    /// The last round's plan was too long for one round.
-    unfinished: bool,
-    /// Rules and routes wait for a table that does not hold still.
-    unsteady: bool,
-    /// Larger tables could not be made; when to try again.
-    larger_tables_due: Option<Instant>,
-    /// What the log is told, and the uplinks as they were told last.
-    events: Events,
-    told: Option<Vec<Uplink>>,
-    /// Rules and routes that the last round changed.
-    counts: Counts,
-    /// What the kernel refuses now leaves nothing behind: a configuration is being tried.
-    refusable: bool,
+    log: Log,
+    schedule: Schedule,
+}
+
+/// What a round brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All that is desired is in place.
+    Complete,
+    /// Some rules and routes are left for the next rounds.
+    Unfinished,
+    /// Rules and routes are as they were: a routing table changed while it was read.
+    Unsteady,
+    /// Something was removed in the middle of it: the next round knows.
+    Interrupted,
+}
+
+/// What becomes of what was changed before the kernel refuses something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnRefusal {
+    /// It stays: the next round tries again.
+    Keep,
+    /// It is taken back: a configuration is being tried.
+    TakeBack,
 }
 
 /// Everything that follows from one look at the kernel.
@@ -150,32 +141,19 @@ impl Reconciler {
     ) -> Self {
         Self {
             config,
-            pins: Pins::of(instance),
             kernel,
-            datapath: None,
-            journal: records.journal,
-            report: DaemonReport::following(records.report),
-            written_ids: records.ids.clone(),
-            ids: records.ids,
-            store: Store::of(&RunDirectory::of(instance)),
-            log_packets,
-            retries_gateways: false,
+            datapath: Datapath::new(Pins::of(instance), log_packets),
+            records: Written::new(records, Store::of(&RunDirectory::of(instance))),
             gateways: Vec::new(),
-            expiry: None,
-            recognised: Vec::new(),
-            undecided: Vec::new(),
-            own_source: Vec::new(),
-            repairs: Repairs::default(),
-            moves: MoveLimit::new(Instant::now()),
-            inspection: Inspection::default(),
-            unfinished: false,
-            unsteady: false,
-            larger_tables_due: None,
-            events: Events::default(),
-            told: None,
-            counts: Counts::default(),
-            refusable: false,
+            repairs: Repairs::new(Instant::now()),
+            log: Log::default(),
+            schedule: Schedule::new(Instant::now()),
         }
+    }
+
+    /// What must be undone.
+    pub fn journal(&self) -> &Journal {
+        &self.records.journal
     }
 
     pub fn config(&self) -> &Config {
@@ -184,8 +162,8 @@ impl Reconciler {
 
     /// Whether a managed uplink has a gateway without a link-layer address.
     pub fn awaits_gateways(&self) -> bool {
-        self.datapath.is_some()
-            && self.report.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
+        self.datapath.loaded.is_some()
+            && self.records.report.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
                 let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
                     gateway.is_some() && usable && !resolved
                 };
@@ -196,30 +174,39 @@ impl Reconciler {
             })
     }
 
-    /// Whether another round is due soon although nothing changes.
-    pub fn retries_gateways(&self) -> bool {
-        self.retries_gateways
+    /// When to [act](Self::wake) although nothing is announced.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let others = [
+            self.schedule.alive(),
+            self.next_inspection(),
+            self.next_question(),
+            self.log.due(),
+            self.next_round(),
+        ];
+        others.into_iter().flatten().min()
     }
 
-    /// Whether another round is due at once.
-    pub fn is_unfinished(&self) -> bool {
-        self.unfinished
+    fn next_round(&self) -> Option<Instant> {
+        let rounds = [self.schedule.next_round(), self.repairs.due(), self.datapath.next_round()];
+        rounds.into_iter().flatten().min()
     }
 
-    /// Whether the last round left rules and routes as they were, because a table did not hold still.
-    pub fn is_unsteady(&self) -> bool {
-        self.unsteady
-    }
-
-    /// When the next route of others expires: another round is due then.
-    pub fn expiry(&self) -> Option<Instant> {
-        self.expiry
-    }
-
-    /// When what others deleted again and again is put back next, or what failed is tried again.
-    pub fn repair_due(&self) -> Option<Instant> {
-        let inspection = self.inspection.allowance.due();
-        self.repairs.due().into_iter().chain(inspection).chain(self.larger_tables_due).min()
+    /// Does what is due, but for a round. Tells whether one is due.
+    pub async fn wake(&mut self, monitor: &Monitor) -> bool {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.schedule.alive()) {
+            notify(&[NotifyState::Watchdog]);
+            self.schedule.said_alive(now);
+        }
+        if is_due(self.next_question()) {
+            self.question_gateways(monitor).await;
+        }
+        if is_due(self.log.due()) {
+            self.log.tell_the_rest();
+        }
+        let lost = is_due(self.next_inspection()) && self.inspect().await;
+        lost || is_due(self.next_round())
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -233,22 +220,24 @@ impl Reconciler {
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, skipped) = discover(&self.config, &observed);
-        let pinned = match &self.datapath {
-            None if self.pins.exists() => Some(Tables::open(&self.pins)?),
+        let pinned = match &self.datapath.loaded {
+            None if self.datapath.pins.exists() => Some(Tables::open(&self.datapath.pins)?),
             _ => None,
         };
-        let tables = self.datapath.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
+        let tables =
+            self.datapath.loaded.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
         let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
-        follow_macs(&mut known, &self.report.uplinks, &observed.links);
-        let recall = Recall { remembered: &self.ids, links: &observed.links };
+        follow_macs(&mut known, &self.records.report.uplinks, &observed.links);
+        let recall = Recall { remembered: &self.records.ids, links: &observed.links };
         let mut uplinks = allocate_recalling(&known, recall, found);
         succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);
         let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
-        let moves = self.moves.allowed(Instant::now());
-        let desired = desire_with(&self.config, &observed, &uplinks, &self.journal.sysctls, moves);
+        let moves = self.repairs.moves.allowed(Instant::now());
+        let desired =
+            desire_with(&self.config, &observed, &uplinks, &self.records.journal.sysctls, moves);
         let plan = diff(&self.config, &desired, &observed);
         let findings = findings(&self.config, &observed, &uplinks, &desired);
         Ok(Outlook {
@@ -264,8 +253,8 @@ impl Reconciler {
         })
     }
 
-    /// A round whose failure is a refusal: nothing is half-applied then. That something went in the
-    /// middle of it is none: `false` asks for another round.
+    /// A round whose failure is a refusal: nothing is half-applied then. That something was removed in
+    /// the middle of it is none.
     ///
     /// # Errors
     ///
@@ -274,22 +263,17 @@ impl Reconciler {
         &mut self,
         monitor: &mut Monitor,
         change: Change,
-    ) -> Result<bool, ReconcileError> {
-        self.refusable = true;
-        let result = self.converge(monitor, change).await;
-        self.refusable = false;
-        match result {
+    ) -> Result<Outcome, ReconcileError> {
+        match self.round(monitor, change, OnRefusal::TakeBack).await {
             Err(error) if error.is_transient() => {
                 tracing::debug!("{error}");
-                Ok(false)
+                Ok(Outcome::Interrupted)
             }
-            result => result.map(|()| true),
+            result => result,
         }
     }
 
-    /// One round, after a change. What each uplink is comes first: that one is down must not wait
-    /// for another's thousands of routes. Then rules and tables, on which a reply to a new address
-    /// depends before the datapath moves it. When they fail in a running datapath, its tables still
+    /// One round, after a change. When rules and tables fail in a running datapath, its tables still
     /// follow the network.
     ///
     /// # Errors
@@ -300,27 +284,56 @@ impl Reconciler {
         &mut self,
         monitor: &mut Monitor,
         change: Change,
-    ) -> Result<(), ReconcileError> {
-        self.expiry = self.expiry.filter(|due| *due > Instant::now());
+    ) -> Result<Outcome, ReconcileError> {
+        self.round(monitor, change, OnRefusal::Keep).await
+    }
+
+    async fn round(
+        &mut self,
+        monitor: &mut Monitor,
+        change: Change,
+        on_refusal: OnRefusal,
+    ) -> Result<Outcome, ReconcileError> {
+        self.schedule.begin_round(Instant::now());
+        let result = self.observe_and_apply(monitor, change, on_refusal).await;
+        match &result {
+            Ok(_) => self.schedule.round_succeeded(),
+            Err(error) => {
+                let pause = self.schedule.round_failed(Instant::now());
+                tracing::debug!("{error}; trying again in {} s", pause.as_secs());
+            }
+        }
+        result
+    }
+
+    /// What each uplink is comes first: that one is down must not wait for another's thousands of
+    /// routes. Then rules and tables, on which a reply to a new address depends before the datapath
+    /// moves it.
+    async fn observe_and_apply(
+        &mut self,
+        monitor: &mut Monitor,
+        change: Change,
+        on_refusal: OnRefusal,
+    ) -> Result<Outcome, ReconcileError> {
         let mut observed = self.observe().await?;
-        // One that was to expire just now seems to last for ever: what was due stays due.
-        let next = observed.next_expiry.map(|left| Instant::now() + left + EXPIRY_GRACE);
-        self.expiry = self.expiry.into_iter().chain(next).min();
+        if let Some(rest) = observed.next_expiry {
+            self.schedule.expires_in(rest, Instant::now());
+        }
         monitor.correct_gateways(&mut observed);
-        self.journal.sysctls.follow(&observed.links);
+        self.records.journal.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
         let kept = &outlook.desired.neighbours;
         monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
         monitor.watch_main_routes(&outlook.uplinks);
         let families = Families::used(&outlook.observed);
-        if self.datapath.is_none() {
+        if self.datapath.loaded.is_none() {
             // Refused before anything is changed; what goes on in spite of others goes on.
-            if !self.pins.exists() {
+            if !self.datapath.pins.exists() {
                 outlook.plan.as_ref().map_err(Clone::clone)?;
             }
-            if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.pins.has_any() {
+            if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.datapath.pins.has_any() {
                 // Where there is a datapath, there is a journal, or it was lost.
-                self.store.save_journal(&self.journal);
+                self.records.store.save_journal(&self.records.journal);
                 self.load(families)?;
             }
         }
@@ -333,16 +346,14 @@ impl Reconciler {
                 own_source::keep_rules(&mut outlook);
             }
         }
-        self.unsteady = outlook.observed.unsteady;
-        let applied = if self.unsteady {
+        let applied = if outlook.observed.unsteady {
             // What is right will be known when the tables hold still.
-            self.unfinished = false;
-            self.expiry = self.expiry.into_iter().chain([Instant::now() + UNSTEADY]).min();
-            Ok(())
+            self.schedule.round_by(Instant::now() + UNSTEADY);
+            Ok(Outcome::Unsteady)
         } else {
-            self.route(&mut outlook, change, monitor).await
+            self.route(&mut outlook, change, monitor, on_refusal).await
         };
-        if applied.is_ok() && !self.unsteady && !self.unfinished {
+        if let Ok(Outcome::Complete) = applied {
             facts = facts.and(self.release_own_source(&outlook));
         }
         self.tell(&outlook);
@@ -355,23 +366,29 @@ impl Reconciler {
             synced = self.sync_datapath(&outlook).await;
         }
         let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
-        self.retries_gateways = matches!(retried, Ok(1..));
+        if matches!(retried, Ok(1..)) {
+            self.schedule.round_by(Instant::now() + GATEWAY_RETRY);
+        }
         self.gateways = gateways::kept(&outlook);
         self.repairs.kept(&self.gateways);
-        self.say_recognised(&outlook.desired.recognised);
-        self.say_undecided(&outlook.uplinks);
-        self.say_own_source(&outlook);
+        self.say(&outlook);
+        self.note_own_source(&outlook);
         self.remember_ids(&outlook);
-        self.report.summary = summary(&outlook.uplinks);
-        self.report.uplinks = outlook.uplinks;
-        self.report.skipped = outlook.skipped;
-        say_left_out(&self.report.left_out, &outlook.left_out);
-        self.report.left_out = outlook.left_out;
-        if !self.unsteady {
-            self::findings::say(&self.report.findings, &outlook.findings);
-            self.report.findings = outlook.findings;
+        self.records.report.summary = summary(&outlook.uplinks);
+        self.records.report.uplinks = outlook.uplinks;
+        self.records.report.skipped = outlook.skipped;
+        say_left_out(&self.records.report.left_out, &outlook.left_out);
+        self.records.report.left_out = outlook.left_out;
+        if !outlook.observed.unsteady {
+            self::findings::say(&self.records.report.findings, &outlook.findings);
+            self.records.report.findings = outlook.findings;
         }
         self.save();
-        first_failure([facts, applied, synced, retried.map(drop).map_err(Into::into)])
+        let (outcome, applied) = match applied {
+            Ok(outcome) => (outcome, Ok(())),
+            Err(error) => (Outcome::Unfinished, Err(error)),
+        };
+        first_failure([facts, applied, synced, retried.map(drop).map_err(Into::into)])?;
+        Ok(outcome)
     }
 }

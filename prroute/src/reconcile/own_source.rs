@@ -1,6 +1,8 @@
 //! What keeps the host's own sources by their uplinks: changing from one way to the other, and saying
 //! what it costs.
 
+use tracing::Level;
+
 use crate::config::OwnSource;
 use crate::netlink::{MainRoutes, NetlinkError};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler};
@@ -47,38 +49,31 @@ impl Reconciler {
     /// What keeps own sources, and what it costs, in each family that an uplink speaks.
     pub fn own_source_accounts(&self, outlook: &Outlook) -> Vec<Account> {
         let Outlook { uplinks, observed, desired, .. } = outlook;
-        let had_rules = self.report.own_source.had_rules;
+        let had_rules = self.records.report.own_source.had_rules;
         accounts(&self.config, observed, uplinks, &desired.rules, had_rules)
     }
 
-    /// With rules there is nothing to say: that is how it was always done.
-    pub(super) fn say_own_source(&mut self, outlook: &Outlook) {
-        if !outlook.observed.unsteady {
-            let had_rules = &mut self.report.own_source.had_rules;
-            had_rules.note(&outlook.observed.rules);
-            had_rules.note(&outlook.desired.rules);
+    /// How own sources are kept, and what rules cost. With rules there is nothing to say: that is how
+    /// it was always done.
+    pub(super) fn own_source_sentences(&self, outlook: &Outlook) -> Vec<(Level, String)> {
+        if self.config.own_source == OwnSource::Rules || outlook.uplinks.len() < ENOUGH_UPLINKS {
+            return Vec::new();
         }
-        self.report.own_source.asked = self.config.own_source;
-        let accounts = match self.config.own_source {
-            OwnSource::Datapath if outlook.uplinks.len() >= ENOUGH_UPLINKS => {
-                self.own_source_accounts(outlook)
-            }
-            _ => Vec::new(),
+        let said = |account: &Account| {
+            let cost = account.cost().map(|cost| (Level::WARN, cost));
+            [Some((Level::INFO, account.to_string())), cost].into_iter().flatten()
         };
-        let mut said = Vec::new();
-        for account in &accounts {
-            let sentence = account.to_string();
-            if !self.own_source.contains(&sentence) {
-                tracing::info!("{sentence}");
-            }
-            said.push(sentence);
-            let Some(cost) = account.cost() else { continue };
-            if !self.own_source.contains(&cost) {
-                tracing::warn!("{cost}");
-            }
-            said.push(cost);
+        self.own_source_accounts(outlook).iter().flat_map(said).collect()
+    }
+
+    /// Whether there were rules is remembered: the kernel goes on paying for them.
+    pub(super) fn note_own_source(&mut self, outlook: &Outlook) {
+        let report = &mut self.records.report.own_source;
+        if !outlook.observed.unsteady {
+            report.had_rules.note(&outlook.observed.rules);
+            report.had_rules.note(&outlook.desired.rules);
         }
-        self.own_source = said;
+        report.asked = self.config.own_source;
     }
 
     /// What a change of the option by a reload cannot bring back: what the kernel has once had.
@@ -86,7 +81,7 @@ impl Reconciler {
         if (old, self.config.own_source) != (OwnSource::Rules, OwnSource::Datapath) {
             return Vec::new();
         }
-        let had_rules = self.report.own_source.had_rules;
+        let had_rules = self.records.report.own_source.had_rules;
         let had = |family: &Family| had_rules.get(*family);
         let families: Vec<String> =
             Family::BOTH.iter().filter(|family| had(family)).map(ToString::to_string).collect();

@@ -3,30 +3,61 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::reconcile::{Outlook, Reconciler};
-use crate::state::remembered::{self, Recall};
+use crate::runtime::{DaemonReport, Journal, Records, Store};
+use crate::state::remembered::{self, Recall, RememberedId};
 
 /// Files that could not be written are tried again after this.
 const SAVE_RETRY: Duration = Duration::from_secs(5);
 
+/// Journal, report and ids, and where they are written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// What must be undone.
+    pub(super) journal: Journal,
+    /// What `status` and `reload` are told.
+    pub(super) report: DaemonReport,
+    /// Which device has which id, over reboots; and what of it is written down.
+    pub(super) ids: Vec<RememberedId>,
+    written_ids: Vec<RememberedId>,
+    pub(super) store: Store,
+}
+
+impl Written {
+    /// Goes on where `records` end.
+    pub(super) fn new(records: Records, store: Store) -> Self {
+        let Records { journal, report, ids } = records;
+        let report = DaemonReport::following(report);
+        Self { journal, report, written_ids: ids.clone(), ids, store }
+    }
+
+    /// What is to be undone, whether or not the disk has it.
+    pub(super) fn into_records(self) -> Records {
+        let Self { journal, report, ids, .. } = self;
+        Records { journal, report, ids }
+    }
+}
+
 impl Reconciler {
     /// From when there is something to decide: before that the order of arrival would.
     pub(super) fn remember_ids(&mut self, outlook: &Outlook) {
-        if self.datapath.is_none() {
+        if self.datapath.loaded.is_none() {
             return;
         }
-        let recall = Recall { remembered: &self.ids, links: &outlook.observed.links };
-        self.ids = recall.updated(&outlook.uplinks, seconds_since_1970());
-        if remembered::differs(&self.written_ids, &self.ids) && self.store.save_ids(&self.ids) {
-            self.written_ids.clone_from(&self.ids);
+        let recall = Recall { remembered: &self.records.ids, links: &outlook.observed.links };
+        self.records.ids = recall.updated(&outlook.uplinks, seconds_since_1970());
+        if remembered::differs(&self.records.written_ids, &self.records.ids)
+            && self.records.store.save_ids(&self.records.ids)
+        {
+            self.records.written_ids.clone_from(&self.records.ids);
         }
     }
 
     /// Writes what changed. What cannot be written now is tried again, also when nothing happens.
     pub(super) fn save(&mut self) {
-        self.store.save_journal(&self.journal);
-        self.store.save_report(&self.report);
-        if self.store.is_failing() {
-            self.expiry = self.expiry.into_iter().chain([Instant::now() + SAVE_RETRY]).min();
+        self.records.store.save_journal(&self.records.journal);
+        self.records.store.save_report(&self.records.report);
+        if self.records.store.is_failing() {
+            self.schedule.round_by(Instant::now() + SAVE_RETRY);
         }
     }
 }

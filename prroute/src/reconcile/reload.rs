@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
 use crate::netlink::{Change, Monitor};
-use crate::reconcile::{ReconcileError, Reconciler};
+use crate::reconcile::{Outcome, ReconcileError, Reconciler};
 use crate::runtime::report::Refusal;
 
 /// Why the configuration before stays in force.
@@ -19,10 +19,10 @@ enum ReloadError {
 impl Reconciler {
     /// This process hears signals from now on, and reads this file when told to.
     pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>) {
-        self.report.daemon = i32::try_from(std::process::id()).ok();
-        self.report.config_file = config_file;
+        self.records.report.daemon = i32::try_from(std::process::id()).ok();
+        self.records.report.config_file = config_file;
         // What an earlier daemon refused is past: this one has read what is there now.
-        (self.report.reload.refusal, self.report.reload.notes) = (None, Vec::new());
+        (self.records.report.reload.refusal, self.records.report.reload.notes) = (None, Vec::new());
     }
 
     /// Reads the configuration again and brings it into force. When it is invalid, or the kernel
@@ -30,10 +30,10 @@ impl Reconciler {
     /// remembered for who asked.
     pub async fn reload(&mut self, monitor: &mut Monitor) {
         // Whoever looks for the outcome must be able to tell this reload from an earlier one.
-        self.report.reload.started += 1;
-        self.store.save_report(&self.report);
+        self.records.report.reload.started += 1;
+        self.records.store.save_report(&self.records.report);
         let outcome = self.read_and_replace(monitor).await;
-        let reload = &mut self.report.reload;
+        let reload = &mut self.records.report.reload;
         reload.finished = reload.started;
         match outcome {
             Ok(notes) => {
@@ -56,46 +56,49 @@ impl Reconciler {
         &mut self,
         monitor: &mut Monitor,
     ) -> Result<Vec<String>, ReloadError> {
-        let new = Config::load(self.report.config_file.as_deref())?;
+        let new = Config::load(self.records.report.config_file.as_deref())?;
         let notes = not_in_force(&self.config, &new);
         self.put_pins()?;
         let old = std::mem::replace(&mut self.config, new);
         if old.udp_source != self.config.udp_source {
             // It is folded into the programs: they are loaded anew, in place of the old ones.
-            self.datapath = None;
+            self.datapath.loaded = None;
         }
         let reattach = old.attach != self.config.attach;
         if reattach {
             self.attach_anew();
         }
-        if let Err(error) = self.enforce(monitor).await {
-            self.config = old;
-            if reattach {
-                self.attach_anew();
+        let outcome = match self.enforce(monitor).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.config = old;
+                if reattach {
+                    self.attach_anew();
+                }
+                if let Err(error) = self.converge(monitor, Change::default()).await {
+                    tracing::error!("go back to the configuration before: {error}");
+                }
+                return Err(error.into());
             }
-            if let Err(error) = self.converge(monitor, Change::default()).await {
-                tracing::error!("go back to the configuration before: {error}");
-            }
-            return Err(error.into());
-        }
-        let rest = not_in_place(self.is_unfinished(), self.is_unsteady());
+        };
+        let rest = not_in_place(outcome);
         let own_source = self.own_source_notes(old.own_source);
         Ok(notes.into_iter().chain(rest.map(str::to_owned)).chain(own_source).collect())
     }
 
     fn attach_anew(&mut self) {
-        if let Some(datapath) = &mut self.datapath {
+        if let Some(datapath) = &mut self.datapath.loaded {
             datapath.attached.clear();
             datapath.stacked.clear();
         }
     }
 
     /// A configuration whose ranges are somebody else's is refused before anything is changed.
-    async fn enforce(&mut self, monitor: &mut Monitor) -> Result<(), ReconcileError> {
-        if self.config.ranges != self.journal.ranges {
+    async fn enforce(&mut self, monitor: &mut Monitor) -> Result<Outcome, ReconcileError> {
+        if self.config.ranges != self.records.journal.ranges {
             self.look().await?.plan?;
         }
-        self.try_to_converge(monitor, Change::default()).await.map(drop)
+        self.try_to_converge(monitor, Change::default()).await
     }
 
     /// Tells the world that the outcome of a reload can be looked at.
@@ -121,31 +124,30 @@ fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// What the round that enforced the configuration left to later ones.
-fn not_in_place(unfinished: bool, unsteady: bool) -> Option<&'static str> {
-    match (unfinished, unsteady) {
-        (_, true) => Some(
+const fn not_in_place(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Unsteady => Some(
             "no rule and route is changed yet: a routing table changes all the time; they follow \
              when it holds still",
         ),
-        (true, false) => Some(
+        Outcome::Unfinished | Outcome::Interrupted => Some(
             "not all rules and routes are in place yet; the rest follows within seconds (`prroute \
              plan` lists it)",
         ),
-        (false, false) => None,
+        Outcome::Complete => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::not_in_place;
+    use super::{Outcome, not_in_place};
 
     #[test]
     fn what_is_left_to_later_rounds_is_said() {
-        assert_eq!(not_in_place(false, false), None);
-        assert!(not_in_place(true, false).unwrap().contains("not all"));
+        assert_eq!(not_in_place(Outcome::Complete), None);
+        assert!(not_in_place(Outcome::Unfinished).unwrap().contains("not all"));
+        assert!(not_in_place(Outcome::Interrupted).unwrap().contains("not all"));
         // A table that does not hold still keeps everything from being changed.
-        for unfinished in [false, true] {
-            assert!(not_in_place(unfinished, true).unwrap().contains("no rule"));
-        }
+        assert!(not_in_place(Outcome::Unsteady).unwrap().contains("no rule"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::managers::Losses;
 use crate::netlink::{Change, KeptGateway};
 use crate::reconcile::allowance::{Allowance, Permission};
+use crate::reconcile::moves::MoveLimit;
 use crate::state::desired::Desired;
 use crate::state::observed::{Route, Rule};
 use crate::state::plan::{NeighbourKey, Op, Plan};
@@ -13,7 +14,7 @@ use crate::state::plan::{NeighbourKey, Op, Plan};
 /// Routes that are missed so soon after a link or an address changed went with it.
 const STIR: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Repairs {
     /// What was in place after the last round.
     rules: BTreeSet<Rule>,
@@ -23,9 +24,22 @@ pub(super) struct Repairs {
     allowance: Allowance,
     /// When a link or an address changed last.
     stirred: Option<Instant>,
+    /// Where the rules for sources may go to be first again.
+    pub(super) moves: MoveLimit,
 }
 
 impl Repairs {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            rules: BTreeSet::new(),
+            routes: BTreeSet::new(),
+            neighbours: BTreeSet::new(),
+            allowance: Allowance::default(),
+            stirred: None,
+            moves: MoveLimit::new(now),
+        }
+    }
+
     /// What is desired is there, apart from what is still to be put back.
     pub(super) fn in_place(&mut self, desired: &Desired) {
         if self.allowance.due().is_none() {

@@ -6,15 +6,13 @@ use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::allowance::Permission;
 use crate::reconcile::events::Counts;
-use crate::reconcile::{Outlook, ReconcileError, Reconciler};
+use crate::reconcile::{OnRefusal, Outcome, Outlook, ReconcileError, Reconciler};
 use crate::runtime::report::Healed;
-use crate::state::desired::Recognised;
 use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::{Op, Plan};
 use crate::state::undo::leave;
 use crate::state::units::Units;
-use crate::state::uplink::Uplink;
 
 /// Operations of one round: a longer plan must not keep the datapath from following.
 const OPERATIONS: usize = 512;
@@ -28,8 +26,8 @@ impl Reconciler {
         outlook: &mut Outlook,
         change: Change,
         monitor: &mut Monitor,
-    ) -> Result<(), ReconcileError> {
-        self.unfinished = false;
+        on_refusal: OnRefusal,
+    ) -> Result<Outcome, ReconcileError> {
         self.enter_ranges();
         self.tolerate(outlook)?;
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
@@ -44,37 +42,38 @@ impl Reconciler {
         }
         monitor.expect_deletions(plan);
         let units = Units::of(self.config.ranges, &outlook.uplinks);
-        let applied = self.apply(plan, &units, &outlook.observed).await;
+        let applied = self.apply(plan, &units, &outlook.observed, on_refusal).await;
         monitor.expect_taken_back(&applied.left);
-        self.counts = Counts::of(&applied.in_force);
+        self.log.counts = Counts::of(&applied.in_force);
         self.repairs.in_place(&outlook.desired);
-        self.moves.note(&outlook.desired.places, Instant::now());
+        self.repairs.moves.note(&outlook.desired.places, Instant::now());
         self.repairs.not_yet(&applied.rest);
         self.repairs.not_yet(&applied.left);
-        self.unfinished = !applied.rest.is_empty();
         if let Some(error) = applied.error {
             return Err(error.into());
         }
-        if self.unfinished {
+        if !applied.rest.is_empty() {
             tracing::debug!("{} operations are left for the next rounds", applied.rest.ops.len());
-            return Ok(());
+            self.schedule.round_by(Instant::now());
+            return Ok(Outcome::Unfinished);
         }
-        self.leave_former_ranges(outlook).await
+        self.leave_former_ranges(outlook).await?;
+        Ok(Outcome::Complete)
     }
 
     /// What others put into our ranges while we were there is named, and no reason to leave the
     /// addresses of this host to themselves.
     fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
         let Err(collision) = &outlook.plan else {
-            if self.report.collision.take().is_some() {
+            if self.records.report.collision.take().is_some() {
                 tracing::info!("nothing of others is in the ranges of prroute any more");
             }
             return Ok(());
         };
         let said = collision.to_string();
-        if self.report.collision.as_ref() != Some(&said) {
+        if self.records.report.collision.as_ref() != Some(&said) {
             tracing::warn!("{said}; left as it is");
-            self.report.collision = Some(said);
+            self.records.report.collision = Some(said);
         }
         let plan = in_spite_of(collision, &outlook.desired, &outlook.observed);
         outlook.plan = Ok(plan.ok_or_else(|| collision.clone())?);
@@ -94,7 +93,11 @@ impl Reconciler {
         match permission {
             Permission::Granted => {
                 tracing::warn!("putting back {losses} of prroute that were deleted, {culprit}");
-                self.report.healed.get_or_insert_default().note(culprit, &losses.to_string());
+                self.records
+                    .report
+                    .healed
+                    .get_or_insert_default()
+                    .note(culprit, &losses.to_string());
             }
             Permission::NotBefore { pause, .. } => tracing::warn!(
                 "rules and routes of prroute are deleted again and again, {culprit}; putting \
@@ -106,22 +109,29 @@ impl Reconciler {
 
     /// Old values of sysctls are on disk before they are overwritten: where that cannot be, they are
     /// left out of the plan, which else goes on.
-    async fn apply(&mut self, plan: &mut Plan, units: &Units, observed: &Observed) -> Applied {
-        self.journal.sysctls.begin(plan, observed);
-        if !plan.is_empty() && !self.store.save_journal(&self.journal) {
-            self.journal.sysctls.abort(plan);
+    async fn apply(
+        &mut self,
+        plan: &mut Plan,
+        units: &Units,
+        observed: &Observed,
+        on_refusal: OnRefusal,
+    ) -> Applied {
+        self.records.journal.sysctls.begin(plan, observed);
+        if !plan.is_empty() && !self.records.store.save_journal(&self.records.journal) {
+            self.records.journal.sysctls.abort(plan);
             plan.ops.retain(|op| !matches!(op, Op::LoosenRpFilter(_)));
         }
-        let applied = self.kernel.apply_by_unit(plan, units, self.refusable, OPERATIONS).await;
+        let take_back = on_refusal == OnRefusal::TakeBack;
+        let applied = self.kernel.apply_by_unit(plan, units, take_back, OPERATIONS).await;
         let is_open = |op: &Op| applied.left.ops.contains(op) || applied.rest.ops.contains(op);
-        self.journal.sysctls.settle(plan, &applied.in_force, is_open);
+        self.records.journal.sysctls.settle(plan, &applied.in_force, is_open);
         applied
     }
 
     /// Another configuration may have moved our rules and tables. Both places are remembered
     /// until there is nothing in the old one.
     fn enter_ranges(&mut self) {
-        let journal = &mut self.journal;
+        let journal = &mut self.records.journal;
         if journal.ranges != self.config.ranges {
             let former = std::mem::replace(&mut journal.ranges, self.config.ranges);
             journal.former_ranges.retain(|ranges| *ranges != self.config.ranges);
@@ -130,30 +140,14 @@ impl Reconciler {
     }
 
     async fn leave_former_ranges(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        for former in std::mem::take(&mut self.journal.former_ranges) {
+        for former in std::mem::take(&mut self.records.journal.former_ranges) {
             let plan = leave(former, self.config.ranges, &outlook.desired, &outlook.observed);
             if let Err(error) = self.kernel.apply(&plan).await {
-                self.journal.former_ranges.push(former);
+                self.records.journal.former_ranges.push(former);
                 return Err(error.into());
             }
         }
         Ok(())
-    }
-
-    pub(super) fn say_recognised(&mut self, recognised: &[Recognised]) {
-        for found in recognised.iter().filter(|found| !self.recognised.contains(found)) {
-            tracing::info!("{found}");
-        }
-        self.recognised = recognised.to_vec();
-    }
-
-    pub(super) fn say_undecided(&mut self, uplinks: &[Uplink]) {
-        let undecided: Vec<String> =
-            uplinks.iter().flat_map(|uplink| uplink.device.undecided.iter().cloned()).collect();
-        for sentence in undecided.iter().filter(|sentence| !self.undecided.contains(sentence)) {
-            tracing::warn!("{sentence}");
-        }
-        self.undecided = undecided;
     }
 }
 

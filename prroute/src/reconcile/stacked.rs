@@ -6,14 +6,14 @@ use crate::datapath::hooks::{self, Hooks};
 use crate::datapath::{DatapathError, Pins, links};
 use crate::netlink::Kernel;
 use crate::reconcile::Outlook;
-use crate::reconcile::datapath::Datapath;
+use crate::reconcile::datapath::Loaded;
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Stacked, Uplink};
 
 /// Attaches to what is new. One device that cannot be attached does not keep the others from being.
 pub(super) async fn attach(
-    datapath: &mut Datapath,
+    datapath: &mut Loaded,
     kernel: &Kernel,
     pins: &Pins,
     journal: &mut Journal,

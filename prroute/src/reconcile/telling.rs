@@ -1,17 +1,54 @@
 //! What a round tells the log.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use tracing::Level;
+
+use crate::reconcile::events::{Counts, Events};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events};
 use crate::state::discover::is_notable;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
 
+/// What the log was told.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    events: Events,
+    /// The uplinks as they were told last.
+    uplinks: Option<Vec<Uplink>>,
+    /// Rules and routes that the last round changed.
+    pub(super) counts: Counts,
+    /// Sentences that were true in the last round: they are said once, not every round.
+    sentences: BTreeSet<String>,
+}
+
+impl Log {
+    /// When what was held back is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.events.due()
+    }
+
+    /// Writes what was held back.
+    pub(super) fn tell_the_rest(&mut self) {
+        let uplinks = self.uplinks.as_deref().unwrap_or_default();
+        events::write(&self.events.flush(Instant::now(), uplinks));
+    }
+
+    /// Writes those that were not true in the last round.
+    pub(super) fn say(&mut self, sentences: Vec<(Level, String)>) {
+        let is_new = |sentence: &&(Level, String)| !self.sentences.contains(&sentence.1);
+        let new: Vec<_> = sentences.iter().filter(is_new).cloned().collect();
+        events::write(&new);
+        self.sentences = sentences.into_iter().map(|(_, sentence)| sentence).collect();
+    }
+}
+
 impl Reconciler {
     /// One line for the round.
     pub(super) fn tell(&mut self, outlook: &Outlook) {
         let (skipped, observed) = (&outlook.skipped, &outlook.observed);
-        let before = self.told.replace(outlook.uplinks.clone());
+        let before = self.log.uplinks.replace(outlook.uplinks.clone());
         if before.is_none() {
             let is_notable = |it: &&Skipped| is_notable(&self.config, observed, it);
             for skipped in skipped.iter().filter(is_notable) {
@@ -25,19 +62,18 @@ impl Reconciler {
         if let Some(last) = happened.last_mut().filter(|_| changes) {
             last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
         }
-        let counts = std::mem::take(&mut self.counts);
-        events::write(&self.events.round(Instant::now(), &happened, counts));
+        let counts = std::mem::take(&mut self.log.counts);
+        events::write(&self.log.events.round(Instant::now(), &happened, counts));
     }
 
-    /// When what was held back of the log is due.
-    pub fn report_due(&self) -> Option<Instant> {
-        self.events.due()
-    }
-
-    /// Logs it.
-    pub fn tell_the_rest(&mut self) {
-        let uplinks = self.told.as_deref().unwrap_or_default();
-        events::write(&self.events.flush(Instant::now(), uplinks));
+    /// Addresses that others route, gateways that cannot be told apart, and how own sources are kept.
+    pub(super) fn say(&mut self, outlook: &Outlook) {
+        let recognised = outlook.desired.recognised.iter().map(|it| (Level::INFO, it.to_string()));
+        let undecided = outlook.uplinks.iter().flat_map(|uplink| &uplink.device.undecided);
+        let mut sentences: Vec<_> =
+            recognised.chain(undecided.map(|it| (Level::WARN, it.clone()))).collect();
+        sentences.extend(self.own_source_sentences(outlook));
+        self.log.say(sentences);
     }
 }
 

@@ -33,7 +33,7 @@ fn in_place() -> Repairs {
         routes: vec![route(Some("192.0.2.1"))],
         ..Desired::default()
     };
-    let mut repairs = Repairs::default();
+    let mut repairs = Repairs::new(Instant::now());
     repairs.in_place(&desired);
     repairs
 }
@@ -63,7 +63,7 @@ fn only_what_was_in_place_is_a_loss() {
         "overwritten"
     );
     assert_eq!(
-        Repairs::default().losses(&plan, Change::default(), Instant::now()),
+        Repairs::new(Instant::now()).losses(&plan, Change::default(), Instant::now()),
         losses(0, 0),
         "at the start"
     );
@@ -117,7 +117,7 @@ fn a_gateways_entry_that_was_kept_is_a_loss() {
     };
     let kept = |managed| [KeptGateway { key: key.clone(), managed }];
     let plan = Plan { ops: vec![Op::ManageNeighbour(key.clone())] };
-    let mut repairs = Repairs::default();
+    let mut repairs = Repairs::new(Instant::now());
     repairs.kept(&kept(false));
     assert_eq!(
         repairs.losses(&plan, Change::default(), Instant::now()).neighbours,
