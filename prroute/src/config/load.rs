@@ -10,13 +10,10 @@ use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use prroute_common::uplink::MAX_UPLINKS;
 use toml::Spanned;
 
-use super::raw::{self, RawConfig, RawUplink};
+use super::raw::{RawConfig, RawUplink};
 use super::source::{Place, Source};
 use super::text::read;
-use super::{
-    Attach, Config, ConfigError, Directories, OnDown, OnStop, OwnSource, RANGE, Reply, RpFilter,
-    Selector, UplinkConfig,
-};
+use super::{Config, ConfigError, Directories, RANGE, Selector, UplinkConfig};
 
 /// Priority of the kernel's rule for the main table: our block ends before it.
 const MAIN_RULE: u32 = 32_766;
@@ -103,31 +100,13 @@ impl Draft {
         let source = Source::new(path, text);
         let raw: RawConfig = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
         let config = &mut self.config;
-        if let Some(on_stop) = raw.on_stop {
-            config.on_stop = match on_stop {
-                raw::OnStop::Keep => OnStop::Keep,
-                raw::OnStop::Undo => OnStop::Undo,
-            };
-        }
-        if let Some(attach) = raw.attach {
-            config.attach = match attach {
-                raw::Attach::Auto => Attach::Auto,
-                raw::Attach::Tcx => Attach::Tcx,
-                raw::Attach::Clsact => Attach::Clsact,
-            };
-        }
-        if let Some(rp_filter) = raw.rp_filter {
-            config.rp_filter = match rp_filter {
-                raw::RpFilter::Loosen => RpFilter::Loosen,
-                raw::RpFilter::Leave => RpFilter::Leave,
-            };
-        }
-        if let Some(own_source) = raw.own_source {
-            config.own_source = match own_source {
-                raw::OwnSource::Rules => OwnSource::Rules,
-                raw::OwnSource::Datapath => OwnSource::Datapath,
-            };
-        }
+        overwrite(&mut config.on_stop, raw.on_stop);
+        overwrite(&mut config.attach, raw.attach);
+        overwrite(&mut config.rp_filter, raw.rp_filter);
+        overwrite(&mut config.own_source, raw.own_source);
+        overwrite(&mut config.on_down, raw.on_down);
+        overwrite(&mut config.bind_device, raw.bind_device);
+        overwrite(&mut config.udp_source, raw.udp_source);
         if let Some(flows) = raw.flows {
             let flows = source.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
             config.flows = Some(flows);
@@ -140,18 +119,9 @@ impl Draft {
         if let Some(first) = raw.table {
             config.ranges.table = source.number("table", &first, FIRST_TABLE, MAX_TABLE)?;
         }
-        if let Some(on_down) = raw.on_down {
-            config.on_down = on_down.into();
-        }
-        if let Some(udp_source) = raw.udp_source {
-            config.udp_source = udp_source;
-        }
         if let Some(seconds) = raw.gateway_probe {
             config.gateway_probe =
                 source.number("gateway-probe", &seconds, 0, MAX_GATEWAY_PROBE)?;
-        }
-        if let Some(bind_device) = raw.bind_device {
-            config.bind_device = bind_device;
         }
         if let Some(exclude) = raw.exclude {
             if exclude.is_empty() {
@@ -199,17 +169,8 @@ impl Draft {
             uplink.gateways =
                 gateways.iter().map(|gateway| source.gateway(gateway)).collect::<Result<_, _>>()?;
         }
-        if let Some(reply) = raw.reply {
-            uplink.reply = match reply {
-                raw::Reply::Auto => Reply::Auto,
-                raw::Reply::Gateway => Reply::Gateway,
-                raw::Reply::LastHop => Reply::LastHop,
-                raw::Reply::Off => Reply::Off,
-            };
-        }
-        if let Some(on_down) = raw.on_down {
-            uplink.on_down = Some(on_down.into());
-        }
+        overwrite(&mut uplink.reply, raw.reply);
+        uplink.on_down = raw.on_down.or(uplink.on_down);
         if let Some(table) = raw.table {
             uplink.table = Some(source.number("table", &table, FIRST_TABLE, u32::MAX)?);
             places.table = Some(source.place(table.span()));
@@ -273,12 +234,9 @@ impl Draft {
     }
 }
 
-impl From<raw::OnDown> for OnDown {
-    fn from(raw: raw::OnDown) -> Self {
-        match raw {
-            raw::OnDown::Route => Self::Route,
-            raw::OnDown::Hold => Self::Hold,
-        }
+fn overwrite<T>(value: &mut T, written: Option<T>) {
+    if let Some(written) = written {
+        *value = written;
     }
 }
 

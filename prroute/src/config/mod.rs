@@ -11,15 +11,16 @@ mod schema;
 mod source;
 mod text;
 mod validated;
+mod values;
 
 pub use error::ConfigError;
 pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;
 pub use validated::{
-    Attach, Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, OnDown, OnStop, OwnSource, RANGE, Ranges,
-    Reply, RpFilter, Selector, UplinkConfig,
+    Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, RANGE, Ranges, Selector, UplinkConfig,
 };
+pub use values::{Attach, OnDown, OnStop, OwnSource, Reply, RpFilter};
 
 /// A documented configuration file in which every default is visible.
 pub const SAMPLE: &str = include_str!("sample.toml");

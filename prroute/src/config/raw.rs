@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::{Attach, OnDown, OnStop, OwnSource, Reply, RpFilter};
+
 /// One file. A key that is absent leaves what earlier files or the defaults say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -34,49 +36,4 @@ pub(super) struct RawUplink {
     pub(super) on_down: Option<OnDown>,
     pub(super) table: Option<Spanned<i64>>,
     pub(super) to: Option<Vec<Spanned<String>>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum OnStop {
-    Keep,
-    Undo,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Attach {
-    Auto,
-    Tcx,
-    Clsact,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RpFilter {
-    Loosen,
-    Leave,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum OwnSource {
-    Rules,
-    Datapath,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum OnDown {
-    Route,
-    Hold,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Reply {
-    Auto,
-    Gateway,
-    LastHop,
-    Off,
 }

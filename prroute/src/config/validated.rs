@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use prroute_common::uplink::MAX_UPLINKS;
 use serde::{Deserialize, Serialize};
 
-use super::Pattern;
+use super::{Attach, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter};
 
 /// First rule priority of our block when the configuration names no other.
 pub const DEFAULT_RULE_PRIORITY: u32 = 21_000;
@@ -98,53 +98,6 @@ impl Ranges {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnStop {
-    /// Everything stays and keeps working.
-    Keep,
-    /// Everything is undone.
-    Undo,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Attach {
-    /// tcx where the kernel has it, clsact elsewhere.
-    Auto,
-    Tcx,
-    Clsact,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RpFilter {
-    /// Strict reverse-path filtering of an uplink is made loose while prroute manages it.
-    Loosen,
-    Leave,
-}
-
-/// What sends packets of the host's own by the uplink that has their source address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OwnSource {
-    /// Routing rules.
-    #[default]
-    Rules,
-    /// The egress program, where `main` has a default route. No rule is made for it.
-    Datapath,
-}
-
-/// What becomes of packets whose uplink has no carrier or no way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnDown {
-    /// They go where the kernel's own routing sends them.
-    Route,
-    /// They leave by no other uplink.
-    Hold,
-}
-
 /// Which interfaces an `[[uplink]]` is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -228,20 +181,6 @@ impl UplinkConfig {
             to: Vec::new(),
         }
     }
-}
-
-/// To which next hop replies are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reply {
-    /// The gateway if one is known, else the link-layer address the request came from.
-    #[default]
-    Auto,
-    Gateway,
-    /// The link-layer address the request came from.
-    LastHop,
-    /// Flows are not recorded on this uplink.
-    Off,
 }
 
 impl Config {

@@ -221,14 +221,11 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "own source, {}: ", self.family)?;
-        f.write_str(match (self.kept_by, self.asked) {
-            (OwnSource::Datapath, _) => "datapath",
-            (OwnSource::Rules, OwnSource::Rules) => "rules",
-            (OwnSource::Rules, OwnSource::Datapath) => {
-                "rules, as main has no default route that works"
-            }
-        })
+        write!(f, "own source, {}: {}", self.family, self.kept_by)?;
+        if (self.kept_by, self.asked) == (OwnSource::Rules, OwnSource::Datapath) {
+            f.write_str(", as main has no default route that works")?;
+        }
+        Ok(())
     }
 }
 

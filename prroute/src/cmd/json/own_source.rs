@@ -9,7 +9,7 @@ use crate::state::own_source::{Account, Cause};
 #[derive(Serialize)]
 pub(super) struct OwnSourceJson {
     family: &'static str,
-    kept_by: &'static str,
+    kept_by: OwnSource,
     /// Rules beside the kernel's: it asks all of them for every packet that it routes.
     rules: Vec<CauseJson>,
     /// There were some before: the kernel goes on asking.
@@ -33,10 +33,7 @@ impl From<&Account> for OwnSourceJson {
                 Family::V4 => "ipv4",
                 Family::V6 => "ipv6",
             },
-            kept_by: match kept_by {
-                OwnSource::Rules => "rules",
-                OwnSource::Datapath => "datapath",
-            },
+            kept_by: *kept_by,
             rules: causes.iter().map(Into::into).collect(),
             had_rules: *had_rules,
         }

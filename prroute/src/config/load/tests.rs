@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::super::{Pattern, SAMPLE};
+use super::super::{Attach, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter, SAMPLE};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {

@@ -11,8 +11,8 @@ fn complaint(text: &str) -> Option<String> {
     read.and_then(|()| draft.finish().map(drop)).err().map(|error| error.to_string())
 }
 
-/// The keys that a file may have, as the reader itself tells them.
-fn known_keys(text: &str) -> BTreeSet<String> {
+/// The keys or values that a file may have here, as the reader itself tells them.
+fn known(text: &str) -> BTreeSet<String> {
     let complaint = complaint(text).unwrap();
     let (_, keys) = complaint.split_once("known are ").unwrap();
     keys.split(", ").map(str::to_owned).collect()
@@ -25,9 +25,9 @@ fn keys(properties: &Value) -> BTreeSet<String> {
 #[test]
 fn the_schema_has_the_keys_that_are_read() {
     let schema = schema();
-    assert_eq!(keys(&schema["properties"]), known_keys("zzzzzzzzzzzz = 1\n"));
+    assert_eq!(keys(&schema["properties"]), known("zzzzzzzzzzzz = 1\n"));
     let uplink = &schema["properties"]["uplink"]["items"]["properties"];
-    assert_eq!(keys(uplink), known_keys("[[uplink]]\nzzzzzzzzzzzz = 1\n"));
+    assert_eq!(keys(uplink), known("[[uplink]]\nzzzzzzzzzzzz = 1\n"));
 }
 
 /// Each value of an enumeration, and each bound, is read; what is beyond is not.
@@ -44,7 +44,11 @@ fn the_schema_has_the_values_that_are_read() {
                 assert_eq!(says(&value.to_string()), None);
                 checked += 1;
             }
-            if property["type"] == "string" {
+            if let Some(values) = property["enum"].as_array() {
+                let values: BTreeSet<_> =
+                    values.iter().map(|v| v.as_str().unwrap().to_owned()).collect();
+                assert_eq!(values, known(&format!("{before}{key} = \"zzzzzzzz\"\n")), "{key}");
+            } else if property["type"] == "string" {
                 assert!(says("\"zzzzzzzz\"").is_some() || key == "name");
             }
             // The bounds of an uplink's table depend on the range of tables.
