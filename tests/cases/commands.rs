@@ -102,7 +102,7 @@ fn a_plan_says_what_would_change_and_why() -> Result<()> {
     let changes = lab.snapshot()?.changes_since(&before);
     ensure!(changes.is_empty(), "{changes}");
 
-    let reason = "  # what has a source address of up2 leaves by it\n";
+    let reason = "  # packets from an address of up2 leave by up2\n";
     ensure!(plan.contains(reason), "{plan}");
     let operations = json["operations"].as_array().context("operations")?;
     ensure!(operations.len() > 10 && json["attach"][1] == "up2", "{json:#}");

@@ -15,18 +15,21 @@ pub fn reason(config: &Config, uplinks: &[Uplink], op: &Op) -> String {
     let names = Names { config, uplinks };
     match op {
         Op::LoosenRpFilter(change) => format!(
-            "strict filtering on {} drops requests to addresses of other uplinks",
+            "strict reverse-path filtering on {} drops requests to addresses of other uplinks",
             change.device
         ),
         Op::RestoreRpFilter(change) => {
-            format!("{} is no uplink any more: its old value comes back", change.device)
+            format!(
+                "prroute no longer manages the filter of {}: the old value is restored",
+                change.device
+            )
         }
         Op::ManageNeighbour(key) => names.gateway(key),
         Op::ReleaseNeighbour(key) => {
-            format!("{} is no gateway of {} any more", key.address, key.device)
+            format!("{} is no longer a gateway of {}", key.address, key.device)
         }
         Op::AddRoute(route) => names.route(route),
-        Op::ReplaceRoute { new, .. } => format!("{}; another one is there", names.route(new)),
+        Op::ReplaceRoute { new, .. } => format!("{}; it replaces another one", names.route(new)),
         Op::DeleteRoute(route) => names.no_route(route),
         Op::AddRule(rule) => format!("{}{}", names.rule(rule), names.in_spite(rule)),
         Op::DeleteRule(rule) => names.no_rule(rule),
@@ -54,9 +57,9 @@ impl Names<'_> {
         if self.config.own_source == OwnSource::Rules || rule.source.is_none() && rule.is_nop() {
             String::new()
         } else if self.own_source().is_datapath(family) {
-            ", at the price of the kernel's fast lookups".to_owned()
+            "; a rule turns off the kernel's fast route lookups".to_owned()
         } else {
-            format!(", as main has no {family} default route")
+            format!("; main has no working {family} default route")
         }
     }
 
@@ -68,7 +71,7 @@ impl Names<'_> {
         };
         let is_own = |uplink: &&Uplink| uplink.table(self.ranges()) == table;
         let uplink = self.uplinks.iter().find(|uplink| is_own(uplink) || of_subnet(uplink));
-        uplink.map_or("an uplink that is gone", |u| u.device.name.as_str())
+        uplink.map_or("a former uplink", |u| u.device.name.as_str())
     }
 
     fn gateway(&self, key: &NeighbourKey) -> String {
@@ -76,43 +79,46 @@ impl Names<'_> {
         let chosen = |family_gateway: Option<IpAddr>| family_gateway == Some(key.address);
         let standby = device.is_some_and(|d| !chosen(d.gateway4) && !chosen(d.gateway6));
         let what = if standby { "another gateway" } else { "the gateway" };
-        format!("{what} of {} is kept resolved, so that no reply waits for it", key.device)
+        format!("the kernel keeps {what} of {} resolved, so that no reply waits for it", key.device)
     }
 
     fn route(&self, route: &Route) -> String {
         let name = self.of_table(route.table);
         if route.kind == RouteKind::UNREACHABLE {
-            return format!("on-down = \"hold\": without a way out packets of {name} go nowhere");
+            return format!(
+                "on-down = \"hold\": packets of {name} use no other uplink while its \
+                            default route is missing"
+            );
         }
         if route.table == self.ranges().table {
             let devices: Vec<_> = route.next_hops.iter().map(|hop| hop.device.as_str()).collect();
-            return format!("replies from shared addresses may leave by {}", devices.join(", "));
+            return format!("shared addresses: default route over {}", devices.join(", "));
         }
         if !route.is_default_for_some() {
             return format!("{} is on the link of {name}", route.destination);
         }
         let sources = route.source.map(|net| format!(" for {net}")).unwrap_or_default();
         match route.next_hops.iter().find_map(|hop| hop.gateway) {
-            Some(gateway) => format!("the way out of {name}{sources}: its gateway {gateway}"),
-            None => format!("the way out of {name}{sources}: it needs no gateway"),
+            Some(gateway) => format!("default route of {name}{sources}, by its gateway {gateway}"),
+            None => format!("default route of {name}{sources}, which needs no gateway"),
         }
     }
 
     fn no_route(&self, route: &Route) -> String {
         let devices = || route.next_hops.iter().map(|hop| hop.device.as_str());
         if self.own_source().is_datapath(route.family()) {
-            return "no rule looks it up any more: the datapath keeps own sources".to_owned();
+            return "no rule uses this table: own-source = \"datapath\"".to_owned();
         }
         match devices().next() {
             Some(device) if route.is_default_for_some() => {
-                format!("{device} has no such way out any more, or is not up")
+                format!("{device} no longer has this default route, or is down")
             }
             Some(device) => {
-                format!("{} is not on the link of {device} any more, or it is not up", {
+                format!("{} is no longer on the link of {device}, or {device} is down", {
                     route.destination
                 })
             }
-            None => "on-down is \"route\" here".to_owned(),
+            None => "on-down = \"hold\" no longer applies".to_owned(),
         }
     }
 
@@ -122,40 +128,49 @@ impl Names<'_> {
         let destination = rule.destination.map(|net| net.to_string()).unwrap_or_default();
         let is_device = || rule.priority == self.ranges().rule_priority + offset::DEVICE;
         match (&rule.source, &rule.destination) {
-            _ if rule.is_shortcut() => {
-                "packets from elsewhere need not pass each of these rules".to_owned()
-            }
+            _ if rule.is_shortcut() => "packets with other sources skip these rules".to_owned(),
             _ if rule.is_nop() => self.nop(rule.priority).to_owned(),
             (Some(_), Some(_)) => format!(
-                "{name} answers its own subnet {destination} itself: main may prefer another \
-                 interface"
+                "packets from {name} to its own subnet {destination} leave by {name}: main may \
+                 prefer another interface"
             ),
             (Some(_), None) if rule.suppress_prefix_length.is_some() => {
-                format!("what is more specific than a default route goes on to count for {source}")
+                format!(
+                    "packets from {source} use main's routes that are more specific than a \
+                         default route"
+                )
             }
             (Some(_), None) if rule.table == TABLE_MAIN => {
-                format!("{source} is shared: main decides")
+                format!("packets from {source}, which is shared, use main's routes")
             }
             (Some(_), None) if rule.table == self.ranges().table => {
-                format!("{source} is shared: a way out where main has none")
+                format!(
+                    "packets from {source}, which is shared, use this table if main has no \
+                         route"
+                )
             }
-            (Some(_), None) => format!("what has a source address of {name} leaves by it"),
+            (Some(_), None) => format!("packets from an address of {name} leave by {name}"),
             (None, _) if is_device() => {
-                format!("applications bound to {name} leave by its gateway")
+                format!("packets of applications bound to {name} leave by its gateway")
             }
-            (None, _) => format!("[[uplink]] {name}: to {destination}"),
+            (None, _) => format!(
+                "`to` of [[uplink]] {name}: packets to {destination} leave by \
+                                  {name}"
+            ),
         }
     }
 
     const fn nop(&self, priority: u32) -> &'static str {
         match priority.checked_sub(self.ranges().rule_priority) {
             None => {
-                "keeps the place of the rules for sources, before a rule that catches everything"
+                "marks the priorities of prroute's rules for sources, before a rule that matches \
+                 all packets"
             }
             Some(0) => {
-                "what others add without a priority comes before our rules, not between them"
+                "rules that others add without a priority are put before this one, not between \
+                 prroute's"
             }
-            Some(_) => "where packets from elsewhere go on",
+            Some(_) => "target of the rules that skip others",
         }
     }
 
@@ -165,19 +180,24 @@ impl Names<'_> {
                 if self.own_source().is_datapath(rule.family)
                     && (source.is_some() || rule.table == 0) =>
             {
-                "not needed any more: the datapath keeps own sources, main decides".to_owned()
+                "no longer needed: own-source = \"datapath\"".to_owned()
             }
-            _ if rule.table == 0 => "not needed any more: other rules are to be passed".to_owned(),
+            _ if rule.table == 0 => "no longer needed: the rules that it skips or marks have \
+                                     changed"
+                .to_owned(),
             (Some(source), ..) => {
-                format!("not needed any more: {source} went, or goes by another rule")
+                format!("no longer needed: {source} is gone, or another rule serves it")
             }
             (None, Some(net), _) => {
-                format!("not needed any more: {net} goes by another rule, or has no way")
+                format!(
+                    "no longer needed: {net} is served by another rule, or its uplink has no \
+                         default route"
+                )
             }
             (None, None, Some(device)) => {
-                format!("not needed any more: {device} goes by another rule, or has another name")
+                format!("no longer needed: {device} is served by another rule, or has another name")
             }
-            (None, None, None) => "not needed any more".to_owned(),
+            (None, None, None) => "no longer needed".to_owned(),
         }
     }
 }
@@ -215,16 +235,18 @@ mod tests {
         let reasons = reasons(&config, &host);
         for expected in [
             "192.168.2.0/24 is on the link of eth1",
-            "198.51.100.1/32 is shared: a way out where main has none",
-            "[[uplink]] eth1: to 1.1.1.1/32",
-            "applications bound to eth0 leave by its gateway",
-            "on-down = \"hold\": without a way out packets of eth1 go nowhere",
-            "replies from shared addresses may leave by eth1",
-            "strict filtering on eth1 drops requests to addresses of other uplinks",
-            "the gateway of eth1 is kept resolved, so that no reply waits for it",
-            "the way out of eth0: its gateway 192.168.1.1",
-            "what has a source address of eth1 leaves by it",
-            "what is more specific than a default route goes on to count for 192.168.2.0/24",
+            "packets from 198.51.100.1/32, which is shared, use this table if main has no route",
+            "`to` of [[uplink]] eth1: packets to 1.1.1.1/32 leave by eth1",
+            "packets of applications bound to eth0 leave by its gateway",
+            "on-down = \"hold\": packets of eth1 use no other uplink while its default route is \
+             missing",
+            "shared addresses: default route over eth1",
+            "strict reverse-path filtering on eth1 drops requests to addresses of other uplinks",
+            "the kernel keeps the gateway of eth1 resolved, so that no reply waits for it",
+            "default route of eth0, by its gateway 192.168.1.1",
+            "packets from an address of eth1 leave by eth1",
+            "packets from 192.168.2.0/24 use main's routes that are more specific than a default \
+             route",
         ] {
             assert!(reasons.iter().any(|reason| reason == expected), "{expected}: {reasons:#?}");
         }
@@ -240,7 +262,7 @@ mod tests {
         let plan = diff(&config, &desired, &host.0).unwrap().inverse();
         for op in &plan.ops {
             let reason = reason(&config, &uplinks, op);
-            assert!(reason.contains("any more"), "{op}: {reason}");
+            assert!(reason.contains("no longer"), "{op}: {reason}");
         }
     }
 }
