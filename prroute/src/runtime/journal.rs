@@ -1,13 +1,15 @@
 //! The undo journal: what must be undone, and cannot be read from the kernel.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
 use crate::state::uplink::{Ifindex, UplinkId};
-use crate::sysctl::SavedSysctls;
+use crate::sysctl::{SavedSysctl, SavedSysctls};
 
 /// Written before what it speaks of is done, and read by whoever undoes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,7 @@ pub struct Journal {
     /// Where some of them may still be after the configuration moved them.
     pub former_ranges: Vec<Ranges>,
     pub attached: Vec<AttachedDevice>,
+    #[serde(serialize_with = "write_sysctls", deserialize_with = "read_sysctls")]
     pub sysctls: SavedSysctls,
 }
 
@@ -33,7 +36,9 @@ impl Versioned for Journal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttachedDevice {
+    #[serde(with = "IdNumber")]
     pub id: UplinkId,
+    #[serde(with = "IndexNumber")]
     pub ifindex: Ifindex,
     pub name: String,
     pub hook: Hook,
@@ -41,6 +46,41 @@ pub struct AttachedDevice {
     pub made_qdisc: bool,
     /// It stands on the uplink `id`, and is not the uplink itself.
     pub stacked: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "UplinkId")]
+struct IdNumber(u16);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Ifindex")]
+struct IndexNumber(u32);
+
+/// The `rp_filter` of one interface, before and after.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SysctlEntry {
+    device: String,
+    mac: Option<[u8; 6]>,
+    old: u8,
+    set: u8,
+    applied: bool,
+}
+
+fn write_sysctls<S: Serializer>(sysctls: &SavedSysctls, file: S) -> Result<S::Ok, S::Error> {
+    file.collect_map(sysctls.rp_filter.iter().map(|(ifindex, saved)| {
+        let SavedSysctl { device, mac, old, set, applied } = saved.clone();
+        (ifindex, SysctlEntry { device, mac, old, set, applied })
+    }))
+}
+
+fn read_sysctls<'de, D: Deserializer<'de>>(file: D) -> Result<SavedSysctls, D::Error> {
+    let entries = BTreeMap::<u32, SysctlEntry>::deserialize(file)?.into_iter();
+    let rp_filter = entries.map(|(ifindex, entry)| {
+        let SysctlEntry { device, mac, old, set, applied } = entry;
+        (ifindex, SavedSysctl { device, mac, old, set, applied })
+    });
+    Ok(SavedSysctls { rp_filter: rp_filter.collect() })
 }
 
 impl Journal {

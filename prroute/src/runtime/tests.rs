@@ -20,6 +20,7 @@ use crate::datapath::attach::Hook;
 use crate::instance::Instance;
 use crate::state::remembered::RememberedId;
 use crate::state::uplink::{Ifindex, UplinkId};
+use crate::sysctl::SavedSysctl;
 
 /// A directory of this test's own, removed with it.
 struct Scratch(PathBuf);
@@ -57,10 +58,9 @@ fn journal() -> Journal {
     let mut journal = Journal::new(Ranges::default());
     journal.former_ranges = vec![Ranges { rule_priority: 9000, table: 9000 }];
     journal.attached = vec![device.clone(), AttachedDevice { stacked: true, ..device }];
-    journal.sysctls = serde_json::from_str(
-        r#"{"2":{"device":"eth0","mac":[2,0,0,0,0,1],"old":1,"set":2,"applied":true}}"#,
-    )
-    .unwrap();
+    let (device, mac) = ("eth0".to_owned(), Some([2, 0, 0, 0, 0, 1]));
+    let saved = SavedSysctl { device, mac, old: 1, set: 2, applied: true };
+    journal.sysctls.rp_filter.insert(2, saved);
     journal
 }
 

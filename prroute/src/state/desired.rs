@@ -40,8 +40,6 @@ mod sections;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 pub(super) use self::rules::offset;
 use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
 use super::own_source::OwnSources;
@@ -54,7 +52,7 @@ use crate::config::{Config, RpFilter};
 use crate::sysctl::SavedSysctls;
 
 /// What should be, as far as it is ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     pub rules: BTreeSet<Rule>,
     /// On-link routes come before the default routes that may need them.

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+#[cfg(test)]
+use serde::Deserialize;
 
 use super::uplink::{Ifindex, Skipped};
 
@@ -18,8 +19,8 @@ pub const TABLE_LOCAL: u32 = 255;
 pub const PROTOCOL: u8 = 213;
 
 /// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
 pub enum Family {
     V4,
     V6,
@@ -110,7 +111,8 @@ fn is_redirectable(destination: &IpNet) -> bool {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Link {
     pub ifindex: Ifindex,
     pub name: String,
@@ -120,7 +122,6 @@ pub struct Link {
     /// `None` for devices without an Ethernet header.
     pub mac: Option<[u8; 6]>,
     /// What the hardware brings; no administrator changes it.
-    #[serde(default)]
     pub permanent_mac: Option<[u8; 6]>,
     pub mtu: u32,
     /// Administratively up.
@@ -130,7 +131,6 @@ pub struct Link {
     /// No neighbour discovery on this device.
     pub noarp: bool,
     /// The device below (`IFLA_LINK`), where that is in this network namespace.
-    #[serde(default)]
     pub lower: Option<Ifindex>,
     /// The bridge, bond, team or VRF this link is a port of.
     pub master: Option<Ifindex>,
@@ -138,7 +138,8 @@ pub struct Link {
     pub rp_filter: Option<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Address {
     pub ifindex: Ifindex,
     /// The local address with its prefix length; the host itself on a point-to-point link.
@@ -153,8 +154,8 @@ pub struct Address {
 }
 
 /// Kind of a route, as far as prroute tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
 pub enum RouteKind {
     Unicast,
     /// The number of `RTN_*`.
@@ -173,7 +174,8 @@ impl RouteKind {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct NextHop {
     pub ifindex: Ifindex,
     /// Name of the interface, for display.
@@ -184,12 +186,12 @@ pub struct NextHop {
     pub onlink: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Route {
     pub table: u32,
     pub destination: IpNet,
     /// Of which sources' packets it is a route; `None`: of all (IPv4 has no other ones).
-    #[serde(default)]
     pub source: Option<IpNet>,
     pub metric: u32,
     pub kind: RouteKind,
@@ -248,14 +250,16 @@ impl Route {
 }
 
 /// A prefix that `main` routes over an interface, and that is more specific than a default route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct MainRoute {
     pub ifindex: Ifindex,
     pub destination: IpNet,
 }
 
 /// What a rule demands of a packet's mark: `packet & mask == value`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Mark {
     pub value: u32,
     pub mask: u32,
@@ -270,8 +274,8 @@ impl fmt::Display for Mark {
 }
 
 /// An action of a rule that ends a packet's way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
 pub enum Refusal {
     Blackhole,
     Unreachable,
@@ -288,7 +292,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Rule {
     pub family: Family,
     pub priority: u32,
@@ -297,19 +302,16 @@ pub struct Rule {
     pub iif: Option<String>,
     /// The device a packet's socket is bound to.
     pub oif: Option<String>,
-    #[serde(default)]
     pub mark: Option<Mark>,
     /// It concerns the packets that do not match what is listed above.
-    #[serde(default)]
+    #[cfg_attr(test, serde(default))]
     pub invert: bool,
     /// 0 when the rule looks nothing up.
     pub table: u32,
     /// The priority at which the list goes on for packets that match. A rule with neither a table
     /// nor this does nothing: it is there to be gone on at.
-    #[serde(default)]
     pub goto: Option<u32>,
     /// Packets that match are refused: nothing is looked up.
-    #[serde(default)]
     pub refusal: Option<Refusal>,
     pub suppress_prefix_length: Option<u32>,
     pub protocol: u8,
@@ -350,8 +352,8 @@ impl Rule {
 }
 
 /// State of a neighbour entry, as far as prroute tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
 pub enum NeighbourState {
     /// The kernel gave up.
     Failed,
@@ -372,7 +374,8 @@ impl NeighbourState {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct Neighbour {
     pub ifindex: Ifindex,
     pub address: IpAddr,
@@ -383,7 +386,8 @@ pub struct Neighbour {
 }
 
 /// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct ArpSettings {
     /// The name of an interface, or `all`.
     pub device: String,
@@ -393,7 +397,8 @@ pub struct ArpSettings {
 
 /// A netfilter rule that asks whether a packet came in by the interface of the route back to its
 /// sender, and decides about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize))]
 pub struct ReversePathFilter {
     /// `None`: of both families.
     pub family: Option<Family>,
@@ -407,31 +412,27 @@ pub struct ReversePathFilter {
 ///
 /// Routes are those that matter here: of our own tables, default routes, routes without a gateway,
 /// and what is local without an address; neighbours are those of gateways, ours, and permanent ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Deserialize), serde(default))]
 pub struct Observed {
     pub links: Vec<Link>,
     pub addresses: Vec<Address>,
     pub routes: Vec<Route>,
     /// Read where it is asked for, and not all of them where one interface has very many.
-    #[serde(default)]
     pub main_routes: Vec<MainRoute>,
     pub rules: Vec<Rule>,
     pub neighbours: Vec<Neighbour>,
     /// `net.ipv4.conf.all.rp_filter`; `None` when it could not be read.
     pub rp_filter_all: Option<u8>,
     /// Read where the loopback interface or a dummy device has a global IPv4 address.
-    #[serde(default)]
     pub arp: Vec<ArpSettings>,
-    #[serde(default)]
     pub reverse_path_filters: Vec<ReversePathFilter>,
     /// When the first of the routes expires, from the moment they were read on.
-    #[serde(skip)]
     pub next_expiry: Option<Duration>,
     /// A table changed all the time while it was read: it is as it was before.
-    #[serde(skip)]
     pub unsteady: bool,
     /// Interfaces of which too little can be decoded, by their index.
-    #[serde(skip)]
+    #[cfg_attr(test, serde(skip))]
     pub unreadable: Vec<Skipped>,
 }
 

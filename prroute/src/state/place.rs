@@ -6,13 +6,11 @@
 //! priority has a rule of ours that does nothing. That one is there so that rules without a priority,
 //! which the kernel puts before the first one, do not come between those of the block.
 
-use ipnet::IpNet;
-use serde::Serialize;
-
 use super::catch_all::catch_alls;
 use super::observed::{Family, Observed, PROTOCOL, Rule, TABLE_LOCAL};
 use super::ours::is_our_rule;
 use crate::config::Config;
+use ipnet::IpNet;
 
 /// Priorities of the block.
 pub const BLOCK: u32 = 100;
@@ -36,7 +34,7 @@ impl Default for Moves {
 }
 
 /// Where one family's block stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub family: Family,
     /// The first of its priorities.
@@ -52,8 +50,7 @@ pub struct Place {
 }
 
 /// Why the block does not move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stays {
     /// The configuration has a `rule-priority`.
     Fixed,

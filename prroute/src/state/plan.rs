@@ -4,13 +4,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::observed::{Family, NextHop, PROTOCOL, Route, RouteKind, Rule, TABLE_MAIN};
 use super::uplink::Ifindex;
 
 /// A neighbour entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NeighbourKey {
     pub ifindex: Ifindex,
     pub address: IpAddr,
@@ -19,7 +17,7 @@ pub struct NeighbourKey {
 }
 
 /// A change of `net.ipv4.conf.<device>.rp_filter`, made only while the value still is `from`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RpFilterChange {
     pub ifindex: Ifindex,
     pub device: String,

@@ -1,13 +1,11 @@
 //! Whose an id is over reboots: a device's, told by its hardware address or its name.
 
-use serde::{Deserialize, Serialize};
-
 use super::discover::has_mac_of_its_own;
 use super::observed::Link;
 use super::uplink::{Discovered, Uplink, UplinkId};
 
 /// An id that belongs to a device, whether that is there or not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RememberedId {
     pub id: UplinkId,
     pub name: String,

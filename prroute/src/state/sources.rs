@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-use serde::Serialize;
-
 use super::locals::{Holders, holders, local_prefixes};
 use super::observed::{
     Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
@@ -16,6 +13,7 @@ use super::source_routes::MainDefaults;
 use super::subnet_gateways::tables;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::Ranges;
+use ipnet::IpNet;
 
 /// Priority of the kernel's rule for the main table.
 pub(super) const PRIORITY_MAIN: u32 = 32_766;
@@ -34,16 +32,14 @@ pub(super) struct Source {
 }
 
 /// An address for which somebody else's rule or route already does what ours would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
     pub address: IpAddr,
-    #[serde(flatten)]
     pub by: SourceRouting,
 }
 
 /// What routes by source already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRouting {
     /// A rule, as `ip rule` names it.
     Rule { priority: u32, table: u32 },

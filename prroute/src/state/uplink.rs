@@ -178,7 +178,7 @@ pub struct Skipped {
 
 /// An address of the host as the datapath needs it: loopback, link-local and multicast ones
 /// are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalAddress {
     pub address: IpAddr,
     /// The one uplink that has it; `None` when shared (on several uplinks, or on an interface

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::state::observed::{Link, Observed};
 use crate::state::plan::{Op, Plan, RpFilterChange};
 
 /// What was found and set on one interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedSysctl {
     pub device: String,
     pub mac: Option<[u8; 6]>,
@@ -24,10 +21,9 @@ pub struct SavedSysctl {
 /// Write it down between [`SavedSysctls::begin`] and applying the plan: whatever happens then,
 /// the old value is known. An entry outlives a change by the administrator: it is how prroute
 /// knows to stand back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedSysctls {
-    rp_filter: BTreeMap<u32, SavedSysctl>,
+    pub(crate) rp_filter: BTreeMap<u32, SavedSysctl>,
 }
 
 impl SavedSysctls {
