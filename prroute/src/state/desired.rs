@@ -5,7 +5,7 @@
 //!   base+10  from S to <contested on-link prefix> iif lo lookup T
 //!   base+20  from S iif lo lookup main suppress_prefixlength 1   (IPv6: 3)
 //!   base+30  from S iif lo lookup T
-//!   base+40  from V iif lo lookup main
+//!   base+40  from V iif lo lookup main (suppress_prefixlength 1 while its default route has failed)
 //!   base+50  from V iif lo lookup SHARED
 //!   base+100 .. base+228  to <the administrator's prefix> lookup T, the longest prefix first
 //!   base+300 oif <uplink> lookup T     (with bind-device)
@@ -42,7 +42,7 @@ use std::net::IpAddr;
 
 pub(super) use self::rules::offset;
 use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
-use super::own_source::OwnSources;
+use super::own_source::{self, OwnSources};
 use super::place::{self, Moves, Place};
 use super::plan::{NeighbourKey, RpFilterChange};
 use super::sources::sources;
@@ -91,9 +91,10 @@ pub fn desire_with(
     }
     let sources = sources(config.ranges, observed, uplinks);
     let mut desired = Desired::default();
-    let entries = rules::of_sources(config.ranges, &sources);
-    let own_source = OwnSources::of(config, observed);
-    let by_rules = |family: &Family| !own_source.is_datapath(*family);
+    let has_failed = |family| own_source::has_failed_default(observed, uplinks, family);
+    let entries = rules::of_sources(config.ranges, &sources, has_failed);
+    let own_sources = OwnSources::of(config, observed);
+    let by_rules = |family: &Family| !own_sources.is_datapath(*family);
     for family in Family::BOTH.into_iter().filter(by_rules) {
         let entries: Vec<_> =
             entries.iter().filter(|entry| Family::of_net(&entry.net) == family).cloned().collect();

@@ -55,7 +55,21 @@ impl OwnSources {
 /// Whether what `main` sends by default leaves the host, by every next hop that the kernel prefers: what
 /// waits for a gateway's link-layer address, or for a carrier, does not get as far as the programs.
 fn has_working_default(observed: &Observed, family: Family) -> bool {
-    let defaults = || {
+    let mut hops = preferred_defaults(observed, family).peekable();
+    hops.peek().is_some() && hops.all(|hop| works(observed, hop))
+}
+
+/// Whether an uplink that `main` prefers by default has failed: there is a default route, and it leads
+/// nowhere. Not where the administrator wants the packets of that uplink to wait.
+pub(super) fn has_failed_default(observed: &Observed, uplinks: &[Uplink], family: Family) -> bool {
+    let waits =
+        |hop: &NextHop| uplinks.iter().all(|u| u.device.hold || !u.device.is_device(hop.ifindex));
+    preferred_defaults(observed, family).any(|hop| !works(observed, hop) && !waits(hop))
+}
+
+/// The next hops of the default routes in `main` that the kernel takes.
+fn preferred_defaults(observed: &Observed, family: Family) -> impl Iterator<Item = &NextHop> {
+    let defaults = move || {
         observed.routes.iter().filter(move |route| {
             route.table == TABLE_MAIN
                 && route.family() == family
@@ -63,17 +77,17 @@ fn has_working_default(observed: &Observed, family: Family) -> bool {
                 && route.is_default()
         })
     };
-    let is_preferred = |route: &&Route| {
+    let is_preferred = move |route: &&Route| {
         let mut others = defaults().filter(|other| other.destination == route.destination);
         others.all(|other| other.metric >= route.metric)
     };
-    let works = |hop: &NextHop| {
-        let is_up = |link: &Link| link.admin_up && link.carrier;
-        observed.link(hop.ifindex).is_none_or(is_up)
-            && hop.gateway.is_none_or(|gateway| !has_failed(observed, hop.ifindex, gateway))
-    };
-    defaults().next().is_some()
-        && defaults().filter(is_preferred).flat_map(|route| &route.next_hops).all(works)
+    defaults().filter(is_preferred).flat_map(|route| &route.next_hops)
+}
+
+fn works(observed: &Observed, hop: &NextHop) -> bool {
+    let is_up = |link: &Link| link.admin_up && link.carrier;
+    observed.link(hop.ifindex).is_none_or(is_up)
+        && hop.gateway.is_none_or(|gateway| !has_failed(observed, hop.ifindex, gateway))
 }
 
 /// Rules that the kernel asks beside its own.

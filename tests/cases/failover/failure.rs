@@ -54,6 +54,23 @@ impl Failure {
         .with_context(|| format!("{:#}", prroute.status().unwrap_or_default()))
     }
 
+    /// Waits until the kernel has given up the gateways' link-layer addresses, too: until then it sends
+    /// to them.
+    pub(crate) fn wait_forgotten(self, lab: &Lab) -> Result<()> {
+        if self != Self::GatewaySilent {
+            return Ok(());
+        }
+        wait::until("the gateways have no link-layer address", PATIENCE, || {
+            for family in Family::BOTH {
+                let gateway = addressing::gateway(2, family);
+                if lab.host.ip(&format!("neigh show to {gateway} dev up2"))?.contains("lladdr") {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+    }
+
     /// And works again.
     pub(crate) fn end(self, lab: &Lab) -> Result<()> {
         let router = &lab.router(2).namespace;

@@ -1,14 +1,14 @@
-//! The uplink that main prefers fails: what has another uplink's own address goes on.
+//! The uplink that main prefers fails: what has another uplink's own address, or a shared one, goes on.
 
 use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::own_source::in_both_modes;
-use prroute_tests::probe::{self, Question};
+use prroute_tests::probe;
 
 use crate::failure::Failure;
 use crate::traffic::impatient_lab;
 
-/// Requests to the own addresses of uplinks 1 and 3, and the host's own from there.
+/// Requests to every address over uplinks 1 and 3, and the host's own from their addresses.
 fn others_go_on(failure: Failure) -> Result<()> {
     in_both_modes(|own_source| {
         let mut lab = impatient_lab()?;
@@ -19,10 +19,11 @@ fn others_go_on(failure: Failure) -> Result<()> {
         }
         let prroute = lab.prroute()?.own_source(own_source)?;
         let daemon = prroute.run(&[])?;
-        let mut probes = probe::to_own_addresses(3, &Question::ALL);
+        let mut probes = probe::to_everything(3);
         probe::expect_all_answered(&lab.ask(&probes)?).context("before")?;
         failure.begin(&lab)?;
         failure.wait_known(&prroute)?;
+        failure.wait_forgotten(&lab)?;
         probes.retain(|probe| probe.uplink() != 2);
         for round in 1..=3 {
             probe::expect_all_answered(&lab.ask(&probes)?)

@@ -25,8 +25,13 @@ pub(in crate::state) mod offset {
 }
 
 /// Rules for the host's own packets that have an address of an uplink, or a shared one. Their
-/// priorities are offsets.
-pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Entry> {
+/// priorities are offsets. Of shared ones `main` decides; where its default route has failed, only by
+/// what it has beside that.
+pub(super) fn of_sources(
+    ranges: Ranges,
+    sources: &Sources,
+    has_failed_default: impl Fn(Family) -> bool,
+) -> Vec<Entry> {
     let owned = sources.owned.iter().map(|Source { net, table, contested }| {
         let on_link = |prefix: &IpNet| Rule {
             destination: Some(*prefix),
@@ -38,7 +43,10 @@ pub(super) fn of_sources(ranges: Ranges, sources: &Sources) -> Vec<Entry> {
         Entry { net: *net, rules }
     });
     let shared = sources.shared.iter().map(|&net| {
-        let main = source_rule(net, offset::SHARED_MAIN, TABLE_MAIN);
+        let mut main = source_rule(net, offset::SHARED_MAIN, TABLE_MAIN);
+        if has_failed_default(main.family) {
+            main = specific_routes_of_main(main);
+        }
         Entry { net, rules: vec![main, source_rule(net, offset::SHARED, ranges.table)] }
     });
     owned.chain(shared).collect()

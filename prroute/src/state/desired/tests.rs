@@ -1,4 +1,5 @@
 mod configuration;
+mod failed_default;
 mod rp_filter;
 
 use ipnet::IpNet;
