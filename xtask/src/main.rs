@@ -51,7 +51,7 @@ enum Task {
         /// The kernel to boot; without it all, and with --system 6.12
         #[arg(long, value_enum)]
         kernel: Option<vm::Choice>,
-        /// Run only this file of cases, or one test of it as FILE::TEST; may be given again
+        /// Run only this file of cases, or its tests with PART in their names as FILE::PART; may be given again
         #[arg(long = "case", value_name = "NAME")]
         cases: Vec<String>,
     },

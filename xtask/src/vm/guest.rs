@@ -59,12 +59,17 @@ fn environment(files: &Files, binary: &Path) -> String {
     initramfs::environment(&variables)
 }
 
-/// A line for each case: its name, its program, and arguments.
+/// A line for each case: its name, its program, and the tests that this kernel can run.
 fn list(cases: &[Case], kernel: &Kernel) -> String {
-    let line = |case: &Case| {
-        let skip = kernel.not_here.iter().flat_map(|part| ["--skip", part]);
-        let words: Vec<&str> = case.filter.iter().map(String::as_str).chain(skip).collect();
-        format!("{}\t{}\t{}\n", case.name, case.program.display(), words.join(" "))
-    };
-    cases.iter().map(line).collect()
+    let runs_here = |test: &&String| !kernel.not_here.iter().any(|part| test.contains(part));
+    let mut lines = String::new();
+    for case in cases {
+        let tests: Vec<&str> = case.tests.iter().filter(runs_here).map(String::as_str).collect();
+        // Without a name the program would run everything.
+        if !tests.is_empty() {
+            let (program, tests) = (case.program.display(), tests.join(" "));
+            lines += &format!("{}\t{program}\t--exact {tests}\n", case.name);
+        }
+    }
+    lines
 }

@@ -1,6 +1,6 @@
 //! Which cases run in which boot of one guest.
 
-/// Those before the guest is started again: modules of the test program `system`, and single
+/// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
 const FIRST: [&str; 7] = [
     "unit::",

@@ -5,7 +5,7 @@
 //!   packages -> disk -> a copy of it -> boot -> cases -> the next boot of the same disk
 //! ```
 //!
-//! The test program is `system` of the crate `prroute-tests`. It runs in the guest as root, and
+//! The test program is `guest` of the crate `prroute-tests`. It runs in the guest as root, and
 //! installs the binary and the unit as a package would.
 
 mod boots;
@@ -24,7 +24,7 @@ use crate::project;
 use crate::setup::Prepared;
 
 /// The test program.
-const PROGRAM: &str = "system";
+const PROGRAM: &str = "guest";
 
 /// Emulated, systemd is up within a minute; another program may need the processors, too.
 const BOOT: Duration = Duration::from_secs(600);

@@ -1,0 +1,149 @@
+//! Routes that flap by the hundred thousand cost prroute neither memory nor, afterwards, time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use prroute_tests::command::output_within;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::large::cpu_time;
+use prroute_tests::process::Process;
+use prroute_tests::{probe, wait};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// In so long no more than this may be done once everything is done: the daemon looks at its programs
+/// and pins every two seconds.
+const IDLE: Duration = Duration::from_secs(4);
+const LOOKS: Duration = Duration::from_millis(40);
+
+/// More than a daemon needs for anything, less than it would need to remember the flaps.
+const MEMORY: u64 = 8 << 20;
+
+/// Runs `pairs` times two lines of `ip` in the host; `{}` stands for the number of the pair.
+fn flap(lab: &Lab, pairs: u32, add: &str, delete: &str) -> Result<()> {
+    let mut lines = String::new();
+    for n in 0..pairs {
+        let [_, a, b, c] = n.to_be_bytes();
+        let net = format!("100.{}.{b}.{c}", 64 + a);
+        for line in [add, delete] {
+            lines += &line.replace("{}", &net);
+            lines.push('\n');
+        }
+    }
+    let mut ip = std::process::Command::new("ip");
+    ip.args(["-n", lab.host.name(), "-batch", "-"]);
+    output_within(&mut ip, PATIENCE, &lines)?.success().map(drop)
+}
+
+/// The most memory that a process has had so far, in bytes.
+fn peak_memory(process: &Process) -> Result<u64> {
+    let path = format!("/proc/{}/status", process.pid());
+    let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kilobytes.with_context(|| format!("no VmHWM in {status}"))? << 10)
+}
+
+/// Waits until a process has hardly been on a CPU for a while.
+fn wait_idle(process: &Process) -> Result<()> {
+    let mut since = (Instant::now(), cpu_time(process)?);
+    wait::until("it is idle", PATIENCE, || {
+        let now = cpu_time(process)?;
+        if now - since.1 > LOOKS {
+            since = (Instant::now(), now);
+        }
+        Ok((since.0.elapsed() >= IDLE).then(|| println!("idle: {:.1?}", now - since.1)))
+    })
+}
+
+/// Rules and routes of both families. The state of neighbours is the kernel's business.
+fn routing(lab: &Lab) -> Result<String> {
+    let dumps = ["-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all"];
+    let dumps = dumps.map(|dump| lab.host.ip(dump)).into_iter();
+    Ok(dumps.collect::<Result<Vec<_>>>()?.join("--\n"))
+}
+
+/// A probe's own patience is short for a busy machine.
+fn answered(lab: &Lab) -> Result<()> {
+    let mut last = Vec::new();
+    wait::until("everything is answered", PATIENCE, || {
+        last = lab.ask(&probe::to_everything(3))?;
+        Ok(last.iter().all(probe::Outcome::answered).then_some(()))
+    })
+    .with_context(|| probe::listing(&last))
+}
+
+#[test]
+fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Result<()> {
+    let _turn = crate::turn();
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let mut prroute = lab.prroute()?;
+    // What asks the gateways is work by intention.
+    prroute.configure("gateway-probe = 0\n")?;
+    let daemon = prroute.run(&[])?;
+    lab.meet_default_gateway()?;
+    answered(&lab)?;
+    wait_idle(&daemon.process)?;
+    let installed = routing(&lab)?;
+    let (memory, before) = (peak_memory(&daemon.process)?, cpu_time(&daemon.process)?);
+
+    // A foreign table, main, main's own links, and default routes nobody prefers.
+    let flaps = [
+        (50_000, "route add {}/32 via 10.0.2.1 table 200", "route del {}/32 table 200"),
+        (10_000, "route add {}/32 via 10.0.2.1", "route del {}/32"),
+        (5_000, "route add {}/32 dev up2", "route del {}/32 dev up2"),
+        (
+            5_000,
+            "route add default via 10.0.3.1 dev up3 metric 9000",
+            "route del default via 10.0.3.1 dev up3 metric 9000",
+        ),
+    ];
+    for (pairs, add, delete) in flaps {
+        flap(&lab, pairs, add, delete)?;
+        wait_idle(&daemon.process).with_context(|| add.to_owned())?;
+        println!("{pairs} times {add}: {:.1?} of CPU so far", cpu_time(&daemon.process)? - before);
+    }
+    let grown = peak_memory(&daemon.process)?.saturating_sub(memory);
+    println!("{grown} bytes more than before");
+    ensure!(grown < MEMORY, "{grown} bytes more than before");
+    assert_eq!(routing(&lab)?, installed);
+    answered(&lab)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}
+
+/// What the kernel could not announce is found by looking, and what comes after it is heard.
+#[test]
+fn an_overrun_loses_nothing_of_what_happened_in_it_or_after_it() -> Result<()> {
+    let _turn = crate::turn();
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let words = ["env", "PRROUTE_LOG=prroute=debug"].map(str::to_owned).to_vec();
+    let prroute = lab.prroute()?.wrapped(words);
+    let daemon = prroute.run(&[])?;
+    lab.meet_default_gateway()?;
+    daemon.process.signal(Signal::SIGSTOP)?;
+    flap(&lab, 20_000, "route add {}/32 dev up2", "route del {}/32 dev up2")?;
+    lab.host.ip("rule flush protocol 213")?;
+    for address in ["10.0.2.77/24", "192.0.2.7/28"] {
+        lab.host.ip(&format!("address add {address} dev up2"))?;
+    }
+    daemon.process.signal(Signal::SIGCONT)?;
+    let has_rules = |source: &str| {
+        wait::until("the address has its rules", PATIENCE, || {
+            let rules = lab.host.ip("rule show")?;
+            Ok(rules.contains(&format!("from {source} iif lo lookup 21002 ")).then_some(()))
+        })
+        .with_context(|| daemon.process.log())
+    };
+    has_rules("10.0.2.0/24")?;
+    has_rules("192.0.2.0/28")?;
+    ensure!(daemon.process.log().contains("lost netlink notifications"), "there was no overrun");
+    lab.host.ip("address add 192.0.2.97/28 dev up2")?;
+    has_rules("192.0.2.96/28")?;
+    answered(&lab)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
+}

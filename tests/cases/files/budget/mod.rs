@@ -1,0 +1,41 @@
+//! What the programs cost the kernel must not grow unnoticed: instructions that the verifier
+//! walked, bytes before and after the JIT, bytes of map keys and values, each against
+//! `tests/budget.toml`.
+#![expect(clippy::print_stdout, reason = "figures for the log of a run")]
+
+mod compare;
+mod figures;
+mod file;
+
+use anyhow::{Result, ensure};
+
+use compare::compare;
+use file::{Budget, KernelFamily};
+
+/// Set to the reason for a new figure, writes what was measured into the budget.
+const RECORD: &str = "PRROUTE_WRITE_BUDGET";
+
+#[test]
+fn no_program_and_no_map_outgrows_its_budget() -> Result<()> {
+    let kernel = KernelFamily::running()?;
+    let measured = figures::measure()?;
+    println!("{measured}");
+    let mut budget = Budget::load()?;
+    if let Ok(reason) = std::env::var(RECORD) {
+        ensure!(!reason.trim().is_empty(), "{RECORD} has to say why the figures changed");
+        budget.record(&kernel, &measured, reason.trim());
+        return budget.save();
+    }
+    let comparison = compare(&budget, &kernel, &measured);
+    for remark in &comparison.remarks {
+        println!("{remark}");
+    }
+    ensure!(
+        comparison.excesses.is_empty(),
+        "over the budget in {}:\n  {}\nIf it must be so, record it with the reason:\n  \
+         {RECORD}='why' cargo test -p prroute-tests --test files budget",
+        file::path().display(),
+        comparison.excesses.join("\n  ")
+    );
+    Ok(())
+}
