@@ -167,9 +167,9 @@ fn own_source(report: &DaemonReport, seen: &Seen) -> Vec<Account> {
     let account = |family, kept_by: OwnSources| Account {
         family,
         asked,
-        kept_by: kept_by.get(family),
+        kept_by: kept_by[family],
         causes: Cause::of(&seen.rules, family),
-        had_rules: had_rules.get(family),
+        had_rules: had_rules[family],
     };
     let families = Family::BOTH.into_iter().filter(speaks);
     families.filter_map(|family| Some(account(family, seen.own_source?))).collect()
@@ -282,16 +282,13 @@ fn uplink_table(report: &Report) -> Table {
         let by_source = |route: &SourceRoute| {
             gateway(route.gateway, route.usable).map(|g| format!("{g} for {}", route.source))
         };
-        let gateway6 = device.gateway6.filter(|_| !device.only_by_source6);
-        let gateways: Vec<_> = [
-            gateway(device.gateway4, device.gateway4_usable),
-            gateway(gateway6, device.gateway6_usable),
-        ]
-        .into_iter()
-        .chain(device.source_routes.iter().map(by_source))
-        .chain(device.subnet_gateways.iter().map(by_subnet))
-        .flatten()
-        .collect();
+        let for_all = device.way_out.iter().filter(|out| !out.only_by_source);
+        let gateways: Vec<_> = for_all
+            .map(|out| gateway(out.gateway, out.usable))
+            .chain(device.source_routes.iter().map(by_source))
+            .chain(device.subnet_gateways.iter().map(by_subnet))
+            .flatten()
+            .collect();
         let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
         table.add_row([
             device.name.clone(),

@@ -11,7 +11,7 @@ use prroute_common::uplink::{
 
 use crate::config::Reply;
 use crate::state::observed::Family;
-use crate::state::uplink::{Discovered, LocalAddress, Uplink};
+use crate::state::uplink::{Discovered, LocalAddress, PerFamily, Uplink, WayOut};
 
 /// Length of an Ethernet header in bytes.
 const ETHERNET_HEADER: u32 = 14;
@@ -47,12 +47,12 @@ pub(super) fn of(
         };
     }
     add_subnet_gateways(&mut facts, device);
-    match device.gateway4 {
+    match device.way_out.v4.gateway {
         Some(IpAddr::V4(gateway)) => facts.gateway4 = address4(gateway.octets()),
         Some(IpAddr::V6(gateway)) => facts.gateway4_via6 = address6(gateway.octets()),
         None => {}
     }
-    if let Some(IpAddr::V6(gateway)) = device.gateway6 {
+    if let Some(IpAddr::V6(gateway)) = device.way_out.v6.gateway {
         facts.gateway6 = address6(gateway.octets());
     }
     for local in locals.iter().filter(|local| local.owner == Some(uplink.id)) {
@@ -142,19 +142,20 @@ fn push<T>(places: &mut [T], count: &mut u32, value: T) -> bool {
 
 fn flags(uplink: &Uplink) -> u32 {
     let device = &uplink.device;
+    let PerFamily { v4, v6 } = device.way_out;
     [
         (flag::UP, device.up),
         (flag::REPLY_OFF, device.reply == Reply::Off),
-        (flag::LAST_HOP4, answers_by_last_hop(device, device.gateway4.is_some())),
-        (flag::LAST_HOP6, answers_by_last_hop(device, device.gateway6.is_some())),
+        (flag::LAST_HOP4, answers_by_last_hop(device, v4)),
+        (flag::LAST_HOP6, answers_by_last_hop(device, v6)),
         (flag::HOLD, device.hold),
         (flag::OWN_SOURCE4, device.own_source.is_datapath(Family::V4)),
         (flag::OWN_SOURCE6, device.own_source.is_datapath(Family::V6)),
         (flag::MAIN_ROUTES4, has_main_routes(device, Family::V4)),
         (flag::MAIN_ROUTES6, has_main_routes(device, Family::V6)),
-        (flag::GATEWAY4, device.gateway4.is_some() && device.gateway4_resolved),
-        (flag::GATEWAY4_IS_V6, matches!(device.gateway4, Some(IpAddr::V6(_)))),
-        (flag::GATEWAY6, device.gateway6.is_some() && device.gateway6_resolved),
+        (flag::GATEWAY4, v4.gateway.is_some() && v4.resolved),
+        (flag::GATEWAY4_IS_V6, matches!(v4.gateway, Some(IpAddr::V6(_)))),
+        (flag::GATEWAY6, v6.gateway.is_some() && v6.resolved),
     ]
     .into_iter()
     .filter(|(_, set)| *set)
@@ -166,9 +167,9 @@ fn has_main_routes(device: &Discovered, family: Family) -> bool {
 }
 
 /// `auto` is by gateway where one is known, else to the router that asked.
-fn answers_by_last_hop(device: &Discovered, has_gateway: bool) -> bool {
+fn answers_by_last_hop(device: &Discovered, out: WayOut) -> bool {
     match device.reply {
-        Reply::Auto => !has_gateway,
+        Reply::Auto => out.gateway.is_none(),
         Reply::LastHop => true,
         Reply::Gateway | Reply::Off => false,
     }

@@ -257,7 +257,7 @@ pub const fn is_small(entries: u32) -> bool {
 
 fn is_used(table: &Table, families: Families, udp_source: bool) -> bool {
     let for_udp = matches!(table.content, Content::UdpOrigins | Content::HostPeers);
-    (udp_source || !for_udp) && table.family.is_none_or(|family| families.has(family))
+    (udp_source || !for_udp) && table.family.is_none_or(|family| families[family])
 }
 
 /// Names as in `prroute status`.

@@ -60,7 +60,7 @@ fn introduce(uplink: &Uplink) -> String {
     let device = &uplink.device;
     let mut text = format!("{}: uplink {}", device.name, uplink.id);
     let gateways: Vec<String> =
-        [device.gateway4, device.gateway6].into_iter().flatten().map(|g| g.to_string()).collect();
+        device.way_out.iter().filter_map(|out| out.gateway).map(|g| g.to_string()).collect();
     match gateways.as_slice() {
         [] => text.push_str(", no gateway known"),
         known => text.push_str(&format!(", gateway {}", known.join(" and "))),
@@ -94,12 +94,8 @@ fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut
         (false, true) => say(Level::INFO, format!("{name}: up again"), false),
         _ => {}
     }
-    let families = [
-        (old.gateway4, old.gateway4_usable, new.gateway4, new.gateway4_usable),
-        (old.gateway6, old.gateway6_usable, new.gateway6, new.gateway6_usable),
-    ];
-    for (was, was_usable, is, is_usable) in families {
-        match (was, is) {
+    for (was, is) in old.way_out.iter().zip(new.way_out.iter()) {
+        match (was.gateway, is.gateway) {
             (Some(was), Some(is)) if was != is => {
                 say(Level::INFO, format!("{name}: gateway {is} instead of {was}"), false);
             }
@@ -109,8 +105,8 @@ fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut
             }
             _ => {}
         }
-        let Some(gateway) = is.filter(|_| new.up && old.up) else { continue };
-        match (was_usable, is_usable) {
+        let Some(gateway) = is.gateway.filter(|_| new.up && old.up) else { continue };
+        match (was.usable, is.usable) {
             (true, false) => {
                 let text = format!("{name}: gateway {gateway} does not answer, {elsewhere}");
                 say(Level::WARN, text, true);

@@ -34,7 +34,6 @@ pub use daemon::{Daemon, Stop};
 pub use error::ReconcileError;
 pub use undo::{Undone, undo};
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -64,7 +63,7 @@ use crate::state::plan::Plan;
 use crate::state::remembered::Recall;
 use crate::state::share::{self, LeftOut};
 use crate::state::succession;
-use crate::state::uplink::{LocalAddress, Skipped, Uplink};
+use crate::state::uplink::{LocalAddress, Skipped, Uplink, WayOut};
 
 /// Tables that changed all the time are read again after this.
 const UNSTEADY: Duration = Duration::from_secs(1);
@@ -164,13 +163,8 @@ impl Reconciler {
     pub fn awaits_gateways(&self) -> bool {
         self.datapath.loaded.is_some()
             && self.records.report.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
-                let waits = |gateway: Option<IpAddr>, usable, resolved: bool| {
-                    gateway.is_some() && usable && !resolved
-                };
-                let subnets = || device.subnet_gateways.iter();
-                subnets().any(|s| waits(Some(s.gateway), s.usable, s.resolved))
-                    || waits(device.gateway4, device.gateway4_usable, device.gateway4_resolved)
-                    || waits(device.gateway6, device.gateway6_usable, device.gateway6_resolved)
+                device.subnet_gateways.iter().any(|subnet| subnet.usable && !subnet.resolved)
+                    || device.way_out.iter().any(WayOut::awaits_resolution)
             })
     }
 

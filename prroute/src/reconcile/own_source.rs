@@ -7,7 +7,7 @@ use crate::config::OwnSource;
 use crate::netlink::{MainRoutes, NetlinkError};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler};
 use crate::state::observed::{Family, Observed, PROTOCOL, Rule};
-use crate::state::own_source::{Account, OwnSources, accounts};
+use crate::state::own_source::{Account, OwnSources, accounts, note_rules};
 use crate::state::plan::Op;
 
 /// Whether rules for sources are there that the datapath makes superfluous.
@@ -70,8 +70,8 @@ impl Reconciler {
     pub(super) fn note_own_source(&mut self, outlook: &Outlook) {
         let report = &mut self.records.report.own_source;
         if !outlook.observed.unsteady {
-            report.had_rules.note(&outlook.observed.rules);
-            report.had_rules.note(&outlook.desired.rules);
+            note_rules(&mut report.had_rules, &outlook.observed.rules);
+            note_rules(&mut report.had_rules, &outlook.desired.rules);
         }
         report.asked = self.config.own_source;
     }
@@ -82,7 +82,7 @@ impl Reconciler {
             return Vec::new();
         }
         let had_rules = self.records.report.own_source.had_rules;
-        let had = |family: &Family| had_rules.get(*family);
+        let had = |family: &Family| had_rules[*family];
         let families: Vec<String> =
             Family::BOTH.iter().filter(|family| had(family)).map(ToString::to_string).collect();
         if families.is_empty() {

@@ -8,8 +8,8 @@ use crate::config::OwnSource;
 use crate::datapath::sockets::UdpSource;
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
+use crate::state::families::Families;
 use crate::state::findings::Finding;
-use crate::state::own_source::HadRules;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
 
@@ -71,7 +71,7 @@ impl DaemonReport {
 pub struct OwnSourceReport {
     /// What the configuration in force says.
     pub asked: OwnSource,
-    pub had_rules: HadRules,
+    pub had_rules: Families,
 }
 
 /// Reloads of the configuration, counted, so that who asked for one finds its outcome: a reload

@@ -3,10 +3,11 @@
 use super::desired::desire;
 use super::diff::{Collision, diff};
 use super::discover::{discover, names, settings};
+use super::families::Families;
 use super::findings::{Finding, findings};
 use super::ids::allocate;
 use super::observed::{Link, Observed, host_net};
-use super::own_source::{HadRules, accounts};
+use super::own_source::accounts;
 use crate::config::{Config, OwnSource, UplinkConfig};
 use crate::sysctl::SavedSysctls;
 
@@ -39,7 +40,7 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
     warnings.extend(undecided);
     let desired = desire(config, observed, &uplinks, &SavedSysctls::default());
     if config.own_source == OwnSource::Datapath && uplinks.len() > 1 {
-        let accounts = accounts(config, observed, &uplinks, &desired.rules, HadRules::default());
+        let accounts = accounts(config, observed, &uplinks, &desired.rules, Families::default());
         for account in &accounts {
             if account.kept_by == OwnSource::Rules {
                 warnings.push(account.to_string());

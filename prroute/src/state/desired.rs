@@ -140,15 +140,6 @@ pub(super) fn nothing(observed: &Observed, saved: &SavedSysctls) -> Desired {
     Desired { restore: filters::restore(observed, saved, |_| false), ..Desired::default() }
 }
 
-/// Whether packets without a record may be sent this way.
-const fn is_live(uplink: &Uplink, family: Family) -> bool {
-    let device = &uplink.device;
-    match family {
-        Family::V4 => device.gateway4_usable || device.gateway4.is_none(),
-        Family::V6 => device.gateway6_usable || device.gateway6.is_none(),
-    }
-}
-
 /// Gateways whose neighbour entry we keep resolved: not those that need no resolution, and not
 /// those that somebody else keeps resolved.
 fn neighbours<'a>(

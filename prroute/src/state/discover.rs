@@ -11,7 +11,7 @@ use super::own_source::OwnSources;
 use super::source_routes;
 use super::stacked::upon;
 use super::subnet_gateways::subnet_gateways;
-use super::uplink::{Discovered, Skipped};
+use super::uplink::{Discovered, PerFamily, Skipped};
 use crate::config::{Config, OnDown, UplinkConfig};
 
 /// Finds the uplinks. Interfaces come in the kernel's order.
@@ -141,10 +141,11 @@ fn describe(
     settings: Option<&UplinkConfig>,
 ) -> Discovered {
     let configured = settings.map_or(&[][..], |s| &s.gateways);
-    let of = |family| gateways(config.ranges, observed, link.ifindex, family, configured);
-    let (v4, v6) = (of(Family::V4), of(Family::V6));
-    let mut all = v4.all();
-    all.extend(v6.all().into_iter().filter(|address| !v4.for_all.contains(address)));
+    let known = PerFamily::from_fn(|family| {
+        gateways(config.ranges, observed, link.ifindex, family, configured)
+    });
+    let mut all = known.v4.all();
+    all.extend(known.v6.all().into_iter().filter(|address| !known.v4.for_all.contains(address)));
     let stacked = upon(config, observed, link.ifindex);
     let devices = || std::iter::once(link.ifindex).chain(stacked.iter().map(|s| s.ifindex));
     let mut on_link = on_link(config.ranges, observed, link.ifindex);
@@ -158,12 +159,12 @@ fn describe(
         .filter(|address| is_usable(address))
         .map(|address| address.net)
         .collect();
-    let by_subnet = [(Family::V4, &v4), (Family::V6, &v6)].map(|(family, known)| {
-        subnet_gateways(observed, link.ifindex, &link.name, family, known, &addresses)
-    });
     let mut further = Vec::new();
     let mut undecided = Vec::new();
-    for family in by_subnet {
+    for family in Family::BOTH.map(|family| {
+        let known = &known[family];
+        subnet_gateways(observed, link.ifindex, &link.name, family, known, &addresses)
+    }) {
         further.extend(family.found);
         undecided.extend(family.undecided);
     }
@@ -177,19 +178,11 @@ fn describe(
         on_link,
         main_routes: Vec::new(),
         own_source: OwnSources::default(),
-        gateway4: v4.chosen,
-        gateway6: v6.chosen,
-        gateway4_usable: v4.usable,
-        gateway6_usable: v6.usable,
-        gateway4_resolved: v4.resolved,
-        gateway6_resolved: v6.resolved,
+        way_out: PerFamily::from_fn(|family| known[family].way_out),
         gateways: all,
         subnet_gateways: further,
-        source_routes: v6.by_source,
-        only_by_source6: v6.only_by_source,
+        source_routes: known.v6.by_source,
         undecided,
-        direct4: v4.direct,
-        direct6: v6.direct,
         stacked,
         reply: settings.map(|s| s.reply).unwrap_or_default(),
         hold: settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,

@@ -1,13 +1,10 @@
 //! Which families of addresses this host uses.
 
 use super::observed::{Address, Family, Observed, Route, is_global};
+use super::per_family::PerFamily;
 
 /// Some of the two families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Families {
-    pub v4: bool,
-    pub v6: bool,
-}
+pub type Families = PerFamily<bool>;
 
 impl Families {
     pub const BOTH: Self = Self { v4: true, v6: true };
@@ -23,14 +20,7 @@ impl Families {
                 |route: &Route| route.family() == family && is_global(&route.destination.network());
             observed.addresses.iter().any(address) || observed.routes.iter().any(route)
         };
-        Self { v4: is_used(Family::V4), v6: is_used(Family::V6) }
-    }
-
-    pub const fn has(self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
+        Self::from_fn(is_used)
     }
 }
 

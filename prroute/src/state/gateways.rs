@@ -9,7 +9,7 @@ use super::observed::{
     Family, NeighbourState, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net,
 };
 use super::source_routes::{SourceRoute, source_routes};
-use super::uplink::Ifindex;
+use super::uplink::{Ifindex, WayOut};
 use crate::config::Ranges;
 
 /// What is known of one family's way out of an uplink.
@@ -19,16 +19,8 @@ pub(super) struct Gateways {
     pub(super) for_all: Vec<IpAddr>,
     /// By source prefix.
     pub(super) by_source: Vec<SourceRoute>,
-    /// No default route is for every source: what follows is of those for the interface's own.
-    pub(super) only_by_source: bool,
-    /// The first one that resolves, else the first one.
-    pub(super) chosen: Option<IpAddr>,
-    /// `false` when the kernel failed to resolve it.
-    pub(super) usable: bool,
-    /// Whether the kernel has its link-layer address.
-    pub(super) resolved: bool,
-    /// There is a default route without a gateway.
-    pub(super) direct: bool,
+    /// By the first gateway that resolves, else the first one.
+    pub(super) way_out: WayOut,
 }
 
 /// Default routes of others over one interface, the best one first: main before other tables,
@@ -113,15 +105,14 @@ pub(super) fn gateways(
     };
     let works = |gateway: &&IpAddr| !has_failed(observed, ifindex, **gateway);
     let working = candidates.iter().find(works).copied();
-    Gateways {
-        chosen: working.or(candidates.first().copied()),
+    let way_out = WayOut {
+        gateway: working.or(candidates.first().copied()),
         usable: working.is_some(),
         resolved: working.is_some_and(|address| is_resolved(observed, ifindex, address)),
         direct,
-        for_all,
-        by_source,
         only_by_source,
-    }
+    };
+    Gateways { for_all, by_source, way_out }
 }
 
 impl Gateways {

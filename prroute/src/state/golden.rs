@@ -17,7 +17,7 @@ use super::fixture::carry_out;
 use super::ids::{KnownId, allocate, follow_macs, remember};
 use super::observed::{Family, Observed, PROTOCOL};
 use super::rationale::reason;
-use super::uplink::{Skipped, Uplink};
+use super::uplink::{Skipped, Uplink, WayOut};
 use crate::config::Config;
 use crate::sysctl::SavedSysctls;
 
@@ -77,9 +77,7 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
             "  up {} mtu {} hold {} reply {:?}",
             device.up, device.mtu, device.hold, device.reply
         ));
-        let gateways =
-            [(device.gateway4, device.gateway4_usable), (device.gateway6, device.gateway6_usable)];
-        for (gateway, usable) in gateways {
+        for WayOut { gateway, usable, .. } in device.way_out.iter() {
             if let Some(gateway) = gateway {
                 line(format!("  gateway {gateway} usable {usable} of {:?}", device.gateways));
             }

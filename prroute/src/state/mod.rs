@@ -23,6 +23,7 @@ pub mod observed;
 mod on_link;
 mod ours;
 pub mod own_source;
+pub mod per_family;
 pub mod place;
 pub mod plan;
 pub mod rationale;

@@ -9,10 +9,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::families::Families;
 use super::gateways::has_failed;
 use super::observed::{
     Family, Link, NextHop, Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN,
 };
+use super::per_family::PerFamily;
 use super::uplink::Uplink;
 use crate::config::{Config, OwnSource};
 
@@ -23,32 +25,20 @@ const TABLE_DEFAULT: u32 = 253;
 const COST: &str = "for every forwarded packet, reverse-path check and unconnected send";
 
 /// What keeps own sources, of each family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnSources {
-    pub v4: OwnSource,
-    pub v6: OwnSource,
-}
+pub type OwnSources = PerFamily<OwnSource>;
 
 impl OwnSources {
     /// What the configuration says; but rules, where `main` has no default route that works: there
     /// nothing leaves that could be sent to its source's uplink.
     pub fn of(config: &Config, observed: &Observed) -> Self {
-        let of = |family| match config.own_source {
+        Self::from_fn(|family| match config.own_source {
             OwnSource::Datapath if has_working_default(observed, family) => OwnSource::Datapath,
             _ => OwnSource::Rules,
-        };
-        Self { v4: of(Family::V4), v6: of(Family::V6) }
-    }
-
-    pub const fn get(self, family: Family) -> OwnSource {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
+        })
     }
 
     pub fn is_datapath(self, family: Family) -> bool {
-        self.get(family) == OwnSource::Datapath
+        self[family] == OwnSource::Datapath
     }
 }
 
@@ -154,29 +144,11 @@ fn is_kernels(rule: &Rule) -> bool {
     is_plain && has_place
 }
 
-/// Families in which the kernel was seen to have rules beside its own since the network namespace
-/// began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct HadRules {
-    pub v4: bool,
-    pub v6: bool,
-}
-
-impl HadRules {
-    pub const fn get(self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
-    }
-
-    pub fn note<'a>(&mut self, rules: impl IntoIterator<Item = &'a Rule>) {
-        for rule in rules.into_iter().filter(|rule| !is_kernels(rule)) {
-            match rule.family {
-                Family::V4 => self.v4 = true,
-                Family::V6 => self.v6 = true,
-            }
-        }
+/// Notes in which families the kernel has rules beside its own: `had_rules` says where it was seen to
+/// have some since the network namespace began.
+pub fn note_rules<'a>(had_rules: &mut Families, rules: impl IntoIterator<Item = &'a Rule>) {
+    for rule in rules.into_iter().filter(|rule| !is_kernels(rule)) {
+        had_rules[rule.family] = true;
     }
 }
 
@@ -199,7 +171,7 @@ pub fn accounts(
     observed: &Observed,
     uplinks: &[Uplink],
     desired: &BTreeSet<Rule>,
-    had_rules: HadRules,
+    had_rules: Families,
 ) -> Vec<Account> {
     let own_source = OwnSources::of(config, observed);
     let others = || observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
@@ -207,9 +179,9 @@ pub fn accounts(
     let account = |family| Account {
         family,
         asked: config.own_source,
-        kept_by: own_source.get(family),
+        kept_by: own_source[family],
         causes: Cause::of(others().chain(desired), family),
-        had_rules: had_rules.get(family),
+        had_rules: had_rules[family],
     };
     Family::BOTH.into_iter().filter(speaks).map(account).collect()
 }

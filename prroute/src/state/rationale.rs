@@ -1,13 +1,11 @@
 //! Why an operation is in a plan, in an administrator's words.
 
-use std::net::IpAddr;
-
 use super::desired::offset;
 use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
 use super::own_source::OwnSources;
 use super::plan::{NeighbourKey, Op};
 use super::subnet_gateways::tables;
-use super::uplink::Uplink;
+use super::uplink::{Discovered, Uplink};
 use crate::config::{Config, OwnSource, Ranges};
 
 /// One sentence without a full stop. `uplinks` are those that the plan was made for.
@@ -76,9 +74,9 @@ impl Names<'_> {
 
     fn gateway(&self, key: &NeighbourKey) -> String {
         let device = self.uplinks.iter().map(|u| &u.device).find(|d| d.ifindex == key.ifindex);
-        let chosen = |family_gateway: Option<IpAddr>| family_gateway == Some(key.address);
-        let standby = device.is_some_and(|d| !chosen(d.gateway4) && !chosen(d.gateway6));
-        let what = if standby { "another gateway" } else { "the gateway" };
+        let is_standby =
+            |d: &Discovered| d.way_out.iter().all(|out| out.gateway != Some(key.address));
+        let what = if device.is_some_and(is_standby) { "another gateway" } else { "the gateway" };
         format!("the kernel keeps {what} of {} resolved, so that no reply waits for it", key.device)
     }
 

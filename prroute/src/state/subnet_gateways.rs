@@ -53,7 +53,7 @@ pub(super) fn subnet_gateways(
         let around = subnets.iter().filter(|net| net.contains(&host_net(gateway)));
         around.max_by_key(|net| net.prefix_len()).copied()
     };
-    let preferred = known.chosen.and_then(subnet_of);
+    let preferred = known.way_out.gateway.and_then(subnet_of);
     let mut gateways: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
     let mut anywhere = Vec::new();
     for gateway in &known.for_all {

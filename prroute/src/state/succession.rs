@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::observed::{Family, Observed};
-use super::uplink::{Ifindex, Uplink, UplinkId};
+use super::uplink::{Ifindex, Uplink, UplinkId, WayOut};
 
 /// A gateway that the datapath sends replies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,23 +32,12 @@ pub fn keep(uplinks: &mut [Uplink], observed: &Observed, in_force: &[InForce]) {
         for InForce { family, gateway, .. } in
             old.filter(|old| is_resolved(observed, device.ifindex, old.gateway))
         {
-            let (wanted, usable, resolved) = match family {
-                Family::V4 => (
-                    &mut device.gateway4,
-                    &mut device.gateway4_usable,
-                    &mut device.gateway4_resolved,
-                ),
-                Family::V6 => (
-                    &mut device.gateway6,
-                    &mut device.gateway6_usable,
-                    &mut device.gateway6_resolved,
-                ),
-            };
-            if wanted.is_some() && *resolved {
+            let out = &mut device.way_out[*family];
+            if out.gateway.is_some() && out.resolved {
                 continue;
             }
-            if wanted.is_some() {
-                (*wanted, *usable, *resolved) = (Some(*gateway), true, true);
+            if out.gateway.is_some() {
+                *out = WayOut { gateway: Some(*gateway), usable: true, resolved: true, ..*out };
             }
             if !device.gateways.contains(gateway) {
                 device.gateways.push(*gateway);
@@ -82,11 +71,11 @@ mod tests {
     fn a_gateway_in_force_is_the_gateway_until_another_is_resolved() {
         let host = two_networks().neighbour("eth1", OLD, NeighbourState::Resolved);
         let device = after(&host, 1);
-        assert_eq!(device.gateway4, Some(ip(OLD)));
-        assert!(device.gateway4_usable && device.gateway4_resolved);
+        assert_eq!(device.way_out.v4.gateway, Some(ip(OLD)));
+        assert!(device.way_out.v4.usable && device.way_out.v4.resolved);
         // The wanted one is asked meanwhile, and the one in force is asked whether it is there.
         assert_eq!(device.gateways, [ip("192.168.2.1"), ip("fe80::2"), ip(OLD)]);
-        assert_eq!(device.gateway6, before(&host).gateway6);
+        assert_eq!(device.way_out.v6.gateway, before(&host).way_out.v6.gateway);
         assert_eq!(after(&host, 2), before(&host), "that of another device");
         let resolved = host.neighbour("eth1", "192.168.2.1", NeighbourState::Resolved);
         assert_eq!(after(&resolved, 1), before(&resolved));
@@ -97,7 +86,7 @@ mod tests {
         let mut host = two_networks().neighbour("eth1", OLD, NeighbourState::Resolved);
         host.0.routes.retain(|route| !route.is_default() || route.next_hops[0].device == "eth0");
         let device = after(&host, 1);
-        assert_eq!((device.gateway4, device.gateways), (None, vec![ip(OLD)]));
+        assert_eq!((device.way_out.v4.gateway, device.gateways), (None, vec![ip(OLD)]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
 pub use super::own_source::OwnSources;
+pub use super::per_family::PerFamily;
 pub use super::source_routes::SourceRoute;
 pub use super::stacked::Stacked;
 pub use super::subnet_gateways::SubnetGateway;
@@ -57,21 +58,9 @@ pub struct Discovered {
     /// What keeps the host's own sources of each family by their uplink: of all uplinks the same.
     #[serde(skip)]
     pub own_source: OwnSources,
-    /// Next hop for IPv4: an IPv4 address, or an IPv6 one (`via inet6`).
-    pub gateway4: Option<IpAddr>,
-    /// Next hop for IPv6.
-    pub gateway6: Option<IpAddr>,
-    /// `false` when the kernel failed to resolve the gateway (NUD_FAILED).
-    pub gateway4_usable: bool,
-    pub gateway6_usable: bool,
-    /// Whether the kernel has a link-layer address for the gateway. A packet that is redirected
-    /// to one without is queued, and sent to the wrong neighbour when it resolves: the kernel
-    /// then looks the packet's next hop up by the route it had before (`neigh_update`).
     #[serde(default)]
-    pub gateway4_resolved: bool,
-    #[serde(default)]
-    pub gateway6_resolved: bool,
-    /// Every gateway known, the two above included, in order of preference: their neighbour
+    pub way_out: PerFamily<WayOut>,
+    /// Every gateway known, those of `way_out` included, in order of preference: their neighbour
     /// entries are kept resolved, so that one can take over from another.
     pub gateways: Vec<IpAddr>,
     /// Gateways of subnets that are not the preferred gateway's, of both families.
@@ -80,17 +69,9 @@ pub struct Discovered {
     /// Default routes for some sources only, the longest prefix first.
     #[serde(default)]
     pub source_routes: Vec<SourceRoute>,
-    /// No default route of IPv6 is for every source: `gateway6` and `direct6` are those of
-    /// `source_routes`, and no way out for other sources of the host's own.
-    #[serde(default)]
-    pub only_by_source6: bool,
     /// What cannot be decided about its gateways, one sentence each.
     #[serde(default)]
     pub undecided: Vec<String>,
-    /// An IPv4 default route without a gateway (point-to-point devices).
-    pub direct4: bool,
-    /// Likewise for IPv6.
-    pub direct6: bool,
     /// Devices that stand on this one, and count as it.
     #[serde(default)]
     pub stacked: Vec<Stacked>,
@@ -106,6 +87,35 @@ pub struct Discovered {
     /// The administrator's destinations over this uplink.
     #[serde(default)]
     pub to: Vec<IpNet>,
+}
+
+/// How packets of one family leave by an uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// Next hop; that of IPv4 may be an IPv6 address (`via inet6`).
+    pub gateway: Option<IpAddr>,
+    /// `false` when the kernel failed to resolve the gateway (NUD_FAILED).
+    pub usable: bool,
+    /// Whether the kernel has a link-layer address for the gateway. A packet that is redirected
+    /// to one without is queued, and sent to the wrong neighbour when it resolves: the kernel
+    /// then looks the packet's next hop up by the route it had before (`neigh_update`).
+    pub resolved: bool,
+    /// There is a default route without a gateway (point-to-point devices).
+    pub direct: bool,
+    /// No default route is for every source: `gateway` and `direct` are those of `source_routes`, and
+    /// no way out for other sources of the host's own.
+    pub only_by_source: bool,
+}
+
+impl WayOut {
+    /// Whether packets without a record may be sent this way.
+    pub const fn is_live(&self) -> bool {
+        self.usable || self.gateway.is_none()
+    }
+
+    pub const fn awaits_resolution(&self) -> bool {
+        self.gateway.is_some() && self.usable && !self.resolved
+    }
 }
 
 impl Discovered {
@@ -128,7 +138,7 @@ impl Discovered {
             Some(SubnetGateway { net: source, gateway: gateway?, usable, resolved })
         });
         let all: Vec<_> = of_sources.chain(self.subnet_gateways_in_force().cloned()).collect();
-        let preferred = |known: &SubnetGateway| Some(known.gateway) == self.gateway6;
+        let preferred = |known: &SubnetGateway| Some(known.gateway) == self.way_out.v6.gateway;
         let is_hidden = |index: usize, net: &IpNet| {
             let mut wider = all.iter().skip(index + 1);
             wider.any(|wider| wider.net.contains(net) && !preferred(wider))

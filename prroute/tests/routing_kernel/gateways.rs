@@ -107,7 +107,7 @@ fn a_gateway_that_never_resolves_is_unusable_within_a_second() {
         let mut monitor = Monitor::open().unwrap();
         let mut reconciler = Loop::new().await;
         let (_, uplinks) = reconciler.look(&mut monitor).await;
-        assert!(uplinks.iter().all(|u| u.device.gateway4_usable), "nobody was asked yet");
+        assert!(uplinks.iter().all(|u| u.device.way_out.v4.usable), "nobody was asked yet");
         reconciler.reconcile().await;
         let start = Instant::now();
         reconciler.until_usable(&mut monitor, "up3", false).await;
@@ -116,7 +116,7 @@ fn a_gateway_that_never_resolves_is_unusable_within_a_second() {
         assert!(took < Duration::from_secs(2), "{took:?}");
         assert!(!ip("neigh show 10.0.3.1 dev up3").contains("FAILED"), "before the kernel says so");
         let (_, uplinks) = reconciler.look(&mut monitor).await;
-        let usable = uplinks.iter().filter(|u| u.device.gateway4_usable).count();
+        let usable = uplinks.iter().filter(|u| u.device.way_out.v4.usable).count();
         assert_eq!(usable, 2, "the others answered");
         drop(peer);
     });
@@ -159,7 +159,7 @@ fn an_expired_gateway_is_none_before_the_kernel_says_so() {
         ip("-6 route add default via 2001:db8:2::1 dev up2 metric 2 expires 1");
         let reconciler = Loop::new().await;
         let gateway = |uplinks: &[Uplink]| {
-            uplinks.iter().find(|u| u.device.name == "up2").unwrap().device.gateway6
+            uplinks.iter().find(|u| u.device.name == "up2").unwrap().device.way_out.v6.gateway
         };
         let (observed, uplinks, _) = reconciler.plan().await;
         assert!(gateway(&uplinks).is_some());

@@ -183,7 +183,7 @@ impl Loop {
             loop {
                 let (_, uplinks) = self.look(monitor).await;
                 let uplink = uplinks.iter().find(|u| u.device.name == name).unwrap();
-                if uplink.device.gateway4_usable == usable {
+                if uplink.device.way_out.v4.usable == usable {
                     break;
                 }
                 monitor.next().await.unwrap();

@@ -15,7 +15,9 @@ use prroute::datapath::counters::Counters;
 use prroute::datapath::flows::{self, FlowRecord};
 use prroute::datapath::sizes::Demand;
 use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, Tables, memory};
-use prroute::state::uplink::{Discovered, Ifindex, LocalAddress, OwnSources, Uplink, UplinkId};
+use prroute::state::uplink::{
+    Discovered, Ifindex, LocalAddress, OwnSources, PerFamily, Uplink, UplinkId, WayOut,
+};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
@@ -140,19 +142,17 @@ impl Fixture {
                     main_routes: vec![],
                     own_source: OwnSources::default(),
                     gateways: vec![],
-                    direct4: false,
-                    direct6: false,
                     stacked: vec![],
                     subnet_gateways: vec![],
                     source_routes: Vec::new(),
-                    only_by_source6: false,
                     undecided: vec![],
-                    gateway4: Some(format!("10.0.{id}.1").parse().unwrap()),
-                    gateway6: Some(format!("fd00:{id}::1").parse().unwrap()),
-                    gateway4_usable: true,
-                    gateway6_usable: true,
-                    gateway4_resolved: true,
-                    gateway6_resolved: true,
+                    way_out: PerFamily { v4: format!("10.0.{id}.1"), v6: format!("fd00:{id}::1") }
+                        .map(|gateway| WayOut {
+                            gateway: Some(gateway.parse().unwrap()),
+                            usable: true,
+                            resolved: true,
+                            ..WayOut::default()
+                        }),
                     reply: Reply::Auto,
                     hold: false,
                     table: None,

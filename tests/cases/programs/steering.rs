@@ -190,8 +190,8 @@ fn a_flood_of_requests_evicts_no_confirmed_flow() {
 #[test]
 fn last_hop_answers_the_router_that_asked() {
     with_fixture(|fixture| {
-        fixture.uplinks[1].device.gateway4 = None;
-        fixture.uplinks[1].device.gateway6 = None;
+        fixture.uplinks[1].device.way_out.v4.gateway = None;
+        fixture.uplinks[1].device.way_out.v6.gateway = None;
         fixture.sync();
         for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
             assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, owned)), PASS);
@@ -309,13 +309,13 @@ fn a_target_that_cannot_carry_the_reply_leaves_it_to_the_kernel_and_says_why() {
             assert_eq!(fixture.count(2, Reason::UplinkDown), family as u64 + 1);
             fixture.uplinks[1].device.up = true;
 
-            fixture.uplinks[1].device.gateway4_resolved = false;
-            fixture.uplinks[1].device.gateway6_resolved = false;
+            fixture.uplinks[1].device.way_out.v4.resolved = false;
+            fixture.uplinks[1].device.way_out.v6.resolved = false;
             fixture.sync();
             assert_eq!(fixture.egress(1, &answer), PASS);
             assert_eq!(fixture.count(2, Reason::NoNextHop), family as u64 + 1);
-            fixture.uplinks[1].device.gateway4_resolved = true;
-            fixture.uplinks[1].device.gateway6_resolved = true;
+            fixture.uplinks[1].device.way_out.v4.resolved = true;
+            fixture.uplinks[1].device.way_out.v6.resolved = true;
             fixture.sync();
             assert_eq!(fixture.egress(1, &answer), REDIRECT);
         }
@@ -354,7 +354,7 @@ fn a_live_flow_is_not_taken_over_by_another_uplink_but_moves_when_its_own_is_dow
 #[test]
 fn a_client_on_the_link_needs_no_gateway() {
     with_fixture(|fixture| {
-        fixture.uplinks[1].device.gateway4 = None;
+        fixture.uplinks[1].device.way_out.v4.gateway = None;
         fixture.uplinks[1].device.reply = Reply::Gateway;
         fixture.sync();
         let neighbour = ("10.0.2.77", 5000);
@@ -435,7 +435,7 @@ fn a_client_on_any_prefix_of_an_uplinks_link_is_answered_without_a_gateway() {
     with_fixture(|fixture| {
         let device = &mut fixture.uplinks[1].device;
         device.reply = Reply::Gateway;
-        device.gateway4_resolved = false;
+        device.way_out.v4.resolved = false;
         // More than are compared in line.
         device.on_link = ["10.0.2.0/24", "10.20.0.0/16", "10.30.0.0/16"]
             .map(|prefix| prefix.parse().unwrap())

@@ -76,8 +76,8 @@ fn usable(resolution: &mut Resolution, state: NeighbourState, now: Instant) -> b
     let mut observed = observed(Some(state));
     resolution.correct(&mut observed, now);
     let device = discover(&Config::default(), &observed).0.remove(0);
-    assert_eq!(device.gateway4, Some(gateway()));
-    device.gateway4_usable
+    assert_eq!(device.way_out.v4.gateway, Some(gateway()));
+    device.way_out.v4.usable
 }
 
 /// A cold start must not flap.

@@ -85,7 +85,7 @@ fn a_line_says_what_happened_to_an_uplink() {
     );
 
     let mut silent = before.clone();
-    silent[1].device.gateway4_usable = false;
+    silent[1].device.way_out.v4.usable = false;
     let text = "eth2: gateway 192.0.2.33 does not answer, replies leave by other uplinks";
     assert_eq!(said(&before, &silent, &up), [(Level::WARN, text.to_owned())]);
     assert_eq!(said(&silent, &before, &up), [info("eth2: gateway 192.0.2.33 answers again")]);

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::is_live;
 use crate::config::Ranges;
 use crate::state::observed::{Family, NextHop, Observed, PROTOCOL, Route, RouteKind, host_net};
 use crate::state::subnet_gateways::tables;
-use crate::state::uplink::{Uplink, UplinkId};
+use crate::state::uplink::{Uplink, UplinkId, WayOut};
 
 /// IPv6 knows no metric 0; 1024 is what the kernel takes when none is named.
 const METRIC6: u32 = 1024;
@@ -40,7 +39,7 @@ pub(super) fn of(
             if is_refused(&route, uplink, uplinks) {
                 continue;
             }
-            if shares && is_live(uplink, family) {
+            if shares && uplink.device.way_out[family].is_live() {
                 routes.push(Route {
                     table: ranges.table,
                     metric: SHARED_METRIC + u32::from(uplink.id.0),
@@ -48,7 +47,7 @@ pub(super) fn of(
                     ..route.clone()
                 });
             }
-            if !(family == Family::V6 && uplink.device.only_by_source6) {
+            if !uplink.device.way_out[family].only_by_source {
                 routes.push(route);
             }
         }
@@ -98,10 +97,7 @@ fn on_link(ranges: Ranges, uplink: &Uplink) -> impl Iterator<Item = Route> {
 /// The way out of an uplink, where the family has one.
 fn default(ranges: Ranges, observed: &Observed, uplink: &Uplink, family: Family) -> Option<Route> {
     let device = &uplink.device;
-    let (gateway, direct) = match family {
-        Family::V4 => (device.gateway4, device.direct4),
-        Family::V6 => (device.gateway6, device.direct6),
-    };
+    let WayOut { gateway, direct, .. } = device.way_out[family];
     // A configured gateway is no way out where the interface does not speak the protocol.
     let speaks6 = || observed.addresses_on(device.ifindex).any(|a| a.net.addr().is_ipv6());
     let gateway = gateway.filter(|_| family == Family::V4 || speaks6());

@@ -2,7 +2,6 @@
 
 use ipnet::IpNet;
 
-use super::is_live;
 use crate::config::Ranges;
 use crate::state::desired::sections::Entry;
 use crate::state::observed::{Family, Rule, TABLE_MAIN};
@@ -57,7 +56,8 @@ pub(super) fn of_sources(
 pub(super) fn of_destinations(ranges: Ranges, uplink: &Uplink) -> impl Iterator<Item = Rule> {
     let table = uplink.table(ranges);
     let destinations = uplink.device.to.iter();
-    let stays = |net: &&IpNet| uplink.device.hold || is_live(uplink, Family::of_net(net));
+    let stays =
+        |net: &&IpNet| uplink.device.hold || uplink.device.way_out[Family::of_net(net)].is_live();
     destinations.filter(stays).map(move |net| {
         let family = Family::of_net(net);
         let shorter = u32::from(family.bits() - net.prefix_len());

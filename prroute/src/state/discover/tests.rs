@@ -39,7 +39,7 @@ fn nics_with_a_global_address_are_uplinks_also_without_a_default_route() {
     assert_eq!(names_of(&host), ["eth0", "eth1"]);
     assert_eq!(reason(&host, "eth2"), "no global address");
     assert_eq!(reason(&host, "lo"), "loopback");
-    assert_eq!(only(&host, "eth1").gateway4, None);
+    assert_eq!(only(&host, "eth1").way_out.v4.gateway, None);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn gateways_main_before_other_tables_and_low_metric_before_high() {
         .default("eth0", "192.0.2.5", 500)
         .route("eth0", "0.0.0.0/1", Some("192.0.2.9"));
     let device = only(&host, "eth0");
-    assert_eq!(device.gateway4, Some(ip("192.0.2.5")));
+    assert_eq!(device.way_out.v4.gateway, Some(ip("192.0.2.5")));
     let order = ["192.0.2.5", "192.0.2.7", "192.0.2.9", "192.0.2.3"].map(ip);
     assert_eq!(device.gateways, order);
 }
@@ -137,8 +137,8 @@ fn configured_gateways_come_first_by_family() {
     let mut config = naming("eth0");
     config.uplinks[0].gateways = vec![ip("fe80::9"), ip("192.168.1.254")];
     let (found, _) = discover(&config, &host.0);
-    assert_eq!(found[0].gateway4, Some(ip("192.168.1.254")));
-    assert_eq!(found[0].gateway6, Some(ip("fe80::9")));
+    assert_eq!(found[0].way_out.v4.gateway, Some(ip("192.168.1.254")));
+    assert_eq!(found[0].way_out.v6.gateway, Some(ip("fe80::9")));
 }
 
 #[test]
@@ -149,10 +149,16 @@ fn a_gateway_that_fails_gives_way_and_is_unusable_when_it_is_the_only_one() {
         .default("eth0", "192.0.2.1", 0)
         .neighbour("eth0", "192.0.2.1", NeighbourState::Failed);
     let device = only(&host, "eth0");
-    assert_eq!((device.gateway4, device.gateway4_usable), (Some(ip("192.0.2.1")), false));
+    assert_eq!(
+        (device.way_out.v4.gateway, device.way_out.v4.usable),
+        (Some(ip("192.0.2.1")), false)
+    );
     let host = host.default("eth0", "192.0.2.9", 9);
     let device = only(&host, "eth0");
-    assert_eq!((device.gateway4, device.gateway4_usable), (Some(ip("192.0.2.9")), true));
+    assert_eq!(
+        (device.way_out.v4.gateway, device.way_out.v4.usable),
+        (Some(ip("192.0.2.9")), true)
+    );
     assert_eq!(device.gateways.len(), 2, "the failed one stays a candidate");
 }
 
@@ -167,8 +173,8 @@ fn every_next_hop_of_an_ecmp_default_route_is_its_own_uplinks_gateway() {
     let second = host.hop("eth1", Some("198.51.100.1"));
     let mut host = host;
     host.0.routes.last_mut().unwrap().next_hops.push(second);
-    assert_eq!(only(&host, "eth0").gateway4, Some(ip("192.0.2.1")));
-    assert_eq!(only(&host, "eth1").gateway4, Some(ip("198.51.100.1")));
+    assert_eq!(only(&host, "eth0").way_out.v4.gateway, Some(ip("192.0.2.1")));
+    assert_eq!(only(&host, "eth1").way_out.v4.gateway, Some(ip("198.51.100.1")));
 }
 
 #[test]
@@ -179,7 +185,7 @@ fn via_inet6_is_the_next_hop_of_ipv4() {
         Some("fe80::1"),
     );
     let device = only(&host, "eth0");
-    assert_eq!((device.gateway4, device.gateway6), (Some(ip("fe80::1")), None));
+    assert_eq!((device.way_out.v4.gateway, device.way_out.v6.gateway), (Some(ip("fe80::1")), None));
 }
 
 #[test]
@@ -205,7 +211,7 @@ fn the_on_link_gateway_of_a_host_address() {
         .route("eth0", "172.31.1.1/32", None)
         .default("eth0", "172.31.1.1", 0);
     let device = only(&host, "eth0");
-    assert_eq!(device.gateway4, Some(ip("172.31.1.1")));
+    assert_eq!(device.way_out.v4.gateway, Some(ip("172.31.1.1")));
     assert_eq!(device.on_link, [net("172.31.1.1/32")]);
 }
 

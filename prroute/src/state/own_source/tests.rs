@@ -183,7 +183,7 @@ fn what_rules_are_there_for_is_told() {
     let accounts = |config: &Config, host: &Host| -> Vec<(String, Option<String>)> {
         let desired = desired(config, host).rules;
         let uplinks = uplinks(config, &host.0);
-        let all = accounts(config, &host.0, &uplinks, &desired, HadRules::default());
+        let all = accounts(config, &host.0, &uplinks, &desired, Families::default());
         all.iter().map(|account| (account.to_string(), account.cost())).collect()
     };
     let said = accounts(&config, &without_default(others, Family::V6));
@@ -217,11 +217,11 @@ fn a_kernels_rule_that_was_moved_is_one_of_others() {
 
 #[test]
 fn that_there_were_rules_is_not_forgotten() {
-    let mut had = HadRules::default();
-    had.note(&two_networks().0.rules);
-    assert_eq!(had, HadRules::default());
-    had.note(&desired(&with_to("1.1.1.1/32"), &two_networks()).rules);
-    assert_eq!(had, HadRules { v4: true, v6: false });
+    let mut had = Families::default();
+    note_rules(&mut had, &two_networks().0.rules);
+    assert_eq!(had, Families::default());
+    note_rules(&mut had, &desired(&with_to("1.1.1.1/32"), &two_networks()).rules);
+    assert_eq!(had, Families { v4: true, v6: false });
     let (config, host) = (by_datapath(), two_networks());
     let all = accounts(&config, &host.0, &uplinks(&config, &host.0), &BTreeSet::new(), had);
     assert!(all[0].cost().unwrap().contains("until the next boot"));

@@ -125,7 +125,7 @@ fn the_longest_source_prefix_decides_and_then_the_metric() {
             gateway: Some(ip("2001:db8:2::1")),
         }
     );
-    assert_eq!(host.device("eth1").gateway6, Some(ip("2001:db8:2::1")));
+    assert_eq!(host.device("eth1").way_out.v6.gateway, Some(ip("2001:db8:2::1")));
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn it_is_no_way_out_for_other_sources_of_its_interface() {
         ]
     );
     let device = host.device("eth1");
-    assert!(device.only_by_source6);
-    assert_eq!(device.gateway6, Some(ip("2001:db8:2::1")), "for replies");
+    assert!(device.way_out.v6.only_by_source);
+    assert_eq!(device.way_out.v6.gateway, Some(ip("2001:db8:2::1")), "for replies");
     assert_eq!(device.gateways_by_source(), []);
-    assert!(!host.device("eth0").only_by_source6);
+    assert!(!host.device("eth0").way_out.v6.only_by_source);
     assert!(routes(&host, 21_001)[1].starts_with("default via 2001:db8:1::1 dev eth0 "));
 }
 
@@ -201,13 +201,13 @@ fn each_source_prefix_has_its_gateway() {
         let known = host.device("eth1").gateways_by_source().into_iter();
         known.map(|known| (known.net, known.gateway)).collect::<Vec<_>>()
     };
-    assert_eq!(host.device("eth1").gateway6, Some(ip("fe80::2")));
+    assert_eq!(host.device("eth1").way_out.v6.gateway, Some(ip("fe80::2")));
     assert_eq!(by_source(&host), [(net("2001:db8:3::/64"), ip("fe80::3"))]);
     let gateways = host.device("eth1").gateways;
     assert_eq!(gateways, [ip("fe80::2"), ip("fe80::3")], "both are kept resolved");
     // Beside a gateway for every source it is the one of its prefix alone.
     let host = host.default("eth1", "fe80::9", 4096);
-    assert_eq!(host.device("eth1").gateway6, Some(ip("fe80::9")));
+    assert_eq!(host.device("eth1").way_out.v6.gateway, Some(ip("fe80::9")));
     assert_eq!(
         by_source(&host),
         [(net("2001:db8:2::/64"), ip("fe80::2")), (net("2001:db8:3::/64"), ip("fe80::3"))]
@@ -221,7 +221,7 @@ fn each_source_prefix_has_its_gateway() {
 fn a_preferred_gateway_is_not_hidden_by_a_wider_prefix() {
     let host = source_specific().default_from("2001:db8::/32", "eth1", "fe80::9", 1024);
     let device = host.device("eth1");
-    assert_eq!(device.gateway6, Some(ip("2001:db8:2::1")));
+    assert_eq!(device.way_out.v6.gateway, Some(ip("2001:db8:2::1")));
     let known: Vec<IpAddr> =
         device.gateways_by_source().iter().map(|known| known.gateway).collect();
     assert_eq!(known, [ip("2001:db8:2::1"), ip("fe80::9")]);
@@ -261,5 +261,9 @@ fn a_way_that_needs_no_gateway_is_one() {
     );
     assert!(!has_rules(&host, "2001:db8:2::10"));
     let device = host.device("eth1");
-    assert!(device.direct6 && device.only_by_source6 && device.gateway6.is_none());
+    assert!(
+        device.way_out.v6.direct
+            && device.way_out.v6.only_by_source
+            && device.way_out.v6.gateway.is_none()
+    );
 }

@@ -115,7 +115,7 @@ fn the_rules_of_the_fourth_seed_are_recognised() {
     host = with_rule(host, 0, 10, |rule| rule.destination = Some(net("1.1.1.1/32")));
     assert_eq!(recognised(&host), [(ip("10.224.184.51"), 0, 10), (ip("10.224.186.43"), 0, 20)]);
     assert_eq!(owned(&host), []);
-    let gateways: Vec<_> = host.uplinks().iter().map(|u| u.device.gateway4).collect();
+    let gateways: Vec<_> = host.uplinks().iter().map(|u| u.device.way_out.v4.gateway).collect();
     assert_eq!(gateways, [Some(ip("10.224.184.1")), Some(ip("10.224.186.1"))]);
 }
 
