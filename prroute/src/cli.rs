@@ -6,15 +6,16 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::instance::Instance;
 
-/// Replies leave by the interface the request came in on.
+/// Makes replies leave by the interface that their request came in on.
 #[derive(Debug, Parser)]
 #[command(
     name = "prroute",
     version,
     about,
     propagate_version = true,
-    after_help = "Exit codes: 0 fine, 1 failed or something is missing, 2 usage, 3 not running,\n\
-                  4 permission denied, 5 not known, 78 configuration error."
+    after_help = "Exit codes: 0 success; 1 failure, or `status` found something missing; 2 wrong\n\
+                  usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report\n\
+                  cannot be read; 78 configuration error."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -23,50 +24,50 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Find the uplinks, install what they need, and keep it right until told to stop.
+    /// Run the daemon: find the uplinks, attach the programs, add rules and routes, follow changes.
     ///
-    /// Stopping leaves everything working; `prroute down` removes it.
+    /// When it is stopped, all that stays in the kernel and goes on working; `prroute down` removes it.
     Run(RunArgs),
-    /// Stop a running daemon and undo everything prroute has done.
+    /// Stop the daemon, if one runs, and undo everything that prroute changed.
     Down(InstanceArgs),
-    /// Say what is managed and what was counted.
+    /// Show uplinks, gateways and counters, and what is missing or in the way.
     Status(ReportArgs),
     /// List the recorded flows.
     ///
-    /// A TCP connection to an uplink's own address is not recorded while it stays on that uplink:
-    /// the rules for its address answer it.
+    /// A TCP connection to an uplink's own address is not recorded while all of its packets use
+    /// that uplink.
     Flows(ReportArgs),
-    /// Say what would be changed and why, as `ip` commands, and change nothing.
+    /// Show what prroute would change now, as `ip` commands with reasons; change nothing.
     Plan(PlanArgs),
-    /// Read the configuration again, all or nothing: a mistake leaves the one in force.
+    /// Have the daemon read the configuration again; an invalid one changes nothing.
     Reload(InstanceArgs),
-    /// Find mistakes in the configuration.
+    /// Check the configuration for mistakes, and whether it fits this host.
     Check(CheckArgs),
-    /// Print a documented configuration file with every default.
+    /// Print a configuration file with every key, its default and an explanation.
     GenerateConfig,
-    /// Print a machine-readable description.
+    /// Print a machine-readable schema.
     #[command(subcommand)]
     Schema(SchemaCommand),
-    /// Tell other programs to leave prroute's rules and routes alone.
+    /// Configure another program so that it keeps prroute's rules and routes.
     #[command(subcommand)]
     Setup(SetupCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
-    /// JSON Schema of the configuration.
+    /// The JSON Schema of the configuration.
     Config,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum SetupCommand {
-    /// Write a drop-in file that makes systemd-networkd leave what it did not make.
+    /// Write a drop-in file by which systemd-networkd keeps rules and routes of others.
     Networkd(SetupNetworkdArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct SetupNetworkdArgs {
-    /// Print the file and write nothing.
+    /// Print the file; write nothing.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -75,7 +76,7 @@ pub struct SetupNetworkdArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub instance: InstanceArgs,
-    /// Read this file instead of what the running daemon reads, or the usual files.
+    /// Read this file instead of those that the running daemon reads, or the default ones.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON.
@@ -85,10 +86,10 @@ pub struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Check this file alone instead of the usual ones.
+    /// Check this file alone instead of the default ones.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Look at the configuration only, not at this host's interfaces and rules.
+    /// Check the configuration alone, without this host's interfaces and rules.
     #[arg(long)]
     pub offline: bool,
     /// Print JSON.
@@ -98,7 +99,7 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct InstanceArgs {
-    /// Which prroute, where several run in several network namespaces.
+    /// Which instance of prroute, where each network namespace has one of its own.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub instance: Instance,
 }
@@ -110,13 +111,13 @@ pub struct RunArgs {
     /// Read this file instead of /etc/prroute/prroute.toml and /etc/prroute/conf.d/*.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Say what would be done, as `ip` commands, and change nothing.
+    /// Show what would be done, as `ip` commands with reasons; change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Undo everything when stopped by a signal.
+    /// Undo everything when the daemon is stopped by a signal.
     #[arg(long)]
     pub undo_on_exit: bool,
-    /// Log each packet whose flow is looked up, and what was decided. Slow: for finding out.
+    /// Log each packet whose flow is looked up, and what was decided. Slow: for debugging only.
     #[arg(long)]
     pub log_packets: bool,
 }

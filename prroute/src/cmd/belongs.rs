@@ -50,8 +50,9 @@ impl fmt::Display for Elsewhere {
             ),
             None => write!(
                 f,
-                "no process that can be seen from here is in it. Run this in it, or use another \
-                 --instance; if it is gone, remove what it left: `rm -r {} {}`",
+                "no process that is visible here runs in it. Run this command in it, or use \
+                 another --instance; if it no longer exists, remove what is left of it: `rm -r {} \
+                 {}`",
                 Pins::of(instance).instance().display(),
                 RunDirectory::of(instance).path().display()
             ),
@@ -62,8 +63,8 @@ impl fmt::Display for Elsewhere {
 /// What is left of the instance is a network namespace's that is gone.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "instance {0} is not running; what is left of it is a network namespace's that is gone: \
-     `prroute run` replaces it, `prroute down` removes it"
+    "instance {0} is not running; its network namespace no longer exists, but its datapath is \
+     still pinned: `prroute run` replaces it, `prroute down` removes it"
 )]
 pub struct Abandoned(pub(super) Instance);
 

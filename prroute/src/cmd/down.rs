@@ -32,7 +32,9 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         // Rules, routes and devices went with their network namespace.
         pins.remove()?;
         directory.remove()?;
-        return Ok(output::line("removed what a network namespace left that is gone")?);
+        return Ok(output::line(
+            "removed the datapath of a network namespace that no longer exists",
+        )?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let records = Records::take(&directory, Ranges::default(), pins.is_present());
@@ -50,7 +52,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     match undone.operations {
         0 if !stopped && !undone.datapath => output::line("nothing to undo")?,
         0 => {}
-        count => output::line(format_args!("took back {count} rules, routes and settings"))?,
+        count => output::line(format_args!(
+            "undid {count} changes of rules, routes, neighbour \
+                                            entries and sysctls"
+        ))?,
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ pub struct NotRunning(pub crate::instance::Instance);
 
 /// The daemon runs, but what it reports cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("what the daemon of instance {0} does is not known: its report cannot be read")]
+#[error("the daemon of instance {0} runs, but its report cannot be read")]
 pub struct NoReport(pub crate::instance::Instance);
 
 /// Runs the command of the command line and turns its outcome into an exit code.

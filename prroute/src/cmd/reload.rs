@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// The daemon refused the configuration, and goes on with the one before.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}; the configuration before stays in force")]
+#[error("{message}; the previous configuration stays in force")]
 pub struct Refused {
     pub message: String,
     /// The configuration is at fault.
@@ -34,7 +34,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         let Some(holder) = InstanceLock::holder(&directory)? else {
             return match asked {
                 None => Err(NotRunning(instance.clone()).into()),
-                Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
+                Some((pid, _)) => bail!(
+                    "the daemon (pid {pid}) ended before it had read the \
+                                         configuration"
+                ),
             };
         };
         let report = directory.read_report().usable().unwrap_or_default();
@@ -46,7 +49,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
                 return tell(report);
             }
             Some((pid, _)) if report.daemon == Some(pid) => {}
-            Some((pid, _)) => bail!("the daemon (pid {pid}) ended while it was to reload"),
+            Some((pid, _)) => bail!(
+                "the daemon (pid {pid}) ended before it had read the \
+                                     configuration"
+            ),
             // Not who only takes things back, nor a daemon that does not hear signals yet: the
             // signal would end them.
             None if report.daemon == Some(holder.as_raw()) => {
@@ -64,7 +70,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
         }
         std::thread::sleep(LOOK);
     }
-    bail!("instance {instance} did not answer within {} s", PATIENCE.as_secs())
+    bail!(
+        "the daemon of instance {instance} did not finish the reload within {} s",
+        PATIENCE.as_secs()
+    )
 }
 
 fn tell(report: DaemonReport) -> Result<()> {

@@ -47,7 +47,10 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     directory.create()?;
     let _instance_lock = InstanceLock::acquire(&directory)?;
     if found.abandoned {
-        tracing::warn!("removing what a network namespace left of this instance that is gone");
+        tracing::warn!(
+            "the network namespace of this instance no longer exists: removing the \
+                        datapath that it left"
+        );
         pins.remove()?;
     }
 
@@ -92,7 +95,7 @@ fn failed_start(error: ReconcileError, undo: Option<ReconcileError>) -> anyhow::
         None => error.into(),
         Some(undo) => {
             let (first, then) = (with_causes(&error), with_causes(&undo));
-            let both = format!("{first}; and what was done before is not all undone: {then}");
+            let both = format!("{first}; undoing what was done before that failed: {then}");
             anyhow::Error::from(error).context(both)
         }
     }
@@ -122,8 +125,8 @@ mod tests {
         let both = failed_start(error("write", 28), Some(error("remove", 30)));
         assert_eq!(
             with_causes(both.as_ref()).to_string(),
-            "write /run/prroute/x: No space left on device (os error 28); and what was done before \
-             is not all undone: remove /run/prroute/x: Read-only file system (os error 30)"
+            "write /run/prroute/x: No space left on device (os error 28); undoing what was done \
+             before that failed: remove /run/prroute/x: Read-only file system (os error 30)"
         );
         let one = failed_start(error("write", 28), None);
         assert!(!one.to_string().contains("undone"), "{one}");

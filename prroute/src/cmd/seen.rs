@@ -50,7 +50,7 @@ impl Seen {
         let mend = if daemon {
             "the daemon puts it back within seconds"
         } else {
-            "the next daemon puts it back (`systemctl restart prroute`)"
+            "a daemon puts it back when it starts (`systemctl restart prroute`)"
         };
         let mut missing = Vec::new();
         seen.rules = kernel.rules().await?;

@@ -98,7 +98,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     }
     match report.faults.len() {
         0 => Ok(()),
-        count => bail!("{count} of its parts are not there"),
+        count => bail!("missing parts: {count}, listed above"),
     }
 }
 
@@ -139,7 +139,7 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
         udp_source: match report.udp_source {
             Some(UdpSource::Attached { .. }) if datapath && !seen.sockets => {
-                let reason = "the programs are gone".to_owned();
+                let reason = "the programs are no longer attached".to_owned();
                 Some(udp_source(UdpSource::Unavailable { reason }, pins)?)
             }
             Some(state) if datapath => Some(udp_source(state, pins)?),
@@ -189,7 +189,8 @@ impl fmt::Display for Report {
             }
             None => writeln!(
                 f,
-                "instance {}: no daemon runs; the datapath goes on as it was left",
+                "instance {}: no daemon runs; the datapath works on its last state and follows no \
+                 change",
                 self.instance
             )?,
         }
@@ -217,7 +218,11 @@ impl fmt::Display for Report {
             writeln!(f, "\n{fault}")?;
         }
         if let Some(Healed { times, by, what }) = &self.healed {
-            writeln!(f, "\nput back {times} times what was deleted, the last time {by}: {what}")?;
+            writeln!(
+                f,
+                "\nothers deleted something of prroute's {times} times, and it was put \
+                         back; the last time: {what}, {by}"
+            )?;
         }
         if let Some(collision) = &self.collision {
             writeln!(f, "\n{collision}")?;
@@ -254,11 +259,18 @@ impl fmt::Display for UdpSourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wildcard UDP servers: ")?;
         match &self.state {
-            UdpSource::Off => f.write_str("left alone (udp-source = false)")?,
+            UdpSource::Off => f.write_str(
+                "answer from the address that routing prefers \
+                                           (udp-source = false)",
+            )?,
             UdpSource::Attached { cgroup } => {
                 write!(f, "answer from the address asked (hooks on {})", cgroup.display())?;
             }
-            UdpSource::Unavailable { reason } => write!(f, "not helped: {reason}")?,
+            UdpSource::Unavailable { reason } => write!(
+                f,
+                "answer from the address that routing \
+                                                            prefers: {reason}"
+            )?,
         }
         for reason in SocketReason::ALL {
             let count = self.counters.get(reason.name()).and_then(serde_json::Value::as_u64);

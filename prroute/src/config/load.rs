@@ -7,7 +7,6 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use prroute_common::flow::MIN_FLOWS_PER_CPU;
-use prroute_common::uplink::MAX_UPLINKS;
 use toml::Spanned;
 
 use super::raw::{RawConfig, RawUplink};
@@ -201,31 +200,40 @@ impl Draft {
             if let (Some(table), Some(place)) = (uplink.table, &places.table) {
                 let invalid = |message: String| Err(place.invalid("table", message));
                 if !uplink.selector.is_exact() {
-                    return invalid("one table for all that a pattern matches".to_owned());
+                    return invalid(
+                        "needs an exact name or MAC address in this [[uplink]], not a \
+                                    pattern"
+                            .to_owned(),
+                    );
                 }
                 if !fixed.contains(&table) {
                     let (first, last) = (fixed.start(), fixed.end());
                     return invalid(format!(
-                        "{table} is not between {first} and {last}: those before are given to \
-                         uplinks without a number ({MAX_UPLINKS} at most)"
+                        "{table} is not between {first} and {last}: prroute gives the tables \
+                         before {first} to uplinks without a `table`"
                     ));
                 }
                 if let Some(other) = earlier().find(|other| other.table == Some(table)) {
-                    return invalid(format!("{table} is the table of {} already", other.selector));
+                    return invalid(format!("{table} is already the table of {}", other.selector));
                 }
             }
             for net in &uplink.to {
                 let invalid = |message: String| Err(places.to[net].invalid("to", message));
                 if !uplink.selector.is_exact() {
-                    return invalid("one destination over all that a pattern matches".to_owned());
+                    return invalid(
+                        "needs an exact name or MAC address in this [[uplink]], not a \
+                                    pattern"
+                            .to_owned(),
+                    );
                 }
                 if let Some(other) = destinations.insert(*net, &uplink.selector) {
-                    return invalid(format!("{net} goes over {other} already"));
+                    return invalid(format!("{net} already goes over {other}"));
                 }
                 if destinations.len() > MAX_DESTINATIONS {
                     return invalid(format!(
-                        "more than {MAX_DESTINATIONS} destinations: the kernel compares every \
-                         packet with each of them; larger prefixes, or routes in main, do the same"
+                        "more than {MAX_DESTINATIONS} destinations, and the kernel compares every \
+                         packet with each of them: use shorter prefixes, or routes in the main \
+                         table"
                     ));
                 }
             }

@@ -85,7 +85,7 @@ impl<'a> Source<'a> {
     ) -> Result<Pattern, ConfigError> {
         let name = text.get_ref();
         if name.is_empty() || name.contains(['/', ' ', '\t', '\n']) {
-            let message = format!("{name:?} is no name of an interface");
+            let message = format!("{name:?} cannot be the name of an interface");
             return Err(self.invalid(key, text.span(), message));
         }
         Ok(Pattern::new(name.as_str()))
@@ -94,7 +94,7 @@ impl<'a> Source<'a> {
     /// `02:00:5e:10:00:01`, of an interface: neither a group's address nor zero.
     pub(super) fn mac(&self, text: &Spanned<String>) -> Result<[u8; 6], ConfigError> {
         mac(text.get_ref()).ok_or_else(|| {
-            let message = format!("{:?} is no MAC address of an interface", text.get_ref());
+            let message = format!("{:?} cannot be the MAC address of an interface", text.get_ref());
             self.invalid("mac", text.span(), message)
         })
     }
@@ -103,7 +103,7 @@ impl<'a> Source<'a> {
         let address: Option<IpAddr> = text.get_ref().parse().ok();
         let usable = |a: &IpAddr| !(a.is_unspecified() || a.is_multicast() || a.is_loopback());
         address.filter(usable).ok_or_else(|| {
-            let message = format!("{:?} is no address of a gateway", text.get_ref());
+            let message = format!("{:?} cannot be the address of a gateway", text.get_ref());
             self.invalid("gateway", text.span(), message)
         })
     }
@@ -113,17 +113,24 @@ impl<'a> Source<'a> {
         let invalid = |message: String| self.invalid("to", text.span(), message);
         let given = text.get_ref();
         let net = given.parse::<IpNet>().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));
-        let net = net.map_err(|_| invalid(format!("{given:?} is no prefix, as 192.0.2.0/24")))?;
+        let net =
+            net.map_err(|_| invalid(format!("{given:?} is not a prefix such as 192.0.2.0/24")))?;
         if net != net.trunc() {
-            let message = format!("{given} is an address in a prefix: {}?", net.trunc());
+            let message = format!(
+                "{given} has bits set behind its prefix length; did you mean {}?",
+                net.trunc()
+            );
             return Err(invalid(message));
         }
         // Such a rule would go before main's routes to bridges, tunnels and neighbours.
         if net.prefix_len() <= crate::state::observed::Family::of_net(&net).default_bits() {
-            return Err(invalid(format!("{given} is everything: make it a default route")));
+            return Err(invalid(format!(
+                "{given} counts as a default route: add a route to the main \
+                                        table instead"
+            )));
         }
         if net.network().is_multicast() || net.network().is_loopback() {
-            return Err(invalid(format!("{given} is not reached over an uplink")));
+            return Err(invalid(format!("{given} cannot be reached over an uplink")));
         }
         Ok(net)
     }

@@ -83,11 +83,11 @@ impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Networkd => {
-                "likely by systemd-networkd, which takes the rules and routes of others for its \
-                 own (`prroute setup networkd` stops that)"
+                "likely by systemd-networkd, which deletes rules and routes of others (`prroute \
+                 setup networkd` stops that)"
             }
             Self::NetworkManager => "likely by NetworkManager",
-            Self::Unknown => "it is not known by whom",
+            Self::Unknown => "by an unknown program",
         })
     }
 }

@@ -55,7 +55,7 @@ fn rules_that_are_flushed_again_and_again_come_back_each_time() -> Result<()> {
     let log = daemon.process.log();
     let lines: Vec<&str> =
         log.lines().filter(|line| line.contains("that were deleted, ")).collect();
-    let names = |line: &&str| line.contains("not known by whom") || line.contains("likely by");
+    let names = |line: &&str| line.contains("by an unknown program") || line.contains("likely by");
     ensure!(lines.len() >= 11 && lines.iter().all(names), "{log}");
     let status = prroute.status()?;
     ensure!(status["healed"]["times"] == lines.len(), "{status:#}");

@@ -142,16 +142,16 @@ fn values_out_of_bounds_are_refused() {
         ("table = 254\n", "1: table: 254 is not between 256 and 4294966295"),
         (
             "[[uplink]]\nname = \"a\"\ngateway = [\n  \"192.0.2.1\",\n  \"nonsense\",\n]\n",
-            "5: gateway: \"nonsense\" is no address of a gateway",
+            "5: gateway: \"nonsense\" cannot be the address of a gateway",
         ),
-        ("[[uplink]]\nname = \"a b\"\n", "2: name: \"a b\" is no name of an interface"),
+        ("[[uplink]]\nname = \"a b\"\n", "2: name: \"a b\" cannot be the name of an interface"),
         (
             "[[uplink]]\nmac = \"02:00:5e:10:00\"\n",
-            "2: mac: \"02:00:5e:10:00\" is no MAC address of an interface",
+            "2: mac: \"02:00:5e:10:00\" cannot be the MAC address of an interface",
         ),
         (
             "[[uplink]]\nmac = \"ff:ff:ff:ff:ff:ff\"\n",
-            "2: mac: \"ff:ff:ff:ff:ff:ff\" is no MAC address of an interface",
+            "2: mac: \"ff:ff:ff:ff:ff:ff\" cannot be the MAC address of an interface",
         ),
         ("\n[[uplink]]\nreply = \"off\"\n", "2: uplink: give either `name` or `mac`"),
         (
@@ -160,19 +160,19 @@ fn values_out_of_bounds_are_refused() {
         ),
         (
             "[[uplink]]\nname = \"a\"\nto = [\"10.0.0.5/24\"]\n",
-            "3: to: 10.0.0.5/24 is an address in a prefix: 10.0.0.0/24?",
+            "3: to: 10.0.0.5/24 has bits set behind its prefix length; did you mean 10.0.0.0/24?",
         ),
         (
             "[[uplink]]\nname = \"a\"\nto = [\"::/0\"]\n",
-            "3: to: ::/0 is everything: make it a default route",
+            "3: to: ::/0 counts as a default route: add a route to the main table instead",
         ),
         (
             "[[uplink]]\nname = \"a\"\nto = [\"the-moon\"]\n",
-            "3: to: \"the-moon\" is no prefix, as 192.0.2.0/24",
+            "3: to: \"the-moon\" is not a prefix such as 192.0.2.0/24",
         ),
         (
             "[[uplink]]\nname = \"a\"\nto = [\"224.0.0.0/8\"]\n",
-            "3: to: 224.0.0.0/8 is not reached over an uplink",
+            "3: to: 224.0.0.0/8 cannot be reached over an uplink",
         ),
     ] {
         assert_eq!(error(text), format!("prroute.toml:{complaint}"));
@@ -184,20 +184,21 @@ fn entries_that_contradict_each_other_are_refused() {
     let two = |key: &str| {
         error(&format!("[[uplink]]\nname = \"a\"\n{key}\n[[uplink]]\nname = \"b\"\n{key}\n"))
     };
-    assert_eq!(two("table = 21256"), "prroute.toml:6: table: 21256 is the table of a already");
-    assert_eq!(two("to = [\"192.0.2.1\"]"), "prroute.toml:6: to: 192.0.2.1/32 goes over a already");
+    assert_eq!(two("table = 21256"), "prroute.toml:6: table: 21256 is already the table of a");
+    assert_eq!(two("to = [\"192.0.2.1\"]"), "prroute.toml:6: to: 192.0.2.1/32 already goes over a");
     assert_eq!(
         error("[[uplink]]\nname = \"a\"\ntable = 21255\n"),
-        "prroute.toml:3: table: 21255 is not between 21256 and 21999: those before are given to \
-         uplinks without a number (256 at most)"
+        "prroute.toml:3: table: 21255 is not between 21256 and 21999: prroute gives the tables \
+         before 21256 to uplinks without a `table`"
     );
     assert_eq!(
         error("[[uplink]]\nname = \"a*\"\ntable = 21256\n"),
-        "prroute.toml:3: table: one table for all that a pattern matches"
+        "prroute.toml:3: table: needs an exact name or MAC address in this [[uplink]], not a \
+         pattern"
     );
     assert_eq!(
         error("[[uplink]]\nname = \"a*\"\nto = [\"192.0.2.1\"]\n"),
-        "prroute.toml:3: to: one destination over all that a pattern matches"
+        "prroute.toml:3: to: needs an exact name or MAC address in this [[uplink]], not a pattern"
     );
     // The range may come from a later file.
     let fixed = "[[uplink]]\nname = \"a\"\ntable = 5300\n";
@@ -320,8 +321,8 @@ fn the_number_of_destinations_is_limited_and_read_in_no_time() {
     let began = Instant::now();
     let most = parse(&destinations("a", 0, MAX_DESTINATIONS)).unwrap();
     assert_eq!(most.uplinks[0].to.len(), MAX_DESTINATIONS);
-    let complaint = "to: more than 4096 destinations: the kernel compares every packet with each \
-                     of them; larger prefixes, or routes in main, do the same";
+    let complaint = "to: more than 4096 destinations, and the kernel compares every packet with \
+                     each of them: use shorter prefixes, or routes in the main table";
     assert_eq!(error(&destinations("a", 0, 60_000)), format!("prroute.toml:4100: {complaint}"));
     let two = [destinations("a", 0, 4_000), destinations("b", 4_000, 97)];
     let error = parse_all(&[&two[0], &two[1]]).unwrap_err().to_string();
