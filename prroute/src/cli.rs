@@ -26,7 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon: find the uplinks, attach the programs, add rules and routes, follow changes.
     ///
-    /// When it is stopped, all that stays in the kernel and goes on working; `prroute down` removes it.
+    /// When it is stopped, all that stays in the kernel and goes on working; `prroute down` removes
+    /// it.
     Run(RunArgs),
     /// Stop the daemon, if one runs, and undo everything that prroute changed.
     Down(InstanceArgs),

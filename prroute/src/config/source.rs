@@ -125,8 +125,7 @@ impl<'a> Source<'a> {
         // Such a rule would go before main's routes to bridges, tunnels and neighbours.
         if net.prefix_len() <= crate::state::observed::Family::of_net(&net).default_bits() {
             return Err(invalid(format!(
-                "{given} counts as a default route: add a route to the main \
-                                        table instead"
+                "{given} counts as a default route: add a route to the main table instead"
             )));
         }
         if net.network().is_multicast() || net.network().is_loopback() {

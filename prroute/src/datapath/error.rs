@@ -15,15 +15,15 @@ pub enum DatapathError {
     #[error("{}: not a BPF file system; mount one: mount -t bpf bpf {}", path.display(), path.display())]
     NoBpffs { path: PathBuf },
     #[error(
-        "{}: this BPF file system belongs to a private mount namespace and vanishes with it, and \
-         the datapath would vanish too (`ip netns exec` mounts its own /sys: enter the namespace \
-         with `nsenter --net=/run/netns/NAME` instead)",
+        "{}: this BPF file system belongs to a private mount namespace, and the datapath would \
+         vanish with it (`ip netns exec` mounts its own /sys: enter the namespace with `nsenter \
+         --net=/run/netns/NAME` instead)",
         path.display()
     )]
     PrivateBpffs { path: PathBuf },
     #[error(
-        "{}: this is no directory of root's, but of user {owner}, who could change what prroute \
-         keeps there; remove it (rm -r {}), and mount bpffs with mode=0700",
+        "{}: this directory belongs to user {owner}, not to root, and that user could change what \
+         prroute keeps there; remove it (rm -r {}), and mount bpffs with mode=0700",
         path.display(), path.display()
     )]
     ForeignDirectory { path: PathBuf, owner: u32 },
@@ -58,7 +58,7 @@ pub enum DatapathError {
          attach by clsact filters"
     )]
     NoTcx { name: String },
-    #[error("no control groups of version 2 are mounted")]
+    #[error("cgroup v2 is not mounted")]
     NoCgroup2,
     #[error("read the cookie of the network namespace: {source}")]
     Cookie { source: io::Error },

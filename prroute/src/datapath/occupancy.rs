@@ -81,7 +81,9 @@ fn table<K: aya::Pod>(
 
 impl fmt::Display for Occupancy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("flow tables:")?;
+        f.write_str(
+            "flow tables (flows: TCP; datagrams: UDP and others; new: not confirmed yet):",
+        )?;
         for Table { name, capacity, entries, live, .. } in &self.tables {
             let name = name.to_lowercase();
             write!(f, "\n  {name:<10} {live} live, {entries} of {capacity} entries used")?;

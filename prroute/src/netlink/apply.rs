@@ -76,8 +76,8 @@ impl ApplyError {
 fn and_more(further: usize) -> String {
     match further {
         0 => String::new(),
-        1 => "; and one operation more failed".to_owned(),
-        count => format!("; and {count} operations more failed"),
+        1 => "; one more operation failed".to_owned(),
+        count => format!("; {count} more operations failed"),
     }
 }
 
@@ -85,7 +85,7 @@ fn remains(not_taken_back: &[String]) -> String {
     if not_taken_back.is_empty() {
         return String::new();
     }
-    format!("; could not take back: {}", not_taken_back.join("; "))
+    format!("; could not undo: {}", not_taken_back.join("; "))
 }
 
 /// What came of a plan.
@@ -276,7 +276,7 @@ fn rp_filter(change: &RpFilterChange) -> Result<bool, OpError> {
         Ok(Change::Written) => Ok(true),
         Ok(Change::LeftAt(value)) => {
             let device = &change.device;
-            tracing::info!("rp_filter of {device} is {value} by somebody else's choice; left");
+            tracing::info!("rp_filter of {device}: somebody else set it to {value}; left as it is");
             Ok(false)
         }
         Err(error) if error.is_gone() => Ok(false),

@@ -101,7 +101,7 @@ impl Steady {
         }
         match new.count() {
             0 => {}
-            more => tracing::warn!("{more} objects more cannot be decoded"),
+            more => tracing::warn!("{more} more objects cannot be decoded"),
         }
         self.unreadable = now;
     }

@@ -146,7 +146,7 @@ impl fmt::Display for Unreadable {
             Object::Link { ifindex, name: Some(name) } => {
                 return write!(
                     f,
-                    "interface {ifindex} is left alone: its name \"{name}\" is not UTF-8"
+                    "interface {ifindex} is not managed: its name \"{name}\" is not UTF-8"
                 );
             }
             Object::Link { ifindex, name: None } => write!(f, "interface {ifindex}")?,
@@ -154,11 +154,16 @@ impl fmt::Display for Unreadable {
                 write!(f, "an {} address of interface {ifindex}", name(family))?;
             }
             Object::Route { family, length, protocol } => {
-                write!(f, "an {} route of length {length}, protocol {protocol}", name(family))?;
+                write!(
+                    f,
+                    "an {} route with prefix length {length} and protocol {protocol}",
+                    name(family)
+                )?;
             }
             Object::Rule { family, source, destination } => write!(
                 f,
-                "an {} rule from a prefix of length {source} to one of length {destination}",
+                "an {} rule with source prefix length {source} and destination prefix length \
+                 {destination}",
                 name(family)
             )?,
             Object::Neighbour { family, ifindex } => {
@@ -167,7 +172,7 @@ impl fmt::Display for Unreadable {
             Object::Control => f.write_str("an answer of the kernel")?,
             Object::Other(kind) => write!(f, "a netlink message of type {kind}")?,
         }
-        write!(f, " cannot be decoded and is taken to be as it was: {}", self.error)
+        write!(f, " cannot be decoded; taken to be unchanged: {}", self.error)
     }
 }
 

@@ -137,7 +137,10 @@ impl Reconciler {
         let result = self.put_pins().and_then(|()| self.load(families));
         if let Err(error) = &result {
             let pause = NEXT_TRY.as_secs();
-            tracing::warn!("tables of {UNUSED} entries stay in use for another {pause} s: {error}");
+            tracing::warn!(
+                "make larger tables: {error}; those of {UNUSED} entries stay in use, \
+                            trying again in {pause} s"
+            );
             self.datapath.larger_tables_due = Some(Instant::now() + NEXT_TRY);
         }
         result.is_ok()

@@ -38,7 +38,7 @@ pub(super) fn between(
         let name = &old.device.name;
         let reason = skipped.iter().find(|skipped| skipped.name == *name);
         let text = match reason {
-            Some(Skipped { reason, .. }) => format!("{name}: no uplink any more: {reason}"),
+            Some(Skipped { reason, .. }) => format!("{name}: no longer an uplink: {reason}"),
             None => format!("{name}: gone"),
         };
         events.push(event(name, Level::INFO, text, true));
@@ -78,13 +78,13 @@ fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut
     let name = &new.name;
     let mut say = |level, text, is_loss| events.push(event(name, level, text, is_loss));
     if old.name != new.name {
-        say(Level::INFO, format!("{} is called {name} now", old.name), false);
+        say(Level::INFO, format!("{} was renamed to {name}", old.name), false);
     }
     for stacked in new.stacked.iter().filter(|device| !old.stacked.contains(device)) {
-        say(Level::INFO, format!("{name}: {} counts as it", stacked.name), false);
+        say(Level::INFO, format!("{name}: {} counts as this uplink", stacked.name), false);
     }
     let elsewhere =
-        if new.hold { "what is to leave by it is held" } else { "replies leave by other uplinks" };
+        if new.hold { "its replies are held" } else { "its replies follow the routing tables" };
     match (old.up, new.up) {
         (true, false) => {
             let set_down = observed.link(new.ifindex).is_some_and(|link| !link.admin_up);
@@ -101,7 +101,7 @@ fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut
             }
             (None, Some(is)) => say(Level::INFO, format!("{name}: gateway {is}"), false),
             (Some(was), None) => {
-                say(Level::INFO, format!("{name}: gateway {was} is none any more"), true);
+                say(Level::INFO, format!("{name}: gateway {was} is gone"), true);
             }
             _ => {}
         }
@@ -219,12 +219,12 @@ impl Events {
         for (name, window) in &mut self.uplinks {
             let Some(losses) = window.flush(now, SPAN) else { continue };
             let state = match uplinks.iter().find(|uplink| uplink.device.name == *name) {
-                None => "no uplink now",
+                None => "not an uplink now",
                 Some(uplink) if uplink.device.up => "up now",
                 Some(_) => "down now",
             };
             said.push(match losses {
-                0 => format!("{name} does not flap any more, {state}"),
+                0 => format!("{name} has stopped flapping, {state}"),
                 1 => format!("{name} flapped once in the last minute, {state}"),
                 count => format!("{name} flapped {count} times in the last minute, {state}"),
             });

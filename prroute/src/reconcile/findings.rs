@@ -10,6 +10,6 @@ pub(super) fn say(before: &[Finding], now: &[Finding]) {
         }
     }
     for finding in new_in(before, now) {
-        tracing::info!("no longer so: {}", finding.what);
+        tracing::info!("resolved: {}", finding.what);
     }
 }

@@ -85,7 +85,7 @@ impl Reconciler {
         match self.find_lost().await {
             Ok(lost) => !lost.is_empty(),
             Err(error) => {
-                tracing::debug!("look after the datapath: {error}");
+                tracing::debug!("inspect the datapath: {error}");
                 false
             }
         }
@@ -148,12 +148,12 @@ impl Reconciler {
             more => format!(" and {more} more"),
         };
         match self.datapath.inspection.allowance.ask(Instant::now()) {
-            Permission::Granted => tracing::warn!("gone, and put back: {named}{more}"),
+            Permission::Granted => tracing::warn!("missing, and put back: {named}{more}"),
             Permission::NotBefore { pause, first } => {
                 if first {
                     let pause = pause.as_secs_f64().ceil();
                     tracing::warn!(
-                        "gone again and again: {named}{more}; putting it back in {pause} s"
+                        "missing again and again: {named}{more}; putting it back in {pause} s"
                     );
                 }
                 return Ok(());

@@ -90,8 +90,8 @@ impl Reconciler {
         }
         vec![format!(
             "own-source = \"datapath\" is in force, but there were rules ({}): the kernel goes on \
-             asking rules for every packet that it routes until the next boot, or the end of this \
-             network namespace",
+             walking its rules for every packet that it routes until the next boot, or the end of \
+             this network namespace",
             families.join(" and ")
         )]
     }

@@ -44,7 +44,7 @@ impl Reconciler {
                 (reload.refusal, reload.notes) = (None, notes);
             }
             Err(error) => {
-                tracing::error!("{error}; the configuration before stays in force");
+                tracing::error!("{error}; the previous configuration stays in force");
                 let configuration = matches!(error, ReloadError::Config(_));
                 reload.refusal = Some(Refusal { configuration, message: error.to_string() });
                 reload.notes.clear();
@@ -76,7 +76,7 @@ impl Reconciler {
                     self.attach_anew();
                 }
                 if let Err(error) = self.converge(monitor, Change::default()).await {
-                    tracing::error!("go back to the configuration before: {error}");
+                    tracing::error!("go back to the previous configuration: {error}");
                 }
                 return Err(error.into());
             }
@@ -112,12 +112,12 @@ fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if old.flows != new.flows {
         let flows = new.flows.map_or_else(
-            || "flows, by the machine's memory, is".to_owned(),
+            || "the default of flows is".to_owned(),
             |flows| format!("flows = {flows} is"),
         );
         notes.push(format!(
-            "{flows} not in force: the tables that are in use keep their size, and the \
-             conversations in them, until `prroute down` and another start"
+            "{flows} not in force yet: the tables in use keep their size and their flows until \
+             `prroute down` and another start"
         ));
     }
     notes
@@ -127,12 +127,12 @@ fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
 const fn not_in_place(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Unsteady => Some(
-            "no rule and route is changed yet: a routing table changes all the time; they follow \
-             when it holds still",
+            "no rule or route is changed yet, because a routing table keeps changing; prroute \
+             changes them when it can read the table whole",
         ),
         Outcome::Unfinished | Outcome::Interrupted => Some(
             "not all rules and routes are in place yet; the rest follows within seconds (`prroute \
-             plan` lists it)",
+             plan` lists them)",
         ),
         Outcome::Complete => None,
     }

@@ -66,7 +66,7 @@ impl Reconciler {
     fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
         let Err(collision) = &outlook.plan else {
             if self.records.report.collision.take().is_some() {
-                tracing::info!("nothing of others is in the ranges of prroute any more");
+                tracing::info!("no rule or route of others is in prroute's ranges any more");
             }
             return Ok(());
         };

@@ -21,7 +21,7 @@ pub(super) trait Versioned: DeserializeOwned {
 pub enum Unusable {
     #[error("cannot be read: {0}")]
     Read(#[from] io::Error),
-    #[error("is no regular file")]
+    #[error("is not a regular file")]
     NoFile,
     #[error("is longer than {} MiB", MAX_SIZE >> 20)]
     TooLong,
@@ -29,11 +29,11 @@ pub enum Unusable {
     Empty,
     #[error("is damaged: {0}")]
     Damaged(serde_json::Error),
-    #[error("is of another version, {0:?}")]
+    #[error("was written by another version, as {0:?}")]
     OtherVersion(String),
-    #[error("is of another boot")]
+    #[error("was written before this boot")]
     OtherBoot,
-    #[error("is of another network namespace")]
+    #[error("was written in another network namespace")]
     OtherNamespace(Option<NetworkNamespace>),
 }
 

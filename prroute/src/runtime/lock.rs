@@ -24,8 +24,8 @@ pub enum LockError {
     )]
     HiddenHolder { path: PathBuf },
     #[error(
-        "{}: process {pid}, which is no prroute, holds a read lock from a time when everybody \
-         could open the file: end that process, then try again",
+        "{}: process {pid}, which is not prroute, holds a read lock on this file: end that \
+         process, then try again",
         path.display()
     )]
     ReadLocked { path: PathBuf, pid: Pid },
@@ -34,7 +34,7 @@ pub enum LockError {
         holder.map_or("pid unknown".to_owned(), |pid| format!("pid {pid}"))
     )]
     NamespaceHeld { holder: Option<Pid> },
-    #[error("the daemon (pid {pid}) does not end, not by SIGKILL either; it is in state {state}")]
+    #[error("the daemon (pid {pid}) did not end, even after SIGKILL; it is in state {state}")]
     StillHeld { pid: Pid, state: String },
     #[error("{operation} {}: {source}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },

@@ -52,7 +52,7 @@ impl Records {
                     tracing::warn!("{path} {why}; {aside}; {UNKNOWN}");
                     Journal::incomplete(ranges)
                 } else {
-                    tracing::warn!("{path} {why}: nothing of it is left to undo here; {aside}");
+                    tracing::warn!("{path} {why}: nothing in it is left to undo here; {aside}");
                     Journal::new(ranges)
                 }
             }
@@ -63,7 +63,7 @@ impl Records {
             Found::Unusable(why) => {
                 let path = directory.report_path().display().to_string();
                 let aside = kept(directory.set_report_aside());
-                tracing::warn!("{path} {why}; {aside}; nothing is lost but what `status` showed");
+                tracing::warn!("{path} {why}; {aside}; only what `prroute status` showed is lost");
                 DaemonReport::default()
             }
         };
@@ -74,8 +74,8 @@ impl Records {
                 let path = directory.ids_path().display().to_string();
                 let aside = kept(directory.set_ids_aside());
                 tracing::warn!(
-                    "{path} {why}; {aside}; uplinks that come from now on may get other ids, and so \
-                     other table numbers, than before"
+                    "{path} {why}; {aside}; uplinks that come from now on may get other ids and \
+                     table numbers than before"
                 );
                 ids_of(&report)
             }
@@ -98,8 +98,8 @@ fn ids_of(report: &DaemonReport) -> Vec<RememberedId> {
 fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {
     if let Found::Unusable(why) = &found {
         tracing::warn!(
-            "{} {why}: a running daemon writes it anew at the next change, `prroute run` sets it \
-             aside",
+            "{} {why}: a running daemon writes it anew at the next change, `prroute run` renames \
+             it",
             path.display()
         );
     }
@@ -107,8 +107,8 @@ fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {
 }
 
 /// What a lost journal means.
-const UNKNOWN: &str = "`prroute down` will know its rules, routes and programs all the same, but \
-                       not which rp_filter and which clsact qdiscs there were before";
+const UNKNOWN: &str = "`prroute down` will still find its rules, routes and programs, but not the \
+                       old values of rp_filter, nor who made a clsact qdisc";
 
 fn kept(aside: Result<PathBuf, RuntimeError>) -> String {
     match aside {

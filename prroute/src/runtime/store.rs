@@ -59,13 +59,13 @@ impl Store {
             journal: slot(
                 directory.journal_path(),
                 Durability::Synced,
-                "no strict rp_filter is made loose until this works, because its old value must be \
-                 on the disk first; all else goes on",
+                "until this works, no strict rp_filter is loosened, because its old value must be \
+                 written first; all else goes on",
             ),
             report: slot(
                 directory.report_path(),
                 Durability::Cached,
-                "`prroute status` and `prroute reload` see an older report until this works; all \
+                "until this works, `prroute status` and `prroute reload` see an older report; all \
                  else goes on",
             ),
             ids: slot(

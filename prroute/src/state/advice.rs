@@ -60,7 +60,8 @@ fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<Stri
     let links: Vec<&Link> = observed.links.iter().filter(is_about).collect();
     let Some(link) = links.first() else {
         return vec![format!(
-            "[[uplink]] {name} matches no interface, or none that no other entry is about"
+            "[[uplink]] {name} has no effect: no interface matches it, or a more important entry \
+             matches the same ones"
         )];
     };
     let mut warnings = Vec::new();
@@ -79,8 +80,8 @@ fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<Stri
         };
         for gateway in entry.gateways.iter().filter(|g| !reached(**g) && !is_link_local(g)) {
             warnings.push(format!(
-                "[[uplink]] {name}: gateway {gateway} is in no subnet of {}: it is taken to be \
-                 on the link",
+                "[[uplink]] {name}: gateway {gateway} is in no subnet of {}; prroute expects it on \
+                 the link all the same",
                 device.name
             ));
         }
@@ -116,11 +117,12 @@ mod tests {
             advice.warnings,
             [
                 "[[uplink]] eth0: eth0 is excluded by \"eth0\"",
-                "[[uplink]] eth1: gateway 10.9.9.9 is in no subnet of eth1: it is taken to be on \
-                 the link",
-                "[[uplink]] eth7 matches no interface, or none that no other entry is about",
-                "[[uplink]] 02:00:00:00:00:77 matches no interface, or none that no other entry \
-                 is about",
+                "[[uplink]] eth1: gateway 10.9.9.9 is in no subnet of eth1; prroute expects it on \
+                 the link all the same",
+                "[[uplink]] eth7 has no effect: no interface matches it, or a more important entry \
+                 matches the same ones",
+                "[[uplink]] 02:00:00:00:00:77 has no effect: no interface matches it, or a more \
+                 important entry matches the same ones",
                 "exclude \"wlan*\" matches no interface",
             ]
         );
@@ -161,10 +163,10 @@ mod tests {
         host.0.routes.retain(|route| !(route.is_default() && route.destination.addr().is_ipv6()));
         let warnings = advise(&config, &host.0).warnings;
         let [v4, v6, cost6] = &warnings[..] else { panic!("{warnings:#?}") };
-        assert!(v4.starts_with("IPv4: the kernel asks all rules "), "{v4}");
+        assert!(v4.starts_with("IPv4: the kernel walks all rules "), "{v4}");
         assert!(v4.ends_with(": prroute's for `to`"), "{v4}");
-        assert_eq!(v6, "own source, IPv6: rules, as main has no default route that works");
-        assert!(cost6.starts_with("IPv6: the kernel asks all rules "), "{cost6}");
+        assert_eq!(v6, "own-source, IPv6: rules, because main has no default route that works");
+        assert!(cost6.starts_with("IPv6: the kernel walks all rules "), "{cost6}");
         let config = Config { own_source: OwnSource::Datapath, ..Config::default() };
         assert_eq!(advise(&config, &two_networks().0).warnings, [""; 0]);
     }

@@ -27,8 +27,8 @@ impl fmt::Display for Collision {
         let last = crate::config::RANGE - 1;
         write!(
             f,
-            "rule priorities {rule_priority}..{} and tables {table}..{} are prroute's, but \
-             somebody else uses them (move them, or set rule-priority and table):",
+            "rule priorities {rule_priority}..{} and tables {table}..{} are prroute's, but others \
+             have objects there (move these, or set rule-priority and table):",
             rule_priority + last,
             table + last
         )?;
@@ -41,9 +41,9 @@ impl fmt::Display for Collision {
         let more = |count: usize| count.saturating_sub(SHOWN);
         match (more(self.rules.len()), more(self.routes.len())) {
             (0, 0) => Ok(()),
-            (rules, 0) => write!(f, " and {rules} rules more"),
-            (0, routes) => write!(f, " and {routes} routes more"),
-            (rules, routes) => write!(f, " and {rules} rules and {routes} routes more"),
+            (rules, 0) => write!(f, " and {rules} more rules"),
+            (0, routes) => write!(f, " and {routes} more routes"),
+            (rules, routes) => write!(f, " and {rules} more rules and {routes} more routes"),
         }
     }
 }

@@ -193,11 +193,11 @@ impl Account {
         let causes: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
         match (causes.is_empty(), self.had_rules) {
             (false, _) => Some(format!(
-                "{family}: the kernel asks all rules {COST}, because there are rules: {}",
+                "{family}: the kernel walks all rules {COST}, because there are rules: {}",
                 causes.join(", ")
             )),
             (true, true) => Some(format!(
-                "{family}: there have been rules: the kernel asks its own {COST} until the next \
+                "{family}: there have been rules: the kernel walks its own {COST} until the next \
                  boot, or the end of this network namespace"
             )),
             (true, false) => None,
@@ -207,9 +207,9 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "own source, {}: {}", self.family, self.kept_by)?;
+        write!(f, "own-source, {}: {}", self.family, self.kept_by)?;
         if (self.kept_by, self.asked) == (OwnSource::Rules, OwnSource::Datapath) {
-            f.write_str(", as main has no default route that works")?;
+            f.write_str(", because main has no default route that works")?;
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub struct LeftOut {
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, prefixes, main_routes, addresses, .. } = self;
-        write!(f, "{name}: left out of the datapath, which has no room for them:")?;
+        write!(f, "{name}: left out of the datapath, for lack of room:")?;
         let mut and = "";
         if *prefixes > 0 {
             write!(f, " {prefixes} on-link prefixes (replies there go by the gateway)")?;
@@ -105,7 +105,7 @@ pub fn limit(
     }
     let name = |id: Option<UplinkId>| {
         let uplink = uplinks.iter().find(|uplink| Some(uplink.id) == id);
-        uplink.map_or_else(|| "no uplink's own".to_owned(), |uplink| uplink.device.name.clone())
+        uplink.map_or_else(|| "shared addresses".to_owned(), |uplink| uplink.device.name.clone())
     };
     left_out
         .into_iter()

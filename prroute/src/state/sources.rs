@@ -77,7 +77,7 @@ impl fmt::Display for SourceRouting {
 impl fmt::Display for Recognised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, by } = self;
-        write!(f, "{address}: routed by source already ({by}): nothing is added for it")
+        write!(f, "{address}: already routed by source ({by}); prroute adds nothing for it")
     }
 }
 

@@ -64,8 +64,8 @@ pub(super) fn subnet_gateways(
     }
     if anywhere.len() > 1 {
         all.undecided.push(format!(
-            "{name}: nothing tells which subnet each of the gateways {} is for: one serves all \
-             that have no gateway of their own",
+            "{name}: it is not known which subnet each of the gateways {} is for: one of them \
+             serves all subnets without a gateway of their own",
             anywhere.join(", ")
         ));
     }

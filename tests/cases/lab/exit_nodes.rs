@@ -133,7 +133,7 @@ fn is_passed(program: &Program) -> Result<()> {
     wait_for_both(&prroute, "moved:")?;
     expect_answered(&lab)?;
     let log = daemon.process.log();
-    ensure!(log.matches("which catches everything").count() == 1, "said once:\n{log}");
+    ensure!(log.matches("which matches all packets").count() == 1, "said once:\n{log}");
     ensure!(findings(&prroute, "catch-all")?.is_empty(), "{:#}", prroute.status()?);
 
     // Whoever takes over finds it where it is; and without a daemon it holds.

@@ -85,7 +85,7 @@ fn a_cable_that_is_pulled_out_is_one_line_and_nobody_is_blamed() -> Result<()> {
     let mut daemon = prroute.run(&[])?;
     let start = daemon.process.log().lines().count();
     for (command, line) in [
-        ("link set host down", "up3: no carrier, replies leave by other uplinks"),
+        ("link set host down", "up3: no carrier, its replies follow the routing tables"),
         ("link set host up", "up3: up again"),
     ] {
         lab.router(3).namespace.ip(command)?;

@@ -183,7 +183,7 @@ fn tables_and_rules_that_were_written_by_hand_are_not_doubled() -> Result<()> {
         for family in Family::BOTH {
             for number in [1, 2] {
                 let address = addressing::host(number, family);
-                let said = format!("{address}: routed by source already");
+                let said = format!("{address}: already routed by source");
                 ensure!(log.contains(&said), "nothing about {address}:\n{log}");
             }
         }

@@ -66,7 +66,7 @@ fn addresses_that_main_routes_by_source_are_left_to_main() -> Result<()> {
     let plan = prroute.output(&["plan"])?.success()?;
     for number in [1, 2] {
         let said = format!(
-            "# {}: routed by source already (main's route {}): nothing is added for it",
+            "# {}: already routed by source (main's route {}); prroute adds nothing for it",
             addressing::host(number, V6),
             default_from(number)
         );

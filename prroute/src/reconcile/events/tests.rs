@@ -75,26 +75,26 @@ fn a_line_says_what_happened_to_an_uplink() {
     let mut cut = up.clone();
     cut.links[1].carrier = false;
     let after = uplinks(&cut);
-    let lost = "eth2: no carrier, replies leave by other uplinks";
+    let lost = "eth2: no carrier, its replies follow the routing tables";
     assert_eq!(said(&before, &after, &cut), [info(lost)]);
     assert_eq!(said(&after, &before, &up), [info("eth2: up again")]);
     cut.links[1].admin_up = false;
     assert_eq!(
         said(&before, &after, &cut),
-        [info("eth2: set down, replies leave by other uplinks")]
+        [info("eth2: set down, its replies follow the routing tables")]
     );
 
     let mut silent = before.clone();
     silent[1].device.way_out.v4.usable = false;
-    let text = "eth2: gateway 192.0.2.33 does not answer, replies leave by other uplinks";
+    let text = "eth2: gateway 192.0.2.33 does not answer, its replies follow the routing tables";
     assert_eq!(said(&before, &silent, &up), [(Level::WARN, text.to_owned())]);
     assert_eq!(said(&silent, &before, &up), [info("eth2: gateway 192.0.2.33 answers again")]);
     silent[1].device.hold = true;
-    assert!(said(&before, &silent, &up)[0].1.ends_with("what is to leave by it is held"));
+    assert!(said(&before, &silent, &up)[0].1.ends_with("its replies are held"));
 
     let mut bare = up.clone();
     bare.addresses.pop();
-    let reason = "eth2: no uplink any more: no global address";
+    let reason = "eth2: no longer an uplink: no global address";
     assert_eq!(said(&before, &before[..1], &bare), [info(reason)]);
     bare.links.pop();
     assert_eq!(said(&before, &before[..1], &bare), [info("eth2: gone")]);
@@ -131,7 +131,7 @@ fn an_uplink_that_flaps_is_told_of_once_a_minute_until_it_stops() {
     let other = event("eth1", Level::WARN, "eth1: silent".to_owned(), true);
     assert_eq!(events.round(start + SPAN, &[other], Counts::default())[0].0, Level::WARN);
     let lines = events.flush(start + 2 * SPAN, &uplinks);
-    assert_eq!(lines, [(Level::INFO, "eth2 does not flap any more, up now".to_owned())]);
+    assert_eq!(lines, [(Level::INFO, "eth2 has stopped flapping, up now".to_owned())]);
     assert_eq!(events.due(), None);
     assert_eq!(flap(&mut events, start + 3 * SPAN).len(), 2);
 }

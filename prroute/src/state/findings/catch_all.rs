@@ -14,8 +14,8 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
             id: format!("catch-all:{}", object(rule)),
             severity: Severity::Warning,
             what: format!(
-                "rule {rule} ({families}) catches everything before the rules of prroute: replies \
-                 leave by its way, and not by the uplink that was asked"
+                "rule {rule} ({families}) matches all packets before prroute's rules do: replies \
+                 follow it, and do not leave by the uplink that their request came in on"
             ),
             owner: owner(rule).map(str::to_owned),
             remedy: Some(remedy(config, place)),
@@ -28,8 +28,8 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
                 id: format!("catch-all-destinations:{}", object(rule)),
                 severity: Severity::Warning,
                 what: format!(
-                    "rule {rule} ({families}) catches everything before the rules for the \
-                     destinations and devices of [[uplink]] entries, which have no effect"
+                    "rule {rule} ({families}) matches all packets before prroute's rules for `to` \
+                     and `bind-device` do, which have no effect"
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(format!("give it a priority above {}", end(config))),
@@ -46,21 +46,21 @@ fn moved(desired: &Desired) -> Option<Finding> {
     let range = |place: &Place| format!("{}..{}", place.first, place.first + BLOCK - 1);
     let stand = if places.iter().all(|place| place.first == first.first) {
         let families: Vec<_> = places.iter().map(|place| name(place.family)).collect();
-        format!("{} sources stand at priorities {}", families.join(" and "), range(first))
+        format!("{} sources are at priorities {}", families.join(" and "), range(first))
     } else {
         let each: Vec<_> =
             places.iter().map(|p| format!("{} ({})", range(p), name(p.family))).collect();
-        format!("sources stand at priorities {}", each.join(" and "))
+        format!("sources are at priorities {}", each.join(" and "))
     };
     let rule = places.iter().find_map(|place| place.before.first());
     let because = match rule {
-        Some(rule) => format!("before rule {rule}, which catches everything"),
-        None => "where they went when a rule of others caught everything".to_owned(),
+        Some(rule) => format!("before rule {rule}, which matches all packets"),
+        None => "where they moved because a rule of others matched all packets".to_owned(),
     };
     Some(Finding {
         id: format!("moved:{}:{}", rule.map_or("gone".to_owned(), object), first.first),
         severity: Severity::Notice,
-        what: format!("the rules for {stand}, {because}"),
+        what: format!("prroute's rules for {stand}, {because}"),
         owner: rule.and_then(owner).map(str::to_owned),
         remedy: None,
     })
@@ -122,20 +122,21 @@ fn remedy(config: &Config, place: &Place) -> String {
             let first = place.behind.first().map_or(0, |rule| rule.priority);
             match first.checked_sub(RANGE).filter(|priority| *priority > 0) {
                 Some(below) => format!(
-                    "take rule-priority out of the configuration and they go before it, or set it \
-                     to {below} or less"
+                    "take rule-priority out of the configuration, and prroute puts its rules \
+                     before it, or set rule-priority to {below} or less"
                 ),
-                None => {
-                    "take rule-priority out of the configuration, and they go before it".to_owned()
-                }
+                None => "take rule-priority out of the configuration, and prroute puts its rules \
+                     before it"
+                    .to_owned(),
             }
         }
         Some(Stays::Often) => format!(
-            "give it a priority above {above}: prroute went before such rules several times, and \
-             does so again after ten quiet minutes"
+            "give it a priority above {above}: prroute has moved its rules several times, and \
+             moves them again when ten minutes have passed without a move"
         ),
         Some(Stays::NoRoom) | None => format!(
-            "give it a priority above {above}: there are not {BLOCK} free priorities before it"
+            "give it a priority above {above}: there are no {BLOCK} free priorities in a row \
+             before it"
         ),
     }
 }

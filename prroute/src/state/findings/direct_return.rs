@@ -56,17 +56,17 @@ pub(super) fn finding(
         id: "direct-return".to_owned(),
         severity: Severity::Warning,
         what: format!(
-            "{} on {}: ARP keeps silent about it (arp_ignore, arp_announce), as on a real server \
-             behind a direct-return load balancer; without prroute {front} answers what comes in \
-             over {}, with it each answers for itself",
+            "{} on {}: the host does not announce it by ARP (arp_ignore, arp_announce), as on a \
+             real server behind a direct-return load balancer; without prroute {front} answers \
+             what comes in over {}, with prroute each uplink answers what comes in over it",
             addresses.join(", "),
             first.device,
             backs.join(", ")
         ),
         owner: None,
         remedy: Some(format!(
-            "where a load balancer sends to {back}, set reply = \"off\" in [[uplink]] name = \
-             \"{back}\"; where routers do, reply = \"gateway\" there says so"
+            "if a load balancer sends to {back}, set reply = \"off\" in [[uplink]] name = \
+             \"{back}\"; if routers do, set reply = \"gateway\" there, and this is not said again"
         )),
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn findings(
             let way = match rule.refusal {
                 Some(_) => "refuses".to_owned(),
                 None => match elsewhere(observed, uplinks, family, rule.table) {
-                    Some(device) => format!("sends over {device}, which is no uplink,"),
+                    Some(device) => format!("sends to {device} (no uplink)"),
                     None => continue,
                 },
             };
@@ -41,7 +41,7 @@ pub(super) fn findings(
                 id: format!("own-source:{family}:rule-{}", rule.priority),
                 severity: Severity::Warning,
                 what: format!(
-                    "{family}: rule {rule} {way} replies, and other packets with an uplink's address"
+                    "{family}: rule {rule} {way} packets with an uplink's address, replies too"
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(REMEDY.to_owned()),
@@ -53,7 +53,8 @@ pub(super) fn findings(
                 severity: Severity::Warning,
                 what: format!(
                     "{family}: a default route of main leads over {device}, which is no uplink: \
-                     replies, and other packets with an uplink's address, leave there unseen"
+                     packets with an uplink's address, replies too, leave there without meeting \
+                     prroute's programs"
                 ),
                 owner: None,
                 remedy: Some(REMEDY.to_owned()),
@@ -117,14 +118,14 @@ mod tests {
         let [warning] = &all[..] else { panic!("{all:#?}") };
         assert_eq!(
             warning.to_string(),
-            "IPv4: rule priority 32764 not from all fwmark 0xca6c lookup 51820 protocol 3 sends over \
-             wg0, which is no uplink, replies, and other packets with an uplink's address (likely \
-             made by wg-quick or NetworkManager, for WireGuard); with own-source = \"rules\" they \
-             leave by the uplink of their address"
+            "IPv4: rule priority 32764 not from all fwmark 0xca6c lookup 51820 protocol 3 sends to \
+             wg0 (no uplink) packets with an uplink's address, replies too (likely made by \
+             wg-quick or NetworkManager, for WireGuard); with own-source = \"rules\" they leave by \
+             the uplink of their address"
         );
         let refuses =
             with_rule("wg0", |rule| Rule { table: 0, refusal: Some(Refusal::Unreachable), ..rule });
-        assert!(found(OwnSource::Datapath, &refuses)[0].what.contains("refuses replies"));
+        assert!(found(OwnSource::Datapath, &refuses)[0].what.contains("refuses packets"));
         // What leaves by an uplink meets the programs.
         assert!(found(OwnSource::Datapath, &with_rule("eth1", |rule| rule)).is_empty());
         let behind = with_rule("wg0", |rule| Rule { priority: 32_800, ..rule });

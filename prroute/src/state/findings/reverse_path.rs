@@ -35,9 +35,9 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[Uplink]) -> Option<Find
         id: ID.to_owned(),
         severity: Severity::Warning,
         what: format!(
-            "a netfilter rule (table {table}, chain {chain}) drops {} that comes in by another \
-             interface than that of the route back: containers and shared addresses are reached \
-             over one uplink only",
+            "a netfilter rule (table {table}, chain {chain}) drops {} packets that come in by \
+             another interface than the route back to their source: containers and shared \
+             addresses are reached over one uplink only",
             spoken.join(" and ")
         ),
         owner: is_firewalld.then(|| "firewalld, IPv6_rpfilter".to_owned()),
@@ -46,8 +46,8 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[Uplink]) -> Option<Find
              will do), then firewall-cmd --reload"
                 .to_owned()
         } else {
-            "let it pass what any route leads back to (nftables: without iif; rpfilter: --loose), or \
-             except the uplinks"
+            "make it loose (nftables: `fib saddr oif` without `. iif`; iptables: rpfilter \
+             --loose), or except the uplinks from it"
                 .to_owned()
         }),
     })
@@ -74,9 +74,11 @@ mod tests {
     #[test]
     fn a_filter_of_a_family_that_two_uplinks_speak_is_named_with_its_remedy() {
         let text = said(&two_networks(), filter(Some(Family::V6), None)).unwrap();
-        for part in
-            ["drops IPv6 that", "table firewalld, chain filter_PREROUTING", "IPv6_rpfilter=no"]
-        {
+        for part in [
+            "drops IPv6 packets that",
+            "table firewalld, chain filter_PREROUTING",
+            "IPv6_rpfilter=no",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         let both = said(

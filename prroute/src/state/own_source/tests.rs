@@ -188,21 +188,21 @@ fn what_rules_are_there_for_is_told() {
     };
     let said = accounts(&config, &without_default(others, Family::V6));
     let [(v4, cost4), (v6, cost6)] = &said[..] else { panic!("{said:?}") };
-    assert_eq!(v4, "own source, IPv4: datapath");
+    assert_eq!(v4, "own-source, IPv4: datapath");
     assert_eq!(
         cost4.as_deref(),
         Some(
-            "IPv4: the kernel asks all rules for every forwarded packet, reverse-path check and \
+            "IPv4: the kernel walks all rules for every forwarded packet, reverse-path check and \
              unconnected send, because there are rules: prroute's for `to`, prroute's for \
              bind-device, 2 of others (from priority 5270 on)"
         )
     );
-    assert_eq!(v6, "own source, IPv6: rules, as main has no default route that works");
+    assert_eq!(v6, "own-source, IPv6: rules, because main has no default route that works");
     assert!(cost6.as_ref().unwrap().contains("prroute's for source addresses, "), "{cost6:?}");
     let said = accounts(&by_datapath(), &two_networks());
-    assert_eq!(said[0], ("own source, IPv4: datapath".to_owned(), None));
+    assert_eq!(said[0], ("own-source, IPv4: datapath".to_owned(), None));
     let said = accounts(&Config::default(), &two_networks());
-    assert_eq!(said[1].0, "own source, IPv6: rules");
+    assert_eq!(said[1].0, "own-source, IPv6: rules");
     assert!(said[1].1.is_some());
 }
 

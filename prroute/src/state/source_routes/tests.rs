@@ -90,8 +90,8 @@ fn addresses_of_source_specific_defaults_are_left_to_them() {
     let said: Vec<_> = desired(&host).recognised.iter().map(ToString::to_string).collect();
     assert_eq!(
         said[1],
-        "2001:db8:2::10: routed by source already (main's route default from 2001:db8:2::/64 via \
-         2001:db8:2::1 dev eth1): nothing is added for it"
+        "2001:db8:2::10: already routed by source (main's route default from 2001:db8:2::/64 via \
+         2001:db8:2::1 dev eth1); prroute adds nothing for it"
     );
     // Without one of them its address gets rules again.
     let mut without = source_specific();

@@ -137,8 +137,10 @@ fn what_cannot_be_decided_is_said_and_left_to_the_preferred_gateway() {
     assert!(of(&nameless).is_empty());
     assert_eq!(
         undecided(&nameless),
-        ["eth1: nothing tells which subnet each of the gateways fe80::1, fe80::2 is for: one \
-          serves all that have no gateway of their own"]
+        [
+            "eth1: it is not known which subnet each of the gateways fe80::1, fe80::2 is for: one of \
+          them serves all subnets without a gateway of their own"
+        ]
     );
 
     let mut many = two_subnets();

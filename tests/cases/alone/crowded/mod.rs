@@ -159,7 +159,7 @@ fn thousands_of_addresses_delay_nothing_of_another_uplink() -> Result<()> {
     // Beside the addresses of three uplinks and a shared one.
     let excess = u64::from(segment::ADDRESSES) + 4 - 8_192;
     left_out(&prroute, "up3", 0, excess)?;
-    left_out(&prroute, "no uplink's own", 0, excess)?;
+    left_out(&prroute, "shared addresses", 0, excess)?;
     carrier_loss_is_followed(&lab)?;
     daemon.terminate()?;
     prroute.down()?;

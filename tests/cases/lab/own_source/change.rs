@@ -88,9 +88,9 @@ fn a_family_without_a_default_route_in_main_is_kept_by_rules() -> Result<()> {
     by((true, false))?;
     let status = prroute.output(&["status"])?.success()?;
     for said in [
-        "own source, IPv4: datapath",
-        "own source, IPv6: rules, as main has no default route that works",
-        "IPv6: the kernel asks all rules",
+        "own-source, IPv4: datapath",
+        "own-source, IPv6: rules, because main has no default route that works",
+        "IPv6: the kernel walks all rules",
     ] {
         ensure!(status.contains(said), "no {said:?} in {status}");
     }

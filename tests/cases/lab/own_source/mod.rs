@@ -51,10 +51,10 @@ fn no_rule_is_ever_made_or_deleted() -> Result<()> {
     })?;
     none("after changes")?;
     let status = prroute.output(&["status"])?.success()?;
-    for line in ["own source, IPv4: datapath", "own source, IPv6: datapath"] {
+    for line in ["own-source, IPv4: datapath", "own-source, IPv6: datapath"] {
         ensure!(status.lines().any(|said| said == line), "{status}");
     }
-    ensure!(!status.contains("asks all rules"), "{status}");
+    ensure!(!status.contains("walks all rules"), "{status}");
     let json = prroute.status()?;
     assert_eq!(json["own_source"][0]["kept_by"], "datapath", "{json:#}");
     assert_eq!(json["own_source"][0]["rules"], serde_json::json!([]), "{json:#}");

@@ -38,9 +38,9 @@ fn a_block_that_went_before_such_a_rule_is_a_notice_not_one_per_family() {
     assert_eq!(notice.severity, Severity::Notice);
     assert_eq!(
         notice.to_string(),
-        "the rules for IPv4 and IPv6 sources stand at priorities 20899..20998, before rule \
-         priority 20999 not from all fwmark 0xca6c lookup 51820 protocol 3, which catches \
-         everything (likely made by wg-quick or NetworkManager, for WireGuard)"
+        "prroute's rules for IPv4 and IPv6 sources are at priorities 20899..20998, before rule \
+         priority 20999 not from all fwmark 0xca6c lookup 51820 protocol 3, which matches all \
+         packets (likely made by wg-quick or NetworkManager, for WireGuard)"
     );
 }
 
@@ -52,8 +52,8 @@ fn families_that_stand_apart_are_told_apart_in_one_notice() {
     of_v6.unwrap().priority = 5000;
     let all = found(&Config::default(), &host);
     let [notice] = &all[..] else { panic!("{all:#?}") };
-    let expected = "the rules for sources stand at priorities 20899..20998 (IPv4) and 4900..4999 \
-                    (IPv6), before rule";
+    let expected = "prroute's rules for sources are at priorities 20899..20998 (IPv4) and \
+                    4900..4999 (IPv6), before rule";
     assert!(notice.what.starts_with(expected), "{notice}");
 }
 
@@ -65,18 +65,22 @@ fn a_rule_that_comes_before_ours_is_named_once_with_owner_and_remedy() {
     assert_eq!(
         warning.to_string(),
         "rule priority 20999 not from all fwmark 0xca6c lookup 51820 protocol 3 (IPv4 and IPv6) \
-         catches everything before the rules of prroute: replies leave by its way, and not by the \
-         uplink that was asked (likely made by wg-quick or NetworkManager, for WireGuard); take \
-         rule-priority out of the configuration and they go before it, or set it to 19999 or less"
+         matches all packets before prroute's rules do: replies follow it, and do not leave by the \
+         uplink that their request came in on (likely made by wg-quick or NetworkManager, for \
+         WireGuard); take rule-priority out of the configuration, and prroute puts its rules \
+         before it, or set rule-priority to 19999 or less"
     );
     let low = found(&fixed(), &host(110));
-    assert!(low[0].remedy.as_ref().unwrap().ends_with("and they go before it"), "{low:?}");
+    assert!(
+        low[0].remedy.as_ref().unwrap().ends_with("and prroute puts its rules before it"),
+        "{low:?}"
+    );
 }
 
 #[test]
 fn without_room_and_after_many_moves_the_remedy_is_another_one() {
     let all = found(&Config::default(), &host(100));
-    assert!(all[0].remedy.as_ref().unwrap().contains("there are not 100 free"), "{all:?}");
+    assert!(all[0].remedy.as_ref().unwrap().contains("there are no 100 free"), "{all:?}");
     let (config, host) = (Config::default(), host(20_999));
     let uplinks = uplinks(&config, &host.0);
     let moves = Moves { escape: false, home: false };
