@@ -1,26 +1,24 @@
 //! prroute itself: an instance in a namespace, with exactly the unit's capabilities.
 
-use std::fs::File;
-use std::io::ErrorKind;
-use std::os::unix::net::UnixDatagram;
+mod daemon;
+mod running;
+mod traces;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use serde_json::Value;
 
+pub use self::daemon::Daemon;
+pub use self::running::Running;
+pub use self::traces::{ensure_bpffs, lasting_state, pins, remove_leftovers, state};
 use crate::command::{self, Output};
 use crate::mounts;
 use crate::netns::Namespace;
 pub use crate::own_source::{OwnSource, in_both_modes};
-use crate::process::Process;
 use crate::scratch::Scratch;
-use crate::wait;
-
-const BPFFS: &str = "/sys/fs/bpf";
 
 /// Time for a daemon to be ready or to end: a debug build on a small, busy machine.
 pub const START: Duration = Duration::from_secs(20);
@@ -46,15 +44,6 @@ pub struct Instance<'lab> {
     wrapper: Vec<String>,
     etc: Option<PathBuf>,
     keep: bool,
-}
-
-/// A running daemon: killed when dropped, which leaves its datapath.
-#[derive(Debug)]
-pub struct Daemon {
-    pub process: Process,
-    socket: UnixDatagram,
-    path: PathBuf,
-    said: String,
 }
 
 impl<'lab> Instance<'lab> {
@@ -116,6 +105,12 @@ impl<'lab> Instance<'lab> {
         Ok(path)
     }
 
+    /// Likewise.
+    pub fn configured(mut self, text: &str) -> Result<Self> {
+        self.configure(text)?;
+        Ok(self)
+    }
+
     /// Runs with an /etc of its own; the directory for it, empty at first.
     pub fn with_own_etc(&mut self) -> Result<PathBuf> {
         let path = self.directory.join(format!("{}.etc", self.name));
@@ -168,24 +163,8 @@ impl<'lab> Instance<'lab> {
 
     /// Starts the daemon.
     pub fn start(&self, options: &[&str]) -> Result<Daemon> {
-        let path = self.directory.join(format!("{}.notify", self.name));
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", path.display()));
-            }
-            _ => {}
-        }
-        let socket =
-            UnixDatagram::bind(&path).with_context(|| format!("bind {}", path.display()))?;
-        socket.set_nonblocking(true).context("make the notify socket non-blocking")?;
-        let mut command = self.command(&[&["run"], options].concat())?;
-        command.env("NOTIFY_SOCKET", &path);
-        let process = if self.keep {
-            Process::spawn_kept(&mut command)
-        } else {
-            Process::spawn(&mut command)
-        };
-        Ok(Daemon { process: process?, socket, path, said: String::new() })
+        let socket = self.directory.join(format!("{}.notify", self.name));
+        Daemon::spawn(self.command(&[&["run"], options].concat())?, socket, self.keep)
     }
 
     /// `prroute down`, which must succeed.
@@ -241,62 +220,6 @@ impl Drop for Instance<'_> {
     }
 }
 
-impl Daemon {
-    /// Waits for `READY=1`.
-    pub fn wait_ready(&mut self) -> Result<()> {
-        let ready = wait::until("READY=1", START, || {
-            self.listen()?;
-            if self.said.lines().any(|line| line == "READY=1") {
-                return Ok(Some(()));
-            }
-            self.process.check_running()?;
-            Ok(None)
-        });
-        ready.with_context(|| format!("{}:\n{}", self.process.command(), self.process.log()))
-    }
-
-    /// Everything it told the service manager so far.
-    pub fn said(&mut self) -> Result<&str> {
-        self.listen()?;
-        Ok(&self.said)
-    }
-
-    /// Ends it as a service manager does; it must exit with code 0.
-    pub fn terminate(mut self) -> Result<String> {
-        let status = self.process.stop(Signal::SIGTERM, STOP)?;
-        let log = self.process.finished_log(STOP)?;
-        ensure!(status.success(), "{status} after SIGTERM:\n{log}");
-        Ok(log)
-    }
-
-    /// Kills it with SIGKILL; its log.
-    pub fn kill(mut self) -> Result<String> {
-        self.process.kill()?;
-        self.process.finished_log(STOP)
-    }
-
-    fn listen(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.socket.recv(&mut buffer) {
-                Ok(length) => {
-                    self.said.push_str(&String::from_utf8_lossy(&buffer[..length]));
-                    self.said.push('\n');
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error).context("read the notify socket"),
-            }
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // The scratch directory is removed as a whole anyway.
-        drop(std::fs::remove_file(&self.path));
-    }
-}
-
 /// The program under test: `PRROUTE_BIN`, or the workspace's debug build.
 pub fn binary() -> Result<PathBuf> {
     let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/prroute");
@@ -307,53 +230,4 @@ pub fn binary() -> Result<PathBuf> {
         path.display()
     );
     std::path::absolute(&path).with_context(|| format!("make {} absolute", path.display()))
-}
-
-/// Removes pins and all state of an instance whose program is gone.
-pub fn remove_leftovers(instance: &str) {
-    remove(&pins(instance));
-    remove(&state(instance));
-    remove(&lasting_state(instance));
-}
-
-/// Where an instance's maps, programs and links are pinned.
-pub fn pins(instance: &str) -> PathBuf {
-    Path::new(BPFFS).join("prroute").join(instance)
-}
-
-/// Where an instance's state and lock are.
-pub fn state(instance: &str) -> PathBuf {
-    Path::new("/run/prroute").join(instance)
-}
-
-/// Where an instance keeps what outlives a boot.
-pub fn lasting_state(instance: &str) -> PathBuf {
-    Path::new("/var/lib/prroute").join(instance)
-}
-
-fn remove(directory: &Path) {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            eprintln!("remove {}: {error}", directory.display());
-        }
-        _ => {}
-    }
-}
-
-/// Mounts the BPF file system where systemd would, if nobody did.
-pub fn ensure_bpffs() -> Result<()> {
-    let is_mounted = || -> Result<bool> {
-        let kind = statfs(BPFFS).with_context(|| format!("statfs {BPFFS}"))?;
-        Ok(kind.filesystem_type() == BPF_FS_MAGIC)
-    };
-    if is_mounted()? {
-        return Ok(());
-    }
-    // Two mounts on top of each other would hide pins: one process at a time.
-    let directory = File::open(BPFFS).with_context(|| format!("open {BPFFS}"))?;
-    directory.lock().with_context(|| format!("lock {BPFFS}"))?;
-    if !is_mounted()? {
-        command::run(&["mount", "-t", "bpf", "bpf", BPFFS])?;
-    }
-    Ok(())
 }

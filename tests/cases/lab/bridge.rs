@@ -83,19 +83,15 @@ fn a_bridge_is_an_uplink_beside_guests_on_another_one() -> Result<()> {
     probe::expect_answered(&lab.ask(&questions())?, |probe| probe.uplink() == 1)
         .context("without prroute")?;
     let before = lab.snapshot()?;
-    let mut prroute = lab.prroute()?;
     // A veth is no physical port: where it stands for one, the bridge has to be named.
-    prroute.configure(&format!("[[uplink]]\nname = \"{BRIDGE}\"\n"))?;
-    let daemon = prroute.run(&[])?;
-    let status = prroute.status()?;
-    let uplinks = status["uplinks"].as_array().context("no uplinks")?;
-    let names: Vec<_> = uplinks.iter().filter_map(|uplink| uplink["name"].as_str()).collect();
-    ensure!(names.len() == 3 && names.contains(&BRIDGE), "{names:?}");
-    probe::expect_all_answered(&lab.ask(&questions())?)?;
-    ensure!(prroute.count("redirected")? > 0, "replies are moved");
-    daemon.terminate()?;
-    prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.with_configuration(&format!("[[uplink]]\nname = \"{BRIDGE}\"\n"), |prroute| {
+        let status = prroute.status()?;
+        let uplinks = status["uplinks"].as_array().context("no uplinks")?;
+        let names: Vec<_> = uplinks.iter().filter_map(|uplink| uplink["name"].as_str()).collect();
+        ensure!(names.len() == 3 && names.contains(&BRIDGE), "{names:?}");
+        probe::expect_all_answered(&lab.ask(&questions())?)?;
+        ensure!(prroute.count("redirected")? > 0, "replies are moved");
+        Ok(())
+    })?;
+    lab.expect_unchanged_since(&before)
 }

@@ -89,9 +89,7 @@ fn works_beside_filters(attach: &str) -> Result<()> {
     expect_foreign_programs_work(&lab, true)?;
     daemon.terminate()?;
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    assert!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]
@@ -109,19 +107,14 @@ fn works_beside_tcx(attach: &str) -> Result<()> {
     let drop_port = |place, port| bpf::drop_port(&lab.host, "up2", Direction::Ingress, place, port);
     let mut links = vec![drop_port(Place::Head, 81)?, drop_port(Place::Tail, 82)?];
     let before = lab.snapshot()?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(&format!("attach = \"{attach}\"\n"))?;
-    let daemon = prroute.run(&[])?;
-    // Others come after us too, before and behind.
-    links.push(drop_port(Place::Head, 83)?);
-    links.push(drop_port(Place::Tail, 84)?);
-    expect_foreign_programs_work(&lab, true)?;
-    daemon.terminate()?;
-    prroute.down()?;
+    lab.with_configuration(&format!("attach = \"{attach}\"\n"), |_| {
+        // Others come after us too, before and behind.
+        links.push(drop_port(Place::Head, 83)?);
+        links.push(drop_port(Place::Tail, 84)?);
+        expect_foreign_programs_work(&lab, true)
+    })?;
     links.truncate(2);
-    let changes = lab.snapshot()?.changes_since(&before);
-    assert!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]

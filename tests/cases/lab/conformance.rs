@@ -18,19 +18,16 @@ fn conforms(topology: Topology) -> Result<()> {
         probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)
             .context("without prroute")?;
 
-        let prroute = lab.prroute()?.own_source(own_source)?;
         lab.forget_neighbours()?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&lab.ask(&probes)?).context("with prroute")?;
+        lab.with_own_source(own_source, |_| {
+            probe::expect_all_answered(&lab.ask(&probes)?).context("with prroute")?;
 
-        // An administrator may flush the table: prroute has its gateways resolved again.
-        lab.forget_neighbours()?;
-        wait::until("everything is answered after a flush", Duration::from_secs(30), || {
-            Ok(probe::expect_all_answered(&lab.ask(&probes)?).is_ok().then_some(()))
-        })?;
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+            // An administrator may flush the table: prroute has its gateways resolved again.
+            lab.forget_neighbours()?;
+            wait::until("everything is answered after a flush", Duration::from_secs(30), || {
+                Ok(probe::expect_all_answered(&lab.ask(&probes)?).is_ok().then_some(()))
+            })
+        })
     })
 }
 

@@ -40,12 +40,10 @@ fn asked(lab: &Lab, source: IpAddr, rounds: u32) -> Result<(TcpStream, UdpSocket
 /// Does it without prroute, and then with it, which must take none of it for a request that came in.
 fn with_and_without_prroute(lab: &Lab, ask: impl Fn() -> Result<()>) -> Result<()> {
     ask().context("without prroute")?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
-    prroute.expect_none_inbound()?;
-    daemon.terminate()?;
-    prroute.down().map(drop)
+    lab.with_prroute(|prroute| {
+        ask().with_context(|| format!("{:#?}", prroute.flows(|_| true)))?;
+        prroute.expect_none_inbound()
+    })
 }
 
 /// The host asks from `source`, and answers come in over uplink 2: everything it sends leaves by
@@ -103,18 +101,15 @@ fn a_specific_route_wins_over_a_bound_source() -> Result<()> {
         router.run(&[&rule[..], &["iifname", "lan", word, "saddr", &prefix, "accept"]].concat())?;
         router.sysctl(&["net.ipv4.conf.lan.rp_filter=0", "net.ipv4.conf.all.rp_filter=0"])?;
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let source = addressing::host(2, family);
-        drop(asked(&lab, source, 10)?);
-        let seen = arrived(&lab, source, addressing::stateless_client(family))?;
-        assert!(seen[2] >= 22 && seen[..2] == [0, 0], "{family}: {seen:?}");
-    }
-    prroute.expect_none_inbound()?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let source = addressing::host(2, family);
+            drop(asked(&lab, source, 10)?);
+            let seen = arrived(&lab, source, addressing::stateless_client(family))?;
+            assert!(seen[2] >= 22 && seen[..2] == [0, 0], "{family}: {seen:?}");
+        }
+        prroute.expect_none_inbound()
+    })
 }
 
 /// What comes late from the far end of a connection that the host opened, over any uplink, is
@@ -125,54 +120,54 @@ fn late_packets_open_nothing() -> Result<()> {
     for family in Family::BOTH {
         lab.steer(1, family)?;
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::shared(family), addressing::stateless_client(family));
-        let (tcp, udp) = asked(&lab, source, 1)?;
-        let tcp_port = tcp.local_addr()?.port();
-        let udp_port = udp.local_addr()?.port();
-        // Both are over on the host's side.
-        drop((tcp, udp));
-        for n in 1..=3 {
-            let wire = Wire::open(&lab.router(n).namespace, "lan")?;
-            let way = Way {
-                source_mac: frame::mac(&addressing::gateway_mac(n))?,
-                target_mac: frame::mac(&addressing::host_mac(n))?,
-                source: target,
-                target: source,
-            };
-            let ports = (PORT, tcp_port);
-            for flags in [
-                Flags { ack: true, ..Flags::default() },
-                Flags { ack: true, fin: true, ..Flags::default() },
-                Flags { ack: true, rst: true, ..Flags::default() },
-                Flags { ack: true, syn: true, ..Flags::default() },
-                Flags { rst: true, ..Flags::default() },
-            ] {
-                wire.send(&way.tcp(ports, flags, (1_000, 1_000), b"late")?)?;
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let (source, target) =
+                (addressing::shared(family), addressing::stateless_client(family));
+            let (tcp, udp) = asked(&lab, source, 1)?;
+            let tcp_port = tcp.local_addr()?.port();
+            let udp_port = udp.local_addr()?.port();
+            // Both are over on the host's side.
+            drop((tcp, udp));
+            for n in 1..=3 {
+                let wire = Wire::open(&lab.router(n).namespace, "lan")?;
+                let way = Way {
+                    source_mac: frame::mac(&addressing::gateway_mac(n))?,
+                    target_mac: frame::mac(&addressing::host_mac(n))?,
+                    source: target,
+                    target: source,
+                };
+                let ports = (PORT, tcp_port);
+                for flags in [
+                    Flags { ack: true, ..Flags::default() },
+                    Flags { ack: true, fin: true, ..Flags::default() },
+                    Flags { ack: true, rst: true, ..Flags::default() },
+                    Flags { ack: true, syn: true, ..Flags::default() },
+                    Flags { rst: true, ..Flags::default() },
+                ] {
+                    wire.send(&way.tcp(ports, flags, (1_000, 1_000), b"late")?)?;
+                }
+                wire.send(&way.udp((PORT, udp_port), b"late")?)?;
+                wire.send(&way.unreachable(6, (tcp_port, PORT))?)?;
+                wire.send(&way.unreachable(17, (udp_port, PORT))?)?;
+                // The host has taken all of them in once it answers the last frame.
+                let marker = socket::udp(&lab.client, addressing::client(n, family), 0)?;
+                marker.set_read_timeout(Some(Duration::from_secs(3)))?;
+                marker.connect(SocketAddr::new(addressing::host(n, family), 9))?;
+                marker.send(b"marker")?;
+                assert!(marker.recv(&mut [0; 8]).is_err(), "the discard port is closed");
             }
-            wire.send(&way.udp((PORT, udp_port), b"late")?)?;
-            wire.send(&way.unreachable(6, (tcp_port, PORT))?)?;
-            wire.send(&way.unreachable(17, (udp_port, PORT))?)?;
-            // The host has taken all of them in once it answers the last frame.
-            let marker = socket::udp(&lab.client, addressing::client(n, family), 0)?;
-            marker.set_read_timeout(Some(Duration::from_secs(3)))?;
-            marker.connect(SocketAddr::new(addressing::host(n, family), 9))?;
-            marker.send(b"marker")?;
-            assert!(marker.recv(&mut [0; 8]).is_err(), "the discard port is closed");
+            // Nothing but the host's own flows is known between these two.
+            let mut flows = Vec::new();
+            wait::until("the host's flows are known", Duration::from_secs(3), || {
+                flows = prroute.flows(|flow| flow["remote"] == target.to_string())?;
+                Ok((flows.len() >= 2).then_some(()))
+            })?;
+            let inbound: Vec<_> =
+                flows.iter().filter(|flow| flow["opened_inbound"] == true).collect();
+            assert!(inbound.is_empty(), "{inbound:#?}");
         }
-        // Nothing but the host's own flows is known between these two.
-        let mut flows = Vec::new();
-        wait::until("the host's flows are known", Duration::from_secs(3), || {
-            flows = prroute.flows(|flow| flow["remote"] == target.to_string())?;
-            Ok((flows.len() >= 2).then_some(()))
-        })?;
-        let inbound: Vec<_> = flows.iter().filter(|flow| flow["opened_inbound"] == true).collect();
-        assert!(inbound.is_empty(), "{inbound:#?}");
-    }
-    assert_eq!(prroute.count("adopted")?, 0);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        assert_eq!(prroute.count("adopted")?, 0);
+        Ok(())
+    })
 }

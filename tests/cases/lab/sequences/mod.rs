@@ -1,6 +1,5 @@
 //! Sequences of packets over one uplink and then another, with time between them: which way each reply
 //! leaves. Time passes by setting back what the programs noted (`aging`), where it would take hours.
-#![expect(clippy::unwrap_used, reason = "a map that cannot be read fails its test")]
 
 mod fast_open;
 mod host_first;

@@ -1,0 +1,107 @@
+//! The usual life of prroute in a case: started, ended as a service manager does, undone by `down`.
+
+use std::ops::Deref;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Daemon, Instance, pins, state};
+use crate::lab::Lab;
+use crate::own_source::OwnSource;
+use crate::process::Process;
+use crate::snapshot::Snapshot;
+
+/// An instance whose daemon runs.
+#[derive(Debug)]
+pub struct Running<'run, 'lab> {
+    instance: &'run Instance<'lab>,
+    daemon: Daemon,
+}
+
+impl<'lab> Deref for Running<'_, 'lab> {
+    type Target = Instance<'lab>;
+
+    fn deref(&self) -> &Instance<'lab> {
+        self.instance
+    }
+}
+
+impl Running<'_, '_> {
+    /// What the daemon has printed so far.
+    pub fn log(&self) -> String {
+        self.daemon.process.log()
+    }
+
+    /// The daemon itself.
+    pub fn process(&self) -> &Process {
+        &self.daemon.process
+    }
+}
+
+impl<'lab> Instance<'lab> {
+    /// Starts the daemon, runs `body`, ends the daemon, and undoes everything: nothing of prroute may
+    /// be left. The daemon's log, to its end; an error of `body` shows what there is of it.
+    ///
+    /// Lives that go otherwise (killed, restarted, undone without a daemon) are spelled out in their
+    /// cases.
+    pub fn while_running(
+        &self,
+        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+    ) -> Result<String> {
+        let running = Running { instance: self, daemon: self.run(&[])? };
+        body(&running).with_context(|| format!("the daemon:\n{}", running.log()))?;
+        let log = running.daemon.terminate()?;
+        self.down()?;
+        self.ensure_nothing_left()?;
+        Ok(log)
+    }
+
+    /// Rules and routes carry the protocol number of prroute; pins and files its name.
+    fn ensure_nothing_left(&self) -> Result<()> {
+        for family in ["-4", "-6"] {
+            for kind in [&["rule", "show"][..], &["route", "show", "table", "all"]] {
+                let ours = [&["ip", family], kind, &["protocol", "213"]].concat();
+                let list = self.namespace.run(&ours)?;
+                ensure!(list.is_empty(), "`down` left {ours:?}:\n{list}");
+            }
+        }
+        for directory in [pins(&self.name), state(&self.name)] {
+            ensure!(!directory.exists(), "`down` left {}", directory.display());
+        }
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// `body` while prroute runs on the host without a configuration.
+    pub fn with_prroute<'lab>(
+        &'lab self,
+        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+    ) -> Result<()> {
+        self.prroute()?.while_running(body).map(drop)
+    }
+
+    /// Likewise, with a configuration.
+    pub fn with_configuration<'lab>(
+        &'lab self,
+        text: &str,
+        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+    ) -> Result<()> {
+        self.prroute()?.configured(text)?.while_running(body).map(drop)
+    }
+
+    /// Likewise, with an `own-source`.
+    pub fn with_own_source<'lab>(
+        &'lab self,
+        mode: OwnSource,
+        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+    ) -> Result<()> {
+        self.prroute()?.own_source(mode)?.while_running(body).map(drop)
+    }
+
+    /// Fails with what is not as in a snapshot of this lab.
+    pub fn expect_unchanged_since(&self, before: &Snapshot) -> Result<()> {
+        let changes = self.snapshot()?.changes_since(before);
+        ensure!(changes.is_empty(), "not as before:\n{changes}");
+        Ok(())
+    }
+}
