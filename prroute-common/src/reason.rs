@@ -45,9 +45,9 @@ reasons! {
     Rebound = 4, "rebound";
     /// A packet of a live flow of another uplink came in here; the flow stayed where it was.
     RebindRefused = 5, "rebind_refused";
-    /// Not redirected: the recorded uplink is down.
+    /// Not redirected: the recorded uplink is down, or its device is gone.
     UplinkDown = 6, "uplink_down";
-    /// Not redirected: the recorded uplink no longer exists.
+    /// Not redirected: the recorded uplink's id belongs to another device now.
     UplinkGone = 7, "uplink_gone";
     /// Not redirected: no usable next hop on the recorded uplink.
     NoNextHop = 8, "no_next_hop";
