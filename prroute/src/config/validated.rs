@@ -33,7 +33,7 @@ pub struct Config {
     pub exclude: Vec<Pattern>,
     #[serde(flatten)]
     pub ranges: Ranges,
-    /// `rule-priority` was written: no rule of ours stands anywhere else.
+    /// `rule-priority` is in the configuration: all of prroute's rules are in that range.
     #[serde(skip)]
     pub rule_priority_is_fixed: bool,
     pub rp_filter: RpFilter,

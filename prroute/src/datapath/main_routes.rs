@@ -1,5 +1,5 @@
-//! The tables of what `main` routes over each uplink: there, own sources of other uplinks stay where
-//! the kernel sent them. What does not fit has been left out before ([`crate::state::share`]).
+//! The tables of prefixes that `main` routes over each uplink: a packet to one of them that leaves by that
+//! uplink stays there, even if its source is an address of another uplink. What does not fit has been left out before ([`crate::state::share`]).
 //!
 //! They may hold thousands of entries, so they are read once; only this process writes them.
 

@@ -115,7 +115,7 @@ impl Programs {
         &self.sizes
     }
 
-    /// The maps whose pins are gone, or are those of others.
+    /// The maps whose pins are gone, or now belong to other maps.
     pub fn lost_pins(&self, pins: &Pins) -> Vec<&'static str> {
         let is_lost = |(name, id): &(&&'static str, &u32)| {
             !MapInfo::from_pin(pins.map(name)).is_ok_and(|info| info.id() == **id)

@@ -20,7 +20,7 @@ use crate::state::uplink::{Ifindex, UplinkId};
 /// How the names of the links of stacked devices begin.
 const STACKED: &str = "stacked-ingress-";
 
-/// What others left of the maps.
+/// How many pinned maps are left after others removed some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remains {
     pub maps: usize,

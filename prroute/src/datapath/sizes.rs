@@ -220,7 +220,7 @@ impl Sizes {
         Self { entries, cpus: machine.cpus }
     }
 
-    /// The same but for the tables whose entries are known to be others, by their names.
+    /// The same sizes, except for tables whose number of entries is `known`, by the table's name.
     #[must_use]
     pub fn with_entries(mut self, known: impl Fn(&'static str) -> Option<u32>) -> Self {
         for (table, entries) in TABLES.iter().zip(&mut self.entries) {

@@ -14,8 +14,8 @@ use crate::state::uplink::Ifindex;
 
 /// `RTNLGRP_TC`.
 const GROUP: u32 = 4;
-/// Announcements of qdiscs and filters are short. Those that do not fit are cut off behind what is
-/// looked at.
+/// Bytes. Notifications about qdiscs and filters are short; a longer one is cut off behind the part that is
+/// read.
 const BUFFER: usize = 8 * 1024;
 const ENOBUFS: i32 = 105;
 

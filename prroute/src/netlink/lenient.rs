@@ -47,7 +47,7 @@ fn shape(kind: u16) -> Option<Shape> {
     Some(Shape { fixed, is_essential })
 }
 
-/// Decodes a message, if need be without what cannot be decoded and says little.
+/// Decodes a message, if necessary without those attributes that cannot be decoded and are not needed.
 ///
 /// # Errors
 ///

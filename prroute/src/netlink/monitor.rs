@@ -135,19 +135,19 @@ impl Monitor {
         self.pending
     }
 
-    /// Likewise, and hands it out: a look at the kernel that comes after this sees all of it.
+    /// Likewise, and returns it: when the kernel is read after this, the reading includes all of it.
     pub fn take_heard(&mut self) -> Change {
         self.heard();
         std::mem::take(&mut self.pending)
     }
 
-    /// What the plan deletes is no news when it is announced. What an earlier plan deleted and was
-    /// not heard of until now is news again.
+    /// Ignores the notifications of what this plan deletes. Deletions of an earlier plan that were not
+    /// announced yet are no longer ignored.
     pub fn expect_deletions(&mut self, plan: &Plan) {
         self.relevance.expected = Expected::of(plan);
     }
 
-    /// Nor is the deletion of what the plan added, where that was taken back.
+    /// Also ignores the deletion of what the plan added and then undid.
     pub fn expect_taken_back(&mut self, left: &Plan) {
         self.relevance.expected.add(&left.inverse());
     }
@@ -195,9 +195,9 @@ impl Monitor {
         Ok(std::mem::take(&mut self.pending))
     }
 
-    /// Until somebody has read all that is left in the queue, the kernel goes on to drop what it
-    /// announces, and says nothing of it any more (`NETLINK_S_CONGESTED`): what happens after
-    /// everything was read again would be lost. An empty queue hears of all that happens from now.
+    /// Opens a new socket after an overrun. On the old one the kernel drops notifications without a
+    /// further error until its queue was read to the end (`NETLINK_S_CONGESTED`), so changes after the new
+    /// dump would be missed. The queue of a new socket is empty.
     fn listen_anew(&mut self) -> Result<(), NetlinkError> {
         self.fd = listen()?;
         self.relevance.forget_links();

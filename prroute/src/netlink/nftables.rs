@@ -2,7 +2,8 @@
 //! and the match `rpfilter` where iptables keeps its rules in nftables.
 //!
 //! Rules are dumped as the kernel has them (`NFT_MSG_GETRULE`, linux/netfilter/nf_tables.h), and looked
-//! through for these expressions and for what limits and concludes them. Nothing else is understood.
+//! through for these expressions, the conditions before them and the verdict behind them. All else is
+//! ignored.
 
 use std::fs;
 use std::io;

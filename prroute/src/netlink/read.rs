@@ -23,8 +23,8 @@ use crate::state::observed::{
 use crate::state::uplink::{Ifindex, Skipped};
 use crate::sysctl;
 
-/// How often a dump is repeated when the table changes under it, and for how long at most: nobody
-/// who adds routes all the time may keep the rest from being seen.
+/// How often, and for how long at most, a dump is repeated when the table changes during it: a
+/// program that adds routes all the time must not keep the other tables from being read.
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -248,7 +248,7 @@ async fn routes_of(
     .await
 }
 
-/// Whether a route can have a say in what is desired. A host may have a million others.
+/// Whether a route can influence the desired state. A host may have a million others.
 fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     if route.protocol == PROTOCOL {
         return true;

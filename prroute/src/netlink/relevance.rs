@@ -1,4 +1,4 @@
-//! Which announcements are news.
+//! Which notifications require a new round.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::state::observed::{
 use crate::state::plan::{Op, Plan};
 use crate::state::uplink::{Discovered, Ifindex, Uplink};
 
-/// Tells what matters from what does not, at the price of decoding it.
+/// Decides it by the decoded message.
 #[derive(Debug, Default)]
 pub(super) struct Relevance {
     links: Links,
@@ -93,7 +93,7 @@ impl Expected {
     }
 }
 
-/// Takes one out: the next deletion of the same object is somebody else's.
+/// Removes one expected deletion: a second deletion of the same object was made by others.
 fn take<T: PartialEq>(all: &mut Vec<T>, wanted: &T) -> bool {
     let found = all.iter().position(|one| one == wanted);
     found.map(|index| all.swap_remove(index)).is_some()

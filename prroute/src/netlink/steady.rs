@@ -1,4 +1,5 @@
-//! What was read before, in place of what does not hold still and of what cannot be decoded.
+//! The last consistent reading of each table: it stands in for a table that changes while it is read, and
+//! for objects that cannot be decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ const SHOWN: usize = 16;
 /// What was read of a route, and for how long it is valid.
 pub(super) type Expiring = (RouteItem, Option<Duration>);
 
-/// What matters of a route.
+/// The part of a route that prroute uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RouteItem {
     Whole(Route),

@@ -1,4 +1,4 @@
-//! How fast what others remove is put back: at once, but not for ever at their pace.
+//! How fast prroute puts back what others remove: at once at first, then with growing pauses.
 //!
 //! ```text
 //! loss 1 .. 10: at once     then: after 1 s, 2 s, 4 s .. 60 s     two quiet minutes: from anew

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use crate::netlink::Change;
 
-/// Events that come together are answered together: this long after the last one, ...
+/// A round begins when no change came for so long, ...
 const QUIET: Duration = Duration::from_millis(20);
-/// ... this long where replies wait for what came, ...
+/// ... for so long if something appeared, since replies wait for it, ...
 const QUIET_ARRIVED: Duration = Duration::from_millis(2);
-/// ... and this long where addresses and routes only went: who changes an interface removes them
-/// and adds them again. systemd-networkd takes up to 50 ms for that.
+/// ... and for so long if addresses and routes only disappeared: a program that changes an interface
+/// removes them and adds them again. systemd-networkd takes up to 50 ms for that.
 const QUIET_GONE: Duration = Duration::from_millis(100);
 /// But never later than this after the first.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);

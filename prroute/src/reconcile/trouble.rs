@@ -1,10 +1,11 @@
-//! Rounds that fail: an error once, not each time it is tried again, and none for what goes by itself.
+//! What the log says about failed rounds: an error once, not at each retry, and nothing about one that
+//! passes by itself.
 
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-/// What goes by itself is a warning after so many rounds, ...
+/// A failure that may pass by itself becomes a warning after so many rounds, ...
 const TRIES: u32 = 3;
 /// ... and so long.
 const SPAN: Duration = Duration::from_secs(5);

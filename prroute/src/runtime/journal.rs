@@ -11,7 +11,7 @@ use crate::runtime::origin::Origin;
 use crate::state::uplink::{Ifindex, UplinkId};
 use crate::sysctl::{SavedSysctl, SavedSysctls};
 
-/// Written before what it speaks of is done, and read by whoever undoes it.
+/// What has to be undone: written before the change is made, and read when it is undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {

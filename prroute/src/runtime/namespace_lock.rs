@@ -15,8 +15,8 @@ use crate::datapath::directory;
 use crate::namespace::NetworkNamespace;
 use crate::runtime::lock::LockError;
 
-/// A process that was killed releases the lock some time after others see it gone, and who removes
-/// what is left holds it for a moment.
+/// How long to try. A killed process releases the lock some time after others see that it is gone, and a
+/// process that removes leftovers holds it for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often it is tried meanwhile.
@@ -66,7 +66,7 @@ impl NamespaceLock {
 
 impl Drop for NamespaceLock {
     fn drop(&mut self) {
-        // While it is locked nobody else uses it. What cannot be removed is in nobody's way.
+        // While it is locked nobody else uses the directory. One that cannot be removed does no harm.
         drop(fs::remove_dir(&self.path));
         directory::remove_unused();
     }
@@ -107,7 +107,7 @@ fn holder(opened: &File) -> Option<Pid> {
 }
 
 /// proc_locks(5): ordinal, kind, mode, access, pid, `MAJOR:MINOR:INODE` (the first two
-/// hexadecimal), range. Who only waits has an arrow for a kind.
+/// hexadecimal), range. A process that waits for a lock has `->` as kind.
 fn holder_in(locks: &str, (major, minor): (u64, u64), inode: u64) -> Option<i32> {
     let file = format!("{major:02x}:{minor:02x}:{inode}");
     locks.lines().find_map(|line| {

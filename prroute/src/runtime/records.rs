@@ -20,7 +20,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// For who only looks. Without a journal our rules and tables are expected in `ranges`.
+    /// For commands that change nothing. Without a journal, prroute's rules and tables are expected in
+    /// `ranges`.
     pub fn read(directory: &RunDirectory, ranges: Ranges) -> Self {
         let journal = or_warn(directory.read_journal(), &directory.journal_path());
         let report = or_warn(directory.read_report(), &directory.report_path());

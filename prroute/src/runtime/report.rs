@@ -19,7 +19,7 @@ pub struct DaemonReport {
     origin: Origin,
     /// One sentence: what the daemon is doing.
     pub summary: String,
-    /// The daemon that hears of signals.
+    /// The process id of the daemon, once it handles signals.
     pub daemon: Option<i32>,
     /// The file it was told to read; `None`: the usual ones.
     pub config_file: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl DaemonReport {
         Self { schema, origin: Origin::current(), uplinks, ..Self::default() }
     }
 
-    /// Likewise, with what outlives a daemon.
+    /// A new report that keeps what outlives a daemon.
     pub fn following(before: Self) -> Self {
         Self { own_source: before.own_source, ..Self::new(before.uplinks) }
     }
@@ -74,8 +74,8 @@ pub struct OwnSourceReport {
     pub had_rules: Families,
 }
 
-/// Reloads of the configuration, counted, so that who asked for one finds its outcome: a reload
-/// that is to read what was written before the question has a number above `started`.
+/// Counts reloads of the configuration, so that `prroute reload` finds the outcome of its own: it
+/// notes `started` before it sends the signal, and waits until `finished` is above that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reload {
     pub started: u64,

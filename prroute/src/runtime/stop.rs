@@ -13,11 +13,11 @@ use crate::runtime::lock::{InstanceLock, LockError};
 /// For how long a daemon may take to end by itself.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ends a daemon that hangs. It is left at its default action, and the unit tells by it that the
-/// daemon was ended on purpose (`RestartPreventExitStatus=`): it is not to come back.
+/// Ends a daemon that hangs: it handles no SIGUSR2, whose default action ends it. By this signal the unit
+/// knows that the daemon was ended on purpose, and does not restart it (`RestartPreventExitStatus=`).
 const END: Signal = Signal::SIGUSR2;
 
-/// What a daemon that does not end is told, and how long after the first of them.
+/// The signals that a daemon gets until it ends, and how long after the first one.
 const STEPS: [(Duration, Signal); 3] =
     [(Duration::ZERO, Signal::SIGTERM), (PATIENCE, END), (Duration::from_secs(7), Signal::SIGKILL)];
 

@@ -37,7 +37,7 @@ struct Slot {
     failing: bool,
 }
 
-/// What is in the file, and by what a change of somebody else shows.
+/// What this process wrote last: a file that differs was changed by somebody else.
 #[derive(Debug, PartialEq, Eq)]
 struct Written {
     hash: u64,

@@ -120,9 +120,8 @@ pub(super) fn difference(ranges: Ranges, desired: &Desired, observed: &Observed)
     Plan { ops }
 }
 
-/// Shortcuts are the other way round: what they skip must be in place where it belongs before they
-/// are made, and one that is no longer right goes before others come. Without any of them the rest
-/// says the same.
+/// First rules are added, then wrong shortcuts deleted, then new ones added, then rules deleted: a shortcut
+/// must never skip a rule that its packets need. Without shortcuts the other rules decide the same.
 fn rules(ranges: Ranges, desired: &Desired, observed: &Observed) -> Vec<Op> {
     let mut missing: BTreeSet<&Rule> = desired.rules.iter().collect();
     let mut superfluous = Vec::new();

@@ -303,7 +303,7 @@ pub struct Rule {
     /// The device a packet's socket is bound to.
     pub oif: Option<String>,
     pub mark: Option<Mark>,
-    /// It concerns the packets that do not match what is listed above.
+    /// `not`: the rule matches packets that do not match the fields above.
     #[cfg_attr(test, serde(default))]
     pub invert: bool,
     /// 0 when the rule looks nothing up.

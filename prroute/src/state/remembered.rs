@@ -45,7 +45,7 @@ impl Recall<'_> {
         entry.name == device.name && entry.mac == self.hardware_address(device)
     }
 
-    /// It has the entry's address, as nobody else, and another name.
+    /// It has the entry's hardware address, which is unique, and another name.
     pub(super) fn is_renamed(&self, entry: &RememberedId, device: &Discovered) -> bool {
         let Some(mac) = self.hardware_address(device) else { return false };
         let entries = self.remembered.iter().filter(|other| other.mac == Some(mac)).count();

@@ -57,8 +57,8 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Shares of a table for parties that want so much each: who wants no more than an equal share
-/// gets it, and what is left over is divided among the others in the same way.
+/// How many entries of a table each party gets (max-min fair): a party that wants no more than an equal share
+/// gets all it wants, and the rest is divided among the others in the same way.
 fn shares(wanted: &[usize], capacity: usize) -> Vec<usize> {
     let mut by_size: Vec<usize> = (0..wanted.len()).collect();
     by_size.sort_by_key(|&party| wanted[party]);
@@ -120,8 +120,8 @@ pub fn limit(
         .collect()
 }
 
-/// What the facts have in line already needs no place in the table. Of more than fits, the widest
-/// prefixes stay: they say the most.
+/// Prefixes that are in line in the facts need no entry. If there are more than fit, the shortest
+/// prefixes stay: they cover the most.
 fn limit_main_routes(uplinks: &mut [Uplink], family: Family, capacity: usize) -> Vec<usize> {
     let is_family = |net: &&IpNet| Family::of_net(net) == family;
     for Discovered { main_routes, on_link, .. } in uplinks.iter_mut().map(|u| &mut u.device) {

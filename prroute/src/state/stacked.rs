@@ -1,5 +1,5 @@
 //! Devices that stand on an uplink and carry addresses of the host: keepalived's macvlan with
-//! `use_vmac`. They have no way out of their own; what they have counts as the uplink's.
+//! `use_vmac`. They have no default route of their own; their addresses count as the uplink's.
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ use super::uplink::{Ifindex, Uplink, UplinkId, WayOut};
 pub struct InForce {
     pub id: UplinkId,
     pub generation: u16,
-    /// Of what it is the next hop: an IPv6 address can be that of IPv4.
+    /// The family of the packets that it forwards: IPv4 packets may have an IPv6 next hop.
     pub family: Family,
     pub gateway: IpAddr,
 }
