@@ -78,40 +78,41 @@ fn answered(lab: &Lab) -> Result<()> {
 fn a_hundred_thousand_flaps_leave_no_memory_no_work_and_the_right_state() -> Result<()> {
     let _turn = crate::turn();
     let lab = Lab::with_services(Topology::DEFAULT)?;
-    let mut prroute = lab.prroute()?;
     // What asks the gateways is work by intention.
-    prroute.configure("gateway-probe = 0\n")?;
-    let daemon = prroute.run(&[])?;
-    lab.meet_default_gateway()?;
-    answered(&lab)?;
-    wait_idle(&daemon.process)?;
-    let installed = routing(&lab)?;
-    let (memory, before) = (peak_memory(&daemon.process)?, cpu_time(&daemon.process)?);
+    lab.with_configuration("gateway-probe = 0\n", |prroute| {
+        lab.meet_default_gateway()?;
+        answered(&lab)?;
+        wait_idle(&prroute.daemon.process)?;
+        let installed = routing(&lab)?;
+        let (memory, before) =
+            (peak_memory(&prroute.daemon.process)?, cpu_time(&prroute.daemon.process)?);
 
-    // A foreign table, main, main's own links, and default routes nobody prefers.
-    let flaps = [
-        (50_000, "route add {}/32 via 10.0.2.1 table 200", "route del {}/32 table 200"),
-        (10_000, "route add {}/32 via 10.0.2.1", "route del {}/32"),
-        (5_000, "route add {}/32 dev up2", "route del {}/32 dev up2"),
-        (
-            5_000,
-            "route add default via 10.0.3.1 dev up3 metric 9000",
-            "route del default via 10.0.3.1 dev up3 metric 9000",
-        ),
-    ];
-    for (pairs, add, delete) in flaps {
-        flap(&lab, pairs, add, delete)?;
-        wait_idle(&daemon.process).with_context(|| add.to_owned())?;
-        println!("{pairs} times {add}: {:.1?} of CPU so far", cpu_time(&daemon.process)? - before);
-    }
-    let grown = peak_memory(&daemon.process)?.saturating_sub(memory);
-    println!("{grown} bytes more than before");
-    ensure!(grown < MEMORY, "{grown} bytes more than before");
-    assert_eq!(routing(&lab)?, installed);
-    answered(&lab)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // A foreign table, main, main's own links, and default routes nobody prefers.
+        let flaps = [
+            (50_000, "route add {}/32 via 10.0.2.1 table 200", "route del {}/32 table 200"),
+            (10_000, "route add {}/32 via 10.0.2.1", "route del {}/32"),
+            (5_000, "route add {}/32 dev up2", "route del {}/32 dev up2"),
+            (
+                5_000,
+                "route add default via 10.0.3.1 dev up3 metric 9000",
+                "route del default via 10.0.3.1 dev up3 metric 9000",
+            ),
+        ];
+        for (pairs, add, delete) in flaps {
+            flap(&lab, pairs, add, delete)?;
+            wait_idle(&prroute.daemon.process).with_context(|| add.to_owned())?;
+            println!(
+                "{pairs} times {add}: {:.1?} of CPU so far",
+                cpu_time(&prroute.daemon.process)? - before
+            );
+        }
+        let grown = peak_memory(&prroute.daemon.process)?.saturating_sub(memory);
+        println!("{grown} bytes more than before");
+        ensure!(grown < MEMORY, "{grown} bytes more than before");
+        assert_eq!(routing(&lab)?, installed);
+        answered(&lab)?;
+        Ok(())
+    })
 }
 
 /// What the kernel could not announce is found by looking, and what comes after it is heard.

@@ -34,25 +34,23 @@ fn is_answered_over_the_uplink_it_asked() -> Result<()> {
     })
     .context("without prroute")?;
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let filter = format!(
-        "(ip or ip6) and (src host {} or src host {})",
-        addressing::host(2, Family::V4),
-        addressing::host(2, Family::V6)
-    );
-    let first = Capture::start(&lab.host, "up1", "out", &filter)?;
-    let second = Capture::start(&lab.host, "up2", "out", &filter)?;
-    probe::expect_all_answered(&probe::ask_all(neighbour, &probes)?)?;
-    let (first, second) = (first.stop()?, second.stop()?);
-    assert!(first.is_empty(), "left by uplink 1: {first:#?}");
-    for family in Family::BOTH {
-        let client = format!(" > {}", addressing::neighbour(1, family));
-        let replies = second.iter().filter(|line| line.contains(&client)).count();
-        // A ping, an answer of the DNS server, and several segments.
-        assert!(replies >= 4, "left by uplink 2: {second:#?}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let filter = format!(
+            "(ip or ip6) and (src host {} or src host {})",
+            addressing::host(2, Family::V4),
+            addressing::host(2, Family::V6)
+        );
+        let first = Capture::start(&lab.host, "up1", "out", &filter)?;
+        let second = Capture::start(&lab.host, "up2", "out", &filter)?;
+        probe::expect_all_answered(&probe::ask_all(neighbour, &probes)?)?;
+        let (first, second) = (first.stop()?, second.stop()?);
+        assert!(first.is_empty(), "left by uplink 1: {first:#?}");
+        for family in Family::BOTH {
+            let client = format!(" > {}", addressing::neighbour(1, family));
+            let replies = second.iter().filter(|line| line.contains(&client)).count();
+            // A ping, an answer of the DNS server, and several segments.
+            assert!(replies >= 4, "left by uplink 2: {second:#?}");
+        }
+        Ok(())
+    })
 }

@@ -204,44 +204,36 @@ fn first(family: Family) -> IpAddr {
 
 #[test]
 fn a_default_route_goes_and_comes_back() -> Result<()> {
-    let (lab, echo) = build(Defaults::EveryUplink)?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(NAMED)?;
-    let daemon = prroute.run(&[])?;
-    known(&prroute, |family| Some(first(family)), true)?;
-    stays_on_its_uplink(&lab, |steps| {
-        for _ in 0..3 {
-            steps.after(unroute(&lab))?;
-            steps.after(known(&prroute, |_| None, false))?;
-            steps.after(route_by(&lab, first))?;
-            steps.after(known(&prroute, |family| Some(first(family)), true))?;
-        }
+    let (lab, _echo) = build(Defaults::EveryUplink)?;
+    lab.with_configuration(NAMED, |prroute| {
+        known(prroute, |family| Some(first(family)), true)?;
+        stays_on_its_uplink(&lab, |steps| {
+            for _ in 0..3 {
+                steps.after(unroute(&lab))?;
+                steps.after(known(prroute, |_| None, false))?;
+                steps.after(route_by(&lab, first))?;
+                steps.after(known(prroute, |family| Some(first(family)), true))?;
+            }
+            Ok(())
+        })?;
         Ok(())
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    })
 }
 
 #[test]
 fn a_gateway_is_replaced_by_one_that_answers_late() -> Result<()> {
-    let (lab, echo) = build(Defaults::EveryUplink)?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(NAMED)?;
-    let daemon = prroute.run(&[])?;
-    known(&prroute, |family| Some(first(family)), true)?;
-    stays_on_its_uplink(&lab, |steps| {
-        steps.after(route_by(&lab, other_gateway))?;
-        // The kernel asks three times, a second apart, before it gives up.
-        steps.after(asked_in_vain(&lab))?;
-        appears(&lab)?;
-        steps.after(known(&prroute, |family| Some(other_gateway(family)), true))
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    let (lab, _echo) = build(Defaults::EveryUplink)?;
+    lab.with_configuration(NAMED, |prroute| {
+        known(prroute, |family| Some(first(family)), true)?;
+        stays_on_its_uplink(&lab, |steps| {
+            steps.after(route_by(&lab, other_gateway))?;
+            // The kernel asks three times, a second apart, before it gives up.
+            steps.after(asked_in_vain(&lab))?;
+            appears(&lab)?;
+            steps.after(known(prroute, |family| Some(other_gateway(family)), true))
+        })?;
+        Ok(())
+    })
 }
 
 /// Nothing but last hop before, and a daemon that starts while the gateway does not answer.

@@ -75,9 +75,7 @@ fn an_ordinary_user_blocks_nothing() -> Result<()> {
     let daemon = prroute.run(&[])?;
     ensure!(prroute.status()?["pid"] == daemon.process.pid().as_raw(), "{}", prroute.status()?);
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// The lock was everybody's in earlier versions.
@@ -130,8 +128,7 @@ fn a_directory_of_somebody_else_is_refused_with_its_owner() -> Result<()> {
             ensure!(stderr.contains(&word), "{words:?}: nothing about {word:?} in {stderr}");
         }
     }
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
+    lab.expect_unchanged_since(&before)?;
     fs::remove_dir(&pins).context("remove it")?;
     prroute.run(&[])?.terminate()?;
     prroute.down()?;
@@ -142,22 +139,20 @@ fn a_directory_of_somebody_else_is_refused_with_its_owner() -> Result<()> {
 #[test]
 fn who_may_not_look_is_not_told_that_nothing_runs() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let directory = prroute::state(lab.name());
-    fs::set_permissions(&directory, Permissions::from_mode(0o700)).context("close it")?;
-    let program = lab.scratch.path().join("prroute");
-    fs::copy(prroute::binary()?, &program).context("copy prroute")?;
-    let program = program.display().to_string();
-    for words in [&["status"][..], &["plan"], &["reload"]] {
-        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &program];
-        let argv = [&nobody, words, &["--instance", lab.name()]].concat();
-        let Output { status, stderr, .. } = lab.host.output(&argv)?;
-        ensure!(status.code() == Some(4), "{words:?}: {status}: {stderr}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let directory = prroute::state(lab.name());
+        fs::set_permissions(&directory, Permissions::from_mode(0o700)).context("close it")?;
+        let program = lab.scratch.path().join("prroute");
+        fs::copy(prroute::binary()?, &program).context("copy prroute")?;
+        let program = program.display().to_string();
+        for words in [&["status"][..], &["plan"], &["reload"]] {
+            let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &program];
+            let argv = [&nobody, words, &["--instance", lab.name()]].concat();
+            let Output { status, stderr, .. } = lab.host.output(&argv)?;
+            ensure!(status.code() == Some(4), "{words:?}: {status}: {stderr}");
+        }
+        Ok(())
+    })
 }
 
 /// A stopped process handles no signal before it is continued.
@@ -172,9 +167,7 @@ fn a_stopped_daemon_is_continued_and_ends_by_itself() -> Result<()> {
     ensure!(status.success() && stdout.contains("stopped the daemon"), "{stdout}{stderr}");
     let status = daemon.process.wait_end(STOP)?;
     ensure!(status.success(), "{status}");
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// It ends by the signal after which the unit does not start it again.
@@ -196,7 +189,5 @@ fn a_daemon_that_hangs_is_ended_for_good_and_that_is_said() -> Result<()> {
     let status = daemon.process.wait_end(STOP)?;
     ensure!(ended_by(status, Signal::SIGUSR2), "{status}");
     drop(frozen);
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }

@@ -83,73 +83,74 @@ fn rules_of_others_count(many: bool) -> Result<()> {
     if many {
         crowd(&lab)?;
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let shortcuts = lab.host.ip("rule show")?.contains("goto");
-    ensure!(shortcuts == many, "{}", lab.host.ip("rule show")?);
-    let own = |number| Family::BOTH.map(|family| addressing::host(number, family));
-    for source in &strangers {
-        assert_eq!(leaves_by(&lab, *source)?, 1, "{source} without a rule: main's way");
-    }
-
-    // Behind ours: it wins for sources that are no uplink's, and ours for those that are.
-    change_rule(&lab, "add", 30_000)?;
-    for source in &strangers {
-        assert_eq!(leaves_by(&lab, *source)?, 3, "{source}, the rule behind ours");
-    }
-    for number in [1, 2] {
-        for source in own(number) {
-            assert_eq!(leaves_by(&lab, source)?, usize::from(number), "{source}");
+    lab.with_prroute(|prroute| {
+        let shortcuts = lab.host.ip("rule show")?.contains("goto");
+        ensure!(shortcuts == many, "{}", lab.host.ip("rule show")?);
+        let own = |number| Family::BOTH.map(|family| addressing::host(number, family));
+        for source in &strangers {
+            assert_eq!(leaves_by(&lab, *source)?, 1, "{source} without a rule: main's way");
         }
-    }
-    change_rule(&lab, "del", 30_000)?;
 
-    // Before ours: it wins for all.
-    change_rule(&lab, "add", 20_000)?;
-    for source in strangers.iter().copied().chain(own(1)).chain(own(2)) {
-        assert_eq!(leaves_by(&lab, source)?, 3, "{source}, the rule before ours");
-    }
-    change_rule(&lab, "del", 20_000)?;
+        // Behind ours: it wins for sources that are no uplink's, and ours for those that are.
+        change_rule(&lab, "add", 30_000)?;
+        for source in &strangers {
+            assert_eq!(leaves_by(&lab, *source)?, 3, "{source}, the rule behind ours");
+        }
+        for number in [1, 2] {
+            for source in own(number) {
+                assert_eq!(leaves_by(&lab, source)?, usize::from(number), "{source}");
+            }
+        }
+        change_rule(&lab, "del", 30_000)?;
 
-    // Between ours, where nobody but prroute should be: named, left, and in force.
-    change_rule(&lab, "add", 21_097)?;
-    let named = || -> Result<Option<()>> {
-        let status = prroute.status()?;
-        let collision = status["collision"].as_str().unwrap_or_default();
-        let family = |f| format!("priority 21097 from all to {}", addressing::stateless_client(f));
-        Ok(Family::BOTH.iter().all(|f| collision.contains(&family(*f))).then_some(()))
-    };
-    wait::until("the rule is named", SOON, named).with_context(|| daemon.process.log())?;
-    ensure!(daemon.process.log().contains("priority 21097"), "{}", daemon.process.log());
-    for source in &strangers {
-        wait::until("the rule between ours is in force", SOON, || {
-            Ok((leaves_by(&lab, *source)? == 3).then_some(()))
-        })
-        .with_context(|| format!("{source}: {}", lab.host.ip("rule show").unwrap_or_default()))?;
-    }
-    for source in own(2) {
-        assert_eq!(leaves_by(&lab, source)?, 2, "{source}");
-    }
-    // The network goes on to be followed.
-    lab.host.ip("address add 10.0.99.1/24 dev up2")?;
-    lab.host.ip("address add 2001:db8:99::1/64 dev up2 nodad")?;
-    for source in ["10.0.99.1".parse()?, "2001:db8:99::1".parse::<IpAddr>()?] {
-        wait::until("a new address has its rules", SOON, || {
-            Ok((leaves_by(&lab, source)? == 2).then_some(()))
-        })
-        .with_context(|| daemon.process.log())?;
-    }
-    ensure!(lab.host.ip("rule show")?.contains("21097:"), "{}", lab.host.ip("rule show")?);
-    change_rule(&lab, "del", 21_097)?;
-    wait::until("nothing is in the way any more", SOON, || {
-        Ok(prroute.status()?["collision"].is_null().then_some(()))
-    })?;
-    for source in &strangers {
-        assert_eq!(leaves_by(&lab, *source)?, 1, "{source}: main's way again");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // Before ours: it wins for all.
+        change_rule(&lab, "add", 20_000)?;
+        for source in strangers.iter().copied().chain(own(1)).chain(own(2)) {
+            assert_eq!(leaves_by(&lab, source)?, 3, "{source}, the rule before ours");
+        }
+        change_rule(&lab, "del", 20_000)?;
+
+        // Between ours, where nobody but prroute should be: named, left, and in force.
+        change_rule(&lab, "add", 21_097)?;
+        let named = || -> Result<Option<()>> {
+            let status = prroute.status()?;
+            let collision = status["collision"].as_str().unwrap_or_default();
+            let family =
+                |f| format!("priority 21097 from all to {}", addressing::stateless_client(f));
+            Ok(Family::BOTH.iter().all(|f| collision.contains(&family(*f))).then_some(()))
+        };
+        wait::until("the rule is named", SOON, named).with_context(|| prroute.log())?;
+        ensure!(prroute.log().contains("priority 21097"), "{}", prroute.log());
+        for source in &strangers {
+            wait::until("the rule between ours is in force", SOON, || {
+                Ok((leaves_by(&lab, *source)? == 3).then_some(()))
+            })
+            .with_context(|| {
+                format!("{source}: {}", lab.host.ip("rule show").unwrap_or_default())
+            })?;
+        }
+        for source in own(2) {
+            assert_eq!(leaves_by(&lab, source)?, 2, "{source}");
+        }
+        // The network goes on to be followed.
+        lab.host.ip("address add 10.0.99.1/24 dev up2")?;
+        lab.host.ip("address add 2001:db8:99::1/64 dev up2 nodad")?;
+        for source in ["10.0.99.1".parse()?, "2001:db8:99::1".parse::<IpAddr>()?] {
+            wait::until("a new address has its rules", SOON, || {
+                Ok((leaves_by(&lab, source)? == 2).then_some(()))
+            })
+            .with_context(|| prroute.log())?;
+        }
+        ensure!(lab.host.ip("rule show")?.contains("21097:"), "{}", lab.host.ip("rule show")?);
+        change_rule(&lab, "del", 21_097)?;
+        wait::until("nothing is in the way any more", SOON, || {
+            Ok(prroute.status()?["collision"].is_null().then_some(()))
+        })?;
+        for source in &strangers {
+            assert_eq!(leaves_by(&lab, *source)?, 1, "{source}: main's way again");
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -218,42 +219,44 @@ fn two_uplinks_on_one_subnet_each_answer_peers_on_the_link() -> Result<()> {
     // As hosts with two interfaces on one link have to be set up, whatever routes them: each
     // interface answers for its own addresses only.
     lab.host.sysctl(&["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"])?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let mac_of = |device: &str| -> Result<String> {
-        let link = lab.host.ip(&format!("-oneline link show dev {device}"))?;
-        let mac = link.split("link/ether ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        Ok(mac.context("a link-layer address")?.to_owned())
-    };
-    for family in Family::BOTH {
-        let second: IpAddr = match family {
-            Family::V4 => "10.0.1.20".parse()?,
-            Family::V6 => "2001:db8:1::20".parse()?,
+    lab.with_prroute(|_| {
+        let mac_of = |device: &str| -> Result<String> {
+            let link = lab.host.ip(&format!("-oneline link show dev {device}"))?;
+            let mac =
+                link.split("link/ether ").nth(1).and_then(|rest| rest.split_whitespace().next());
+            Ok(mac.context("a link-layer address")?.to_owned())
         };
-        for (device, address) in [("up1", addressing::host(1, family)), ("up2b", second)] {
-            let echo = Echo::start(&lab.host, &[address], PORT)?;
-            let counted = |device: &str| sent_bytes(&lab, device);
-            let other = if device == "up1" { "up2b" } else { "up1" };
-            let before = (counted(device)?, counted(other)?);
-            let ping = address.to_string();
-            peer.run(&["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "5", &ping])?;
-            let local = match family {
-                Family::V4 => "10.0.1.77".parse()?,
-                Family::V6 => "2001:db8:1::77".parse()?,
+        for family in Family::BOTH {
+            let second: IpAddr = match family {
+                Family::V4 => "10.0.1.20".parse()?,
+                Family::V6 => "2001:db8:1::20".parse()?,
             };
-            let udp = socket::udp(&peer, local, 0)?;
-            for _ in 0..20 {
-                ensure!(echo::udp_round(&udp, SocketAddr::new(address, PORT), 1_000)?, "{address}");
+            for (device, address) in [("up1", addressing::host(1, family)), ("up2b", second)] {
+                let echo = Echo::start(&lab.host, &[address], PORT)?;
+                let counted = |device: &str| sent_bytes(&lab, device);
+                let other = if device == "up1" { "up2b" } else { "up1" };
+                let before = (counted(device)?, counted(other)?);
+                let ping = address.to_string();
+                peer.run(&["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "5", &ping])?;
+                let local = match family {
+                    Family::V4 => "10.0.1.77".parse()?,
+                    Family::V6 => "2001:db8:1::77".parse()?,
+                };
+                let udp = socket::udp(&peer, local, 0)?;
+                for _ in 0..20 {
+                    ensure!(
+                        echo::udp_round(&udp, SocketAddr::new(address, PORT), 1_000)?,
+                        "{address}"
+                    );
+                }
+                let after = (counted(device)?, counted(other)?);
+                ensure!(after.0 - before.0 > 20_000, "{address}: answered by {device}");
+                ensure!(after.1 - before.1 < 5_000, "{address}: answers left by {other}");
+                let entry = peer.ip(&format!("neigh show {address} dev eth0"))?;
+                ensure!(entry.contains(&mac_of(device)?), "{address} is at {entry}");
+                drop(echo);
             }
-            let after = (counted(device)?, counted(other)?);
-            ensure!(after.0 - before.0 > 20_000, "{address}: answered by {device}");
-            ensure!(after.1 - before.1 < 5_000, "{address}: answers left by {other}");
-            let entry = peer.ip(&format!("neigh show {address} dev eth0"))?;
-            ensure!(entry.contains(&mac_of(device)?), "{address} is at {entry}");
-            drop(echo);
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

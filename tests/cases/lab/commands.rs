@@ -99,8 +99,7 @@ fn a_plan_says_what_would_change_and_why() -> Result<()> {
     let before = lab.snapshot()?;
     let plan = prroute.output(&["plan"])?.success()?;
     let json: Value = serde_json::from_str(&prroute.output(&["plan", "--json"])?.success()?)?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
+    lab.expect_unchanged_since(&before)?;
 
     let reason = "  # packets from an address of up2 leave by up2\n";
     ensure!(plan.contains(reason), "{plan}");

@@ -20,13 +20,11 @@ fn is_reached(engine: Engine, rp_filter: u8, before: fn(&Probe) -> bool) -> Resu
         lab.meet_default_gateway()?;
         probe::expect_answered(&lab.ask(&probes)?, before)?;
 
-        let prroute = lab.prroute()?.own_source(own_source)?;
         lab.forget_neighbours()?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&lab.ask(&probes)?)?;
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.with_own_source(own_source, |_| {
+            probe::expect_all_answered(&lab.ask(&probes)?)?;
+            Ok(())
+        })
     })
 }
 

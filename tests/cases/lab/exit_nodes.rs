@@ -148,8 +148,7 @@ fn is_passed(program: &Program) -> Result<()> {
     prroute.down()?;
     ensure!(rules_of_others(&lab)? == others, "{others:#?}\n{}", rules(&lab)?);
     program.stop(&lab)?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    lab.expect_unchanged_since(&before)?;
 
     program.start(&lab)?;
     let others = rules(&lab)?;

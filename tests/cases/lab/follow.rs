@@ -45,24 +45,22 @@ fn an_uplink_that_comes_later_is_managed() -> Result<()> {
         lab.host.ip(&format!("{option} route del default via {gateway} dev up2"))?;
     }
     // A veth without a default route is no uplink: one is left, and prroute waits.
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let probes = pings(2, &lab.host_addresses()[2..]);
-    assert_eq!(lab.host.ip("rule show")?.lines().count(), 3);
-    for family in Family::BOTH {
-        let (option, gateway) = (family.option(), addressing::gateway(2, family));
-        lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
-    }
-    answered_within(START, &lab, &probes)?;
+    lab.with_prroute(|_| {
+        let probes = pings(2, &lab.host_addresses()[2..]);
+        assert_eq!(lab.host.ip("rule show")?.lines().count(), 3);
+        for family in Family::BOTH {
+            let (option, gateway) = (family.option(), addressing::gateway(2, family));
+            lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
+        }
+        answered_within(START, &lab, &probes)?;
 
-    // And when it goes again, so do its rules.
-    lab.host.ip("link del up2")?;
-    wait::until("only the kernel's rules are left", SOON, || {
-        Ok((lab.host.ip("rule show")?.lines().count() == 3).then_some(()))
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // And when it goes again, so do its rules.
+        lab.host.ip("link del up2")?;
+        wait::until("only the kernel's rules are left", SOON, || {
+            Ok((lab.host.ip("rule show")?.lines().count() == 3).then_some(()))
+        })?;
+        Ok(())
+    })
 }
 
 /// Verifying the programs takes minutes on an emulated processor, and the watchdog waits for 30 s.
@@ -99,34 +97,33 @@ fn the_watchdog_is_fed_while_the_programs_are_loaded() -> Result<()> {
 #[test]
 fn ready_means_that_what_exists_is_managed() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    let (rules, report) = (lab.host.ip("rule show")?, prroute.status()?);
-    ensure!(rules.contains("lookup 21001") && rules.contains("lookup 21002"), "{rules}");
-    let hooks = report["uplinks"].as_array().context("no uplinks")?;
-    ensure!(hooks.len() == 2 && hooks.iter().all(|uplink| uplink["hook"].is_string()), "{report}");
-    let said = daemon.said()?;
-    let at = |line: &str| said.lines().position(|said| said == line);
-    ensure!(at("STATUS=loading the programs") < at("READY=1"), "{said}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        let (rules, report) = (lab.host.ip("rule show")?, prroute.status()?);
+        ensure!(rules.contains("lookup 21001") && rules.contains("lookup 21002"), "{rules}");
+        let hooks = report["uplinks"].as_array().context("no uplinks")?;
+        ensure!(
+            hooks.len() == 2 && hooks.iter().all(|uplink| uplink["hook"].is_string()),
+            "{report}"
+        );
+        let said = prroute.daemon.said()?;
+        let at = |line: &str| said.lines().position(|said| said == line);
+        ensure!(at("STATUS=loading the programs") < at("READY=1"), "{said}");
+        Ok(())
+    })
 }
 
 #[test]
 fn addresses_that_come_later_are_answered() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let later: [IpAddr; 2] = ["10.0.2.77".parse()?, "2001:db8:2::77".parse()?];
-    for address in later {
-        let length = addressing::prefix_length(Family::of(address));
-        lab.host.ip(&format!("address add {address}/{length} dev up2"))?;
-    }
-    answered_soon(&lab, &pings(2, &later))?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let later: [IpAddr; 2] = ["10.0.2.77".parse()?, "2001:db8:2::77".parse()?];
+        for address in later {
+            let length = addressing::prefix_length(Family::of(address));
+            lab.host.ip(&format!("address add {address}/{length} dev up2"))?;
+        }
+        answered_soon(&lab, &pings(2, &later))?;
+        Ok(())
+    })
 }
 
 /// What systemd-networkd does when it is told to configure an interface again: the address is away
@@ -139,70 +136,63 @@ fn an_address_that_comes_back_at_once_keeps_its_rules() -> Result<()> {
     const ROUNDS: usize = 8;
 
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let mut heard = lab.host.spawn(&["ip", "monitor", "rule"])?;
-    for _ in 0..ROUNDS {
-        lab.host.run(&["sh", "-c", AGAIN])?;
-        wait::until("the way is back", SOON, || {
-            let routes = lab.host.ip("route show table 21002 default")?;
-            Ok(routes.contains("10.0.2.1").then_some(()))
-        })?;
-    }
-    heard.check_running()?;
-    // On a busy machine the address may be away for longer now and then.
-    let lost = heard.log().matches("Deleted 21030").count();
-    assert!(lost <= ROUNDS / 2, "{lost} times of {ROUNDS}: {}", heard.log());
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let mut heard = lab.host.spawn(&["ip", "monitor", "rule"])?;
+        for _ in 0..ROUNDS {
+            lab.host.run(&["sh", "-c", AGAIN])?;
+            wait::until("the way is back", SOON, || {
+                let routes = lab.host.ip("route show table 21002 default")?;
+                Ok(routes.contains("10.0.2.1").then_some(()))
+            })?;
+        }
+        heard.check_running()?;
+        // On a busy machine the address may be away for longer now and then.
+        let lost = heard.log().matches("Deleted 21030").count();
+        assert!(lost <= ROUNDS / 2, "{lost} times of {ROUNDS}: {}", heard.log());
+        Ok(())
+    })
 }
 
 /// systemd-networkd deletes rules that it does not know.
 #[test]
 fn rules_and_routes_that_others_delete_come_back() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let installed = lab.snapshot()?;
-    for line in lab.host.ip("rule show")?.lines() {
-        let Some((priority, _)) = line.split_once(':') else { continue };
-        if !["0", "32766", "32767"].contains(&priority) {
-            lab.host.ip(&format!("rule del priority {priority}"))?;
+    lab.with_prroute(|_| {
+        let installed = lab.snapshot()?;
+        for line in lab.host.ip("rule show")?.lines() {
+            let Some((priority, _)) = line.split_once(':') else { continue };
+            if !["0", "32766", "32767"].contains(&priority) {
+                lab.host.ip(&format!("rule del priority {priority}"))?;
+            }
         }
-    }
-    lab.host.ip("-6 route flush proto 213 table all")?;
-    let mut changes = String::new();
-    wait::until("everything is as before", SOON, || {
-        let now = lab.snapshot()?.changes_since(&installed);
-        changes = now.to_string();
-        Ok(now.is_empty().then_some(()))
+        lab.host.ip("-6 route flush proto 213 table all")?;
+        let mut changes = String::new();
+        wait::until("everything is as before", SOON, || {
+            let now = lab.snapshot()?.changes_since(&installed);
+            changes = now.to_string();
+            Ok(now.is_empty().then_some(()))
+        })
+        .with_context(|| changes.clone())?;
+        probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)
     })
-    .with_context(|| changes.clone())?;
-    probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
 }
 
 /// A provider renumbers: its router and the host have other addresses.
 #[test]
 fn a_gateway_that_changes_is_used() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let router = &lab.router(2).namespace;
-    router.sysctl(&["net.ipv4.conf.lan.promote_secondaries=1"])?;
-    router.ip("address add 10.0.2.2/24 dev lan")?;
-    lab.host.ip("route del default via 10.0.2.1 dev up2")?;
-    lab.host.ip("route add default via 10.0.2.2 dev up2 metric 200")?;
-    router.ip("address del 10.0.2.1/24 dev lan")?;
-    lab.host.ip("neigh flush dev up2")?;
-    let targets = [addressing::host(2, Family::V4), addressing::shared(Family::V4)];
-    answered_soon(&lab, &pings(2, &targets))?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let router = &lab.router(2).namespace;
+        router.sysctl(&["net.ipv4.conf.lan.promote_secondaries=1"])?;
+        router.ip("address add 10.0.2.2/24 dev lan")?;
+        lab.host.ip("route del default via 10.0.2.1 dev up2")?;
+        lab.host.ip("route add default via 10.0.2.2 dev up2 metric 200")?;
+        router.ip("address del 10.0.2.1/24 dev lan")?;
+        lab.host.ip("neigh flush dev up2")?;
+        let targets = [addressing::host(2, Family::V4), addressing::shared(Family::V4)];
+        answered_soon(&lab, &pings(2, &targets))?;
+        Ok(())
+    })
 }
 
 /// Adds addresses to the second uplink, one after the other; how long the slowest one's rules took.
@@ -230,19 +220,17 @@ fn a_flapping_uplink_keeps_no_new_address_of_another_waiting() -> Result<()> {
     for n in 1..=120 {
         lab.host.ip(&format!("address add 100.64.{n}.1/24 dev up3"))?;
     }
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    // About when the daemon has waited for more to come, and begins.
-    let flap = "ip link set up3 up; ip route replace default via 10.0.3.1 dev up3 metric 300; \
-                sleep 0.0$n; ip link set up3 down; sleep 0.03";
-    let forever = format!("while :; do for n in 18 22 24 26 28 32 36; do {flap}; done; done");
-    let flapping = lab.host.spawn(&["sh", "-c", &forever])?;
-    let slowest = slowest_new_address(&lab, &mut daemon, 20)?;
-    ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
-    drop(flapping);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        // About when the daemon has waited for more to come, and begins.
+        let flap = "ip link set up3 up; ip route replace default via 10.0.3.1 dev up3 metric 300; \
+                    sleep 0.0$n; ip link set up3 down; sleep 0.03";
+        let forever = format!("while :; do for n in 18 22 24 26 28 32 36; do {flap}; done; done");
+        let flapping = lab.host.spawn(&["sh", "-c", &forever])?;
+        let slowest = slowest_new_address(&lab, &mut prroute.daemon, 20)?;
+        ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
+        drop(flapping);
+        Ok(())
+    })
 }
 
 /// The kernel takes no default route by an address of the host's own: the third uplink's is refused
@@ -250,20 +238,17 @@ fn a_flapping_uplink_keeps_no_new_address_of_another_waiting() -> Result<()> {
 #[test]
 fn an_uplink_that_the_kernel_refuses_keeps_nothing_from_the_others() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure("[[uplink]]\nname = \"up3\"\ngateway = [\"10.0.3.1\"]\n")?;
-    let mut daemon = prroute.run(&[])?;
-    lab.host.ip("link set up3 down")?;
-    lab.host.ip("address add 10.0.3.1/32 dev lo")?;
-    lab.host.ip("link set up3 up")?;
-    let refused = |log: &str| log.contains("Nexthop has invalid gateway").then_some(());
-    daemon.process.wait_log("a refused route", SOON, refused)?;
-    let slowest = slowest_new_address(&lab, &mut daemon, 3)?;
-    ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
-    let log = daemon.process.log();
-    let named = |line: &str| line.contains("ip route add default via 10.0.3.1 dev up3");
-    ensure!(log.lines().any(named), "{log}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_configuration("[[uplink]]\nname = \"up3\"\ngateway = [\"10.0.3.1\"]\n", |prroute| {
+        lab.host.ip("link set up3 down")?;
+        lab.host.ip("address add 10.0.3.1/32 dev lo")?;
+        lab.host.ip("link set up3 up")?;
+        let refused = |log: &str| log.contains("Nexthop has invalid gateway").then_some(());
+        prroute.daemon.process.wait_log("a refused route", SOON, refused)?;
+        let slowest = slowest_new_address(&lab, &mut prroute.daemon, 3)?;
+        ensure!(slowest < wait::patience(Duration::from_secs(1)), "{slowest:?}");
+        let log = prroute.log();
+        let named = |line: &str| line.contains("ip route add default via 10.0.3.1 dev up3");
+        ensure!(log.lines().any(named), "{log}");
+        Ok(())
+    })
 }

@@ -82,25 +82,22 @@ fn silent(lab: &Lab) -> Result<Vec<Large>> {
 fn all_are_answered(topology: Topology) -> Result<()> {
     in_both_modes(|own_source| {
         let lab = Lab::build(topology)?;
-        let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
+        let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
         lab.meet_default_gateway()?;
         let unanswered = silent(&lab)?;
         assert_eq!(unanswered.len(), 24, "without prroute only uplink 1 answers: {unanswered:#?}");
         assert!(unanswered.iter().all(|question| question.uplink != 1), "{unanswered:#?}");
 
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for round in 1..=2 {
-            let unanswered = silent(&lab)?;
-            assert!(unanswered.is_empty(), "round {round}, not answered: {unanswered:#?}");
-        }
-        assert_eq!(prroute.count("fragment_overtook")?, 0);
-        assert_eq!(prroute.count("too_big")?, 0);
-        assert!(prroute.count("redirected")? >= 2 * 12 * 3, "later fragments are moved too");
-        daemon.terminate()?;
-        prroute.down()?;
-        drop(echo);
-        Ok(())
+        lab.with_own_source(own_source, |prroute| {
+            for round in 1..=2 {
+                let unanswered = silent(&lab)?;
+                assert!(unanswered.is_empty(), "round {round}, not answered: {unanswered:#?}");
+            }
+            assert_eq!(prroute.count("fragment_overtook")?, 0);
+            assert_eq!(prroute.count("too_big")?, 0);
+            assert!(prroute.count("redirected")? >= 2 * 12 * 3, "later fragments are moved too");
+            Ok(())
+        })
     })
 }
 
@@ -180,54 +177,54 @@ impl TwoFragments {
 fn a_fragment_that_overtakes_its_first_is_decided_by_its_address_alone() -> Result<()> {
     in_both_modes(|own_source| {
         let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        // With rules the first of the two leaves right.
-        let counts = if own_source == OwnSource::Rules { [1, 2] } else { [2, 4] };
-        for (family, counted) in Family::BOTH.into_iter().zip(counts) {
-            let own = TwoFragments::prepare(&lab, addressing::host(2, family), 1)?;
-            own.send(1)?;
-            own.send(0)?;
-            assert!(own.arrives(socket::ANSWER)?, "{family}: its address is uplink 2's");
-            let shared = TwoFragments::prepare(&lab, addressing::shared(family), 2)?;
-            let astray = Capture::start(&lab.router(1).namespace, "host", "in", &shared.filter()?)?;
-            shared.send(1)?;
-            shared.send(0)?;
-            assert!(astray.wait_for(1, socket::ANSWER)?, "{family}: its address is everybody's");
-            assert_eq!(astray.stop()?.len(), 1, "{family}: the first fragment is moved");
-            assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
-            // Its missing part goes the way that is known by now.
-            shared.send(1)?;
-            assert!(shared.arrives(socket::ANSWER)?, "{family}: both parts are there");
-            assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.with_own_source(own_source, |prroute| {
+            // With rules the first of the two leaves right.
+            let counts = if own_source == OwnSource::Rules { [1, 2] } else { [2, 4] };
+            for (family, counted) in Family::BOTH.into_iter().zip(counts) {
+                let own = TwoFragments::prepare(&lab, addressing::host(2, family), 1)?;
+                own.send(1)?;
+                own.send(0)?;
+                assert!(own.arrives(socket::ANSWER)?, "{family}: its address is uplink 2's");
+                let shared = TwoFragments::prepare(&lab, addressing::shared(family), 2)?;
+                let astray =
+                    Capture::start(&lab.router(1).namespace, "host", "in", &shared.filter()?)?;
+                shared.send(1)?;
+                shared.send(0)?;
+                assert!(
+                    astray.wait_for(1, socket::ANSWER)?,
+                    "{family}: its address is everybody's"
+                );
+                assert_eq!(astray.stop()?.len(), 1, "{family}: the first fragment is moved");
+                assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
+                // Its missing part goes the way that is known by now.
+                shared.send(1)?;
+                assert!(shared.arrives(socket::ANSWER)?, "{family}: both parts are there");
+                assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
+            }
+            Ok(())
+        })
     })
 }
 
 #[test]
 fn a_fragment_follows_its_first_from_another_cpu() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let allowed = sched_getaffinity(Pid::from_raw(0)).context("ask for this process's CPUs")?;
-    let cpus: Vec<usize> =
-        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
-    ensure!(cpus.len() > 1, "one CPU shows nothing: {cpus:?}");
-    for family in Family::BOTH {
-        for (number, first, later) in [(1, cpus[0], cpus[1]), (2, cpus[1], cpus[0])] {
-            let target = addressing::shared(family);
-            let shared = TwoFragments::prepare(&lab, target, number)?;
-            shared.send_on(first, 0)?;
-            shared.send_on(later, 1)?;
-            assert!(shared.arrives(socket::ANSWER)?, "{family}: CPU {first}, then {later}");
+    lab.with_prroute(|prroute| {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).context("ask for this process's CPUs")?;
+        let cpus: Vec<usize> =
+            (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+        ensure!(cpus.len() > 1, "one CPU shows nothing: {cpus:?}");
+        for family in Family::BOTH {
+            for (number, first, later) in [(1, cpus[0], cpus[1]), (2, cpus[1], cpus[0])] {
+                let target = addressing::shared(family);
+                let shared = TwoFragments::prepare(&lab, target, number)?;
+                shared.send_on(first, 0)?;
+                shared.send_on(later, 1)?;
+                assert!(shared.arrives(socket::ANSWER)?, "{family}: CPU {first}, then {later}");
+            }
         }
-    }
-    assert_eq!(prroute.count("fragment_overtook")?, 0);
-    assert_eq!(prroute.count("redirected")?, 8, "two fragments, two families, two orders");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        assert_eq!(prroute.count("fragment_overtook")?, 0);
+        assert_eq!(prroute.count("redirected")?, 8, "two fragments, two families, two orders");
+        Ok(())
+    })
 }

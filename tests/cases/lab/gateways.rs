@@ -21,14 +21,11 @@ fn conforms(lab: &Lab) -> Result<()> {
     let without = lab.ask(&probes)?;
     ensure!(without.iter().any(|outcome| !outcome.answered()), "nothing to prove");
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.with_prroute(|_| {
+        probe::expect_all_answered(&lab.ask(&probes)?)?;
+        Ok(())
+    })?;
+    lab.expect_unchanged_since(&before)
 }
 
 /// As clouds do it that give a machine a single address.

@@ -43,21 +43,21 @@ fn are_answered_over_the_uplink_they_were_asked_on(rp_filter: u8) -> Result<()> 
     lab.meet_default_gateway()?;
     probe::expect_answered(&lab.ask(&questions())?, |probe| probe.uplink() == 1)
         .context("without prroute")?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&questions())?)?;
-    // And in fragments.
-    for n in 1..=3 {
-        for family in Family::BOTH {
-            let (from, to) =
-                (addressing::client(n, family).to_string(), addressing::guest(family).to_string());
-            let ping = ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "2"];
-            lab.client.run(&[&ping[..], &["-s", "4000", "-I", &from, &to]].concat())?;
+    lab.with_prroute(|_| {
+        probe::expect_all_answered(&lab.ask(&questions())?)?;
+        // And in fragments.
+        for n in 1..=3 {
+            for family in Family::BOTH {
+                let (from, to) = (
+                    addressing::client(n, family).to_string(),
+                    addressing::guest(family).to_string(),
+                );
+                let ping = ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "2"];
+                lab.client.run(&[&ping[..], &["-s", "4000", "-I", &from, &to]].concat())?;
+            }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
@@ -80,42 +80,39 @@ fn what_a_guest_opens_is_not_moved() -> Result<()> {
         lab.client.ip(&format!("route add {prefix} via {router}"))?;
     }
     let clients = Family::BOTH.map(addressing::stateless_client);
-    let echo = Echo::start(&lab.client, &clients, ECHO)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::guest(family), addressing::stateless_client(family));
-        let mut tcp = socket::tcp(&guest, source, target, ECHO)?;
-        let udp = socket::udp(&guest, source, 0)?;
-        for _ in 0..10 {
-            echo::tcp_round(&mut tcp, 100)?;
-            assert!(echo::udp_round(&udp, SocketAddr::new(target, ECHO), 100)?, "no answer");
+    let _echo = Echo::start(&lab.client, &clients, ECHO)?;
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let (source, target) =
+                (addressing::guest(family), addressing::stateless_client(family));
+            let mut tcp = socket::tcp(&guest, source, target, ECHO)?;
+            let udp = socket::udp(&guest, source, 0)?;
+            for _ in 0..10 {
+                echo::tcp_round(&mut tcp, 100)?;
+                assert!(echo::udp_round(&udp, SocketAddr::new(target, ECHO), 100)?, "no answer");
+            }
+            drop(tcp);
+            let (from, to) = (source.to_string(), target.to_string());
+            let ping = ["ping", family.option(), "-n", "-q", "-c", "5", "-i", "0.05", "-W", "5"];
+            guest.run(&[&ping[..], &["-I", &from, &to]].concat())?;
+            let arrived: Vec<u64> = lab
+                .routers
+                .iter()
+                .map(|router| router.arrived(source, target))
+                .collect::<Result<_>>()?;
+            // Ten datagrams, five echo requests, a handshake and ten segments.
+            assert!(arrived[0] >= 27, "{family}, over uplink 1: {arrived:?}");
+            assert_eq!(arrived[1..], [0, 0], "{family}, over the others");
         }
-        drop(tcp);
-        let (from, to) = (source.to_string(), target.to_string());
-        let ping = ["ping", family.option(), "-n", "-q", "-c", "5", "-i", "0.05", "-W", "5"];
-        guest.run(&[&ping[..], &["-I", &from, &to]].concat())?;
-        let arrived: Vec<u64> = lab
-            .routers
-            .iter()
-            .map(|router| router.arrived(source, target))
-            .collect::<Result<_>>()?;
-        // Ten datagrams, five echo requests, a handshake and ten segments.
-        assert!(arrived[0] >= 27, "{family}, over uplink 1: {arrived:?}");
-        assert_eq!(arrived[1..], [0, 0], "{family}, over the others");
-    }
-    prroute.expect_none_inbound()?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+        prroute.expect_none_inbound()
+    })
 }
 
 /// A guest's connection that came in moves with the client's packets once uplink 2 is down.
 #[test]
 fn a_guests_connection_moves_when_its_uplink_fails() -> Result<()> {
     let (lab, guest) = lab_with_guest(0)?;
-    let echo = Echo::start(&guest, &Family::BOTH.map(addressing::guest), ECHO)?;
+    let _echo = Echo::start(&guest, &Family::BOTH.map(addressing::guest), ECHO)?;
     let steer = |n: u8| -> Result<()> {
         for family in Family::BOTH {
             let (prefix, router) = (addressing::guests(family), addressing::router_wan(n, family));
@@ -124,25 +121,22 @@ fn a_guests_connection_moves_when_its_uplink_fails() -> Result<()> {
         Ok(())
     };
     steer(2)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let mut connections = Vec::new();
-    for family in Family::BOTH {
-        let (source, target) = (addressing::stateless_client(family), addressing::guest(family));
-        let mut tcp = socket::tcp(&lab.client, source, target, ECHO)?;
-        echo::tcp_round(&mut tcp, 100)?;
-        assert!(lab.router(2).arrived(target, source)? >= 2, "{family}: not over uplink 2");
-        connections.push(tcp);
-    }
-    lab.host.ip("link set up2 down")?;
-    steer(1)?;
-    for tcp in &mut connections {
-        tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
-        echo::tcp_round(tcp, 100).context("after the uplink failed")?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(connections);
-    drop(echo);
-    Ok(())
+    lab.with_prroute(|_| {
+        let mut connections = Vec::new();
+        for family in Family::BOTH {
+            let (source, target) =
+                (addressing::stateless_client(family), addressing::guest(family));
+            let mut tcp = socket::tcp(&lab.client, source, target, ECHO)?;
+            echo::tcp_round(&mut tcp, 100)?;
+            assert!(lab.router(2).arrived(target, source)? >= 2, "{family}: not over uplink 2");
+            connections.push(tcp);
+        }
+        lab.host.ip("link set up2 down")?;
+        steer(1)?;
+        for tcp in &mut connections {
+            tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+            echo::tcp_round(tcp, 100).context("after the uplink failed")?;
+        }
+        Ok(())
+    })
 }

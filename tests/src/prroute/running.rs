@@ -7,14 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Daemon, Instance, pins, state};
 use crate::lab::Lab;
 use crate::own_source::OwnSource;
-use crate::process::Process;
 use crate::snapshot::Snapshot;
 
 /// An instance whose daemon runs.
 #[derive(Debug)]
 pub struct Running<'run, 'lab> {
     instance: &'run Instance<'lab>,
-    daemon: Daemon,
+    pub daemon: Daemon,
 }
 
 impl<'lab> Deref for Running<'_, 'lab> {
@@ -30,11 +29,6 @@ impl Running<'_, '_> {
     pub fn log(&self) -> String {
         self.daemon.process.log()
     }
-
-    /// The daemon itself.
-    pub fn process(&self) -> &Process {
-        &self.daemon.process
-    }
 }
 
 impl<'lab> Instance<'lab> {
@@ -45,10 +39,10 @@ impl<'lab> Instance<'lab> {
     /// cases.
     pub fn while_running(
         &self,
-        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+        body: impl FnOnce(&mut Running<'_, 'lab>) -> Result<()>,
     ) -> Result<String> {
-        let running = Running { instance: self, daemon: self.run(&[])? };
-        body(&running).with_context(|| format!("the daemon:\n{}", running.log()))?;
+        let mut running = Running { instance: self, daemon: self.run(&[])? };
+        body(&mut running).with_context(|| format!("the daemon:\n{}", running.log()))?;
         let log = running.daemon.terminate()?;
         self.down()?;
         self.ensure_nothing_left()?;
@@ -75,7 +69,7 @@ impl Lab {
     /// `body` while prroute runs on the host without a configuration.
     pub fn with_prroute<'lab>(
         &'lab self,
-        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+        body: impl FnOnce(&mut Running<'_, 'lab>) -> Result<()>,
     ) -> Result<()> {
         self.prroute()?.while_running(body).map(drop)
     }
@@ -84,7 +78,7 @@ impl Lab {
     pub fn with_configuration<'lab>(
         &'lab self,
         text: &str,
-        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+        body: impl FnOnce(&mut Running<'_, 'lab>) -> Result<()>,
     ) -> Result<()> {
         self.prroute()?.configured(text)?.while_running(body).map(drop)
     }
@@ -93,7 +87,7 @@ impl Lab {
     pub fn with_own_source<'lab>(
         &'lab self,
         mode: OwnSource,
-        body: impl FnOnce(&Running<'_, 'lab>) -> Result<()>,
+        body: impl FnOnce(&mut Running<'_, 'lab>) -> Result<()>,
     ) -> Result<()> {
         self.prroute()?.own_source(mode)?.while_running(body).map(drop)
     }

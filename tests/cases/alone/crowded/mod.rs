@@ -150,19 +150,16 @@ fn thousands_of_prefixes_on_one_uplink_delay_nothing_of_another() -> Result<()> 
 #[test]
 fn thousands_of_addresses_delay_nothing_of_another_uplink() -> Result<()> {
     let _turn = crate::turn();
-    let (lab, echo) = build()?;
+    let (lab, _echo) = build()?;
     segment::address(&lab)?;
-    let prroute = lab.prroute()?;
     let start = Instant::now();
-    let daemon = prroute.run(&[])?;
-    println!("started within {:.0?}", start.elapsed());
-    // Beside the addresses of three uplinks and a shared one.
-    let excess = u64::from(segment::ADDRESSES) + 4 - 8_192;
-    left_out(&prroute, "up3", 0, excess)?;
-    left_out(&prroute, "shared addresses", 0, excess)?;
-    carrier_loss_is_followed(&lab)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    drop(echo);
-    Ok(())
+    lab.with_prroute(|prroute| {
+        println!("started within {:.0?}", start.elapsed());
+        // Beside the addresses of three uplinks and a shared one.
+        let excess = u64::from(segment::ADDRESSES) + 4 - 8_192;
+        left_out(prroute, "up3", 0, excess)?;
+        left_out(prroute, "shared addresses", 0, excess)?;
+        carrier_loss_is_followed(&lab)?;
+        Ok(())
+    })
 }

@@ -17,62 +17,68 @@ fn speaks_into_failed_uplink(failure: Failure, hold: bool) -> Result<()> {
     in_both_modes(|own_source| {
         let lab = impatient_lab()?;
         steer(&lab, 2)?;
-        let mut prroute = lab.prroute()?.own_source(own_source)?;
         let on_down = if hold { "hold" } else { "route" };
-        prroute.configure(&format!("[[uplink]]\nname = \"up2\"\non-down = \"{on_down}\"\n"))?;
-        let daemon = prroute.run(&[])?;
-        let mut pairs = Vec::new();
-        for family in Family::BOTH {
-            let (source, target) =
-                (addressing::stateless_client(family), addressing::shared(family));
-            let listener = socket::listen(&lab.host, target, PORT)?;
-            let client = socket::tcp(&lab.client, source, target, PORT)?;
-            client.set_read_timeout(Some(PATIENCE))?;
-            let (server, _) = listener.accept()?;
-            server.set_read_timeout(Some(PATIENCE))?;
-            let mut pair = [client, server];
-            exchange(&mut pair)?;
-            pairs.push(pair);
-        }
-        let known_down = match failure {
-            Failure::GatewaySilent => "no_next_hop",
-            Failure::Deleted => "uplink_gone",
-            _ => "uplink_down",
-        };
-        failure.begin(&lab)?;
-        let filter = format!(
-            "tcp port {PORT} and (src host {} or src host {})",
-            addressing::shared(Family::V4),
-            addressing::shared(Family::V6)
-        );
-        failure.wait_known(&prroute)?;
-        let before = [prroute.count("held")?, prroute.count(known_down)?];
-        let elsewhere = Capture::start(&lab.host, "up1", "out", &filter)?;
-        for pair in &mut pairs {
-            pair[1].write_all(b"news").context("the host speaks")?;
-        }
-        if hold {
-            wait::until("the packets are held", PATIENCE, || {
-                Ok((prroute.count("held")? >= before[0] + 2).then_some(()))
-            })?;
-            assert_eq!(elsewhere.stop()?, Vec::<String>::new(), "held packets left by uplink 1");
-        } else {
-            ensure!(elsewhere.wait_for(2, PATIENCE)?, "nothing left by uplink 1");
-            elsewhere.stop()?;
-            assert!(failure == Failure::Deleted || prroute.count(known_down)? > before[1]);
-            assert_eq!(prroute.count("held")?, before[0]);
-        }
-        // Nothing is killed: the news arrives when the uplink is back, at the latest.
-        failure.end(&lab)?;
-        for pair in &mut pairs {
-            let mut news = [0; 4];
-            std::io::Read::read_exact(&mut pair[0], &mut news).context("the client hears")?;
-            assert_eq!(&news, b"news");
-            exchange(pair)?;
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.prroute()?
+            .own_source(own_source)?
+            .configured(&format!("[[uplink]]\nname = \"up2\"\non-down = \"{on_down}\"\n"))?
+            .while_running(|prroute| {
+                let mut pairs = Vec::new();
+                for family in Family::BOTH {
+                    let (source, target) =
+                        (addressing::stateless_client(family), addressing::shared(family));
+                    let listener = socket::listen(&lab.host, target, PORT)?;
+                    let client = socket::tcp(&lab.client, source, target, PORT)?;
+                    client.set_read_timeout(Some(PATIENCE))?;
+                    let (server, _) = listener.accept()?;
+                    server.set_read_timeout(Some(PATIENCE))?;
+                    let mut pair = [client, server];
+                    exchange(&mut pair)?;
+                    pairs.push(pair);
+                }
+                let known_down = match failure {
+                    Failure::GatewaySilent => "no_next_hop",
+                    Failure::Deleted => "uplink_gone",
+                    _ => "uplink_down",
+                };
+                failure.begin(&lab)?;
+                let filter = format!(
+                    "tcp port {PORT} and (src host {} or src host {})",
+                    addressing::shared(Family::V4),
+                    addressing::shared(Family::V6)
+                );
+                failure.wait_known(prroute)?;
+                let before = [prroute.count("held")?, prroute.count(known_down)?];
+                let elsewhere = Capture::start(&lab.host, "up1", "out", &filter)?;
+                for pair in &mut pairs {
+                    pair[1].write_all(b"news").context("the host speaks")?;
+                }
+                if hold {
+                    wait::until("the packets are held", PATIENCE, || {
+                        Ok((prroute.count("held")? >= before[0] + 2).then_some(()))
+                    })?;
+                    assert_eq!(
+                        elsewhere.stop()?,
+                        Vec::<String>::new(),
+                        "held packets left by uplink 1"
+                    );
+                } else {
+                    ensure!(elsewhere.wait_for(2, PATIENCE)?, "nothing left by uplink 1");
+                    elsewhere.stop()?;
+                    assert!(failure == Failure::Deleted || prroute.count(known_down)? > before[1]);
+                    assert_eq!(prroute.count("held")?, before[0]);
+                }
+                // Nothing is killed: the news arrives when the uplink is back, at the latest.
+                failure.end(&lab)?;
+                for pair in &mut pairs {
+                    let mut news = [0; 4];
+                    std::io::Read::read_exact(&mut pair[0], &mut news)
+                        .context("the client hears")?;
+                    assert_eq!(&news, b"news");
+                    exchange(pair)?;
+                }
+                Ok(())
+            })
+            .map(drop)
     })
 }
 
