@@ -145,16 +145,17 @@ fn what_a_network_namespace_left_that_is_gone_is_replaced_or_removed() -> Result
         drop(old);
         wait::until("the kernel has taken it down", Duration::from_secs(20), || {
             let output = container.output(&["flows"])?;
-            Ok((output.status.code() == Some(3) && output.stderr.contains("gone")).then_some(()))
+            Ok((output.status.code() == Some(3) && output.stderr.contains("no longer exists"))
+                .then_some(()))
         })?;
         if replaced {
             let daemon = container.run(&[])?;
             probe::expect_all_answered(&host.ask(&probe::to_everything(2))?)?;
             let log = daemon.terminate()?;
-            ensure!(log.contains("gone"), "{log}");
+            ensure!(log.contains("no longer exists"), "{log}");
         }
         let said = container.down()?;
-        ensure!(replaced || said.contains("gone"), "{said}");
+        ensure!(replaced || said.contains("no longer exists"), "{said}");
         ensure!(!prroute::pins(container.name()).exists(), "pins of {}", container.name());
         let changes = host.snapshot()?.changes_since(&before);
         ensure!(changes.is_empty(), "{changes}");

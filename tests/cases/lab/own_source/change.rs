@@ -163,7 +163,7 @@ fn the_datapath_keeps_a_family_until_its_rules_are_there() -> Result<()> {
         lab.host.ip(&format!("-6 route del {}", route.trim()))?;
     }
     daemon.process.wait_log("that it is in the way is said", PATIENCE, |log| {
-        log.contains("somebody else uses them").then_some(())
+        log.contains("others have objects there").then_some(())
     })?;
     assert_eq!(ours(&lab, Family::V6)?, (0, 0));
     assert_eq!(kept(&prroute)?, (true, true));

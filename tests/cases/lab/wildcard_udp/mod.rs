@@ -150,7 +150,7 @@ fn without_control_groups_there_is_a_message() -> Result<()> {
     let log = daemon.wait_log("the daemon is ready", prroute::START, |log| {
         log.contains("ready, managing 3 uplinks").then(|| log.to_owned())
     })?;
-    assert!(log.contains("wildcard UDP servers") && log.contains("control groups"), "{log}");
+    assert!(log.contains("wildcard UDP servers") && log.contains("cgroup v2"), "{log}");
     let status = prroute.status()?;
     assert_eq!(status["udp_source"]["state"], "unavailable", "{status}");
     assert_eq!(links::pinned(lab.name())?, [0; 0]);
