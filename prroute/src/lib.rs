@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod datapath;
+mod family;
 pub mod instance;
 pub mod managers;
 pub mod namespace;

@@ -8,7 +8,7 @@ use nix::net::if_::if_indextoname;
 use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets::{self, UdpSource};
 use crate::datapath::{Pins, Tables, links};
-use crate::netlink::Kernel;
+use crate::netlink::{Direction, Kernel};
 use crate::runtime::{DaemonReport, Journal};
 use crate::state::observed::Rule;
 use crate::state::own_source::OwnSources;
@@ -66,8 +66,7 @@ impl Seen {
                         links::is_attached_to(&pins.stacked_link(device.ifindex), device.ifindex.0)?
                     }
                     Hook::Clsact => {
-                        let hook = attach::Direction::Ingress.filter();
-                        kernel.filter(device.ifindex, hook).await?.is_some()
+                        kernel.filter(device.ifindex, Direction::Ingress).await?.is_some()
                     }
                 }
             } else {

@@ -12,10 +12,8 @@ use toml::Spanned;
 use super::raw::{RawConfig, RawUplink};
 use super::source::{Place, Source};
 use super::text::read;
-use super::{Config, ConfigError, Directories, RANGE, Selector, UplinkConfig};
+use super::{Config, ConfigError, Directories, PRIORITY_MAIN, RANGE, Selector, UplinkConfig};
 
-/// Priority of the kernel's rule for the main table: our block ends before it.
-const MAIN_RULE: u32 = 32_766;
 /// Tables up to here are the kernel's (253..255) or reserved.
 pub(super) const FIRST_TABLE: u32 = 256;
 /// 16 million entries are 1.6 GB.
@@ -23,7 +21,7 @@ pub(super) const MAX_FLOWS: u32 = 1 << 24;
 /// Seconds. The kernel asks by itself sooner than that.
 pub(super) const MAX_GATEWAY_PROBE: u32 = 60;
 /// Bounds of `rule-priority` and `table`: all of our range lies below what follows it.
-pub(super) const MAX_PRIORITY: u32 = MAIN_RULE - RANGE;
+pub(super) const MAX_PRIORITY: u32 = PRIORITY_MAIN - RANGE;
 pub(super) const MAX_TABLE: u32 = u32::MAX - RANGE;
 /// Of all uplinks together. The kernel compares every packet that it looks up with each of them:
 /// so many take 0.1 ms.

@@ -18,7 +18,8 @@ pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;
 pub use validated::{
-    Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, RANGE, Ranges, Selector, UplinkConfig,
+    Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, PRIORITY_MAIN, RANGE, Ranges, Selector,
+    UplinkConfig,
 };
 pub use values::{Attach, OnDown, OnStop, OwnSource, Reply, RpFilter};
 

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::error::{key_at, with_suggestion};
 use super::{ConfigError, Pattern};
+use crate::family::Family;
 
 /// Where a key stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl<'a> Source<'a> {
             return Err(invalid(message));
         }
         // Such a rule would go before main's routes to bridges, tunnels and neighbours.
-        if net.prefix_len() <= crate::state::observed::Family::of_net(&net).default_bits() {
+        if net.prefix_len() <= Family::of_net(&net).default_bits() {
             return Err(invalid(format!(
                 "{given} counts as a default route: add a route to the main table instead"
             )));

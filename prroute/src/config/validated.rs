@@ -14,6 +14,8 @@ use super::{Attach, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter};
 pub const DEFAULT_RULE_PRIORITY: u32 = 21_000;
 /// First routing table of our block when the configuration names no other.
 pub const DEFAULT_TABLE: u32 = 21_000;
+/// Priority of the kernel's rule for the main table: our block ends before it.
+pub const PRIORITY_MAIN: u32 = 32_766;
 /// How many rule priorities, and how many tables, are ours.
 pub const RANGE: u32 = 1000;
 

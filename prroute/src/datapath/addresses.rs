@@ -15,8 +15,8 @@ use prroute_common::names;
 use prroute_common::uplink::{MAX_ON_LINK, OnLink4, OnLink6};
 
 use crate::datapath::error::Result;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::state::uplink::{LocalAddress, Uplink};
 
 pub(super) struct Addresses {

@@ -4,16 +4,17 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::programs::SchedClassifier;
+use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type};
 use nix::errno::Errno;
-use prroute_common::names;
 use serde::{Deserialize, Serialize};
 
+use crate::datapath::directory::remove_pin;
 use crate::datapath::error::{DatapathError, Result};
-use crate::datapath::hooks::Hooks;
-use crate::datapath::links::{self, HeldLink, Place};
+use crate::datapath::hooks::{Hooks, program};
+use crate::datapath::links::{self, Attachment, HeldLink};
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
-use crate::netlink::{FilterHook, Kernel};
+use crate::netlink::{Direction, Kernel};
 use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the programs are hooked in.
@@ -22,42 +23,6 @@ use crate::state::uplink::{Ifindex, UplinkId};
 pub enum Hook {
     Tcx,
     Clsact,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Ingress,
-    Egress,
-}
-
-impl Direction {
-    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::BOTH.into_iter().find(|direction| direction.name() == name)
-    }
-
-    /// The hook of clsact.
-    pub const fn filter(self) -> FilterHook {
-        match self {
-            Self::Ingress => FilterHook::Ingress,
-            Self::Egress => FilterHook::Egress,
-        }
-    }
-
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Ingress => names::PROGRAM_INGRESS,
-            Self::Egress => names::PROGRAM_EGRESS,
-        }
-    }
 }
 
 /// What attaching to one device left behind, for undoing it and for looking after it.
@@ -113,8 +78,8 @@ pub async fn attach(
 fn attach_tcx(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
     let mut links = Vec::new();
     for (direction, pin) in hooks.links() {
-        let program = programs.get(direction.program())?;
-        let program = descriptor(program, direction.program())?;
+        let name = program(*direction);
+        let program = descriptor(programs.get(name)?, name)?;
         let link = match HeldLink::take_over(program, hooks.ifindex.0, pin)? {
             Some(link) => link,
             None => HeldLink::create(program, tcx(hooks, *direction), pin)?,
@@ -124,17 +89,14 @@ fn attach_tcx(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
     Ok(Attached { hook: Hook::Tcx, made_qdisc: false, links })
 }
 
-fn tcx(hooks: &Hooks<'_>, direction: Direction) -> Place {
-    /// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`, and `BPF_F_BEFORE`: at the head of the chain.
-    const TCX_INGRESS: u32 = 46;
-    const TCX_EGRESS: u32 = 47;
-    const BEFORE: u32 = 1 << 3;
+fn tcx(hooks: &Hooks<'_>, direction: Direction) -> Attachment {
     let attach_type = match direction {
-        Direction::Ingress => TCX_INGRESS,
-        Direction::Egress => TCX_EGRESS,
+        Direction::Ingress => bpf_attach_type::BPF_TCX_INGRESS,
+        Direction::Egress => bpf_attach_type::BPF_TCX_EGRESS,
     };
     let name = format!("{} {} (tcx)", hooks.name, direction.name());
-    Place { name, target: hooks.ifindex.0, attach_type, flags: BEFORE }
+    // At the head of the chain.
+    Attachment { name, target: hooks.ifindex.0, attach_type, flags: BPF_F_BEFORE }
 }
 
 async fn attach_clsact(
@@ -144,9 +106,9 @@ async fn attach_clsact(
 ) -> Result<Attached> {
     let made_qdisc = kernel.add_clsact(hooks.ifindex).await?;
     for (direction, _) in hooks.links() {
-        let name = direction.program();
+        let name = program(*direction);
         let program = descriptor(programs.get(name)?, name)?;
-        kernel.attach_filter(hooks.ifindex, direction.filter(), program, name).await?;
+        kernel.attach_filter(hooks.ifindex, *direction, program, name).await?;
     }
     Ok(Attached { hook: Hook::Clsact, made_qdisc, links: Vec::new() })
 }
@@ -169,7 +131,7 @@ fn descriptor<'a>(program: &'a SchedClassifier, name: &'static str) -> Result<Bo
 pub async fn detach_clsact(kernel: &Kernel, ifindex: Ifindex) -> Result<bool> {
     let mut result = Ok(false);
     for direction in Direction::BOTH {
-        let removed = kernel.detach_filter(ifindex, direction.filter(), direction.program()).await;
+        let removed = kernel.detach_filter(ifindex, direction, program(direction)).await;
         result = result.and_then(|before| removed.map(|now| before || now));
     }
     Ok(result?)
@@ -181,7 +143,7 @@ pub async fn detach_clsact(kernel: &Kernel, ifindex: Ifindex) -> Result<bool> {
 ///
 /// Tells what failed first, after both were tried.
 pub fn detach_tcx(pins: &Pins, id: UplinkId) -> Result<()> {
-    let removed = Direction::BOTH.map(|direction| links::remove(&pins.link(id, direction)));
+    let removed = Direction::BOTH.map(|direction| remove_pin(&pins.link(id, direction)));
     removed.into_iter().collect()
 }
 
@@ -201,8 +163,8 @@ pub async fn hook_in_force(
     let mut by_filter = true;
     for direction in Direction::BOTH {
         by_link &= links::is_attached_to(&pins.link(id, direction), ifindex.0)?;
-        let filter = kernel.filter(ifindex, direction.filter()).await?;
-        by_filter &= filter.is_some_and(|filter| filter.name == direction.program());
+        let filter = kernel.filter(ifindex, direction).await?;
+        by_filter &= filter.is_some_and(|filter| filter.name == program(direction));
     }
     Ok(match (by_link, by_filter) {
         (true, _) => Some(Hook::Tcx),

@@ -8,14 +8,13 @@ use std::mem::size_of;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::MapData;
+use aya_obj::generated::bpf_cmd::BPF_MAP_LOOKUP_BATCH;
 use nix::errno::Errno;
 use nix::libc;
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::maps::failed;
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::failed;
-
-const BPF_MAP_LOOKUP_BATCH: i64 = 24;
 
 /// Entries per request; a bucket has to fit.
 const BATCH: u32 = 4096;
@@ -24,7 +23,7 @@ const LARGEST_BATCH: u32 = 1 << 20;
 /// `batch` of union `bpf_attr`.
 #[repr(C)]
 #[derive(Default)]
-struct Attributes {
+struct BatchAttr {
     in_batch: u64,
     out_batch: u64,
     keys: u64,
@@ -57,26 +56,26 @@ pub(super) fn read<K: aya::Pod, V: aya::Pod>(
 fn entries<K: aya::Pod, V: aya::Pod>(map: &MapData) -> std::result::Result<Vec<(K, V)>, Errno> {
     let mut entries = Vec::new();
     // Where the next batch begins: the kernel's own note, a bucket's number.
-    let mut place: Option<u32> = None;
+    let mut cursor: Option<u32> = None;
     let mut batch = BATCH;
     loop {
         let mut keys: Vec<K> = Vec::with_capacity(batch as usize);
         let mut values: Vec<V> = Vec::with_capacity(batch as usize);
         let mut next = 0u32;
-        let mut attributes = Attributes {
-            in_batch: place.as_ref().map_or(0, |place| std::ptr::from_ref(place) as u64),
+        let mut attributes = BatchAttr {
+            in_batch: cursor.as_ref().map_or(0, |cursor| std::ptr::from_ref(cursor) as u64),
             out_batch: (&raw mut next) as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,
             count: batch,
             map: map.fd().as_fd().as_raw_fd().cast_unsigned(),
-            ..Attributes::default()
+            ..BatchAttr::default()
         };
-        let size = size_of::<Attributes>();
+        let size = size_of::<BatchAttr>();
         // SAFETY: the attributes are live and of the given size. `keys` and `values` have room for
         // `count` elements of the map's own sizes, which the caller compared.
         let result = unsafe {
-            libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_BATCH, &raw mut attributes, size)
+            libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_BATCH as u32, &raw mut attributes, size)
         };
         let is_last = match Errno::result(result) {
             Ok(_) => false,
@@ -96,6 +95,6 @@ fn entries<K: aya::Pod, V: aya::Pod>(map: &MapData) -> std::result::Result<Vec<(
         if is_last {
             return Ok(entries);
         }
-        place = Some(next);
+        cursor = Some(next);
     }
 }

@@ -6,19 +6,12 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_type};
 use nix::errno::Errno;
 use nix::libc;
 
-/// enum `bpf_cmd` (include/uapi/linux/bpf.h).
-const OBJ_PIN: u32 = 6;
-const OBJ_GET: u32 = 7;
-const OBJ_GET_INFO_BY_FD: u32 = 15;
-const LINK_CREATE: u32 = 28;
-const LINK_UPDATE: u32 = 29;
-
-/// enum `bpf_link_type`.
-const LINK_TYPE_CGROUP: u32 = 3;
-const LINK_TYPE_TCX: u32 = 11;
+const LINK_TYPE_CGROUP: u32 = bpf_link_type::BPF_LINK_TYPE_CGROUP as u32;
+const LINK_TYPE_TCX: u32 = bpf_link_type::BPF_LINK_TYPE_TCX as u32;
 
 /// What a link attaches its program to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +93,12 @@ struct RawLinkInfo {
 pub(super) fn create_link(
     program: BorrowedFd<'_>,
     target: u32,
-    attach_type: u32,
+    attach_type: bpf_attach_type,
     flags: u32,
 ) -> io::Result<OwnedFd> {
-    let mut attr =
-        LinkCreate { program: raw(program), target, attach_type, flags, ..LinkCreate::default() };
-    bpf(LINK_CREATE, &mut attr).and_then(owned)
+    let (program, attach_type) = (raw(program), attach_type as u32);
+    let mut attr = LinkCreate { program, target, attach_type, flags, ..LinkCreate::default() };
+    bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).and_then(owned)
 }
 
 /// Puts another program behind a link: every packet meets either the old one or the new one.
@@ -115,13 +108,13 @@ pub(super) fn create_link(
 /// `ENOLINK`: the link is attached to nothing any more.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate { link: raw(link), program: raw(program), ..LinkUpdate::default() };
-    bpf(LINK_UPDATE, &mut attr).map(drop)
+    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = Object { path: path.as_ptr() as u64, fd: raw(object), ..Object::default() };
-    bpf(OBJ_PIN, &mut attr).map(drop)
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
 /// Opens what is pinned.
@@ -132,7 +125,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = Object { path: path.as_ptr() as u64, ..Object::default() };
-    bpf(OBJ_GET, &mut attr).and_then(owned)
+    bpf(bpf_cmd::BPF_OBJ_GET, &mut attr).and_then(owned)
 }
 
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
@@ -142,7 +135,7 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
         length: u32::try_from(size_of::<RawLinkInfo>()).unwrap_or_default(),
         info: (&raw mut info) as u64,
     };
-    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(LinkInfo { id: info.id, program: info.program, target: target(&info) })
 }
 
@@ -165,13 +158,13 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn bpf<T>(request: u32, attr: &mut T) -> io::Result<libc::c_long> {
+fn bpf<T>(request: bpf_cmd, attr: &mut T) -> io::Result<libc::c_long> {
     let attr: *mut T = attr;
     // SAFETY: `attr` is a live, exclusive and initialised `repr(C)` value without implicit
     // padding, of the size that is told. The addresses in it are those of a string, or of a value
     // of the length that stands beside, which the callers keep alive over the call; the kernel
     // writes to no other.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, request, attr, size_of::<T>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, request as u32, attr, size_of::<T>()) };
     Ok(Errno::result(result)?)
 }
 

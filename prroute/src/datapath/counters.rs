@@ -6,8 +6,8 @@ use prroute_common::reason::{REASON_SLOTS, Reason};
 use prroute_common::uplink::MAX_UPLINKS;
 
 use crate::datapath::error::Result;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::state::uplink::UplinkId;
 
 /// The counters of an instance.

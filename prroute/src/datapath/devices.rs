@@ -7,8 +7,8 @@ use aya::maps::{Map, MapData, MapError};
 use prroute_common::names;
 
 use crate::datapath::error::Result;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::state::uplink::Uplink;
 
 /// A device that is deleted, or leaves the network namespace, is taken out by the kernel.

@@ -94,6 +94,25 @@ pub(crate) fn remove_unused() {
     drop(fs::remove_dir(of_prroute()));
 }
 
+/// Puts a pin in the place of another: there is no moment without.
+pub(super) fn move_pin(new: &Path, pin: &Path) -> Result<()> {
+    fs::rename(new, pin).map_err(|source| file_error("rename to", pin, source))
+}
+
+/// Removes a pin; one that is gone already is fine.
+///
+/// # Errors
+///
+/// When it is there, and stays.
+pub(crate) fn remove_pin(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("remove", pin, source))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn file_error(operation: &'static str, path: &Path, source: io::Error) -> DatapathError {
     DatapathError::File { operation, path: path.to_owned(), source }
 }

@@ -76,11 +76,11 @@ impl DatapathError {
     /// Whether the kernel answered a request about a link or a filter so.
     pub(super) fn is_errno(&self, errno: Errno) -> bool {
         let found = match self {
-            Self::Bpf { source, .. } => source.raw_os_error(),
+            Self::Bpf { source, .. } => source.raw_os_error().map(Errno::from_raw),
             Self::Netlink(NetlinkError::Refused { source, .. }) => source.errno(),
             _ => None,
         };
-        found == Some(errno as i32)
+        found == Some(errno)
     }
 
     /// Whether the kernel refused for want of a capability.

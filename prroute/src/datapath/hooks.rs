@@ -2,9 +2,19 @@
 
 use std::path::PathBuf;
 
-use crate::datapath::attach::Direction;
+use prroute_common::names;
+
 use crate::datapath::pins::Pins;
+use crate::netlink::Direction;
 use crate::state::uplink::{Ifindex, Stacked, Uplink};
+
+/// The program for a direction.
+pub const fn program(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => names::PROGRAM_INGRESS,
+        Direction::Egress => names::PROGRAM_EGRESS,
+    }
+}
 
 /// A device to attach to, and where its tcx links are pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]

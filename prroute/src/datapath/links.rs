@@ -1,26 +1,25 @@
 //! Links that are pinned, and held by their descriptor as well: when somebody removes a pin, the
 //! program stays attached, and the pin can come back.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use aya_obj::generated::bpf_attach_type;
 use nix::errno::Errno;
 
 use crate::datapath::bpf::{self, LinkInfo, Target};
+use crate::datapath::directory::{move_pin, remove_pin};
 use crate::datapath::error::{DatapathError, Result};
-use crate::datapath::pins::move_in_place;
 
 /// What to attach to, and how.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Attachment {
     /// For errors.
     pub(super) name: String,
     /// An interface index, or the descriptor of a control group.
     pub(super) target: u32,
-    /// enum `bpf_attach_type`.
-    pub(super) attach_type: u32,
+    pub(super) attach_type: bpf_attach_type,
     pub(super) flags: u32,
 }
 
@@ -35,8 +34,12 @@ pub struct HeldLink {
 
 impl HeldLink {
     /// Attaches a program, and pins the link: in the place of whatever is pinned there.
-    pub(super) fn create(program: BorrowedFd<'_>, place: Place, pin: &Path) -> Result<Self> {
-        let Place { name, target, attach_type, flags } = place;
+    pub(super) fn create(
+        program: BorrowedFd<'_>,
+        attachment: Attachment,
+        pin: &Path,
+    ) -> Result<Self> {
+        let Attachment { name, target, attach_type, flags } = attachment;
         let fd = bpf::create_link(program, target, attach_type, flags).map_err(|source| {
             DatapathError::Bpf { operation: "attach to", object: name, source }
         })?;
@@ -99,9 +102,9 @@ impl HeldLink {
     /// When the kernel refuses.
     pub fn put_pin(&self) -> Result<()> {
         let new = beside(&self.pin);
-        remove(&new)?;
+        remove_pin(&new)?;
         bpf::pin(self.fd.as_fd(), &new).map_err(failed("pin the link", &self.pin))?;
-        move_in_place(&new, &self.pin)
+        move_pin(&new, &self.pin)
     }
 }
 
@@ -151,20 +154,6 @@ pub fn is_attached_to_cgroup(pin: &Path) -> Result<bool> {
 fn beside(pin: &Path) -> PathBuf {
     let name = pin.file_name().unwrap_or_default().to_string_lossy();
     pin.with_file_name(format!("{name}_new"))
-}
-
-/// Removes a pinned link; one that is gone already is fine.
-///
-/// # Errors
-///
-/// When it is there, and stays.
-pub fn remove(pin: &Path) -> Result<()> {
-    match fs::remove_file(pin) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(DatapathError::File { operation: "remove", path: pin.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn failed(operation: &'static str, pin: &Path) -> impl FnOnce(io::Error) -> DatapathError {

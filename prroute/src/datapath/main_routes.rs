@@ -14,8 +14,8 @@ use prroute_common::names;
 use prroute_common::uplink::{MAX_MAIN_ROUTES, OnLink4, OnLink6};
 
 use crate::datapath::error::Result;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::state::observed::Family;
 use crate::state::uplink::Uplink;
 

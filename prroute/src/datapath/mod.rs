@@ -19,6 +19,7 @@ pub mod hooks;
 mod layout;
 pub mod links;
 mod main_routes;
+mod maps;
 pub mod memory;
 pub mod object;
 pub mod occupancy;

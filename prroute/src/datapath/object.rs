@@ -9,15 +9,15 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use prroute_common::names;
 
+use crate::datapath::directory::{move_pin, remove_pin};
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
 use crate::datapath::layout;
-use crate::datapath::links;
+use crate::datapath::maps::failed;
 use crate::datapath::outgrown;
-use crate::datapath::pins::{Pins, move_in_place};
+use crate::datapath::pins::Pins;
 use crate::datapath::secret;
 use crate::datapath::sizes::Sizes;
-use crate::datapath::tables::failed;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
@@ -132,13 +132,13 @@ impl Programs {
         let map = self.ebpf.map(name).ok_or(DatapathError::Missing(name))?;
         let pin = pins.map(name);
         let new = pins.map(&format!("{name}_new"));
-        links::remove(&new)?;
+        remove_pin(&new)?;
         map.pin(&new).map_err(|source| DatapathError::Pin {
             operation: "pin the map",
             object: name.to_owned(),
             source,
         })?;
-        move_in_place(&new, &pin)
+        move_pin(&new, &pin)
     }
 
     /// The kernel's id of a loaded program.

@@ -3,6 +3,7 @@
 
 use aya::Ebpf;
 use aya::maps::{HashMap, MapInfo};
+use aya_obj::generated::BPF_NOEXIST;
 use prroute_common::address::{Address4, Address6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
@@ -10,12 +11,9 @@ use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 
 use crate::datapath::batch;
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::maps::failed;
 use crate::datapath::pins::Pins;
 use crate::datapath::sizes::{Sizes, is_small};
-use crate::datapath::tables::failed;
-
-/// Adds an entry where there is none.
-const BPF_NOEXIST: u64 = 1;
 
 /// The pinned tables that are too small by now.
 pub(super) fn find(pins: &Pins, sizes: &Sizes) -> Result<Vec<&'static str>> {
@@ -52,7 +50,7 @@ fn copy<K: aya::Pod, V: aya::Pod>(ebpf: &mut Ebpf, pins: &Pins, name: &'static s
     let map = ebpf.map_mut(name).ok_or(DatapathError::Missing(name))?;
     let mut larger: HashMap<_, K, V> = map.try_into().map_err(failed("open", name))?;
     for (key, value) in entries {
-        larger.insert(key, value, BPF_NOEXIST).map_err(failed("write", name))?;
+        larger.insert(key, value, u64::from(BPF_NOEXIST)).map_err(failed("write", name))?;
     }
     Ok(())
 }

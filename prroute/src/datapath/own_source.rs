@@ -1,13 +1,10 @@
 //! From the datapath to rules and back: the flags of a family stay until its rules are in force.
 
-use prroute_common::uplink::{MAX_UPLINKS, UplinkFacts, flag};
+use prroute_common::uplink::{UplinkFacts, flag};
 
 use crate::config::OwnSource;
-use crate::datapath::error::Result;
-use crate::datapath::tables::Tables;
 use crate::state::observed::Family;
 use crate::state::own_source::OwnSources;
-use crate::state::uplink::Uplink;
 
 /// The flags that say what the datapath does for a family's own sources.
 const fn flags(family: Family) -> u32 {
@@ -35,57 +32,6 @@ pub(super) fn of_flags(flags: u32) -> OwnSources {
         _ => OwnSource::Datapath,
     };
     OwnSources { v4: of(flag::OWN_SOURCE4), v6: of(flag::OWN_SOURCE6) }
-}
-
-impl Tables {
-    /// Rules are in force for what the datapath is to keep no more.
-    ///
-    /// # Errors
-    ///
-    /// Tells what failed first, after everything was tried.
-    pub fn release_own_source(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let mut result = Ok(());
-        for uplink in uplinks {
-            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|facts| {
-                let Some(facts) = facts else { return Ok(()) };
-                let flags = facts.flags & !released(uplink.device.own_source);
-                if flags == facts.flags {
-                    return Ok(());
-                }
-                self.write_facts(&UplinkFacts { flags, ..facts })?;
-                let mut devices = uplink.device.devices();
-                devices.try_for_each(|ifindex| self.write_slot(uplink, ifindex))
-            });
-            result = result.and(written);
-        }
-        result
-    }
-
-    /// What keeps the host's own sources, as the programs have it.
-    ///
-    /// # Errors
-    ///
-    /// When a map cannot be read.
-    pub fn own_source(&self) -> Result<OwnSources> {
-        let mut flags = 0;
-        for id in 1..MAX_UPLINKS {
-            flags |= self.active_facts(id)?.map_or(0, |facts| facts.flags);
-        }
-        Ok(of_flags(flags))
-    }
-
-    /// Not of a family that the programs keep although they are to keep it no more.
-    pub(super) fn remove_main_routes(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let in_force = self.own_source()?;
-        let mut result = Ok(());
-        for family in Family::BOTH {
-            let is_wanted = |uplink: &Uplink| uplink.device.own_source.is_datapath(family);
-            if uplinks.iter().any(is_wanted) || !in_force.is_datapath(family) {
-                result = result.and(self.main_routes.remove_others(uplinks, family));
-            }
-        }
-        result
-    }
 }
 
 #[cfg(test)]

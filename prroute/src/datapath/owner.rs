@@ -32,8 +32,15 @@ impl Pins {
         Ok(other.or(owners.first()).copied())
     }
 
+    /// Makes the directory for pins of this layout, and the instance this namespace's.
+    pub fn create(&self) -> Result<()> {
+        directory::create(self.instance())?;
+        self.claim()?;
+        directory::create(&self.layout())
+    }
+
     /// Makes the instance this namespace's. Of two that try at once at most one succeeds.
-    pub(super) fn claim(&self) -> Result<()> {
+    fn claim(&self) -> Result<()> {
         let here = NetworkNamespace::current()?;
         let mark = self.instance().join(format!("{NAMESPACE}{here}"));
         directory::create(&mark)?;

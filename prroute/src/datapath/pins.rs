@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use prroute_common::{LAYOUT_VERSION, names};
 
-use crate::datapath::attach::Direction;
-use crate::datapath::directory::{self, BPFFS};
+use crate::datapath::directory::{self, BPFFS, file_error, remove_pin};
 use crate::datapath::error::{DatapathError, Result};
-use crate::datapath::links;
 use crate::instance::Instance;
+use crate::netlink::Direction;
 use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the names of the links of stacked devices begin.
@@ -86,7 +85,8 @@ impl Pins {
             else {
                 continue;
             };
-            if let (Ok(id), Some(direction)) = (id.parse(), Direction::from_name(direction)) {
+            let direction = Direction::BOTH.into_iter().find(|one| one.name() == direction);
+            if let (Ok(id), Some(direction)) = (id.parse(), direction) {
                 links.push((UplinkId(id), direction, path));
             }
         }
@@ -119,7 +119,7 @@ impl Pins {
             return Ok(None);
         }
         for name in &left {
-            links::remove(&self.map(name))?;
+            remove_pin(&self.map(name))?;
         }
         Ok(Some(Remains { maps: left.len(), of: all, in_use }))
     }
@@ -159,13 +159,6 @@ impl Pins {
         Ok(())
     }
 
-    /// Makes the directory for pins of this layout, and the instance this namespace's.
-    pub fn create(&self) -> Result<()> {
-        directory::create(&self.instance)?;
-        self.claim()?;
-        directory::create(&self.layout())
-    }
-
     /// Removes pins of other layouts, once this layout's programs run in their place.
     pub fn remove_other_layouts(&self) -> Result<()> {
         for path in self.entries(&self.instance)? {
@@ -184,8 +177,7 @@ impl Pins {
     }
 
     pub(super) fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>> {
-        let failed =
-            |source| DatapathError::File { operation: "list", path: directory.to_owned(), source };
+        let failed = |source| file_error("list", directory, source);
         match fs::read_dir(directory) {
             Ok(entries) => entries
                 .map(|entry| entry.map(|entry| entry.path()))
@@ -201,19 +193,10 @@ fn stacked_of(path: &Path) -> Option<Ifindex> {
     path.file_name()?.to_str()?.strip_prefix(STACKED)?.parse().ok().map(Ifindex)
 }
 
-/// Puts a pin in the place of another: there is no moment without.
-pub(super) fn move_in_place(new: &Path, pin: &Path) -> Result<()> {
-    fs::rename(new, pin).map_err(|source| DatapathError::File {
-        operation: "rename to",
-        path: pin.to_owned(),
-        source,
-    })
-}
-
 fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(DatapathError::File { operation: "remove", path: path.to_owned(), source })
+            Err(file_error("remove", path, source))
         }
         _ => Ok(()),
     }
@@ -222,11 +205,8 @@ fn remove_tree(path: &Path) -> Result<()> {
 /// The device number of the BPF file system that a process sees at `mount_point`: the same for
 /// every mount of one file system. `/proc/1/mountinfo` is readable without privileges.
 fn bpffs_device(mountinfo: &str, mount_point: &str) -> Result<Option<String>> {
-    let text = fs::read_to_string(mountinfo).map_err(|source| DatapathError::File {
-        operation: "read",
-        path: mountinfo.into(),
-        source,
-    })?;
+    let text = fs::read_to_string(mountinfo)
+        .map_err(|source| file_error("read", Path::new(mountinfo), source))?;
     Ok(device_of(&text, mount_point))
 }
 

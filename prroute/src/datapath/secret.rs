@@ -7,8 +7,8 @@ use prroute_common::names;
 use prroute_common::syn_cache::{SECRET_WORDS, SLOTS};
 
 use crate::datapath::error::Result;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 
 /// Not 0, and not to be guessed: the standard library's hashes are keyed by the system's
 /// randomness.

@@ -11,15 +11,20 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::ProgramError;
+use aya_obj::generated::bpf_attach_type::{
+    self, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP4_SENDMSG,
+    BPF_CGROUP_UDP6_SENDMSG,
+};
 use prroute_common::names;
 use prroute_common::udp_origin::SocketReason;
 use serde::{Deserialize, Serialize};
 
+use crate::datapath::directory::remove_pin;
 use crate::datapath::error::{DatapathError, Result};
-use crate::datapath::links::{self, HeldLink};
+use crate::datapath::links::{self, Attachment, HeldLink};
+use crate::datapath::maps::{failed, open};
 use crate::datapath::object::{Programs, verified};
 use crate::datapath::pins::Pins;
-use crate::datapath::tables::{failed, open};
 use crate::namespace;
 
 /// What became of `udp-source`.
@@ -37,29 +42,44 @@ pub enum UdpSource {
 }
 
 /// A program, where it goes, and the name of its pin.
-struct Hook {
+struct SocketProgram {
     program: &'static str,
-    /// enum `bpf_attach_type`.
-    attach_type: u32,
+    attach_type: bpf_attach_type,
     pin: &'static str,
 }
 
 /// Those that set sources come first.
-const HOOKS: [Hook; 4] = [
-    Hook { program: names::PROGRAM_SENDMSG4, attach_type: 14, pin: "socket-sendmsg4" },
-    Hook { program: names::PROGRAM_SENDMSG6, attach_type: 15, pin: "socket-sendmsg6" },
-    Hook { program: names::PROGRAM_CONNECT4, attach_type: 10, pin: "socket-connect4" },
-    Hook { program: names::PROGRAM_CONNECT6, attach_type: 11, pin: "socket-connect6" },
+const PROGRAMS: [SocketProgram; 4] = [
+    SocketProgram {
+        program: names::PROGRAM_SENDMSG4,
+        attach_type: BPF_CGROUP_UDP4_SENDMSG,
+        pin: "socket-sendmsg4",
+    },
+    SocketProgram {
+        program: names::PROGRAM_SENDMSG6,
+        attach_type: BPF_CGROUP_UDP6_SENDMSG,
+        pin: "socket-sendmsg6",
+    },
+    SocketProgram {
+        program: names::PROGRAM_CONNECT4,
+        attach_type: BPF_CGROUP_INET4_CONNECT,
+        pin: "socket-connect4",
+    },
+    SocketProgram {
+        program: names::PROGRAM_CONNECT6,
+        attach_type: BPF_CGROUP_INET6_CONNECT,
+        pin: "socket-connect6",
+    },
 ];
 
 /// What the programs need to know and where they go.
 #[derive(Debug)]
 pub struct Sockets {
-    place: std::result::Result<Place, UdpSource>,
+    host: std::result::Result<Host, UdpSource>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Host {
     cgroup: PathBuf,
     netns_cookie: u64,
 }
@@ -68,16 +88,16 @@ impl Sockets {
     /// Finds cgroup v2 and this process's network namespace, unless `enabled` is false.
     pub fn find(enabled: bool) -> Self {
         if !enabled {
-            return Self { place: Err(UdpSource::Off) };
+            return Self { host: Err(UdpSource::Off) };
         }
-        let place = cgroup_root().and_then(|cgroup| Ok((cgroup, netns_cookie()?)));
-        let place = place.map(|(cgroup, netns_cookie)| Place { cgroup, netns_cookie });
-        Self { place: place.map_err(|error| UdpSource::Unavailable { reason: error.to_string() }) }
+        let host = cgroup_root().and_then(|cgroup| Ok((cgroup, netns_cookie()?)));
+        let host = host.map(|(cgroup, netns_cookie)| Host { cgroup, netns_cookie });
+        Self { host: host.map_err(|error| UdpSource::Unavailable { reason: error.to_string() }) }
     }
 
     /// For the programs: 0 when there is nothing to help.
     pub fn netns_cookie(&self) -> u64 {
-        self.place.as_ref().map_or(0, |place| place.netns_cookie)
+        self.host.as_ref().map_or(0, |host| host.netns_cookie)
     }
 
     /// Attaches the programs, or replaces those that an earlier daemon attached; takes those
@@ -92,8 +112,8 @@ impl Sockets {
         programs: &mut Programs,
         pins: &Pins,
     ) -> Result<(UdpSource, Vec<HeldLink>)> {
-        let state = match self.place {
-            Ok(Place { cgroup, .. }) => match attach_all(programs, pins, &cgroup) {
+        let state = match self.host {
+            Ok(Host { cgroup, .. }) => match attach_all(programs, pins, &cgroup) {
                 Ok(links) => return Ok((UdpSource::Attached { cgroup }, links)),
                 Err(error) => UdpSource::Unavailable { reason: error.to_string() },
             },
@@ -122,7 +142,7 @@ pub fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result
         source,
     })?;
     let mut links = Vec::new();
-    for Hook { program: name, attach_type, pin } in HOOKS {
+    for SocketProgram { program: name, attach_type, pin } in PROGRAMS {
         let failed = |operation| {
             move |source: ProgramError| DatapathError::Program {
                 operation,
@@ -134,14 +154,14 @@ pub fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result
         if program.fd().is_err() {
             verified(|| program.load()).map_err(failed("load program"))?;
         }
-        let place = links::Place {
+        let attachment = Attachment {
             name: format!("{} ({name})", cgroup.display()),
             target: group.as_raw_fd().cast_unsigned(),
             attach_type,
             flags: 0,
         };
         let program = program.fd().map_err(failed("find program"))?;
-        links.push(HeldLink::create(program.as_fd(), place, &pins.socket_link(pin))?);
+        links.push(HeldLink::create(program.as_fd(), attachment, &pins.socket_link(pin))?);
     }
     Ok(links)
 }
@@ -152,7 +172,7 @@ pub fn attach_all(programs: &mut Programs, pins: &Pins, cgroup: &Path) -> Result
 ///
 /// When the kernel cannot be asked.
 pub fn are_in_force(programs: &Programs, links: &[HeldLink]) -> Result<bool> {
-    for (hook, link) in HOOKS.iter().zip(links) {
+    for (hook, link) in PROGRAMS.iter().zip(links) {
         if !link.is_in_force(programs.id(hook.program)?)? {
             return Ok(false);
         }
@@ -167,7 +187,7 @@ pub fn are_in_force(programs: &Programs, links: &[HeldLink]) -> Result<bool> {
 /// When the kernel cannot be asked.
 pub fn are_attached(pins: &Pins) -> Result<bool> {
     let mut all = true;
-    for hook in HOOKS {
+    for hook in PROGRAMS {
         all &= links::is_attached_to_cgroup(&pins.socket_link(hook.pin))?;
     }
     Ok(all)
@@ -179,7 +199,7 @@ pub fn are_attached(pins: &Pins) -> Result<bool> {
 ///
 /// Tells what failed first, after all were tried.
 pub fn detach(pins: &Pins) -> Result<()> {
-    let removed = HOOKS.map(|hook| links::remove(&pins.socket_link(hook.pin)));
+    let removed = PROGRAMS.map(|hook| remove_pin(&pins.socket_link(hook.pin)));
     removed.into_iter().collect()
 }
 

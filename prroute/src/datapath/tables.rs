@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aya::maps::{Array, Map, MapData, MapError};
+use aya::maps::{Array, Map, MapData};
 use ipnet::IpNet;
 use prroute_common::names;
 use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, mac_octets};
@@ -12,10 +12,13 @@ use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
 use crate::datapath::main_routes::MainRoutes;
+use crate::datapath::maps::{failed, open};
 use crate::datapath::own_source;
 use crate::datapath::pins::Pins;
 use crate::datapath::succession::{gateways, succeed};
 use crate::state::ids::KnownId;
+use crate::state::observed::Family;
+use crate::state::own_source::OwnSources;
 use crate::state::succession::InForce;
 use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 
@@ -23,28 +26,11 @@ use crate::state::uplink::{Ifindex, LocalAddress, Uplink, UplinkId};
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tables {
     addresses: Addresses,
-    pub(super) main_routes: MainRoutes,
+    main_routes: MainRoutes,
     slots: Array<MapData, IfindexSlot>,
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
     devices: Devices,
-}
-
-pub(super) fn open<T: TryFrom<Map, Error = MapError>>(
-    pins: &Pins,
-    name: &'static str,
-    as_map: fn(MapData) -> Map,
-) -> Result<T> {
-    MapData::from_pin(pins.map(name))
-        .and_then(|data| T::try_from(as_map(data)))
-        .map_err(failed("open pinned map", name))
-}
-
-pub(super) fn failed(
-    operation: &'static str,
-    name: &'static str,
-) -> impl Fn(MapError) -> DatapathError {
-    move |source| DatapathError::Map { operation, object: name.to_owned(), source }
 }
 
 impl Tables {
@@ -104,7 +90,7 @@ impl Tables {
         Ok(in_force)
     }
 
-    pub(super) fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
+    fn active_facts(&self, id: u32) -> Result<Option<UplinkFacts>> {
         match self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))? {
             0 => Ok(None),
             index => {
@@ -180,8 +166,57 @@ impl Tables {
         addresses.and(retired).and(main_routes).and(devices)
     }
 
+    /// Rules are in force for what the datapath is to keep no more.
+    ///
+    /// # Errors
+    ///
+    /// Tells what failed first, after everything was tried.
+    pub fn release_own_source(&mut self, uplinks: &[Uplink]) -> Result<()> {
+        let mut result = Ok(());
+        for uplink in uplinks {
+            let written = self.active_facts(u32::from(uplink.id.0)).and_then(|facts| {
+                let Some(facts) = facts else { return Ok(()) };
+                let flags = facts.flags & !own_source::released(uplink.device.own_source);
+                if flags == facts.flags {
+                    return Ok(());
+                }
+                self.write_facts(&UplinkFacts { flags, ..facts })?;
+                let mut devices = uplink.device.devices();
+                devices.try_for_each(|ifindex| self.write_slot(uplink, ifindex))
+            });
+            result = result.and(written);
+        }
+        result
+    }
+
+    /// What keeps the host's own sources, as the programs have it.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn own_source(&self) -> Result<OwnSources> {
+        let mut flags = 0;
+        for id in 1..MAX_UPLINKS {
+            flags |= self.active_facts(id)?.map_or(0, |facts| facts.flags);
+        }
+        Ok(own_source::of_flags(flags))
+    }
+
+    /// Not of a family that the programs keep although they are to keep it no more.
+    fn remove_main_routes(&mut self, uplinks: &[Uplink]) -> Result<()> {
+        let in_force = self.own_source()?;
+        let mut result = Ok(());
+        for family in Family::BOTH {
+            let is_wanted = |uplink: &Uplink| uplink.device.own_source.is_datapath(family);
+            if uplinks.iter().any(is_wanted) || !in_force.is_datapath(family) {
+                result = result.and(self.main_routes.remove_others(uplinks, family));
+            }
+        }
+        result
+    }
+
     /// Fills the entry that is not in use, then switches to it with one word.
-    pub(super) fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
+    fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
         let id = u32::from(new.id);
         let current = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         if current != 0 && self.active_facts(id)?.as_ref() == Some(new) {
@@ -193,7 +228,7 @@ impl Tables {
     }
 
     /// Points the slot of one of the uplink's devices at the active facts.
-    pub(super) fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
+    fn write_slot(&mut self, uplink: &Uplink, ifindex: Ifindex) -> Result<()> {
         let (id, ifindex) = (u32::from(uplink.id.0), ifindex.0);
         let facts = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
         let mut free = None;

@@ -2,19 +2,13 @@
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
 
 use super::request::{Refusal, Socket};
 use super::{Kernel, encode, neighbours};
 use crate::state::plan::{Op, Plan, RpFilterChange};
 use crate::state::units::{Course, Reach, Units};
 use crate::sysctl::{self, Change, SysctlError};
-
-const ENOENT: i32 = 2;
-const ESRCH: i32 = 3;
-const EACCES: i32 = 13;
-const EEXIST: i32 = 17;
-const ENODEV: i32 = 19;
-const EADDRNOTAVAIL: i32 = 99;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +27,7 @@ impl OpError {
             Self::Refused(refusal) => {
                 // IPv6 was switched off on the link.
                 let is_route = matches!(op, Op::AddRoute(_) | Op::ReplaceRoute { .. });
-                refusal.is_transient() || (is_route && refusal.errno() == Some(EACCES))
+                refusal.is_transient() || (is_route && refusal.errno() == Some(Errno::EACCES))
             }
             Self::Sysctl(_) => false,
         }
@@ -232,7 +226,7 @@ async fn take_back(socket: &mut Socket, inverse: &[Op]) -> Vec<String> {
 
 /// `false`: the kernel was in the desired state already.
 async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
-    let (message, flags, harmless): (_, _, &[i32]) = match op {
+    let (message, flags, harmless): (_, _, &[Errno]) = match op {
         Op::LoosenRpFilter(change) | Op::RestoreRpFilter(change) => return rp_filter(change),
         Op::ManageNeighbour(key) => {
             neighbours::manage(socket, key).await?;
@@ -240,14 +234,14 @@ async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
         }
         Op::ReleaseNeighbour(key) => {
             let message = RouteNetlinkMessage::DelNeighbour(encode::neighbour_key(key));
-            (message, 0, &[ENOENT, ENODEV])
+            (message, 0, &[Errno::ENOENT, Errno::ENODEV])
         }
         Op::AddRule(rule) => {
             let message = RouteNetlinkMessage::NewRule(encode::rule(rule));
-            (message, NLM_F_CREATE | NLM_F_EXCL, &[EEXIST])
+            (message, NLM_F_CREATE | NLM_F_EXCL, &[Errno::EEXIST])
         }
         Op::DeleteRule(rule) => {
-            (RouteNetlinkMessage::DelRule(encode::rule(rule)), 0, &[ENOENT, ESRCH])
+            (RouteNetlinkMessage::DelRule(encode::rule(rule)), 0, &[Errno::ENOENT, Errno::ESRCH])
         }
         // What is there under the same key was made after we looked: no harmless thing.
         Op::AddRoute(route) => {
@@ -261,12 +255,12 @@ async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
         // The kernel removes routes by itself when their device or address goes.
         Op::DeleteRoute(route) => {
             let message = RouteNetlinkMessage::DelRoute(encode::route(route));
-            (message, 0, &[ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL])
+            (message, 0, &[Errno::ENOENT, Errno::ESRCH, Errno::ENODEV, Errno::EADDRNOTAVAIL])
         }
     };
     match socket.change(message, flags).await {
         Ok(()) => Ok(true),
-        Err(refusal) if refusal.errno().is_some_and(|n| harmless.contains(&n)) => Ok(false),
+        Err(refusal) if refusal.errno().is_some_and(|errno| harmless.contains(&errno)) => Ok(false),
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -10,46 +10,43 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
 };
+use nix::errno::Errno;
+use nix::libc::ETH_P_ALL;
 
 use super::{Kernel, NetlinkError, Refusal};
 use crate::state::uplink::Ifindex;
 
-/// `TC_H_CLSACT` with the minors of its two hooks (include/uapi/linux/pkt_sched.h).
-const CLSACT: TcHandle = TcHandle { major: 0xffff, minor: 0xfff1 };
-pub(super) const CLSACT_HANDLE: TcHandle = TcHandle { major: 0xffff, minor: 0 };
+/// Of the qdisc itself.
+pub(super) const CLSACT_HANDLE: TcHandle = TcHandle { minor: 0, ..TcHandle::CLSACT };
 
 /// Before every other filter.
 const PRIORITY: u16 = 1;
 /// Tells our filter from others of the same priority ("pr").
 pub(super) const HANDLE: TcHandle = TcHandle { major: 0, minor: 0x7072 };
-const ETH_P_ALL: u16 = 3;
-
-const ENOENT: i32 = 2;
-const EEXIST: i32 = 17;
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
 
 /// What the kernel answers when filter, qdisc or interface are not there: without the qdisc a
 /// filter's parent, or the qdisc's handle or name, is invalid.
-const GONE: [i32; 3] = [ENOENT, ENODEV, EINVAL];
+const GONE: [Errno; 3] = [Errno::ENOENT, Errno::ENODEV, Errno::EINVAL];
 
-/// A hook of the clsact qdisc.
+/// Of packets; clsact has a hook for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FilterHook {
+pub enum Direction {
     Ingress,
     Egress,
 }
 
-impl FilterHook {
+impl Direction {
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
     const fn parent(self) -> TcHandle {
         let minor = match self {
-            Self::Ingress => 0xfff2,
-            Self::Egress => 0xfff3,
+            Self::Ingress => TcHandle::MIN_INGRESS,
+            Self::Egress => TcHandle::MIN_EGRESS,
         };
-        TcHandle { major: 0xffff, minor }
+        TcHandle { minor, ..TcHandle::CLSACT }
     }
 
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
@@ -76,7 +73,7 @@ impl Kernel {
         let message = RouteNetlinkMessage::NewQueueDiscipline(qdisc(ifindex));
         match self.socket.lock().await.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
             Ok(()) => Ok(true),
-            Err(refusal) if refusal.errno() == Some(EEXIST) => Ok(false),
+            Err(refusal) if refusal.errno() == Some(Errno::EEXIST) => Ok(false),
             Err(refusal) => Err(refused("add the clsact qdisc of", ifindex, refusal)),
         }
     }
@@ -89,11 +86,11 @@ impl Kernel {
     pub async fn attach_filter(
         &self,
         ifindex: Ifindex,
-        hook: FilterHook,
+        direction: Direction,
         program: BorrowedFd<'_>,
         name: &str,
     ) -> Result<(), NetlinkError> {
-        let mut message = filter(ifindex, hook);
+        let mut message = filter(ifindex, direction);
         let options = [
             TcFilterBpfOption::ProgFd(program.as_raw_fd().cast_unsigned()),
             TcFilterBpfOption::ProgName(name.to_owned()),
@@ -106,7 +103,7 @@ impl Kernel {
         let message = RouteNetlinkMessage::NewTrafficFilter(message);
         let attached = self.socket.lock().await.change(message, NLM_F_CREATE).await;
         attached.map_err(|refusal| {
-            refused(&format!("attach the {} filter to", hook.name()), ifindex, refusal)
+            refused(&format!("attach the {} filter to", direction.name()), ifindex, refusal)
         })
     }
 
@@ -118,10 +115,10 @@ impl Kernel {
     pub async fn filter(
         &self,
         ifindex: Ifindex,
-        hook: FilterHook,
+        direction: Direction,
     ) -> Result<Option<Filter>, NetlinkError> {
         let mut found = None;
-        self.each_filter(ifindex, hook, |message| {
+        self.each_filter(ifindex, direction, |message| {
             let ours = |m: &&TcMessage| m.header.handle == HANDLE && priority(m) == PRIORITY;
             if let Some(message) = message.filter(ours) {
                 found = Some(describe(message));
@@ -140,16 +137,16 @@ impl Kernel {
     pub async fn detach_filter(
         &self,
         ifindex: Ifindex,
-        hook: FilterHook,
+        direction: Direction,
         name: &str,
     ) -> Result<bool, NetlinkError> {
-        if self.filter(ifindex, hook).await?.is_none_or(|filter| filter.name != name) {
+        if self.filter(ifindex, direction).await?.is_none_or(|filter| filter.name != name) {
             return Ok(false);
         }
-        let message = RouteNetlinkMessage::DelTrafficFilter(filter(ifindex, hook));
+        let message = RouteNetlinkMessage::DelTrafficFilter(filter(ifindex, direction));
         let removed = unless_gone(self.socket.lock().await.change(message, 0).await);
         removed.map(|()| true).map_err(|refusal| {
-            refused(&format!("remove the {} filter of", hook.name()), ifindex, refusal)
+            refused(&format!("remove the {} filter of", direction.name()), ifindex, refusal)
         })
     }
 
@@ -160,9 +157,9 @@ impl Kernel {
     ///
     /// When the kernel cannot be asked, or refuses.
     pub async fn remove_unused_clsact(&self, ifindex: Ifindex) -> Result<(), NetlinkError> {
-        for hook in [FilterHook::Ingress, FilterHook::Egress] {
+        for direction in Direction::BOTH {
             let mut filters = 0;
-            self.each_filter(ifindex, hook, |_| filters += 1).await?;
+            self.each_filter(ifindex, direction, |_| filters += 1).await?;
             if filters > 0 {
                 return Ok(());
             }
@@ -177,11 +174,11 @@ impl Kernel {
     async fn each_filter(
         &self,
         ifindex: Ifindex,
-        hook: FilterHook,
+        direction: Direction,
         mut each: impl FnMut(Option<&TcMessage>),
     ) -> Result<(), NetlinkError> {
         let mut message = TcMessage::with_index(index(ifindex));
-        message.header.parent = hook.parent();
+        message.header.parent = direction.parent();
         let request = RouteNetlinkMessage::GetTrafficFilter(message);
         let mut socket = self.socket.lock().await;
         let dump = socket.dump(request, |object| match &object {
@@ -203,16 +200,16 @@ impl Kernel {
 fn qdisc(ifindex: Ifindex) -> TcMessage {
     let mut message = TcMessage::with_index(index(ifindex));
     message.header.handle = CLSACT_HANDLE;
-    message.header.parent = CLSACT;
+    message.header.parent = TcHandle::CLSACT;
     message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
     message
 }
 
-fn filter(ifindex: Ifindex, hook: FilterHook) -> TcMessage {
+fn filter(ifindex: Ifindex, direction: Direction) -> TcMessage {
     let mut message = TcMessage::with_index(index(ifindex));
     message.header.handle = HANDLE;
-    message.header.parent = hook.parent();
-    message.header.info = u32::from(PRIORITY) << 16 | u32::from(ETH_P_ALL.to_be());
+    message.header.parent = direction.parent();
+    message.header.info = u32::from(PRIORITY) << 16 | u32::from((ETH_P_ALL as u16).to_be());
     message
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc::{self, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWTFILTER};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -12,16 +13,9 @@ use super::clsact::{CLSACT_HANDLE, HANDLE};
 use super::request::{register, split};
 use crate::state::uplink::Ifindex;
 
-/// `RTNLGRP_TC`.
-const GROUP: u32 = 4;
 /// Bytes. Notifications about qdiscs and filters are short; a longer one is cut off behind the part that is
 /// read.
 const BUFFER: usize = 8 * 1024;
-const ENOBUFS: i32 = 105;
-
-const DEL_QDISC: u16 = 37;
-const NEW_FILTER: u16 = 44;
-const DEL_FILTER: u16 = 45;
 
 /// A socket of its own: other programs may change qdiscs and filters by the thousand, and what is lost
 /// here costs no more than a look at our own.
@@ -43,7 +37,7 @@ impl HookMonitor {
             let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
             socket.bind_auto()?;
             socket.set_non_blocking(true)?;
-            socket.add_membership(GROUP)?;
+            socket.add_membership(libc::RTNLGRP_TC)?;
             register(socket)
         };
         let fd = listen().map_err(failed("listen to changes of filters"))?;
@@ -68,7 +62,7 @@ impl HookMonitor {
             match received.await {
                 Ok(_) if concerns(&self.buffer, &self.watched) => return Ok(()),
                 Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(ENOBUFS) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
                 Err(error) => return Err(failed("read changes of filters")(error)),
             }
         }
@@ -93,11 +87,11 @@ fn concerns(datagram: &[u8], watched: &BTreeSet<Ifindex>) -> bool {
             continue;
         };
         let is_ours = match kind {
-            DEL_QDISC => handle == u32::from(CLSACT_HANDLE),
+            RTM_DELQDISC => handle == u32::from(CLSACT_HANDLE),
             // Handle 0: all of a priority.
-            NEW_FILTER | DEL_FILTER => {
+            RTM_NEWTFILTER | RTM_DELTFILTER => {
                 parent & 0xffff_0000 == u32::from(CLSACT_HANDLE)
-                    && (handle == u32::from(HANDLE) || (handle == 0 && kind == DEL_FILTER))
+                    && (handle == u32::from(HANDLE) || (handle == 0 && kind == RTM_DELTFILTER))
             }
             _ => false,
         };
@@ -135,19 +129,19 @@ mod tests {
 
     #[test]
     fn what_takes_our_filter_away_is_news() {
-        assert!(announced(DEL_QDISC, 7, 0xffff_0000, 0xffff_fff1));
-        assert!(announced(DEL_FILTER, 7, OURS, CLSACT_EGRESS));
-        assert!(announced(DEL_FILTER, 7, 0, CLSACT_EGRESS), "all of a priority");
-        assert!(announced(NEW_FILTER, 7, OURS, CLSACT_EGRESS), "another program in its place");
+        assert!(announced(RTM_DELQDISC, 7, 0xffff_0000, 0xffff_fff1));
+        assert!(announced(RTM_DELTFILTER, 7, OURS, CLSACT_EGRESS));
+        assert!(announced(RTM_DELTFILTER, 7, 0, CLSACT_EGRESS), "all of a priority");
+        assert!(announced(RTM_NEWTFILTER, 7, OURS, CLSACT_EGRESS), "another program in its place");
     }
 
     #[test]
     fn what_others_do_is_none() {
-        assert!(!announced(DEL_QDISC, 8, 0xffff_0000, 0xffff_fff1), "another device");
-        assert!(!announced(DEL_QDISC, 7, 0x8001_0000, 0xffff_ffff), "the root qdisc");
-        assert!(!announced(NEW_FILTER, 7, 1, CLSACT_EGRESS), "a filter beside ours");
-        assert!(!announced(DEL_FILTER, 7, OURS, 0x8001_0000), "a filter of another qdisc");
-        assert!(!announced(36, 7, 0xffff_0000, 0xffff_fff1), "a new qdisc");
+        assert!(!announced(RTM_DELQDISC, 8, 0xffff_0000, 0xffff_fff1), "another device");
+        assert!(!announced(RTM_DELQDISC, 7, 0x8001_0000, 0xffff_ffff), "the root qdisc");
+        assert!(!announced(RTM_NEWTFILTER, 7, 1, CLSACT_EGRESS), "a filter beside ours");
+        assert!(!announced(RTM_DELTFILTER, 7, OURS, 0x8001_0000), "a filter of another qdisc");
+        assert!(!announced(libc::RTM_NEWQDISC, 7, 0xffff_0000, 0xffff_fff1), "a new qdisc");
         assert!(!concerns(&[40, 0, 0, 0, 37, 0], &[Ifindex(7)].into()), "cut off");
     }
 }

@@ -4,21 +4,27 @@
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
+use nix::libc::{
+    self, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELQDISC, RTM_DELROUTE, RTM_DELRULE,
+    RTM_DELTFILTER, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWQDISC, RTM_NEWROUTE,
+    RTM_NEWRULE, RTM_NEWTFILTER,
+};
 
 use super::unreadable::{Object, Unreadable};
 
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 
-/// Length of `nlmsghdr`, and of an attribute's header.
-const HEADER: usize = 16;
-const ATTRIBUTE_HEADER: usize = 4;
+const HEADER: usize = size_of::<libc::nlmsghdr>();
+const ATTRIBUTE_HEADER: usize = size_of::<libc::nlattr>();
 
+// Neither libc nor nix has these, and netlink-packet-route keeps its own to itself.
 const IFLA_IFNAME: u16 = 3;
-/// `IFLA_LINKINFO`, and of what it holds `IFLA_INFO_KIND`.
-const LINK_INFO: u16 = 18;
-const INFO_KIND: u16 = 1;
-/// `IFLA_PROP_LIST`: one name that cannot be decoded leaves the others.
-const PROP_LIST: u16 = 52;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+/// One name that cannot be decoded leaves the others.
+const IFLA_PROP_LIST: u16 = 52;
+const NDA_PROTOCOL: u16 = 12;
+const NDA_FLAGS_EXT: u16 = 15;
 
 /// Of messages of one type: the length of the fixed part, and the attributes without which the rest
 /// would say something else.
@@ -29,22 +35,35 @@ struct Shape {
 
 fn shape(kind: u16) -> Option<Shape> {
     let (fixed, is_essential): (_, fn(u16) -> bool) = match kind {
-        // Links: the name.
-        16 | 17 => (16, |attribute| attribute == IFLA_IFNAME),
-        // Addresses: IFA_ADDRESS, IFA_LOCAL.
-        20 | 21 => (8, |attribute| matches!(attribute, 1 | 2)),
-        // Routes: not RTA_PREFSRC, RTA_METRICS, RTA_FLOW, RTA_CACHEINFO, RTA_PREF, RTA_ENCAP_TYPE,
-        // RTA_ENCAP, RTA_EXPIRES, RTA_TTL_PROPAGATE.
-        24 | 25 => (12, |attribute| !matches!(attribute, 7 | 8 | 11 | 12 | 20..=23 | 26)),
-        // Neighbours: NDA_DST, NDA_PROTOCOL, NDA_FLAGS_EXT.
-        28 | 29 => (12, |attribute| matches!(attribute, 1 | 12 | 15)),
-        // Rules: every attribute selects or acts.
-        32 | 33 => (12, |_| true),
-        // Queueing disciplines and filters.
-        36 | 37 | 44 | 45 => (20, |_| false),
+        RTM_NEWLINK | RTM_DELLINK => (16, |attribute| attribute == IFLA_IFNAME),
+        RTM_NEWADDR | RTM_DELADDR => {
+            (8, |attribute| matches!(attribute, libc::IFA_ADDRESS | libc::IFA_LOCAL))
+        }
+        RTM_NEWROUTE | RTM_DELROUTE => (12, |attribute| !says_little_of_a_route(attribute)),
+        RTM_NEWNEIGH | RTM_DELNEIGH => {
+            (12, |attribute| matches!(attribute, libc::NDA_DST | NDA_PROTOCOL | NDA_FLAGS_EXT))
+        }
+        // Every attribute selects or acts.
+        RTM_NEWRULE | RTM_DELRULE => (12, |_| true),
+        RTM_NEWQDISC | RTM_DELQDISC | RTM_NEWTFILTER | RTM_DELTFILTER => (20, |_| false),
         _ => return None,
     };
     Some(Shape { fixed, is_essential })
+}
+
+const fn says_little_of_a_route(attribute: u16) -> bool {
+    matches!(
+        attribute,
+        libc::RTA_PREFSRC
+            | libc::RTA_METRICS
+            | libc::RTA_FLOW
+            | libc::RTA_CACHEINFO
+            | libc::RTA_PREF
+            | libc::RTA_ENCAP_TYPE
+            | libc::RTA_ENCAP
+            | libc::RTA_EXPIRES
+            | libc::RTA_TTL_PROPAGATE
+    )
 }
 
 /// Decodes a message, if necessary without those attributes that cannot be decoded and are not needed.
@@ -129,8 +148,8 @@ fn name(attribute: &[u8]) -> String {
 /// alone, of its other names each.
 fn part(attribute: u16, bytes: &[u8], is_readable: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let wanted = |kind: u16| match attribute {
-        LINK_INFO => kind == INFO_KIND,
-        _ => attribute == PROP_LIST,
+        IFLA_LINKINFO => kind == IFLA_INFO_KIND,
+        _ => attribute == IFLA_PROP_LIST,
     };
     let around = |inside: &[u8]| {
         let length = u16::try_from(ATTRIBUTE_HEADER + inside.len()).ok()?;

@@ -25,7 +25,7 @@ mod unreadable;
 use std::io;
 
 pub use apply::{Applied, ApplyError, OpError};
-pub use clsact::{Filter, FilterHook};
+pub use clsact::{Direction, Filter};
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Change, Monitor};
 pub use neighbours::KeptGateway;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use netlink_packet_core::NetlinkPayload;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -16,13 +17,21 @@ use crate::state::observed::Observed;
 use crate::state::plan::{NeighbourKey, Plan};
 use crate::state::uplink::Uplink;
 
-/// `RTNLGRP_*`: link, neighbour, addresses, routes and rules of both families.
-const GROUPS: [u32; 8] = [1, 3, 5, 7, 8, 9, 11, 19];
+/// Links, neighbours, and addresses, routes and rules of both families.
+const GROUPS: [u32; 8] = [
+    libc::RTNLGRP_LINK,
+    libc::RTNLGRP_NEIGH,
+    libc::RTNLGRP_IPV4_IFADDR,
+    libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV4_RULE,
+    libc::RTNLGRP_IPV6_IFADDR,
+    libc::RTNLGRP_IPV6_ROUTE,
+    libc::RTNLGRP_IPV6_RULE,
+];
 /// What the kernel may queue for us, as far as `net.core.rmem_max` allows.
 const QUEUE: usize = 1 << 20;
 /// Datagrams that are read before a change is handed out although more are waiting.
 const BURST: u32 = 256;
-const ENOBUFS: i32 = 105;
 
 /// Something happened that may change what is desired, or what is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +131,7 @@ impl Monitor {
             match self.fd.try_io(Interest::READABLE, receive) {
                 Ok(_) => self.digest(),
                 // The kernel tells it once.
-                Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.pending.overrun = true;
                     if self.listen_anew().is_err() {
                         break;
@@ -181,7 +190,7 @@ impl Monitor {
             match result {
                 Ok(_) => self.digest(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     // Everything is read again: nothing is lost by it.
                     tracing::debug!("lost netlink notifications; reading everything again");
                     self.listen_anew()?;

@@ -8,15 +8,12 @@
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
 
 use super::request::{Refusal, Socket};
 use super::{Kernel, NetlinkError, encode};
 use crate::state::observed::{Neighbour, NeighbourState, Observed, PROTOCOL};
 use crate::state::plan::NeighbourKey;
-
-const ENOENT: i32 = 2;
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
 
 impl Kernel {
     /// Has gateways of ours that failed tried again, where the kernel does not do so itself
@@ -70,7 +67,12 @@ impl Kernel {
         }
         let mut socket = self.socket.lock().await;
         match socket.change_together(messages).await {
-            Err(refusal) if !matches!(refusal.errno(), Some(EINVAL | ENOENT | ENODEV)) => {
+            Err(refusal)
+                if !matches!(
+                    refusal.errno(),
+                    Some(Errno::EINVAL | Errno::ENOENT | Errno::ENODEV)
+                ) =>
+            {
                 let operation = "ask the gateways whether they are there".to_owned();
                 Err(NetlinkError::Refused { operation, source: refusal })
             }
@@ -82,7 +84,7 @@ impl Kernel {
 /// Resolves a neighbour and keeps it resolved. The entry carries our protocol number.
 pub(super) async fn manage(socket: &mut Socket, key: &NeighbourKey) -> Result<(), Refusal> {
     match change(socket, key, true).await {
-        Err(refusal) if refusal.errno() == Some(EINVAL) => change(socket, key, false).await,
+        Err(refusal) if refusal.errno() == Some(Errno::EINVAL) => change(socket, key, false).await,
         result => result,
     }
 }

@@ -12,26 +12,28 @@ use std::time::{Duration, Instant};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use nix::libc::MSG_DONTWAIT;
+use nix::libc::{self, MSG_DONTWAIT};
 
 use super::request::split;
 use crate::state::observed::{Family, ReversePathFilter};
 
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE`.
-const GET_RULE: u16 = 0x0a07;
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE`.
-const NEW_RULE: u16 = 0x0a06;
-/// `NLMSG_ERROR`, `NLMSG_DONE`.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// Length of `struct nlmsghdr`, and with `struct nfgenmsg` behind it.
-const HEADER: usize = 16;
-const HEADERS: usize = 20;
+const GET_RULE: u16 = of_nftables(libc::NFT_MSG_GETRULE);
+const NEW_RULE: u16 = of_nftables(libc::NFT_MSG_NEWRULE);
+const ERROR: u16 = libc::NLMSG_ERROR as u16;
+const DONE: u16 = libc::NLMSG_DONE as u16;
+const HEADER: usize = size_of::<libc::nlmsghdr>();
+/// With `struct nfgenmsg` behind it.
+const HEADERS: usize = HEADER + 4;
 const BUFFER: usize = 64 * 1024;
 /// What a host with very many rules does not get looked at to the end.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// For how long what was read is good enough for the daemon.
 const RECENT: Duration = Duration::from_secs(60);
+
+/// The type of a message of nftables.
+const fn of_nftables(message: libc::c_int) -> u16 {
+    (libc::NFNL_SUBSYS_NFTABLES << 8 | message) as u16
+}
 
 /// What was read last.
 #[derive(Debug, Default)]
@@ -147,18 +149,14 @@ struct Seen {
 }
 
 pub(super) fn rule(message: &[u8]) -> Option<ReversePathFilter> {
-    /// `NFPROTO_*`.
-    const INET: u8 = 1;
-    const IPV4: u8 = 2;
-    const IPV6: u8 = 10;
-    /// `NFTA_RULE_*`.
+    /// `NFTA_RULE_*`: libc has no attributes of nftables, here and below.
     const TABLE: u16 = 1;
     const CHAIN: u16 = 2;
     const EXPRESSIONS: u16 = 4;
-    let of_table = match *message.get(HEADER)? {
-        IPV4 => Some(Family::V4),
-        IPV6 => Some(Family::V6),
-        INET => None,
+    let of_table = match i32::from(*message.get(HEADER)?) {
+        libc::NFPROTO_IPV4 => Some(Family::V4),
+        libc::NFPROTO_IPV6 => Some(Family::V6),
+        libc::NFPROTO_INET => None,
         _ => return None,
     };
     let rule = message.get(HEADERS..)?;
@@ -177,9 +175,10 @@ pub(super) fn rule(message: &[u8]) -> Option<ReversePathFilter> {
 impl Seen {
     /// Takes in one `NFTA_LIST_ELEM`: `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
     fn pass(&mut self, expression: &[u8]) {
-        /// `NFT_META_NFPROTO`, `NFT_META_IIFNAME`.
-        const NFPROTO: u32 = 15;
-        const IIFNAME: u32 = 6;
+        const NFPROTO: u32 = libc::NFT_META_NFPROTO as u32;
+        const IIFNAME: u32 = libc::NFT_META_IIFNAME as u32;
+        const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
+        const IPV6: u8 = libc::NFPROTO_IPV6 as u8;
         let name = value(expression, 1).and_then(|name| name.split(|byte| *byte == 0).next());
         let data = value(expression, 2).unwrap_or_default();
         let loaded = self.loaded.take();
@@ -187,8 +186,8 @@ impl Seen {
             // `NFTA_META_KEY`.
             b"meta" => self.loaded = number(data, 2),
             b"cmp" => match (loaded, equals(data)) {
-                (Some(NFPROTO), Some([2])) => self.family = Some(Family::V4),
-                (Some(NFPROTO), Some([10])) => self.family = Some(Family::V6),
+                (Some(NFPROTO), Some([IPV4])) => self.family = Some(Family::V4),
+                (Some(NFPROTO), Some([IPV6])) => self.family = Some(Family::V6),
                 // Without a zero at its end it is the beginning of names.
                 (Some(IIFNAME), Some(name)) if name.contains(&0) => self.device = Some(text(name)),
                 _ => {}

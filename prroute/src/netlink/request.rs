@@ -10,6 +10,8 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
+use nix::libc::nlmsghdr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -19,8 +21,8 @@ use super::unreadable::{Object, Unreadable};
 /// The kernel fills at most 32 KiB per message of a dump, but for a link whose other names alone may
 /// take 64 KiB.
 pub(super) const BUFFER: usize = 128 * 1024;
-const HEADER: usize = 16;
-/// `NLMSGERR_ATTR_MSG`.
+const HEADER: usize = size_of::<nlmsghdr>();
+/// `NLMSGERR_ATTR_MSG`, which neither libc nor netlink-packet-core has.
 const ATTR_MESSAGE: u16 = 1;
 
 /// The kernel's refusal: error number, and its own words where it has some.
@@ -32,8 +34,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// The error number, when there is one.
-    pub fn errno(&self) -> Option<i32> {
-        self.source.raw_os_error()
+    pub fn errno(&self) -> Option<Errno> {
+        self.source.raw_os_error().map(Errno::from_raw)
     }
 
     pub fn is_permission_denied(&self) -> bool {
@@ -46,10 +48,13 @@ impl Refusal {
     }
 }
 
-/// A device, or the way to a gateway, was not there (any more): ENODEV, ENETDOWN, ENETUNREACH,
-/// EHOSTUNREACH. What is heard of next says what is right then.
+/// A device, or the way to a gateway, was not there (any more). What is heard of next says what is
+/// right then.
 pub fn is_transient(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(19 | 100 | 101 | 113))
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENODEV | Errno::ENETDOWN | Errno::ENETUNREACH | Errno::EHOSTUNREACH)
+    )
 }
 
 impl fmt::Display for Refusal {

@@ -6,6 +6,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use nix::libc::{
+    RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWADDR, RTM_NEWLINK,
+    RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE,
+};
 
 use crate::state::observed::{Address, Family, Link, Neighbour, Rule};
 use crate::state::uplink::Ifindex;
@@ -73,14 +77,20 @@ impl Object {
         let family = || family(byte(0)?);
         let object = || {
             Some(match kind {
-                16 | 17 => Self::Link { ifindex: ifindex(4)?, name },
-                20 | 21 => Self::Address { family: family()?, ifindex: ifindex(4)? },
-                24 | 25 => Self::Route { family: family()?, length: byte(1)?, protocol: byte(5)? },
-                28 | 29 => Self::Neighbour { family: family()?, ifindex: ifindex(4)? },
-                32 | 33 => {
+                RTM_NEWLINK | RTM_DELLINK => Self::Link { ifindex: ifindex(4)?, name },
+                RTM_NEWADDR | RTM_DELADDR => {
+                    Self::Address { family: family()?, ifindex: ifindex(4)? }
+                }
+                RTM_NEWROUTE | RTM_DELROUTE => {
+                    Self::Route { family: family()?, length: byte(1)?, protocol: byte(5)? }
+                }
+                RTM_NEWNEIGH | RTM_DELNEIGH => {
+                    Self::Neighbour { family: family()?, ifindex: ifindex(4)? }
+                }
+                RTM_NEWRULE | RTM_DELRULE => {
                     Self::Rule { family: family()?, source: byte(2)?, destination: byte(1)? }
                 }
-                0..=15 => Self::Control,
+                ..RTM_NEWLINK => Self::Control,
                 _ => return None,
             })
         };
@@ -138,10 +148,6 @@ pub(super) fn keep_last<T: Clone, K: Ord>(
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |family: &Family| match family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        };
         match &self.object {
             Object::Link { ifindex, name: Some(name) } => {
                 return write!(
@@ -151,23 +157,18 @@ impl fmt::Display for Unreadable {
             }
             Object::Link { ifindex, name: None } => write!(f, "interface {ifindex}")?,
             Object::Address { family, ifindex } => {
-                write!(f, "an {} address of interface {ifindex}", name(family))?;
+                write!(f, "an {family} address of interface {ifindex}")?;
             }
             Object::Route { family, length, protocol } => {
-                write!(
-                    f,
-                    "an {} route with prefix length {length} and protocol {protocol}",
-                    name(family)
-                )?;
+                write!(f, "an {family} route with prefix length {length} and protocol {protocol}")?;
             }
             Object::Rule { family, source, destination } => write!(
                 f,
-                "an {} rule with source prefix length {source} and destination prefix length \
-                 {destination}",
-                name(family)
+                "an {family} rule with source prefix length {source} and destination prefix length \
+                 {destination}"
             )?,
             Object::Neighbour { family, ifindex } => {
-                write!(f, "an {} neighbour on interface {ifindex}", name(family))?;
+                write!(f, "an {family} neighbour on interface {ifindex}")?;
             }
             Object::Control => f.write_str("an answer of the kernel")?,
             Object::Other(kind) => write!(f, "a netlink message of type {kind}")?,

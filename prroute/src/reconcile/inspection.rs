@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use nix::net::if_::if_indextoname;
 
-use crate::datapath::attach::{Attached, Direction, Hook};
+use crate::datapath::attach::{Attached, Hook};
+use crate::datapath::hooks::program;
 use crate::datapath::links::HeldLink;
 use crate::datapath::sockets::{self, UdpSource};
 use crate::datapath::{DatapathError, Pins};
 use crate::managers::Culprit;
-use crate::netlink::Kernel;
+use crate::netlink::{Direction, Kernel};
 use crate::reconcile::allowance::{Allowance, Permission};
 use crate::reconcile::datapath::{Datapath, Loaded};
 use crate::reconcile::{ReconcileError, Reconciler};
@@ -94,8 +95,8 @@ impl Reconciler {
     async fn find_lost(&mut self) -> Result<Lost, DatapathError> {
         let Some(datapath) = &self.datapath.loaded else { return Ok(Lost::default()) };
         let mut lost = Lost::default();
-        let ingress = datapath.programs.id(Direction::Ingress.program())?;
-        let egress = datapath.programs.id(Direction::Egress.program())?;
+        let ingress = datapath.programs.id(program(Direction::Ingress))?;
+        let egress = datapath.programs.id(program(Direction::Egress))?;
         let id = |direction| match direction {
             Direction::Ingress => ingress,
             Direction::Egress => egress,
@@ -210,7 +211,7 @@ async fn missing(
                 link.is_none_or(|(_, link)| link.is_in_force(program).unwrap_or(false))
             }
             Hook::Clsact => {
-                let filter = kernel.filter(ifindex, direction.filter()).await?;
+                let filter = kernel.filter(ifindex, *direction).await?;
                 filter.is_some_and(|filter| filter.program == program)
             }
         };

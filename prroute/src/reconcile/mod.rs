@@ -213,7 +213,7 @@ impl Reconciler {
     }
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
-        let (found, skipped) = discover(&self.config, &observed);
+        let (found, mut skipped) = discover(&self.config, &observed);
         let pinned = match &self.datapath.loaded {
             None if self.datapath.pins.exists() => Some(Tables::open(&self.datapath.pins)?),
             _ => None,
@@ -224,7 +224,8 @@ impl Reconciler {
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
         follow_macs(&mut known, &self.records.report.uplinks, &observed.links);
         let recall = Recall { remembered: &self.records.ids, links: &observed.links };
-        let mut uplinks = allocate_recalling(&known, recall, found);
+        let (mut uplinks, without_id) = allocate_recalling(&known, recall, found);
+        skipped.extend(without_id);
         succession::keep(&mut uplinks, &observed, &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);

@@ -104,7 +104,7 @@ mod tests {
     use crate::state::desired::desire;
     use crate::state::diff::diff;
     use crate::state::fixture::{carry_out, two_networks, uplinks};
-    use crate::sysctl::SavedSysctls;
+    use crate::state::saved_sysctls::SavedSysctls;
 
     /// A host with our rules, for which another way to keep own sources is wanted.
     fn outlook(config: &Config) -> Outlook {

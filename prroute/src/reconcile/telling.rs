@@ -8,6 +8,7 @@ use tracing::Level;
 use crate::reconcile::events::{Counts, Events};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events};
 use crate::state::discover::is_notable;
+use crate::state::ids::NO_ID_LEFT;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
 
@@ -50,7 +51,8 @@ impl Reconciler {
         let (skipped, observed) = (&outlook.skipped, &outlook.observed);
         let before = self.log.uplinks.replace(outlook.uplinks.clone());
         if before.is_none() {
-            let is_notable = |it: &&Skipped| is_notable(&self.config, observed, it);
+            let is_notable =
+                |it: &&Skipped| it.reason != NO_ID_LEFT && is_notable(&self.config, observed, it);
             for skipped in skipped.iter().filter(is_notable) {
                 tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
             }
@@ -66,13 +68,17 @@ impl Reconciler {
         events::write(&self.log.events.round(Instant::now(), &happened, counts));
     }
 
-    /// Addresses that others route, gateways that cannot be told apart, and how own sources are kept.
+    /// Addresses that others route, gateways that cannot be told apart, how own sources are kept, and
+    /// devices that got no id.
     pub(super) fn say(&mut self, outlook: &Outlook) {
         let recognised = outlook.desired.recognised.iter().map(|it| (Level::INFO, it.to_string()));
         let undecided = outlook.uplinks.iter().flat_map(|uplink| &uplink.device.undecided);
         let mut sentences: Vec<_> =
             recognised.chain(undecided.map(|it| (Level::WARN, it.clone()))).collect();
         sentences.extend(self.own_source_sentences(outlook));
+        let without_id = outlook.skipped.iter().filter(|it| it.reason == NO_ID_LEFT);
+        let not_managed = |it: &Skipped| format!("{}: not managed: {NO_ID_LEFT}", it.name);
+        sentences.extend(without_id.map(|it| (Level::WARN, not_managed(it))));
         self.log.say(sentences);
     }
 }

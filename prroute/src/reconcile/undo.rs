@@ -4,7 +4,8 @@ use nix::net::if_::if_nametoindex;
 
 use crate::config::Config;
 use crate::datapath::attach::{self, Hook};
-use crate::datapath::{Pins, links, sockets};
+use crate::datapath::directory::remove_pin;
+use crate::datapath::{Pins, sockets};
 use crate::netlink::Kernel;
 use crate::reconcile::{ReconcileError, unknown};
 use crate::runtime::journal::AttachedDevice;
@@ -124,7 +125,7 @@ pub(super) async fn detach_except(
     let mut failures = Failures::default();
     for (id, _, path) in failures.note(pins.links()).unwrap_or_default() {
         if !uplinks.iter().any(|uplink| uplink.id == id) {
-            failures.note(links::remove(&path));
+            failures.note(remove_pin(&path));
         }
     }
     let stands = |ifindex| {
@@ -133,7 +134,7 @@ pub(super) async fn detach_except(
     };
     for (ifindex, path) in failures.note(pins.stacked_links()).unwrap_or_default() {
         if !stands(ifindex) {
-            failures.note(links::remove(&path));
+            failures.note(remove_pin(&path));
         }
     }
     let stays = |device: &AttachedDevice| match device.stacked {

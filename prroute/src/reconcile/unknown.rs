@@ -1,10 +1,7 @@
 //! What nobody knows any more after a journal was lost: settings whose old values were in it.
 
 use crate::runtime::{DaemonReport, Journal};
-use crate::state::observed::{Link, Observed};
-
-/// What prroute sets `rp_filter` to.
-const LOOSE: u8 = 2;
+use crate::state::observed::{Link, Observed, RP_FILTER_LOOSE};
 
 /// Names that a message has room for.
 const SHOWN: usize = 8;
@@ -19,7 +16,7 @@ pub(super) fn say(
     let loose = may_be_ours(observed, journal, report);
     if let Some(first) = loose.first() {
         tracing::warn!(
-            "rp_filter of {} is left at {LOOSE}: its value before prroute is not known; where it was \
+            "rp_filter of {} is left at {RP_FILTER_LOOSE}: its value before prroute is not known; where it was \
              strict: sysctl -w net/ipv4/conf/{first}/rp_filter=1",
             list(&loose)
         );
@@ -40,7 +37,7 @@ fn may_be_ours<'a>(
     journal: &Journal,
     report: &DaemonReport,
 ) -> Vec<&'a str> {
-    let is_loose = |link: &&Link| link.rp_filter == Some(LOOSE) && !link.loopback;
+    let is_loose = |link: &&Link| link.rp_filter == Some(RP_FILTER_LOOSE) && !link.loopback;
     let is_recorded = |link: &Link| journal.sysctls.get(link).is_some();
     let is_uplink = |link: &Link| {
         report.uplinks.iter().any(|uplink| uplink.device.is_device(link.ifindex))

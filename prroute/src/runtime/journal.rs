@@ -8,8 +8,8 @@ use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
+use crate::state::saved_sysctls::{SavedSysctl, SavedSysctls};
 use crate::state::uplink::{Ifindex, UplinkId};
-use crate::sysctl::{SavedSysctl, SavedSysctls};
 
 /// What has to be undone: written before the change is made, and read when it is undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,8 +19,8 @@ use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::instance::Instance;
 use crate::state::remembered::RememberedId;
+use crate::state::saved_sysctls::SavedSysctl;
 use crate::state::uplink::{Ifindex, UplinkId};
-use crate::sysctl::SavedSysctl;
 
 /// A directory of this test's own, removed with it.
 struct Scratch(PathBuf);

@@ -9,7 +9,7 @@ use super::ids::allocate;
 use super::observed::{Link, Observed, host_net};
 use super::own_source::accounts;
 use crate::config::{Config, OwnSource, UplinkConfig};
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// What a look at the kernel says about a configuration.
 #[derive(Debug, Default)]

@@ -49,7 +49,7 @@ use super::sources::sources;
 pub use super::sources::{Recognised, SourceRouting};
 use super::uplink::Uplink;
 use crate::config::{Config, RpFilter};
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// What should be, as far as it is ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use nix::libc::{RTPROT_KERNEL, RTPROT_STATIC};
 
 use super::observed::{
     Address, Family, Link, Neighbour, NeighbourState, NextHop, Observed, PROTOCOL, Route,
@@ -12,10 +13,6 @@ use super::plan::{Op, Plan};
 use super::uplink::{Ifindex, Uplink};
 use super::{discover::discover, ids::allocate};
 use crate::config::Config;
-
-/// `RTPROT_KERNEL`, `RTPROT_STATIC`.
-const KERNEL: u8 = 2;
-const STATIC: u8 = 4;
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -39,7 +36,7 @@ impl Host {
         for family in Family::BOTH {
             for (priority, table) in [(0, 255), (32_766, 254), (32_767, 253)] {
                 if family == Family::V4 || table != 253 {
-                    host.0.rules.push(rule(family, priority, None, table, KERNEL));
+                    host.0.rules.push(rule(family, priority, None, table, RTPROT_KERNEL));
                 }
             }
         }
@@ -100,7 +97,8 @@ impl Host {
         let metric = if net.addr().is_ipv6() { 256 } else { 0 };
         if name != "lo" && net.prefix_len() < net.max_prefix_len() {
             let prefix = net.trunc();
-            self = self.route_with(name, &prefix.to_string(), None, TABLE_MAIN, metric, KERNEL);
+            self =
+                self.route_with(name, &prefix.to_string(), None, TABLE_MAIN, metric, RTPROT_KERNEL);
         }
         self
     }
@@ -143,7 +141,7 @@ impl Host {
     }
 
     pub(super) fn route(self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
-        self.route_with(name, destination, gateway, TABLE_MAIN, 0, STATIC)
+        self.route_with(name, destination, gateway, TABLE_MAIN, 0, RTPROT_STATIC)
     }
 
     /// A route of main that is no default route.
@@ -156,7 +154,7 @@ impl Host {
 
     /// A route of the local table, as `ip route add local` makes it.
     pub(super) fn local(mut self, destination: &str) -> Self {
-        self = self.route_with("lo", destination, None, TABLE_LOCAL, 0, STATIC);
+        self = self.route_with("lo", destination, None, TABLE_LOCAL, 0, RTPROT_STATIC);
         self.0.routes.last_mut().unwrap().kind = RouteKind::LOCAL;
         self
     }
@@ -164,12 +162,18 @@ impl Host {
     /// A default route in main.
     pub(super) fn default(self, name: &str, gateway: &str, metric: u32) -> Self {
         let any = Family::of(&ip(gateway)).any().to_string();
-        self.route_with(name, &any, Some(gateway), TABLE_MAIN, metric, STATIC)
+        self.route_with(name, &any, Some(gateway), TABLE_MAIN, metric, RTPROT_STATIC)
     }
 
     pub(super) fn rule(mut self, priority: u32, source: &str, table: u32) -> Self {
         let source = net(source);
-        self.0.rules.push(rule(Family::of_net(&source), priority, Some(source), table, STATIC));
+        self.0.rules.push(rule(
+            Family::of_net(&source),
+            priority,
+            Some(source),
+            table,
+            RTPROT_STATIC,
+        ));
         self
     }
 

@@ -19,7 +19,7 @@ use super::observed::{Family, Observed, PROTOCOL};
 use super::rationale::reason;
 use super::uplink::{Skipped, Uplink, WayOut};
 use crate::config::Config;
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// What stays from step to step.
 #[derive(Default)]

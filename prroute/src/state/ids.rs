@@ -7,7 +7,10 @@ use prroute_common::uplink::MAX_UPLINKS;
 
 use super::observed::Link;
 use super::remembered::{Recall, RememberedId};
-use super::uplink::{Discovered, Ifindex, Uplink, UplinkId};
+use super::uplink::{Discovered, Ifindex, Skipped, Uplink, UplinkId};
+
+/// Why a device without an id is not managed.
+pub const NO_ID_LEFT: &str = "all 255 ids are in use";
 
 /// An id that was given to a device, now or earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct KnownId {
 
 /// Gives every discovered interface an id, with nothing remembered from before this boot.
 pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
-    allocate_recalling(known, Recall::NOTHING, discovered)
+    allocate_recalling(known, Recall::NOTHING, discovered).0
 }
 
 /// Gives every discovered interface an id. `known` are those of this boot.
@@ -33,12 +36,12 @@ pub fn allocate(known: &[KnownId], discovered: Vec<Discovered>) -> Vec<Uplink> {
 /// * Any other device gets an id that belongs to nobody, or, when there is none, the one that was
 ///   unused for longest. Several are served by their names: the kernel's order decides nothing.
 ///
-/// Devices beyond the 255th get no id and are left out.
+/// Devices beyond the 255th get no id and are skipped.
 pub fn allocate_recalling(
     known: &[KnownId],
     recall: Recall<'_>,
     discovered: Vec<Discovered>,
-) -> Vec<Uplink> {
+) -> (Vec<Uplink>, Vec<Skipped>) {
     // One entry per id: the latest word on it.
     let known: BTreeMap<UplinkId, KnownId> = known.iter().map(|k| (k.id, *k)).collect();
     let next = |id| known.get(&id).map_or(1, |k| k.generation.wrapping_add(1));
@@ -70,17 +73,18 @@ pub fn allocate_recalling(
     });
 
     let ids = given.ids;
-    discovered
-        .into_iter()
-        .zip(ids)
-        .filter_map(|(device, id)| {
-            let Some((id, generation)) = id else {
-                tracing::warn!(uplink = device.name, "not managed: all {MAX_UPLINKS} ids in use");
-                return None;
-            };
-            Some(Uplink { id, generation, device })
-        })
-        .collect()
+    let (mut uplinks, mut skipped) = (Vec::new(), Vec::new());
+    for (device, id) in discovered.into_iter().zip(ids) {
+        match id {
+            Some((id, generation)) => uplinks.push(Uplink { id, generation, device }),
+            None => skipped.push(Skipped {
+                name: device.name,
+                ifindex: device.ifindex,
+                reason: NO_ID_LEFT.to_owned(),
+            }),
+        }
+    }
+    (uplinks, skipped)
 }
 
 /// The ids that devices have so far, with their generations.

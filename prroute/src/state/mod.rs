@@ -28,6 +28,7 @@ pub mod place;
 pub mod plan;
 pub mod rationale;
 pub mod remembered;
+pub mod saved_sysctls;
 pub mod share;
 mod source_routes;
 mod sources;

@@ -6,76 +6,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::libc;
 #[cfg(test)]
 use serde::Deserialize;
 
 use super::uplink::{Ifindex, Skipped};
+pub use crate::family::Family;
 
-/// `RT_TABLE_MAIN`.
-pub const TABLE_MAIN: u32 = 254;
-/// `RT_TABLE_LOCAL`.
-pub const TABLE_LOCAL: u32 = 255;
+pub const TABLE_MAIN: u32 = libc::RT_TABLE_MAIN as u32;
+pub const TABLE_LOCAL: u32 = libc::RT_TABLE_LOCAL as u32;
+pub const TABLE_DEFAULT: u32 = libc::RT_TABLE_DEFAULT as u32;
+/// Reverse-path filtering by the best route, by any route: `rp_filter` of a device.
+pub(crate) const RP_FILTER_STRICT: u8 = 1;
+pub(crate) const RP_FILTER_LOOSE: u8 = 2;
 /// The routing protocol number that marks every rule, route and neighbour of ours.
 pub const PROTOCOL: u8 = 213;
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
-pub enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    pub const fn of(address: &IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-
-    pub const fn of_net(net: &IpNet) -> Self {
-        match net {
-            IpNet::V4(_) => Self::V4,
-            IpNet::V6(_) => Self::V6,
-        }
-    }
-
-    /// Bits of an address.
-    pub const fn bits(self) -> u8 {
-        match self {
-            Self::V4 => 32,
-            Self::V6 => 128,
-        }
-    }
-
-    /// The longest prefix that still is a default route: 0/1 and 128/1, 2000::/3.
-    pub const fn default_bits(self) -> u8 {
-        match self {
-            Self::V4 => 1,
-            Self::V6 => 3,
-        }
-    }
-
-    /// `0.0.0.0/0` or `::/0`.
-    pub fn any(self) -> IpNet {
-        match self {
-            Self::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
-            Self::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
-}
 
 /// One address as a prefix of full length.
 pub fn host_net(address: IpAddr) -> IpNet {
@@ -163,14 +108,17 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
-    /// `RTN_LOCAL`: the host itself.
-    pub const LOCAL: Self = Self::Other(2);
-    /// `RTN_UNREACHABLE`: who sends is told.
-    pub const UNREACHABLE: Self = Self::Other(7);
+    /// The host itself.
+    pub const LOCAL: Self = Self::Other(libc::RTN_LOCAL);
+    /// Who sends is told.
+    pub const UNREACHABLE: Self = Self::Other(libc::RTN_UNREACHABLE);
 
-    /// `RTN_BLACKHOLE`, `RTN_UNREACHABLE` and `RTN_PROHIBIT`: the packet's way ends here.
+    /// The packet's way ends here.
     pub const fn refuses(self) -> bool {
-        matches!(self, Self::Other(6..=8))
+        matches!(
+            self,
+            Self::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT)
+        )
     }
 }
 

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::state::desired::desire;
     use crate::state::fixture::{crowd, many, net, rule, two_networks};
-    use crate::sysctl::SavedSysctls;
+    use crate::state::saved_sysctls::SavedSysctls;
 
     /// Whatever the block may have is recognised where it is moved to.
     #[test]

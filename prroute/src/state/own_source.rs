@@ -12,14 +12,12 @@ use std::fmt;
 use super::families::Families;
 use super::gateways::has_failed;
 use super::observed::{
-    Family, Link, NextHop, Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN,
+    Family, Link, NextHop, Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_DEFAULT, TABLE_LOCAL,
+    TABLE_MAIN,
 };
 use super::per_family::PerFamily;
 use super::uplink::Uplink;
 use crate::config::{Config, OwnSource};
-
-/// `RT_TABLE_DEFAULT`.
-const TABLE_DEFAULT: u32 = 253;
 
 /// What is asked for as long as a rule is there, and after it.
 const COST: &str = "for every forwarded packet, reverse-path check and unconnected send";

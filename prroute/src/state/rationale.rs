@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::config::{OnDown, Pattern, Selector, UplinkConfig};
     use crate::state::desired::desire;
-    use crate::sysctl::SavedSysctls;
+    use crate::state::saved_sysctls::SavedSysctls;
 
     fn reasons(config: &Config, host: &Host) -> Vec<String> {
         let uplinks = uplinks(config, &host.0);

@@ -4,21 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::locals::{Holders, holders, local_prefixes};
 use super::observed::{
-    Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, host_net, overlap,
+    Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, host_net,
+    overlap,
 };
 use super::on_link::Links;
 use super::source_routes::MainDefaults;
 use super::subnet_gateways::tables;
 use super::uplink::{Uplink, UplinkId};
-use crate::config::Ranges;
-use ipnet::IpNet;
-
-/// Priority of the kernel's rule for the main table.
-pub(super) const PRIORITY_MAIN: u32 = 32_766;
-/// `RT_TABLE_DEFAULT`.
-const TABLE_DEFAULT: u32 = 253;
+use crate::config::{PRIORITY_MAIN, Ranges};
 
 /// A source prefix of one uplink.
 #[derive(Clone, Debug, PartialEq, Eq)]

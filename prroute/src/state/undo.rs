@@ -5,7 +5,7 @@ use super::diff::difference;
 use super::observed::{Observed, PROTOCOL, Rule};
 use super::plan::{Op, Plan};
 use crate::config::{Config, Ranges};
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// The plan that removes everything of ours. It needs nothing but what the kernel shows, apart
 /// from the old values of sysctls.

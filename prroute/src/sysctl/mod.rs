@@ -5,14 +5,12 @@
 //! belong to the network namespace of the calling thread, whatever is mounted on /proc.
 
 mod ports;
-mod saved;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use ports::client_ports;
-pub use saved::{SavedSysctl, SavedSysctls};
 
 use crate::state::observed::ArpSettings;
 

@@ -9,9 +9,9 @@ use prroute::config::Config;
 use prroute::netlink::{Kernel, Monitor};
 use prroute::state::observed::Observed;
 use prroute::state::plan::Plan;
+use prroute::state::saved_sysctls::SavedSysctls;
 use prroute::state::uplink::Uplink;
 use prroute::state::{desired, diff, discover, ids, undo};
-use prroute::sysctl::SavedSysctls;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 

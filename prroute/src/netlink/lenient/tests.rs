@@ -67,16 +67,16 @@ fn a_link_with_an_attribute_that_cannot_be_decoded_is_there() {
 
 #[test]
 fn a_link_whose_details_cannot_be_decoded_keeps_its_kind() {
-    let kind = attribute(INFO_KIND, b"bond\0");
+    let kind = attribute(IFLA_INFO_KIND, b"bond\0");
     let data = attribute(INFO_DATA, &attribute(1, &[]));
-    let link = odd(&attribute(LINK_INFO, &[kind, data].concat()));
+    let link = odd(&attribute(IFLA_LINKINFO, &[kind, data].concat()));
     assert_eq!(link.kind.as_deref(), Some("bond"));
 }
 
 #[test]
 fn a_link_with_another_name_that_cannot_be_decoded_keeps_its_other_ones() {
     let names = [&b"enp0s7\0"[..], b"\xe9th\0", b"nic7\0"].map(|name| attribute(ALT_NAME, name));
-    assert_eq!(odd(&attribute(PROP_LIST, &names.concat())).altnames, ["enp0s7", "nic7"]);
+    assert_eq!(odd(&attribute(IFLA_PROP_LIST, &names.concat())).altnames, ["enp0s7", "nic7"]);
 }
 
 /// Rules and settings need its true name.
@@ -107,9 +107,6 @@ fn what_can_be_decoded_is_decoded_as_ever() {
 /// Without a selector it would say more than it does; without its metrics a route is the same one.
 #[test]
 fn routes_are_taken_with_all_that_selects_or_not_at_all() {
-    /// `RTA_DST` and `RTA_METRICS`.
-    const DESTINATION: u16 = 1;
-    const METRICS: u16 = 8;
     let mut route = RouteMessage::default();
     route.header.address_family = netlink_packet_route::AddressFamily::Inet;
     route.header.destination_prefix_length = 24;
@@ -118,8 +115,8 @@ fn routes_are_taken_with_all_that_selects_or_not_at_all() {
         assert!(Message::deserialize(&message).is_err(), "the library decodes it: no test");
         deserialize(&message)
     };
-    assert!(message(&attribute(METRICS, &attribute(1, &[1]))).is_ok());
-    let unreadable = message(&attribute(DESTINATION, &[1])).unwrap_err();
+    assert!(message(&attribute(libc::RTA_METRICS, &attribute(1, &[1]))).is_ok());
+    let unreadable = message(&attribute(libc::RTA_DST, &[1])).unwrap_err();
     let object = Object::Route { family: Family::V4, length: 24, protocol: 0 };
     assert_eq!(unreadable.object, object);
     // Behind what is no attribute may be anything.

@@ -1,14 +1,10 @@
 //! Reverse-path filtering of uplinks.
 
 use crate::config::{Config, RpFilter};
-use crate::state::observed::{Link, Observed};
+use crate::state::observed::{Link, Observed, RP_FILTER_LOOSE, RP_FILTER_STRICT};
 use crate::state::plan::RpFilterChange;
+use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::Uplink;
-use crate::sysctl::SavedSysctls;
-
-/// Reverse-path filtering: by the best route, by any route.
-const STRICT: u8 = 1;
-const LOOSE: u8 = 2;
 
 /// Strict filters on uplinks, except where the administrator made them strict again after us.
 pub(super) fn loosen(
@@ -26,12 +22,12 @@ pub(super) fn loosen(
     links
         .filter(|link| saved.applied(link).is_none())
         .filter_map(|link| Some((link, link.rp_filter?)))
-        .filter(|(_, value)| all.max(*value) == STRICT)
+        .filter(|(_, value)| all.max(*value) == RP_FILTER_STRICT)
         .map(|(link, value)| RpFilterChange {
             ifindex: link.ifindex,
             device: link.name.clone(),
             from: value,
-            to: LOOSE,
+            to: RP_FILTER_LOOSE,
         })
         .collect()
 }

@@ -10,7 +10,7 @@ use super::super::undo::undo;
 use super::super::walk::{Packet, walk};
 use super::*;
 use crate::config::{OnDown, Pattern, Selector, UplinkConfig};
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 fn plan_for(observed: &Observed, saved: &SavedSysctls) -> Plan {
     plan_with(&Config::default(), observed, saved)

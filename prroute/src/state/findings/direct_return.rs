@@ -126,7 +126,7 @@ mod tests {
     use crate::config::{Config, Pattern, Selector, UplinkConfig};
     use crate::state::desired::desire;
     use crate::state::fixture::{Host, two_networks, uplinks};
-    use crate::sysctl::SavedSysctls;
+    use crate::state::saved_sysctls::SavedSysctls;
 
     /// Replies leave by eth0, whose default route is preferred.
     fn real_server() -> Host {

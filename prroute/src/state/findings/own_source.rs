@@ -3,11 +3,10 @@
 
 use super::owner::owner;
 use super::{Finding, Severity};
-use crate::config::Config;
+use crate::config::{Config, PRIORITY_MAIN};
 use crate::state::catch_all::catch_alls;
 use crate::state::observed::{Family, Observed, Route, RouteKind, TABLE_MAIN, host_net};
 use crate::state::own_source::OwnSources;
-use crate::state::sources::PRIORITY_MAIN;
 use crate::state::uplink::Uplink;
 
 const REMEDY: &str = "with own-source = \"rules\" they leave by the uplink of their address";
@@ -92,7 +91,7 @@ mod tests {
     use crate::state::findings::{Finding, findings};
     use crate::state::fixture::{Host, rule, two_networks, uplinks};
     use crate::state::observed::{Family, Mark, Refusal, Rule};
-    use crate::sysctl::SavedSysctls;
+    use crate::state::saved_sysctls::SavedSysctls;
 
     const TABLE: u32 = 51_820;
 

@@ -1,13 +1,11 @@
 //! Whose rule it likely is, by what programs are known to use.
 
+use nix::libc::{RTPROT_KERNEL, RTPROT_STATIC};
+
 use crate::state::observed::Rule;
 
 /// `None` when nothing tells.
 pub(super) fn owner(rule: &Rule) -> Option<&'static str> {
-    /// `RTPROT_KERNEL`, which Cilium gives its rules.
-    const KERNEL: u8 = 2;
-    /// `RTPROT_STATIC`.
-    const STATIC: u8 = 4;
     let mark = rule.mark.map_or(0, |mark| mark.value);
     Some(match (rule.priority, rule.table, mark) {
         (_, 7120, _) | (105..=110, _, 0x1_bd00) => "NetBird",
@@ -20,8 +18,8 @@ pub(super) fn owner(rule: &Rule) -> Option<&'static str> {
         }
         (220, 220, _) => "strongSwan",
         (1001..=3254, 0..=252, _) => "mwan3",
-        (1..=111, _, _) if rule.protocol == KERNEL => "Cilium",
-        _ if rule.protocol == STATIC => "systemd-networkd or netplan",
+        (1..=111, _, _) if rule.protocol == RTPROT_KERNEL => "Cilium",
+        _ if rule.protocol == RTPROT_STATIC => "systemd-networkd or netplan",
         _ => return None,
     })
 }

@@ -87,8 +87,9 @@ fn ids_run_out_only_when_every_one_is_live() {
     let device = two_networks().uplinks().remove(0).device;
     let many: Vec<Discovered> =
         (0..300).map(|n| Discovered { ifindex: Ifindex(n), mac: None, ..device.clone() }).collect();
-    let uplinks = allocate(&[], many);
-    assert_eq!(uplinks.len(), 255);
+    let (uplinks, skipped) = allocate_recalling(&[], Recall::NOTHING, many);
+    assert_eq!((uplinks.len(), skipped.len()), (255, 45));
+    assert!(skipped.iter().all(|skipped| skipped.reason == NO_ID_LEFT));
     assert_eq!(uplinks.last().map(|u| u.id), Some(UplinkId(255)));
 }
 

@@ -1,13 +1,12 @@
+use nix::libc::RTPROT_STATIC;
+
 use super::super::desired::{Desired, desire};
 use super::super::diff::diff;
 use super::super::fixture::{Host, carry_out, net, rule, two_networks, uplinks};
 use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
 use crate::config::{Pattern, Selector, UplinkConfig};
-use crate::sysctl::SavedSysctls;
-
-/// `RTPROT_STATIC`.
-const STATIC: u8 = 4;
+use crate::state::saved_sysctls::SavedSysctls;
 
 fn by_datapath() -> Config {
     Config { own_source: OwnSource::Datapath, ..Config::default() }
@@ -79,7 +78,7 @@ fn halves_are_a_default_route_and_what_refuses_or_is_for_some_sources_is_none() 
         Some("fe80::1"),
         100,
         0,
-        STATIC,
+        RTPROT_STATIC,
     );
     assert_eq!(of(&elsewhere).v6, OwnSource::Rules, "in another table");
     let mut refuses = elsewhere.default("eth0", "fe80::1", 0);

@@ -4,8 +4,8 @@ use crate::state::desired::{Desired, desire_with};
 use crate::state::diff::diff;
 use crate::state::fixture::{Host, carry_out, crowd, many, net, rule, two_networks, uplinks};
 use crate::state::observed::Mark;
+use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::undo::undo;
-use crate::sysctl::SavedSysctls;
 
 /// The table of wg-quick, which has its number for a mark.
 const TABLE: u32 = 51_820;

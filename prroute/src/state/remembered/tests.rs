@@ -20,7 +20,7 @@ fn nics(nics: &[(&str, u8)]) -> Host {
 
 fn boot(host: &Host, remembered: &[RememberedId], known: &[KnownId]) -> Vec<Uplink> {
     let recall = Recall { remembered, links: &host.0.links };
-    allocate_recalling(known, recall, discover(&Config::default(), &host.0).0)
+    allocate_recalling(known, recall, discover(&Config::default(), &host.0).0).0
 }
 
 /// What is remembered after a boot with these NICs, at a moment.

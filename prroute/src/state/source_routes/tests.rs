@@ -1,12 +1,12 @@
+use nix::libc::RTPROT_STATIC;
+
 use super::super::fixture::{Host, ip, net, rule};
 use super::super::observed::{NeighbourState, Rule, host_net};
 use super::*;
 use crate::config::Config;
 use crate::state::desired::{Desired, SourceRouting, desire};
+use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::Uplink;
-use crate::sysctl::SavedSysctls;
-
-const STATIC: u8 = 4;
 
 impl Host {
     fn default_from(self, source: &str, name: &str, gateway: &str, metric: u32) -> Self {
@@ -21,7 +21,7 @@ impl Host {
         gateway: Option<&str>,
         metric: u32,
     ) -> Self {
-        self = self.route_with(name, destination, gateway, TABLE_MAIN, metric, STATIC);
+        self = self.route_with(name, destination, gateway, TABLE_MAIN, metric, RTPROT_STATIC);
         self.0.routes.last_mut().unwrap().source = Some(net(source));
         self
     }
@@ -144,7 +144,7 @@ fn a_route_that_leads_over_another_uplink_is_none_of_the_address() {
 fn what_a_rule_of_others_sends_elsewhere_does_not_reach_main() {
     let mut host = source_specific();
     let source = Some(net("2001:db8:2::10/128"));
-    host.0.rules.push(rule(Family::V6, 100, source, 77, STATIC));
+    host.0.rules.push(rule(Family::V6, 100, source, 77, RTPROT_STATIC));
     assert!(has_rules(&host, "2001:db8:2::10"));
     // Where it asks a table with such a route, it is the one that is recognised.
     let mut host = host.default_from("2001:db8:2::/64", "eth1", "2001:db8:2::1", 1024);

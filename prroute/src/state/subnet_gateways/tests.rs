@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Config, OnDown, Pattern, Selector, UplinkConfig};
 use crate::state::desired::{Desired, desire};
 use crate::state::observed::Rule;
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// An uplink with main's default, and one with two subnets and their gateways.
 fn two_subnets() -> Host {

@@ -9,7 +9,7 @@ use super::super::observed::{Observed, PROTOCOL};
 use super::super::walk::{Packet, walk};
 use super::*;
 use crate::config::{Config, Pattern, Selector, UplinkConfig};
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 fn plan_of(host: &Observed) -> Plan {
     let config = Config::default();

@@ -4,8 +4,8 @@ use super::super::{Desired, desire};
 use super::*;
 use crate::config::Config;
 use crate::state::fixture::{Host, crowd, ip, many, rule};
+use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::walk::{Packet, walk};
-use crate::sysctl::SavedSysctls;
 
 fn desired(host: &Host) -> Desired {
     desire(&Config::default(), &host.0, &host.uplinks(), &SavedSysctls::default())

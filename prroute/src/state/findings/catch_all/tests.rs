@@ -4,7 +4,7 @@ use crate::state::findings::{Finding, Severity, findings};
 use crate::state::fixture::{Host, net, rule, two_networks, uplinks};
 use crate::state::observed::{Family, Mark, Rule};
 use crate::state::place::Moves;
-use crate::sysctl::SavedSysctls;
+use crate::state::saved_sysctls::SavedSysctls;
 
 const TABLE: u32 = 51_820;
 

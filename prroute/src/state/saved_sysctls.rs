@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::state::observed::{Link, Observed};
-use crate::state::plan::{Op, Plan, RpFilterChange};
+use super::observed::{Link, Observed};
+use super::plan::{Op, Plan, RpFilterChange};
 
 /// What was found and set on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
