@@ -29,7 +29,7 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
                 severity: Severity::Warning,
                 what: format!(
                     "rule {rule} ({families}) matches all packets before prroute's rules for `to` \
-                     and `bind-device` do, which have no effect"
+                     and `bind-device`, so that these have no effect"
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(format!("give it a priority above {}", end(config))),
