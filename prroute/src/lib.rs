@@ -13,6 +13,7 @@ pub mod config;
 pub mod datapath;
 mod family;
 pub mod instance;
+mod json;
 pub mod managers;
 pub mod namespace;
 pub mod netlink;

@@ -1,37 +1,17 @@
 //! `prroute check`: a configuration, before it is used.
 
 use anyhow::Result;
-use serde::Serialize;
 
 use crate::cli::CheckArgs;
 use crate::cmd::output;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::datapath::memory;
 use crate::datapath::sizes::{self, Demand};
+use crate::json::CheckJson;
 use crate::netlink::Kernel;
 use crate::state::advice::{Advice, advise};
 use crate::state::families::Families;
-use crate::state::findings::{Finding, Severity};
-
-#[derive(Serialize)]
-struct Report {
-    schema: &'static str,
-    valid: bool,
-    error: Option<Mistake>,
-    /// The kernel does not fit: the daemon would refuse to start.
-    conflict: Option<String>,
-    warnings: Vec<String>,
-    /// What of others would keep prroute from its work.
-    findings: Vec<Finding>,
-}
-
-#[derive(Serialize)]
-struct Mistake {
-    file: String,
-    line: Option<usize>,
-    key: Option<String>,
-    message: String,
-}
+use crate::state::findings::Severity;
 
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
     let (advice, error) = match Config::load(args.file.as_deref()) {
@@ -43,15 +23,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         Err(error) => (Advice::default(), Some(error)),
     };
     if args.json {
-        let report = Report {
-            schema: "prroute.check/1",
-            valid: error.is_none(),
-            error: error.as_ref().map(mistake),
-            conflict: advice.conflict.as_ref().map(ToString::to_string),
-            warnings: advice.warnings.clone(),
-            findings: advice.findings.clone(),
-        };
-        output::json(&report)?;
+        output::json(&CheckJson::of(&advice, error.as_ref()))?;
     }
     for warning in &advice.warnings {
         output::remark(format_args!("warning: {warning}"));
@@ -82,21 +54,4 @@ fn compare(config: &Config) -> Result<Advice> {
     let demand = Demand { flows: config.flows, families, udp_source };
     advice.warnings.extend(sizes::excess(memory::machine(), demand));
     Ok(advice)
-}
-
-fn mistake(error: &ConfigError) -> Mistake {
-    match error {
-        ConfigError::Read { path, source } => Mistake {
-            file: path.display().to_string(),
-            line: None,
-            key: None,
-            message: source.to_string(),
-        },
-        ConfigError::Invalid { path, line, key, message } => Mistake {
-            file: path.display().to_string(),
-            line: *line,
-            key: key.clone(),
-            message: message.clone(),
-        },
-    }
 }

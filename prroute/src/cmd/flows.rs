@@ -5,11 +5,11 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use crate::cli::ReportArgs;
-use crate::cmd::json::FlowsJson;
 use crate::cmd::{NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
+use crate::json::FlowsJson;
 use crate::runtime::{Records, RunDirectory};
 use crate::state::ids::KnownId;
 
@@ -60,8 +60,7 @@ struct Names {
 impl Names {
     fn read(pins: &Pins, directory: &RunDirectory) -> Result<Self> {
         let report = Records::read(directory, Ranges::default()).report;
-        let by_id =
-            report.uplinks.into_iter().map(|uplink| (uplink.id.0, uplink.device.name)).collect();
+        let by_id = report.uplinks.into_iter().map(|uplink| (uplink.id, uplink.name)).collect();
         Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })
     }
 

@@ -4,7 +4,6 @@ mod belongs;
 mod check;
 mod down;
 mod flows;
-mod json;
 mod log;
 mod output;
 mod plan;

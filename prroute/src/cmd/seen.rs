@@ -6,8 +6,9 @@ use anyhow::Result;
 use nix::net::if_::if_indextoname;
 
 use crate::datapath::attach::{self, Hook};
-use crate::datapath::sockets::{self, UdpSource};
+use crate::datapath::sockets;
 use crate::datapath::{Pins, Tables, links};
+use crate::json::UdpSourceStateJson;
 use crate::netlink::{Direction, Kernel};
 use crate::runtime::{DaemonReport, Journal};
 use crate::state::observed::Rule;
@@ -80,7 +81,8 @@ impl Seen {
             }
         }
         seen.sockets = sockets::are_attached(pins)?;
-        if !seen.sockets && matches!(report.udp_source, Some(UdpSource::Attached { .. })) {
+        let attached = matches!(report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
+        if !seen.sockets && attached {
             missing.push("wildcard UDP servers: the programs are not attached".to_owned());
         }
         seen.faults = missing.into_iter().map(|what| format!("{what}; {mend}")).collect();

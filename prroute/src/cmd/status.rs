@@ -8,70 +8,28 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use prroute_common::reason::Reason;
 use prroute_common::udp_origin::SocketReason;
+use serde_json::Map;
 
 use crate::cli::ReportArgs;
-use crate::cmd::json::StatusJson;
 use crate::cmd::seen::Seen;
 use crate::cmd::{NoReport, NotRunning, belongs, output};
 use crate::config::Ranges;
 use crate::datapath::Pins;
-use crate::datapath::attach::Hook;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
-use crate::datapath::sockets::{self, UdpSource};
+use crate::datapath::sockets;
 use crate::instance::Instance;
+use crate::json::{
+    FindingJson, HealedJson, OwnSourceJson, StatusJson, UdpSourceJson, UdpSourceStateJson,
+    UplinkStatusJson,
+};
 use crate::netlink::nftables;
-use crate::runtime::report::{DaemonReport, Healed, OwnSourceReport, Refusal};
+use crate::runtime::report::{DaemonReport, OwnSourceReport};
 use crate::runtime::{Found, Records, RunDirectory};
-use crate::state::findings::{Finding, reverse_path};
+use crate::state::findings::reverse_path;
 use crate::state::observed::Family;
 use crate::state::own_source::{Account, Cause, OwnSources};
-use crate::state::share::LeftOut;
-use crate::state::uplink::{Skipped, SourceRoute, SubnetGateway, Uplink};
-
-pub(super) struct Report {
-    pub(super) instance: String,
-    /// `None` when no daemon runs; the datapath may be there all the same.
-    pub(super) pid: Option<i32>,
-    /// The datapath is loaded.
-    pub(super) datapath: bool,
-    pub(super) summary: String,
-    pub(super) uplinks: Vec<UplinkReport>,
-    pub(super) skipped: Vec<Skipped>,
-    /// Prefixes and addresses that the datapath has no room for.
-    pub(super) left_out: Vec<LeftOut>,
-    /// What others deleted and the daemon put back.
-    pub(super) healed: Option<Healed>,
-    /// What others put into the ranges that are prroute's.
-    pub(super) collision: Option<String>,
-    /// What of others keeps prroute from its work.
-    pub(super) findings: Vec<Finding>,
-    /// Why the last reload was refused.
-    pub(super) refused: Option<Refusal>,
-    /// What prroute made and is not there any more.
-    pub(super) faults: Vec<String>,
-    /// `None` before the datapath is loaded.
-    pub(super) flow_tables: Option<Occupancy>,
-    /// Likewise.
-    pub(super) udp_source: Option<UdpSourceReport>,
-    /// By family that an uplink speaks.
-    pub(super) own_source: Vec<Account>,
-}
-
-/// What is done for wildcard UDP servers.
-pub(super) struct UdpSourceReport {
-    pub(super) state: UdpSource,
-    /// Calls per reason.
-    pub(super) counters: serde_json::Map<String, serde_json::Value>,
-}
-
-pub(super) struct UplinkReport {
-    pub(super) uplink: Uplink,
-    /// By what both programs are attached right now; `None`: they are not.
-    pub(super) hook: Option<Hook>,
-    /// Packets per reason.
-    pub(super) counters: serde_json::Map<String, serde_json::Value>,
-}
+use crate::state::uplink::UplinkId;
 
 pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
@@ -85,7 +43,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let is_known = !matches!(directory.read_report(), Found::Unusable(_));
     let report = gather(instance, pid, &pins, Records::read(&directory, Ranges::default()))?;
     if args.json {
-        output::json(&StatusJson::from(&report))?;
+        output::json(&report)?;
     } else {
         output::text(&report.to_string())?;
     }
@@ -102,7 +60,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<()> {
     }
 }
 
-fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) -> Result<Report> {
+fn gather(
+    instance: &Instance,
+    pid: Option<i32>,
+    pins: &Pins,
+    records: Records,
+) -> Result<StatusJson> {
     let Records { journal, report, .. } = records;
     let datapath = pins.exists();
     let mut seen = Seen::default();
@@ -110,21 +73,23 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         crate::capability::require()?;
         seen = Seen::look(pins, &journal, &report, pid.is_some())?;
     }
-    let counters = datapath.then(|| Counters::open(pins)).transpose()?;
-    let mut uplinks = Vec::new();
-    for uplink in &report.uplinks {
-        let mut counts = serde_json::Map::new();
-        if let Some(counters) = &counters {
-            for (reason, count) in counters.of(uplink.id)? {
-                counts.insert(reason.name().to_owned(), count.into());
-            }
-        }
-        let hook = seen.hooks.get(&uplink.id).copied();
-        uplinks.push(UplinkReport { uplink: uplink.clone(), hook, counters: counts });
-    }
     let findings = findings(&report);
     let own_source = own_source(&report, &seen);
-    Ok(Report {
+    let open = datapath.then(|| Counters::open(pins)).transpose()?;
+    let mut uplinks = Vec::new();
+    for uplink in report.uplinks {
+        let id = UplinkId(uplink.id);
+        let mut counters = Map::new();
+        if let Some(open) = &open {
+            for (reason, count) in open.of(id)? {
+                counters.insert(reason.name().to_owned(), count.into());
+            }
+        }
+        let hook = seen.hooks.get(&id).copied();
+        uplinks.push(UplinkStatusJson { uplink, hook, counters });
+    }
+    Ok(StatusJson {
+        schema: "prroute.status/1",
         instance: instance.to_string(),
         pid,
         datapath,
@@ -136,32 +101,35 @@ fn gather(instance: &Instance, pid: Option<i32>, pins: &Pins, records: Records) 
         collision: report.collision,
         findings,
         refused: report.reload.refusal,
-        flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?,
+        faults: seen.faults,
+        flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?.map(Into::into),
         udp_source: match report.udp_source {
-            Some(UdpSource::Attached { .. }) if datapath && !seen.sockets => {
+            Some(UdpSourceStateJson::Attached { .. }) if datapath && !seen.sockets => {
                 let reason = "the programs are no longer attached".to_owned();
-                Some(udp_source(UdpSource::Unavailable { reason }, pins)?)
+                Some(udp_source(UdpSourceStateJson::Unavailable { reason }, pins)?)
             }
             Some(state) if datapath => Some(udp_source(state, pins)?),
             _ => None,
         },
-        faults: seen.faults,
         own_source,
     })
 }
 
 /// The daemon's, and what netfilter says now: nothing tells the daemon of a change there.
-fn findings(report: &DaemonReport) -> Vec<Finding> {
+fn findings(report: &DaemonReport) -> Vec<FindingJson> {
     let others = report.findings.iter().filter(|finding| finding.id != reverse_path::ID).cloned();
     let filters = match report.uplinks.len() {
         0 | 1 => Vec::new(),
         _ => nftables::reverse_path_filters(),
     };
-    others.chain(reverse_path::finding(&filters, &report.uplinks)).collect()
+    let uplinks = report.uplinks.iter();
+    let uplinks: Vec<_> = uplinks.map(|it| (it.name.as_str(), it.addresses.as_slice())).collect();
+    let found = reverse_path::finding(&filters, &uplinks);
+    others.chain(found.as_ref().map(Into::into)).collect()
 }
 
 /// As the programs and the kernel's rules have it; that there were rules the daemon has seen.
-fn own_source(report: &DaemonReport, seen: &Seen) -> Vec<Account> {
+fn own_source(report: &DaemonReport, seen: &Seen) -> Vec<OwnSourceJson> {
     let speaks = |family: &Family| report.uplinks.iter().any(|uplink| uplink.speaks(*family));
     let OwnSourceReport { asked, had_rules } = report.own_source;
     let account = |family, kept_by: OwnSources| Account {
@@ -172,16 +140,16 @@ fn own_source(report: &DaemonReport, seen: &Seen) -> Vec<Account> {
         had_rules: had_rules[family],
     };
     let families = Family::BOTH.into_iter().filter(speaks);
-    families.filter_map(|family| Some(account(family, seen.own_source?))).collect()
+    families.filter_map(|family| Some((&account(family, seen.own_source?)).into())).collect()
 }
 
-fn udp_source(state: UdpSource, pins: &Pins) -> Result<UdpSourceReport> {
+fn udp_source(state: UdpSourceStateJson, pins: &Pins) -> Result<UdpSourceJson> {
     let counts = sockets::counters(pins)?.into_iter();
     let counters = counts.map(|(reason, count)| (reason.name().to_owned(), count.into())).collect();
-    Ok(UdpSourceReport { state, counters })
+    Ok(UdpSourceJson { state, counters })
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for StatusJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pid {
             Some(pid) => {
@@ -197,11 +165,11 @@ impl fmt::Display for Report {
         if !self.uplinks.is_empty() {
             writeln!(f, "\n{}", uplink_table(self).trim_fmt())?;
         }
-        for UplinkReport { uplink, .. } in &self.uplinks {
-            for device in &uplink.device.stacked {
-                writeln!(f, "{}: counts as {}", device.name, uplink.device.name)?;
+        for UplinkStatusJson { uplink, .. } in &self.uplinks {
+            for device in &uplink.stacked {
+                writeln!(f, "{}: counts as {}", device.name, uplink.name)?;
             }
-            for undecided in &uplink.device.undecided {
+            for undecided in &uplink.undecided {
                 writeln!(f, "{undecided}")?;
             }
         }
@@ -217,11 +185,11 @@ impl fmt::Display for Report {
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
         }
-        if let Some(Healed { times, by, what }) = &self.healed {
+        if let Some(HealedJson { times, by, what }) = &self.healed {
             writeln!(
                 f,
-                "\nothers deleted something of prroute's {times} times, and it was put \
-                         back; the last time: {what}, {by}"
+                "\nothers deleted something of prroute's {times} times, and it was put back; the last \
+                 time: {what}, {by}"
             )?;
         }
         if let Some(collision) = &self.collision {
@@ -239,11 +207,9 @@ impl fmt::Display for Report {
         if !self.own_source.is_empty() {
             writeln!(f)?;
         }
-        for account in &self.own_source {
-            writeln!(f, "{account}")?;
-        }
-        for cost in self.own_source.iter().filter_map(Account::cost) {
-            writeln!(f, "{cost}")?;
+        let sentences = |n: usize| self.own_source.iter().filter_map(move |it| it.sentences.get(n));
+        for sentence in sentences(0).chain(sentences(1)) {
+            writeln!(f, "{sentence}")?;
         }
         if !self.skipped.is_empty() {
             writeln!(f, "\nnot managed:")?;
@@ -255,22 +221,19 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for UdpSourceReport {
+impl fmt::Display for UdpSourceJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wildcard UDP servers: ")?;
         match &self.state {
-            UdpSource::Off => f.write_str(
-                "answer from the address that routing prefers \
-                                           (udp-source = false)",
-            )?,
-            UdpSource::Attached { cgroup } => {
+            UdpSourceStateJson::Off => {
+                f.write_str("answer from the address that routing prefers (udp-source = false)")?;
+            }
+            UdpSourceStateJson::Attached { cgroup } => {
                 write!(f, "answer from the address asked (hooks on {})", cgroup.display())?;
             }
-            UdpSource::Unavailable { reason } => write!(
-                f,
-                "answer from the address that routing \
-                                                            prefers: {reason}"
-            )?,
+            UdpSourceStateJson::Unavailable { reason } => {
+                write!(f, "answer from the address that routing prefers: {reason}")?;
+            }
         }
         for reason in SocketReason::ALL {
             let count = self.counters.get(reason.name()).and_then(serde_json::Value::as_u64);
@@ -282,31 +245,33 @@ impl fmt::Display for UdpSourceReport {
     }
 }
 
-fn uplink_table(report: &Report) -> Table {
+fn uplink_table(report: &StatusJson) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(["UPLINK", "ID", "STATE", "HOOK", "GATEWAY", "ADDRESSES"]);
-    for UplinkReport { uplink, hook, .. } in &report.uplinks {
-        let device = &uplink.device;
-        let by_subnet = |subnet: &SubnetGateway| {
+    for UplinkStatusJson { uplink: device, hook, .. } in &report.uplinks {
+        let by_subnet = device.subnet_gateways.iter().map(|subnet| {
             gateway(Some(subnet.gateway), subnet.usable).map(|g| format!("{g} for {}", subnet.net))
-        };
-        let by_source = |route: &SourceRoute| {
+        });
+        let by_source = device.source_routes.iter().map(|route| {
             gateway(route.gateway, route.usable).map(|g| format!("{g} for {}", route.source))
-        };
-        let for_all = device.way_out.iter().filter(|out| !out.only_by_source);
-        let gateways: Vec<_> = for_all
-            .map(|out| gateway(out.gateway, out.usable))
-            .chain(device.source_routes.iter().map(by_source))
-            .chain(device.subnet_gateways.iter().map(by_subnet))
-            .flatten()
-            .collect();
+        });
+        let gateway6 = device.gateway6.filter(|_| !device.only_by_source6);
+        let gateways: Vec<_> = [
+            gateway(device.gateway4, device.gateway4_usable),
+            gateway(gateway6, device.gateway6_usable),
+        ]
+        .into_iter()
+        .chain(by_source)
+        .chain(by_subnet)
+        .flatten()
+        .collect();
         let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
         table.add_row([
             device.name.clone(),
-            uplink.id.to_string(),
+            device.id.to_string(),
             if device.up { "up" } else { "down" }.to_owned(),
-            hook.map_or("-".to_owned(), |hook| format!("{hook:?}").to_lowercase()),
+            hook.map_or("-".to_owned(), |hook| hook.to_string()),
             if gateways.is_empty() { "none".to_owned() } else { gateways.join("\n") },
             addresses.join("\n"),
         ]);
@@ -321,10 +286,10 @@ fn gateway(address: Option<IpAddr>, usable: bool) -> Option<String> {
 }
 
 /// One column per uplink, one line per reason that was counted.
-fn counter_table(report: &Report) -> Table {
+fn counter_table(report: &StatusJson) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    let names = report.uplinks.iter().map(|report| report.uplink.device.name.clone());
+    let names = report.uplinks.iter().map(|report| report.uplink.name.clone());
     table.set_header(std::iter::once("PACKETS".to_owned()).chain(names).chain([String::new()]));
     for reason in Reason::ALL {
         let counts: Vec<u64> = report

@@ -1,6 +1,7 @@
 //! Attaching the programs: tcx links at the head of the chain, or clsact filters where the
 //! kernel has no tcx (before 6.6, vendor backports aside).
 
+use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::programs::SchedClassifier;
@@ -17,12 +18,18 @@ use crate::datapath::pins::Pins;
 use crate::netlink::{Direction, Kernel};
 use crate::state::uplink::{Ifindex, UplinkId};
 
-/// How the programs are hooked in.
+/// How the programs are hooked in; journal, reports and messages spell it alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
     Tcx,
     Clsact,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// What attaching to one device left behind, for undoing it and for looking after it.

@@ -1,7 +1,5 @@
 //! How full the flow tables are, and how much had to make room in them.
 
-use std::fmt;
-
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, is_over};
 use prroute_common::names;
 use prroute_common::reason::Reason;
@@ -77,25 +75,4 @@ fn table<K: aya::Pod>(
     let is_live = |(key, flow): &&(K, Flow)| !is_over(flow, confirmed, protocol(key), now);
     let live = entries.iter().filter(is_live).count();
     Ok(Table { name, confirmed, capacity, entries: entries.len(), live })
-}
-
-impl fmt::Display for Occupancy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "flow tables (flows: TCP; datagrams: UDP and others; new: not confirmed yet):",
-        )?;
-        for Table { name, capacity, entries, live, .. } in &self.tables {
-            let name = name.to_lowercase();
-            write!(f, "\n  {name:<10} {live} live, {entries} of {capacity} entries used")?;
-        }
-        for (kind, evicted) in [
-            ("confirmed", self.evicted_confirmed_at_most),
-            ("unconfirmed", self.evicted_unconfirmed_at_most),
-        ] {
-            if evicted > 0 {
-                write!(f, "\n  at most {evicted} {kind} entries made room for others")?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -17,7 +17,6 @@ use aya_obj::generated::bpf_attach_type::{
 };
 use prroute_common::names;
 use prroute_common::udp_origin::SocketReason;
-use serde::{Deserialize, Serialize};
 
 use crate::datapath::directory::remove_pin;
 use crate::datapath::error::{DatapathError, Result};
@@ -28,8 +27,7 @@ use crate::datapath::pins::Pins;
 use crate::namespace;
 
 /// What became of `udp-source`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UdpSource {
     /// The configuration says so.
     Off,

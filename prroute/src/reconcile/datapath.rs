@@ -101,7 +101,7 @@ impl Reconciler {
         let mut programs = Programs::load(&self.datapath.pins, options)?;
         sizes::tell(programs.sizes(), machine);
         let (udp_source, sockets) = sockets.attach(&mut programs, &self.datapath.pins)?;
-        self.records.report.udp_source = Some(udp_source);
+        self.records.report.udp_source = Some(udp_source.into());
         if self.datapath.log_packets {
             decision_log::forward(programs.decision_log()?)?;
         }

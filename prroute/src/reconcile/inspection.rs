@@ -11,8 +11,9 @@ use nix::net::if_::if_indextoname;
 use crate::datapath::attach::{Attached, Hook};
 use crate::datapath::hooks::program;
 use crate::datapath::links::HeldLink;
-use crate::datapath::sockets::{self, UdpSource};
+use crate::datapath::sockets;
 use crate::datapath::{DatapathError, Pins};
+use crate::json::UdpSourceStateJson;
 use crate::managers::Culprit;
 use crate::netlink::{Direction, Kernel};
 use crate::reconcile::allowance::{Allowance, Permission};
@@ -173,7 +174,7 @@ impl Reconciler {
             put_pins(datapath, &self.datapath.pins)?;
         }
         if lost.sockets
-            && let Some(UdpSource::Attached { cgroup }) = &self.records.report.udp_source
+            && let Some(UdpSourceStateJson::Attached { cgroup }) = &self.records.report.udp_source
         {
             self.datapath.pins.create()?;
             datapath.sockets =

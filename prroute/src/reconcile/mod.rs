@@ -11,7 +11,6 @@ mod datapath;
 mod decision_log;
 mod error;
 mod events;
-mod findings;
 mod gateways;
 mod inspection;
 mod long_step;
@@ -42,6 +41,7 @@ use sd_notify::NotifyState;
 use crate::config::Config;
 use crate::datapath::{Pins, Tables};
 use crate::instance::Instance;
+use crate::json::UplinkJson;
 use crate::netlink::{Change, KeptGateway, Kernel, Monitor};
 use crate::reconcile::daemon::notify;
 use crate::reconcile::datapath::Datapath;
@@ -49,7 +49,7 @@ use crate::reconcile::error::first_failure;
 use crate::reconcile::records::Written;
 use crate::reconcile::repairs::Repairs;
 use crate::reconcile::schedule::Schedule;
-use crate::reconcile::telling::{Log, say_left_out, summary};
+use crate::reconcile::telling::Log;
 use crate::runtime::{Journal, Records, RunDirectory, Store};
 use crate::state::desired::{Desired, desire_with};
 use crate::state::diff::{Collision, diff};
@@ -162,7 +162,7 @@ impl Reconciler {
     /// Whether a managed uplink has a gateway without a link-layer address.
     pub fn awaits_gateways(&self) -> bool {
         self.datapath.loaded.is_some()
-            && self.records.report.uplinks.iter().map(|uplink| &uplink.device).any(|device| {
+            && self.log.uplinks.iter().flatten().map(|uplink| &uplink.device).any(|device| {
                 device.subnet_gateways.iter().any(|subnet| subnet.usable && !subnet.resolved)
                     || device.way_out.iter().any(WayOut::awaits_resolution)
             })
@@ -222,7 +222,8 @@ impl Reconciler {
             self.datapath.loaded.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
         let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
-        follow_macs(&mut known, &self.records.report.uplinks, &observed.links);
+        let before: Vec<_> = self.records.report.uplinks.iter().map(UplinkJson::known).collect();
+        follow_macs(&mut known, &before, &observed.links);
         let recall = Recall { remembered: &self.records.ids, links: &observed.links };
         let (mut uplinks, without_id) = allocate_recalling(&known, recall, found);
         skipped.extend(without_id);
@@ -369,15 +370,11 @@ impl Reconciler {
         self.say(&outlook);
         self.note_own_source(&outlook);
         self.remember_ids(&outlook);
-        self.records.report.summary = summary(&outlook.uplinks);
-        self.records.report.uplinks = outlook.uplinks;
-        self.records.report.skipped = outlook.skipped;
-        say_left_out(&self.records.report.left_out, &outlook.left_out);
-        self.records.report.left_out = outlook.left_out;
+        self.log.say_left_out(&outlook.left_out);
         if !outlook.observed.unsteady {
-            self::findings::say(&self.records.report.findings, &outlook.findings);
-            self.records.report.findings = outlook.findings;
+            self.log.say_findings(&outlook.findings);
         }
+        self.records.report(&outlook);
         self.save();
         let (outcome, applied) = match applied {
             Ok(outcome) => (outcome, Ok(())),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Journal, Records, Store};
 use crate::state::remembered::{self, Recall, RememberedId};
@@ -28,6 +29,18 @@ impl Written {
         let Records { journal, report, ids } = records;
         let report = DaemonReport::following(report);
         Self { journal, report, written_ids: ids.clone(), ids, store }
+    }
+
+    /// What `status` is told of a round.
+    pub(super) fn report(&mut self, outlook: &Outlook) {
+        let report = &mut self.report;
+        report.summary = summary(&outlook.uplinks);
+        report.uplinks = outlook.uplinks.iter().map(Into::into).collect();
+        report.skipped = outlook.skipped.iter().map(Into::into).collect();
+        report.left_out = outlook.left_out.iter().map(Into::into).collect();
+        if !outlook.observed.unsteady {
+            report.findings = outlook.findings.iter().map(Into::into).collect();
+        }
     }
 
     /// What is to be undone, whether or not the disk has it.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
+use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
-use crate::runtime::report::Refusal;
 
 /// Why the configuration before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Reconciler {
             Err(error) => {
                 tracing::error!("{error}; the previous configuration stays in force");
                 let configuration = matches!(error, ReloadError::Config(_));
-                reload.refusal = Some(Refusal { configuration, message: error.to_string() });
+                reload.refusal = Some(RefusalJson { configuration, message: error.to_string() });
                 reload.notes.clear();
             }
         }

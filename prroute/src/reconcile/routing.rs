@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use crate::json::HealedJson;
 use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::allowance::Permission;
 use crate::reconcile::events::Counts;
 use crate::reconcile::{OnRefusal, Outcome, Outlook, ReconcileError, Reconciler};
-use crate::runtime::report::Healed;
 use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
 use crate::state::plan::{Op, Plan};
@@ -151,7 +151,7 @@ impl Reconciler {
     }
 }
 
-impl Healed {
+impl HealedJson {
     pub(super) fn note(&mut self, culprit: Culprit, what: &str) {
         self.times += 1;
         self.by = culprit.to_string();

@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use tracing::Level;
 
+use crate::json::LeftOutJson;
 use crate::reconcile::events::{Counts, Events};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events};
 use crate::state::discover::is_notable;
+use crate::state::findings::{Finding, Severity, new_in};
 use crate::state::ids::NO_ID_LEFT;
 use crate::state::share::LeftOut;
 use crate::state::uplink::{Skipped, Uplink};
@@ -17,7 +19,9 @@ use crate::state::uplink::{Skipped, Uplink};
 pub(super) struct Log {
     events: Events,
     /// The uplinks as they were told last.
-    uplinks: Option<Vec<Uplink>>,
+    pub(super) uplinks: Option<Vec<Uplink>>,
+    left_out: Vec<LeftOut>,
+    findings: Vec<Finding>,
     /// Rules and routes that the last round changed.
     pub(super) counts: Counts,
     /// Sentences that were true in the last round: they are said once, not every round.
@@ -42,6 +46,32 @@ impl Log {
         let new: Vec<_> = sentences.iter().filter(is_new).cloned().collect();
         events::write(&new);
         self.sentences = sentences.into_iter().map(|(_, sentence)| sentence).collect();
+    }
+
+    /// What is left out: when it begins, and when it ends; not each time that it is another number.
+    pub(super) fn say_left_out(&mut self, now: &[LeftOut]) {
+        let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|it| it.uplink == one.uplink);
+        for begun in now.iter().filter(|one| !is_in(&self.left_out, one)) {
+            tracing::warn!("{}", LeftOutJson::from(begun));
+        }
+        for ended in self.left_out.iter().filter(|one| !is_in(now, one)) {
+            tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
+        }
+        self.left_out = now.to_vec();
+    }
+
+    /// Findings: once when they come, once when they go.
+    pub(super) fn say_findings(&mut self, now: &[Finding]) {
+        for finding in new_in(now, &self.findings) {
+            match finding.severity {
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Notice => tracing::info!("{finding}"),
+            }
+        }
+        for finding in new_in(&self.findings, now) {
+            tracing::info!("resolved: {}", finding.what);
+        }
+        self.findings = now.to_vec();
     }
 }
 
@@ -80,17 +110,6 @@ impl Reconciler {
         let not_managed = |it: &Skipped| format!("{}: not managed: {NO_ID_LEFT}", it.name);
         sentences.extend(without_id.map(|it| (Level::WARN, not_managed(it))));
         self.log.say(sentences);
-    }
-}
-
-/// When it begins, and when it ends; not each time that it is another number.
-pub(super) fn say_left_out(before: &[LeftOut], now: &[LeftOut]) {
-    let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|other| other.uplink == one.uplink);
-    for begun in now.iter().filter(|one| !is_in(before, one)) {
-        tracing::warn!("{begun}");
-    }
-    for ended in before.iter().filter(|one| !is_in(now, one)) {
-        tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
     }
 }
 

@@ -40,7 +40,7 @@ fn may_be_ours<'a>(
     let is_loose = |link: &&Link| link.rp_filter == Some(RP_FILTER_LOOSE) && !link.loopback;
     let is_recorded = |link: &Link| journal.sysctls.get(link).is_some();
     let is_uplink = |link: &Link| {
-        report.uplinks.iter().any(|uplink| uplink.device.is_device(link.ifindex))
+        report.uplinks.iter().any(|uplink| uplink.is_device(link.ifindex))
             || report.uplinks.is_empty()
     };
     let links = observed.links.iter().filter(is_loose);

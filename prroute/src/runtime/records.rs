@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Ranges;
+use crate::json::UplinkJson;
 use crate::runtime::directory::{Found, RunDirectory};
 use crate::runtime::files::RuntimeError;
 use crate::runtime::journal::Journal;
 use crate::runtime::report::DaemonReport;
+use crate::state::ids::KnownId;
 use crate::state::remembered::RememberedId;
-use crate::state::uplink::Uplink;
 
 /// What to go on with.
 #[derive(Debug)]
@@ -87,13 +88,14 @@ impl Records {
 
 /// Those of the last daemon's uplinks; by name, until their hardware is looked at.
 fn ids_of(report: &DaemonReport) -> Vec<RememberedId> {
-    let entry = |uplink: &Uplink| RememberedId {
-        id: uplink.id,
-        name: uplink.device.name.clone(),
+    let known = report.uplinks.iter().map(UplinkJson::known);
+    let entry = |(known, name): (KnownId, &str)| RememberedId {
+        id: known.id,
+        name: name.to_owned(),
         mac: None,
         last_used: 0,
     };
-    report.uplinks.iter().map(entry).collect()
+    known.map(entry).collect()
 }
 
 fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use serde::Serialize;
 
 use super::directory::{Found, RunDirectory};
 use super::files;
@@ -13,11 +14,13 @@ use super::ids::IdFile;
 use super::journal::{AttachedDevice, Journal};
 use super::origin::Origin;
 use super::records::Records;
-use super::report::DaemonReport;
+use super::report::{DaemonReport, Reload};
 use super::store::Store;
-use crate::config::Ranges;
+use crate::config::{OwnSource, Ranges};
 use crate::datapath::attach::Hook;
 use crate::instance::Instance;
+use crate::json;
+use crate::state::families::Families;
 use crate::state::remembered::RememberedId;
 use crate::state::saved_sysctls::SavedSysctl;
 use crate::state::uplink::{Ifindex, UplinkId};
@@ -80,13 +83,55 @@ fn what_is_written_is_read() {
     let mut store = Store::of(&directory);
     assert!(store.save_journal(&journal()));
     assert_eq!(directory.read_journal().usable(), Some(journal()));
-    let mut report = DaemonReport::new(Vec::new());
-    report.summary = "managing".to_owned();
-    store.save_report(&report);
-    assert_eq!(directory.read_report().usable(), Some(report));
+    store.save_report(&report());
+    assert_eq!(directory.read_report().usable(), Some(report()));
     let records = Records::take(&directory, Ranges::default(), true);
     assert_eq!(records.journal, journal());
     assert!(!records.journal.incomplete);
+}
+
+/// With something in every field.
+fn report() -> DaemonReport {
+    let (uplinks, skipped, findings) = json::tests::uplinks_skipped_and_findings();
+    let mut report = DaemonReport::new(uplinks);
+    report.summary = "managing 1 uplink".to_owned();
+    report.daemon = Some(42);
+    report.config_file = Some("/etc/prroute/prroute.toml".into());
+    let (refusal, notes) = (Some(json::tests::refusal()), vec!["a note".to_owned()]);
+    report.reload = Reload { started: 2, finished: 1, refusal, notes };
+    report.healed = Some(json::tests::healed());
+    report.collision = Some("a collision".to_owned());
+    (report.skipped, report.findings) = (skipped, findings);
+    report.udp_source = Some(json::tests::udp_source());
+    report.own_source.asked = OwnSource::Datapath;
+    report.own_source.had_rules = Families { v4: true, v6: false };
+    report.left_out = json::tests::left_out();
+    report
+}
+
+/// The example is what is written, and what is read again.
+fn expect_file<T: Serialize>(
+    name: &str,
+    file: &T,
+    parse: impl Fn(&[u8], &Origin) -> Result<T, Unusable>,
+) {
+    let mut example = serde_json::to_value(file).unwrap();
+    if !example["origin"].is_null() {
+        example["origin"]["boot_id"] = "b1f2a9d4-0000-4000-8000-000000000001".into();
+        example["origin"]["namespace"] = "4026531840-1".into();
+    }
+    json::tests::expect_example(name, &example);
+    let here = serde_json::from_value(example["origin"].clone()).unwrap_or_default();
+    let read = parse(example.to_string().as_bytes(), &here).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), example);
+}
+
+#[test]
+fn files_are_as_the_examples_say() {
+    expect_file("journal.json", &journal(), Journal::parse);
+    expect_file("report.json", &report(), DaemonReport::parse);
+    let parse = |text: &[u8], _: &Origin| Ok(IdFile::of(&IdFile::parse(text)?));
+    expect_file("ids.json", &IdFile::of(&remembered()), parse);
 }
 
 #[test]
@@ -250,8 +295,7 @@ proptest! {
     #[test]
     fn a_mutated_report_is_read_whole_or_not(at in any::<usize>(), byte in any::<u8>(), kind in any::<u8>()) {
         let here = Origin::current();
-        let report = DaemonReport::new(crate::state::fixture::two_networks().uplinks());
-        let bytes = mutated(&serde_json::to_vec_pretty(&report).unwrap(), at, byte, kind);
+        let bytes = mutated(&serde_json::to_vec_pretty(&report()).unwrap(), at, byte, kind);
         if let Ok(read) = DaemonReport::parse(&bytes, &here) {
             let again = serde_json::to_vec(&read).unwrap();
             prop_assert_eq!(DaemonReport::parse(&again, &here).unwrap(), read);

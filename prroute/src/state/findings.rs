@@ -10,7 +10,7 @@ pub mod reverse_path;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use ipnet::IpNet;
 
 use super::desired::Desired;
 use super::observed::Observed;
@@ -19,8 +19,7 @@ use super::uplink::Uplink;
 use crate::config::Config;
 
 /// How much a finding matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Packets go astray until somebody does something.
     #[default]
@@ -30,7 +29,7 @@ pub enum Severity {
 }
 
 /// One thing that was found. It is written for somebody who has never heard of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Kind and object, as `kind:object`: the same for as long as it lasts.
     pub id: String,
@@ -45,12 +44,22 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(owner) = &self.owner {
-            write!(f, " (likely made by {owner})")?;
-        }
-        self.remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
+        explain(f, &self.what, self.owner.as_deref(), self.remedy.as_deref())
     }
+}
+
+/// A finding as log and commands say it.
+pub(crate) fn explain(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    owner: Option<&str>,
+    remedy: Option<&str>,
+) -> fmt::Result {
+    f.write_str(what)?;
+    if let Some(owner) = owner {
+        write!(f, " (likely made by {owner})")?;
+    }
+    remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
 }
 
 /// Everything that was found, in a stable order. With fewer than two uplinks nothing is managed, and
@@ -69,8 +78,16 @@ pub fn findings(
     let own_source = OwnSources::of(config, observed);
     all.extend(own_source::findings(config, observed, uplinks, own_source));
     all.extend(direct_return::finding(observed, uplinks, &desired.recognised));
-    all.extend(reverse_path::finding(&observed.reverse_path_filters, uplinks));
+    all.extend(reverse_path::finding(
+        &observed.reverse_path_filters,
+        &names_and_addresses(uplinks),
+    ));
     all
+}
+
+fn names_and_addresses(uplinks: &[Uplink]) -> Vec<(&str, &[IpNet])> {
+    let devices = uplinks.iter().map(|uplink| &uplink.device);
+    devices.map(|device| (device.name.as_str(), device.addresses.as_slice())).collect()
 }
 
 /// What is in one list and not in the other, by id.

@@ -117,7 +117,8 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
 /// One step: desired state and plan, as texts.
 fn step(config: &Config, machine: &mut Machine) -> (String, String) {
     let (found, skipped) = discover(config, &machine.kernel);
-    follow_macs(&mut machine.known, &machine.uplinks, &machine.kernel.links);
+    let before = machine.uplinks.iter().map(|it| (it.into(), it.device.name.as_str()));
+    follow_macs(&mut machine.known, &before.collect::<Vec<_>>(), &machine.kernel.links);
     let uplinks = allocate(&machine.known, found);
     machine.uplinks.clone_from(&uplinks);
     machine.known = remember(&machine.known, &uplinks);

@@ -134,18 +134,12 @@ fn by_number(name: &str) -> (String, usize, String) {
 }
 
 /// Follows a change of MAC address: an interface that keeps its index and its name is the device
-/// it was, and its flows go on. `before` is what was managed when the ids were last given.
-pub fn follow_macs(known: &mut [KnownId], before: &[Uplink], links: &[Link]) {
+/// it was, and its flows go on. `before` is what was managed when the ids were last given, by name.
+pub fn follow_macs(known: &mut [KnownId], before: &[(KnownId, &str)], links: &[Link]) {
     for known in known {
-        let was = before.iter().find(|uplink| {
-            uplink.id == known.id
-                && uplink.generation == known.generation
-                && uplink.device.ifindex == known.ifindex
-        });
         let is = links.iter().find(|link| link.ifindex == known.ifindex);
-        if let (Some(was), Some(is)) = (was, is)
-            && was.device.name == is.name
-            && was.device.mac == known.mac
+        if let Some(is) = is
+            && before.contains(&(*known, is.name.as_str()))
             && is.mac.is_some()
             && known.mac.is_some()
         {
@@ -157,13 +151,14 @@ pub fn follow_macs(known: &mut [KnownId], before: &[Uplink], links: &[Link]) {
 /// What to know from now on: the ids in use, and those of devices that are gone.
 pub fn remember(known: &[KnownId], uplinks: &[Uplink]) -> Vec<KnownId> {
     let mut all: BTreeMap<UplinkId, KnownId> = known.iter().map(|k| (k.id, *k)).collect();
-    for uplink in uplinks {
-        let Uplink { id, generation, device } = uplink;
-        let entry =
-            KnownId { id: *id, generation: *generation, ifindex: device.ifindex, mac: device.mac };
-        all.insert(*id, entry);
-    }
+    all.extend(uplinks.iter().map(|uplink| (uplink.id, uplink.into())));
     all.into_values().collect()
+}
+
+impl From<&Uplink> for KnownId {
+    fn from(Uplink { id, generation, device }: &Uplink) -> Self {
+        Self { id: *id, generation: *generation, ifindex: device.ifindex, mac: device.mac }
+    }
 }
 
 #[cfg(test)]

@@ -2,19 +2,17 @@
 //! push out another's few.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use prroute_common::address::{MAX_ADDRESSES, MAX_LOCAL_PREFIXES};
 use prroute_common::uplink::{INLINE_PREFIXES, MAX_MAIN_ROUTES, MAX_ON_LINK};
-use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
 use super::uplink::{Discovered, LocalAddress, Uplink, UplinkId};
 
 /// What of one uplink found no room.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// `None`: addresses that no single uplink has.
     pub uplink: Option<UplinkId>,
@@ -24,37 +22,9 @@ pub struct LeftOut {
     pub prefixes: usize,
     /// Prefixes that `main` routes over it, of both families, at least so many: own sources of other
     /// uplinks go there by their uplink.
-    #[serde(default)]
     pub main_routes: usize,
     /// Addresses and local prefixes of the host, of both families: packets for them follow the routing tables.
     pub addresses: usize,
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, prefixes, main_routes, addresses, .. } = self;
-        write!(f, "{name}: left out of the datapath, for lack of room:")?;
-        let mut and = "";
-        if *prefixes > 0 {
-            write!(f, " {prefixes} on-link prefixes (replies there go by the gateway)")?;
-            and = " and";
-        }
-        if *main_routes > 0 {
-            write!(
-                f,
-                "{and} {main_routes} or more routes of main (packets with another uplink's address \
-                 leave by that one)"
-            )?;
-            and = " and";
-        }
-        if *addresses > 0 {
-            write!(
-                f,
-                "{and} {addresses} addresses (replies from there follow the routing tables)"
-            )?;
-        }
-        Ok(())
-    }
 }
 
 /// How many entries of a table each party gets (max-min fair): a party that wants no more than an equal share

@@ -9,14 +9,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use prroute_common::uplink::SUBNET_GATEWAYS;
-use serde::{Deserialize, Serialize};
 
 use super::gateways::{has_failed, is_resolved};
 use super::observed::{Family, Observed, PROTOCOL, Route, RouteKind, TABLE_MAIN};
 use super::uplink::{Discovered, Ifindex};
 
 /// The way out of an interface for the sources of one prefix.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRoute {
     pub source: IpNet,
     /// `None`: it needs none.

@@ -1,8 +1,6 @@
 //! Devices that stand on an uplink and carry addresses of the host: keepalived's macvlan with
 //! `use_vmac`. They have no default route of their own; their addresses count as the uplink's.
 
-use serde::{Deserialize, Serialize};
-
 use super::discover::{names, settings};
 use super::gateways::has_default_route;
 use super::observed::{Link, Observed};
@@ -10,7 +8,7 @@ use super::uplink::Ifindex;
 use crate::config::Config;
 
 /// A device that counts as the uplink below it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stacked {
     pub ifindex: Ifindex,
     pub name: String,

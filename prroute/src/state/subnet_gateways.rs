@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use prroute_common::uplink::SUBNET_GATEWAYS;
-use serde::{Deserialize, Serialize};
 
 use super::gateways::{Gateways, has_failed, is_resolved};
 use super::observed::{Family, Observed, host_net, overlap};
@@ -14,7 +13,7 @@ use super::uplink::{Ifindex, Uplink, UplinkId};
 use crate::config::Ranges;
 
 /// The gateway of one subnet, where that is not the preferred one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubnetGateway {
     pub net: IpNet,
     pub gateway: IpAddr,

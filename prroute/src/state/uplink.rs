@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::observed::Family;
 pub use super::own_source::OwnSources;
@@ -15,13 +14,12 @@ pub use super::subnet_gateways::SubnetGateway;
 use crate::config::{Ranges, Reply};
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UplinkId(pub u16);
 
 /// The kernel's interface index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Ifindex(pub u32);
 
 impl fmt::Display for UplinkId {
@@ -37,7 +35,7 @@ impl fmt::Display for Ifindex {
 }
 
 /// An interface that prroute manages, before it has an id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovered {
     pub ifindex: Ifindex,
     pub name: String,
@@ -53,44 +51,33 @@ pub struct Discovered {
     pub on_link: Vec<IpNet>,
     /// Prefixes that `main` routes over it more specifically than by a default route, of the families
     /// whose own sources the datapath keeps.
-    #[serde(skip)]
     pub main_routes: Vec<IpNet>,
     /// What keeps the host's own sources of each family by their uplink: of all uplinks the same.
-    #[serde(skip)]
     pub own_source: OwnSources,
-    #[serde(default)]
     pub way_out: PerFamily<WayOut>,
     /// Every gateway known, those of `way_out` included, in order of preference: their neighbour
     /// entries are kept resolved, so that one can take over from another.
     pub gateways: Vec<IpAddr>,
     /// Gateways of subnets that are not the preferred gateway's, of both families.
-    #[serde(default)]
     pub subnet_gateways: Vec<SubnetGateway>,
     /// Default routes for some sources only, the longest prefix first.
-    #[serde(default)]
     pub source_routes: Vec<SourceRoute>,
     /// What cannot be decided about its gateways, one sentence each.
-    #[serde(default)]
     pub undecided: Vec<String>,
     /// Devices that stand on this one, and count as it.
-    #[serde(default)]
     pub stacked: Vec<Stacked>,
     /// To which next hop replies are sent.
-    #[serde(default)]
     pub reply: Reply,
     /// `on-down = "hold"`: without a way out its packets leave by no other uplink.
-    #[serde(default)]
     pub hold: bool,
     /// The number of its routing table, where the configuration gives one.
-    #[serde(default)]
     pub table: Option<u32>,
     /// The administrator's destinations over this uplink.
-    #[serde(default)]
     pub to: Vec<IpNet>,
 }
 
 /// How packets of one family leave by an uplink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WayOut {
     /// Next hop; that of IPv4 may be an IPv6 address (`via inet6`).
     pub gateway: Option<IpAddr>,
@@ -156,12 +143,11 @@ impl Discovered {
 }
 
 /// An uplink: a managed interface with its id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
     pub id: UplinkId,
     /// Raised when the id came to another device; flows of older generations are stale.
     pub generation: u16,
-    #[serde(flatten)]
     pub device: Discovered,
 }
 
@@ -178,7 +164,7 @@ impl Uplink {
 }
 
 /// An interface that is not managed, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     pub name: String,
     pub ifindex: Ifindex,

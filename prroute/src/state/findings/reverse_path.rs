@@ -2,25 +2,27 @@
 //! address of an uplink our rules make that its own; a shared address and a container have one way back
 //! for all.
 
+use ipnet::IpNet;
+
 use super::{Finding, Severity};
 use crate::state::observed::{Family, ReversePathFilter};
-use crate::state::uplink::Uplink;
 
 /// What firewalld calls its table.
 const FIREWALLD: &str = "firewalld";
 /// Kind of the finding.
 pub const ID: &str = "reverse-path-filter";
 
-/// One finding for all of them, where they are about a family that two uplinks speak.
-pub fn finding(filters: &[ReversePathFilter], uplinks: &[Uplink]) -> Option<Finding> {
-    let speaks = |family| uplinks.iter().filter(|uplink| uplink.speaks(family)).count() > 1;
+/// One finding for all of them, where they are about a family that two uplinks speak. Of each uplink
+/// name and addresses count.
+pub fn finding(filters: &[ReversePathFilter], uplinks: &[(&str, &[IpNet])]) -> Option<Finding> {
+    let has = |nets: &[IpNet], family| nets.iter().any(|net| Family::of_net(net) == family);
+    let speaks = |family| uplinks.iter().filter(|(_, nets)| has(nets, family)).count() > 1;
     let families = |filter: &ReversePathFilter| {
         let only = filter.family;
         Family::BOTH.into_iter().filter(move |f| only.is_none_or(|only| only == *f))
     };
     let is_about_uplinks = |filter: &ReversePathFilter| {
-        let names = || uplinks.iter().map(|uplink| &uplink.device.name);
-        filter.device.as_ref().is_none_or(|device| names().any(|name| name == device))
+        filter.device.as_ref().is_none_or(|device| uplinks.iter().any(|(name, _)| name == device))
     };
     let harms =
         |filter: &&ReversePathFilter| is_about_uplinks(filter) && families(filter).any(speaks);
@@ -68,7 +70,8 @@ mod tests {
     }
 
     fn said(host: &Host, filter: ReversePathFilter) -> Option<String> {
-        finding(&[filter], &host.uplinks()).map(|finding| finding.to_string())
+        finding(&[filter], &super::super::names_and_addresses(&host.uplinks()))
+            .map(|finding| finding.to_string())
     }
 
     #[test]

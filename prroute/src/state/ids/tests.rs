@@ -93,6 +93,10 @@ fn ids_run_out_only_when_every_one_is_live() {
     assert_eq!(uplinks.last().map(|u| u.id), Some(UplinkId(255)));
 }
 
+fn named(uplinks: &[Uplink]) -> Vec<(KnownId, &str)> {
+    uplinks.iter().map(|uplink| (uplink.into(), uplink.device.name.as_str())).collect()
+}
+
 /// Bonds take another port's MAC address, administrators and privacy settings change it.
 #[test]
 fn another_mac_address_on_the_same_interface_keeps_the_id() {
@@ -102,7 +106,7 @@ fn another_mac_address_on_the_same_interface_keeps_the_id() {
     let mut known = remember(&[], &before);
     let found = || changed.uplinks().into_iter().map(|uplink| uplink.device).collect();
     assert_eq!(ids(&allocate(&known, found())), [(1, 1), (3, 1)], "another device for all we know");
-    follow_macs(&mut known, &before, &changed.0.links);
+    follow_macs(&mut known, &named(&before), &changed.0.links);
     assert_eq!(ids(&allocate(&known, found())), [(1, 1), (2, 1)]);
 }
 
@@ -117,7 +121,7 @@ fn another_device_with_the_same_index_is_no_change_of_mac_address() {
         link.mac = Some([2, 0, 0, 0, 0, 0x77]);
         link.name = "eth7".to_owned();
     });
-    follow_macs(&mut known, &before, &other.0.links);
+    follow_macs(&mut known, &named(&before), &other.0.links);
     assert_eq!(known, unchanged);
     follow_macs(&mut known, &[], &other.0.links);
     assert_eq!(known, unchanged, "nothing is known of the time before");

@@ -78,8 +78,7 @@ fn thousands_of_addresses_push_out_no_other_owners() {
     let addresses = 9_001 + 51 - MAX_ADDRESSES as usize;
     let name = "eth1".to_owned();
     let expected = LeftOut { uplink: Some(uplinks[1].id), name, addresses, ..LeftOut::default() };
-    assert_eq!(left_out, std::slice::from_ref(&expected));
-    assert!(expected.to_string().contains(&format!(" {addresses} addresses ")), "{expected}");
+    assert_eq!(left_out, [expected]);
 }
 
 /// Both uplinks of a host whose own sources the datapath keeps; main has `count` routes over the second.
@@ -113,6 +112,5 @@ fn thousands_of_main_routes_push_out_neither_another_uplinks_nor_the_widest() {
     let main_routes = 20_002 - MAX_MAIN_ROUTES as usize;
     let (uplink, name) = (Some(uplinks[1].id), "eth1".to_owned());
     let expected = LeftOut { uplink, name, main_routes, ..LeftOut::default() };
-    assert_eq!(left_out, std::slice::from_ref(&expected));
-    assert!(expected.to_string().contains(&format!(" {main_routes} or more ")), "{expected}");
+    assert_eq!(left_out, [expected]);
 }

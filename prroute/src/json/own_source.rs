@@ -7,13 +7,16 @@ use crate::state::observed::Family;
 use crate::state::own_source::{Account, Cause};
 
 #[derive(Serialize)]
-pub(super) struct OwnSourceJson {
+pub(crate) struct OwnSourceJson {
     family: &'static str,
     kept_by: OwnSource,
     /// Rules beside the kernel's: it asks all of them for every packet that it routes.
     rules: Vec<CauseJson>,
     /// There were some before: the kernel goes on asking.
     had_rules: bool,
+    /// The same in words.
+    #[serde(skip)]
+    pub(crate) sentences: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +39,7 @@ impl From<&Account> for OwnSourceJson {
             kept_by: *kept_by,
             rules: causes.iter().map(Into::into).collect(),
             had_rules: *had_rules,
+            sentences: std::iter::once(account.to_string()).chain(account.cost()).collect(),
         }
     }
 }

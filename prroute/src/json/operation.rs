@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::family;
-use crate::state::observed::{Mark, NextHop, Refusal, Route, RouteKind, Rule};
+use crate::state::observed::{Family, Mark, NextHop, Refusal, Route, RouteKind, Rule};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum OperationJson {
+pub(crate) enum OperationJson {
     LoosenRpFilter(RpFilterJson),
     ManageNeighbour(NeighbourJson),
     AddRoute(RouteJson),
@@ -24,7 +23,7 @@ pub(super) enum OperationJson {
 }
 
 #[derive(Serialize)]
-pub(super) struct RpFilterJson {
+pub(crate) struct RpFilterJson {
     ifindex: u32,
     device: String,
     from: u8,
@@ -32,14 +31,14 @@ pub(super) struct RpFilterJson {
 }
 
 #[derive(Serialize)]
-pub(super) struct NeighbourJson {
+pub(crate) struct NeighbourJson {
     ifindex: u32,
     address: IpAddr,
     device: String,
 }
 
 #[derive(Serialize)]
-pub(super) struct RouteJson {
+pub(crate) struct RouteJson {
     table: u32,
     destination: IpNet,
     source: Option<IpNet>,
@@ -67,7 +66,7 @@ struct NextHopJson {
 }
 
 #[derive(Serialize)]
-pub(super) struct RuleJson {
+pub(crate) struct RuleJson {
     family: &'static str,
     priority: u32,
     source: Option<IpNet>,
@@ -153,7 +152,7 @@ impl From<&NextHop> for NextHopJson {
 impl From<&Rule> for RuleJson {
     fn from(rule: &Rule) -> Self {
         let Rule {
-            family: of,
+            family,
             priority,
             source,
             destination,
@@ -174,7 +173,10 @@ impl From<&Rule> for RuleJson {
             Refusal::Prohibit => "prohibit",
         });
         Self {
-            family: family(of),
+            family: match family {
+                Family::V4 => "v4",
+                Family::V6 => "v6",
+            },
             priority,
             source,
             destination,

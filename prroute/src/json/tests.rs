@@ -1,19 +1,21 @@
-//! Each report as it was promised: a field that is renamed or lost shows.
+//! What is printed, and what is kept in files, as it was promised: a field that is renamed, added or lost
+//! shows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::cmd::{plan, status};
-use crate::config::{OwnSource, Reply};
+use crate::config::{ConfigError, OwnSource, Reply};
 use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
-use crate::runtime::report::{Healed, Refusal};
+use crate::state::advice::Advice;
 use crate::state::desired::{Recognised, SourceRouting};
+use crate::state::findings::{Finding, Severity};
 use crate::state::fixture::{ip, net, two_networks};
 use crate::state::observed::{
     Family, Mark, NextHop, Refusal as RuleRefusal, Route, RouteKind, Rule,
@@ -129,73 +131,98 @@ fn accounts() -> Vec<Account> {
     vec![v4.clone(), Account { family, kept_by, causes, ..v4 }]
 }
 
+/// What a round tells of the host.
+pub(crate) fn uplinks_skipped_and_findings() -> (Vec<UplinkJson>, Vec<SkippedJson>, Vec<FindingJson>)
+{
+    let skipped = skipped().iter().map(Into::into).collect();
+    (vec![(&uplink()).into()], skipped, findings().iter().map(Into::into).collect())
+}
+
+pub(crate) fn left_out() -> Vec<LeftOutJson> {
+    let (uplink, name) = (Some(UplinkId(1)), "eth0".to_owned());
+    vec![(&LeftOut { uplink, name, prefixes: 2, main_routes: 4, addresses: 3 }).into()]
+}
+
+pub(crate) fn healed() -> HealedJson {
+    let (by, what) = ("by somebody".to_owned(), "2 rules and 0 routes".to_owned());
+    HealedJson { times: 2, by, what }
+}
+
+pub(crate) fn refusal() -> RefusalJson {
+    RefusalJson { configuration: true, message: "why".to_owned() }
+}
+
+pub(crate) fn udp_source() -> UdpSourceStateJson {
+    UdpSource::Attached { cgroup: "/sys/fs/cgroup".into() }.into()
+}
+
 fn a_status() -> StatusJson {
-    let name = "eth0".to_owned();
+    let (mut uplinks, skipped, findings) = uplinks_skipped_and_findings();
     let tables =
         vec![Table { name: "FLOWS4", confirmed: true, capacity: 65_536, entries: 3, live: 2 }];
-    let report = status::Report {
+    StatusJson {
+        schema: "prroute.status/1",
         instance: "default".to_owned(),
         pid: Some(42),
         datapath: true,
         summary: "managing 1 uplink".to_owned(),
-        uplinks: vec![status::UplinkReport {
-            uplink: uplink(),
+        uplinks: vec![UplinkStatusJson {
+            uplink: uplinks.remove(0),
             hook: Some(Hook::Tcx),
             counters: counters(&[("reply", 7)]),
         }],
-        skipped: skipped(),
-        left_out: vec![LeftOut {
-            uplink: Some(UplinkId(1)),
-            name,
-            prefixes: 2,
-            main_routes: 4,
-            addresses: 3,
-        }],
-        healed: Some(Healed {
-            times: 2,
-            by: "by somebody".to_owned(),
-            what: "2 rules and 0 routes".to_owned(),
-        }),
+        skipped,
+        left_out: left_out(),
+        healed: Some(healed()),
         collision: Some("a collision".to_owned()),
-        findings: findings(),
-        refused: Some(Refusal { configuration: true, message: "why".to_owned() }),
+        findings,
+        refused: Some(refusal()),
         faults: vec!["eth0: the programs are not attached".to_owned()],
-        flow_tables: Some(Occupancy {
-            tables,
-            evicted_confirmed_at_most: 4,
-            evicted_unconfirmed_at_most: 5,
-        }),
-        udp_source: Some(status::UdpSourceReport {
-            state: UdpSource::Attached { cgroup: "/sys/fs/cgroup".into() },
+        flow_tables: Some(
+            Occupancy { tables, evicted_confirmed_at_most: 4, evicted_unconfirmed_at_most: 5 }
+                .into(),
+        ),
+        udp_source: Some(UdpSourceJson {
+            state: udp_source(),
             counters: counters(&[("source", 6)]),
         }),
-        own_source: accounts(),
-    };
-    (&report).into()
+        own_source: accounts().iter().map(Into::into).collect(),
+    }
 }
 
 fn a_plan() -> PlanJson {
-    let (uplinks, skipped, recognised) = ([uplink()], skipped(), recognised());
-    let (operations, findings) = (operations(), findings());
-    let report = plan::Report {
-        manages: true,
-        uplinks: &uplinks,
-        skipped: &skipped,
-        recognised: &recognised,
-        findings: &findings,
-        operations: operations
-            .iter()
-            .map(|operation| plan::Operation {
-                command: "ip ...".to_owned(),
-                reason: "because".to_owned(),
-                operation,
-            })
-            .collect(),
-        attach: vec!["eth0"],
-        attach_ingress: vec!["vrrp.1"],
-        own_source: accounts(),
+    let (uplinks, skipped, findings) = uplinks_skipped_and_findings();
+    let explained = |operation: &Op| ExplainedJson {
+        command: "ip ...".to_owned(),
+        reason: "because".to_owned(),
+        operation: operation.into(),
     };
-    (&report).into()
+    PlanJson {
+        schema: "prroute.plan/1",
+        manages: true,
+        uplinks,
+        skipped,
+        recognised: recognised().iter().map(Into::into).collect(),
+        findings,
+        operations: operations().iter().map(explained).collect(),
+        attach: vec!["eth0".to_owned()],
+        attach_ingress: vec!["vrrp.1".to_owned()],
+        own_source: accounts().iter().map(Into::into).collect(),
+    }
+}
+
+fn a_check() -> CheckJson {
+    let error = ConfigError::Invalid {
+        path: "/etc/prroute/prroute.toml".into(),
+        line: Some(3),
+        key: Some("gateway".to_owned()),
+        message: "what is wrong".to_owned(),
+    };
+    let warnings = vec!["a warning".to_owned()];
+    let advice = Advice { warnings, findings: findings(), conflict: None };
+    let mut check = CheckJson::of(&advice, Some(&error));
+    check.conflict = Some("a collision".to_owned());
+    check
 }
 
 fn some_flows() -> FlowsJson {
@@ -228,11 +255,11 @@ fn leaves(value: &Value, path: &str, all: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// What the example has is there, with its value; what is new is added to the example by
-/// `PRROUTE_WRITE_GOLDEN=1`.
-fn expect(name: &str, report: &impl Serialize) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cmd/json/examples").join(name);
-    let now = serde_json::to_value(report).unwrap();
+/// The example has what is there now, name by name and value by value. Where a field is only added, or a
+/// version's number raised, `PRROUTE_WRITE_GOLDEN=1 cargo test -p prroute --lib examples` writes it anew.
+pub(crate) fn expect_example(name: &str, now: &impl Serialize) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(name);
+    let now = serde_json::to_value(now).unwrap();
     if std::env::var_os("PRROUTE_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{now:#}\n")).unwrap();
     }
@@ -246,7 +273,8 @@ fn expect(name: &str, report: &impl Serialize) {
 
 #[test]
 fn reports_are_as_the_examples_say() {
-    expect("status.json", &a_status());
-    expect("plan.json", &a_plan());
-    expect("flows.json", &some_flows());
+    expect_example("status.json", &a_status());
+    expect_example("plan.json", &a_plan());
+    expect_example("check.json", &a_check());
+    expect_example("flows.json", &some_flows());
 }

@@ -1,0 +1,27 @@
+//! What `--json` prints, and what the daemon tells the commands in its report: types of their own, so that
+//! a change of the model changes neither. Fields may be added; names and meanings stay. `tests/formats`
+//! has one of each, which a test compares.
+
+mod check;
+mod finding;
+mod flows;
+mod left_out;
+mod operation;
+mod own_source;
+mod plan;
+mod status;
+mod uplink;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub(crate) use check::CheckJson;
+pub(crate) use finding::FindingJson;
+pub(crate) use flows::FlowsJson;
+pub(crate) use left_out::LeftOutJson;
+pub(crate) use own_source::OwnSourceJson;
+pub(crate) use plan::{ExplainedJson, PlanJson};
+pub(crate) use status::{
+    HealedJson, RefusalJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson,
+};
+pub(crate) use uplink::{SkippedJson, UplinkJson};
