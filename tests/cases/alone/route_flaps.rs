@@ -121,30 +121,28 @@ fn an_overrun_loses_nothing_of_what_happened_in_it_or_after_it() -> Result<()> {
     let _turn = crate::turn();
     let lab = Lab::with_services(Topology::DEFAULT)?;
     let words = ["env", "PRROUTE_LOG=prroute=debug"].map(str::to_owned).to_vec();
-    let prroute = lab.prroute()?.wrapped(words);
-    let daemon = prroute.run(&[])?;
-    lab.meet_default_gateway()?;
-    daemon.process.signal(Signal::SIGSTOP)?;
-    flap(&lab, 20_000, "route add {}/32 dev up2", "route del {}/32 dev up2")?;
-    lab.host.ip("rule flush protocol 213")?;
-    for address in ["10.0.2.77/24", "192.0.2.7/28"] {
-        lab.host.ip(&format!("address add {address} dev up2"))?;
-    }
-    daemon.process.signal(Signal::SIGCONT)?;
-    let has_rules = |source: &str| {
-        wait::until("the address has its rules", PATIENCE, || {
-            let rules = lab.host.ip("rule show")?;
-            Ok(rules.contains(&format!("from {source} iif lo lookup 21002 ")).then_some(()))
-        })
-        .with_context(|| daemon.process.log())
-    };
-    has_rules("10.0.2.0/24")?;
-    has_rules("192.0.2.0/28")?;
-    ensure!(daemon.process.log().contains("lost netlink notifications"), "there was no overrun");
-    lab.host.ip("address add 192.0.2.97/28 dev up2")?;
-    has_rules("192.0.2.96/28")?;
-    answered(&lab)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    let life = lab.prroute()?.wrapped(words).while_running(|prroute| {
+        lab.meet_default_gateway()?;
+        prroute.daemon.process.signal(Signal::SIGSTOP)?;
+        flap(&lab, 20_000, "route add {}/32 dev up2", "route del {}/32 dev up2")?;
+        lab.host.ip("rule flush protocol 213")?;
+        for address in ["10.0.2.77/24", "192.0.2.7/28"] {
+            lab.host.ip(&format!("address add {address} dev up2"))?;
+        }
+        prroute.daemon.process.signal(Signal::SIGCONT)?;
+        let has_rules = |source: &str| {
+            wait::until("the address has its rules", PATIENCE, || {
+                let rules = lab.host.ip("rule show")?;
+                Ok(rules.contains(&format!("from {source} iif lo lookup 21002 ")).then_some(()))
+            })
+            .with_context(|| prroute.log())
+        };
+        has_rules("10.0.2.0/24")?;
+        has_rules("192.0.2.0/28")?;
+        ensure!(prroute.log().contains("lost netlink notifications"), "there was no overrun");
+        lab.host.ip("address add 192.0.2.97/28 dev up2")?;
+        has_rules("192.0.2.96/28")?;
+        answered(&lab)
+    });
+    life.map(drop)
 }

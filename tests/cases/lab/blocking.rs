@@ -103,12 +103,11 @@ fn a_read_lock_from_before_is_named_and_no_other_can_be_taken() -> Result<()> {
         ensure!(stderr.contains(&holder) && stderr.contains("read lock"), "{words:?}: {stderr}");
     }
     drop(file);
-    let daemon = prroute.run(&[])?;
-    let mode = fs::metadata(&lock).context("look at the lock")?.permissions().mode();
-    ensure!(mode & 0o777 == 0o600, "{mode:o}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let mode = fs::metadata(&lock).context("look at the lock")?.permissions().mode();
+        ensure!(mode & 0o777 == 0o600, "{mode:o}");
+        Ok(())
+    })
 }
 
 /// bpffs is everybody's where it is mounted without a mode.

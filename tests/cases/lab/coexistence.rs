@@ -170,11 +170,11 @@ fn a_rule_that_came_while_no_daemon_ran_does_not_keep_the_next_one_from_followin
     let prroute = lab.prroute()?;
     prroute.run(&[])?.terminate()?;
     lab.host.ip("rule add to 192.0.2.1 lookup main priority 21500")?;
-    let daemon = prroute.run(&[])?;
-    let log = daemon.process.log();
-    ensure!(log.contains("priority 21500 from all to 192.0.2.1"), "{log}");
-    daemon.terminate()?;
-    prroute.down()?;
+    prroute.while_running(|prroute| {
+        let log = prroute.log();
+        ensure!(log.contains("priority 21500 from all to 192.0.2.1"), "{log}");
+        Ok(())
+    })?;
     ensure!(lab.host.ip("rule show")?.contains("21500:"), "not ours to delete");
     Ok(())
 }

@@ -115,11 +115,11 @@ fn a_plan_says_what_would_change_and_why() -> Result<()> {
     }
 
     // A running daemon has nothing left to do.
-    let daemon = prroute.run(&[])?;
-    let rest = prroute.output(&["plan"])?.success()?;
-    ensure!(rest.contains("# nothing to change"), "{rest}");
-    daemon.terminate()?;
-    prroute.down()?;
+    prroute.while_running(|prroute| {
+        let rest = prroute.output(&["plan"])?.success()?;
+        ensure!(rest.contains("# nothing to change"), "{rest}");
+        Ok(())
+    })?;
 
     // The script does the same as the daemon.
     let script = lab.scratch.write("plan.sh", &plan)?;

@@ -67,23 +67,20 @@ fn a_direct_return_server_is_named_before_it_stops_working() -> Result<()> {
     let probes = Question::ALL.map(|question| Probe { question, source, target });
     probe::expect_all_answered(&lab.ask(&probes)?)?;
 
-    let mut prroute = lab.prroute()?;
+    let prroute = lab.prroute()?;
     is_named(&prroute, &["plan"], ID, REMEDY)?;
     is_named(&prroute, &["check"], ID, REMEDY)?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_answered(&lab.ask(&probes)?, |_| false)?;
-    is_named(&prroute, &["status"], ID, REMEDY)?;
-    let log = daemon.terminate()?;
+    let log = prroute.while_running(|prroute| {
+        probe::expect_answered(&lab.ask(&probes)?, |_| false)?;
+        is_named(prroute, &["status"], ID, REMEDY)
+    })?;
     ensure!(log.matches(REMEDY).count() == 1, "{log}");
-    prroute.down()?;
 
-    prroute.configure("[[uplink]]\nname = \"up2\"\nreply = \"off\"\n")?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
-    ensure!(found(&prroute, &["status"], ID)?.is_empty(), "the remedy is in force");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_configuration("[[uplink]]\nname = \"up2\"\nreply = \"off\"\n", |prroute| {
+        probe::expect_all_answered(&lab.ask(&probes)?)?;
+        ensure!(found(prroute, &["status"], ID)?.is_empty(), "the remedy is in force");
+        Ok(())
+    })
 }
 
 /// As firewalld 1.3 writes it with `IPv6_rpfilter=yes`, and later ones with `strict` and `loose`.
@@ -121,8 +118,7 @@ fn the_reverse_path_filter_of_firewalld_is_named_with_its_remedy() -> Result<()>
     }
     daemon.terminate()?;
     // A daemon that starts beside it says so once.
-    let daemon = prroute.run(&[])?;
-    let log = daemon.terminate()?;
+    let log = prroute.run(&[])?.terminate()?;
     ensure!(log.matches(REMEDY).count() == 1, "{log}");
 
     for remedy in [rpfilter_of_firewalld("saddr . mark"), "delete table inet firewalld".to_owned()]

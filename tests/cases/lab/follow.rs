@@ -72,25 +72,26 @@ fn the_watchdog_is_fed_while_the_programs_are_loaded() -> Result<()> {
         lab.host.ip(&format!("{option} route del default via {gateway} dev up2"))?;
     }
     let twenty_ms = vec!["env".to_owned(), "WATCHDOG_USEC=40000".to_owned()];
-    let prroute = lab.prroute()?.wrapped(twenty_ms);
-    let mut daemon = prroute.run(&[])?;
-    assert!(!daemon.said()?.contains("EXTEND_TIMEOUT_USEC"), "nothing is to be loaded yet");
-    for family in Family::BOTH {
-        let (option, gateway) = (family.option(), addressing::gateway(2, family));
-        lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
-    }
-    wait::until("two uplinks are managed", START, || {
-        Ok(daemon.said()?.contains("STATUS=managing 2 uplinks").then_some(()))
-    })?;
-    let said = daemon.said()?.to_owned();
-    let (_, loading) = said.split_once("STATUS=loading the programs").context("no such status")?;
-    let (loading, _) = loading.split_once("STATUS=").context("no status afterwards")?;
-    // One would be that of the begin.
-    let fed = loading.matches("WATCHDOG=1").count();
-    ensure!(fed > 2 && loading.contains("EXTEND_TIMEOUT_USEC=60000"), "{said}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    let life = lab.prroute()?.wrapped(twenty_ms).while_running(|prroute| {
+        let daemon = &mut prroute.daemon;
+        assert!(!daemon.said()?.contains("EXTEND_TIMEOUT_USEC"), "nothing is to be loaded yet");
+        for family in Family::BOTH {
+            let (option, gateway) = (family.option(), addressing::gateway(2, family));
+            lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
+        }
+        wait::until("two uplinks are managed", START, || {
+            Ok(daemon.said()?.contains("STATUS=managing 2 uplinks").then_some(()))
+        })?;
+        let said = daemon.said()?.to_owned();
+        let (_, loading) =
+            said.split_once("STATUS=loading the programs").context("no such status")?;
+        let (loading, _) = loading.split_once("STATUS=").context("no status afterwards")?;
+        // One would be that of the begin.
+        let fed = loading.matches("WATCHDOG=1").count();
+        ensure!(fed > 2 && loading.contains("EXTEND_TIMEOUT_USEC=60000"), "{said}");
+        Ok(())
+    });
+    life.map(drop)
 }
 
 /// What a service manager starts after prroute finds its addresses answered.

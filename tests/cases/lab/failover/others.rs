@@ -17,31 +17,31 @@ fn others_go_on(failure: Failure) -> Result<()> {
             let (option, gateway) = (family.option(), addressing::gateway(2, family));
             lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 50"))?;
         }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        let mut probes = probe::to_everything(3);
-        probe::expect_all_answered(&lab.ask(&probes)?).context("before")?;
-        failure.begin(&lab)?;
-        failure.wait_known(&prroute)?;
-        failure.wait_forgotten(&lab)?;
-        probes.retain(|probe| probe.uplink() != 2);
-        for round in 1..=3 {
-            probe::expect_all_answered(&lab.ask(&probes)?)
-                .with_context(|| format!("{failure:?}, round {round}"))?;
-        }
-        for family in Family::BOTH {
-            for n in [1, 3] {
-                let (source, target) = (addressing::host(n, family), addressing::client(n, family));
-                let (from, to) = (source.to_string(), target.to_string());
-                let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "8", "-I", &from];
-                lab.host
-                    .run(&[&ping[..], &[&to]].concat())
-                    .with_context(|| format!("{failure:?}"))?;
+        lab.with_own_source(own_source, |prroute| {
+            let mut probes = probe::to_everything(3);
+            probe::expect_all_answered(&lab.ask(&probes)?).context("before")?;
+            failure.begin(&lab)?;
+            failure.wait_known(prroute)?;
+            failure.wait_forgotten(&lab)?;
+            probes.retain(|probe| probe.uplink() != 2);
+            for round in 1..=3 {
+                probe::expect_all_answered(&lab.ask(&probes)?)
+                    .with_context(|| format!("{failure:?}, round {round}"))?;
             }
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+            for family in Family::BOTH {
+                for n in [1, 3] {
+                    let (source, target) =
+                        (addressing::host(n, family), addressing::client(n, family));
+                    let (from, to) = (source.to_string(), target.to_string());
+                    let ping =
+                        ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "8", "-I", &from];
+                    lab.host
+                        .run(&[&ping[..], &[&to]].concat())
+                        .with_context(|| format!("{failure:?}"))?;
+                }
+            }
+            Ok(())
+        })
     })
 }
 
