@@ -16,8 +16,9 @@ mod wiring;
 
 use std::net::IpAddr;
 use std::sync::Once;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::addressing::{self, Family};
 use crate::netns::{self, Namespace};
@@ -28,6 +29,7 @@ use crate::router::Router;
 use crate::scratch::Scratch;
 use crate::services;
 use crate::snapshot::Snapshot;
+use crate::wait;
 
 /// Where the host's default routes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +202,16 @@ impl Lab {
     /// Asks from the client, all at once.
     pub fn ask(&self, probes: &[Probe]) -> Result<Vec<Outcome>> {
         probe::ask_all(&self.client, probes)
+    }
+
+    /// Asks from the client until every probe is answered; an error shows the silent ones.
+    pub fn expect_answered_within(&self, limit: Duration, probes: &[Probe]) -> Result<()> {
+        let mut last = Vec::new();
+        wait::until("every probe is answered", limit, || {
+            last = self.ask(probes)?;
+            Ok(last.iter().all(Outcome::answered).then_some(()))
+        })
+        .with_context(|| probe::listing(&last))
     }
 
     /// Makes the host resolve its default gateway.

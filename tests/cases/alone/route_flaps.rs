@@ -66,12 +66,7 @@ fn routing(lab: &Lab) -> Result<String> {
 
 /// A probe's own patience is short for a busy machine.
 fn answered(lab: &Lab) -> Result<()> {
-    let mut last = Vec::new();
-    wait::until("everything is answered", PATIENCE, || {
-        last = lab.ask(&probe::to_everything(3))?;
-        Ok(last.iter().all(probe::Outcome::answered).then_some(()))
-    })
-    .with_context(|| probe::listing(&last))
+    lab.expect_answered_within(PATIENCE, &probe::to_everything(3))
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::probe::{self, Outcome, Probe, Question};
+use prroute_tests::probe::{self, Probe, Question};
 use prroute_tests::prroute::Instance;
-use prroute_tests::wait;
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -29,15 +28,6 @@ fn is_named(prroute: &Instance<'_>, command: &[&str], id: &str, remedy: &str) ->
     let text = finding["remedy"].as_str().unwrap_or_default();
     ensure!(text.contains(remedy), "{command:?}: no {remedy:?} in {text:?}");
     Ok(())
-}
-
-fn are_answered_soon(lab: &Lab, probes: &[Probe]) -> Result<()> {
-    let mut last = Vec::new();
-    let answered = wait::until("every probe is answered", SOON, || {
-        last = lab.ask(probes)?;
-        Ok(last.iter().all(Outcome::answered).then_some(()))
-    });
-    answered.with_context(|| probe::listing(&last))
 }
 
 /// Router 2 is the load balancer: it passes requests on to the host, and lets no replies out.
@@ -107,7 +97,7 @@ fn the_reverse_path_filter_of_firewalld_is_named_with_its_remedy() -> Result<()>
     ensure!(found(&prroute, &["check"], ID)?.is_empty(), "there is none");
     let daemon = prroute.run(&[])?;
     let probes = probe::to_everything(2);
-    are_answered_soon(&lab, &probes)?;
+    lab.expect_answered_within(SOON, &probes)?;
 
     lab.host.nft(&rpfilter_of_firewalld("saddr . mark . iif"))?;
     let is_filtered =
@@ -124,7 +114,7 @@ fn the_reverse_path_filter_of_firewalld_is_named_with_its_remedy() -> Result<()>
     for remedy in [rpfilter_of_firewalld("saddr . mark"), "delete table inet firewalld".to_owned()]
     {
         lab.host.nft(&remedy)?;
-        are_answered_soon(&lab, &probes)?;
+        lab.expect_answered_within(SOON, &probes)?;
         let daemon = prroute.run(&[])?;
         ensure!(found(&prroute, &["status"], ID)?.is_empty(), "{remedy}");
         ensure!(found(&prroute, &["check"], ID)?.is_empty(), "{remedy}");

@@ -23,20 +23,6 @@ fn pings(number: u8, targets: &[IpAddr]) -> Vec<Probe> {
     targets.iter().map(probe).collect()
 }
 
-fn answered_soon(lab: &Lab, probes: &[Probe]) -> Result<()> {
-    answered_within(SOON, lab, probes)
-}
-
-/// Waits until every probe is answered.
-fn answered_within(limit: Duration, lab: &Lab, probes: &[Probe]) -> Result<()> {
-    let mut last = Vec::new();
-    wait::until("every probe is answered", limit, || {
-        last = lab.ask(probes)?;
-        Ok(last.iter().all(probe::Outcome::answered).then_some(()))
-    })
-    .with_context(|| probe::listing(&last))
-}
-
 #[test]
 fn an_uplink_that_comes_later_is_managed() -> Result<()> {
     let lab = Lab::with_services(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
@@ -52,7 +38,7 @@ fn an_uplink_that_comes_later_is_managed() -> Result<()> {
             let (option, gateway) = (family.option(), addressing::gateway(2, family));
             lab.host.ip(&format!("{option} route add default via {gateway} dev up2 metric 200"))?;
         }
-        answered_within(START, &lab, &probes)?;
+        lab.expect_answered_within(START, &probes)?;
 
         // And when it goes again, so do its rules.
         lab.host.ip("link del up2")?;
@@ -122,8 +108,7 @@ fn addresses_that_come_later_are_answered() -> Result<()> {
             let length = addressing::prefix_length(Family::of(address));
             lab.host.ip(&format!("address add {address}/{length} dev up2"))?;
         }
-        answered_soon(&lab, &pings(2, &later))?;
-        Ok(())
+        lab.expect_answered_within(SOON, &pings(2, &later))
     })
 }
 
@@ -191,8 +176,7 @@ fn a_gateway_that_changes_is_used() -> Result<()> {
         router.ip("address del 10.0.2.1/24 dev lan")?;
         lab.host.ip("neigh flush dev up2")?;
         let targets = [addressing::host(2, Family::V4), addressing::shared(Family::V4)];
-        answered_soon(&lab, &pings(2, &targets))?;
-        Ok(())
+        lab.expect_answered_within(SOON, &pings(2, &targets))
     })
 }
 
