@@ -161,6 +161,15 @@ pub fn wan_prefix_length(family: Family) -> u8 {
     }
 }
 
+/// Words behind an IPv6 address that is used before the kernel knows that its link is up: a busy kernel
+/// takes its time, and until then the address is tentative.
+pub fn at_once(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "",
+        Family::V6 => "nodad",
+    }
+}
+
 /// The prefix length of every uplink's link.
 pub fn prefix_length(family: Family) -> u8 {
     wan_prefix_length(family)

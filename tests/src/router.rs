@@ -72,10 +72,12 @@ impl Router {
         for family in Family::BOTH {
             let length = addressing::prefix_length(family);
             let host = addressing::host(n, family);
-            batch +=
-                &format!("address add {}/{length} dev {LAN}\n", addressing::gateway(n, family));
-            batch +=
-                &format!("address add {}/{length} dev {WAN}\n", addressing::router_wan(n, family));
+            let at_once = addressing::at_once(family);
+            for (address, device) in
+                [(addressing::gateway(n, family), LAN), (addressing::router_wan(n, family), WAN)]
+            {
+                batch += &format!("address add {address}/{length} dev {device} {at_once}\n");
+            }
             batch += &format!("route add {} via {host} dev {LAN}\n", addressing::shared(family));
             if knows_host {
                 let mac = addressing::host_mac(n);

@@ -27,7 +27,7 @@ impl Lab {
         for family in Family::BOTH {
             let (address, length) =
                 (addressing::neighbour(number, family), addressing::prefix_length(family));
-            let at_once = if family == Family::V6 { "nodad" } else { "" };
+            let at_once = addressing::at_once(family);
             stranger.ip(&format!("address add {address}/{length} dev eth0 {at_once}"))?;
             let (shared, via) = (addressing::shared(family), addressing::host(number, family));
             stranger.ip(&format!("route add {shared} via {via} dev eth0"))?;
@@ -42,7 +42,8 @@ impl Lab {
         for family in Family::BOTH {
             let length = addressing::prefix_length(family);
             let address = addressing::neighbour(number, family);
-            batch += &format!("address add {address}/{length} dev eth0\n");
+            let at_once = addressing::at_once(family);
+            batch += &format!("address add {address}/{length} dev eth0 {at_once}\n");
         }
         for family in Family::BOTH {
             let gateway = addressing::gateway(number, family);
@@ -82,8 +83,9 @@ impl Lab {
         for family in Family::BOTH {
             let length = addressing::prefix_length(family);
             let gateway = addressing::guest_gateway(family);
-            host += &format!("address add {gateway}/{length} dev guests\n");
-            inside += &format!("address add {}/{length} dev eth0\n", addressing::guest(family));
+            let (guest, at_once) = (addressing::guest(family), addressing::at_once(family));
+            host += &format!("address add {gateway}/{length} dev guests {at_once}\n");
+            inside += &format!("address add {guest}/{length} dev eth0 {at_once}\n");
         }
         for family in Family::BOTH {
             let gateway = addressing::guest_gateway(family);
@@ -112,11 +114,8 @@ impl Lab {
             String::from("link add name pods type bridge forward_delay 0\nlink set pods up\n");
         for family in Family::BOTH {
             let length = addressing::prefix_length(family);
-            let at_once = if family == Family::V6 { "nodad" } else { "" };
-            host += &format!(
-                "address add {}/{length} dev pods {at_once}\n",
-                addressing::pod(0, family)
-            );
+            let (gateway, at_once) = (addressing::pod(0, family), addressing::at_once(family));
+            host += &format!("address add {gateway}/{length} dev pods {at_once}\n");
         }
         self.host.ip_batch(&host)?;
         // Where the kernel has bridge netfilter, a hairpin would be translated twice.
@@ -150,7 +149,7 @@ impl Lab {
             for family in Family::BOTH {
                 let (address, length) =
                     (addressing::pod(number, family), addressing::prefix_length(family));
-                let at_once = if family == Family::V6 { "nodad" } else { "" };
+                let at_once = addressing::at_once(family);
                 inside += &format!("address add {address}/{length} dev eth0 {at_once}\n");
             }
             for family in Family::BOTH {

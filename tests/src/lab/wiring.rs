@@ -50,7 +50,8 @@ impl Lab {
             for family in Family::BOTH {
                 let (address, length) =
                     (addressing::host(n, family), addressing::prefix_length(family));
-                batch += &format!("address add {address}/{length} dev {device}\n");
+                let at_once = addressing::at_once(family);
+                batch += &format!("address add {address}/{length} dev {device} {at_once}\n");
             }
         }
         if topology.shared {
@@ -121,12 +122,13 @@ impl Lab {
     pub(super) fn configure_client(&self) -> Result<()> {
         let mut batch = String::new();
         for family in Family::BOTH {
-            let length = addressing::wan_prefix_length(family);
-            batch +=
-                &format!("address add {}/{length} dev wan\n", addressing::stateless_client(family));
+            let (length, at_once) =
+                (addressing::wan_prefix_length(family), addressing::at_once(family));
+            let client = addressing::stateless_client(family);
+            batch += &format!("address add {client}/{length} dev wan {at_once}\n");
             for n in 1..=self.topology.uplinks {
-                batch +=
-                    &format!("address add {}/{length} dev wan\n", addressing::client(n, family));
+                let client = addressing::client(n, family);
+                batch += &format!("address add {client}/{length} dev wan {at_once}\n");
                 let router = addressing::router_wan(n, family);
                 batch += &format!("route add {} via {router}\n", addressing::prefix(n, family));
             }
