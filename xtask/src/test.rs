@@ -9,14 +9,31 @@ use crate::setup::{self, Scope};
 use crate::tally::Tally;
 use crate::{build, root};
 
-/// What cargo test runs, in this order. The host tests tell more about a mistake than the
-/// namespace tests that would fail after them.
-const STAGES: [(&str, &[&str]); 2] = [
-    (
-        "on the host: units, properties, parser and decisions",
-        &["test", "--workspace", "--exclude", "prroute-tests"],
-    ),
-    ("in the kernel: program runs and namespaces", &["test", "--package", "prroute-tests"]),
+/// How many tests of a program run at once; whoever sets it decides.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// A call of cargo test.
+struct Stage {
+    title: &'static str,
+    arguments: &'static [&'static str],
+    /// How many tests run at once on each CPU.
+    at_once: usize,
+}
+
+/// In this order. The host tests tell more about a mistake than the namespace tests that would fail
+/// after them.
+const STAGES: [Stage; 2] = [
+    Stage {
+        title: "on the host: units, properties, parser and decisions",
+        arguments: &["test", "--workspace", "--exclude", "prroute-tests"],
+        at_once: 1,
+    },
+    // Most of its time a case waits: for a start, an answer, or for silence to have lasted.
+    Stage {
+        title: "in the kernel: program runs and namespaces",
+        arguments: &["test", "--package", "prroute-tests"],
+        at_once: 2,
+    },
 ];
 
 pub(crate) fn task(filter: &[String]) -> Result<bool> {
@@ -26,10 +43,14 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
 
     let mut tally = Tally::default();
     let mut broken = Vec::new();
-    for (title, arguments) in STAGES {
+    for Stage { title, arguments, at_once } in STAGES {
         eprintln!("\n== {title}");
         let mut cargo = prepared.cargo();
         cargo.args(arguments).arg("--no-fail-fast").env("PRROUTE_BIN", &binary);
+        if std::env::var_os(THREADS).is_none() {
+            let cpus = std::thread::available_parallelism().context("count the CPUs")?;
+            cargo.env(THREADS, (cpus.get() * at_once).to_string());
+        }
         if !filter.is_empty() {
             cargo.arg("--").args(filter);
         }
