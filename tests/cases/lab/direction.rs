@@ -59,9 +59,7 @@ fn is_never_moved(lab: &Lab, source: IpAddr) -> Result<()> {
 #[test]
 fn a_shared_source_is_never_moved_by_answers_over_another_uplink() -> Result<()> {
     let (lab, _echo) = lab_with_echo()?;
-    for family in Family::BOTH {
-        lab.steer(2, family)?;
-    }
+    lab.steer_both(2)?;
     with_and_without_prroute(&lab, || {
         Family::BOTH.into_iter().try_for_each(|f| is_never_moved(&lab, addressing::shared(f)))
     })
@@ -117,9 +115,7 @@ fn a_specific_route_wins_over_a_bound_source() -> Result<()> {
 #[test]
 fn late_packets_open_nothing() -> Result<()> {
     let (lab, _echo) = lab_with_echo()?;
-    for family in Family::BOTH {
-        lab.steer(1, family)?;
-    }
+    lab.steer_both(1)?;
     lab.with_prroute(|prroute| {
         for family in Family::BOTH {
             let (source, target) =

@@ -80,9 +80,7 @@ fn converse(lab: &Lab, family: Family, stop: &AtomicBool) -> Result<u32> {
 #[test]
 fn flushes_under_traffic_lose_no_packet_that_the_datapath_holds() -> Result<()> {
     let lab = Lab::build(Topology::DEFAULT)?;
-    for family in Family::BOTH {
-        lab.steer(2, family)?;
-    }
+    lab.steer_both(2)?;
     let own = Family::BOTH.map(|family| addressing::host(2, family));
     let addresses = [Family::BOTH.map(addressing::shared), own].concat();
     let echo = Echo::start(&lab.host, &addresses, PORT)?;

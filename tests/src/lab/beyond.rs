@@ -101,7 +101,12 @@ impl Lab {
         Ok(guest)
     }
 
-    /// What the stateless client sends to the shared address goes through router `number` now.
+    /// What the stateless client sends to both shared addresses goes through router `number` now.
+    pub fn steer_both(&self, number: u8) -> Result<()> {
+        Family::BOTH.into_iter().try_for_each(|family| self.steer(number, family))
+    }
+
+    /// Likewise, to the one of a family.
     pub fn steer(&self, number: u8, family: Family) -> Result<()> {
         let (shared, router) = (addressing::shared(family), addressing::router_wan(number, family));
         self.client.ip(&format!("route replace {shared} via {router}")).map(drop)

@@ -26,12 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn build() -> Result<(Lab, Echo)> {
     let lab = Lab::build(Topology::DEFAULT)?;
     let echo = Echo::start(&lab.host, &Family::BOTH.map(addressing::shared), PORT)?;
-    steer(&lab, 2)?;
+    lab.steer_both(2)?;
     Ok((lab, echo))
-}
-
-fn steer(lab: &Lab, number: u8) -> Result<()> {
-    Family::BOTH.into_iter().try_for_each(|family| lab.steer(number, family))
 }
 
 /// Conversations with the shared addresses over uplink 2.
@@ -55,12 +51,12 @@ fn datagrams(lab: &Lab) -> Result<Vec<(UdpSocket, SocketAddr)>> {
 
 /// Uplink 2 loses its carrier: its conversations go on over uplink 1 as soon as the datapath knows.
 fn carrier_loss_is_followed(lab: &Lab) -> Result<()> {
-    steer(lab, 2)?;
+    lab.steer_both(2)?;
     let datagrams = datagrams(lab)?;
     let router = &lab.router(2).namespace;
     router.ip("link set host down")?;
     let start = Instant::now();
-    steer(lab, 1)?;
+    lab.steer_both(1)?;
     for (udp, target) in &datagrams {
         wait::until("an answer over uplink 1", SOON, || {
             Ok(echo::udp_round(udp, *target, 100)?.then_some(()))

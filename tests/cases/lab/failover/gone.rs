@@ -4,15 +4,13 @@ use anyhow::{Context as _, Result};
 use prroute_tests::capture::Capture;
 use prroute_tests::own_source::in_both_modes;
 
-use super::traffic::{
-    PORT, connections, datagrams, expect_answered, expect_on, lab_with_echo, steer,
-};
+use super::traffic::{PORT, connections, datagrams, expect_answered, expect_on, lab_with_echo};
 
 /// Another device gets the index of a deleted uplink: nothing of the old flows leaves by it.
 fn a_reused_index_inherits_nothing(with_daemon: bool) -> Result<()> {
     in_both_modes(|own_source| {
         let (lab, _echo) = lab_with_echo()?;
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         let prroute = lab.prroute()?.own_source(own_source)?;
         let mut daemon = Some(prroute.run(&[])?);
         let mut connections = connections(&lab)?;
@@ -29,7 +27,7 @@ fn a_reused_index_inherits_nothing(with_daemon: bool) -> Result<()> {
         lab.host.ip("link set otherend up")?;
         lab.host.ip("address add 172.31.0.1/24 dev other")?;
         let capture = Capture::start(&lab.host, "other", "out", &format!("port {PORT}"))?;
-        steer(&lab, 1)?;
+        lab.steer_both(1)?;
         expect_on(&lab, &mut connections, 1)?;
         expect_answered(&datagrams).context("over uplink 1")?;
         assert_eq!(capture.stop()?, Vec::<String>::new(), "left by the device with the old index");
@@ -57,13 +55,13 @@ fn an_index_that_is_reused_without_daemon_inherits_nothing() -> Result<()> {
 fn a_vanished_device_does_not_swallow_datagrams() -> Result<()> {
     in_both_modes(|own_source| {
         let (lab, _echo) = lab_with_echo()?;
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         let prroute = lab.prroute()?.own_source(own_source)?;
         let daemon = prroute.run(&[])?;
         let datagrams = datagrams(&lab)?;
         daemon.kill()?;
         lab.host.ip("link del up2")?;
-        steer(&lab, 1)?;
+        lab.steer_both(1)?;
         expect_answered(&datagrams)?;
         prroute.down()?;
         Ok(())

@@ -11,14 +11,14 @@ use anyhow::{Context as _, Result};
 use prroute_tests::own_source::in_both_modes;
 
 use failure::Failure;
-use traffic::{connections, datagrams, expect_answered, expect_on, lab_with_echo, steer};
+use traffic::{connections, datagrams, expect_answered, expect_on, lab_with_echo};
 
 /// Connections over uplink 2 go on over uplink 1 when the client's packets arrive there, and
 /// return.
 fn moves_and_returns(failure: Failure, with_daemon: bool) -> Result<()> {
     in_both_modes(|own_source| {
         let (lab, _echo) = lab_with_echo()?;
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         let prroute = lab.prroute()?.own_source(own_source)?;
         let mut daemon = Some(prroute.run(&[])?);
         let mut connections = connections(&lab)?;
@@ -28,7 +28,7 @@ fn moves_and_returns(failure: Failure, with_daemon: bool) -> Result<()> {
             daemon.kill()?;
         }
         failure.begin(&lab)?;
-        steer(&lab, 1)?;
+        lab.steer_both(1)?;
         expect_on(&lab, &mut connections, 1).context("while uplink 2 is down")?;
         // Without a daemon, datagrams have to wait for their `rebind-idle` of 30 s.
         if with_daemon {
@@ -40,7 +40,7 @@ fn moves_and_returns(failure: Failure, with_daemon: bool) -> Result<()> {
         if !with_daemon {
             daemon = Some(prroute.run(&[])?);
         }
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         expect_on(&lab, &mut connections, 2).context("after uplink 2 came back")?;
         if let Some(daemon) = daemon {
             daemon.terminate()?;

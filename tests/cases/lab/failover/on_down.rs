@@ -10,13 +10,13 @@ use prroute_tests::own_source::in_both_modes;
 use prroute_tests::{socket, wait};
 
 use super::failure::Failure;
-use super::traffic::{PATIENCE, PORT, impatient_lab, steer};
+use super::traffic::{PATIENCE, PORT, impatient_lab};
 
 /// The host speaks into a connection of uplink 2 while that is down.
 fn speaks_into_failed_uplink(failure: Failure, hold: bool) -> Result<()> {
     in_both_modes(|own_source| {
         let lab = impatient_lab()?;
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         let on_down = if hold { "hold" } else { "route" };
         lab.prroute()?
             .own_source(own_source)?
@@ -132,7 +132,7 @@ fn hold_gateway_silent() -> Result<()> {
 fn hold_ends_with_the_device(daemon_lives: bool) -> Result<()> {
     in_both_modes(|own_source| {
         let lab = impatient_lab()?;
-        steer(&lab, 2)?;
+        lab.steer_both(2)?;
         let mut prroute = lab.prroute()?.own_source(own_source)?;
         prroute.configure("[[uplink]]\nname = \"up2\"\non-down = \"hold\"\n")?;
         let daemon = prroute.run(&[])?;

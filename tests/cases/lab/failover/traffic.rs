@@ -14,10 +14,6 @@ pub(crate) const PORT: u16 = 7007;
 /// Longer than `rebind-idle` of TCP (3 s) and a retransmission.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-pub(crate) fn steer(lab: &Lab, number: u8) -> Result<()> {
-    Family::BOTH.into_iter().try_for_each(|family| lab.steer(number, family))
-}
-
 /// A connection per family from the stateless client to the shared address.
 pub(crate) fn connections(lab: &Lab) -> Result<Vec<TcpStream>> {
     let mut connections = Vec::new();
