@@ -17,6 +17,7 @@ pub use error::ConfigError;
 pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;
+pub(crate) use source::mac_address;
 pub use validated::{
     Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, PRIORITY_MAIN, RANGE, Ranges, Selector,
     UplinkConfig,

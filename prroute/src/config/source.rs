@@ -94,7 +94,8 @@ impl<'a> Source<'a> {
 
     /// `02:00:5e:10:00:01`, of an interface: neither a group's address nor zero.
     pub(super) fn mac(&self, text: &Spanned<String>) -> Result<[u8; 6], ConfigError> {
-        mac(text.get_ref()).ok_or_else(|| {
+        let is_interfaces = |mac: &[u8; 6]| *mac != [0; 6] && mac[0] & 1 == 0;
+        mac_address(text.get_ref()).filter(is_interfaces).ok_or_else(|| {
             let message = format!("{:?} cannot be the MAC address of an interface", text.get_ref());
             self.invalid("mac", text.span(), message)
         })
@@ -136,12 +137,12 @@ impl<'a> Source<'a> {
     }
 }
 
-fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut parts = text.split([':', '-']);
-    let mut mac = [0; 6];
-    for byte in &mut mac {
-        let digits = parts.next().filter(|p| p.len() == 2)?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    (parts.next().is_none() && mac != [0; 6] && mac[0] & 1 == 0).then_some(mac)
+/// Two hexadecimal digits for each byte.
+pub(crate) fn mac_address(text: &str) -> Option<[u8; 6]> {
+    let byte = |digits: &str| {
+        let is_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    };
+    let bytes: Option<Vec<u8>> = text.split([':', '-']).map(byte).collect();
+    bytes?.try_into().ok()
 }

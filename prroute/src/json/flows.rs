@@ -34,29 +34,17 @@ impl From<&[FlowRecord]> for FlowsJson {
 
 impl From<&FlowRecord> for FlowJson {
     fn from(record: &FlowRecord) -> Self {
-        let FlowRecord {
-            protocol,
-            local,
-            local_port,
-            remote,
-            remote_port,
-            opened_inbound,
-            confirmed,
-            uplink,
-            generation,
-            idle_seconds,
-        } = *record;
         Self {
-            protocol,
-            local,
-            local_port,
-            remote,
-            remote_port,
-            opened_inbound,
-            confirmed,
-            uplink: uplink.0,
-            generation,
-            idle_seconds,
+            protocol: record.protocol,
+            local: record.local,
+            local_port: record.local_port,
+            remote: record.remote,
+            remote_port: record.remote_port,
+            opened_inbound: record.opened_inbound,
+            confirmed: record.confirmed,
+            uplink: record.uplink.0,
+            generation: record.generation,
+            idle_seconds: record.idle_seconds,
         }
     }
 }

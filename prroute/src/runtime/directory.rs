@@ -111,33 +111,6 @@ impl RunDirectory {
         Found::from(files::read(&self.ids_path()), IdFile::parse)
     }
 
-    /// Takes a journal that cannot be used out of the way of the next; its name from then on.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be renamed.
-    pub fn set_journal_aside(&self) -> Result<PathBuf, RuntimeError> {
-        files::set_aside(&self.journal_path())
-    }
-
-    /// Likewise, a report.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be renamed.
-    pub fn set_report_aside(&self) -> Result<PathBuf, RuntimeError> {
-        files::set_aside(&self.report_path())
-    }
-
-    /// Likewise, the ids.
-    ///
-    /// # Errors
-    ///
-    /// When they cannot be renamed.
-    pub fn set_ids_aside(&self) -> Result<PathBuf, RuntimeError> {
-        files::set_aside(&self.ids_path())
-    }
-
     /// Removes the instance's directory below /run, and the common parent with the last instance's.
     ///
     /// # Errors

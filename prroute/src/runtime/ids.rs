@@ -7,6 +7,7 @@ use prroute_common::uplink::MAX_UPLINKS;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
+use crate::config::mac_address;
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::state::remembered::RememberedId;
 use crate::state::uplink::UplinkId;
@@ -67,13 +68,4 @@ impl IdFile {
         ids.sort_by_key(|entry| entry.id);
         Ok(ids)
     }
-}
-
-fn mac_address(text: &str) -> Option<[u8; 6]> {
-    let byte = |digits: &str| {
-        let hex = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        hex.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
-    };
-    let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
-    bytes?.try_into().ok()
 }

@@ -1,11 +1,11 @@
 //! What an earlier daemon left in files, as far as it can be used.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::Ranges;
 use crate::json::UplinkJson;
 use crate::runtime::directory::{Found, RunDirectory};
-use crate::runtime::files::RuntimeError;
+use crate::runtime::files;
 use crate::runtime::journal::Journal;
 use crate::runtime::report::DaemonReport;
 use crate::state::ids::KnownId;
@@ -46,8 +46,7 @@ impl Records {
                 Journal::incomplete(ranges)
             }
             Found::Unusable(why) => {
-                let path = directory.journal_path().display().to_string();
-                let aside = kept(directory.set_journal_aside());
+                let (path, aside) = set_aside(&directory.journal_path());
                 // The kernel started anew, or the container.
                 let holds_here = managed || !why.is_elsewhere();
                 if holds_here {
@@ -59,29 +58,12 @@ impl Records {
                 }
             }
         };
-        let report = match directory.read_report() {
-            Found::Usable(report) => report,
-            Found::Nothing => DaemonReport::default(),
-            Found::Unusable(why) => {
-                let path = directory.report_path().display().to_string();
-                let aside = kept(directory.set_report_aside());
-                tracing::warn!("{path} {why}; {aside}; only what `prroute status` showed is lost");
-                DaemonReport::default()
-            }
-        };
-        let ids = match directory.read_ids() {
-            Found::Usable(ids) => ids,
-            Found::Nothing => ids_of(&report),
-            Found::Unusable(why) => {
-                let path = directory.ids_path().display().to_string();
-                let aside = kept(directory.set_ids_aside());
-                tracing::warn!(
-                    "{path} {why}; {aside}; uplinks that come from now on may get other ids and \
-                     table numbers than before"
-                );
-                ids_of(&report)
-            }
-        };
+        let lost = "only what `prroute status` showed is lost";
+        let report = or_set_aside(directory.read_report(), &directory.report_path(), lost);
+        let report = report.unwrap_or_default();
+        let lost = "uplinks that come from now on may get other ids and table numbers than before";
+        let ids = or_set_aside(directory.read_ids(), &directory.ids_path(), lost);
+        let ids = ids.unwrap_or_else(|| ids_of(&report));
         Self { journal, report, ids }
     }
 }
@@ -113,9 +95,19 @@ fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {
 const UNKNOWN: &str = "`prroute down` will still find its rules, routes and programs, but not the \
                        old values of rp_filter, nor who made a clsact qdisc";
 
-fn kept(aside: Result<PathBuf, RuntimeError>) -> String {
-    match aside {
-        Ok(path) => format!("kept as {}", path.display()),
-        Err(error) => error.to_string(),
+fn or_set_aside<T>(found: Found<T>, path: &Path, lost: &str) -> Option<T> {
+    if let Found::Unusable(why) = &found {
+        let (path, aside) = set_aside(path);
+        tracing::warn!("{path} {why}; {aside}; {lost}");
     }
+    found.usable()
+}
+
+/// Takes a file that cannot be used out of the way of the next: its name, and what became of it.
+fn set_aside(path: &Path) -> (String, String) {
+    let aside = match files::set_aside(path) {
+        Ok(kept) => format!("kept as {}", kept.display()),
+        Err(error) => error.to_string(),
+    };
+    (path.display().to_string(), aside)
 }

@@ -150,6 +150,10 @@ fn values_out_of_bounds_are_refused() {
             "2: mac: \"02:00:5e:10:00\" cannot be the MAC address of an interface",
         ),
         (
+            "[[uplink]]\nmac = \"+2:00:5e:10:00:01\"\n",
+            "2: mac: \"+2:00:5e:10:00:01\" cannot be the MAC address of an interface",
+        ),
+        (
             "[[uplink]]\nmac = \"ff:ff:ff:ff:ff:ff\"\n",
             "2: mac: \"ff:ff:ff:ff:ff:ff\" cannot be the MAC address of an interface",
         ),
