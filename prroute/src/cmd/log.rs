@@ -2,6 +2,7 @@
 //! priority from its beginning (sd-daemon(3)) and adds the time itself.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -32,10 +33,22 @@ pub(super) fn begin() {
     }
 }
 
-/// Writes a message to standard error as it is. Where that cannot be written there is nobody to tell.
+/// Text that a terminal only shows: an interface's name may hold control characters (but neither
+/// tabs nor newlines), which would move the cursor or colour what follows.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let escaped = |c: char| if is_hidden(c) { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(escaped).collect()
+}
+
+/// Writes a message to standard error. Where that cannot be written there is nobody to tell.
 pub(super) fn say(level: Level, message: &str) {
-    let prioritised = is_journal().then(|| with_priority(level, message));
-    drop(writeln!(io::stderr(), "{}", prioritised.as_deref().unwrap_or(message)));
+    let message = printable(message);
+    let prioritised = is_journal().then(|| with_priority(level, &message));
+    drop(writeln!(io::stderr(), "{}", prioritised.as_deref().unwrap_or(&message)));
 }
 
 fn describe(panic: &PanicHookInfo<'_>) -> String {
@@ -110,6 +123,14 @@ mod tests {
         assert_eq!(with_priority(Level::ERROR, refused), "<3>load program: refused\n<3>0: r0 = 1");
         assert_eq!(with_priority(Level::WARN, "x"), "<4>x");
         assert_eq!(with_priority(Level::DEBUG, "x"), "<7>x");
+    }
+
+    /// The kernel takes any byte but white space, `/` and `:` in the name of an interface.
+    #[test]
+    fn control_characters_of_a_name_do_not_reach_the_terminal() {
+        assert_eq!(printable("eth0\x1b[31m: up\n"), "eth0\\u{1b}[31m: up\n");
+        assert_eq!(printable("\u{9b}2J\x07\x7f"), "\\u{9b}2J\\u{7}\\u{7f}");
+        assert!(matches!(printable("wän0\tup\n"), Cow::Borrowed("wän0\tup\n")));
     }
 
     #[test]

@@ -23,8 +23,12 @@ impl OutputError {
     }
 }
 
-/// Writes text as it is.
+/// Writes text, with control characters escaped ([`log::printable`]).
 pub(super) fn text(text: &str) -> Result<(), OutputError> {
+    write(&log::printable(text))
+}
+
+fn write(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
@@ -37,7 +41,7 @@ pub(super) fn line(line: impl fmt::Display) -> Result<(), OutputError> {
 
 /// Writes a report as indented JSON.
 pub(super) fn json(report: &impl serde::Serialize) -> Result<()> {
-    Ok(line(serde_json::to_string_pretty(report)?)?)
+    Ok(write(&format!("{}\n", serde_json::to_string_pretty(report)?))?)
 }
 
 /// Says something worth knowing on standard error.

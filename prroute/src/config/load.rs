@@ -10,7 +10,7 @@ use prroute_common::flow::MIN_FLOWS_PER_CPU;
 use toml::Spanned;
 
 use super::raw::{RawConfig, RawUplink};
-use super::source::{Place, Source};
+use super::source::{Position, SourceFile};
 use super::text::read;
 use super::{Config, ConfigError, Directories, PRIORITY_MAIN, RANGE, Selector, UplinkConfig};
 
@@ -87,14 +87,14 @@ pub(super) struct Draft {
 
 #[derive(Debug, Default)]
 struct Places {
-    table: Option<Place>,
-    to: BTreeMap<IpNet, Place>,
+    table: Option<Position>,
+    to: BTreeMap<IpNet, Position>,
 }
 
 impl Draft {
     /// Lays one file over what is there.
     pub(super) fn overlay(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let source = Source::new(path, text);
+        let source = SourceFile::new(path, text);
         let raw: RawConfig = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
         let config = &mut self.config;
         overwrite(&mut config.on_stop, raw.on_stop);
@@ -127,7 +127,7 @@ impl Draft {
             for pattern in &exclude {
                 if config.exclude.len() == MAX_ENTRIES {
                     let message = format!("more than {MAX_ENTRIES} patterns");
-                    return Err(source.place(pattern.span()).invalid("exclude", message));
+                    return Err(source.position(pattern.span()).invalid("exclude", message));
                 }
                 config.exclude.push(source.pattern("exclude", pattern)?);
             }
@@ -138,10 +138,10 @@ impl Draft {
     /// An entry with a name or MAC address that an earlier one had overrides that one's keys.
     fn overlay_uplink(
         &mut self,
-        source: &Source<'_>,
+        source: &SourceFile<'_>,
         raw: Spanned<RawUplink>,
     ) -> Result<(), ConfigError> {
-        let place = source.place(raw.span());
+        let place = source.position(raw.span());
         let raw = raw.into_inner();
         let selector = match (&raw.name, &raw.mac) {
             (Some(name), None) => Selector::Name(source.pattern("name", name)?),
@@ -161,7 +161,7 @@ impl Draft {
         if let Some(gateways) = raw.gateway {
             if let Some(one) = gateways.get(MAX_GATEWAYS) {
                 let message = format!("more than {MAX_GATEWAYS} gateways");
-                return Err(source.place(one.span()).invalid("gateway", message));
+                return Err(source.position(one.span()).invalid("gateway", message));
             }
             uplink.gateways =
                 gateways.iter().map(|gateway| source.gateway(gateway)).collect::<Result<_, _>>()?;
@@ -170,7 +170,7 @@ impl Draft {
         uplink.on_down = raw.on_down.or(uplink.on_down);
         if let Some(table) = raw.table {
             uplink.table = Some(source.number("table", &table, FIRST_TABLE, u32::MAX)?);
-            places.table = Some(source.place(table.span()));
+            places.table = Some(source.position(table.span()));
         }
         if let Some(to) = raw.to {
             if to.is_empty() {
@@ -180,7 +180,7 @@ impl Draft {
             for destination in &to {
                 let net = source.destination(destination)?;
                 if let Entry::Vacant(vacant) = places.to.entry(net) {
-                    vacant.insert(source.place(destination.span()));
+                    vacant.insert(source.position(destination.span()));
                     uplink.to.push(net);
                 }
             }

@@ -13,13 +13,13 @@ use crate::family::Family;
 
 /// Where a key stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) path: PathBuf,
     /// Counted from 1.
     pub(super) line: usize,
 }
 
-impl Place {
+impl Position {
     pub(super) fn invalid(&self, key: &str, message: impl Into<String>) -> ConfigError {
         ConfigError::Invalid {
             path: self.path.clone(),
@@ -30,21 +30,21 @@ impl Place {
     }
 }
 
-pub(super) struct Source<'a> {
+pub(super) struct SourceFile<'a> {
     path: &'a Path,
     text: &'a str,
     /// Offsets of the ends of lines: each of thousands of values has its place.
     line_ends: Vec<usize>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> SourceFile<'a> {
     pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
         let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
         Self { path, text, line_ends }
     }
 
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place { path: self.path.to_owned(), line: self.line_of(span.start) }
+    pub(super) fn position(&self, span: Range<usize>) -> Position {
+        Position { path: self.path.to_owned(), line: self.line_of(span.start) }
     }
 
     /// Counted from 1.
@@ -53,7 +53,7 @@ impl<'a> Source<'a> {
     }
 
     fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> ConfigError {
-        self.place(span).invalid(key, message)
+        self.position(span).invalid(key, message)
     }
 
     pub(super) fn parse_error(&self, error: &toml::de::Error) -> ConfigError {

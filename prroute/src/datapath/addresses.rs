@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aya::maps::lpm_trie::Key;
-use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
+use aya::maps::{HashMap, Map, MapData, MapError};
 use ipnet::IpNet;
 use prroute_common::address::{
     Address4, Address6, LocalAddress as AddressEntry, MAX_ADDRESSES, MAX_LOCAL_PREFIXES,
@@ -17,15 +16,16 @@ use prroute_common::uplink::{MAX_ON_LINK, OnLink4, OnLink6};
 use crate::datapath::error::Result;
 use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
+use crate::datapath::prefixes::{Prefixes, keys, keys_of_uplinks};
 use crate::state::uplink::{LocalAddress, Uplink};
 
 pub(super) struct Addresses {
     addresses4: HashMap<MapData, Address4, AddressEntry>,
     addresses6: HashMap<MapData, Address6, AddressEntry>,
-    prefixes4: LpmTrie<MapData, Address4, u32>,
-    prefixes6: LpmTrie<MapData, PrefixAddress6, u32>,
-    on_link4: LpmTrie<MapData, OnLink4, u32>,
-    on_link6: LpmTrie<MapData, OnLink6, u32>,
+    prefixes4: Prefixes<Address4>,
+    prefixes6: Prefixes<PrefixAddress6>,
+    on_link4: Prefixes<OnLink4>,
+    on_link6: Prefixes<OnLink6>,
 }
 
 impl Addresses {
@@ -33,10 +33,10 @@ impl Addresses {
         Ok(Self {
             addresses4: open(pins, names::ADDRESSES4, Map::HashMap)?,
             addresses6: open(pins, names::ADDRESSES6, Map::HashMap)?,
-            prefixes4: open(pins, names::LOCAL_PREFIXES4, Map::LpmTrie)?,
-            prefixes6: open(pins, names::LOCAL_PREFIXES6, Map::LpmTrie)?,
-            on_link4: open(pins, names::ON_LINK4, Map::LpmTrie)?,
-            on_link6: open(pins, names::ON_LINK6, Map::LpmTrie)?,
+            prefixes4: Prefixes::open(pins, names::LOCAL_PREFIXES4, MAX_LOCAL_PREFIXES)?,
+            prefixes6: Prefixes::open(pins, names::LOCAL_PREFIXES6, MAX_LOCAL_PREFIXES)?,
+            on_link4: Prefixes::open(pins, names::ON_LINK4, MAX_ON_LINK)?,
+            on_link6: Prefixes::open(pins, names::ON_LINK6, MAX_ON_LINK)?,
         })
     }
 
@@ -48,8 +48,14 @@ impl Addresses {
         locals: &[LocalAddress],
         prefixes: &[IpNet],
     ) -> Result<()> {
-        let prefixes = self.sync_prefixes(prefixes);
-        let on_link = self.sync_on_link(uplinks);
+        let (v4, v6) = keys(prefixes);
+        let prefixes = self.prefixes4.sync(&v4).and(self.prefixes6.sync(&v6));
+        let (v4, v6) = keys_of_uplinks(
+            uplinks
+                .iter()
+                .flat_map(|uplink| uplink.device.on_link.iter().map(move |net| (uplink.id, net))),
+        );
+        let on_link = self.on_link4.sync(&v4).and(self.on_link6.sync(&v6));
         let (wanted4, wanted6) = entries(locals);
         let addresses4 = sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, |key| {
             IpAddr::from(Ipv4Addr::from(octets4(*key)))
@@ -58,47 +64,6 @@ impl Addresses {
             IpAddr::from(Ipv6Addr::from(octets6(*key)))
         });
         prefixes.and(on_link).and(addresses4).and(addresses6)
-    }
-
-    fn sync_prefixes(&mut self, prefixes: &[IpNet]) -> Result<()> {
-        let (mut wanted4, mut wanted6) = (Vec::new(), Vec::new());
-        for prefix in prefixes {
-            let length = u32::from(prefix.prefix_len());
-            match prefix {
-                IpNet::V4(net) => {
-                    wanted4.push(Key::new(length, address4(net.network().octets())));
-                }
-                IpNet::V6(net) => {
-                    wanted6.push(Key::new(length, bytemuck::cast(net.network().octets())));
-                }
-            }
-        }
-        let capacity = MAX_LOCAL_PREFIXES;
-        let v4 = sync_trie(&mut self.prefixes4, names::LOCAL_PREFIXES4, capacity, &wanted4);
-        v4.and(sync_trie(&mut self.prefixes6, names::LOCAL_PREFIXES6, capacity, &wanted6))
-    }
-
-    fn sync_on_link(&mut self, uplinks: &[Uplink]) -> Result<()> {
-        let mut wanted4 = Vec::new();
-        let mut wanted6 = Vec::new();
-        for uplink in uplinks {
-            let id = u32::from(uplink.id.0).to_be_bytes();
-            for prefix in &uplink.device.on_link {
-                let length = 32 + u32::from(prefix.prefix_len());
-                match prefix {
-                    IpNet::V4(net) => {
-                        let address = address4(net.network().octets());
-                        wanted4.push(Key::new(length, OnLink4 { uplink: id, address }));
-                    }
-                    IpNet::V6(net) => {
-                        let address = bytemuck::cast(net.network().octets());
-                        wanted6.push(Key::new(length, OnLink6 { uplink: id, address }));
-                    }
-                }
-            }
-        }
-        let v4 = sync_trie(&mut self.on_link4, names::ON_LINK4, MAX_ON_LINK, &wanted4);
-        v4.and(sync_trie(&mut self.on_link6, names::ON_LINK6, MAX_ON_LINK, &wanted6))
     }
 }
 
@@ -154,31 +119,6 @@ fn add_address<K: aya::Pod>(
         Err(source) => return Err(failed("read", name)(source)),
     }
     map.insert(address, AddressEntry { owner, exposed_at: 0 }, 0).map_err(failed("write", name))
-}
-
-fn sync_trie<K: aya::Pod + bytemuck::Pod>(
-    trie: &mut LpmTrie<MapData, K, u32>,
-    name: &'static str,
-    capacity: u32,
-    wanted: &[Key<K>],
-) -> Result<()> {
-    let words = |key: &Key<K>| (key.prefix_len(), bytemuck::bytes_of(&key.data()).to_vec());
-    let present: Vec<Key<K>> =
-        trie.keys().collect::<std::result::Result<_, _>>().map_err(failed("read", name))?;
-    let there: BTreeSet<_> = present.iter().map(words).collect();
-    let stays: BTreeSet<_> = wanted.iter().map(words).collect();
-    let mut superfluous = present.iter().filter(|key| !stays.contains(&words(key)));
-    let new: Vec<_> = wanted.iter().filter(|key| !there.contains(&words(key))).collect();
-    for key in superfluous.by_ref().take(excess(present.len(), new.len(), capacity)) {
-        trie.remove(key).map_err(failed("delete from", name))?;
-    }
-    for key in new {
-        trie.insert(key, 1, 0).map_err(failed("write", name))?;
-    }
-    for key in superfluous {
-        trie.remove(key).map_err(failed("delete from", name))?;
-    }
-    Ok(())
 }
 
 /// How many have to go before all new ones can come.

@@ -58,7 +58,7 @@ struct LinkUpdate {
 /// `attr` of `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
 #[repr(C)]
 #[derive(Default)]
-struct Object {
+struct PinAttr {
     path: u64,
     fd: u32,
     flags: u32,
@@ -113,7 +113,7 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
 
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = Object { path: path.as_ptr() as u64, fd: raw(object), ..Object::default() };
+    let mut attr = PinAttr { path: path.as_ptr() as u64, fd: raw(object), ..PinAttr::default() };
     bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
@@ -124,7 +124,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 /// `ENOENT`: nothing is.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = Object { path: path.as_ptr() as u64, ..Object::default() };
+    let mut attr = PinAttr { path: path.as_ptr() as u64, ..PinAttr::default() };
     bpf(bpf_cmd::BPF_OBJ_GET, &mut attr).and_then(owned)
 }
 

@@ -27,6 +27,7 @@ mod outgrown;
 mod own_source;
 mod owner;
 pub mod pins;
+mod prefixes;
 mod secret;
 pub mod sizes;
 pub mod sockets;

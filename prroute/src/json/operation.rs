@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::state::observed::{Family, Mark, NextHop, Refusal, Route, RouteKind, Rule};
+use crate::state::observed::{Family, Mark, NextHop, Rejection, Route, RouteKind, Rule};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 
 #[derive(Serialize)]
@@ -168,9 +168,9 @@ impl From<&Rule> for RuleJson {
             other,
         } = rule.clone();
         let refusal = refusal.map(|refusal| match refusal {
-            Refusal::Blackhole => "blackhole",
-            Refusal::Unreachable => "unreachable",
-            Refusal::Prohibit => "prohibit",
+            Rejection::Blackhole => "blackhole",
+            Rejection::Unreachable => "unreachable",
+            Rejection::Prohibit => "prohibit",
         });
         Self {
             family: match family {

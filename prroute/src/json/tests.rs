@@ -17,9 +17,7 @@ use crate::state::advice::Advice;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::findings::{Finding, Severity};
 use crate::state::fixture::{ip, net, two_networks};
-use crate::state::observed::{
-    Family, Mark, NextHop, Refusal as RuleRefusal, Route, RouteKind, Rule,
-};
+use crate::state::observed::{Family, Mark, NextHop, Rejection, Route, RouteKind, Rule};
 use crate::state::own_source::{Account, Cause};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 use crate::state::share::LeftOut;
@@ -68,7 +66,7 @@ fn rule() -> Rule {
     let mut rule = Rule::nop(Family::V4, 21_020);
     (rule.source, rule.destination) = (Some(net("192.168.1.0/24")), Some(net("10.0.0.0/8")));
     (rule.iif, rule.oif) = (Some("lo".to_owned()), Some("eth0".to_owned()));
-    (rule.mark, rule.refusal) = (Some(Mark { value: 1, mask: 255 }), Some(RuleRefusal::Prohibit));
+    (rule.mark, rule.refusal) = (Some(Mark { value: 1, mask: 255 }), Some(Rejection::Prohibit));
     (rule.table, rule.goto, rule.suppress_prefix_length) = (254, Some(21_999), Some(1));
     rule
 }

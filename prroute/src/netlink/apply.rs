@@ -8,7 +8,7 @@ use super::request::{Refusal, Socket};
 use super::{Kernel, encode, neighbours};
 use crate::state::plan::{Op, Plan, RpFilterChange};
 use crate::state::units::{Course, Reach, Units};
-use crate::sysctl::{self, Change, SysctlError};
+use crate::sysctl::{self, Outcome, SysctlError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -267,8 +267,8 @@ async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
 
 fn rp_filter(change: &RpFilterChange) -> Result<bool, OpError> {
     match sysctl::change_rp_filter(&change.device, change.from, change.to) {
-        Ok(Change::Written) => Ok(true),
-        Ok(Change::LeftAt(value)) => {
+        Ok(Outcome::Written) => Ok(true),
+        Ok(Outcome::LeftAt(value)) => {
             let device = &change.device;
             tracing::info!("rp_filter of {device}: somebody else set it to {value}; left as it is");
             Ok(false)

@@ -20,7 +20,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use crate::state::observed::{
-    Address, Family, Link, Mark, Neighbour, NeighbourState, NextHop, Refusal, Route, RouteKind,
+    Address, Family, Link, Mark, Neighbour, NeighbourState, NextHop, Rejection, Route, RouteKind,
     Rule, host_net,
 };
 use crate::state::uplink::Ifindex;
@@ -273,11 +273,11 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     Some(rule)
 }
 
-const fn refusal(action: RuleAction) -> Option<Refusal> {
+const fn refusal(action: RuleAction) -> Option<Rejection> {
     match action {
-        RuleAction::Blackhole => Some(Refusal::Blackhole),
-        RuleAction::Unreachable => Some(Refusal::Unreachable),
-        RuleAction::Prohibit => Some(Refusal::Prohibit),
+        RuleAction::Blackhole => Some(Rejection::Blackhole),
+        RuleAction::Unreachable => Some(Rejection::Unreachable),
+        RuleAction::Prohibit => Some(Rejection::Prohibit),
         _ => None,
     }
 }

@@ -124,7 +124,7 @@ impl Reconciler {
         let take_back = on_refusal == OnRefusal::TakeBack;
         let applied = self.kernel.apply_by_unit(plan, units, take_back, OPERATIONS).await;
         let is_open = |op: &Op| applied.left.ops.contains(op) || applied.rest.ops.contains(op);
-        self.records.journal.sysctls.settle(plan, &applied.in_force, is_open);
+        self.records.journal.sysctls.record_outcome(plan, &applied.in_force, is_open);
         applied
     }
 

@@ -66,7 +66,7 @@ fn leads_past(rule: &Rule, ranges: Ranges) -> bool {
 mod tests {
     use super::*;
     use crate::state::fixture::{net, rule, two_networks};
-    use crate::state::observed::{Mark, PROTOCOL, Refusal};
+    use crate::state::observed::{Mark, PROTOCOL, Rejection};
 
     const TABLE: u32 = 51_820;
 
@@ -105,7 +105,7 @@ mod tests {
             Rule { source: Some(net("192.168.1.0/24")), invert: true, ..lookup(TABLE) },
             Rule { destination: Some(net("10.0.0.0/8")), invert: true, ..lookup(TABLE) },
             Rule { suppress_prefix_length: Some(0), ..lookup(88) },
-            Rule { refusal: Some(Refusal::Unreachable), ..lookup(0) },
+            Rule { refusal: Some(Rejection::Unreachable), ..lookup(0) },
             Rule { goto: Some(30_000), ..lookup(0) },
         ] {
             assert!(is_catch_all(&rule), "{rule}");
@@ -129,7 +129,7 @@ mod tests {
             Rule { oif: Some("eth0".to_owned()), ..lookup(TABLE) },
             Rule { suppress_prefix_length: Some(0), ..lookup(254) },
             Rule { other: true, ..lookup(TABLE) },
-            Rule { mark: mark(1, 1), refusal: Some(Refusal::Unreachable), ..lookup(0) },
+            Rule { mark: mark(1, 1), refusal: Some(Rejection::Unreachable), ..lookup(0) },
             Rule { goto: Some(6000), ..lookup(0) },
             Rule::nop(Family::V4, 5000),
         ] {

@@ -1,7 +1,9 @@
 //! What the kernel has: links, addresses, routes, rules and neighbours of one network namespace,
 //! read at about the same time.
 
-use std::fmt;
+mod route;
+mod rule;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use serde::Deserialize;
 
 use super::uplink::{Ifindex, Skipped};
 pub use crate::family::Family;
+pub use route::{MainRoute, NextHop, Route, RouteKey, RouteKind};
+pub use rule::{Mark, Rejection, Rule};
 
 pub const TABLE_MAIN: u32 = libc::RT_TABLE_MAIN as u32;
 pub const TABLE_LOCAL: u32 = libc::RT_TABLE_LOCAL as u32;
@@ -44,15 +48,6 @@ pub fn is_global(address: &IpAddr) -> bool {
                 || a.is_multicast()
                 || a.is_unspecified())
         }
-    }
-}
-
-/// Whether packets to it may be sent by another interface: not multicast, nor IPv6 link-local, of
-/// which each interface has a route in `main`.
-fn is_redirectable(destination: &IpNet) -> bool {
-    match destination.network() {
-        IpAddr::V4(a) => !a.is_multicast(),
-        IpAddr::V6(a) => !(a.is_multicast() || a.is_unicast_link_local()),
     }
 }
 
@@ -96,207 +91,6 @@ pub struct Address {
     pub failed: bool,
     /// The kernel made no route to the prefix.
     pub no_prefix_route: bool,
-}
-
-/// Kind of a route, as far as prroute tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
-pub enum RouteKind {
-    Unicast,
-    /// The number of `RTN_*`.
-    Other(u8),
-}
-
-impl RouteKind {
-    /// The host itself.
-    pub const LOCAL: Self = Self::Other(libc::RTN_LOCAL);
-    /// Who sends is told.
-    pub const UNREACHABLE: Self = Self::Other(libc::RTN_UNREACHABLE);
-
-    /// The packet's way ends here.
-    pub const fn refuses(self) -> bool {
-        matches!(
-            self,
-            Self::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT)
-        )
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize))]
-pub struct NextHop {
-    pub ifindex: Ifindex,
-    /// Name of the interface, for display.
-    pub device: String,
-    /// `None` when the destination is on the link.
-    pub gateway: Option<IpAddr>,
-    /// The gateway is taken to be on the link whatever the other routes say.
-    pub onlink: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize))]
-pub struct Route {
-    pub table: u32,
-    pub destination: IpNet,
-    /// Of which sources' packets it is a route; `None`: of all (IPv4 has no other ones).
-    pub source: Option<IpNet>,
-    pub metric: u32,
-    pub kind: RouteKind,
-    pub protocol: u8,
-    /// `RT_SCOPE_LINK` (IPv4 only: IPv6 has no route scopes).
-    pub scope_link: bool,
-    pub next_hops: Vec<NextHop>,
-}
-
-/// Table, destination, source, metric.
-pub type RouteKey = (u32, IpNet, Option<IpNet>, u32);
-
-impl Route {
-    pub const fn family(&self) -> Family {
-        Family::of_net(&self.destination)
-    }
-
-    /// A default route for every source, the halves and `2000::/3` included.
-    pub fn is_default(&self) -> bool {
-        self.source.is_none() && self.is_default_for_some()
-    }
-
-    /// A default route, if only for some sources.
-    pub fn is_default_for_some(&self) -> bool {
-        self.destination.prefix_len() <= self.family().default_bits()
-    }
-
-    /// Whether it is a route for all packets with a source in `net`.
-    pub fn serves(&self, net: &IpNet) -> bool {
-        self.source.is_none_or(|source| source.contains(net))
-    }
-
-    /// Whether its destinations are the host's own, as they are without any address there.
-    pub fn is_local(&self) -> bool {
-        self.table == TABLE_LOCAL
-            && self.kind == RouteKind::LOCAL
-            && self.source.is_none()
-            && !self.is_default()
-            && is_global(&self.destination.network())
-    }
-
-    /// What `main` says more specifically than by a default route, for each interface it names.
-    pub fn main_routes(&self) -> impl Iterator<Item = MainRoute> {
-        let is_specific = self.table == TABLE_MAIN
-            && self.kind == RouteKind::Unicast
-            && !self.is_default_for_some()
-            && is_redirectable(&self.destination);
-        let hops = self.next_hops.iter().filter(move |_| is_specific);
-        hops.map(|hop| MainRoute { ifindex: hop.ifindex, destination: self.destination })
-    }
-
-    /// What the kernel tells routes of one table apart by.
-    pub const fn key(&self) -> RouteKey {
-        (self.table, self.destination, self.source, self.metric)
-    }
-}
-
-/// A prefix that `main` routes over an interface, and that is more specific than a default route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize))]
-pub struct MainRoute {
-    pub ifindex: Ifindex,
-    pub destination: IpNet,
-}
-
-/// What a rule demands of a packet's mark: `packet & mask == value`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize))]
-pub struct Mark {
-    pub value: u32,
-    pub mask: u32,
-}
-
-/// As `ip rule` writes it.
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.value)?;
-        if self.mask == u32::MAX { Ok(()) } else { write!(f, "/{:#x}", self.mask) }
-    }
-}
-
-/// An action of a rule that ends a packet's way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
-pub enum Refusal {
-    Blackhole,
-    Unreachable,
-    Prohibit,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Blackhole => "blackhole",
-            Self::Unreachable => "unreachable",
-            Self::Prohibit => "prohibit",
-        })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(test, derive(Deserialize))]
-pub struct Rule {
-    pub family: Family,
-    pub priority: u32,
-    pub source: Option<IpNet>,
-    pub destination: Option<IpNet>,
-    pub iif: Option<String>,
-    /// The device a packet's socket is bound to.
-    pub oif: Option<String>,
-    pub mark: Option<Mark>,
-    /// `not`: the rule matches packets that do not match the fields above.
-    #[cfg_attr(test, serde(default))]
-    pub invert: bool,
-    /// 0 when the rule looks nothing up.
-    pub table: u32,
-    /// The priority at which the list goes on for packets that match. A rule with neither a table
-    /// nor this does nothing: it is there to be gone on at.
-    pub goto: Option<u32>,
-    /// Packets that match are refused: nothing is looked up.
-    pub refusal: Option<Refusal>,
-    pub suppress_prefix_length: Option<u32>,
-    pub protocol: u8,
-    /// Has selectors or an action that are not listed above.
-    pub other: bool,
-}
-
-impl Rule {
-    /// A rule of ours that concerns every packet, and does nothing with it.
-    pub const fn nop(family: Family, priority: u32) -> Self {
-        Self {
-            family,
-            priority,
-            source: None,
-            destination: None,
-            iif: None,
-            oif: None,
-            mark: None,
-            invert: false,
-            table: 0,
-            goto: None,
-            refusal: None,
-            suppress_prefix_length: None,
-            protocol: PROTOCOL,
-            other: false,
-        }
-    }
-
-    /// Whether it is there only to be gone on at, or to keep a place.
-    pub fn is_nop(&self) -> bool {
-        *self == Self { protocol: self.protocol, ..Self::nop(self.family, self.priority) }
-    }
-
-    /// Whether it only spares packets the walk past rules that cannot match them.
-    pub const fn is_shortcut(&self) -> bool {
-        self.goto.is_some()
-    }
 }
 
 /// State of a neighbour entry, as far as prroute tells them apart.

@@ -68,7 +68,7 @@ impl SavedSysctls {
 
     /// As much of the plan was carried out as is `in_force`; the rest of it had no effect, or is
     /// still open.
-    pub fn settle(&mut self, plan: &Plan, in_force: &Plan, is_open: impl Fn(&Op) -> bool) {
+    pub fn record_outcome(&mut self, plan: &Plan, in_force: &Plan, is_open: impl Fn(&Op) -> bool) {
         let (ours, not_ours): (Vec<Op>, Vec<Op>) =
             plan.ops.iter().filter(|op| op.is_sysctl()).cloned().partition(|op| match op {
                 // Without effect: somebody else has written it meanwhile, and it is theirs.

@@ -40,7 +40,7 @@ impl SysctlError {
 
 /// What [`change_rp_filter`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Outcome {
     Written,
     /// Somebody else changed the value; it stays.
     LeftAt(u8),
@@ -58,18 +58,18 @@ pub fn arp(device: &str) -> Result<ArpSettings, SysctlError> {
 }
 
 /// Writes `to` when the value is `from`.
-pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Change, SysctlError> {
+pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Outcome, SysctlError> {
     let path = path(device, RP_FILTER)?;
     let value = read(&path)?;
     if value != from {
-        return Ok(Change::LeftAt(value));
+        return Ok(Outcome::LeftAt(value));
     }
     fs::write(&path, to.to_string()).map_err(|source| SysctlError {
         operation: format!("write {to} to"),
         path,
         source,
     })?;
-    Ok(Change::Written)
+    Ok(Outcome::Written)
 }
 
 fn path(device: &str, name: &str) -> Result<PathBuf, SysctlError> {
@@ -98,7 +98,7 @@ mod tests {
         let value = rp_filter("lo").unwrap();
         assert_eq!(
             change_rp_filter("lo", value.wrapping_add(1), value).unwrap(),
-            Change::LeftAt(value)
+            Outcome::LeftAt(value)
         );
     }
 

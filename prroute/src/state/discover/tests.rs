@@ -3,6 +3,9 @@ use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
 use crate::config::{Pattern, Reply, Selector};
 
+mod gateways;
+mod stacked;
+
 fn names_of(host: &Host) -> Vec<String> {
     discover(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
 }
@@ -117,78 +120,6 @@ fn altnames_are_names() {
 }
 
 #[test]
-fn gateways_main_before_other_tables_and_low_metric_before_high() {
-    let host = Host::new()
-        .nic("eth0")
-        .address("eth0", "192.0.2.2/24")
-        .route_with("eth0", "0.0.0.0/0", Some("192.0.2.3"), 100, 0, 4)
-        .default("eth0", "192.0.2.7", 700)
-        .default("eth0", "192.0.2.5", 500)
-        .route("eth0", "0.0.0.0/1", Some("192.0.2.9"));
-    let device = only(&host, "eth0");
-    assert_eq!(device.way_out.v4.gateway, Some(ip("192.0.2.5")));
-    let order = ["192.0.2.5", "192.0.2.7", "192.0.2.9", "192.0.2.3"].map(ip);
-    assert_eq!(device.gateways, order);
-}
-
-#[test]
-fn configured_gateways_come_first_by_family() {
-    let host = two_networks();
-    let mut config = naming("eth0");
-    config.uplinks[0].gateways = vec![ip("fe80::9"), ip("192.168.1.254")];
-    let (found, _) = discover(&config, &host.0);
-    assert_eq!(found[0].way_out.v4.gateway, Some(ip("192.168.1.254")));
-    assert_eq!(found[0].way_out.v6.gateway, Some(ip("fe80::9")));
-}
-
-#[test]
-fn a_gateway_that_fails_gives_way_and_is_unusable_when_it_is_the_only_one() {
-    let host = Host::new()
-        .nic("eth0")
-        .address("eth0", "192.0.2.2/24")
-        .default("eth0", "192.0.2.1", 0)
-        .neighbour("eth0", "192.0.2.1", NeighbourState::Failed);
-    let device = only(&host, "eth0");
-    assert_eq!(
-        (device.way_out.v4.gateway, device.way_out.v4.usable),
-        (Some(ip("192.0.2.1")), false)
-    );
-    let host = host.default("eth0", "192.0.2.9", 9);
-    let device = only(&host, "eth0");
-    assert_eq!(
-        (device.way_out.v4.gateway, device.way_out.v4.usable),
-        (Some(ip("192.0.2.9")), true)
-    );
-    assert_eq!(device.gateways.len(), 2, "the failed one stays a candidate");
-}
-
-#[test]
-fn every_next_hop_of_an_ecmp_default_route_is_its_own_uplinks_gateway() {
-    let host = Host::new()
-        .nic("eth0")
-        .nic("eth1")
-        .address("eth0", "192.0.2.2/24")
-        .address("eth1", "198.51.100.2/24")
-        .default("eth0", "192.0.2.1", 0);
-    let second = host.hop("eth1", Some("198.51.100.1"));
-    let mut host = host;
-    host.0.routes.last_mut().unwrap().next_hops.push(second);
-    assert_eq!(only(&host, "eth0").way_out.v4.gateway, Some(ip("192.0.2.1")));
-    assert_eq!(only(&host, "eth1").way_out.v4.gateway, Some(ip("198.51.100.1")));
-}
-
-#[test]
-fn via_inet6_is_the_next_hop_of_ipv4() {
-    let host = Host::new().nic("eth0").address("eth0", "192.0.2.2/32").route(
-        "eth0",
-        "0.0.0.0/0",
-        Some("fe80::1"),
-    );
-    let device = only(&host, "eth0");
-    assert_eq!((device.way_out.v4.gateway, device.way_out.v6.gateway), (Some(ip("fe80::1")), None));
-}
-
-#[test]
 fn on_link_prefixes_come_from_addresses_and_routes() {
     let host = Host::new()
         .nic("eth0")
@@ -280,63 +211,6 @@ fn a_mac_address_names_the_device_and_neither_ports_nor_what_is_on_top() {
         .port("eth1", "bond0")
         .address("bond0", "203.0.113.2/24");
     assert_eq!(found(&with_mac(bonded, &["eth1", "bond0"])), [named("bond0", Reply::Off)]);
-}
-
-/// keepalived with `use_vmac` above the second of two uplinks.
-fn with_vmac(kind: &str) -> Host {
-    let host = two_networks().link("vrrp.51", Some(kind)).address("vrrp.51", "192.168.2.100/32");
-    let lower = host.ifindex("eth1");
-    host.change("vrrp.51", |link| link.lower = Some(lower))
-}
-
-#[test]
-fn what_stands_on_an_uplink_without_a_default_route_counts_as_that_uplink() {
-    for kind in ["macvlan", "ipvlan"] {
-        let host = with_vmac(kind);
-        assert_eq!(names_of(&host), ["eth0", "eth1"]);
-        assert_eq!(reason(&host, "vrrp.51"), "");
-        let eth1 = only(&host, "eth1");
-        assert_eq!(eth1.stacked.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["vrrp.51"]);
-        assert!(eth1.addresses.contains(&net("192.168.2.100/32")));
-        assert!(only(&host, "eth0").stacked.is_empty());
-    }
-}
-
-#[test]
-fn the_prefix_of_a_stacked_device_is_on_the_link_of_its_uplink() {
-    let host = with_vmac("macvlan").address("vrrp.51", "10.7.0.100/24");
-    // Neighbours that only the device itself can reach stay its own.
-    let host = host.route("vrrp.51", "10.8.0.0/24", None);
-    let on_link = only(&host, "eth1").on_link;
-    assert!(on_link.contains(&net("10.7.0.0/24")), "{on_link:?}");
-    assert!(!on_link.contains(&net("10.8.0.0/24")), "{on_link:?}");
-}
-
-#[test]
-fn a_stacked_device_with_a_default_route_or_a_name_in_the_configuration_is_an_uplink() {
-    let host = with_vmac("macvlan").default("vrrp.51", "192.168.2.1", 300);
-    assert_eq!(names_of(&host), ["eth0", "eth1", "vrrp.51"]);
-    assert!(only(&host, "eth1").stacked.is_empty());
-
-    let (found, _) = discover(&naming("vrrp.51"), &with_vmac("macvlan").0);
-    assert_eq!(found.len(), 3);
-    assert!(found[1].stacked.is_empty());
-}
-
-#[test]
-fn a_macvlan_that_is_excluded_a_port_or_on_no_uplink_counts_as_none() {
-    let macvlan = with_vmac("macvlan");
-    let config = Config { exclude: vec![Pattern::new("vrrp.*")], ..Config::default() };
-    assert_eq!(reason_with(&config, &macvlan, "vrrp.51"), "excluded by \"vrrp.*\"");
-    assert!(discover(&config, &macvlan.0).0.iter().all(|uplink| uplink.stacked.is_empty()));
-
-    let port = with_vmac("macvlan").link("br0", Some("bridge")).port("vrrp.51", "br0");
-    assert_eq!(reason(&port, "vrrp.51"), "port of bridge br0");
-    assert!(only(&port, "eth1").stacked.is_empty());
-
-    let elsewhere = with_vmac("macvlan").change("vrrp.51", |link| link.lower = None);
-    assert_eq!(reason(&elsewhere, "vrrp.51"), "macvlan without a default route of its own");
-    assert!(!only(&elsewhere, "eth1").addresses.contains(&net("192.168.2.100/32")));
 }
 
 /// What a log says at each start.

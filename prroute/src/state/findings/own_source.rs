@@ -90,7 +90,7 @@ mod tests {
     use crate::state::desired::desire;
     use crate::state::findings::{Finding, findings};
     use crate::state::fixture::{Host, rule, two_networks, uplinks};
-    use crate::state::observed::{Family, Mark, Refusal, Rule};
+    use crate::state::observed::{Family, Mark, Rejection, Rule};
     use crate::state::saved_sysctls::SavedSysctls;
 
     const TABLE: u32 = 51_820;
@@ -122,8 +122,11 @@ mod tests {
              wg-quick or NetworkManager, for WireGuard); with own-source = \"rules\" they leave by \
              the uplink of their address"
         );
-        let refuses =
-            with_rule("wg0", |rule| Rule { table: 0, refusal: Some(Refusal::Unreachable), ..rule });
+        let refuses = with_rule("wg0", |rule| Rule {
+            table: 0,
+            refusal: Some(Rejection::Unreachable),
+            ..rule
+        });
         assert!(found(OwnSource::Datapath, &refuses)[0].what.contains("refuses packets"));
         // What leaves by an uplink meets the programs.
         assert!(found(OwnSource::Datapath, &with_rule("eth1", |rule| rule)).is_empty());

@@ -93,7 +93,7 @@ fn a_value_that_somebody_else_wrote_first_is_theirs() {
     let mut saved = SavedSysctls::default();
     let first = plan(&host);
     saved.begin(&first, &host.0);
-    saved.settle(&first, &Plan::default(), |_| false);
+    saved.record_outcome(&first, &Plan::default(), |_| false);
     assert!(saved.is_empty());
     let host = host.change("eth1", |link| link.rp_filter = Some(2));
     let back = crate::state::undo::undo(&Config::default(), &host.0, &saved);
@@ -101,7 +101,7 @@ fn a_value_that_somebody_else_wrote_first_is_theirs() {
 
     // What is in force is ours.
     saved.begin(&first, &host.0);
-    saved.settle(&first, &first, |_| false);
+    saved.record_outcome(&first, &first, |_| false);
     let back = crate::state::undo::undo(&Config::default(), &host.0, &saved);
     assert!(back.ops.iter().any(|op| matches!(op, Op::RestoreRpFilter(_))), "{back:?}");
 }
