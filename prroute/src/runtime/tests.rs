@@ -1,27 +1,26 @@
 //! Whatever is in the place of a journal or report: it is read whole, or set aside.
 
+mod examples;
+mod ids;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use examples::report;
 use proptest::prelude::*;
-use serde::Serialize;
 
 use super::directory::{Found, RunDirectory};
 use super::files;
 use super::format::{MAX_SIZE, Unusable};
-use super::ids::IdFile;
 use super::journal::{AttachedDevice, Journal};
 use super::origin::Origin;
 use super::records::Records;
-use super::report::{DaemonReport, Reload};
+use super::report::DaemonReport;
 use super::store::Store;
-use crate::config::{OwnSource, Ranges};
+use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::instance::Instance;
-use crate::json;
-use crate::state::families::Families;
-use crate::state::remembered::RememberedId;
 use crate::state::saved_sysctls::SavedSysctl;
 use crate::state::uplink::{Ifindex, UplinkId};
 
@@ -88,50 +87,6 @@ fn what_is_written_is_read() {
     let records = Records::take(&directory, Ranges::default(), true);
     assert_eq!(records.journal, journal());
     assert!(!records.journal.incomplete);
-}
-
-/// With something in every field.
-fn report() -> DaemonReport {
-    let (uplinks, skipped, findings) = json::tests::uplinks_skipped_and_findings();
-    let mut report = DaemonReport::new(uplinks);
-    report.summary = "managing 1 uplink".to_owned();
-    report.daemon = Some(42);
-    report.config_file = Some("/etc/prroute/prroute.toml".into());
-    let (refusal, notes) = (Some(json::tests::refusal()), vec!["a note".to_owned()]);
-    report.reload = Reload { started: 2, finished: 1, refusal, notes };
-    report.healed = Some(json::tests::healed());
-    report.collision = Some("a collision".to_owned());
-    (report.skipped, report.findings) = (skipped, findings);
-    report.udp_source = Some(json::tests::udp_source());
-    report.own_source.asked = OwnSource::Datapath;
-    report.own_source.had_rules = Families { v4: true, v6: false };
-    report.left_out = json::tests::left_out();
-    report
-}
-
-/// The example is what is written, and what is read again.
-fn expect_file<T: Serialize>(
-    name: &str,
-    file: &T,
-    parse: impl Fn(&[u8], &Origin) -> Result<T, Unusable>,
-) {
-    let mut example = serde_json::to_value(file).unwrap();
-    if !example["origin"].is_null() {
-        example["origin"]["boot_id"] = "b1f2a9d4-0000-4000-8000-000000000001".into();
-        example["origin"]["namespace"] = "4026531840-1".into();
-    }
-    json::tests::expect_example(name, &example);
-    let here = serde_json::from_value(example["origin"].clone()).unwrap_or_default();
-    let read = parse(example.to_string().as_bytes(), &here).unwrap();
-    assert_eq!(serde_json::to_value(read).unwrap(), example);
-}
-
-#[test]
-fn files_are_as_the_examples_say() {
-    expect_file("journal.json", &journal(), Journal::parse);
-    expect_file("report.json", &report(), DaemonReport::parse);
-    let parse = |text: &[u8], _: &Origin| Ok(IdFile::of(&IdFile::parse(text)?));
-    expect_file("ids.json", &IdFile::of(&remembered()), parse);
 }
 
 #[test]
@@ -299,59 +254,6 @@ proptest! {
         if let Ok(read) = DaemonReport::parse(&bytes, &here) {
             let again = serde_json::to_vec(&read).unwrap();
             prop_assert_eq!(DaemonReport::parse(&again, &here).unwrap(), read);
-        }
-    }
-}
-
-fn remembered() -> Vec<RememberedId> {
-    let entry = |id, name: &str, mac| RememberedId {
-        id: UplinkId(id),
-        name: name.to_owned(),
-        mac,
-        last_used: 1_764_324_000,
-    };
-    vec![entry(1, "eth0", Some([2, 0, 0, 0, 0, 0xab])), entry(2, "eth0.20", None)]
-}
-
-#[test]
-fn ids_are_written_for_people_and_read_again() {
-    let scratch = Scratch::new("ids");
-    let directory = scratch.directory();
-    let mut store = Store::of(&directory);
-    assert!(store.save_ids(&remembered()), "the directory is made");
-    assert_eq!(directory.read_ids().usable(), Some(remembered()));
-    let path = directory.ids_path();
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(r#""mac": "02:00:00:00:00:ab""#), "{text}");
-    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o644, 0o755));
-    for (from, to) in [
-        ("ids/1", "ids/2"),
-        ("\"id\": 2", "\"id\": 1"),
-        ("\"id\": 2", "\"id\": 0"),
-        ("\"id\": 2", "\"id\": 256"),
-        ("eth0.20", "a-name-that-is-too-long"),
-        ("02:00", "2:00"),
-        ("02:00", "+2:00"),
-        ("ab\"", "ab:cd\""),
-    ] {
-        let changed = text.replacen(from, to, 1);
-        assert_ne!(changed, text, "{from}");
-        fs::write(&path, changed).unwrap();
-        assert!(matches!(directory.read_ids(), Found::Unusable(_)), "{from} as {to}");
-        let records = Records::take(&directory, Ranges::default(), false);
-        assert!(records.ids.is_empty());
-        assert!(matches!(directory.read_ids(), Found::Nothing), "set aside");
-    }
-}
-
-proptest! {
-    #[test]
-    fn mutated_ids_are_read_whole_or_not(at in any::<usize>(), byte in any::<u8>(), kind in any::<u8>()) {
-        let bytes = mutated(&serde_json::to_vec_pretty(&IdFile::of(&remembered())).unwrap(), at, byte, kind);
-        if let Ok(read) = IdFile::parse(&bytes) {
-            let again = serde_json::to_vec(&IdFile::of(&read)).unwrap();
-            prop_assert_eq!(IdFile::parse(&again).unwrap(), read);
         }
     }
 }

@@ -1,0 +1,55 @@
+//! Each file as the examples in `tests/formats` have it.
+
+use serde::Serialize;
+
+use super::super::ids::IdFile;
+use super::super::report::Reload;
+use super::ids::remembered;
+use super::*;
+use crate::config::OwnSource;
+use crate::json;
+use crate::state::families::Families;
+
+/// With something in every field.
+pub(super) fn report() -> DaemonReport {
+    let (uplinks, skipped, findings) = json::tests::uplinks_skipped_and_findings();
+    let mut report = DaemonReport::new(uplinks);
+    report.summary = "managing 1 uplink".to_owned();
+    report.daemon = Some(42);
+    report.config_file = Some("/etc/prroute/prroute.toml".into());
+    let (refusal, notes) = (Some(json::tests::refusal()), vec!["a note".to_owned()]);
+    report.reload = Reload { started: 2, finished: 1, refusal, notes };
+    report.healed = Some(json::tests::healed());
+    report.collision = Some("a collision".to_owned());
+    (report.skipped, report.findings) = (skipped, findings);
+    report.udp_source = Some(json::tests::udp_source());
+    report.own_source.asked = OwnSource::Datapath;
+    report.own_source.had_rules = Families { v4: true, v6: false };
+    report.left_out = json::tests::left_out();
+    report
+}
+
+/// The example is what is written, and what is read again.
+fn expect_file<T: Serialize>(
+    name: &str,
+    file: &T,
+    parse: impl Fn(&[u8], &Origin) -> Result<T, Unusable>,
+) {
+    let mut example = serde_json::to_value(file).unwrap();
+    if !example["origin"].is_null() {
+        example["origin"]["boot_id"] = "b1f2a9d4-0000-4000-8000-000000000001".into();
+        example["origin"]["namespace"] = "4026531840-1".into();
+    }
+    json::tests::expect_example(name, &example);
+    let here = serde_json::from_value(example["origin"].clone()).unwrap_or_default();
+    let read = parse(example.to_string().as_bytes(), &here).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), example);
+}
+
+#[test]
+fn files_are_as_the_examples_say() {
+    expect_file("journal.json", &journal(), Journal::parse);
+    expect_file("report.json", &report(), DaemonReport::parse);
+    let parse = |text: &[u8], _: &Origin| Ok(IdFile::of(&IdFile::parse(text)?));
+    expect_file("ids.json", &IdFile::of(&remembered()), parse);
+}
