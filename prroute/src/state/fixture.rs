@@ -22,6 +22,26 @@ pub(crate) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
+/// An Ethernet device that is up.
+pub(crate) fn link(ifindex: u32, name: &str, kind: Option<&str>) -> Link {
+    Link {
+        ifindex: Ifindex(ifindex),
+        name: name.to_owned(),
+        altnames: Vec::new(),
+        kind: kind.map(str::to_owned),
+        mac: Some([2, 0, 0, 0, 0, u8::try_from(ifindex).unwrap()]),
+        permanent_mac: None,
+        mtu: 1500,
+        admin_up: true,
+        carrier: true,
+        loopback: false,
+        noarp: false,
+        lower: None,
+        master: None,
+        rp_filter: Some(0),
+    }
+}
+
 /// An observed state under construction. Starts with the loopback interface and the three
 /// rules every kernel has.
 #[derive(Debug)]
@@ -45,22 +65,7 @@ impl Host {
 
     pub(super) fn link(mut self, name: &str, kind: Option<&str>) -> Self {
         let ifindex = u32::try_from(self.0.links.len()).unwrap() + 1;
-        self.0.links.push(Link {
-            ifindex: Ifindex(ifindex),
-            name: name.to_owned(),
-            altnames: Vec::new(),
-            kind: kind.map(str::to_owned),
-            mac: Some([2, 0, 0, 0, 0, u8::try_from(ifindex).unwrap()]),
-            permanent_mac: None,
-            mtu: 1500,
-            admin_up: true,
-            carrier: true,
-            loopback: false,
-            noarp: false,
-            lower: None,
-            master: None,
-            rp_filter: Some(0),
-        });
+        self.0.links.push(link(ifindex, name, kind));
         self
     }
 

@@ -1,8 +1,9 @@
 use super::*;
 use crate::config::Config;
 use crate::state::discover::discover;
+use crate::state::fixture::link;
 use crate::state::ids::allocate;
-use crate::state::observed::{Address, Family, Link, NextHop, Route, RouteKind, TABLE_MAIN};
+use crate::state::observed::{Address, Family, NextHop, Route, RouteKind, TABLE_MAIN};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -18,22 +19,7 @@ fn neighbour(state: NeighbourState) -> Neighbour {
 fn observed(state: Option<NeighbourState>) -> Observed {
     let device = "eth0".to_owned();
     Observed {
-        links: vec![Link {
-            ifindex: Ifindex(7),
-            name: device.clone(),
-            altnames: Vec::new(),
-            kind: None,
-            mac: Some([2, 0, 0, 0, 0, 7]),
-            permanent_mac: None,
-            mtu: 1500,
-            admin_up: true,
-            carrier: true,
-            loopback: false,
-            noarp: false,
-            lower: None,
-            master: None,
-            rp_filter: None,
-        }],
+        links: vec![link(7, &device, None)],
         addresses: vec![Address {
             ifindex: Ifindex(7),
             net: "192.0.2.2/24".parse().unwrap(),

@@ -1,8 +1,9 @@
 use super::*;
 use crate::config::Config;
 use crate::state::discover::discover;
+use crate::state::fixture::link;
 use crate::state::ids::allocate;
-use crate::state::observed::{Address, Family, Link, NextHop, Route, RouteKind};
+use crate::state::observed::{Address, Family, NextHop, Route, RouteKind};
 use crate::state::uplink::Ifindex;
 
 /// Two NICs, each with a default route.
@@ -11,22 +12,7 @@ fn host() -> Observed {
     for n in [1_u8, 2] {
         let ifindex = Ifindex(u32::from(n));
         let name = format!("eth{n}");
-        host.links.push(Link {
-            ifindex,
-            name: name.clone(),
-            altnames: Vec::new(),
-            kind: None,
-            mac: Some([2, 0, 0, 0, 0, n]),
-            permanent_mac: None,
-            mtu: 1500,
-            admin_up: true,
-            carrier: true,
-            loopback: false,
-            noarp: false,
-            lower: None,
-            master: None,
-            rp_filter: Some(0),
-        });
+        host.links.push(link(ifindex.0, &name, None));
         host.addresses.push(Address {
             ifindex,
             net: format!("192.0.2.{}/28", u32::from(n) * 16 + 2).parse().unwrap(),
