@@ -57,9 +57,10 @@ fn rules_that_are_flushed_again_and_again_come_back_each_time() -> Result<()> {
         let names =
             |line: &&str| line.contains("by an unknown program") || line.contains("likely by");
         ensure!(lines.len() >= 11 && lines.iter().all(names), "{log}");
-        let status = prroute.status()?;
-        ensure!(status["healed"]["times"] == lines.len(), "{status:#}");
-        Ok(())
+        // The report is written after the rules are back.
+        wait::until("status counts each time", SOON, || {
+            Ok((prroute.status()?["healed"]["times"] == lines.len()).then_some(()))
+        })
     })
 }
 
