@@ -67,37 +67,37 @@ fn a_closed_port_is_unreachable_over_every_uplink() -> Result<()> {
         for (n, target, refused) in refusals(&lab)? {
             assert_eq!(refused, n == 1, "without prroute, uplink {n}, {target}");
         }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        let captures = (1..=3)
-            .map(|n| Capture::start(&lab.host, &addressing::device(n), "out", ERRORS))
-            .collect::<Result<Vec<_>>>()?;
-        for (n, target, refused) in refusals(&lab)? {
-            assert!(refused, "uplink {n}, {target}");
-        }
-        for (capture, n) in captures.into_iter().zip(1..) {
-            capture.wait_for(4, SOON)?;
-            let errors = capture.stop()?;
-            assert_eq!(errors.len(), 4, "uplink {n}: {errors:#?}");
-            for family in Family::BOTH {
-                let client = addressing::client(n, family);
-                for source in [addressing::host(n, family), addressing::shared(family)] {
-                    let line = format!(" {source} > {client}: ");
-                    let found = errors.iter().filter(|error| error.contains(&line)).count();
-                    assert_eq!(found, 1, "uplink {n}, from {source}: {errors:#?}");
+        lab.with_own_source(own_source, |prroute| {
+            let captures = (1..=3)
+                .map(|n| Capture::start(&lab.host, &addressing::device(n), "out", ERRORS))
+                .collect::<Result<Vec<_>>>()?;
+            for (n, target, refused) in refusals(&lab)? {
+                assert!(refused, "uplink {n}, {target}");
+            }
+            for (capture, n) in captures.into_iter().zip(1..) {
+                capture.wait_for(4, SOON)?;
+                let errors = capture.stop()?;
+                assert_eq!(errors.len(), 4, "uplink {n}: {errors:#?}");
+                for family in Family::BOTH {
+                    let client = addressing::client(n, family);
+                    for source in [addressing::host(n, family), addressing::shared(family)] {
+                        let line = format!(" {source} > {client}: ");
+                        let found = errors.iter().filter(|error| error.contains(&line)).count();
+                        assert_eq!(found, 1, "uplink {n}, from {source}: {errors:#?}");
+                    }
                 }
             }
-        }
-        // Three flows to the shared address per family, those to own addresses, nothing by errors.
-        let by_errors = prroute.flows(|flow| {
-            flow["protocol"] != 17 || flow["opened_inbound"] != true || flow["confirmed"] == true
-        })?;
-        assert!(by_errors.is_empty(), "{by_errors:#?}");
-        let asked = prroute.flows(|flow| flow["protocol"] == 17)?;
-        assert_eq!(asked.len(), 12, "one for each question: {asked:#?}");
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+            // Three flows to the shared address per family, those to own addresses, nothing by errors.
+            let by_errors = prroute.flows(|flow| {
+                flow["protocol"] != 17
+                    || flow["opened_inbound"] != true
+                    || flow["confirmed"] == true
+            })?;
+            assert!(by_errors.is_empty(), "{by_errors:#?}");
+            let asked = prroute.flows(|flow| flow["protocol"] == 17)?;
+            assert_eq!(asked.len(), 12, "one for each question: {asked:#?}");
+            Ok(())
+        })
     })
 }
 
@@ -135,19 +135,21 @@ fn a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink(family: Famil
             assert_eq!(sent.len(), 1, "without prroute it leaves by uplink 1: {sent:#?}");
             assert_eq!(heard.len(), if n == 1 { 1 } else { 0 }, "without prroute: {heard:#?}");
         }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for n in 1..=3 {
-            let Hop { sent, heard } = hop(&lab, family, n, n)?;
-            let line =
-                format!(" {} > {}: ", addressing::host(n, family), addressing::client(n, family));
-            let right = |errors: &[String]| errors.len() == 1 && errors[0].contains(&line);
-            assert!(right(&sent) && right(&heard), "{line}: {sent:#?} {heard:#?}");
-        }
-        let by_errors = prroute.flows(|flow| flow["protocol"] != 17)?;
-        assert!(by_errors.is_empty(), "{by_errors:#?}");
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_own_source(own_source, |prroute| {
+            for n in 1..=3 {
+                let Hop { sent, heard } = hop(&lab, family, n, n)?;
+                let line = format!(
+                    " {} > {}: ",
+                    addressing::host(n, family),
+                    addressing::client(n, family)
+                );
+                let right = |errors: &[String]| errors.len() == 1 && errors[0].contains(&line);
+                assert!(right(&sent) && right(&heard), "{line}: {sent:#?} {heard:#?}");
+            }
+            let by_errors = prroute.flows(|flow| flow["protocol"] != 17)?;
+            assert!(by_errors.is_empty(), "{by_errors:#?}");
+            Ok(())
+        })?;
         drop(guest);
         Ok(())
     })
@@ -169,26 +171,22 @@ fn errors_that_come_in_open_nothing() -> Result<()> {
     in_both_modes(|own_source| {
         let lab = Lab::build(Topology::DEFAULT)?;
         lab.client.sysctl(&["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"])?;
-        for family in Family::BOTH {
-            lab.steer(2, family)?;
-        }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            // It leaves by uplink 1; the error comes back over uplink 2.
-            let socket = socket::udp(&lab.host, addressing::shared(family), 0)?;
-            socket.connect(SocketAddr::new(addressing::stateless_client(family), CLOSED))?;
-            socket.send(b"anybody?")?;
-            let error = socket.recv(&mut [0; 16]).expect_err("nobody answers");
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{family}");
-        }
-        let flows = prroute.flows(|_| true)?;
-        assert_eq!(flows.len(), 2, "{flows:#?}");
-        let by_host =
-            |flow: &serde_json::Value| flow["opened_inbound"] == false && flow["uplink"] == 1;
-        assert!(flows.iter().all(by_host), "{flows:#?}");
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.steer_both(2)?;
+        lab.with_own_source(own_source, |prroute| {
+            for family in Family::BOTH {
+                // It leaves by uplink 1; the error comes back over uplink 2.
+                let socket = socket::udp(&lab.host, addressing::shared(family), 0)?;
+                socket.connect(SocketAddr::new(addressing::stateless_client(family), CLOSED))?;
+                socket.send(b"anybody?")?;
+                let error = socket.recv(&mut [0; 16]).expect_err("nobody answers");
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{family}");
+            }
+            let flows = prroute.flows(|_| true)?;
+            assert_eq!(flows.len(), 2, "{flows:#?}");
+            let by_host =
+                |flow: &serde_json::Value| flow["opened_inbound"] == false && flow["uplink"] == 1;
+            assert!(flows.iter().all(by_host), "{flows:#?}");
+            Ok(())
+        })
     })
 }

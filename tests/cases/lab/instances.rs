@@ -102,9 +102,7 @@ fn an_instance_is_refused_in_another_network_namespace() -> Result<()> {
     expect_refused(&stranger, [&lab, &other])?;
     std::mem::forget(stranger);
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// Pins that a version made which did not say whose they are.
@@ -157,8 +155,7 @@ fn what_a_network_namespace_left_that_is_gone_is_replaced_or_removed() -> Result
         let said = container.down()?;
         ensure!(replaced || said.contains("no longer exists"), "{said}");
         ensure!(!prroute::pins(container.name()).exists(), "pins of {}", container.name());
-        let changes = host.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "{changes}");
+        host.expect_unchanged_since(&before)?;
     }
     Ok(())
 }

@@ -31,13 +31,8 @@ fn a_second_nic_without_a_default_route_is_answered() -> Result<()> {
         lab.meet_default_gateway()?;
         probe::expect_answered(&lab.ask(&probes)?, |probe| probe.uplink() == 1)
             .context("without prroute")?;
-        let mut prroute = lab.prroute()?;
-        prroute.configure(NAMED)?;
         lab.forget_neighbours()?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&lab.ask(&probes)?)?;
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_configuration(NAMED, |_| probe::expect_all_answered(&lab.ask(&probes)?))?;
     }
     Ok(())
 }
@@ -127,13 +122,10 @@ fn each_of_two_routers_gets_the_answers_to_its_requests() -> Result<()> {
         assert_eq!(probes.len(), 24);
         lab.meet_default_gateway()?;
         probe::expect_answered(&lab.ask(&probes)?, |_| false).context("without prroute")?;
-        let mut prroute = lab.prroute()?;
-        prroute.configure(configuration)?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&lab.ask(&probes)?)
-            .with_context(|| format!("{configuration:?}, {defaults:?}"))?;
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_configuration(configuration, |_| {
+            probe::expect_all_answered(&lab.ask(&probes)?)
+                .with_context(|| format!("{configuration:?}, {defaults:?}"))
+        })?;
         drop(second);
     }
     Ok(())
@@ -190,26 +182,24 @@ fn a_router_that_changes_its_mac_keeps_its_flows() -> Result<()> {
     let lab = Lab::build(ONE_DEFAULT)?;
     let second = Second::connect(&lab)?;
     let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(LAST_HOP)?;
-    let daemon = prroute.run(&[])?;
-    let mut conversations = conversations(&lab)?;
-    second.namespace.ip("link set eth0 down")?;
-    second.namespace.ip(&format!("link set eth0 address {MOVED_MAC}"))?;
-    second.namespace.ip("link set eth0 up")?;
-    // It went down with its IPv6 addresses and routes.
-    second.namespace.ip("address replace 2001:db8:2::2/64 dev eth0")?;
-    for family in Family::BOTH {
-        let (shared, host) = (addressing::shared(family), addressing::host(2, family));
-        second.namespace.ip(&format!("route replace {shared} via {host}"))?;
-    }
-    wait_silent(&prroute)?;
-    let old = format!("(ip or ip6) and ether dst {SECOND_MAC}");
-    let old = Capture::start(&lab.host, "up2", "out", &old)?;
-    conversations.iter_mut().try_for_each(Conversation::go_on)?;
-    assert_eq!(old.stop()?, Vec::<String>::new(), "to a router that is gone");
-    daemon.terminate()?;
-    prroute.down()?;
+    lab.with_configuration(LAST_HOP, |prroute| {
+        let mut conversations = conversations(&lab)?;
+        second.namespace.ip("link set eth0 down")?;
+        second.namespace.ip(&format!("link set eth0 address {MOVED_MAC}"))?;
+        second.namespace.ip("link set eth0 up")?;
+        // It went down with its IPv6 addresses and routes.
+        second.namespace.ip("address replace 2001:db8:2::2/64 dev eth0")?;
+        for family in Family::BOTH {
+            let (shared, host) = (addressing::shared(family), addressing::host(2, family));
+            second.namespace.ip(&format!("route replace {shared} via {host}"))?;
+        }
+        wait_silent(prroute)?;
+        let old = format!("(ip or ip6) and ether dst {SECOND_MAC}");
+        let old = Capture::start(&lab.host, "up2", "out", &old)?;
+        conversations.iter_mut().try_for_each(Conversation::go_on)?;
+        assert_eq!(old.stop()?, Vec::<String>::new(), "to a router that is gone");
+        Ok(())
+    })?;
     drop(echo);
     Ok(())
 }
@@ -224,19 +214,17 @@ fn a_router_that_dies_does_not_keep_its_flows() -> Result<()> {
     // Neither router looks at states here: a connection may come to the one that lives.
     second.namespace.run(&["nft", "flush", "ruleset"])?;
     lab.router(2).namespace.run(&["nft", "flush", "ruleset"])?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(LAST_HOP)?;
-    let daemon = prroute.run(&[])?;
-    let mut conversations = conversations(&lab)?;
-    second.namespace.ip("link set eth0 down")?;
-    for family in Family::BOTH {
-        let (option, router) = (family.option(), addressing::router_wan(2, family));
-        lab.client.ip(&format!("{option} route replace default via {router} dev wan table 152"))?;
-    }
-    wait_silent(&prroute)?;
-    conversations.iter_mut().try_for_each(Conversation::go_on)?;
-    daemon.terminate()?;
-    prroute.down()?;
+    lab.with_configuration(LAST_HOP, |prroute| {
+        let mut conversations = conversations(&lab)?;
+        second.namespace.ip("link set eth0 down")?;
+        for family in Family::BOTH {
+            let (option, router) = (family.option(), addressing::router_wan(2, family));
+            lab.client
+                .ip(&format!("{option} route replace default via {router} dev wan table 152"))?;
+        }
+        wait_silent(prroute)?;
+        conversations.iter_mut().try_for_each(Conversation::go_on)
+    })?;
     drop(echo);
     Ok(())
 }
@@ -261,18 +249,17 @@ fn clients_on_the_link_are_answered_directly() -> Result<()> {
                 probes.extend(Question::ALL.map(probe));
             }
         }
-        let mut prroute = lab.prroute()?;
-        prroute.configure(configuration)?;
-        let daemon = prroute.run(&[])?;
-        let mac = addressing::gateway_mac(2);
-        let (v4, v6) = (addressing::neighbour(2, Family::V4), addressing::neighbour(2, Family::V6));
-        let detour = format!("ether dst {mac} and (dst host {v4} or dst host {v6})");
-        let detour = Capture::start(&lab.host, "up2", "out", &detour)?;
-        probe::expect_all_answered(&probe::ask_all(&neighbour, &probes)?)
-            .with_context(|| format!("{configuration:?}, {defaults:?}"))?;
-        assert_eq!(detour.stop()?, Vec::<String>::new(), "by the router: {configuration:?}");
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_configuration(configuration, |_| {
+            let mac = addressing::gateway_mac(2);
+            let (v4, v6) =
+                (addressing::neighbour(2, Family::V4), addressing::neighbour(2, Family::V6));
+            let detour = format!("ether dst {mac} and (dst host {v4} or dst host {v6})");
+            let detour = Capture::start(&lab.host, "up2", "out", &detour)?;
+            probe::expect_all_answered(&probe::ask_all(&neighbour, &probes)?)
+                .with_context(|| format!("{configuration:?}, {defaults:?}"))?;
+            assert_eq!(detour.stop()?, Vec::<String>::new(), "by the router: {configuration:?}");
+            Ok(())
+        })?;
     }
     Ok(())
 }
@@ -282,23 +269,21 @@ fn clients_on_the_link_are_answered_directly() -> Result<()> {
 fn what_the_host_opens_goes_where_routing_sends_it() -> Result<()> {
     let lab = Lab::build(ONE_DEFAULT)?;
     let echo = Echo::start(&lab.client, &Family::BOTH.map(addressing::stateless_client), PORT)?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(NAMED)?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        lab.steer(1, family)?;
-        let (source, target) = (addressing::shared(family), addressing::stateless_client(family));
-        let mut tcp = socket::tcp(&lab.host, source, target, PORT)?;
-        echo::tcp_round(&mut tcp, 100)?;
-        assert!(lab.router(1).arrived(source, target)? >= 3);
-        assert_eq!(lab.router(2).arrived(source, target)?, 0);
-    }
-    wait::until("no flow is inbound", Duration::from_secs(1), || {
-        let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
-        Ok(inbound.is_empty().then_some(()))
+    lab.with_configuration(NAMED, |prroute| {
+        for family in Family::BOTH {
+            lab.steer(1, family)?;
+            let (source, target) =
+                (addressing::shared(family), addressing::stateless_client(family));
+            let mut tcp = socket::tcp(&lab.host, source, target, PORT)?;
+            echo::tcp_round(&mut tcp, 100)?;
+            assert!(lab.router(1).arrived(source, target)? >= 3);
+            assert_eq!(lab.router(2).arrived(source, target)?, 0);
+        }
+        wait::until("no flow is inbound", Duration::from_secs(1), || {
+            let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
+            Ok(inbound.is_empty().then_some(()))
+        })
     })?;
-    daemon.terminate()?;
-    prroute.down()?;
     drop(echo);
     Ok(())
 }
@@ -318,12 +303,9 @@ fn without_any_default_route_clients_on_the_link_are_answered() -> Result<()> {
         probes.push(Probe { question: Question::Tcp(80), source, target });
         probes.push(Probe { question: Question::Ping, source, target });
     }
-    let mut prroute = lab.prroute()?;
-    prroute.configure("[[uplink]]\nname = \"up1\"\n[[uplink]]\nname = \"up2\"\n")?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&probe::ask_all(&neighbour, &probes)?)?;
-    daemon.terminate()?;
-    prroute.down()?;
+    lab.with_configuration("[[uplink]]\nname = \"up1\"\n[[uplink]]\nname = \"up2\"\n", |_| {
+        probe::expect_all_answered(&probe::ask_all(&neighbour, &probes)?)
+    })?;
     drop(nginx);
     Ok(())
 }

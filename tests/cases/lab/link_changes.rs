@@ -46,12 +46,7 @@ fn streams(lab: &Lab) -> Result<Vec<Stream>> {
 }
 
 fn everything_is_answered(lab: &Lab) -> Result<()> {
-    let mut last = Vec::new();
-    wait::until("everything is answered", DEADLINE, || {
-        last = lab.ask(&probe::to_everything(2))?;
-        Ok(probe::expect_all_answered(&last).is_ok().then_some(()))
-    })
-    .with_context(|| probe::listing(&last))
+    lab.expect_answered_within(DEADLINE, &probe::to_everything(2))
 }
 
 /// Waits until the status of the second uplink shows this.
@@ -89,48 +84,45 @@ fn outlive(name: &str) -> Result<()> {
     let mac = addressing::host_mac(2);
     let addresses: Vec<IpAddr> = targets().into_iter().map(|(_, target)| target).collect();
     let _echo = Echo::start(&lab.host, &addresses, PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let rules = |family: Family| lab.host.ip(&format!("{} rule show", family.option()));
-    let installed = [rules(Family::V4)?, rules(Family::V6)?];
-    let mut conversations = converse(&lab)?;
-    go_on(&mut conversations).context("before any change")?;
-    let running = streams(&lab)?;
+    lab.with_prroute(|prroute| {
+        let rules = |family: Family| lab.host.ip(&format!("{} rule show", family.option()));
+        let installed = [rules(Family::V4)?, rules(Family::V6)?];
+        let mut conversations = converse(&lab)?;
+        go_on(&mut conversations).context("before any change")?;
+        let running = streams(&lab)?;
 
-    if name != "up2" {
-        lab.host.ip(&format!("link set up2 name {name}"))?;
-    }
-    shows(&prroute, "name", &name.into())?;
-    go_on(&mut conversations).context("under another name")?;
+        if name != "up2" {
+            lab.host.ip(&format!("link set up2 name {name}"))?;
+        }
+        shows(prroute, "name", &name.into())?;
+        go_on(&mut conversations).context("under another name")?;
 
-    lab.host.ip(&format!("link set {name} mtu 1400"))?;
-    shows(&prroute, "mtu", &1400.into())?;
-    go_on(&mut conversations).context("with another MTU")?;
-    let sent = running.into_iter().map(Stream::lost_nothing).collect::<Result<Vec<_>>>()?;
-    ensure!(sent.iter().all(|&sent| sent > 50), "too few to prove anything: {sent:?}");
+        lab.host.ip(&format!("link set {name} mtu 1400"))?;
+        shows(prroute, "mtu", &1400.into())?;
+        go_on(&mut conversations).context("with another MTU")?;
+        let sent = running.into_iter().map(Stream::lost_nothing).collect::<Result<Vec<_>>>()?;
+        ensure!(sent.iter().all(|&sent| sent > 50), "too few to prove anything: {sent:?}");
 
-    // A packet that is on its way to the old address is lost, and sent again.
-    lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
-    shows(&prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
-    // The kernel has forgotten the gateways, too.
-    everything_is_answered(&lab)?;
-    go_on(&mut conversations).context("with another MAC address")?;
+        // A packet that is on its way to the old address is lost, and sent again.
+        lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
+        shows(prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
+        // The kernel has forgotten the gateways, too.
+        everything_is_answered(&lab)?;
+        go_on(&mut conversations).context("with another MAC address")?;
 
-    ensure!([rules(Family::V4)?, rules(Family::V6)?] == installed, "{}", rules(Family::V4)?);
-    let table = lab.host.ip("route show table 21002")?;
-    ensure!(table.contains(&format!("default via 10.0.2.1 dev {name}")), "{table}");
+        ensure!([rules(Family::V4)?, rules(Family::V6)?] == installed, "{}", rules(Family::V4)?);
+        let table = lab.host.ip("route show table 21002")?;
+        ensure!(table.contains(&format!("default via 10.0.2.1 dev {name}")), "{table}");
 
-    // What is undone is undone under its new name.
-    daemon.terminate()?;
-    prroute.down()?;
+        // What is undone is undone under its new name.
+        Ok(())
+    })?;
     lab.host.ip(&format!("link set {name} address {mac}"))?;
     lab.host.ip(&format!("link set {name} mtu 1500"))?;
     if name != "up2" {
         lab.host.ip(&format!("link set {name} name up2"))?;
     }
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// Runs a shell command on the host; `printf` makes bytes that are not UTF-8.
@@ -148,47 +140,45 @@ fn managed(prroute: &Instance<'_>) -> Result<Vec<String>> {
 #[test]
 fn names_that_are_not_utf_8_concern_nobody_else() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let mut prroute = lab.prroute()?;
     // A veth without a default route has to be named.
-    prroute.configure(
-        "[[uplink]]\nname = \"good2\"\nreply = \"gateway\"\n[[uplink]]\nname = \"up3\"\n",
-    )?;
     shell(&lab, r#"ip link set dev up1 alias "$(printf '\351t\351')""#)?;
     shell(&lab, r#"ip link property add dev up2 altname "$(printf '\351th2')""#)?;
     shell(&lab, "ip link property add dev up2 altname good2")?;
-    let daemon = prroute.run(&[])?;
-    // An alias and another name: all are managed, by the names that can be read too.
-    everything_is_answered(&lab)?;
-    let status = prroute.status()?;
-    ensure!(status["uplinks"][1]["reply"] == "gateway", "{status:#}");
+    lab.with_configuration(
+        "[[uplink]]\nname = \"good2\"\nreply = \"gateway\"\n[[uplink]]\nname = \"up3\"\n",
+        |prroute| {
+            // An alias and another name: all are managed, by the names that can be read too.
+            everything_is_answered(&lab)?;
+            let status = prroute.status()?;
+            ensure!(status["uplinks"][1]["reply"] == "gateway", "{status:#}");
 
-    shell(&lab, r#"ip link set up3 down; ip link set up3 name "$(printf '\351th3')""#)?;
-    shell(&lab, r#"ip link set "$(printf '\351th3')" up"#)?;
-    wait::until("two are left", DEADLINE, || {
-        Ok((managed(&prroute)? == ["up1", "up2"]).then_some(()))
-    })?;
-    let status = prroute.status()?;
-    let skipped = status["skipped"].as_array().context("nothing is skipped")?;
-    let is_named = skipped.iter().any(|skipped| {
-        skipped["name"] == r"\xe9th3" && skipped["reason"] == "its name is not UTF-8"
-    });
-    ensure!(is_named, "{status:#}");
-    // What it does is no news, and what others do is.
-    lab.host.ip("address add 10.99.0.1/32 dev up1")?;
-    wait::until("the address is noticed", DEADLINE, || {
-        Ok(prroute.status()?["uplinks"][0].to_string().contains("10.99.0.1").then_some(()))
-    })?;
-    everything_is_answered(&lab)?;
-    let log = daemon.process.log();
-    ensure!(log.matches(r#"its name "\xe9th3" is not UTF-8"#).count() == 1, "{log}");
+            shell(&lab, r#"ip link set up3 down; ip link set up3 name "$(printf '\351th3')""#)?;
+            shell(&lab, r#"ip link set "$(printf '\351th3')" up"#)?;
+            wait::until("two are left", DEADLINE, || {
+                Ok((managed(prroute)? == ["up1", "up2"]).then_some(()))
+            })?;
+            let status = prroute.status()?;
+            let skipped = status["skipped"].as_array().context("nothing is skipped")?;
+            let is_named = skipped.iter().any(|skipped| {
+                skipped["name"] == r"\xe9th3" && skipped["reason"] == "its name is not UTF-8"
+            });
+            ensure!(is_named, "{status:#}");
+            // What it does is no news, and what others do is.
+            lab.host.ip("address add 10.99.0.1/32 dev up1")?;
+            wait::until("the address is noticed", DEADLINE, || {
+                Ok(prroute.status()?["uplinks"][0].to_string().contains("10.99.0.1").then_some(()))
+            })?;
+            everything_is_answered(&lab)?;
+            let log = prroute.log();
+            ensure!(log.matches(r#"its name "\xe9th3" is not UTF-8"#).count() == 1, "{log}");
 
-    shell(&lab, r#"ip link set "$(printf '\351th3')" down"#)?;
-    shell(&lab, r#"ip link set "$(printf '\351th3')" name up3; ip link set up3 up"#)?;
-    wait::until("three again", DEADLINE, || {
-        Ok((managed(&prroute)? == ["up1", "up2", "up3"]).then_some(()))
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
+            shell(&lab, r#"ip link set "$(printf '\351th3')" down"#)?;
+            shell(&lab, r#"ip link set "$(printf '\351th3')" name up3; ip link set up3 up"#)?;
+            wait::until("three again", DEADLINE, || {
+                Ok((managed(prroute)? == ["up1", "up2", "up3"]).then_some(()))
+            })
+        },
+    )?;
     let rules = lab.host.ip("rule show")?;
     ensure!(rules.lines().count() == 3, "{rules}");
     Ok(())

@@ -137,8 +137,7 @@ fn answers(configuration: &str) -> Result<()> {
     daemon.terminate()?;
     prroute.down()?;
     change(&lab, "del")?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    lab.expect_unchanged_since(&before)?;
     drop((bound, wildcard));
     Ok(())
 }

@@ -56,17 +56,18 @@ fn flap(daemon: &mut Daemon, namespace: &Namespace, flap: &str) -> Result<()> {
 #[test]
 fn a_start_says_a_handful_of_lines_and_any_number_of_flaps_a_few_more() -> Result<()> {
     let lab = Lab::with_services(Topology::DEFAULT)?;
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    let start = daemon.process.log();
-    println!("{} lines at start:\n{start}", start.lines().count());
-    // The sizes of the tables, three uplinks, what was done, and that it is ready.
-    ensure!(start.lines().count() <= 6, "{start}");
-    for (namespace, how) in [(&lab.host, AT_HOST), (&lab.router(3).namespace, AT_ROUTER)] {
-        flap(&mut daemon, namespace, how)?;
-        println!("{} lines after {} flaps", daemon.process.log().lines().count(), flaps());
-    }
-    let log = daemon.terminate()?;
+    let mut start = String::new();
+    let log = lab.prroute()?.while_running(|prroute| {
+        start = prroute.log();
+        println!("{} lines at start:\n{start}", start.lines().count());
+        // The sizes of the tables, three uplinks, what was done, and that it is ready.
+        ensure!(start.lines().count() <= 6, "{start}");
+        for (namespace, how) in [(&lab.host, AT_HOST), (&lab.router(3).namespace, AT_ROUTER)] {
+            flap(&mut prroute.daemon, namespace, how)?;
+            println!("{} lines after {} flaps", prroute.log().lines().count(), flaps());
+        }
+        Ok(())
+    })?;
     let severe = |line: &&str| line.contains("WARN") || line.contains("ERROR");
     let severe: Vec<&str> = log.lines().filter(severe).collect();
     ensure!(severe.is_empty(), "nothing was wrong but for the link: {severe:#?}\n{log}");
@@ -74,29 +75,28 @@ fn a_start_says_a_handful_of_lines_and_any_number_of_flaps_a_few_more() -> Resul
     let minutes = 1 + flaps() / 60;
     let bound = start.lines().count() + 8 + 2 * usize::try_from(minutes)?;
     ensure!(log.lines().count() <= bound, "more than {bound} lines:\n{log}");
-    prroute.down()?;
     Ok(())
 }
 
 #[test]
 fn a_cable_that_is_pulled_out_is_one_line_and_nobody_is_blamed() -> Result<()> {
     let lab = Lab::with_services(Topology::DEFAULT)?;
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    let start = daemon.process.log().lines().count();
-    for (command, line) in [
-        ("link set host down", "up3: no carrier, its replies follow the routing tables"),
-        ("link set host up", "up3: up again"),
-    ] {
-        lab.router(3).namespace.ip(command)?;
-        daemon.process.wait_log(line, SOON, |log| log.contains(line).then_some(()))?;
-    }
-    let log = daemon.terminate()?;
+    let mut start = 0;
+    let log = lab.prroute()?.while_running(|prroute| {
+        start = prroute.log().lines().count();
+        for (command, line) in [
+            ("link set host down", "up3: no carrier, its replies follow the routing tables"),
+            ("link set host up", "up3: up again"),
+        ] {
+            lab.router(3).namespace.ip(command)?;
+            prroute.daemon.process.wait_log(line, SOON, |log| log.contains(line).then_some(()))?;
+        }
+        Ok(())
+    })?;
     let new: Vec<&str> = log.lines().skip(start).collect();
     ensure!(new.iter().all(|line| line.contains("INFO")), "{new:#?}");
     // Each event, rules and routes that follow it, and the end.
     ensure!(new.len() <= 5, "{new:#?}");
-    prroute.down()?;
     Ok(())
 }
 
@@ -106,21 +106,20 @@ fn lines_to_the_journal_have_their_priority() -> Result<()> {
     let lab = Lab::with_services(Topology::DEFAULT)?;
     let journal = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"";
     let words = ["env", "PRROUTE_LOG=prroute=debug", "sh", "-c", journal, "sh"];
-    let prroute = lab.prroute()?.wrapped(words.map(str::to_owned).to_vec());
-    let mut daemon = prroute.run(&[])?;
-    let refused = prroute.output(&["run"])?;
-    let error = refused.stderr.lines().last().context("a refusal")?;
-    ensure!(error.starts_with("<3>prroute: "), "{error}");
-    lab.host.ip("rule flush protocol 213")?;
-    let warned = |log: &str| log.contains("that were deleted").then_some(());
-    daemon.process.wait_log("a warning", SOON, warned)?;
-    let log = daemon.terminate()?;
+    let log =
+        lab.prroute()?.wrapped(words.map(str::to_owned).to_vec()).while_running(|prroute| {
+            let refused = prroute.output(&["run"])?;
+            let error = refused.stderr.lines().last().context("a refusal")?;
+            ensure!(error.starts_with("<3>prroute: "), "{error}");
+            lab.host.ip("rule flush protocol 213")?;
+            let warned = |log: &str| log.contains("that were deleted").then_some(());
+            prroute.daemon.process.wait_log("a warning", SOON, warned)
+        })?;
     let known = |line: &str| ["<4>", "<6>", "<7>"].iter().any(|p| line.starts_with(p));
     let strange: Vec<&str> = log.lines().filter(|line| !known(line)).collect();
     ensure!(strange.is_empty(), "{strange:#?}");
     for part in ["<6>ready, managing 3 uplinks", "<7>ip rule add priority", "<4>putting back "] {
         ensure!(log.contains(part), "no {part:?} in\n{log}");
     }
-    prroute.down()?;
     Ok(())
 }

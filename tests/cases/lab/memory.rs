@@ -90,30 +90,24 @@ fn accounts_for_all() -> Result<bool> {
 #[test]
 fn all_maps_together_take_one_per_cent_of_memory_and_93_mb_at_most() -> Result<()> {
     let lab = lab()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let taken = bytes_of_maps(&daemon)?;
-    let machine = memory::machine();
-    let planned = Sizes::plan(machine, EVERYTHING);
-    ensure_as_planned(taken, &planned)?;
-    ensure_within_limit(taken, &planned, machine)?;
-    let log = daemon.terminate()?;
+    let log = lab.prroute()?.while_running(|prroute| {
+        let taken = bytes_of_maps(&prroute.daemon)?;
+        let machine = memory::machine();
+        let planned = Sizes::plan(machine, EVERYTHING);
+        ensure_as_planned(taken, &planned)?;
+        ensure_within_limit(taken, &planned, machine)
+    })?;
     ensure!(log.contains("INFO tables: "), "{log}");
-    prroute.down()?;
     Ok(())
 }
 
 #[test]
 fn the_configuration_may_ask_for_small_tables() -> Result<()> {
     let lab = lab()?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure("flows = 2048\n")?;
-    let daemon = prroute.run(&[])?;
-    let demand = Demand { flows: Some(2048), ..EVERYTHING };
-    ensure_as_planned(bytes_of_maps(&daemon)?, &Sizes::plan(memory::machine(), demand))?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_configuration("flows = 2048\n", |prroute| {
+        let demand = Demand { flows: Some(2048), ..EVERYTHING };
+        ensure_as_planned(bytes_of_maps(&prroute.daemon)?, &Sizes::plan(memory::machine(), demand))
+    })
 }
 
 #[test]
@@ -139,17 +133,17 @@ fn a_limit_of_the_control_group_makes_tables_smaller() -> Result<()> {
     const LIMIT: u64 = 1 << 30;
     let lab = lab()?;
     let group = Limited::create(lab.name(), LIMIT)?;
-    let prroute = lab.prroute()?.wrapped(group.wrapper());
-    let daemon = prroute.run(&[])?;
-    let here = memory::machine();
-    let machine = Machine { memory: LIMIT.min(here.memory), ..here };
-    let planned = Sizes::plan(machine, EVERYTHING);
-    let taken = bytes_of_maps(&daemon)?;
-    ensure_as_planned(taken, &planned)?;
-    ensure_within_limit(taken, &planned, machine)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.prroute()?
+        .wrapped(group.wrapper())
+        .while_running(|prroute| {
+            let here = memory::machine();
+            let machine = Machine { memory: LIMIT.min(here.memory), ..here };
+            let planned = Sizes::plan(machine, EVERYTHING);
+            let taken = bytes_of_maps(&prroute.daemon)?;
+            ensure_as_planned(taken, &planned)?;
+            ensure_within_limit(taken, &planned, machine)
+        })
+        .map(drop)
 }
 
 #[test]

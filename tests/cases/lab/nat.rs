@@ -90,21 +90,19 @@ impl Cluster {
         for &family in families {
             self.pods_ask_the_service(family).context("without prroute")?;
         }
-        let prroute = self.lab.prroute()?;
-        let daemon = prroute.run(&[])?;
-        for &family in families {
-            let mut by = BTreeSet::new();
-            for number in 1..=3 {
-                let answered = self.answered(number, family, &mut by)?;
-                assert_eq!(answered, 6, "{family}, uplink {number}");
+        self.lab.with_prroute(|_| {
+            for &family in families {
+                let mut by = BTreeSet::new();
+                for number in 1..=3 {
+                    let answered = self.answered(number, family, &mut by)?;
+                    assert_eq!(answered, 6, "{family}, uplink {number}");
+                }
+                assert_eq!(by.len(), pods, "{family}, back ends: {by:?}");
+                self.pods_ask_outside(family)?;
+                self.pods_ask_the_service(family)?;
             }
-            assert_eq!(by.len(), pods, "{family}, back ends: {by:?}");
-            self.pods_ask_outside(family)?;
-            self.pods_ask_the_service(family)?;
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Masqueraded: they leave by main's default route, from its address.
@@ -207,19 +205,17 @@ fn a_socket_of_the_host_at_another_address() -> Result<()> {
     for family in Family::BOTH {
         assert!(!ask(2, family)?, "without prroute, {family}");
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for number in 1..=3 {
-            for round in 0..3 {
-                assert!(ask(number, family)?, "{family}, uplink {number}, round {round}");
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            for number in 1..=3 {
+                for round in 0..3 {
+                    assert!(ask(number, family)?, "{family}, uplink {number}, round {round}");
+                }
             }
         }
-    }
-    drop(echo);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        drop(echo);
+        Ok(())
+    })
 }
 
 /// Not the engine itself, whose nftables mode needs a newer one than distributions have: the

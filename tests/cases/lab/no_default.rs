@@ -21,13 +21,11 @@ fn gateways_are_found_in_other_tables() -> Result<()> {
     let probes = probe::to_everything(3);
     probe::expect_answered(&lab.ask(&probes)?, |_| false)?;
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
-    assert_eq!(defaults_in_main(&lab)?, "", "main is not ours");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        probe::expect_all_answered(&lab.ask(&probes)?)?;
+        assert_eq!(defaults_in_main(&lab)?, "", "main is not ours");
+        Ok(())
+    })
 }
 
 /// Nothing in the kernel tells the gateways: the administrator does.
@@ -38,7 +36,6 @@ fn gateways_are_configured() -> Result<()> {
     let probes = probe::to_everything(3);
     probe::expect_answered(&lab.ask(&probes)?, |_| false)?;
 
-    let mut prroute = lab.prroute()?;
     let mut configuration = String::new();
     for n in 1..=3 {
         let [v4, v6] = Family::BOTH.map(|family| addressing::gateway(n, family));
@@ -46,10 +43,5 @@ fn gateways_are_configured() -> Result<()> {
         configuration +=
             &format!("[[uplink]]\nname = \"{name}\"\ngateway = [\"{v4}\", \"{v6}\"]\n");
     }
-    prroute.configure(&configuration)?;
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&probes)?)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_configuration(&configuration, |_| probe::expect_all_answered(&lab.ask(&probes)?))
 }

@@ -53,58 +53,62 @@ fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
     // The errors about the flooded port are of no interest.
     let _sink = socket::udp(&lab.host, addressing::shared(Family::V4), FLOODED)?;
     let echo = Echo::start(&lab.host, &[addressing::shared(Family::V4)], PORT)?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure(&format!("flows = {FLOWS}\n"))?;
-    let daemon = prroute.run(&[])?;
-    let source = addressing::client(2, Family::V4);
-    let target = SocketAddr::new(addressing::shared(Family::V4), PORT);
-    let client = socket::udp(&lab.client, source, 0)?;
-    for _ in 0..3 {
-        ensure!(echo::udp_round(&client, target, 64)?, "no echo");
-    }
-    let status = prroute.status()?;
-    let confirmed = table(&status, "DATAGRAMS4")?;
-    let capacity = number(confirmed, "capacity")?;
-    ensure!(capacity >= FLOWS, "{confirmed}");
-    ensure!(number(confirmed, "entries")? == 1 && number(confirmed, "live")? == 1, "{status:#}");
-    ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
-    ensure!(status["flow_tables"]["evicted_unconfirmed_at_most"] == 0, "{status:#}");
-    ensure!(!status_as_text(&prroute)?.contains("made room"), "before the flood");
+    lab.with_configuration(&format!("flows = {FLOWS}\n"), |prroute| {
+        let source = addressing::client(2, Family::V4);
+        let target = SocketAddr::new(addressing::shared(Family::V4), PORT);
+        let client = socket::udp(&lab.client, source, 0)?;
+        for _ in 0..3 {
+            ensure!(echo::udp_round(&client, target, 64)?, "no echo");
+        }
+        let status = prroute.status()?;
+        let confirmed = table(&status, "DATAGRAMS4")?;
+        let capacity = number(confirmed, "capacity")?;
+        ensure!(capacity >= FLOWS, "{confirmed}");
+        ensure!(
+            number(confirmed, "entries")? == 1 && number(confirmed, "live")? == 1,
+            "{status:#}"
+        );
+        ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
+        ensure!(status["flow_tables"]["evicted_unconfirmed_at_most"] == 0, "{status:#}");
+        ensure!(!status_as_text(prroute)?.contains("made room"), "before the flood");
 
-    let attacker = lab.stranger(2, "attacker")?;
-    let wire = Wire::open(&attacker, "eth0")?;
-    let sent = flood(&wire, 4 * capacity as u32, &AtomicBool::new(false))?;
-    let status = prroute.status()?;
-    let new = table(&status, "NEW4")?;
-    let (entries, room) = (number(new, "entries")?, number(new, "capacity")?);
-    ensure!(entries <= room && entries > room / 2, "{status:#}");
-    let evicted = number(&status["flow_tables"], "evicted_unconfirmed_at_most")?;
-    let opened = prroute.count("opened_inbound")?;
-    ensure!(opened >= u64::from(sent), "{opened} of {sent} were recorded");
-    ensure!(evicted >= opened - room && evicted <= opened, "{evicted} of {opened}");
-    ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
-    ensure!(number(table(&status, "DATAGRAMS4")?, "entries")? == 1, "{status:#}");
-    ensure!(status_as_text(&prroute)?.contains("unconfirmed entries made room"), "after the flood");
+        let attacker = lab.stranger(2, "attacker")?;
+        let wire = Wire::open(&attacker, "eth0")?;
+        let sent = flood(&wire, 4 * capacity as u32, &AtomicBool::new(false))?;
+        let status = prroute.status()?;
+        let new = table(&status, "NEW4")?;
+        let (entries, room) = (number(new, "entries")?, number(new, "capacity")?);
+        ensure!(entries <= room && entries > room / 2, "{status:#}");
+        let evicted = number(&status["flow_tables"], "evicted_unconfirmed_at_most")?;
+        let opened = prroute.count("opened_inbound")?;
+        ensure!(opened >= u64::from(sent), "{opened} of {sent} were recorded");
+        ensure!(evicted >= opened - room && evicted <= opened, "{evicted} of {opened}");
+        ensure!(status["flow_tables"]["evicted_confirmed_at_most"] == 0, "{status:#}");
+        ensure!(number(table(&status, "DATAGRAMS4")?, "entries")? == 1, "{status:#}");
+        ensure!(
+            status_as_text(prroute)?.contains("unconfirmed entries made room"),
+            "after the flood"
+        );
 
-    // Both come to an end while the tables change under them.
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| -> Result<()> {
-        let flooding = scope.spawn(|| flood(&wire, u32::MAX / 2, &is_over));
-        let asked = (|| -> Result<()> {
-            for _ in 0..3 {
-                status_as_text(&prroute)?;
-                let flows = prroute.flows(|flow| flow["confirmed"] == true)?;
-                ensure!(flows.len() == 1, "{flows:#?}");
-            }
-            Ok(())
-        })();
-        is_over.store(true, Ordering::Relaxed);
-        flooding.join().expect("the flood panicked")?;
-        asked
+        // Both come to an end while the tables change under them.
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| -> Result<()> {
+            let flooding = scope.spawn(|| flood(&wire, u32::MAX / 2, &is_over));
+            let asked = (|| -> Result<()> {
+                for _ in 0..3 {
+                    status_as_text(prroute)?;
+                    let flows = prroute.flows(|flow| flow["confirmed"] == true)?;
+                    ensure!(flows.len() == 1, "{flows:#?}");
+                }
+                Ok(())
+            })();
+            is_over.store(true, Ordering::Relaxed);
+            flooding.join().expect("the flood panicked")?;
+            asked
+        })?;
+        ensure!(echo::udp_round(&client, target, 64)?, "the confirmed flow is answered");
+        Ok(())
     })?;
-    ensure!(echo::udp_round(&client, target, 64)?, "the confirmed flow is answered");
-    daemon.terminate()?;
-    prroute.down()?;
     drop(echo);
     Ok(())
 }

@@ -59,20 +59,18 @@ fn answers_over_another_uplink_move_nothing() -> Result<()> {
             let (shared, router) = (addressing::shared(family), addressing::router_wan(2, family));
             lab.client.ip(&format!("route add {shared} via {router}"))?;
         }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            let (source, target) =
-                (addressing::shared(family), addressing::stateless_client(family));
-            host_asks(&lab, source, target)?;
-            let seen = arrived(&lab, source, target)?;
-            // Five queries, five echo requests, and several segments.
-            assert!(seen[0] >= 14, "over uplink 1: {seen:?}");
-            assert_eq!(seen[1..], [0, 0], "over the others: {seen:?}");
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.with_own_source(own_source, |_| {
+            for family in Family::BOTH {
+                let (source, target) =
+                    (addressing::shared(family), addressing::stateless_client(family));
+                host_asks(&lab, source, target)?;
+                let seen = arrived(&lab, source, target)?;
+                // Five queries, five echo requests, and several segments.
+                assert!(seen[0] >= 14, "over uplink 1: {seen:?}");
+                assert_eq!(seen[1..], [0, 0], "over the others: {seen:?}");
+            }
+            Ok(())
+        })
     })
 }
 
@@ -81,22 +79,24 @@ fn answers_over_another_uplink_move_nothing() -> Result<()> {
 fn own_sources_leave_by_their_uplink() -> Result<()> {
     in_both_modes(|own_source| {
         let lab = lab_with_servers(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            for n in 1..=3 {
-                let (source, target) = (addressing::host(n, family), addressing::client(n, family));
-                host_asks(&lab, source, target)?;
-                let seen = arrived(&lab, source, target)?;
-                for (i, &count) in seen.iter().enumerate() {
-                    let mine = i + 1 == usize::from(n);
-                    assert!(if mine { count >= 14 } else { count == 0 }, "from {source}: {seen:?}");
+        lab.with_own_source(own_source, |_| {
+            for family in Family::BOTH {
+                for n in 1..=3 {
+                    let (source, target) =
+                        (addressing::host(n, family), addressing::client(n, family));
+                    host_asks(&lab, source, target)?;
+                    let seen = arrived(&lab, source, target)?;
+                    for (i, &count) in seen.iter().enumerate() {
+                        let mine = i + 1 == usize::from(n);
+                        assert!(
+                            if mine { count >= 14 } else { count == 0 },
+                            "from {source}: {seen:?}"
+                        );
+                    }
                 }
             }
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+            Ok(())
+        })
     })
 }
 
@@ -109,21 +109,19 @@ fn specific_routes_of_main_win_over_the_source() -> Result<()> {
             let (target, gateway) = (addressing::client(2, family), addressing::gateway(3, family));
             lab.host.ip(&format!("route add {target} via {gateway} dev up3"))?;
         }
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            let (source, target) = (addressing::host(2, family), addressing::client(2, family));
-            let (from, to) = (source.to_string(), target.to_string());
-            // Router 3 drops a foreign source, but counts it.
-            let ping =
-                ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "1", "-I", &from, &to];
-            let output = lab.host.output(&ping)?;
-            assert_eq!(output.status.code(), Some(1), "{output:?}");
-            assert_eq!(arrived(&lab, source, target)?, [0, 0, 1]);
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.with_own_source(own_source, |_| {
+            for family in Family::BOTH {
+                let (source, target) = (addressing::host(2, family), addressing::client(2, family));
+                let (from, to) = (source.to_string(), target.to_string());
+                // Router 3 drops a foreign source, but counts it.
+                let ping =
+                    ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "1", "-I", &from, &to];
+                let output = lab.host.output(&ping)?;
+                assert_eq!(output.status.code(), Some(1), "{output:?}");
+                assert_eq!(arrived(&lab, source, target)?, [0, 0, 1]);
+            }
+            Ok(())
+        })
     })
 }
 
@@ -151,31 +149,30 @@ fn transit_follows_the_routing_table() -> Result<()> {
         let nginx = services::nginx(second, &lab.scratch, TCP_PORT)?;
         lab.keep_running(dnsmasq);
         lab.keep_running(nginx);
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for (family, beyond) in Family::BOTH.into_iter().zip(beyond) {
-            let client = addressing::client(1, family);
-            let (from, to) = (client.to_string(), beyond.to_string());
-            // Router 3 has not seen the requests: the client gets no answer.
-            let ping = ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1"];
-            lab.client.output(&[&ping[..], &["-I", &from, &to]].concat())?;
-            let (at, port) = (format!("@{to}"), UDP_PORT.to_string());
-            let dig = ["dig", "+tries=1", "+time=1", "-b", &from, "-p", &port, &at, "probe.test"];
-            lab.client.output(&dig)?;
-            let url = match beyond {
-                IpAddr::V4(address) => format!("http://{address}:{TCP_PORT}/"),
-                IpAddr::V6(address) => format!("http://[{address}]:{TCP_PORT}/"),
-            };
-            let curl = ["curl", "-s", "--noproxy", "*", "-m", "1", "--interface", &from, &url];
-            lab.client.output(&curl)?;
-            // Three echoes, one query, one SYN.
-            let there = arrived(&lab, client, beyond)?;
-            assert!(there[1] >= 5 && there[0] == 0 && there[2] == 0, "requests: {there:?}");
-            let back = arrived(&lab, beyond, client)?;
-            assert!(back[2] >= 5 && back[0] == 0 && back[1] == 0, "answers: {back:?}");
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        Ok(())
+        lab.with_own_source(own_source, |_| {
+            for (family, beyond) in Family::BOTH.into_iter().zip(beyond) {
+                let client = addressing::client(1, family);
+                let (from, to) = (client.to_string(), beyond.to_string());
+                // Router 3 has not seen the requests: the client gets no answer.
+                let ping = ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1"];
+                lab.client.output(&[&ping[..], &["-I", &from, &to]].concat())?;
+                let (at, port) = (format!("@{to}"), UDP_PORT.to_string());
+                let dig =
+                    ["dig", "+tries=1", "+time=1", "-b", &from, "-p", &port, &at, "probe.test"];
+                lab.client.output(&dig)?;
+                let url = match beyond {
+                    IpAddr::V4(address) => format!("http://{address}:{TCP_PORT}/"),
+                    IpAddr::V6(address) => format!("http://[{address}]:{TCP_PORT}/"),
+                };
+                let curl = ["curl", "-s", "--noproxy", "*", "-m", "1", "--interface", &from, &url];
+                lab.client.output(&curl)?;
+                // Three echoes, one query, one SYN.
+                let there = arrived(&lab, client, beyond)?;
+                assert!(there[1] >= 5 && there[0] == 0 && there[2] == 0, "requests: {there:?}");
+                let back = arrived(&lab, beyond, client)?;
+                assert!(back[2] >= 5 && back[0] == 0 && back[1] == 0, "answers: {back:?}");
+            }
+            Ok(())
+        })
     })
 }

@@ -161,21 +161,18 @@ fn with_all_but_one_uplink_excluded_it_is_ready_and_waits() -> Result<()> {
 #[test]
 fn a_second_daemon_is_refused() -> Result<()> {
     let lab = lab()?;
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    let pid = daemon.process.pid().to_string();
-    expect_refused(&lab, &mut prroute.command(&["run"])?, 1, &["another", &pid])?;
-    // Likewise another instance in the same network namespace.
-    let other = format!("{}b", lab.name());
-    let second = Instance::new(&lab.host, &lab.scratch, &other)?;
-    let words = ["another", "namespace", &pid];
-    for command in [["run"], ["down"]] {
-        expect_refused(&lab, &mut second.command(&command)?, 1, &words)?;
-    }
-    daemon.process.check_running()?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        let pid = prroute.daemon.process.pid().to_string();
+        expect_refused(&lab, &mut prroute.command(&["run"])?, 1, &["another", &pid])?;
+        // Likewise another instance in the same network namespace.
+        let other = format!("{}b", lab.name());
+        let second = Instance::new(&lab.host, &lab.scratch, &other)?;
+        let words = ["another", "namespace", &pid];
+        for command in [["run"], ["down"]] {
+            expect_refused(&lab, &mut second.command(&command)?, 1, &words)?;
+        }
+        prroute.daemon.process.check_running()
+    })
 }
 
 #[test]

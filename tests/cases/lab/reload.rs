@@ -58,9 +58,7 @@ fn destinations_can_be_added_while_it_runs() -> Result<()> {
     })?;
     daemon.terminate()?;
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]
@@ -71,11 +69,7 @@ fn a_configuration_that_cannot_be_leaves_the_one_in_force() -> Result<()> {
     prroute.configure(good)?;
     let daemon = prroute.run(&[])?;
     let installed = lab.snapshot()?;
-    let unchanged = || -> Result<()> {
-        let changes = lab.snapshot()?.changes_since(&installed);
-        ensure!(changes.is_empty(), "{changes}");
-        Ok(())
-    };
+    let unchanged = || -> Result<()> { lab.expect_unchanged_since(&installed) };
 
     // The first key is good.
     prroute.configure(&format!("rp-filter = \"leave\"\n{good}gatway = []\n"))?;
@@ -158,9 +152,7 @@ fn ranges_can_be_moved_by_a_little() -> Result<()> {
     }
     daemon.kill()?;
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// How many tcx programs and clsact filters are on the uplinks, both ways.
@@ -189,12 +181,7 @@ fn the_hook_can_be_changed_while_it_runs() -> Result<()> {
         prroute.output(&["reload"])?.success()?;
         assert_eq!(attachments(&lab)?, expected, "{attach}:\n{}", daemon.process.log());
         // A probe's own patience is short for a busy machine.
-        let mut last = Vec::new();
-        wait::until("everything is answered", Duration::from_secs(60), || {
-            last = lab.ask(&probe::to_everything(3))?;
-            Ok(last.iter().all(probe::Outcome::answered).then_some(()))
-        })
-        .with_context(|| probe::listing(&last))?;
+        lab.expect_answered_within(Duration::from_secs(60), &probe::to_everything(3))?;
     }
     // A start with another hook is no different.
     daemon.terminate()?;
@@ -203,9 +190,7 @@ fn the_hook_can_be_changed_while_it_runs() -> Result<()> {
     assert_eq!(attachments(&lab)?, (6, 0));
     daemon.terminate()?;
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]

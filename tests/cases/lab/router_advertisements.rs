@@ -97,12 +97,7 @@ fn ping(target: IpAddr) -> Probe {
 
 fn answered(lab: &Lab, targets: &[IpAddr]) -> Result<()> {
     let probes: Vec<Probe> = targets.iter().map(|&target| ping(target)).collect();
-    let mut last = Vec::new();
-    wait::until("everything is answered", DEADLINE, || {
-        last = lab.ask(&probes)?;
-        Ok(probe::expect_all_answered(&last).is_ok().then_some(()))
-    })
-    .with_context(|| probe::listing(&last))
+    lab.expect_answered_within(DEADLINE, &probes)
 }
 
 /// The link-layer address that answers are sent to.
@@ -177,8 +172,7 @@ fn routers_that_appear_change_and_expire_are_followed() -> Result<()> {
     prroute.down()?;
     // What the silent router left.
     lab.host.sysctl(&["net.ipv6.route.flush=1"])?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    lab.expect_unchanged_since(&before)?;
     drop(provider);
     Ok(())
 }
@@ -221,7 +215,5 @@ fn tentative_temporary_and_deprecated_addresses_have_their_rules() -> Result<()>
     })?;
     lab.unconfigure(2, Family::V6)?;
     lab.host.ip("-6 route flush dev up2 proto kernel root 2001:db8:2::/64")?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }

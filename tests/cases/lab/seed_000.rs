@@ -1,3 +1,5 @@
+//! Stands for an administrator's article on asymmetric routing of a server with containers.
+//!
 //! Two NICs on two firewalled networks, one default route that counts: users and administrators
 //! are in different networks, and ping and ask by HTTP whichever address of the host they like.
 //! The way round is known: a table per network, and `from` and `iif` rules written by hand.
@@ -148,17 +150,12 @@ fn ping_and_http_to_either_address_are_answered_without_a_configuration() -> Res
 
         networks.forget_neighbours()?;
         let before = lab.snapshot()?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        networks.forget_neighbours()?;
-        probe::expect_all_answered(&networks.ask()?).context("with prroute")?;
-        networks.pages_name_who_was_asked()?;
-
-        daemon.terminate()?;
-        prroute.down()?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
-        Ok(())
+        lab.with_own_source(own_source, |_| {
+            networks.forget_neighbours()?;
+            probe::expect_all_answered(&networks.ask()?).context("with prroute")?;
+            networks.pages_name_who_was_asked()
+        })?;
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -174,12 +171,12 @@ fn tables_and_rules_that_were_written_by_hand_are_not_doubled() -> Result<()> {
             Family::BOTH.map(|family| lab.host.ip(&format!("{} rule show", family.option())));
         let (rules4, rules6) = (rules4?, rules6?);
 
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        probe::expect_all_answered(&networks.ask()?)?;
-        ensure!(lab.host.ip("-4 rule show")? == rules4, "{}", lab.host.ip("-4 rule show")?);
-        ensure!(lab.host.ip("-6 rule show")? == rules6, "{}", lab.host.ip("-6 rule show")?);
-        let log = daemon.terminate()?;
+        let log = lab.prroute()?.own_source(own_source)?.while_running(|_| {
+            probe::expect_all_answered(&networks.ask()?)?;
+            ensure!(lab.host.ip("-4 rule show")? == rules4, "{}", lab.host.ip("-4 rule show")?);
+            ensure!(lab.host.ip("-6 rule show")? == rules6, "{}", lab.host.ip("-6 rule show")?);
+            Ok(())
+        })?;
         for family in Family::BOTH {
             for number in [1, 2] {
                 let address = addressing::host(number, family);
@@ -187,9 +184,6 @@ fn tables_and_rules_that_were_written_by_hand_are_not_doubled() -> Result<()> {
                 ensure!(log.contains(&said), "nothing about {address}:\n{log}");
             }
         }
-        prroute.down()?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
-        Ok(())
+        lab.expect_unchanged_since(&before)
     })
 }

@@ -1,3 +1,5 @@
+//! Stands for an article on a multi-homed EC2 host that monitors a network ("Multi-homed EC2").
+//!
 //! A collector with a public and a private uplink: it watches the network from outside and is
 //! managed from inside. Cloud-init leaves a file with both uplinks, a configuration management
 //! system adds another with destinations that are reached from inside.
@@ -201,31 +203,33 @@ fn applications_choose_their_uplink_by_source_and_by_destination() -> Result<()>
         let mut prroute = lab.prroute()?;
         DropIns::of(&mut prroute, own_source)?.write("55-terraform.toml", &terraform())?;
         prroute.output(&["check"])?.success()?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            // Bound, as Puppet's agent with `sourceaddress`.
-            let target = management(family);
-            let own = addressing::host(PRIVATE, family);
-            let bound = page(&lab, target, &["--interface", &own.to_string()])?;
-            ensure!(bound == Some(format!("{target} answers {own}\n")), "{bound:?}");
-            // Not bound: the public uplink is main's default, and knows no way there.
-            let unbound = page(&lab, target, &[])?;
-            ensure!(unbound.is_none(), "{unbound:?}");
-            expect_page(&lab, service(family), PUBLIC)?;
-            // Names are asked for inside, and nowhere else.
-            let (own, server) = (addressing::host(PUBLIC, family), name_server(family));
-            let outside = lab.router(PUBLIC).arrived(own, server)?;
-            let answer = dig(&lab, family)?.success()?;
-            ensure!(answer.trim() == services::DNS_ADDRESS, "{answer}");
-            ensure!(lab.router(PUBLIC).arrived(own, server)? == outside, "a query went outside");
-        }
-        // Either is reached from its own side.
-        probe::expect_all_answered(&lab.ask(&probe::to_own_addresses(2, &probe::Question::ALL))?)?;
-        daemon.terminate()?;
-        prroute.down()?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
-        Ok(())
+        prroute.while_running(|_| {
+            for family in Family::BOTH {
+                // Bound, as Puppet's agent with `sourceaddress`.
+                let target = management(family);
+                let own = addressing::host(PRIVATE, family);
+                let bound = page(&lab, target, &["--interface", &own.to_string()])?;
+                ensure!(bound == Some(format!("{target} answers {own}\n")), "{bound:?}");
+                // Not bound: the public uplink is main's default, and knows no way there.
+                let unbound = page(&lab, target, &[])?;
+                ensure!(unbound.is_none(), "{unbound:?}");
+                expect_page(&lab, service(family), PUBLIC)?;
+                // Names are asked for inside, and nowhere else.
+                let (own, server) = (addressing::host(PUBLIC, family), name_server(family));
+                let outside = lab.router(PUBLIC).arrived(own, server)?;
+                let answer = dig(&lab, family)?.success()?;
+                ensure!(answer.trim() == services::DNS_ADDRESS, "{answer}");
+                ensure!(
+                    lab.router(PUBLIC).arrived(own, server)? == outside,
+                    "a query went outside"
+                );
+            }
+            // Either is reached from its own side.
+            probe::expect_all_answered(
+                &lab.ask(&probe::to_own_addresses(2, &probe::Question::ALL))?,
+            )
+        })?;
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -238,59 +242,55 @@ fn a_second_file_adds_destinations_while_conversations_go_on() -> Result<()> {
         let mut prroute = lab.prroute()?;
         let drop_ins = DropIns::of(&mut prroute, own_source)?;
         drop_ins.write("55-terraform.toml", &terraform())?;
-        let daemon = prroute.run(&[])?;
-        let mut conversations = converse(&lab)?;
-        go_on(&mut conversations)?;
-        let installed = lab.snapshot()?;
+        prroute.while_running(|prroute| {
+            let mut conversations = converse(&lab)?;
+            go_on(&mut conversations)?;
+            let installed = lab.snapshot()?;
 
-        // The step before a file is used says what is wrong with it; without that step it is refused
-        // as a whole.
-        let all: Vec<IpAddr> =
-            Family::BOTH.into_iter().flat_map(|f| [management(f), service(f)]).collect();
-        for (broken, complaint) in [
-            (puppet(&all).replace("to =", "two ="), "3: two: unknown key `two`"),
-            (puppet(&all).replace(".14\"", ".1400\""), "3: "),
-        ] {
-            drop_ins.write(FILE, &broken)?;
-            expect_refused(&prroute, "check", complaint)?;
-            expect_refused(&prroute, "reload", complaint)?;
-            let changes = lab.snapshot()?.changes_since(&installed);
-            ensure!(changes.is_empty(), "{broken}{changes}");
-        }
-        go_on(&mut conversations)?;
-        expect_page(&lab, service(Family::V4), PUBLIC)?;
+            // The step before a file is used says what is wrong with it; without that step it is refused
+            // as a whole.
+            let all: Vec<IpAddr> =
+                Family::BOTH.into_iter().flat_map(|f| [management(f), service(f)]).collect();
+            for (broken, complaint) in [
+                (puppet(&all).replace("to =", "two ="), "3: two: unknown key `two`"),
+                (puppet(&all).replace(".14\"", ".1400\""), "3: "),
+            ] {
+                drop_ins.write(FILE, &broken)?;
+                expect_refused(prroute, "check", complaint)?;
+                expect_refused(prroute, "reload", complaint)?;
+                let changes = lab.snapshot()?.changes_since(&installed);
+                ensure!(changes.is_empty(), "{broken}{changes}");
+            }
+            go_on(&mut conversations)?;
+            expect_page(&lab, service(Family::V4), PUBLIC)?;
 
-        drop_ins.write(FILE, &puppet(&all))?;
-        let checked = prroute.output(&["check"])?.success()?;
-        ensure!(checked == "the configuration is valid\n", "{checked}");
-        prroute.output(&["reload"])?.success()?;
-        for family in Family::BOTH {
-            expect_page(&lab, management(family), PRIVATE)?;
-            expect_page(&lab, service(family), PRIVATE)?;
-            ensure!(dig(&lab, family)?.status.success(), "the first file counts no more");
-        }
-        // Those over the public uplink stay there, although their destination moved.
-        let count = |number: u8| -> Result<u64> {
-            let from = |family| (addressing::host(PUBLIC, family), service(family));
-            let counts = Family::BOTH.map(|family| {
-                let (own, target) = from(family);
-                lab.router(number).arrived(own, target)
-            });
-            counts.into_iter().sum()
-        };
-        let (public, private) = (count(PUBLIC)?, count(PRIVATE)?);
-        go_on(&mut conversations)?;
-        ensure!(count(PUBLIC)? > public && count(PRIVATE)? == private, "a conversation moved");
+            drop_ins.write(FILE, &puppet(&all))?;
+            let checked = prroute.output(&["check"])?.success()?;
+            ensure!(checked == "the configuration is valid\n", "{checked}");
+            prroute.output(&["reload"])?.success()?;
+            for family in Family::BOTH {
+                expect_page(&lab, management(family), PRIVATE)?;
+                expect_page(&lab, service(family), PRIVATE)?;
+                ensure!(dig(&lab, family)?.status.success(), "the first file counts no more");
+            }
+            // Those over the public uplink stay there, although their destination moved.
+            let count = |number: u8| -> Result<u64> {
+                let from = |family| (addressing::host(PUBLIC, family), service(family));
+                let counts = Family::BOTH.map(|family| {
+                    let (own, target) = from(family);
+                    lab.router(number).arrived(own, target)
+                });
+                counts.into_iter().sum()
+            };
+            let (public, private) = (count(PUBLIC)?, count(PRIVATE)?);
+            go_on(&mut conversations)?;
+            ensure!(count(PUBLIC)? > public && count(PRIVATE)? == private, "a conversation moved");
 
-        drop_ins.remove(FILE)?;
-        prroute.output(&["reload"])?.success()?;
-        let changes = lab.snapshot()?.changes_since(&installed);
-        ensure!(changes.is_empty(), "{changes}");
-        go_on(&mut conversations)?;
-        daemon.terminate()?;
-        prroute.down()?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
-        Ok(())
+            drop_ins.remove(FILE)?;
+            prroute.output(&["reload"])?.success()?;
+            lab.expect_unchanged_since(&installed)?;
+            go_on(&mut conversations)
+        })?;
+        lab.expect_unchanged_since(&before)
     })
 }

@@ -52,25 +52,22 @@ fn questions(lab: &Lab) -> Result<Capture> {
 #[test]
 fn it_is_found_out_and_trusted_again_when_it_answers() -> Result<()> {
     let lab = trusting_lab()?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure("gateway-probe = 1\n")?;
-    let daemon = prroute.run(&[])?;
-    wait_usable(&prroute, 2, true)?;
-    let router = &lab.router(2).namespace;
-    router.nft(
-        "table netdev silence {
-            chain in { type filter hook ingress device host priority 0; policy drop; }
-        }",
-    )?;
-    let took = wait_usable(&prroute, 2, false).with_context(|| daemon.process.log())?;
-    println!("found out after {took:.1?}");
-    assert_eq!([usable(&prroute, 1)?, usable(&prroute, 3)?], [[true; 2]; 2], "the others answer");
-    router.run(&["nft", "delete", "table", "netdev", "silence"])?;
-    let took = wait_usable(&prroute, 2, true).with_context(|| daemon.process.log())?;
-    println!("usable again after {took:.1?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_configuration("gateway-probe = 1\n", |prroute| {
+        wait_usable(prroute, 2, true)?;
+        let router = &lab.router(2).namespace;
+        router.nft(
+            "table netdev silence {
+                chain in { type filter hook ingress device host priority 0; policy drop; }
+            }",
+        )?;
+        let took = wait_usable(prroute, 2, false).with_context(|| prroute.log())?;
+        println!("found out after {took:.1?}");
+        assert_eq!([usable(prroute, 1)?, usable(prroute, 3)?], [[true; 2]; 2], "the others answer");
+        router.run(&["nft", "delete", "table", "netdev", "silence"])?;
+        let took = wait_usable(prroute, 2, true).with_context(|| prroute.log())?;
+        println!("usable again after {took:.1?}");
+        Ok(())
+    })
 }
 
 /// Replies over the uplink in question are on their way all the time, while its gateway is asked
@@ -78,9 +75,7 @@ fn it_is_found_out_and_trusted_again_when_it_answers() -> Result<()> {
 #[test]
 fn questions_cost_a_healthy_gateway_one_packet_each_and_no_reply() -> Result<()> {
     let lab = trusting_lab()?;
-    for family in Family::BOTH {
-        lab.steer(2, family)?;
-    }
+    lab.steer_both(2)?;
     let mut prroute = lab.prroute()?;
     prroute.configure("gateway-probe = 1\n")?;
     let daemon = prroute.run(&[])?;
@@ -131,32 +126,30 @@ fn questions_cost_a_healthy_gateway_one_packet_each_and_no_reply() -> Result<()>
 #[test]
 fn one_lost_question_decides_nothing() -> Result<()> {
     let lab = trusting_lab()?;
-    let mut prroute = lab.prroute()?;
-    prroute.configure("gateway-probe = 1\n")?;
-    let daemon = prroute.run(&[])?;
-    wait_usable(&prroute, 2, true)?;
-    let router = &lab.router(2).namespace;
-    router.nft(
-        "table netdev loss {
-            chain in {
-                type filter hook ingress device host priority 0;
-                arp operation request limit rate 1/hour burst 1 packets counter drop
-                icmpv6 type nd-neighbor-solicit limit rate 1/hour burst 1 packets counter drop
-            }
-        }",
-    )?;
-    let capture = questions(&lab)?;
-    let dropped = || -> Result<usize> {
-        let list = router.run(&["nft", "list", "table", "netdev", "loss"])?;
-        Ok(list.matches("counter packets 1 ").count())
-    };
-    wait::until("one of each is lost", SOON, || Ok((dropped()? == 2).then_some(())))?;
-    // Each has been asked again, and again after that.
-    ensure!(capture.wait_for(8, SOON)?, "no further questions");
-    capture.stop()?;
-    assert_eq!(usable(&prroute, 2)?, [true; 2]);
-    let log = daemon.terminate()?;
+    let log = lab.prroute()?.configured("gateway-probe = 1\n")?.while_running(|prroute| {
+        wait_usable(prroute, 2, true)?;
+        let router = &lab.router(2).namespace;
+        router.nft(
+            "table netdev loss {
+                chain in {
+                    type filter hook ingress device host priority 0;
+                    arp operation request limit rate 1/hour burst 1 packets counter drop
+                    icmpv6 type nd-neighbor-solicit limit rate 1/hour burst 1 packets counter drop
+                }
+            }",
+        )?;
+        let capture = questions(&lab)?;
+        let dropped = || -> Result<usize> {
+            let list = router.run(&["nft", "list", "table", "netdev", "loss"])?;
+            Ok(list.matches("counter packets 1 ").count())
+        };
+        wait::until("one of each is lost", SOON, || Ok((dropped()? == 2).then_some(())))?;
+        // Each has been asked again, and again after that.
+        ensure!(capture.wait_for(8, SOON)?, "no further questions");
+        capture.stop()?;
+        assert_eq!(usable(prroute, 2)?, [true; 2]);
+        Ok(())
+    })?;
     ensure!(!log.contains("route del"), "nothing was moved:\n{log}");
-    prroute.down()?;
     Ok(())
 }

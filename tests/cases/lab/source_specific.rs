@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Defaults, Lab, Topology};
-use prroute_tests::probe::{self, Outcome, Probe, Question};
+use prroute_tests::probe::{self, Probe, Question};
 use prroute_tests::{services, wait};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -33,15 +33,6 @@ fn of_ipv6(probes: Vec<Probe>) -> Vec<Probe> {
     probes.into_iter().filter(|probe| Family::of(probe.target) == V6).collect()
 }
 
-fn are_answered_soon(lab: &Lab, probes: &[Probe]) -> Result<()> {
-    let mut last = Vec::new();
-    let answered = wait::until("every probe is answered", SOON, || {
-        last = lab.ask(probes)?;
-        Ok(last.iter().all(Outcome::answered).then_some(()))
-    });
-    answered.map_err(|error| error.context(probe::listing(&last)))
-}
-
 fn has_rules_for(lab: &Lab, number: u8) -> Result<bool> {
     let prefix = addressing::prefix(number, V6);
     let network = prefix.trim_end_matches("/64");
@@ -58,7 +49,7 @@ fn addresses_that_main_routes_by_source_are_left_to_main() -> Result<()> {
     let lab = two_prefixes(Topology::DEFAULT)?;
     let own = of_ipv6(probe::to_own_addresses(2, &Question::ALL));
     let shared = of_ipv6(probe::to_shared_address(2, &Question::ALL));
-    are_answered_soon(&lab, &own)?;
+    lab.expect_answered_within(SOON, &own)?;
     probe::expect_answered(&lab.ask(&shared)?, |_| false)?;
     let before = lab.snapshot()?;
 
@@ -72,29 +63,25 @@ fn addresses_that_main_routes_by_source_are_left_to_main() -> Result<()> {
         );
         ensure!(plan.contains(&said), "no {said:?} in\n{plan}");
     }
-    let daemon = prroute.run(&[])?;
-    probe::expect_all_answered(&lab.ask(&own)?)?;
-    // An address of the host as a whole is in neither prefix: who asked is answered.
-    are_answered_soon(&lab, &shared)?;
-    probe::expect_all_answered(&lab.ask(&shared)?)?;
-    ensure!(!has_rules_for(&lab, 1)? && !has_rules_for(&lab, 2)?, "rules for what main does");
+    prroute.while_running(|_| {
+        probe::expect_all_answered(&lab.ask(&own)?)?;
+        // An address of the host as a whole is in neither prefix: who asked is answered.
+        lab.expect_answered_within(SOON, &shared)?;
+        probe::expect_all_answered(&lab.ask(&shared)?)?;
+        ensure!(!has_rules_for(&lab, 1)? && !has_rules_for(&lab, 2)?, "rules for what main does");
 
-    // Another default route takes its place, and gives it back.
-    let gateway = addressing::gateway(2, V6);
-    lab.host.ip(&format!("-6 route add default via {gateway} dev up2 metric 2048"))?;
-    lab.host.ip(&format!("-6 route del {}", default_from(2)))?;
-    expect_rules_for_second(&lab, true)?;
-    are_answered_soon(&lab, &own)?;
-    lab.host.ip(&format!("-6 route add {}", default_from(2)))?;
-    expect_rules_for_second(&lab, false)?;
-    lab.host.ip(&format!("-6 route del default via {gateway} dev up2 metric 2048"))?;
-    are_answered_soon(&lab, &[own, shared].concat())?;
-
-    daemon.terminate()?;
-    prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+        // Another default route takes its place, and gives it back.
+        let gateway = addressing::gateway(2, V6);
+        lab.host.ip(&format!("-6 route add default via {gateway} dev up2 metric 2048"))?;
+        lab.host.ip(&format!("-6 route del {}", default_from(2)))?;
+        expect_rules_for_second(&lab, true)?;
+        lab.expect_answered_within(SOON, &own)?;
+        lab.host.ip(&format!("-6 route add {}", default_from(2)))?;
+        expect_rules_for_second(&lab, false)?;
+        lab.host.ip(&format!("-6 route del default via {gateway} dev up2 metric 2048"))?;
+        lab.expect_answered_within(SOON, &[own, shared].concat())
+    })?;
+    lab.expect_unchanged_since(&before)
 }
 
 /// What a container answers leaves with its own address, for which main has another default route.
@@ -120,17 +107,15 @@ fn replies_of_containers_go_by_the_gateway_of_the_source_prefix() -> Result<()> 
     })?;
     probe::expect_answered(&lab.ask(&published)?, |probe| probe.uplink() == 1)?;
 
-    let mut prroute = lab.prroute()?;
     // Not by the router that asked: by the gateway that the route names.
-    prroute.configure("[[uplink]]\nname = \"up*\"\nreply = \"gateway\"\n")?;
-    let daemon = prroute.run(&[])?;
-    are_answered_soon(&lab, &published)?;
-    let status = prroute.output(&["status"])?.success()?;
-    let said = format!("{} for {}", addressing::gateway(2, V6), addressing::prefix(2, V6));
-    ensure!(status.contains(&said), "no {said:?} in\n{status}");
-    ensure!(!has_rules_for(&lab, 2)?, "rules for what main does");
-    daemon.terminate()?;
-    prroute.down()?;
+    lab.with_configuration("[[uplink]]\nname = \"up*\"\nreply = \"gateway\"\n", |prroute| {
+        lab.expect_answered_within(SOON, &published)?;
+        let status = prroute.output(&["status"])?.success()?;
+        let said = format!("{} for {}", addressing::gateway(2, V6), addressing::prefix(2, V6));
+        ensure!(status.contains(&said), "no {said:?} in\n{status}");
+        ensure!(!has_rules_for(&lab, 2)?, "rules for what main does");
+        Ok(())
+    })?;
     drop(nginx);
     drop(pods);
     Ok(())

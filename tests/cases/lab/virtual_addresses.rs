@@ -100,12 +100,7 @@ impl Pair {
     /// Within [`SOON`] every question is answered, and then once more.
     fn is_answered(&self) -> Result<()> {
         let probes = self.probes();
-        let mut last = Vec::new();
-        wait::until("the virtual addresses are answered", SOON, || {
-            last = self.lab.ask(&probes)?;
-            Ok(last.iter().all(probe::Outcome::answered).then_some(()))
-        })
-        .with_context(|| probe::listing(&last))?;
+        self.lab.expect_answered_within(SOON, &probes)?;
         probe::expect_all_answered(&self.lab.ask(&probes)?)
     }
 
@@ -146,35 +141,32 @@ impl Pair {
         lab.meet_default_gateway()?;
         let before = lab.snapshot()?;
 
-        let mut prroute = lab.prroute()?;
-        prroute.configure(configuration)?;
-        let daemon = prroute.run(&[])?;
-        for _ in 0..2 {
-            peer.stop()?;
-            host.wait_master(&lab.host, addresses)?;
-            self.is_answered()?;
-            for (address, _) in addresses {
-                self.sends_as(*address)?;
-            }
-            let mut stacked = self.stacked(&prroute)?;
-            stacked.sort();
-            let expected: &[&str] = if self.use_vmac { &["vrrp.51", "vrrp.52"] } else { &[] };
-            assert_eq!(stacked, expected);
+        lab.with_configuration(configuration, |prroute| {
+            for _ in 0..2 {
+                peer.stop()?;
+                host.wait_master(&lab.host, addresses)?;
+                self.is_answered()?;
+                for (address, _) in addresses {
+                    self.sends_as(*address)?;
+                }
+                let mut stacked = self.stacked(prroute)?;
+                stacked.sort();
+                let expected: &[&str] = if self.use_vmac { &["vrrp.51", "vrrp.52"] } else { &[] };
+                assert_eq!(stacked, expected);
 
-            peer = self.keepalived(&self.peer, "eth0", 200)?;
-            host.wait_backup(&lab.host, addresses)?;
-            peer.wait_master(&self.peer, addresses)?;
-            wait::until("the host has no rule for the addresses", SOON, || {
-                let rules = lab.host.ip("rule show")? + &lab.host.ip("-6 rule show")?;
-                let gone = addresses.iter().all(|(a, _)| !rules.contains(&format!("from {a} ")));
-                Ok(gone.then_some(()))
-            })?;
-        }
-        daemon.terminate()?;
-        prroute.down()?;
-        let after = lab.snapshot()?;
-        let changes = after.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
+                peer = self.keepalived(&self.peer, "eth0", 200)?;
+                host.wait_backup(&lab.host, addresses)?;
+                peer.wait_master(&self.peer, addresses)?;
+                wait::until("the host has no rule for the addresses", SOON, || {
+                    let rules = lab.host.ip("rule show")? + &lab.host.ip("-6 rule show")?;
+                    let gone =
+                        addresses.iter().all(|(a, _)| !rules.contains(&format!("from {a} ")));
+                    Ok(gone.then_some(()))
+                })?;
+            }
+            Ok(())
+        })?;
+        lab.expect_unchanged_since(&before)?;
         host.stop()
     }
 }

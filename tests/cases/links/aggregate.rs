@@ -38,32 +38,30 @@ fn link(namespace: &Namespace, device: &str) -> Result<Value> {
 /// and never by the first uplink.
 fn survives_a_lost_leg(lab: &Lab, lost: &str, moved: impl Fn() -> Result<bool>) -> Result<()> {
     let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let mut connections = Vec::new();
-    for family in Family::BOTH {
-        let (source, target) = (addressing::client(2, family), addressing::shared(family));
-        let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
-        tcp.set_read_timeout(Some(wait::patience(DEADLINE)))?;
-        echo::tcp_round(&mut tcp, 1_000)?;
-        connections.push(tcp);
-    }
-    lab.router(2).namespace.ip(&format!("link set {lost} down"))?;
-    wait::until("the other leg carries", DEADLINE, || Ok(moved()?.then_some(())))?;
-    for tcp in &mut connections {
-        for _ in 0..5 {
-            echo::tcp_round(tcp, 1_000).context("over the other leg")?;
+    lab.with_prroute(|_| {
+        let mut connections = Vec::new();
+        for family in Family::BOTH {
+            let (source, target) = (addressing::client(2, family), addressing::shared(family));
+            let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
+            tcp.set_read_timeout(Some(wait::patience(DEADLINE)))?;
+            echo::tcp_round(&mut tcp, 1_000)?;
+            connections.push(tcp);
         }
-    }
-    let silent = second::silent(lab)?;
-    ensure!(silent.is_empty(), "not answered: {silent:#?}");
-    for family in Family::BOTH {
-        let (from, to) = (addressing::shared(family), addressing::client(2, family));
-        ensure!(lab.router(1).arrived(from, to)? == 0, "replies left by the first uplink");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        lab.router(2).namespace.ip(&format!("link set {lost} down"))?;
+        wait::until("the other leg carries", DEADLINE, || Ok(moved()?.then_some(())))?;
+        for tcp in &mut connections {
+            for _ in 0..5 {
+                echo::tcp_round(tcp, 1_000).context("over the other leg")?;
+            }
+        }
+        let silent = second::silent(lab)?;
+        ensure!(silent.is_empty(), "not answered: {silent:#?}");
+        for family in Family::BOTH {
+            let (from, to) = (addressing::shared(family), addressing::client(2, family));
+            ensure!(lab.router(1).arrived(from, to)? == 0, "replies left by the first uplink");
+        }
+        Ok(())
+    })
 }
 
 fn active_backup() -> Result<Lab> {
@@ -122,26 +120,24 @@ fn replies_of_an_802_3ad_bond_are_spread_over_its_ports() -> Result<()> {
     second::conforms(&lab, "bond2", Found::ByItself)?;
 
     let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let sent = |device: &str| -> Result<u64> {
-        link(&lab.host, device)?["stats64"]["tx"]["packets"].as_u64().context("no count")
-    };
-    let before = (sent(BELOW)?, sent(LEG)?);
-    const FLOWS: u64 = 64;
-    for family in Family::BOTH {
-        let target = (addressing::shared(family), PORT).into();
-        for _ in 0..FLOWS / 2 {
-            let socket = socket::udp(&lab.client, addressing::client(2, family), 0)?;
-            ensure!(echo::udp_round(&socket, target, 100)?, "no answer from {target}");
+    lab.with_prroute(|_| {
+        let sent = |device: &str| -> Result<u64> {
+            link(&lab.host, device)?["stats64"]["tx"]["packets"].as_u64().context("no count")
+        };
+        let before = (sent(BELOW)?, sent(LEG)?);
+        const FLOWS: u64 = 64;
+        for family in Family::BOTH {
+            let target = (addressing::shared(family), PORT).into();
+            for _ in 0..FLOWS / 2 {
+                let socket = socket::udp(&lab.client, addressing::client(2, family), 0)?;
+                ensure!(echo::udp_round(&socket, target, 100)?, "no answer from {target}");
+            }
         }
-    }
-    let after = (sent(BELOW)? - before.0, sent(LEG)? - before.1);
-    ensure!(after.0 + after.1 >= FLOWS, "{after:?} packets for {FLOWS} replies");
-    ensure!(after.0 > FLOWS / 8 && after.1 > FLOWS / 8, "all on one port: {after:?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        let after = (sent(BELOW)? - before.0, sent(LEG)? - before.1);
+        ensure!(after.0 + after.1 >= FLOWS, "{after:?} packets for {FLOWS} replies");
+        ensure!(after.0 > FLOWS / 8 && after.1 > FLOWS / 8, "all on one port: {after:?}");
+        Ok(())
+    })
 }
 
 fn team() -> Result<Lab> {

@@ -32,7 +32,7 @@ fn a_port_of_a_vrf_is_refused_and_left_alone() -> Result<()> {
         let (option, gateway) = (family.option(), addressing::gateway(3, family));
         let (address, length) = (addressing::host(3, family), addressing::prefix_length(family));
         // IPv6 addresses go when a device joins a VRF, and main's routes over it with it.
-        let at_once = if family == Family::V6 { "nodad" } else { "" };
+        let at_once = addressing::at_once(family);
         lab.host.ip(&format!("address replace {address}/{length} dev up3 {at_once}"))?;
         lab.host.ip(&format!("{option} route add default via {gateway} dev up3 table 500"))?;
         drop(lab.host.output(&["ip", option, "route", "del", "default", "dev", "up3"])?);
@@ -55,16 +55,13 @@ fn a_port_of_a_vrf_is_refused_and_left_alone() -> Result<()> {
     let expect_the_vrf_answers = || probe::expect_all_answered(&lab.ask(&probes)?);
     expect_the_vrf_answers().context("without prroute")?;
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    expect_the_vrf_answers()?;
-    let silent = second::silent(&lab)?;
-    ensure!(silent.is_empty(), "not answered: {silent:#?}");
-    ensure!(reason(&prroute, "up3")? == "port of vrf vrf3");
-    second::expect_attached(&lab.host, &["up1", "up2"])?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        expect_the_vrf_answers()?;
+        let silent = second::silent(&lab)?;
+        ensure!(silent.is_empty(), "not answered: {silent:#?}");
+        ensure!(reason(prroute, "up3")? == "port of vrf vrf3");
+        second::expect_attached(&lab.host, &["up1", "up2"])
+    })
 }
 
 fn ping(from: &Namespace, to: &str) -> Result<()> {
@@ -87,15 +84,13 @@ fn a_vxlan_is_no_uplink_and_works_beside_them() -> Result<()> {
     lab.router(2).namespace.ip_batch(&add("lan", router, host, "10.42.0.1"))?;
     ping(&lab.host, "10.42.0.1")?;
 
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    ensure!(reason(&prroute, "vx2")? == "virtual device (vxlan) that no [[uplink]] names");
-    second::expect_attached(&lab.host, &["up1", "up2"])?;
-    ping(&lab.host, "10.42.0.1").context("from the host")?;
-    ping(&lab.router(2).namespace, "10.42.0.10").context("to the host")?;
-    let silent = second::silent(&lab)?;
-    ensure!(silent.is_empty(), "not answered: {silent:#?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        ensure!(reason(prroute, "vx2")? == "virtual device (vxlan) that no [[uplink]] names");
+        second::expect_attached(&lab.host, &["up1", "up2"])?;
+        ping(&lab.host, "10.42.0.1").context("from the host")?;
+        ping(&lab.router(2).namespace, "10.42.0.10").context("to the host")?;
+        let silent = second::silent(&lab)?;
+        ensure!(silent.is_empty(), "not answered: {silent:#?}");
+        Ok(())
+    })
 }

@@ -24,32 +24,33 @@ fn offloaded_connections_to_guests_keep_their_uplink() -> Result<()> {
             }
         }",
     )?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::client(2, family), addressing::guest(family));
-        let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
-        let udp = socket::udp(&lab.client, source, 0)?;
-        for _ in 0..20 {
-            echo::tcp_round(&mut tcp, 1_000).with_context(|| target.to_string())?;
-            ensure!(echo::udp_round(&udp, (target, PORT).into(), 100)?, "{target} is silent");
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (source, target) = (addressing::client(2, family), addressing::guest(family));
+            let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
+            let udp = socket::udp(&lab.client, source, 0)?;
+            for _ in 0..20 {
+                echo::tcp_round(&mut tcp, 1_000).with_context(|| target.to_string())?;
+                ensure!(echo::udp_round(&udp, (target, PORT).into(), 100)?, "{target} is silent");
+            }
+            wait::until("the connection is offloaded", Duration::from_secs(10), || {
+                let flows = lab.host.run(&["cat", "/proc/net/nf_conntrack"])?;
+                let offloaded = flows.lines().any(|flow| {
+                    flow.contains("[OFFLOAD]") && flow.contains(&format!("dport={PORT}"))
+                });
+                Ok(offloaded.then_some(()))
+            })?;
+            for _ in 0..50 {
+                echo::tcp_round(&mut tcp, 1_000).with_context(|| target.to_string())?;
+                ensure!(echo::udp_round(&udp, (target, PORT).into(), 100)?, "{target} is silent");
+            }
+            let replies = |n: u8| lab.router(n).arrived(target, source);
+            let (first, second) = (replies(1)?, replies(2)?);
+            ensure!(
+                first == 0 && second >= 140,
+                "{first} replies by uplink 1, {second} by uplink 2"
+            );
         }
-        wait::until("the connection is offloaded", Duration::from_secs(10), || {
-            let flows = lab.host.run(&["cat", "/proc/net/nf_conntrack"])?;
-            let offloaded = flows
-                .lines()
-                .any(|flow| flow.contains("[OFFLOAD]") && flow.contains(&format!("dport={PORT}")));
-            Ok(offloaded.then_some(()))
-        })?;
-        for _ in 0..50 {
-            echo::tcp_round(&mut tcp, 1_000).with_context(|| target.to_string())?;
-            ensure!(echo::udp_round(&udp, (target, PORT).into(), 100)?, "{target} is silent");
-        }
-        let replies = |n: u8| lab.router(n).arrived(target, source);
-        let (first, second) = (replies(1)?, replies(2)?);
-        ensure!(first == 0 && second >= 140, "{first} replies by uplink 1, {second} by uplink 2");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

@@ -11,15 +11,13 @@ const TOPOLOGY: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
 #[test]
 fn clsact_only_kernels_get_filters_without_being_asked() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let status = prroute.status()?;
-    for uplink in status["uplinks"].as_array().into_iter().flatten() {
-        ensure!(uplink["hook"] == "clsact", "{uplink:#}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        let status = prroute.status()?;
+        for uplink in status["uplinks"].as_array().into_iter().flatten() {
+            ensure!(uplink["hook"] == "clsact", "{uplink:#}");
+        }
+        Ok(())
+    })
 }
 
 #[test]

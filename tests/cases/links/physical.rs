@@ -74,27 +74,23 @@ fn a_second_card_without_a_default_route_is_found_and_answers_the_router_that_as
     for family in Family::BOTH {
         let host = addressing::host(2, family);
         lab.router(2).namespace.ip(&format!("neigh del {host} dev lan"))?;
-        let (length, nodad) =
-            (addressing::prefix_length(family), if family == Family::V6 { "nodad" } else { "" });
+        let (length, nodad) = (addressing::prefix_length(family), addressing::at_once(family));
         lab.host.ip(&format!("address add {host}/{length} dev enp0s3 {nodad}"))?;
     }
     lab.host.ip("link set enp0s3 up")?;
     let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
     lab.meet_default_gateway()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let silent = second::silent(&lab)?;
-    let status = prroute.status()?;
-    ensure!(silent.is_empty(), "not answered: {silent:#?}\n{status:#}");
-    let names: Vec<&str> = status["uplinks"]
-        .as_array()
-        .context("no uplinks")?
-        .iter()
-        .filter_map(|uplink| uplink["name"].as_str())
-        .collect();
-    ensure!(names == ["up1", "enp0s3"], "{names:?}");
-    second::expect_attached(&lab.host, &["up1", "enp0s3"])?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        let silent = second::silent(&lab)?;
+        let status = prroute.status()?;
+        ensure!(silent.is_empty(), "not answered: {silent:#?}\n{status:#}");
+        let names: Vec<&str> = status["uplinks"]
+            .as_array()
+            .context("no uplinks")?
+            .iter()
+            .filter_map(|uplink| uplink["name"].as_str())
+            .collect();
+        ensure!(names == ["up1", "enp0s3"], "{names:?}");
+        second::expect_attached(&lab.host, &["up1", "enp0s3"])
+    })
 }

@@ -86,19 +86,17 @@ fn arrived(lab: &Lab, protocol: u64, source: IpAddr, target: IpAddr) -> Result<V
 fn sctp_is_answered_over_the_uplink_it_came_in_on() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     lab.meet_default_gateway()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let source = addressing::client(2, family);
-        for target in [addressing::host(2, family), addressing::shared(family)] {
-            sctp_talk(&lab, source, target)?;
-            let counts = arrived(&lab, SCTP, target, source)?;
-            ensure!(counts[0] == 0 && counts[1] > 0, "replies of {target}: {counts:?}");
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let source = addressing::client(2, family);
+            for target in [addressing::host(2, family), addressing::shared(family)] {
+                sctp_talk(&lab, source, target)?;
+                let counts = arrived(&lab, SCTP, target, source)?;
+                ensure!(counts[0] == 0 && counts[1] > 0, "replies of {target}: {counts:?}");
+            }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Both directions of one end's protection, in transport mode.
@@ -139,19 +137,17 @@ fn esp_is_answered_over_the_uplink_it_came_in_on() -> Result<()> {
     for family in Family::BOTH {
         ensure!(!ping(family)?, "{family} is answered without prroute");
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::shared(family), addressing::client(2, family));
-        let before = arrived(&lab, ESP, source, target)?;
-        ensure!(ping(family)?, "no answer over {family}");
-        let after = arrived(&lab, ESP, source, target)?;
-        ensure!(
-            after[0] == before[0] && after[1] >= before[1] + 3,
-            "{family}: {before:?}, then {after:?}"
-        );
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (source, target) = (addressing::shared(family), addressing::client(2, family));
+            let before = arrived(&lab, ESP, source, target)?;
+            ensure!(ping(family)?, "no answer over {family}");
+            let after = arrived(&lab, ESP, source, target)?;
+            ensure!(
+                after[0] == before[0] && after[1] >= before[1] + 3,
+                "{family}: {before:?}, then {after:?}"
+            );
+        }
+        Ok(())
+    })
 }

@@ -42,7 +42,7 @@ fn settle(lab: &Lab, device: &str) -> Result<()> {
     let mut batch = format!("link set {device} up\n");
     for family in Family::BOTH {
         let (address, length) = (addressing::host(2, family), addressing::prefix_length(family));
-        let at_once = if family == Family::V6 { "nodad" } else { "" };
+        let at_once = addressing::at_once(family);
         batch += &format!("address add {address}/{length} dev {device} {at_once}\n");
     }
     for family in Family::BOTH {
@@ -94,13 +94,12 @@ pub(crate) fn conforms(lab: &Lab, device: &str, found: Found) -> Result<()> {
         prroute.configure(&format!("[[uplink]]\nname = \"{device}\"\n"))?;
     }
     lab.forget_neighbours()?;
-    let daemon = prroute.run(&[])?;
-    let silent = silent(lab)?;
-    ensure!(silent.is_empty(), "not answered: {silent:#?}\n{:#}", prroute.status()?);
-    expect_attached(&lab.host, &["up1", device])?;
-    expect_seen_once(lab, &prroute)?;
-    daemon.terminate()?;
-    prroute.down()?;
+    prroute.while_running(|prroute| {
+        let silent = silent(lab)?;
+        ensure!(silent.is_empty(), "not answered: {silent:#?}\n{:#}", prroute.status()?);
+        expect_attached(&lab.host, &["up1", device])?;
+        expect_seen_once(lab, prroute)
+    })?;
     expect_attached(&lab.host, &[])
 }
 

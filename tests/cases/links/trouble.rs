@@ -85,24 +85,21 @@ fn expect_one_way(lab: &Lab) -> Result<()> {
 
 fn stays_put(netem: &str) -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for (namespace, device) in [(&lab.host, "up2"), (&lab.router(2).namespace, "host")] {
-        let words = netem.split_whitespace();
-        let argv: Vec<&str> = ["tc", "qdisc", "add", "dev", device, "root", "netem"]
-            .into_iter()
-            .chain(words)
-            .collect();
-        namespace.run(&argv)?;
-    }
-    let mut talk = Talk::begin(&lab)?;
-    for _ in 0..10 {
-        talk.go_on()?;
-    }
-    expect_one_way(&lab)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for (namespace, device) in [(&lab.host, "up2"), (&lab.router(2).namespace, "host")] {
+            let words = netem.split_whitespace();
+            let argv: Vec<&str> = ["tc", "qdisc", "add", "dev", device, "root", "netem"]
+                .into_iter()
+                .chain(words)
+                .collect();
+            namespace.run(&argv)?;
+        }
+        let mut talk = Talk::begin(&lab)?;
+        for _ in 0..10 {
+            talk.go_on()?;
+        }
+        expect_one_way(&lab)
+    })
 }
 
 #[test]
@@ -123,41 +120,39 @@ fn flows_stay_on_an_uplink_that_doubles_packets() -> Result<()> {
 #[test]
 fn flows_go_on_after_each_flap_of_the_carrier() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let mut talk = Talk::begin(&lab)?;
-    talk.go_on()?;
-    let carrier = |wanted: bool| {
-        wait::until("the host sees the carrier", DEADLINE, || {
-            let link = lab.host.run(&["ip", "-brief", "link", "show", "dev", "up2"])?;
-            Ok((link.contains("LOWER_UP") == wanted).then_some(()))
-        })
-    };
-    for flap in 1..=5 {
-        lab.router(2).namespace.ip("link set host down")?;
-        carrier(false)?;
-        lab.router(2).namespace.ip("link set host up")?;
-        carrier(true)?;
-        talk.go_on().with_context(|| {
-            format!("after flap {flap}: {:#}", prroute.status().unwrap_or_default())
-        })?;
-    }
-    // While the carrier is gone, what is sent again goes where routing says; now nothing does.
-    let strays = || -> Result<Vec<u64>> {
-        let router = lab.router(1);
-        Family::BOTH
-            .into_iter()
-            .flat_map(|family| {
-                let target = addressing::client(2, family);
-                [addressing::shared(family), addressing::host(2, family)].map(|s| (s, target))
+    lab.with_prroute(|prroute| {
+        let mut talk = Talk::begin(&lab)?;
+        talk.go_on()?;
+        let carrier = |wanted: bool| {
+            wait::until("the host sees the carrier", DEADLINE, || {
+                let link = lab.host.run(&["ip", "-brief", "link", "show", "dev", "up2"])?;
+                Ok((link.contains("LOWER_UP") == wanted).then_some(()))
             })
-            .map(|(source, target)| router.arrived(source, target))
-            .collect()
-    };
-    let before = strays()?;
-    talk.go_on()?;
-    ensure!(strays()? == before, "replies leave by the first uplink: {:?}", strays()?);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        };
+        for flap in 1..=5 {
+            lab.router(2).namespace.ip("link set host down")?;
+            carrier(false)?;
+            lab.router(2).namespace.ip("link set host up")?;
+            carrier(true)?;
+            talk.go_on().with_context(|| {
+                format!("after flap {flap}: {:#}", prroute.status().unwrap_or_default())
+            })?;
+        }
+        // While the carrier is gone, what is sent again goes where routing says; now nothing does.
+        let strays = || -> Result<Vec<u64>> {
+            let router = lab.router(1);
+            Family::BOTH
+                .into_iter()
+                .flat_map(|family| {
+                    let target = addressing::client(2, family);
+                    [addressing::shared(family), addressing::host(2, family)].map(|s| (s, target))
+                })
+                .map(|(source, target)| router.arrived(source, target))
+                .collect()
+        };
+        let before = strays()?;
+        talk.go_on()?;
+        ensure!(strays()? == before, "replies leave by the first uplink: {:?}", strays()?);
+        Ok(())
+    })
 }

@@ -23,19 +23,19 @@ fn an_ipvlan_with_a_default_route_is_an_uplink_for_its_own_addresses() -> Result
     })?;
     let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
     lab.meet_default_gateway()?;
-    let prroute = lab.prroute()?;
     lab.forget_neighbours()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::client(2, family), addressing::host(2, family));
-        let silent = echo::silent(&lab.client, source, target, PORT)?;
-        ensure!(silent.is_empty(), "{target} does not answer {silent:?}");
-        ensure!(lab.router(1).arrived(target, source)? == 0, "replies left by the first uplink");
-    }
-    second::expect_attached(&lab.host, &["up1", "ipv2"])?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (source, target) = (addressing::client(2, family), addressing::host(2, family));
+            let silent = echo::silent(&lab.client, source, target, PORT)?;
+            ensure!(silent.is_empty(), "{target} does not answer {silent:?}");
+            ensure!(
+                lab.router(1).arrived(target, source)? == 0,
+                "replies left by the first uplink"
+            );
+        }
+        second::expect_attached(&lab.host, &["up1", "ipv2"])
+    })
 }
 
 /// A veth is no physical port: such a bridge has to be named.

@@ -56,9 +56,7 @@ fn the_option_can_be_changed_while_it_runs() -> Result<()> {
     assert_eq!((ours(&lab, Family::V4)?, kept(&prroute)?), ((0, 0), (true, true)));
     daemon.terminate()?;
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]
@@ -73,37 +71,35 @@ fn a_family_without_a_default_route_in_main_is_kept_by_rules() -> Result<()> {
     };
     change("del")?;
     let mut heard = Rules::listen(&lab)?;
-    let prroute = lab.prroute()?.own_source(OwnSource::Datapath)?;
-    let daemon = prroute.run(&[])?;
-    let by = |expected: (bool, bool)| -> Result<()> {
-        wait::until("each family is kept", SOON, || {
-            let rules = Family::BOTH.map(|family| ours(&lab, family));
-            let [v4, v6] = rules;
-            let by_rules = (v4?.0 > 0, v6?.0 > 0);
-            Ok((kept(&prroute)? == expected && by_rules == (!expected.0, !expected.1))
-                .then_some(()))
-        })
-        .with_context(|| daemon.process.log())
-    };
-    by((true, false))?;
-    let status = prroute.output(&["status"])?.success()?;
-    for said in [
-        "own-source, IPv4: datapath",
-        "own-source, IPv6: rules, because main has no default route that works",
-        "IPv6: the kernel walks all rules",
-    ] {
-        ensure!(status.contains(said), "no {said:?} in {status}");
-    }
-    change("add")?;
-    by((true, true))?;
-    assert_eq!(ours(&lab, Family::V6)?, (0, 0));
-    change("del")?;
-    by((true, false))?;
-    let heard = heard.heard(&lab)?;
-    ensure!(heard.len() > 4 && heard.iter().all(|rule| !rule.contains("10.0.")), "{heard:#?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_own_source(OwnSource::Datapath, |prroute| {
+        let by = |expected: (bool, bool)| -> Result<()> {
+            wait::until("each family is kept", SOON, || {
+                let rules = Family::BOTH.map(|family| ours(&lab, family));
+                let [v4, v6] = rules;
+                let by_rules = (v4?.0 > 0, v6?.0 > 0);
+                Ok((kept(prroute)? == expected && by_rules == (!expected.0, !expected.1))
+                    .then_some(()))
+            })
+            .with_context(|| prroute.log())
+        };
+        by((true, false))?;
+        let status = prroute.output(&["status"])?.success()?;
+        for said in [
+            "own-source, IPv4: datapath",
+            "own-source, IPv6: rules, because main has no default route that works",
+            "IPv6: the kernel walks all rules",
+        ] {
+            ensure!(status.contains(said), "no {said:?} in {status}");
+        }
+        change("add")?;
+        by((true, true))?;
+        assert_eq!(ours(&lab, Family::V6)?, (0, 0));
+        change("del")?;
+        by((true, false))?;
+        let heard = heard.heard(&lab)?;
+        ensure!(heard.len() > 4 && heard.iter().all(|rule| !rule.contains("10.0.")), "{heard:#?}");
+        Ok(())
+    })
 }
 
 /// Packets sent and answers received, of ping's last lines.
@@ -154,24 +150,21 @@ fn no_packet_leaves_by_another_uplink_while_the_option_is_changed() -> Result<()
 #[test]
 fn the_datapath_keeps_a_family_until_its_rules_are_there() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?.own_source(OwnSource::Datapath)?;
-    let mut daemon = prroute.run(&[])?;
-    let theirs = "2001:db8:1::/64 dev up1 table 21001 metric 1024 proto static";
-    lab.host.ip(&format!("-6 route add {theirs}"))?;
-    let defaults = lab.host.ip("-6 route show default")?;
-    for route in defaults.lines() {
-        lab.host.ip(&format!("-6 route del {}", route.trim()))?;
-    }
-    daemon.process.wait_log("that it is in the way is said", PATIENCE, |log| {
-        log.contains("others have objects there").then_some(())
-    })?;
-    assert_eq!(ours(&lab, Family::V6)?, (0, 0));
-    assert_eq!(kept(&prroute)?, (true, true));
-    lab.host.ip(&format!("-6 route del {theirs}"))?;
-    wait::until("rules keep the family", PATIENCE, || {
-        Ok((ours(&lab, Family::V6)?.0 > 0 && kept(&prroute)? == (true, false)).then_some(()))
-    })?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_own_source(OwnSource::Datapath, |prroute| {
+        let theirs = "2001:db8:1::/64 dev up1 table 21001 metric 1024 proto static";
+        lab.host.ip(&format!("-6 route add {theirs}"))?;
+        let defaults = lab.host.ip("-6 route show default")?;
+        for route in defaults.lines() {
+            lab.host.ip(&format!("-6 route del {}", route.trim()))?;
+        }
+        prroute.daemon.process.wait_log("that it is in the way is said", PATIENCE, |log| {
+            log.contains("others have objects there").then_some(())
+        })?;
+        assert_eq!(ours(&lab, Family::V6)?, (0, 0));
+        assert_eq!(kept(prroute)?, (true, true));
+        lab.host.ip(&format!("-6 route del {theirs}"))?;
+        wait::until("rules keep the family", PATIENCE, || {
+            Ok((ours(&lab, Family::V6)?.0 > 0 && kept(prroute)? == (true, false)).then_some(()))
+        })
+    })
 }

@@ -82,9 +82,7 @@ fn down_leaves_everything_as_it_was() -> Result<()> {
     let changes = lab.snapshot()?.changes_since(&before);
     ensure!(!changes.is_empty(), "programs, neighbours and sysctls");
     prroute.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]

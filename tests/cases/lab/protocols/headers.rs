@@ -69,25 +69,23 @@ impl Ends {
 #[test]
 fn options_and_extension_headers_change_no_way() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let source = addressing::client(2, family);
-        for target in [addressing::host(2, family), addressing::shared(family)] {
-            let ends = Ends::open(&lab, source, target)?;
-            for number in 0..CHAINS.len() {
-                let told = || format!("{source} asks {target}, headers {number}");
-                ends.round(number).with_context(told)?;
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let source = addressing::client(2, family);
+            for target in [addressing::host(2, family), addressing::shared(family)] {
+                let ends = Ends::open(&lab, source, target)?;
+                for number in 0..CHAINS.len() {
+                    let told = || format!("{source} asks {target}, headers {number}");
+                    ends.round(number).with_context(told)?;
+                }
             }
         }
-    }
-    // The answers from the shared addresses, of which there is one of each kind.
-    let redirected = prroute.count("redirected")?;
-    ensure!(redirected >= 2 * CHAINS.len() as u64, "{redirected} answers were moved");
-    assert_eq!(prroute.count("unparsable")?, 0);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // The answers from the shared addresses, of which there is one of each kind.
+        let redirected = prroute.count("redirected")?;
+        ensure!(redirected >= 2 * CHAINS.len() as u64, "{redirected} answers were moved");
+        assert_eq!(prroute.count("unparsable")?, 0);
+        Ok(())
+    })
 }
 
 /// Options on every packet of a socket: ones that nobody knows, on the hops and at the destination.
@@ -104,35 +102,33 @@ fn always_with_options(socket: &UdpSocket) -> Result<()> {
 #[test]
 fn fragments_behind_options_and_extension_headers_stay_together() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let payload: Vec<u8> = (0..4_000).map(|i| (i % 251) as u8).collect();
-    for family in Family::BOTH {
-        let source = addressing::client(2, family);
-        for target in [addressing::host(2, family), addressing::shared(family)] {
-            let client = socket::udp(&lab.client, source, 0)?;
-            let host = socket::udp(&lab.host, target, PORT)?;
-            always_with_options(&client)?;
-            always_with_options(&host)?;
-            host.set_read_timeout(Some(ANSWER))?;
-            let mut heard = vec![0; payload.len() + 1];
-            for round in 0..3 {
-                client.send_to(&payload, (target, PORT))?;
-                let told = || format!("{target}, round {round}");
-                let (length, from) = host.recv_from(&mut heard).with_context(told)?;
-                ensure!(heard[..length] == payload, "{length} bytes arrived");
-                host.send_to(&payload, from)?;
-                let (length, _) = client.recv_from(&mut heard).with_context(told)?;
-                ensure!(heard[..length] == payload, "{length} bytes came back");
+    lab.with_prroute(|prroute| {
+        let payload: Vec<u8> = (0..4_000).map(|i| (i % 251) as u8).collect();
+        for family in Family::BOTH {
+            let source = addressing::client(2, family);
+            for target in [addressing::host(2, family), addressing::shared(family)] {
+                let client = socket::udp(&lab.client, source, 0)?;
+                let host = socket::udp(&lab.host, target, PORT)?;
+                always_with_options(&client)?;
+                always_with_options(&host)?;
+                host.set_read_timeout(Some(ANSWER))?;
+                let mut heard = vec![0; payload.len() + 1];
+                for round in 0..3 {
+                    client.send_to(&payload, (target, PORT))?;
+                    let told = || format!("{target}, round {round}");
+                    let (length, from) = host.recv_from(&mut heard).with_context(told)?;
+                    ensure!(heard[..length] == payload, "{length} bytes arrived");
+                    host.send_to(&payload, from)?;
+                    let (length, _) = client.recv_from(&mut heard).with_context(told)?;
+                    ensure!(heard[..length] == payload, "{length} bytes came back");
+                }
             }
         }
-    }
-    // Three fragments of each answer.
-    let redirected = prroute.count("redirected")?;
-    ensure!(redirected >= 2 * 3 * 3, "{redirected} fragments were moved");
-    assert_eq!(prroute.count("unparsable")?, 0);
-    assert_eq!(prroute.count("fragment_overtook")?, 0);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // Three fragments of each answer.
+        let redirected = prroute.count("redirected")?;
+        ensure!(redirected >= 2 * 3 * 3, "{redirected} fragments were moved");
+        assert_eq!(prroute.count("unparsable")?, 0);
+        assert_eq!(prroute.count("fragment_overtook")?, 0);
+        Ok(())
+    })
 }

@@ -88,34 +88,33 @@ fn is_answered_over_every_uplink(protocol: u8) -> Result<()> {
             }
         }
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for uplink in 1..=2 {
-            for target in targets(uplink, family) {
-                number += 1;
-                let ends = Ends::open(&lab, protocol, uplink, target, PATIENCE)?;
-                for (round, exchange) in conversation(protocol, number).iter().enumerate() {
-                    let answered = ends.round(exchange).with_context(|| format!("{target}"))?;
-                    ensure!(answered, "{target} over {uplink}, round {round}: no answer");
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            for uplink in 1..=2 {
+                for target in targets(uplink, family) {
+                    number += 1;
+                    let ends = Ends::open(&lab, protocol, uplink, target, PATIENCE)?;
+                    for (round, exchange) in conversation(protocol, number).iter().enumerate() {
+                        let answered = ends.round(exchange).with_context(|| format!("{target}"))?;
+                        ensure!(answered, "{target} over {uplink}, round {round}: no answer");
+                    }
+                    let flows = prroute.flows(|flow| {
+                        flow["protocol"] == protocol
+                            && flow["remote"] == ends.source.to_string()
+                            && flow["local"] == target.to_string()
+                    })?;
+                    ensure!(flows.len() == 1, "{target} over {uplink}: {flows:#?}");
+                    let ports =
+                        if protocol == SCTP { [SCTP_PORT, 20_000 + number] } else { [0, 0] };
+                    ensure!(flows[0]["local_port"] == ports[0], "{:#?}", flows[0]);
+                    ensure!(flows[0]["remote_port"] == ports[1], "{:#?}", flows[0]);
+                    ensure!(flows[0]["confirmed"] == true, "in, out, in: {:#?}", flows[0]);
                 }
-                let flows = prroute.flows(|flow| {
-                    flow["protocol"] == protocol
-                        && flow["remote"] == ends.source.to_string()
-                        && flow["local"] == target.to_string()
-                })?;
-                ensure!(flows.len() == 1, "{target} over {uplink}: {flows:#?}");
-                let ports = if protocol == SCTP { [SCTP_PORT, 20_000 + number] } else { [0, 0] };
-                ensure!(flows[0]["local_port"] == ports[0], "{:#?}", flows[0]);
-                ensure!(flows[0]["remote_port"] == ports[1], "{:#?}", flows[0]);
-                ensure!(flows[0]["confirmed"] == true, "in, out, in: {:#?}", flows[0]);
             }
         }
-    }
-    ensure!(prroute.count("redirected")? > 0, "answers from the shared address are moved");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        ensure!(prroute.count("redirected")? > 0, "answers from the shared address are moved");
+        Ok(())
+    })
 }
 
 #[test]

@@ -80,40 +80,39 @@ fn allow_super_packets(lab: &Lab) -> Result<()> {
 fn super_packets_above_64_kib_are_moved_whole() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
     allow_super_packets(&lab)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (source, target) = (addressing::client(2, family), addressing::shared(family));
-        let listener = listen(&lab.host, target, PORT)?;
-        let server = std::thread::spawn(move || -> std::io::Result<()> {
-            let (mut stream, _) = listener.accept()?;
-            let chunk = vec![7; CHUNK];
-            for _ in 0..TRANSFER / CHUNK {
-                stream.write_all(&chunk)?;
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let (source, target) = (addressing::client(2, family), addressing::shared(family));
+            let listener = listen(&lab.host, target, PORT)?;
+            let server = std::thread::spawn(move || -> std::io::Result<()> {
+                let (mut stream, _) = listener.accept()?;
+                let chunk = vec![7; CHUNK];
+                for _ in 0..TRANSFER / CHUNK {
+                    stream.write_all(&chunk)?;
+                }
+                Ok(())
+            });
+            let filter = format!("src host {target} and greater {ORDINARY}");
+            let large = Capture::start(&lab.router(2).namespace, "host", "in", &filter)?;
+            let mut stream = tcp(&lab.client, source, target, PORT)?;
+            let mut chunk = vec![0; CHUNK];
+            let mut received = 0;
+            while received < TRANSFER {
+                let count = stream.read(&mut chunk).with_context(|| format!("from {target}"))?;
+                ensure!(count > 0, "{target} closed after {received} bytes");
+                received += count;
             }
-            Ok(())
-        });
-        let filter = format!("src host {target} and greater {ORDINARY}");
-        let large = Capture::start(&lab.router(2).namespace, "host", "in", &filter)?;
-        let mut stream = tcp(&lab.client, source, target, PORT)?;
-        let mut chunk = vec![0; CHUNK];
-        let mut received = 0;
-        while received < TRANSFER {
-            let count = stream.read(&mut chunk).with_context(|| format!("from {target}"))?;
-            ensure!(count > 0, "{target} closed after {received} bytes");
-            received += count;
+            server.join().expect("the server panicked")?;
+            ensure!(large.wait_for(1, Duration::from_secs(10))?, "{family}: no super-packet came");
+            let lengths: Vec<usize> =
+                large.stop()?.iter().filter_map(|line| length(line)).collect();
+            let largest = lengths.iter().max().copied().unwrap_or_default();
+            ensure!(largest > ORDINARY, "{family}: the largest has {largest} bytes");
+            println!("{family}: {} super-packets, the largest of {largest} bytes", lengths.len());
         }
-        server.join().expect("the server panicked")?;
-        ensure!(large.wait_for(1, Duration::from_secs(10))?, "{family}: no super-packet came");
-        let lengths: Vec<usize> = large.stop()?.iter().filter_map(|line| length(line)).collect();
-        let largest = lengths.iter().max().copied().unwrap_or_default();
-        ensure!(largest > ORDINARY, "{family}: the largest has {largest} bytes");
-        println!("{family}: {} super-packets, the largest of {largest} bytes", lengths.len());
-    }
-    assert_eq!(prroute.count("too_big")?, 0);
-    assert_eq!(prroute.count("sender_told")?, 0, "their segments fit");
-    assert_eq!(prroute.count("unparsable")?, 0);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        assert_eq!(prroute.count("too_big")?, 0);
+        assert_eq!(prroute.count("sender_told")?, 0, "their segments fit");
+        assert_eq!(prroute.count("unparsable")?, 0);
+        Ok(())
+    })
 }

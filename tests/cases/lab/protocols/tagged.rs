@@ -38,31 +38,29 @@ fn tagged_answer(family: Family, ether_type: u16) -> Vec<u8> {
 #[test]
 fn tagged_frames_pass_are_counted_and_open_nothing() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let router = &lab.router(2).namespace;
-    let filter = format!("vlan {VLAN}");
-    let arrived = Capture::start(&lab.host, "up2", "in", &filter)?;
-    let left = Capture::start(&lab.router(1).namespace, "host", "in", &filter)?;
-    let (to_host, from_host) = (Wire::open(router, "host")?, Wire::open(&lab.host, "up1")?);
-    let mut sent = 0;
-    for family in Family::BOTH {
-        for ether_type in [0x8100, 0x88a8] {
-            to_host.send(&tagged(family, ether_type))?;
-            from_host.send(&tagged_answer(family, ether_type))?;
-            sent += 1;
+    lab.with_prroute(|prroute| {
+        let router = &lab.router(2).namespace;
+        let filter = format!("vlan {VLAN}");
+        let arrived = Capture::start(&lab.host, "up2", "in", &filter)?;
+        let left = Capture::start(&lab.router(1).namespace, "host", "in", &filter)?;
+        let (to_host, from_host) = (Wire::open(router, "host")?, Wire::open(&lab.host, "up1")?);
+        let mut sent = 0;
+        for family in Family::BOTH {
+            for ether_type in [0x8100, 0x88a8] {
+                to_host.send(&tagged(family, ether_type))?;
+                from_host.send(&tagged_answer(family, ether_type))?;
+                sent += 1;
+            }
         }
-    }
-    // The filter knows the inner tag type of IEEE 802.1ad too.
-    ensure!(arrived.wait_for(sent, PATIENCE)?, "not all tagged frames came in");
-    ensure!(left.wait_for(sent, PATIENCE)?, "not all tagged frames left by their device");
-    let (arrived, left) = (arrived.stop()?, left.stop()?);
-    ensure!(arrived.len() == sent && left.len() == sent, "{arrived:#?}\n{left:#?}");
-    assert_eq!(prroute.count("tagged")?, 2 * sent as u64);
-    assert_eq!(prroute.count("opened_inbound")?, 0);
-    let flows = prroute.flows(|flow| flow["local_port"] == 443)?;
-    ensure!(flows.is_empty(), "{flows:#?}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        // The filter knows the inner tag type of IEEE 802.1ad too.
+        ensure!(arrived.wait_for(sent, PATIENCE)?, "not all tagged frames came in");
+        ensure!(left.wait_for(sent, PATIENCE)?, "not all tagged frames left by their device");
+        let (arrived, left) = (arrived.stop()?, left.stop()?);
+        ensure!(arrived.len() == sent && left.len() == sent, "{arrived:#?}\n{left:#?}");
+        assert_eq!(prroute.count("tagged")?, 2 * sent as u64);
+        assert_eq!(prroute.count("opened_inbound")?, 0);
+        let flows = prroute.flows(|flow| flow["local_port"] == 443)?;
+        ensure!(flows.is_empty(), "{flows:#?}");
+        Ok(())
+    })
 }

@@ -46,9 +46,7 @@ fn everything_comes_back(hook: &str, removals: &[Removal]) -> Result<()> {
     }
     prroute.down()?;
     drop(talk);
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 #[test]

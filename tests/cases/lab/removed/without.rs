@@ -45,8 +45,7 @@ fn next_daemon(
     let log = daemon.kill()?;
     prroute.down()?;
     drop(talk);
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    lab.expect_unchanged_since(&before)?;
     Ok(log)
 }
 

@@ -1,3 +1,5 @@
+//! Stands for a proposal to Debian for policy routing in networks like AWS VPC (its bug 963826).
+//!
 //! A cloud instance with several interfaces in one subnet, behind a switch that drops foreign
 //! sources: addresses and gateways come by DHCP and router advertisements, interfaces come and go.
 

@@ -14,7 +14,7 @@ use prroute_tests::addressing::Family;
 use prroute_tests::lab::Lab;
 use prroute_tests::socket as sockets;
 
-use super::{Astray, PATIENCE, PORT, TOPOLOGY, shared_and_client, steer};
+use super::{Astray, PATIENCE, PORT, TOPOLOGY, shared_and_client};
 
 /// Sends `data` with the SYN, as far as the client has a cookie.
 fn ask(lab: &Lab, source: SocketAddr, target: SocketAddr, data: &[u8]) -> Result<TcpStream> {
@@ -62,39 +62,37 @@ fn an_answer_to_a_syns_data_leaves_by_the_uplink_of_the_syn() -> Result<()> {
     for namespace in [&lab.host, &lab.client] {
         namespace.sysctl(&["net.ipv4.tcp_fastopen=3"])?;
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    steer(&lab, 2)?;
-    for family in Family::BOTH {
-        let (shared, client) = shared_and_client(family);
-        let (source, target) = (SocketAddr::new(client, 0), SocketAddr::new(shared, PORT));
-        let listener = sockets::listen(&lab.host, shared, PORT)?;
-        allow(&listener)?;
-        // The first connection brings the cookie.
-        let mut first = ask(&lab, source, target, b"question")?;
-        let server = answer(&listener)?;
-        first.read_exact(&mut [0; 8]).context("the first answer")?;
-        drop((first, server));
-        lab.client.nft(
-            "table inet late {
-                chain out {
-                    type filter hook output priority 0;
-                    tcp dport 7007 tcp flags & (syn | ack) == ack drop
-                }
-            }",
-        )?;
-        let astray = Astray::watch(&lab, shared, client)?;
-        let before = lab.router(2).arrived(shared, client)?;
-        let mut second = ask(&lab, source, target, b"question")?;
-        let server = answer(&listener).context("the question did not come with the SYN")?;
-        second.read_exact(&mut [0; 8]).context("no answer before the handshake is over")?;
-        let arrived = lab.router(2).arrived(shared, client)? - before;
-        assert!(arrived >= 2, "SYN-ACK and answer over uplink 2: {arrived}");
-        astray.expect_none()?;
-        lab.client.run(&["nft", "delete", "table", "inet", "late"])?;
-        drop((second, server));
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        lab.steer_both(2)?;
+        for family in Family::BOTH {
+            let (shared, client) = shared_and_client(family);
+            let (source, target) = (SocketAddr::new(client, 0), SocketAddr::new(shared, PORT));
+            let listener = sockets::listen(&lab.host, shared, PORT)?;
+            allow(&listener)?;
+            // The first connection brings the cookie.
+            let mut first = ask(&lab, source, target, b"question")?;
+            let server = answer(&listener)?;
+            first.read_exact(&mut [0; 8]).context("the first answer")?;
+            drop((first, server));
+            lab.client.nft(
+                "table inet late {
+                    chain out {
+                        type filter hook output priority 0;
+                        tcp dport 7007 tcp flags & (syn | ack) == ack drop
+                    }
+                }",
+            )?;
+            let astray = Astray::watch(&lab, shared, client)?;
+            let before = lab.router(2).arrived(shared, client)?;
+            let mut second = ask(&lab, source, target, b"question")?;
+            let server = answer(&listener).context("the question did not come with the SYN")?;
+            second.read_exact(&mut [0; 8]).context("no answer before the handshake is over")?;
+            let arrived = lab.router(2).arrived(shared, client)? - before;
+            assert!(arrived >= 2, "SYN-ACK and answer over uplink 2: {arrived}");
+            astray.expect_none()?;
+            lab.client.run(&["nft", "delete", "table", "inet", "late"])?;
+            drop((second, server));
+        }
+        Ok(())
+    })
 }

@@ -9,7 +9,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::Lab;
 use prroute_tests::{socket, wait};
 
-use super::{Astray, TOPOLOGY, pass, shared_and_client, steer};
+use super::{Astray, TOPOLOGY, pass, shared_and_client};
 
 /// Of SIP: a service's port at both ends.
 const SIP: u16 = 5060;
@@ -47,32 +47,30 @@ fn every_address(family: Family) -> IpAddr {
 /// Registered `rounds` times over uplink 2 at this port; the host calls after each pause.
 fn host_calls(bound: impl Fn(Family) -> IpAddr, port: u16, rounds: usize) -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    steer(&lab, 2)?;
-    for family in Family::BOTH {
-        let (shared, client) = shared_and_client(family);
-        let local = SocketAddr::new(shared, port);
-        let phone = socket::udp(&lab.client, client, SIP)?;
-        let host = socket::udp(&lab.host, bound(family), port)?;
-        for _ in 0..rounds {
-            asks(&phone, &host, local)?;
+    lab.with_prroute(|_| {
+        lab.steer_both(2)?;
+        for family in Family::BOTH {
+            let (shared, client) = shared_and_client(family);
+            let local = SocketAddr::new(shared, port);
+            let phone = socket::udp(&lab.client, client, SIP)?;
+            let host = socket::udp(&lab.host, bound(family), port)?;
+            for _ in 0..rounds {
+                asks(&phone, &host, local)?;
+            }
+            let astray = Astray::watch(&lab, shared, client)?;
+            for seconds in [190, 190, 3600, 86_400 * 30] {
+                pass(&lab, Duration::from_secs(seconds))?;
+                let context = || format!("{family} after {seconds} s");
+                calls(&phone, &host, local).with_context(context)?;
+                asks(&phone, &host, local).with_context(context)?;
+            }
+            for number in 0..20 {
+                asks(&phone, &host, local).with_context(|| format!("request {number}"))?;
+            }
+            astray.expect_none()?;
         }
-        let astray = Astray::watch(&lab, shared, client)?;
-        for seconds in [190, 190, 3600, 86_400 * 30] {
-            pass(&lab, Duration::from_secs(seconds))?;
-            let context = || format!("{family} after {seconds} s");
-            calls(&phone, &host, local).with_context(context)?;
-            asks(&phone, &host, local).with_context(context)?;
-        }
-        for number in 0..20 {
-            asks(&phone, &host, local).with_context(|| format!("request {number}"))?;
-        }
-        astray.expect_none()?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
@@ -101,37 +99,36 @@ fn so_does_a_server_at_a_clients_port_that_was_asked_twice() -> Result<()> {
 #[test]
 fn requests_win_back_a_flow_that_the_host_began_elsewhere() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    steer(&lab, 2)?;
-    // The first uplink is no way to the telephone.
-    lab.router(1).namespace.nft(
-        "table inet none {
-            chain forward {
-                type filter hook forward priority 0;
-                udp dport 5060 drop
+    lab.with_prroute(|_| {
+        lab.steer_both(2)?;
+        // The first uplink is no way to the telephone.
+        lab.router(1).namespace.nft(
+            "table inet none {
+                chain forward {
+                    type filter hook forward priority 0;
+                    udp dport 5060 drop
+                }
+            }",
+        )?;
+        for family in Family::BOTH {
+            let (shared, client) = shared_and_client(family);
+            let local = SocketAddr::new(shared, SIP);
+            let phone = socket::udp(&lab.client, client, SIP)?;
+            let host = socket::udp(&lab.host, shared, SIP)?;
+            for _ in 0..3 {
+                host.send_to(b"INVITE", phone.local_addr()?).context("the host calls")?;
             }
-        }",
-    )?;
-    for family in Family::BOTH {
-        let (shared, client) = shared_and_client(family);
-        let local = SocketAddr::new(shared, SIP);
-        let phone = socket::udp(&lab.client, client, SIP)?;
-        let host = socket::udp(&lab.host, shared, SIP)?;
-        for _ in 0..3 {
-            host.send_to(b"INVITE", phone.local_addr()?).context("the host calls")?;
+            // What comes at once would be the answer.
+            let later = Instant::now() + Duration::from_millis(1_500);
+            wait::until("it is no answer", Duration::from_secs(5), || {
+                Ok((Instant::now() >= later).then_some(()))
+            })?;
+            for number in 0..20 {
+                asks(&phone, &host, local)
+                    .with_context(|| format!("{family}, request {number}"))?;
+            }
+            calls(&phone, &host, local)?;
         }
-        // What comes at once would be the answer.
-        let later = Instant::now() + Duration::from_millis(1_500);
-        wait::until("it is no answer", Duration::from_secs(5), || {
-            Ok((Instant::now() >= later).then_some(()))
-        })?;
-        for number in 0..20 {
-            asks(&phone, &host, local).with_context(|| format!("{family}, request {number}"))?;
-        }
-        calls(&phone, &host, local)?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

@@ -26,10 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Two uplinks, main prefers the first, and clients whose packets take either.
 const TOPOLOGY: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
 
-fn steer(lab: &Lab, number: u8) -> Result<()> {
-    Family::BOTH.into_iter().try_for_each(|family| lab.steer(number, family))
-}
-
 /// Makes so much time pass for the programs.
 fn pass(lab: &Lab, duration: Duration) -> Result<()> {
     let instance = lab.name().parse().map_err(anyhow::Error::msg)?;

@@ -11,7 +11,7 @@ use prroute_tests::addressing::Family;
 use prroute_tests::lab::Lab;
 use prroute_tests::{socket, wait};
 
-use super::{Astray, PATIENCE, PORT, TOPOLOGY, pass, shared_and_client, steer};
+use super::{Astray, PATIENCE, PORT, TOPOLOGY, pass, shared_and_client};
 
 const CLIENT_PORT: u16 = 41_001;
 const MEGABYTE: usize = 1 << 20;
@@ -45,27 +45,25 @@ fn send(mut server: TcpStream, megabytes: usize) -> Result<()> {
 /// `megabytes` by uplink 1; after `pause` once more by uplink 2.
 fn comes_back(megabytes: usize, pause: Duration) -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (shared, client) = shared_and_client(family);
-        let listener = socket::listen(&lab.host, shared, PORT)?;
-        steer(&lab, 1)?;
-        download(&lab, &listener, family, megabytes)?;
-        let idle = Duration::from_nanos((u64::from(TCP_REBIND_IDLE) + 1) * TICK_NS);
-        let ready = Instant::now() + idle;
-        wait::until("the old connection is idle", 2 * idle, || {
-            Ok((Instant::now() >= ready).then_some(()))
-        })?;
-        pass(&lab, pause)?;
-        steer(&lab, 2)?;
-        let astray = Astray::watch(&lab, shared, client)?;
-        download(&lab, &listener, family, 1).with_context(|| family.to_string())?;
-        astray.expect_none()?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (shared, client) = shared_and_client(family);
+            let listener = socket::listen(&lab.host, shared, PORT)?;
+            lab.steer_both(1)?;
+            download(&lab, &listener, family, megabytes)?;
+            let idle = Duration::from_nanos((u64::from(TCP_REBIND_IDLE) + 1) * TICK_NS);
+            let ready = Instant::now() + idle;
+            wait::until("the old connection is idle", 2 * idle, || {
+                Ok((Instant::now() >= ready).then_some(()))
+            })?;
+            pass(&lab, pause)?;
+            lab.steer_both(2)?;
+            let astray = Astray::watch(&lab, shared, client)?;
+            download(&lab, &listener, family, 1).with_context(|| family.to_string())?;
+            astray.expect_none()?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -87,24 +85,22 @@ fn the_same_after_minutes() -> Result<()> {
 #[test]
 fn a_refusal_leaves_where_the_second_attempt_came_in() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (shared, client) = shared_and_client(family);
-        steer(&lab, 1)?;
-        let listener = socket::listen(&lab.host, shared, PORT)?;
-        download(&lab, &listener, family, 1)?;
-        drop(listener);
-        pass(&lab, Duration::from_secs(100))?;
-        steer(&lab, 2)?;
-        let astray = Astray::watch(&lab, shared, client)?;
-        let (from, to) = (SocketAddr::new(client, CLIENT_PORT), SocketAddr::new(shared, PORT));
-        let refused = socket::tcp_from(&lab.client, from, to, PATIENCE).err();
-        let said = refused.map(|error| format!("{error:#}")).unwrap_or_default();
-        assert!(said.contains("ECONNREFUSED"), "{said}");
-        astray.expect_none()?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (shared, client) = shared_and_client(family);
+            lab.steer_both(1)?;
+            let listener = socket::listen(&lab.host, shared, PORT)?;
+            download(&lab, &listener, family, 1)?;
+            drop(listener);
+            pass(&lab, Duration::from_secs(100))?;
+            lab.steer_both(2)?;
+            let astray = Astray::watch(&lab, shared, client)?;
+            let (from, to) = (SocketAddr::new(client, CLIENT_PORT), SocketAddr::new(shared, PORT));
+            let refused = socket::tcp_from(&lab.client, from, to, PATIENCE).err();
+            let said = refused.map(|error| format!("{error:#}")).unwrap_or_default();
+            assert!(said.contains("ECONNREFUSED"), "{said}");
+            astray.expect_none()?;
+        }
+        Ok(())
+    })
 }

@@ -16,32 +16,30 @@ use super::{Astray, PORT, TOPOLOGY, pass};
 fn connections_of_every_age_stay_on_their_uplink() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     let _echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let client = addressing::client(2, family);
-        for age in [3, 13, 60, 3600] {
-            for target in [addressing::host(2, family), addressing::shared(family)] {
-                let context = || format!("{target} after {age} s");
-                let mut tcp = socket::tcp(&lab.client, client, target, PORT)?;
-                echo::tcp_round(&mut tcp, 100).with_context(context)?;
-                pass(&lab, Duration::from_secs(age))?;
-                let length = addressing::full_length(family);
-                let via = addressing::gateway(1, family);
-                let route = format!("{client}/{length} via {via}");
-                lab.host.ip(&format!("{} route add {route}", family.option()))?;
-                let astray = Astray::watch(&lab, target, client)?;
-                for _ in 0..3 {
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let client = addressing::client(2, family);
+            for age in [3, 13, 60, 3600] {
+                for target in [addressing::host(2, family), addressing::shared(family)] {
+                    let context = || format!("{target} after {age} s");
+                    let mut tcp = socket::tcp(&lab.client, client, target, PORT)?;
                     echo::tcp_round(&mut tcp, 100).with_context(context)?;
+                    pass(&lab, Duration::from_secs(age))?;
+                    let length = addressing::full_length(family);
+                    let via = addressing::gateway(1, family);
+                    let route = format!("{client}/{length} via {via}");
+                    lab.host.ip(&format!("{} route add {route}", family.option()))?;
+                    let astray = Astray::watch(&lab, target, client)?;
+                    for _ in 0..3 {
+                        echo::tcp_round(&mut tcp, 100).with_context(context)?;
+                    }
+                    astray.expect_none().with_context(context)?;
+                    lab.host.ip(&format!("{} route del {route}", family.option()))?;
                 }
-                astray.expect_none().with_context(context)?;
-                lab.host.ip(&format!("{} route del {route}", family.option()))?;
             }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What the host opens over the specific route, bound to another uplink's address, has a record, and
@@ -64,21 +62,19 @@ fn what_the_host_opens_by_the_route_stays_there() -> Result<()> {
             router.namespace.sysctl(&[&format!("net.ipv4.conf.{link}.rp_filter=0")])?;
         }
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (own, client) = (addressing::host(2, family), addressing::stateless_client(family));
-        let (length, via) = (addressing::full_length(family), addressing::gateway(1, family));
-        lab.host.ip(&format!("{} route add {client}/{length} via {via}", family.option()))?;
-        let mut tcp = socket::tcp(&lab.host, own, client, PORT)?;
-        for age in [0, 200, 7200] {
-            pass(&lab, Duration::from_secs(age))?;
-            echo::tcp_round(&mut tcp, 100).with_context(|| format!("{own} after {age} s"))?;
+    lab.with_prroute(|prroute| {
+        for family in Family::BOTH {
+            let (own, client) = (addressing::host(2, family), addressing::stateless_client(family));
+            let (length, via) = (addressing::full_length(family), addressing::gateway(1, family));
+            lab.host.ip(&format!("{} route add {client}/{length} via {via}", family.option()))?;
+            let mut tcp = socket::tcp(&lab.host, own, client, PORT)?;
+            for age in [0, 200, 7200] {
+                pass(&lab, Duration::from_secs(age))?;
+                echo::tcp_round(&mut tcp, 100).with_context(|| format!("{own} after {age} s"))?;
+            }
+            let moved = prroute.count("redirected_to_owner")?;
+            assert_eq!(moved, 0, "{own} to {client}");
         }
-        let moved = prroute.count("redirected_to_owner")?;
-        assert_eq!(moved, 0, "{own} to {client}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

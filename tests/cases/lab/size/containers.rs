@@ -54,28 +54,27 @@ fn is_reached_over_uplinks_of(mtus: &[u32]) -> Result<()> {
         let echo =
             Echo::start(&pods[0], &Family::BOTH.map(|family| addressing::pod(1, family)), PORT)?;
         lab.host.nft(&published())?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for family in Family::BOTH {
-            for (mtu, uplink) in mtus.iter().zip(1..) {
-                let source = addressing::client(uplink, family);
-                for target in [addressing::host(uplink, family), addressing::shared(family)] {
-                    let told = || format!("{target} over uplink {uplink} of {mtu} among {mtus:?}");
-                    let stream =
-                        socket::tcp(&lab.client, source, target, PORT).with_context(told)?;
-                    transfer::both_ways(stream, TRANSFER).with_context(told)?;
-                    transfer::datagrams(&lab.client, source, SocketAddr::new(target, PORT))
-                        .with_context(told)?;
+        lab.with_own_source(own_source, |prroute| {
+            for family in Family::BOTH {
+                for (mtu, uplink) in mtus.iter().zip(1..) {
+                    let source = addressing::client(uplink, family);
+                    for target in [addressing::host(uplink, family), addressing::shared(family)] {
+                        let told =
+                            || format!("{target} over uplink {uplink} of {mtu} among {mtus:?}");
+                        let stream =
+                            socket::tcp(&lab.client, source, target, PORT).with_context(told)?;
+                        transfer::both_ways(stream, TRANSFER).with_context(told)?;
+                        transfer::datagrams(&lab.client, source, SocketAddr::new(target, PORT))
+                            .with_context(told)?;
+                    }
                 }
             }
-        }
-        ensure!(
-            prroute.count("redirected")? + prroute.count("redirected_to_owner")? > 0,
-            "no reply"
-        );
-        transfer::every_sender_was_told(&prroute)?;
-        daemon.terminate()?;
-        prroute.down()?;
+            ensure!(
+                prroute.count("redirected")? + prroute.count("redirected_to_owner")? > 0,
+                "no reply"
+            );
+            transfer::every_sender_was_told(prroute)
+        })?;
         drop(echo);
         Ok(())
     })

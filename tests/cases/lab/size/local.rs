@@ -27,17 +27,16 @@ fn a_hundred_megabytes_arrive_over_the_smaller_uplink() -> Result<()> {
     in_both_modes(|own_source| {
         let lab = sizes::lab(&[9000, 1280])?;
         let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for (family, target) in targets() {
-            let source = addressing::client(2, family);
-            let stream = socket::tcp(&lab.client, source, target, PORT)?;
-            transfer::both_ways(stream, TRANSFER).with_context(|| format!("with {target}"))?;
-        }
-        ensure!(prroute.count("redirected")? > 0, "replies from the shared address are moved");
-        assert_eq!(prroute.count("too_big")?, 0);
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_own_source(own_source, |prroute| {
+            for (family, target) in targets() {
+                let source = addressing::client(2, family);
+                let stream = socket::tcp(&lab.client, source, target, PORT)?;
+                transfer::both_ways(stream, TRANSFER).with_context(|| format!("with {target}"))?;
+            }
+            ensure!(prroute.count("redirected")? > 0, "replies from the shared address are moved");
+            assert_eq!(prroute.count("too_big")?, 0);
+            Ok(())
+        })?;
         drop(echo);
         Ok(())
     })
@@ -48,16 +47,14 @@ fn datagrams_arrive_over_the_smaller_of(mtus: [u32; 2]) -> Result<()> {
     in_both_modes(|own_source| {
         let lab = sizes::lab(&mtus)?;
         let echo = Echo::start(&lab.host, &lab.host_addresses(), PORT)?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for (family, target) in targets() {
-            let source = addressing::client(2, family);
-            transfer::datagrams(&lab.client, source, SocketAddr::new(target, PORT))?;
-        }
-        ensure!(prroute.count("sender_told")? > 0, "nobody was told");
-        transfer::every_sender_was_told(&prroute)?;
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_own_source(own_source, |prroute| {
+            for (family, target) in targets() {
+                let source = addressing::client(2, family);
+                transfer::datagrams(&lab.client, source, SocketAddr::new(target, PORT))?;
+            }
+            ensure!(prroute.count("sender_told")? > 0, "nobody was told");
+            transfer::every_sender_was_told(prroute)
+        })?;
         drop(echo);
         Ok(())
     })
@@ -81,20 +78,18 @@ fn what_the_host_opens_arrives_over_the_smaller_uplink() -> Result<()> {
         let lab = sizes::lab(&[9000, 1280])?;
         let servers = Family::BOTH.map(|family| addressing::client(2, family));
         let echo = Echo::start(&lab.client, &servers, PORT)?;
-        let prroute = lab.prroute()?.own_source(own_source)?;
-        let daemon = prroute.run(&[])?;
-        for (family, target) in Family::BOTH.into_iter().zip(servers) {
-            let source = addressing::host(2, family);
-            let told = || format!("from {source}");
-            let stream = socket::tcp(&lab.host, source, target, PORT).with_context(told)?;
-            transfer::both_ways(stream, TRANSFER / 5).with_context(told)?;
-            transfer::datagrams(&lab.host, source, SocketAddr::new(target, PORT))
-                .with_context(told)?;
-            assert_eq!(lab.router(1).arrived(source, target)?, 0, "{source}");
-        }
-        transfer::every_sender_was_told(&prroute)?;
-        daemon.terminate()?;
-        prroute.down()?;
+        lab.with_own_source(own_source, |prroute| {
+            for (family, target) in Family::BOTH.into_iter().zip(servers) {
+                let source = addressing::host(2, family);
+                let told = || format!("from {source}");
+                let stream = socket::tcp(&lab.host, source, target, PORT).with_context(told)?;
+                transfer::both_ways(stream, TRANSFER / 5).with_context(told)?;
+                transfer::datagrams(&lab.host, source, SocketAddr::new(target, PORT))
+                    .with_context(told)?;
+                assert_eq!(lab.router(1).arrived(source, target)?, 0, "{source}");
+            }
+            transfer::every_sender_was_told(prroute)
+        })?;
         drop(echo);
         Ok(())
     })

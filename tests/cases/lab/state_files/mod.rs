@@ -69,20 +69,18 @@ fn whatever_became_of_the_files_status_and_run_do_their_work() -> Result<()> {
 #[test]
 fn a_running_daemon_writes_its_files_anew() -> Result<()> {
     let lab = Lab::build(Topology::DEFAULT)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let garbage = DAMAGES.iter().find(|damage| damage.name == "garbage").context("garbage")?;
-    damage_both(&prroute, garbage)?;
-    let status = prroute.output(&["status"])?;
-    ensure!(status.status.code() == Some(5), "{}: {}", status.status, status.stderr);
-    lab.host.ip("address add 10.0.1.77/24 dev up1")?;
-    wait::until("whole files", prroute_tests::prroute::START, || {
-        Ok(expect_whole(&prroute).is_ok().then_some(()))
-    })?;
-    prroute.output(&["status"])?.success()?;
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|prroute| {
+        let garbage = DAMAGES.iter().find(|damage| damage.name == "garbage").context("garbage")?;
+        damage_both(prroute, garbage)?;
+        let status = prroute.output(&["status"])?;
+        ensure!(status.status.code() == Some(5), "{}: {}", status.status, status.stderr);
+        lab.host.ip("address add 10.0.1.77/24 dev up1")?;
+        wait::until("whole files", prroute_tests::prroute::START, || {
+            Ok(expect_whole(prroute).is_ok().then_some(()))
+        })?;
+        prroute.output(&["status"])?.success()?;
+        Ok(())
+    })
 }
 
 #[test]
@@ -131,9 +129,7 @@ fn down_without_a_journal_undoes_all_but_what_only_the_journal_knew() -> Result<
         lab.host.sysctl(&[&format!("net.ipv4.conf.up{number}.rp_filter=1")])?;
         lab.host.run(&["tc", "qdisc", "del", "dev", &format!("up{number}"), "clsact"])?;
     }
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }
 
 /// A host that keeps /run over a reboot: its filters are strict again by themselves, not by the

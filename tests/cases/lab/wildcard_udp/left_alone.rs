@@ -24,21 +24,19 @@ fn answered_from(lab: &Lab, family: Family) -> Result<Option<std::net::IpAddr>> 
 /// although a naive one answers from the address asked.
 fn answers_as_it_wants(mode: &str, listens: fn(Family) -> String) -> Result<()> {
     let lab = lab()?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (first, second) = (addressing::host(1, family), addressing::host(2, family));
-        let mut naive = serve(&lab.host, &lab.scratch, "naive", wildcard(family), &[])?;
-        assert_eq!(answered_from(&lab, family)?, Some(second), "naive");
-        naive.kill()?;
-        let source = first.to_string();
-        let mut server = serve(&lab.host, &lab.scratch, mode, &listens(family), &[&source])?;
-        assert_eq!(answered_from(&lab, family)?, Some(first), "{mode}");
-        server.kill()?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (first, second) = (addressing::host(1, family), addressing::host(2, family));
+            let mut naive = serve(&lab.host, &lab.scratch, "naive", wildcard(family), &[])?;
+            assert_eq!(answered_from(&lab, family)?, Some(second), "naive");
+            naive.kill()?;
+            let source = first.to_string();
+            let mut server = serve(&lab.host, &lab.scratch, mode, &listens(family), &[&source])?;
+            assert_eq!(answered_from(&lab, family)?, Some(first), "{mode}");
+            server.kill()?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -55,20 +53,18 @@ fn sockets_that_are_bound_to_an_address_answer_from_there() -> Result<()> {
 #[test]
 fn other_network_namespaces_are_left_alone() -> Result<()> {
     let (ours, other) = (lab()?, lab()?);
-    let prroute = ours.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let (first, second) = (addressing::host(1, family), addressing::host(2, family));
-        let mut here = serve(&ours.host, &ours.scratch, "naive", wildcard(family), &[])?;
-        let mut there = serve(&other.host, &other.scratch, "naive", wildcard(family), &[])?;
-        assert_eq!(answered_from(&ours, family)?, Some(second));
-        assert_eq!(answered_from(&other, family)?, Some(first));
-        here.kill()?;
-        there.kill()?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    ours.with_prroute(|_| {
+        for family in Family::BOTH {
+            let (first, second) = (addressing::host(1, family), addressing::host(2, family));
+            let mut here = serve(&ours.host, &ours.scratch, "naive", wildcard(family), &[])?;
+            let mut there = serve(&other.host, &other.scratch, "naive", wildcard(family), &[])?;
+            assert_eq!(answered_from(&ours, family)?, Some(second));
+            assert_eq!(answered_from(&other, family)?, Some(first));
+            here.kill()?;
+            there.kill()?;
+        }
+        Ok(())
+    })
 }
 
 /// A host that forwards for others notes nothing about what passes.
@@ -80,19 +76,17 @@ fn transit_is_not_noted() -> Result<()> {
     lab.router(1).namespace.ip(&format!("route add {beyond} via {here} dev lan"))?;
     lab.host.ip(&format!("route add {beyond} via {there} dev up2"))?;
     let _server = serve(&lab.host, &lab.scratch, "naive", wildcard(Family::V4), &[])?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let sender = Client::open(&lab.client, client, 0)?;
-    sender.send(beyond, "transit")?;
-    wait::until("the datagram passes", Duration::from_secs(5), || {
-        Ok((lab.router(2).arrived(client, beyond)? == 1).then_some(()))
-    })?;
-    assert_eq!(links::noted4(lab.name())?, 0);
-    assert_eq!(sender.ask(here)?, Some(here));
-    assert_eq!(links::noted4(lab.name())?, 1);
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        let sender = Client::open(&lab.client, client, 0)?;
+        sender.send(beyond, "transit")?;
+        wait::until("the datagram passes", Duration::from_secs(5), || {
+            Ok((lab.router(2).arrived(client, beyond)? == 1).then_some(()))
+        })?;
+        assert_eq!(links::noted4(lab.name())?, 0);
+        assert_eq!(sender.ask(here)?, Some(here));
+        assert_eq!(links::noted4(lab.name())?, 1);
+        Ok(())
+    })
 }
 
 /// A daemon that is told so takes away what an earlier one attached.

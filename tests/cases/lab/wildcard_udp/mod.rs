@@ -7,7 +7,7 @@ mod talk;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
@@ -63,8 +63,7 @@ fn answers_everywhere(server: Family, clients: &[Family]) -> Result<()> {
         daemon.terminate()?;
         prroute.down()?;
         links::wait_gone(&second)?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
+        lab.expect_unchanged_since(&before)?;
         expect_answered(client, &questions, kernels_choice).context("after down")
     })
 }
@@ -86,45 +85,41 @@ fn dual_stack_servers() -> Result<()> {
 fn one_client_port_asks_every_address() -> Result<()> {
     let lab = lab()?;
     let _server = serve(&lab.host, &lab.scratch, "naive", wildcard(Family::V6), &[])?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        let client = Client::open(&lab.client, addressing::stateless_client(family), 0)?;
-        for number in [1, 2, 3, 1, 1, 1, 2, 2, 3, 1, 3] {
-            let target = addressing::host(number, family);
-            assert_eq!(client.ask(target)?, Some(target));
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            let client = Client::open(&lab.client, addressing::stateless_client(family), 0)?;
+            for number in [1, 2, 3, 1, 1, 1, 2, 2, 3, 1, 3] {
+                let target = addressing::host(number, family);
+                assert_eq!(client.ask(target)?, Some(target));
+            }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What was asked is forgotten with its address: the server goes on, from another one.
 fn an_address_that_went_is_no_source(family: Family) -> Result<()> {
     let lab = lab()?;
     let _server = serve(&lab.host, &lab.scratch, "again", wildcard(family), &[])?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let source = addressing::stateless_client(family);
-    let (gone, left) = (addressing::host(2, family), addressing::host(1, family));
-    let first = Client::open(&lab.client, source, 0)?;
-    let other = Client::open(&lab.client, source, 0)?;
-    assert_eq!(first.ask(gone)?, Some(gone));
-    other.send(left, "again")?;
-    assert_eq!(first.hear()?, Some(gone));
-    let length = addressing::prefix_length(family);
-    lab.host.ip(&format!("address del {gone}/{length} dev up2"))?;
-    wait::until("another source", Duration::from_secs(20), || {
+    lab.with_prroute(|prroute| {
+        let source = addressing::stateless_client(family);
+        let (gone, left) = (addressing::host(2, family), addressing::host(1, family));
+        let first = Client::open(&lab.client, source, 0)?;
+        let other = Client::open(&lab.client, source, 0)?;
+        assert_eq!(first.ask(gone)?, Some(gone));
         other.send(left, "again")?;
-        // While prroute has not seen it yet, the kernel refuses the source.
-        Ok((first.hear()? == Some(left)).then_some(()))
-    })?;
-    let status = prroute.status()?;
-    assert_eq!(status["udp_source"]["counters"]["address_gone"], 1, "{status}");
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        assert_eq!(first.hear()?, Some(gone));
+        let length = addressing::prefix_length(family);
+        lab.host.ip(&format!("address del {gone}/{length} dev up2"))?;
+        wait::until("another source", Duration::from_secs(20), || {
+            other.send(left, "again")?;
+            // While prroute has not seen it yet, the kernel refuses the source.
+            Ok((first.hear()? == Some(left)).then_some(()))
+        })?;
+        let status = prroute.status()?;
+        assert_eq!(status["udp_source"]["counters"]["address_gone"], 1, "{status}");
+        Ok(())
+    })
 }
 
 #[test]
@@ -168,18 +163,16 @@ fn without_control_groups_there_is_a_message() -> Result<()> {
 fn servers_that_connect_back_are_counted() -> Result<()> {
     let lab = lab()?;
     let _server = serve(&lab.host, &lab.scratch, "connect", wildcard(Family::V6), &[])?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for (family, count) in Family::BOTH.into_iter().zip([2, 4]) {
-        for number in [1, 2] {
-            let client = Client::open(&lab.client, addressing::client(number, family), 0)?;
-            let target = addressing::host(number, family);
-            assert_eq!(client.ask(target)?, (number == 1).then_some(target));
+    lab.with_prroute(|prroute| {
+        for (family, count) in Family::BOTH.into_iter().zip([2, 4]) {
+            for number in [1, 2] {
+                let client = Client::open(&lab.client, addressing::client(number, family), 0)?;
+                let target = addressing::host(number, family);
+                assert_eq!(client.ask(target)?, (number == 1).then_some(target));
+            }
+            let status = prroute.status()?;
+            assert_eq!(status["udp_source"]["counters"]["connected_back"], count, "{status}");
         }
-        let status = prroute.status()?;
-        assert_eq!(status["udp_source"]["counters"]["connected_back"], count, "{status}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

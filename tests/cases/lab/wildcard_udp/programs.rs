@@ -48,14 +48,12 @@ fn memcached_answers_from_the_address_that_was_asked() -> Result<()> {
         let answered = is_answered(&lab.client, question)?;
         ensure!(answered == kernels_choice(question), "without prroute: {question:?}");
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for question in &questions {
-        ensure!(is_answered(&lab.client, question)?, "no answer: {question:?}");
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+    lab.with_prroute(|_| {
+        for question in &questions {
+            ensure!(is_answered(&lab.client, question)?, "no answer: {question:?}");
+        }
+        Ok(())
+    })
 }
 
 /// Fetches a file from an uplink's own address. The client is one for whom no router keeps
@@ -84,15 +82,16 @@ fn tftp_transfers_go_over_every_uplink() -> Result<()> {
         let fetched = fetch(&lab, number, Family::V4)?;
         ensure!(fetched.is_some() == (number == 1), "without prroute: {number}");
     }
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for number in 1..=UPLINKS {
-            let fetched = fetch(&lab, number, family)?;
-            ensure!(fetched.as_ref() == Some(&content), "{family}, uplink {number}: {fetched:?}");
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            for number in 1..=UPLINKS {
+                let fetched = fetch(&lab, number, family)?;
+                ensure!(
+                    fetched.as_ref() == Some(&content),
+                    "{family}, uplink {number}: {fetched:?}"
+                );
+            }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
