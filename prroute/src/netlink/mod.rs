@@ -18,7 +18,6 @@ pub mod nftables;
 mod read;
 mod relevance;
 mod request;
-mod resolution;
 mod steady;
 mod unreadable;
 
@@ -27,8 +26,7 @@ use std::io;
 pub use apply::{Applied, ApplyError, OpError};
 pub use clsact::{Direction, Filter};
 pub use hook_monitor::HookMonitor;
-pub use monitor::{Change, Monitor};
-pub use neighbours::KeptGateway;
+pub use monitor::{Announced, Change, Monitor};
 pub use read::MainRoutes;
 pub use request::{Refusal, is_transient};
 use tokio::sync::Mutex;

@@ -13,8 +13,9 @@ use tokio::io::unix::AsyncFd;
 use super::relevance::{Expected, MainRoutes, Relevance};
 use super::request::{BUFFER, register, split};
 use super::{NetlinkError, lenient};
-use crate::state::observed::Observed;
-use crate::state::plan::{NeighbourKey, Plan};
+use crate::state::gateways::GatewayKey;
+use crate::state::observed::NeighbourEvent;
+use crate::state::plan::Plan;
 use crate::state::uplink::Uplink;
 
 /// Links, neighbours, and addresses, routes and rules of both families.
@@ -69,6 +70,15 @@ impl Change {
     }
 }
 
+/// What the kernel announced.
+#[derive(Debug, Default)]
+pub struct Announced {
+    /// But for neighbours: whether their events are news is for others to say.
+    pub change: Change,
+    /// Of those that are watched, oldest first.
+    pub neighbours: Vec<NeighbourEvent>,
+}
+
 /// A socket that listens. Its memory is bounded, whatever comes in.
 #[derive(Debug)]
 pub struct Monitor {
@@ -92,33 +102,15 @@ impl Monitor {
         })
     }
 
-    /// Names the gateways whose neighbour entries matter, replacing those named before: those of
-    /// the uplinks, of which `kept` ones are resolved by the kernel for us.
-    pub fn watch_gateways(
-        &mut self,
-        observed: &Observed,
-        uplinks: &[Uplink],
-        kept: &BTreeSet<NeighbourKey>,
-    ) {
-        let kept = |key: &NeighbourKey| kept.contains(key);
-        self.relevance.gateways.watch(observed, uplinks, kept, Instant::now());
-    }
-
-    /// Corrects a look at the kernel: a gateway that has been asked in vain for most of a second
-    /// is failed, and one that failed stays so until it answers.
-    pub fn correct_gateways(&mut self, observed: &mut Observed) {
-        self.relevance.gateways.correct(observed, Instant::now());
+    /// Names the neighbours whose events are handed out, replacing those named before.
+    pub fn watch_neighbours(&mut self, watched: BTreeSet<GatewayKey>) {
+        self.relevance.watched = watched;
     }
 
     /// Names the interfaces over which main's routes matter, and the destinations known to be routed
     /// over them, replacing those named before.
     pub fn watch_main_routes(&mut self, uplinks: &[Uplink]) {
         self.relevance.main_routes = MainRoutes::of(uplinks);
-    }
-
-    /// Whether a gateway has a link-layer address that is not in doubt.
-    pub fn is_resolved(&self, gateway: &NeighbourKey) -> bool {
-        self.relevance.gateways.is_resolved(gateway)
     }
 
     /// What has been announced until now, and will be handed out by [`Monitor::next`]. The kernel
@@ -145,9 +137,18 @@ impl Monitor {
     }
 
     /// Likewise, and returns it: when the kernel is read after this, the reading includes all of it.
-    pub fn take_heard(&mut self) -> Change {
+    pub fn take_heard(&mut self) -> Announced {
         self.heard();
-        std::mem::take(&mut self.pending)
+        self.take()
+    }
+
+    fn take(&mut self) -> Announced {
+        let change = std::mem::take(&mut self.pending);
+        Announced { change, neighbours: std::mem::take(&mut self.relevance.neighbours) }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.pending.is_any() || !self.relevance.neighbours.is_empty()
     }
 
     /// Ignores the notifications of what this plan deletes. Deletions of an earlier plan that were not
@@ -161,21 +162,22 @@ impl Monitor {
         self.relevance.expected.add(&left.inverse());
     }
 
-    /// Waits for a relevant change; several that are waiting are handed out as one. Can be
-    /// cancelled without loss.
+    /// Waits for a relevant change, or an event of a neighbour that is watched; all that are waiting are
+    /// handed out together. Can be cancelled without loss.
     ///
     /// # Errors
     ///
     /// The socket failed. An overrun is no error: it comes as [`Change::overrun`].
-    pub async fn next(&mut self) -> Result<Change, NetlinkError> {
+    pub async fn next(&mut self) -> Result<Announced, NetlinkError> {
         for read in 0_u32.. {
-            if self.pending.is_any() && read >= BURST {
+            let has_pending = self.has_pending();
+            if has_pending && read >= BURST {
                 break;
             }
             self.buffer.clear();
             let buffer = &mut self.buffer;
             let receive = |socket: &netlink_sys::Socket| socket.recv(buffer, 0);
-            let result = if self.pending.is_any() {
+            let result = if has_pending {
                 self.fd.try_io(Interest::READABLE, receive)
             } else {
                 let received = self.fd.async_io(Interest::READABLE, receive);
@@ -201,7 +203,7 @@ impl Monitor {
                 }
             }
         }
-        Ok(std::mem::take(&mut self.pending))
+        Ok(self.take())
     }
 
     /// Opens a new socket after an overrun. On the old one the kernel drops notifications without a

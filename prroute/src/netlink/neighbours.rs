@@ -12,40 +12,22 @@ use nix::errno::Errno;
 
 use super::request::{Refusal, Socket};
 use super::{Kernel, NetlinkError, encode};
-use crate::state::observed::{Neighbour, NeighbourState, Observed, PROTOCOL};
+use crate::state::gateways::KeptGateway;
 use crate::state::plan::NeighbourKey;
 
 impl Kernel {
     /// Has gateways of ours that failed tried again, where the kernel does not do so itself
-    /// (before 5.16). Call it every few seconds while a gateway is unusable. Tells how many.
-    pub async fn retry_failed_gateways(&self, observed: &Observed) -> Result<usize, NetlinkError> {
-        let failed: Vec<&Neighbour> = observed
-            .neighbours
-            .iter()
-            .filter(|n| n.protocol == PROTOCOL && !n.managed && n.state == NeighbourState::Failed)
-            .collect();
+    /// (before 5.16). Call it every few seconds while a gateway is unusable.
+    pub async fn resolve_gateways(&self, gateways: &[NeighbourKey]) -> Result<(), NetlinkError> {
         let mut socket = self.socket.lock().await;
-        for neighbour in &failed {
-            let Neighbour { ifindex, address, .. } = **neighbour;
-            let device = observed.link(ifindex).map(|link| link.name.clone()).unwrap_or_default();
-            let operation = format!("resolve gateway {address} on {device}");
-            let key = NeighbourKey { ifindex, address, device };
-            let result = manage(&mut socket, &key).await;
-            result.map_err(|source| NetlinkError::Refused { operation, source })?;
+        for key in gateways {
+            let operation = || format!("resolve gateway {} on {}", key.address, key.device);
+            let refused = |source| NetlinkError::Refused { operation: operation(), source };
+            manage(&mut socket, key).await.map_err(refused)?;
         }
-        Ok(failed.len())
+        Ok(())
     }
-}
 
-/// A gateway whose entry is ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptGateway {
-    pub key: NeighbourKey,
-    /// The kernel keeps it resolved.
-    pub managed: bool,
-}
-
-impl Kernel {
     /// Has the kernel ask gateways that it has an address for whether they are still there, by one
     /// packet to each; it repeats the question while there is no answer. Packets go there as
     /// before until it gives up. Without this it asks when an entry has got old, after 15 to 45

@@ -5,25 +5,33 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
 use super::decode;
 use super::fingerprint::Links;
 use super::monitor::Change;
-use super::resolution::Resolution;
 use super::unreadable::{Object, Reread, Unreadable};
+use crate::state::gateways::GatewayKey;
 use crate::state::observed::{
-    Family, MainRoute, PROTOCOL, Route, RouteKey, RouteKind, Rule, TABLE_MAIN,
+    Family, MainRoute, Neighbour, NeighbourEvent, PROTOCOL, Route, RouteKey, RouteKind, Rule,
+    TABLE_MAIN,
 };
 use crate::state::plan::{Op, Plan};
 use crate::state::uplink::{Discovered, Ifindex, Uplink};
+
+/// Events of gateways that may wait to be handed out; with more of them everything is read again.
+const EVENTS: usize = 4096;
 
 /// Decides it by the decoded message.
 #[derive(Debug, Default)]
 pub(super) struct Relevance {
     links: Links,
-    pub(super) gateways: Resolution,
+    /// Neighbours whose events are passed on, ...
+    pub(super) watched: BTreeSet<GatewayKey>,
+    /// ... and those events, oldest first.
+    pub(super) neighbours: Vec<NeighbourEvent>,
     pub(super) expected: Expected,
     pub(super) main_routes: MainRoutes,
     reread: Reread,
@@ -107,13 +115,12 @@ impl Relevance {
 
     /// When something is news although nothing is announced.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.gateways.deadline().into_iter().chain(self.reread.due()).min()
+        self.reread.due()
     }
 
     /// What is news at such a time.
     pub(super) fn expire(&mut self, now: Instant) -> Change {
-        let neighbours = self.gateways.expire(now);
-        Change { neighbours, overrun: self.reread.expire(now), ..Change::default() }
+        Change { overrun: self.reread.expire(now), ..Change::default() }
     }
 
     /// What cannot be decoded is looked at with a full read, now or soon. A link whose name is not
@@ -150,17 +157,24 @@ impl Relevance {
             }
             Message::NewRule(rule) => change.rules = !is_our_rule(&rule),
             Message::DelRule(rule) => change.rules = !self.expected.is_rule(&rule),
-            Message::NewNeighbour(message) => {
-                change.neighbours = decode::neighbour(&message)
-                    .is_some_and(|neighbour| self.gateways.note(&neighbour, Instant::now()));
-            }
-            Message::DelNeighbour(message) => {
-                change.neighbours = decode::neighbour(&message)
-                    .is_some_and(|neighbour| self.gateways.is_watched(&neighbour));
-            }
+            Message::NewNeighbour(message) => change.overrun = !self.keep(&message, false),
+            Message::DelNeighbour(message) => change.overrun = !self.keep(&message, true),
             _ => {}
         }
         change
+    }
+
+    /// Keeps the event of a neighbour that is watched. `false`: there is no room for it.
+    fn keep(&mut self, message: &NeighbourMessage, is_gone: bool) -> bool {
+        let Some(neighbour) = decode::neighbour(message) else { return true };
+        let Neighbour { ifindex, address, state, .. } = neighbour;
+        let is_watched = self.watched.contains(&(ifindex, address));
+        let has_room = self.neighbours.len() < EVENTS;
+        if is_watched && has_room {
+            let (at, state) = (Instant::now(), (!is_gone).then_some(state));
+            self.neighbours.push(NeighbourEvent { at, ifindex, address, state });
+        }
+        !is_watched || has_room
     }
 
     fn matters(&self, message: &RouteMessage) -> bool {

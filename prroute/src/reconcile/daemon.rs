@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::netlink::{Change, HookMonitor, Monitor};
+use crate::netlink::{Announced, Change, HookMonitor, Monitor};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
@@ -122,11 +122,14 @@ impl Daemon {
     async fn await_gateways(&mut self) -> Result<(), ReconcileError> {
         let limit = Instant::now() + GATEWAY_PATIENCE;
         while self.reconciler.awaits_gateways() {
-            tokio::select! {
+            let is_news = tokio::select! {
                 () = sleep_until(limit) => return Ok(()),
-                change = self.monitor.next() => self.change.merge(change?),
+                () = at(self.reconciler.gateways.next_due()) => self.reconciler.wake().await,
+                announced = self.monitor.next() => self.hear(&announced?),
+            };
+            if is_news {
+                self.try_round().await?;
             }
-            self.try_round().await?;
         }
         Ok(())
     }
@@ -153,7 +156,7 @@ impl Daemon {
                 biased;
                 _ = self.terminate.recv() => return Ok(Stop::Signal("SIGTERM")),
                 _ = self.interrupt.recv() => return Ok(Stop::Signal("SIGINT")),
-                () = at(wakeup) => self.reconciler.wake(&self.monitor).await,
+                () = at(wakeup) => self.reconciler.wake().await,
                 gone = self.hooks.next() => {
                     gone?;
                     self.reconciler.inspect().await
@@ -162,13 +165,13 @@ impl Daemon {
                     self.reload().await;
                     true
                 }
-                change = self.monitor.next() => {
-                    self.change.merge(change?);
+                announced = self.monitor.next() => {
+                    let is_news = self.hear(&announced?);
                     // A gateway that came or went concerns every reply now.
-                    if !self.change.is_only_neighbours() {
+                    if is_news && !self.change.is_only_neighbours() {
                         self.settle().await?;
                     }
-                    true
+                    is_news
                 }
             };
             if is_due {
@@ -180,17 +183,27 @@ impl Daemon {
     /// Waits until no more changes come, within limits.
     async fn settle(&mut self) -> Result<(), ReconcileError> {
         let limit = Instant::now() + PATIENCE;
+        let mut last = Instant::now();
         loop {
-            let now = Instant::now();
-            let quiet = (now + self.pace.quiet(self.change)).min(limit);
+            let quiet = (last + self.pace.quiet(self.change)).min(limit);
             tokio::select! {
                 () = sleep_until(quiet) => {
-                    self.pace.answer(self.change, now);
+                    self.pace.answer(self.change, last);
                     return Ok(());
                 }
-                change = self.monitor.next() => self.change.merge(change?),
+                announced = self.monitor.next() => if self.hear(&announced?) {
+                    last = Instant::now();
+                },
             }
         }
+    }
+
+    /// Adds what was announced to the changes since the last round, and tells whether it is news.
+    fn hear(&mut self, announced: &Announced) -> bool {
+        let mut change = announced.change;
+        change.neighbours = self.reconciler.gateways.hear(&announced.neighbours);
+        self.change.merge(change);
+        change.is_any()
     }
 
     /// The service manager hears that it is over before who asked for it does.
@@ -207,7 +220,8 @@ impl Daemon {
 
     async fn round(&mut self) {
         // What was announced until now is what this round will see.
-        self.change.merge(self.monitor.take_heard());
+        let announced = self.monitor.take_heard();
+        self.hear(&announced);
         let before = self.reconciler.records.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         let said = match &result {

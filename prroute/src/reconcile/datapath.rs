@@ -18,7 +18,6 @@ use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacke
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
 use crate::state::families::Families;
-use crate::state::succession::is_resolved;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
 
@@ -149,7 +148,9 @@ impl Reconciler {
     /// Tells the datapath what each uplink is.
     pub(super) fn sync_facts(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
-        let is_resolved = |ifindex, address| is_resolved(&outlook.observed, ifindex, address);
+        let is_resolved = |ifindex, address| {
+            self.gateways.health().is_resolved(&outlook.observed, (ifindex, address))
+        };
         Ok(datapath.tables.sync_facts(
             &outlook.uplinks,
             &outlook.locals,

@@ -11,7 +11,6 @@ mod datapath;
 mod decision_log;
 mod error;
 mod events;
-mod gateways;
 mod inspection;
 mod long_step;
 mod moves;
@@ -42,7 +41,7 @@ use crate::config::Config;
 use crate::datapath::{Pins, Tables};
 use crate::instance::Instance;
 use crate::json::UplinkJson;
-use crate::netlink::{Change, KeptGateway, Kernel, Monitor};
+use crate::netlink::{Change, Kernel, Monitor};
 use crate::reconcile::daemon::notify;
 use crate::reconcile::datapath::Datapath;
 use crate::reconcile::error::first_failure;
@@ -56,6 +55,7 @@ use crate::state::diff::{Collision, diff};
 use crate::state::discover::discover;
 use crate::state::families::Families;
 use crate::state::findings::{Finding, findings};
+use crate::state::gateways::Gateways;
 use crate::state::ids::{allocate_recalling, follow_macs};
 use crate::state::locals::{local_addresses, local_prefixes};
 use crate::state::observed::Observed;
@@ -81,8 +81,7 @@ pub struct Reconciler {
     kernel: Kernel,
     datapath: Datapath,
     records: Written,
-    /// Gateways with entries of ours, which are asked from time to time.
-    gateways: Vec<KeptGateway>,
+    gateways: Gateways,
     repairs: Repairs,
     log: Log,
     schedule: Schedule,
@@ -143,7 +142,7 @@ impl Reconciler {
             kernel,
             datapath: Datapath::new(Pins::of(instance), log_packets),
             records: Written::new(records, Store::of(&RunDirectory::of(instance))),
-            gateways: Vec::new(),
+            gateways: Gateways::new(Instant::now()),
             repairs: Repairs::new(Instant::now()),
             log: Log::default(),
             schedule: Schedule::new(Instant::now()),
@@ -173,7 +172,7 @@ impl Reconciler {
         let others = [
             self.schedule.alive(),
             self.next_inspection(),
-            self.next_question(),
+            self.gateways.next_due(),
             self.log.due(),
             self.next_round(),
         ];
@@ -186,21 +185,31 @@ impl Reconciler {
     }
 
     /// Does what is due, but for a round. Tells whether one is due.
-    pub async fn wake(&mut self, monitor: &Monitor) -> bool {
+    pub async fn wake(&mut self) -> bool {
         let now = Instant::now();
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.schedule.alive()) {
             notify(&[NotifyState::Watchdog]);
             self.schedule.said_alive(now);
         }
-        if is_due(self.next_question()) {
-            self.question_gateways(monitor).await;
+        let silent = self.gateways.expire(now);
+        let questions = self.gateways.take_due(now);
+        if let Err(error) = self.kernel.question_gateways(&questions).await {
+            // A gateway that does not answer is told of; they are asked again soon.
+            tracing::debug!("{error}");
         }
         if is_due(self.log.due()) {
             self.log.tell_the_rest();
         }
         let lost = is_due(self.next_inspection()) && self.inspect().await;
-        lost || is_due(self.next_round())
+        silent || lost || is_due(self.next_round())
+    }
+
+    fn watch_gateways(&mut self, outlook: &Outlook) {
+        let Outlook { observed, uplinks, desired, .. } = outlook;
+        let seconds = u64::from(self.config.gateway_probe);
+        let period = (seconds > 0).then(|| Duration::from_secs(seconds));
+        self.gateways.watch(observed, uplinks, &desired.neighbours, period, Instant::now());
     }
 
     /// Looks at the kernel and plans, without changing anything.
@@ -213,7 +222,7 @@ impl Reconciler {
     }
 
     fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
-        let (found, mut skipped) = discover(&self.config, &observed);
+        let (found, mut skipped) = discover(&self.config, &observed, self.gateways.health());
         let pinned = match &self.datapath.loaded {
             None if self.datapath.pins.exists() => Some(Tables::open(&self.datapath.pins)?),
             _ => None,
@@ -227,7 +236,7 @@ impl Reconciler {
         let recall = Recall { remembered: &self.records.ids, links: &observed.links };
         let (mut uplinks, without_id) = allocate_recalling(&known, recall, found);
         skipped.extend(without_id);
-        succession::keep(&mut uplinks, &observed, &in_force);
+        succession::keep(&mut uplinks, &observed, self.gateways.health(), &in_force);
         let mut locals = local_addresses(&observed, &uplinks);
         let mut prefixes = local_prefixes(&observed);
         let left_out = share::limit(&mut uplinks, &mut locals, &mut prefixes);
@@ -311,15 +320,15 @@ impl Reconciler {
         change: Change,
         on_refusal: OnRefusal,
     ) -> Result<Outcome, ReconcileError> {
-        let mut observed = self.observe().await?;
+        let observed = self.observe().await?;
         if let Some(rest) = observed.next_expiry {
             self.schedule.expires_in(rest, Instant::now());
         }
-        monitor.correct_gateways(&mut observed);
+        self.gateways.look(&observed, Instant::now());
         self.records.journal.sysctls.follow(&observed.links);
         let mut outlook = self.outlook(observed)?;
-        let kept = &outlook.desired.neighbours;
-        monitor.watch_gateways(&outlook.observed, &outlook.uplinks, kept);
+        self.watch_gateways(&outlook);
+        monitor.watch_neighbours(self.gateways.watched());
         monitor.watch_main_routes(&outlook.uplinks);
         let families = Families::used(&outlook.observed);
         if self.datapath.loaded.is_none() {
@@ -361,12 +370,12 @@ impl Reconciler {
         if self.follow_families(families) {
             synced = self.sync_datapath(&outlook).await;
         }
-        let retried = self.kernel.retry_failed_gateways(&outlook.observed).await;
-        if matches!(retried, Ok(1..)) {
+        let failed = self.gateways.to_retry(&outlook.observed);
+        let retried = self.kernel.resolve_gateways(&failed).await;
+        if retried.is_ok() && !failed.is_empty() {
             self.schedule.round_by(Instant::now() + GATEWAY_RETRY);
         }
-        self.gateways = gateways::kept(&outlook);
-        self.repairs.kept(&self.gateways);
+        self.repairs.kept(self.gateways.kept());
         self.say(&outlook);
         self.note_own_source(&outlook);
         self.remember_ids(&outlook);
@@ -380,7 +389,7 @@ impl Reconciler {
             Ok(outcome) => (outcome, Ok(())),
             Err(error) => (Outcome::Unfinished, Err(error)),
         };
-        first_failure([facts, applied, synced, retried.map(drop).map_err(Into::into)])?;
+        first_failure([facts, applied, synced, retried.map_err(Into::into)])?;
         Ok(outcome)
     }
 }

@@ -12,7 +12,7 @@ use crate::state::plan::Op;
 
 /// Whether rules for sources are there that the datapath makes superfluous.
 pub(super) fn leaves_rules(outlook: &Outlook) -> bool {
-    let own_source = own_source(outlook);
+    let own_source = OwnSources::in_force(&outlook.uplinks);
     let is_left = |rule: &Rule| {
         rule.protocol == PROTOCOL && rule.source.is_some() && own_source.is_datapath(rule.family)
     };
@@ -21,18 +21,13 @@ pub(super) fn leaves_rules(outlook: &Outlook) -> bool {
 
 /// The programs do not keep own sources yet: the rules for them stay, and what they look up.
 pub(super) fn keep_rules(outlook: &mut Outlook) {
-    let own_source = own_source(outlook);
+    let own_source = OwnSources::in_force(&outlook.uplinks);
     let Ok(plan) = &mut outlook.plan else { return };
     plan.ops.retain(|op| match op {
         Op::DeleteRule(rule) => !own_source.is_datapath(rule.family),
         Op::DeleteRoute(route) => !own_source.is_datapath(route.family()),
         _ => true,
     });
-}
-
-/// Of all uplinks the same.
-fn own_source(outlook: &Outlook) -> OwnSources {
-    outlook.uplinks.first().map(|uplink| uplink.device.own_source).unwrap_or_default()
 }
 
 impl Reconciler {

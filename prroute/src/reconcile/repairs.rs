@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::managers::Losses;
-use crate::netlink::{Change, KeptGateway};
+use crate::netlink::Change;
 use crate::reconcile::allowance::{Allowance, Permission};
 use crate::reconcile::moves::MoveLimit;
 use crate::state::desired::Desired;
+use crate::state::gateways::KeptGateway;
 use crate::state::observed::{Route, Rule};
 use crate::state::plan::{NeighbourKey, Op, Plan};
 

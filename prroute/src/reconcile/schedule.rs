@@ -23,15 +23,13 @@ pub(super) struct Schedule {
     watchdog: Option<Duration>,
     /// When it has to hear next.
     alive: Option<Instant>,
-    /// When the gateways were asked last.
-    asked: Instant,
 }
 
 impl Schedule {
     pub(super) fn new(now: Instant) -> Self {
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         let alive = watchdog.map(|period| now + period);
-        Self { expiry: None, again: None, pause: None, watchdog, alive, asked: now }
+        Self { expiry: None, again: None, pause: None, watchdog, alive }
     }
 
     /// A round begins. A route that was to expire just now seems to last for ever: what was due stays
@@ -71,14 +69,6 @@ impl Schedule {
     /// When the service manager has to hear that the daemon lives.
     pub(super) const fn alive(&self) -> Option<Instant> {
         self.alive
-    }
-
-    pub(super) const fn asked(&self) -> Instant {
-        self.asked
-    }
-
-    pub(super) const fn ask(&mut self, now: Instant) {
-        self.asked = now;
     }
 
     pub(super) fn said_alive(&mut self, now: Instant) {

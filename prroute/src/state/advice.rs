@@ -9,6 +9,7 @@ use super::ids::allocate;
 use super::observed::{Link, Observed, host_net};
 use super::own_source::accounts;
 use crate::config::{Config, OwnSource, UplinkConfig};
+use crate::state::gateways::Health;
 use crate::state::saved_sysctls::SavedSysctls;
 
 /// What a look at the kernel says about a configuration.
@@ -24,7 +25,7 @@ pub struct Advice {
 
 /// Compares a configuration with what the kernel has.
 pub fn advise(config: &Config, observed: &Observed) -> Advice {
-    let (found, _) = discover(config, observed);
+    let (found, _) = discover(config, observed, &Health::default());
     let uplinks = allocate(&[], found);
     let mut warnings = Vec::new();
     for entry in &config.uplinks {
@@ -71,7 +72,7 @@ fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<Stri
         }
     }
     let of_link = |device: &super::uplink::Discovered| device.ifindex == link.ifindex;
-    let found = discover(config, observed).0.into_iter().find(of_link);
+    let found = discover(config, observed, &Health::default()).0.into_iter().find(of_link);
     if let Some(device) = found.filter(|_| links.len() == 1) {
         let reached = |gateway| device.on_link.iter().any(|net| net.contains(&host_net(gateway)));
         let is_link_local = |gateway: &std::net::IpAddr| match gateway {

@@ -38,17 +38,17 @@ mod rules;
 mod sections;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 pub(super) use self::rules::offset;
-use super::observed::{Family, Link, NeighbourState, Observed, PROTOCOL, Route, Rule};
-use super::own_source::{self, OwnSources};
+use super::observed::{Family, Observed, Route, Rule};
+use super::own_source::OwnSources;
 use super::place::{self, Moves, Place};
 use super::plan::{NeighbourKey, RpFilterChange};
 use super::sources::sources;
 pub use super::sources::{Recognised, SourceRouting};
 use super::uplink::Uplink;
 use crate::config::{Config, RpFilter};
+use crate::state::gateways::to_keep;
 use crate::state::saved_sysctls::SavedSysctls;
 
 /// What should be, as far as it is ours.
@@ -91,9 +91,11 @@ pub fn desire_with(
     }
     let sources = sources(config.ranges, observed, uplinks);
     let mut desired = Desired::default();
-    let has_failed = |family| own_source::has_failed_default(observed, uplinks, family);
+    // Not where the administrator wants the packets of that uplink to wait.
+    let main_fails = |u: &Uplink, family| !u.device.hold && u.device.way_out[family].main_fails;
+    let has_failed = |family| uplinks.iter().any(|uplink| main_fails(uplink, family));
     let entries = rules::of_sources(config.ranges, &sources, has_failed);
-    let own_sources = OwnSources::of(config, observed);
+    let own_sources = OwnSources::in_force(uplinks);
     let by_rules = |family: &Family| !own_sources.is_datapath(*family);
     for family in Family::BOTH.into_iter().filter(by_rules) {
         let entries: Vec<_> =
@@ -123,10 +125,7 @@ pub fn desire_with(
     let is_asked = |route: &Route| asked.contains(&(route.family(), route.table));
     desired.routes.retain(|route| by_rules(&route.family()) || is_asked(route));
     desired.recognised = sources.recognised;
-    let up = uplinks.iter().filter(|uplink| uplink.device.up);
-    for (uplink, link) in up.filter_map(|u| Some((u, observed.link(u.device.ifindex)?))) {
-        desired.neighbours.extend(neighbours(observed, uplink, link));
-    }
+    desired.neighbours = to_keep(observed, uplinks);
     desired.loosen = filters::loosen(config, observed, uplinks, saved);
     desired.restore = filters::restore(observed, saved, |link| {
         config.rp_filter == RpFilter::Loosen
@@ -138,27 +137,6 @@ pub fn desire_with(
 /// The state in which nothing is ours.
 pub(super) fn nothing(observed: &Observed, saved: &SavedSysctls) -> Desired {
     Desired { restore: filters::restore(observed, saved, |_| false), ..Desired::default() }
-}
-
-/// Gateways whose neighbour entry we keep resolved: not those that need no resolution, and not
-/// those that somebody else keeps resolved.
-fn neighbours<'a>(
-    observed: &'a Observed,
-    uplink: &'a Uplink,
-    link: &'a Link,
-) -> impl Iterator<Item = NeighbourKey> + 'a {
-    let device = &uplink.device;
-    let resolves = link.mac.is_some() && !link.noarp;
-    let wanted = move |address: &&IpAddr| {
-        observed.neighbour(device.ifindex, **address).is_none_or(|n| {
-            n.protocol == PROTOCOL || !(n.managed || n.state == NeighbourState::Fixed)
-        })
-    };
-    device.gateways.iter().filter(move |_| resolves).filter(wanted).map(|address| NeighbourKey {
-        ifindex: device.ifindex,
-        address: *address,
-        device: device.name.clone(),
-    })
 }
 
 #[cfg(test)]

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::gateways::{gateways, has_default_route};
 use super::observed::{Address, Family, Link, Observed, TABLE_MAIN, is_global};
 use super::on_link::{on_link, own_prefixes};
-use super::own_source::OwnSources;
-use super::source_routes;
+use super::own_source::{OwnSources, main_fails};
 use super::stacked::upon;
-use super::subnet_gateways::subnet_gateways;
 use super::uplink::{Discovered, PerFamily, Skipped};
 use crate::config::{Config, OnDown, UplinkConfig};
+use crate::state::gateways::Health;
+use crate::state::gateways::choose::{
+    Interface, by_source, by_subnet, has_default_route, of_family,
+};
 
 /// Finds the uplinks. Interfaces come in the kernel's order.
 ///
@@ -22,16 +23,24 @@ use crate::config::{Config, OnDown, UplinkConfig};
 /// uses. Naming an interface in the configuration makes it one all the same, excluding it always
 /// prevents it. The loopback interface never is one. A macvlan or ipvlan without a default route
 /// counts as the uplink it stands on.
-pub fn discover(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
+pub fn discover(
+    config: &Config,
+    observed: &Observed,
+    health: &Health,
+) -> (Vec<Discovered>, Vec<Skipped>) {
     let mut found: Vec<Discovered> = Vec::new();
     let mut skipped = observed.unreadable.clone();
-    let own_source = OwnSources::of(config, observed);
+    let own_source = OwnSources::of(config, observed, health);
     for link in &observed.links {
         let settings = settings(config, link);
         match refusal(config, observed, link, settings.is_some()) {
             None => {
-                let mut device = describe(config, observed, link, settings);
+                let mut device = describe(config, observed, health, link, settings);
                 device.own_source = own_source;
+                for family in Family::BOTH {
+                    device.way_out[family].main_fails =
+                        main_fails(observed, health, &device, family);
+                }
                 device.main_routes = main_routes(observed, &device);
                 found.push(device);
             }
@@ -137,13 +146,14 @@ fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
 fn describe(
     config: &Config,
     observed: &Observed,
+    health: &Health,
     link: &Link,
     settings: Option<&UplinkConfig>,
 ) -> Discovered {
+    let interface = Interface { observed, health, ifindex: link.ifindex };
     let configured = settings.map_or(&[][..], |s| &s.gateways);
-    let known = PerFamily::from_fn(|family| {
-        gateways(config.ranges, observed, link.ifindex, family, configured)
-    });
+    let known =
+        PerFamily::from_fn(|family| of_family(config.ranges, interface, family, configured));
     let mut all = known.v4.all();
     all.extend(known.v6.all().into_iter().filter(|address| !known.v4.for_all.contains(address)));
     let stacked = upon(config, observed, link.ifindex);
@@ -163,7 +173,7 @@ fn describe(
     let mut undecided = Vec::new();
     for family in Family::BOTH.map(|family| {
         let known = &known[family];
-        subnet_gateways(observed, link.ifindex, &link.name, family, known, &addresses)
+        by_subnet::subnet_gateways(interface, &link.name, family, known, &addresses)
     }) {
         further.extend(family.found);
         undecided.extend(family.undecided);
@@ -189,7 +199,7 @@ fn describe(
         table: settings.and_then(|s| s.table),
         to: settings.map(|s| s.to.clone()).unwrap_or_default(),
     };
-    device.undecided.extend(source_routes::beyond(&device));
+    device.undecided.extend(by_source::beyond(&device));
     device
 }
 

@@ -75,7 +75,7 @@ pub fn findings(
     }
     let mut all = Vec::new();
     all.extend(catch_all::findings(config, desired));
-    let own_source = OwnSources::of(config, observed);
+    let own_source = OwnSources::in_force(uplinks);
     all.extend(own_source::findings(config, observed, uplinks, own_source));
     all.extend(direct_return::finding(observed, uplinks, &desired.recognised));
     all.extend(reverse_path::finding(

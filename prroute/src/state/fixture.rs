@@ -10,9 +10,10 @@ use super::observed::{
     RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN,
 };
 use super::plan::{Op, Plan};
-use super::uplink::{Ifindex, Uplink};
+use super::uplink::{Discovered, Ifindex, Skipped, Uplink};
 use super::{discover::discover, ids::allocate};
 use crate::config::Config;
+use crate::state::gateways::Health;
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -48,7 +49,7 @@ pub(crate) fn link(ifindex: u32, name: &str, kind: Option<&str>) -> Link {
 pub(crate) struct Host(pub(crate) Observed);
 
 impl Host {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut host = Self(Observed { rp_filter_all: Some(0), ..Observed::default() });
         host = host.link("lo", None);
         host.0.links[0].loopback = true;
@@ -63,32 +64,32 @@ impl Host {
         host.address("lo", "127.0.0.1/8").address("lo", "::1/128")
     }
 
-    pub(super) fn link(mut self, name: &str, kind: Option<&str>) -> Self {
+    pub(crate) fn link(mut self, name: &str, kind: Option<&str>) -> Self {
         let ifindex = u32::try_from(self.0.links.len()).unwrap() + 1;
         self.0.links.push(link(ifindex, name, kind));
         self
     }
 
-    pub(super) fn nic(self, name: &str) -> Self {
+    pub(crate) fn nic(self, name: &str) -> Self {
         self.link(name, None)
     }
 
-    pub(super) fn change(mut self, name: &str, change: impl FnOnce(&mut Link)) -> Self {
+    pub(crate) fn change(mut self, name: &str, change: impl FnOnce(&mut Link)) -> Self {
         change(self.0.links.iter_mut().find(|link| link.name == name).unwrap());
         self
     }
 
-    pub(super) fn ifindex(&self, name: &str) -> Ifindex {
+    pub(crate) fn ifindex(&self, name: &str) -> Ifindex {
         self.0.links.iter().find(|link| link.name == name).unwrap().ifindex
     }
 
-    pub(super) fn port(self, name: &str, master: &str) -> Self {
+    pub(crate) fn port(self, name: &str, master: &str) -> Self {
         let master = self.ifindex(master);
         self.change(name, |link| link.master = Some(master))
     }
 
     /// An address with the route the kernel makes for it.
-    pub(super) fn address(mut self, name: &str, text: &str) -> Self {
+    pub(crate) fn address(mut self, name: &str, text: &str) -> Self {
         let net = net(text);
         let address = Address {
             ifindex: self.ifindex(name),
@@ -108,12 +109,12 @@ impl Host {
         self
     }
 
-    pub(super) fn change_address(mut self, change: impl FnOnce(&mut Address)) -> Self {
+    pub(crate) fn change_address(mut self, change: impl FnOnce(&mut Address)) -> Self {
         change(self.0.addresses.last_mut().unwrap());
         self
     }
 
-    pub(super) fn route_with(
+    pub(crate) fn route_with(
         mut self,
         name: &str,
         destination: &str,
@@ -136,7 +137,7 @@ impl Host {
         self
     }
 
-    pub(super) fn hop(&self, name: &str, gateway: Option<&str>) -> NextHop {
+    pub(crate) fn hop(&self, name: &str, gateway: Option<&str>) -> NextHop {
         NextHop {
             ifindex: self.ifindex(name),
             device: name.to_owned(),
@@ -145,12 +146,12 @@ impl Host {
         }
     }
 
-    pub(super) fn route(self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
+    pub(crate) fn route(self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
         self.route_with(name, destination, gateway, TABLE_MAIN, 0, RTPROT_STATIC)
     }
 
     /// A route of main that is no default route.
-    pub(super) fn specific(mut self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
+    pub(crate) fn specific(mut self, name: &str, destination: &str, gateway: Option<&str>) -> Self {
         self = self.route(name, destination, gateway);
         let routes = self.0.routes.last().unwrap().main_routes();
         self.0.main_routes.extend(routes);
@@ -158,19 +159,19 @@ impl Host {
     }
 
     /// A route of the local table, as `ip route add local` makes it.
-    pub(super) fn local(mut self, destination: &str) -> Self {
+    pub(crate) fn local(mut self, destination: &str) -> Self {
         self = self.route_with("lo", destination, None, TABLE_LOCAL, 0, RTPROT_STATIC);
         self.0.routes.last_mut().unwrap().kind = RouteKind::LOCAL;
         self
     }
 
     /// A default route in main.
-    pub(super) fn default(self, name: &str, gateway: &str, metric: u32) -> Self {
+    pub(crate) fn default(self, name: &str, gateway: &str, metric: u32) -> Self {
         let any = Family::of(&ip(gateway)).any().to_string();
         self.route_with(name, &any, Some(gateway), TABLE_MAIN, metric, RTPROT_STATIC)
     }
 
-    pub(super) fn rule(mut self, priority: u32, source: &str, table: u32) -> Self {
+    pub(crate) fn rule(mut self, priority: u32, source: &str, table: u32) -> Self {
         let source = net(source);
         self.0.rules.push(rule(
             Family::of_net(&source),
@@ -182,7 +183,7 @@ impl Host {
         self
     }
 
-    pub(super) fn neighbour(mut self, name: &str, address: &str, state: NeighbourState) -> Self {
+    pub(crate) fn neighbour(mut self, name: &str, address: &str, state: NeighbourState) -> Self {
         let neighbour = Neighbour {
             ifindex: self.ifindex(name),
             address: ip(address),
@@ -199,11 +200,16 @@ impl Host {
     }
 }
 
-pub(crate) fn uplinks(config: &Config, observed: &Observed) -> Vec<Uplink> {
-    allocate(&[], discover(config, observed).0)
+/// What is found while nothing but the kernel says which gateways answer.
+pub(crate) fn found(config: &Config, observed: &Observed) -> (Vec<Discovered>, Vec<Skipped>) {
+    discover(config, observed, &Health::default())
 }
 
-pub(super) fn rule(
+pub(crate) fn uplinks(config: &Config, observed: &Observed) -> Vec<Uplink> {
+    allocate(&[], found(config, observed).0)
+}
+
+pub(crate) fn rule(
     family: Family,
     priority: u32,
     source: Option<IpNet>,
@@ -229,7 +235,7 @@ pub(crate) fn two_networks() -> Host {
 }
 
 /// Two uplinks on one subnet, with these addresses in turn.
-pub(super) fn crowd(addresses: &[IpAddr]) -> Host {
+pub(crate) fn crowd(addresses: &[IpAddr]) -> Host {
     let host = Host::new()
         .nic("eth0")
         .nic("eth1")
@@ -252,7 +258,7 @@ pub(super) fn crowd(addresses: &[IpAddr]) -> Host {
 }
 
 /// So many addresses for [`crowd`], of both families.
-pub(super) fn many(count: u16) -> Vec<IpAddr> {
+pub(crate) fn many(count: u16) -> Vec<IpAddr> {
     let address = |n: u16| {
         let [high, low] = (n / 2 + 1).to_be_bytes();
         match n % 4 {

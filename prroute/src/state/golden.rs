@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::desired::{Desired, desire};
 use super::diff::diff;
-use super::discover::discover;
-use super::fixture::carry_out;
+use super::fixture::{carry_out, found};
 use super::ids::{KnownId, allocate, follow_macs, remember};
 use super::observed::{Family, Observed, PROTOCOL};
 use super::rationale::reason;
@@ -116,7 +115,7 @@ fn text_of(config: &Config, uplinks: &[Uplink], skipped: &[Skipped], desired: &D
 
 /// One step: desired state and plan, as texts.
 fn step(config: &Config, machine: &mut Machine) -> (String, String) {
-    let (found, skipped) = discover(config, &machine.kernel);
+    let (found, skipped) = found(config, &machine.kernel);
     let before = machine.uplinks.iter().map(|it| (it.into(), it.device.name.as_str()));
     follow_macs(&mut machine.known, &before.collect::<Vec<_>>(), &machine.kernel.links);
     let uplinks = allocate(&machine.known, found);

@@ -14,7 +14,7 @@ pub mod families;
 pub mod findings;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod gateways;
+pub mod gateways;
 #[cfg(test)]
 mod golden;
 pub mod ids;
@@ -33,7 +33,7 @@ pub mod share;
 mod source_routes;
 mod sources;
 mod stacked;
-mod subnet_gateways;
+pub(crate) mod subnet_tables;
 pub mod succession;
 pub mod undo;
 pub mod units;

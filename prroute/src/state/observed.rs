@@ -5,7 +5,7 @@ mod route;
 mod rule;
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use nix::libc;
@@ -125,6 +125,16 @@ pub struct Neighbour {
     /// The kernel keeps it resolved (`NTF_EXT_MANAGED`).
     pub managed: bool,
     pub protocol: u8,
+}
+
+/// What the kernel announces of a neighbour entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourEvent {
+    pub at: Instant,
+    pub ifindex: Ifindex,
+    pub address: IpAddr,
+    /// `None`: it is gone.
+    pub state: Option<NeighbourState>,
 }
 
 /// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.

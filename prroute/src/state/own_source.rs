@@ -10,14 +10,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::families::Families;
-use super::gateways::has_failed;
 use super::observed::{
     Family, Link, NextHop, Observed, PROTOCOL, Route, RouteKind, Rule, TABLE_DEFAULT, TABLE_LOCAL,
     TABLE_MAIN,
 };
 use super::per_family::PerFamily;
-use super::uplink::Uplink;
+use super::uplink::{Discovered, Uplink};
 use crate::config::{Config, OwnSource};
+use crate::state::gateways::Health;
 
 /// What is asked for as long as a rule is there, and after it.
 const COST: &str = "for every forwarded packet, reverse-path check and unconnected send";
@@ -28,11 +28,18 @@ pub type OwnSources = PerFamily<OwnSource>;
 impl OwnSources {
     /// What the configuration says; but rules, where `main` has no default route that works: there
     /// nothing leaves that could be sent to its source's uplink.
-    pub fn of(config: &Config, observed: &Observed) -> Self {
+    pub(super) fn of(config: &Config, observed: &Observed, health: &Health) -> Self {
         Self::from_fn(|family| match config.own_source {
-            OwnSource::Datapath if has_working_default(observed, family) => OwnSource::Datapath,
+            OwnSource::Datapath if has_working_default(observed, health, family) => {
+                OwnSource::Datapath
+            }
             _ => OwnSource::Rules,
         })
+    }
+
+    /// Of all uplinks the same.
+    pub fn in_force(uplinks: &[Uplink]) -> Self {
+        uplinks.first().map(|uplink| uplink.device.own_source).unwrap_or_default()
     }
 
     pub fn is_datapath(self, family: Family) -> bool {
@@ -42,17 +49,21 @@ impl OwnSources {
 
 /// Whether what `main` sends by default leaves the host, by every next hop that the kernel prefers: what
 /// waits for a gateway's link-layer address, or for a carrier, does not get as far as the programs.
-fn has_working_default(observed: &Observed, family: Family) -> bool {
+fn has_working_default(observed: &Observed, health: &Health, family: Family) -> bool {
     let mut hops = preferred_defaults(observed, family).peekable();
-    hops.peek().is_some() && hops.all(|hop| works(observed, hop))
+    hops.peek().is_some() && hops.all(|hop| works(observed, health, hop))
 }
 
-/// Whether an uplink that `main` prefers by default has failed: there is a default route, and it leads
-/// nowhere. Not where the administrator wants the packets of that uplink to wait.
-pub(super) fn has_failed_default(observed: &Observed, uplinks: &[Uplink], family: Family) -> bool {
-    let waits =
-        |hop: &NextHop| uplinks.iter().all(|u| u.device.hold || !u.device.is_device(hop.ifindex));
-    preferred_defaults(observed, family).any(|hop| !works(observed, hop) && !waits(hop))
+/// Whether an interface that `main` prefers by default has failed: there is a default route over it, and
+/// that leads nowhere.
+pub(super) fn main_fails(
+    observed: &Observed,
+    health: &Health,
+    device: &Discovered,
+    family: Family,
+) -> bool {
+    preferred_defaults(observed, family)
+        .any(|hop| device.is_device(hop.ifindex) && !works(observed, health, hop))
 }
 
 /// The next hops of the default routes in `main` that the kernel takes.
@@ -72,10 +83,10 @@ fn preferred_defaults(observed: &Observed, family: Family) -> impl Iterator<Item
     defaults().filter(is_preferred).flat_map(|route| &route.next_hops)
 }
 
-fn works(observed: &Observed, hop: &NextHop) -> bool {
+fn works(observed: &Observed, health: &Health, hop: &NextHop) -> bool {
     let is_up = |link: &Link| link.admin_up && link.carrier;
     observed.link(hop.ifindex).is_none_or(is_up)
-        && hop.gateway.is_none_or(|gateway| !has_failed(observed, hop.ifindex, gateway))
+        && hop.gateway.is_none_or(|gateway| !health.has_failed(observed, (hop.ifindex, gateway)))
 }
 
 /// Rules that the kernel asks beside its own.
@@ -171,7 +182,7 @@ pub fn accounts(
     desired: &BTreeSet<Rule>,
     had_rules: Families,
 ) -> Vec<Account> {
-    let own_source = OwnSources::of(config, observed);
+    let own_source = OwnSources::in_force(uplinks);
     let others = || observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
     let speaks = |family: &Family| uplinks.iter().any(|uplink| uplink.speaks(*family));
     let account = |family| Account {

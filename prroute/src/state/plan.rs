@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::observed::{Family, NextHop, PROTOCOL, Route, RouteKind, Rule, TABLE_MAIN};
 use super::uplink::Ifindex;
+use crate::state::gateways::GatewayKey;
 
 /// A neighbour entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +15,12 @@ pub struct NeighbourKey {
     pub address: IpAddr,
     /// Name of the interface, for display.
     pub device: String,
+}
+
+impl NeighbourKey {
+    pub const fn gateway(&self) -> GatewayKey {
+        (self.ifindex, self.address)
+    }
 }
 
 /// A change of `net.ipv4.conf.<device>.rp_filter`, made only while the value still is `from`.

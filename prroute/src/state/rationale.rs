@@ -4,7 +4,7 @@ use super::desired::offset;
 use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
 use super::own_source::OwnSources;
 use super::plan::{NeighbourKey, Op};
-use super::subnet_gateways::tables;
+use super::subnet_tables::tables;
 use super::uplink::{Discovered, Uplink};
 use crate::config::{Config, OwnSource, Ranges};
 
@@ -44,17 +44,12 @@ impl Names<'_> {
         self.config.ranges
     }
 
-    /// What keeps own sources of all uplinks.
-    fn own_source(&self) -> OwnSources {
-        self.uplinks.first().map(|uplink| uplink.device.own_source).unwrap_or_default()
-    }
-
     /// Why there is a rule although the configuration would have none.
     fn in_spite(&self, rule: &Rule) -> String {
         let family = rule.family;
         if self.config.own_source == OwnSource::Rules || rule.source.is_none() && rule.is_nop() {
             String::new()
-        } else if self.own_source().is_datapath(family) {
+        } else if OwnSources::in_force(self.uplinks).is_datapath(family) {
             "; a rule turns off the kernel's fast route lookups".to_owned()
         } else {
             format!("; main has no working {family} default route")
@@ -104,7 +99,7 @@ impl Names<'_> {
 
     fn no_route(&self, route: &Route) -> String {
         let devices = || route.next_hops.iter().map(|hop| hop.device.as_str());
-        if self.own_source().is_datapath(route.family()) {
+        if OwnSources::in_force(self.uplinks).is_datapath(route.family()) {
             return "no rule uses this table: own-source = \"datapath\"".to_owned();
         }
         match devices().next() {
@@ -175,7 +170,7 @@ impl Names<'_> {
     fn no_rule(&self, rule: &Rule) -> String {
         match (rule.source, rule.destination, &rule.oif) {
             (source, ..)
-                if self.own_source().is_datapath(rule.family)
+                if OwnSources::in_force(self.uplinks).is_datapath(rule.family)
                     && (source.is_some() || rule.table == 0) =>
             {
                 "no longer needed: own-source = \"datapath\"".to_owned()

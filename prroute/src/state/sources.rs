@@ -13,7 +13,7 @@ use super::observed::{
 };
 use super::on_link::Links;
 use super::source_routes::MainDefaults;
-use super::subnet_gateways::tables;
+use super::subnet_tables::tables;
 use super::uplink::{Uplink, UplinkId};
 use crate::config::{PRIORITY_MAIN, Ranges};
 

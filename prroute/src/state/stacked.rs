@@ -2,10 +2,10 @@
 //! `use_vmac`. They have no default route of their own; their addresses count as the uplink's.
 
 use super::discover::{names, settings};
-use super::gateways::has_default_route;
 use super::observed::{Link, Observed};
 use super::uplink::Ifindex;
 use crate::config::Config;
+use crate::state::gateways::choose::has_default_route;
 
 /// A device that counts as the uplink below it.
 #[derive(Clone, Debug, PartialEq, Eq)]

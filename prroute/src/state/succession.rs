@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use super::observed::{Family, Observed};
-use super::uplink::{Ifindex, Uplink, UplinkId, WayOut};
+use super::uplink::{Uplink, UplinkId, WayOut};
+use crate::state::gateways::Health;
 
 /// A gateway that the datapath sends replies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,21 +17,15 @@ pub struct InForce {
     pub gateway: IpAddr,
 }
 
-/// Whether the kernel has the link-layer address of a neighbour.
-pub fn is_resolved(observed: &Observed, ifindex: Ifindex, address: IpAddr) -> bool {
-    let neighbour = observed.neighbour(ifindex, address);
-    neighbour.is_some_and(|neighbour| neighbour.state.has_address())
-}
-
 /// Lets an uplink have the gateway in force until the wanted one is resolved. Where none is wanted
 /// any more it is only kept resolved, for flows whose router is not known.
-pub fn keep(uplinks: &mut [Uplink], observed: &Observed, in_force: &[InForce]) {
+pub fn keep(uplinks: &mut [Uplink], observed: &Observed, health: &Health, in_force: &[InForce]) {
     for uplink in uplinks.iter_mut().filter(|uplink| uplink.device.up) {
         let (id, generation) = (uplink.id, uplink.generation);
         let device = &mut uplink.device;
         let old = in_force.iter().filter(|old| (old.id, old.generation) == (id, generation));
         for InForce { family, gateway, .. } in
-            old.filter(|old| is_resolved(observed, device.ifindex, old.gateway))
+            old.filter(|old| health.is_resolved(observed, (device.ifindex, old.gateway)))
         {
             let out = &mut device.way_out[*family];
             if out.gateway.is_some() && out.resolved {
@@ -59,7 +54,12 @@ mod tests {
     fn after(host: &Host, generation: u16) -> Discovered {
         let mut uplinks = host.uplinks();
         let (id, family, gateway) = (uplinks[1].id, Family::V4, ip(OLD));
-        keep(&mut uplinks, &host.0, &[InForce { id, generation, family, gateway }]);
+        keep(
+            &mut uplinks,
+            &host.0,
+            &Health::default(),
+            &[InForce { id, generation, family, gateway }],
+        );
         uplinks.swap_remove(1).device
     }
 

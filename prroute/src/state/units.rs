@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::observed::{Rule, host_net, overlap};
 use super::plan::{Op, Plan};
-use super::subnet_gateways::tables;
+use super::subnet_tables::tables;
 use super::uplink::{Ifindex, Uplink, UplinkId};
 use crate::config::Ranges;
 

@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use super::observed::Family;
 pub use super::own_source::OwnSources;
 pub use super::per_family::PerFamily;
-pub use super::source_routes::SourceRoute;
 pub use super::stacked::Stacked;
-pub use super::subnet_gateways::SubnetGateway;
 use crate::config::{Ranges, Reply};
+pub use crate::state::gateways::choose::by_source::SourceRoute;
+pub use crate::state::gateways::choose::by_subnet::SubnetGateway;
 
 /// Stable number of an uplink, `1..MAX_UPLINKS`. Never an ifindex; survives restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +92,8 @@ pub struct WayOut {
     /// No default route is for every source: `gateway` and `direct` are those of `source_routes`, and
     /// no way out for other sources of the host's own.
     pub only_by_source: bool,
+    /// `main` sends by default over the interface, and what it sends gets nowhere.
+    pub main_fails: bool,
 }
 
 impl WayOut {

@@ -85,9 +85,9 @@ fn gateways_are_kept_resolved_and_failures_are_heard_of() {
         // The kernel's own verdict changes nothing.
         until("the kernel's verdict", || ip("neigh show 10.0.2.1 dev up2").contains("FAILED"));
         let (observed, _) = reconciler.look(&mut monitor).await;
-        let failed = |n: &&prroute::state::observed::Neighbour| n.address == gateway;
-        let entry = observed.neighbours.iter().find(failed).unwrap();
-        assert_eq!(entry.state, NeighbourState::Failed);
+        let up2 = observed.links.iter().find(|link| link.name == "up2").unwrap().ifindex;
+        let state = reconciler.gateways.health().state(&observed, (up2, gateway));
+        assert_eq!(state, Some(NeighbourState::Failed));
 
         peer.ip("addr add 10.0.2.1/24 dev up2p");
         reconciler.until_usable(&mut monitor, "up2", true).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use prroute::config::Config;
 use prroute::netlink::{Kernel, Monitor};
+use prroute::state::gateways::Gateways;
 use prroute::state::observed::Observed;
 use prroute::state::plan::Plan;
 use prroute::state::saved_sysctls::SavedSysctls;
@@ -149,17 +150,23 @@ pub(crate) struct Loop {
     pub(crate) kernel: Kernel,
     pub(crate) config: Config,
     pub(crate) saved: SavedSysctls,
+    pub(crate) gateways: Gateways,
 }
 
 impl Loop {
     pub(crate) async fn new() -> Self {
         let kernel = Kernel::connect().await.unwrap();
-        Self { kernel, config: Config::default(), saved: SavedSysctls::default() }
+        Self {
+            kernel,
+            config: Config::default(),
+            saved: SavedSysctls::default(),
+            gateways: Gateways::new(Instant::now()),
+        }
     }
 
     pub(crate) async fn plan(&self) -> (Observed, Vec<Uplink>, Plan) {
         let observed = self.kernel.observe().await.unwrap();
-        let (found, _) = discover::discover(&self.config, &observed);
+        let (found, _) = discover::discover(&self.config, &observed, self.gateways.health());
         let uplinks = ids::allocate(&[], found);
         let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
         let plan = diff::diff(&self.config, &desired, &observed).unwrap();
@@ -167,18 +174,20 @@ impl Loop {
     }
 
     /// Looks as the daemon does, and tells the state of each uplink.
-    pub(crate) async fn look(&self, monitor: &mut Monitor) -> (Observed, Vec<Uplink>) {
-        let mut observed = self.kernel.observe().await.unwrap();
-        monitor.correct_gateways(&mut observed);
-        let (found, _) = discover::discover(&self.config, &observed);
+    pub(crate) async fn look(&mut self, monitor: &mut Monitor) -> (Observed, Vec<Uplink>) {
+        let observed = self.kernel.observe().await.unwrap();
+        self.gateways.look(&observed, Instant::now());
+        let (found, _) = discover::discover(&self.config, &observed, self.gateways.health());
         let uplinks = ids::allocate(&[], found);
         let desired = desired::desire(&self.config, &observed, &uplinks, &self.saved);
-        monitor.watch_gateways(&observed, &uplinks, &desired.neighbours);
+        self.gateways.watch(&observed, &uplinks, &desired.neighbours, None, Instant::now());
+        monitor.watch_neighbours(self.gateways.watched());
         (observed, uplinks)
     }
 
-    /// Listens until the IPv4 gateway of an uplink is usable, or is not.
-    pub(crate) async fn until_usable(&self, monitor: &mut Monitor, name: &str, usable: bool) {
+    /// Listens until the IPv4 gateway of an uplink is usable, or is not. Looks again only when there is
+    /// news.
+    pub(crate) async fn until_usable(&mut self, monitor: &mut Monitor, name: &str, usable: bool) {
         let change = async {
             loop {
                 let (_, uplinks) = self.look(monitor).await;
@@ -186,10 +195,21 @@ impl Loop {
                 if uplink.device.way_out.v4.usable == usable {
                     break;
                 }
-                monitor.next().await.unwrap();
+                while !self.hears_news(monitor).await {}
             }
         };
         tokio::time::timeout(DEADLINE, change).await.expect("it is announced");
+    }
+
+    async fn hears_news(&mut self, monitor: &mut Monitor) -> bool {
+        let due = self.gateways.next_due().unwrap_or_else(|| Instant::now() + DEADLINE);
+        match tokio::time::timeout_at(due.into(), monitor.next()).await {
+            Ok(announced) => {
+                let announced = announced.unwrap();
+                self.gateways.hear(&announced.neighbours) || announced.change.is_any()
+            }
+            Err(_) => self.gateways.expire(Instant::now()),
+        }
     }
 
     pub(crate) async fn apply(&mut self, observed: &Observed, plan: &Plan) {

@@ -18,7 +18,7 @@ fn the_monitor_hears_what_matters() {
             tokio::time::timeout(wait, monitor.next()).await.is_err()
         }
         async fn next(monitor: &mut Monitor) -> prroute::netlink::Change {
-            tokio::time::timeout(DEADLINE, monitor.next()).await.expect("a change").unwrap()
+            tokio::time::timeout(DEADLINE, monitor.next()).await.expect("a change").unwrap().change
         }
         assert!(quiet(&mut monitor).await, "our own additions are no news");
 
@@ -51,14 +51,14 @@ fn a_flood_of_notifications_ends_in_an_overrun_and_not_in_memory() {
             })
             .collect();
         ip_batch(&batch);
-        let change = tokio::time::timeout(DEADLINE, monitor.next()).await.unwrap().unwrap();
+        let change = tokio::time::timeout(DEADLINE, monitor.next()).await.unwrap().unwrap().change;
         assert!(change.overrun);
         let observed = Kernel::connect().await.unwrap().observe().await.unwrap();
         assert!(observed.routes.len() < 100, "routes that decide nothing are not kept");
         assert!(observed.routes.iter().any(|r| r.table == 77), "but their table is known");
         // What happens next is heard of, although nobody has read what the queue was full of.
         ip("addr add 10.0.2.11/24 dev up2");
-        let heard = async { while !monitor.next().await.unwrap().addresses {} };
+        let heard = async { while !monitor.next().await.unwrap().change.addresses {} };
         tokio::time::timeout(DEADLINE, heard).await.expect("an address that came after it");
         drop(peer);
     });

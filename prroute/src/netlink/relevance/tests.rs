@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 use netlink_packet_route::rule::RuleAttribute;
 
@@ -120,4 +121,28 @@ fn main_routes_over_uplinks_are_news_where_they_are_facts() {
     assert!(relevance.judge(Message::NewRoute(other_device(main.clone()))).routes);
     relevance.main_routes = MainRoutes::default();
     assert!(!relevance.judge(Message::NewRoute(main)).routes);
+}
+
+/// A busy host has thousands of neighbours.
+#[test]
+fn only_events_of_watched_neighbours_are_passed_on_and_they_are_bounded() {
+    let event = |last: u8| {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.ifindex = 7;
+        let address = Ipv4Addr::new(192, 0, 2, last);
+        message.attributes.push(NeighbourAttribute::Destination(address.into()));
+        message
+    };
+    let mut relevance = Relevance::default();
+    relevance.watched.insert((Ifindex(7), "192.0.2.1".parse().unwrap()));
+    for message in [Message::NewNeighbour(event(2)), Message::DelNeighbour(event(2))] {
+        assert!(!relevance.judge(message).is_any());
+    }
+    assert!(relevance.neighbours.is_empty());
+    assert!(!relevance.judge(Message::DelNeighbour(event(1))).is_any());
+    assert_eq!(relevance.neighbours[0].state, None);
+    let overrun = || relevance.judge(Message::NewNeighbour(event(1))).overrun;
+    assert_eq!(std::iter::repeat_with(overrun).take(EVENTS + 1).filter(|is| *is).count(), 2);
+    assert_eq!(relevance.neighbours.len(), EVENTS);
 }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::config::Config;
-use crate::state::discover::discover;
-use crate::state::fixture::link;
+use crate::state::fixture::{found, link};
 use crate::state::ids::allocate;
 use crate::state::observed::{Address, Family, NextHop, Route, RouteKind};
 use crate::state::uplink::Ifindex;
@@ -38,11 +37,11 @@ fn host() -> Observed {
 }
 
 fn uplinks(host: &Observed) -> Vec<Uplink> {
-    allocate(&[], discover(&Config::default(), host).0)
+    allocate(&[], found(&Config::default(), host).0)
 }
 
 fn said(before: &[Uplink], after: &[Uplink], host: &Observed) -> Vec<(Level, String)> {
-    let skipped = discover(&Config::default(), host).1;
+    let skipped = found(&Config::default(), host).1;
     let events = between(before, after, &skipped, host);
     events.into_iter().map(|event| (event.level, event.text)).collect()
 }

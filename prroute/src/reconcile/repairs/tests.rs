@@ -1,5 +1,5 @@
 use super::*;
-use crate::netlink::KeptGateway;
+use crate::state::gateways::KeptGateway;
 use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind};
 use crate::state::uplink::Ifindex;
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::config::Ranges;
 use crate::state::observed::{Family, NextHop, Observed, PROTOCOL, Route, RouteKind, host_net};
-use crate::state::subnet_gateways::tables;
+use crate::state::subnet_tables::tables;
 use crate::state::uplink::{Uplink, UplinkId, WayOut};
 
 /// IPv6 knows no metric 0; 1024 is what the kernel takes when none is named.

@@ -8,6 +8,7 @@ use super::super::diff::diff;
 use super::super::fixture::{Host, ip, net, two_networks};
 use super::super::plan::{Op, Plan};
 use super::*;
+use crate::state::observed::NeighbourState;
 use crate::state::saved_sysctls::SavedSysctls;
 
 fn desired(host: &Host) -> Desired {

@@ -1,4 +1,4 @@
-use super::super::fixture::{Host, ip, net, two_networks};
+use super::super::fixture::{Host, found, ip, net, two_networks};
 use super::super::observed::{NeighbourState, TABLE_MAIN};
 use super::*;
 use crate::config::{Pattern, Reply, Selector};
@@ -7,7 +7,7 @@ mod gateways;
 mod stacked;
 
 fn names_of(host: &Host) -> Vec<String> {
-    discover(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
+    found(&Config::default(), &host.0).0.into_iter().map(|d| d.name).collect()
 }
 
 fn reason(host: &Host, name: &str) -> String {
@@ -15,12 +15,12 @@ fn reason(host: &Host, name: &str) -> String {
 }
 
 fn reason_with(config: &Config, host: &Host, name: &str) -> String {
-    let (_, skipped) = discover(config, &host.0);
+    let (_, skipped) = found(config, &host.0);
     skipped.into_iter().find(|s| s.name == name).map_or_else(String::new, |s| s.reason)
 }
 
 fn only(host: &Host, name: &str) -> Discovered {
-    discover(&Config::default(), &host.0).0.into_iter().find(|d| d.name == name).unwrap()
+    found(&Config::default(), &host.0).0.into_iter().find(|d| d.name == name).unwrap()
 }
 
 fn naming(name: &str) -> Config {
@@ -98,7 +98,7 @@ fn a_veth_counts_when_a_default_route_of_others_uses_it() {
 fn tunnels_and_overlays_must_be_named() {
     let host = Host::new().link("wg0", Some("wireguard")).address("wg0", "10.9.0.2/24");
     assert_eq!(reason(&host, "wg0"), "virtual device (wireguard) that no [[uplink]] names");
-    let (found, _) = discover(&naming("wg*"), &host.0);
+    let (found, _) = found(&naming("wg*"), &host.0);
     assert_eq!(found.len(), 1);
 }
 
@@ -106,7 +106,7 @@ fn tunnels_and_overlays_must_be_named() {
 fn excluding_overrides_naming_and_loopback_never_counts() {
     let host = two_networks();
     let config = Config { exclude: vec![Pattern::new("eth1")], ..naming("*") };
-    let (found, _) = discover(&config, &host.0);
+    let (found, _) = found(&config, &host.0);
     assert_eq!(found.len(), 1);
     assert_eq!(reason_with(&config, &host, "eth1"), "excluded by \"eth1\"");
     assert_eq!(reason_with(&config, &host, "lo"), "loopback");
@@ -198,7 +198,7 @@ fn a_mac_address_names_the_device_and_neither_ports_nor_what_is_on_top() {
         names.iter().fold(host, |host, name| host.change(name, |link| link.mac = Some(mac)))
     };
     let found = |host: &Host| -> Vec<(String, Reply)> {
-        discover(&config, &host.0).0.into_iter().map(|d| (d.name, d.reply)).collect()
+        found(&config, &host.0).0.into_iter().map(|d| (d.name, d.reply)).collect()
     };
     let named = |name: &str, reply| (name.to_owned(), reply);
     assert_eq!(
@@ -232,7 +232,7 @@ fn only_what_could_have_been_an_uplink_is_worth_a_word() {
         .change("cable-out", |link| link.carrier = false)
         .change("unused", |link| link.admin_up = false);
     let config = Config::default();
-    let (_, skipped) = discover(&config, &host.0);
+    let (_, skipped) = found(&config, &host.0);
     let notable: Vec<_> = skipped
         .iter()
         .filter(|skipped| is_notable(&config, &host.0, skipped))

@@ -67,7 +67,7 @@ fn a_family_without_a_default_route_in_main_keeps_its_rules_and_no_other_does() 
 #[test]
 fn halves_are_a_default_route_and_what_refuses_or_is_for_some_sources_is_none() {
     let none = without_default(two_networks(), Family::V4);
-    let of = |host: &Host| OwnSources::of(&by_datapath(), &host.0);
+    let of = |host: &Host| OwnSources::of(&by_datapath(), &host.0, &Health::default());
     assert_eq!(of(&none).v4, OwnSource::Rules);
     assert!(of(&none).is_datapath(Family::V6));
     let none = none.route("eth0", "0.0.0.0/1", Some("192.168.1.1"));
@@ -87,7 +87,10 @@ fn halves_are_a_default_route_and_what_refuses_or_is_for_some_sources_is_none() 
     let last = refuses.0.routes.last_mut().unwrap();
     (last.kind, last.source) = (RouteKind::Unicast, Some(net("2001:db8:1::/64")));
     assert_eq!(of(&refuses).v6, OwnSource::Rules);
-    assert_eq!(OwnSources::of(&Config::default(), &two_networks().0), OwnSources::default());
+    assert_eq!(
+        OwnSources::of(&Config::default(), &two_networks().0, &Health::default()),
+        OwnSources::default()
+    );
 }
 
 #[test]
@@ -229,7 +232,7 @@ fn that_there_were_rules_is_not_forgotten() {
 
 #[test]
 fn rules_stand_in_while_what_main_prefers_leads_nowhere() {
-    let of = |host: &Host| OwnSources::of(&by_datapath(), &host.0);
+    let of = |host: &Host| OwnSources::of(&by_datapath(), &host.0, &Health::default());
     let gateway = |state| two_networks().neighbour("eth0", "192.168.1.1", state);
     assert_eq!(of(&gateway(NeighbourState::Failed)).v4, OwnSource::Rules);
     for state in [NeighbourState::Incomplete, NeighbourState::Probing, NeighbourState::Resolved] {

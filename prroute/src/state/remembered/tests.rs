@@ -1,5 +1,4 @@
-use super::super::discover::discover;
-use super::super::fixture::Host;
+use super::super::fixture::{Host, found};
 use super::super::ids::{KnownId, allocate_recalling};
 use super::super::uplink::Ifindex;
 use super::*;
@@ -20,7 +19,7 @@ fn nics(nics: &[(&str, u8)]) -> Host {
 
 fn boot(host: &Host, remembered: &[RememberedId], known: &[KnownId]) -> Vec<Uplink> {
     let recall = Recall { remembered, links: &host.0.links };
-    allocate_recalling(known, recall, discover(&Config::default(), &host.0).0).0
+    allocate_recalling(known, recall, found(&Config::default(), &host.0).0).0
 }
 
 /// What is remembered after a boot with these NICs, at a moment.

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use nix::libc::RTPROT_STATIC;
 
 use super::super::fixture::{Host, ip, net, rule};
@@ -6,6 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::state::desired::{Desired, SourceRouting, desire};
 use crate::state::saved_sysctls::SavedSysctls;
+use crate::state::uplink::Discovered;
 use crate::state::uplink::Uplink;
 
 impl Host {

@@ -34,7 +34,7 @@ fn the_old_filter_is_restored_unless_somebody_changed_it() {
     // Excluded: taken back at once.
     let excluded =
         Config { exclude: vec![crate::config::Pattern::new("eth1")], ..Config::default() };
-    let (found, _) = crate::state::discover::discover(&excluded, &host.0);
+    let (found, _) = crate::state::fixture::found(&excluded, &host.0);
     let alone = crate::state::ids::allocate(&[], found);
     assert_eq!(desire(&excluded, &host.0, &alone, &saved).restore.len(), 1);
 

@@ -22,7 +22,7 @@ fn configured_gateways_come_first_by_family() {
     let host = two_networks();
     let mut config = naming("eth0");
     config.uplinks[0].gateways = vec![ip("fe80::9"), ip("192.168.1.254")];
-    let (found, _) = discover(&config, &host.0);
+    let (found, _) = found(&config, &host.0);
     assert_eq!(found[0].way_out.v4.gateway, Some(ip("192.168.1.254")));
     assert_eq!(found[0].way_out.v6.gateway, Some(ip("fe80::9")));
 }

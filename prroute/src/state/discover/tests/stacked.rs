@@ -38,7 +38,7 @@ fn a_stacked_device_with_a_default_route_or_a_name_in_the_configuration_is_an_up
     assert_eq!(names_of(&host), ["eth0", "eth1", "vrrp.51"]);
     assert!(only(&host, "eth1").stacked.is_empty());
 
-    let (found, _) = discover(&naming("vrrp.51"), &with_vmac("macvlan").0);
+    let (found, _) = found(&naming("vrrp.51"), &with_vmac("macvlan").0);
     assert_eq!(found.len(), 3);
     assert!(found[1].stacked.is_empty());
 }
@@ -48,7 +48,7 @@ fn a_macvlan_that_is_excluded_a_port_or_on_no_uplink_counts_as_none() {
     let macvlan = with_vmac("macvlan");
     let config = Config { exclude: vec![Pattern::new("vrrp.*")], ..Config::default() };
     assert_eq!(reason_with(&config, &macvlan, "vrrp.51"), "excluded by \"vrrp.*\"");
-    assert!(discover(&config, &macvlan.0).0.iter().all(|uplink| uplink.stacked.is_empty()));
+    assert!(found(&config, &macvlan.0).0.iter().all(|uplink| uplink.stacked.is_empty()));
 
     let port = with_vmac("macvlan").link("br0", Some("bridge")).port("vrrp.51", "br0");
     assert_eq!(reason(&port, "vrrp.51"), "port of bridge br0");

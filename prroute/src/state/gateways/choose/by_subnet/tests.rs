@@ -1,10 +1,10 @@
-use super::super::fixture::{Host, ip, net, uplinks};
-use super::super::observed::{NeighbourState, Route, RouteKind};
 use super::*;
-use crate::config::{Config, OnDown, Pattern, Selector, UplinkConfig};
+use crate::config::{Config, OnDown, Pattern, Ranges, Selector, UplinkConfig};
 use crate::state::desired::{Desired, desire};
-use crate::state::observed::Rule;
+use crate::state::fixture::{Host, ip, net, uplinks};
+use crate::state::observed::{NeighbourState, Route, RouteKind, Rule};
 use crate::state::saved_sysctls::SavedSysctls;
+use crate::state::subnet_tables::tables;
 
 /// An uplink with main's default, and one with two subnets and their gateways.
 fn two_subnets() -> Host {

@@ -1,26 +1,64 @@
 //! Gateways of an uplink: those the configuration names, then those of default routes; where none of
 //! these is for every source, those of source-specific ones.
 
+pub(crate) mod by_source;
+pub(crate) mod by_subnet;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::observed::{
-    Family, NeighbourState, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net,
-};
-use super::source_routes::{SourceRoute, source_routes};
-use super::uplink::{Ifindex, WayOut};
+use self::by_source::{SourceRoute, source_routes};
+use super::Health;
 use crate::config::Ranges;
+use crate::state::observed::{
+    Family, Observed, PROTOCOL, Route, RouteKind, TABLE_LOCAL, TABLE_MAIN, host_net,
+};
+use crate::state::uplink::{Ifindex, WayOut};
 
-/// What is known of one family's way out of an uplink.
+/// An interface, and what tells how its gateways answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interface<'a> {
+    pub(crate) observed: &'a Observed,
+    pub(crate) health: &'a Health,
+    pub(crate) ifindex: Ifindex,
+}
+
+/// One of several next hops.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chosen {
+    /// `None`: it needs none.
+    gateway: Option<IpAddr>,
+    /// `false` when all have failed.
+    usable: bool,
+    /// Whether the kernel has its link-layer address.
+    resolved: bool,
+}
+
+impl Interface<'_> {
+    /// The first one that has not failed, else the first one.
+    fn choose(self, hops: impl IntoIterator<Item = Option<IpAddr>>) -> Option<Chosen> {
+        let Self { observed, health, ifindex } = self;
+        let works =
+            |hop: Option<IpAddr>| hop.is_none_or(|g| !health.has_failed(observed, (ifindex, g)));
+        let mut hops = hops.into_iter().peekable();
+        let first = *hops.peek()?;
+        let working = hops.find(|hop| works(*hop));
+        let gateway = working.unwrap_or(first);
+        let resolved = gateway.is_none_or(|g| health.is_resolved(observed, (ifindex, g)));
+        Some(Chosen { gateway, usable: working.is_some(), resolved })
+    }
+}
+
+/// The gateways of one family on an interface.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Gateways {
+pub(crate) struct FamilyGateways {
     /// For every source, in order of preference.
-    pub(super) for_all: Vec<IpAddr>,
+    pub(crate) for_all: Vec<IpAddr>,
     /// By source prefix.
-    pub(super) by_source: Vec<SourceRoute>,
+    pub(crate) by_source: Vec<SourceRoute>,
     /// By the first gateway that resolves, else the first one.
-    pub(super) way_out: WayOut,
+    pub(crate) way_out: WayOut,
 }
 
 /// Default routes of others over one interface, the best one first: main before other tables,
@@ -52,7 +90,7 @@ fn default_routes(
 
 /// Whether a default route of others, in any table, uses the interface: one for every source, or for
 /// an address of the interface.
-pub(super) fn has_default_route(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> bool {
+pub(crate) fn has_default_route(ranges: Ranges, observed: &Observed, ifindex: Ifindex) -> bool {
     Family::BOTH.into_iter().any(|family| {
         let routes = default_routes(ranges, observed, ifindex, family);
         routes.iter().any(|route| serves_an_address(observed, ifindex, route.source))
@@ -65,26 +103,14 @@ fn serves_an_address(observed: &Observed, ifindex: Ifindex, source: Option<IpNet
     source.is_none_or(|source| addresses.any(|address| source.contains(&address)))
 }
 
-/// Whether the kernel failed to resolve a gateway.
-pub(super) fn has_failed(observed: &Observed, ifindex: Ifindex, gateway: IpAddr) -> bool {
-    let neighbour = observed.neighbour(ifindex, gateway);
-    neighbour.is_some_and(|neighbour| neighbour.state == NeighbourState::Failed)
-}
-
-/// Whether the kernel has a gateway's link-layer address.
-pub(super) fn is_resolved(observed: &Observed, ifindex: Ifindex, gateway: IpAddr) -> bool {
-    let neighbour = observed.neighbour(ifindex, gateway);
-    neighbour.is_some_and(|neighbour| neighbour.state.has_address())
-}
-
 /// The gateways of `family` on an interface.
-pub(super) fn gateways(
+pub(crate) fn of_family(
     ranges: Ranges,
-    observed: &Observed,
-    ifindex: Ifindex,
+    interface: Interface<'_>,
     family: Family,
     configured: &[IpAddr],
-) -> Gateways {
+) -> FamilyGateways {
+    let Interface { observed, ifindex, .. } = interface;
     let (general, specific): (Vec<&Route>, Vec<&Route>) =
         default_routes(ranges, observed, ifindex, family)
             .into_iter()
@@ -93,31 +119,25 @@ pub(super) fn gateways(
     let named = configured.iter().filter(|address| Family::of(address) == family).copied();
     let for_all = each_once(named.chain(hops().filter_map(|hop| hop.gateway)));
     let mut direct = hops().any(|hop| hop.gateway.is_none());
-    let by_source = source_routes(observed, ifindex, &specific);
+    let by_source = source_routes(interface, &specific);
     let of_own =
         || by_source.iter().filter(|r| serves_an_address(observed, ifindex, Some(r.source)));
     let only_by_source = for_all.is_empty() && !direct && of_own().next().is_some();
-    let candidates = if only_by_source {
+    let candidates: Vec<IpAddr> = if only_by_source {
         direct = of_own().any(|route| route.gateway.is_none());
         of_own().filter_map(|route| route.gateway).collect()
     } else {
         for_all.clone()
     };
-    let works = |gateway: &&IpAddr| !has_failed(observed, ifindex, **gateway);
-    let working = candidates.iter().find(works).copied();
-    let way_out = WayOut {
-        gateway: working.or(candidates.first().copied()),
-        usable: working.is_some(),
-        resolved: working.is_some_and(|address| is_resolved(observed, ifindex, address)),
-        direct,
-        only_by_source,
-    };
-    Gateways { for_all, by_source, way_out }
+    let chosen = interface.choose(candidates.into_iter().map(Some)).unwrap_or_default();
+    let Chosen { gateway, usable, resolved } = chosen;
+    let way_out = WayOut { gateway, usable, resolved, direct, only_by_source, main_fails: false };
+    FamilyGateways { for_all, by_source, way_out }
 }
 
-impl Gateways {
+impl FamilyGateways {
     /// Each once, in order of preference.
-    pub(super) fn all(&self) -> Vec<IpAddr> {
+    pub(crate) fn all(&self) -> Vec<IpAddr> {
         let by_source = self.by_source.iter().filter_map(|route| route.gateway);
         each_once(self.for_all.iter().copied().chain(by_source))
     }

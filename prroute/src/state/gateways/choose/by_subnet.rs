@@ -7,10 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use prroute_common::uplink::SUBNET_GATEWAYS;
 
-use super::gateways::{Gateways, has_failed, is_resolved};
-use super::observed::{Family, Observed, host_net, overlap};
-use super::uplink::{Ifindex, Uplink, UplinkId};
-use crate::config::Ranges;
+use super::{Chosen, FamilyGateways, Interface};
+use crate::state::observed::{Family, host_net, overlap};
 
 /// The gateway of one subnet, where that is not the preferred one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +23,19 @@ pub struct SubnetGateway {
 
 /// What is known of an interface's further gateways.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SubnetGateways {
-    pub(super) found: Vec<SubnetGateway>,
+pub(crate) struct SubnetGateways {
+    pub(crate) found: Vec<SubnetGateway>,
     /// What cannot be decided, one sentence each.
-    pub(super) undecided: Vec<String>,
+    pub(crate) undecided: Vec<String>,
 }
 
 /// The gateways of subnets other than the preferred gateway's. A gateway serves the subnet of an
 /// address of the interface that it lies in; of several the first one that resolves.
-pub(super) fn subnet_gateways(
-    observed: &Observed,
-    ifindex: Ifindex,
+pub(crate) fn subnet_gateways(
+    interface: Interface<'_>,
     name: &str,
     family: Family,
-    known: &Gateways,
+    known: &FamilyGateways,
     addresses: &[IpNet],
 ) -> SubnetGateways {
     let of_family = addresses.iter().filter(|net| Family::of_net(net) == family);
@@ -69,21 +66,15 @@ pub(super) fn subnet_gateways(
         ));
     }
     for (net, gateways) in gateways.iter().filter(|(net, _)| Some(**net) != preferred) {
-        let works = |gateway: &&IpAddr| !has_failed(observed, ifindex, **gateway);
-        let working = gateways.iter().find(works).copied();
-        let Some(gateway) = working.or(gateways.first().copied()) else { continue };
+        let chosen = interface.choose(gateways.iter().copied().map(Some));
+        let Some(Chosen { gateway: Some(gateway), usable, resolved }) = chosen else { continue };
         if let Some(other) = subnets.iter().find(|other| *other != net && overlap(other, net)) {
             all.undecided.push(format!(
                 "{name}: the subnets {net} and {other} overlap: gateway {gateway} is not used"
             ));
             continue;
         }
-        all.found.push(SubnetGateway {
-            net: *net,
-            gateway,
-            usable: working.is_some(),
-            resolved: working.is_some_and(|gateway| is_resolved(observed, ifindex, gateway)),
-        });
+        all.found.push(SubnetGateway { net: *net, gateway, usable, resolved });
     }
     for beyond in all.found.iter().skip(SUBNET_GATEWAYS) {
         all.undecided.push(format!(
@@ -93,33 +84,6 @@ pub(super) fn subnet_gateways(
         ));
     }
     all
-}
-
-/// The routing tables of the gateways in force, by uplink and subnet. A number depends on the subnet
-/// and on its uplink's id alone, as long as no other one has it: it stays while others come and go.
-pub(super) fn tables(ranges: Ranges, uplinks: &[Uplink]) -> BTreeMap<(UplinkId, IpNet), u32> {
-    let places = ranges.fixed_tables();
-    let count = places.end() - places.start() + 1;
-    let mut taken: BTreeSet<u32> = uplinks.iter().filter_map(|u| u.device.table).collect();
-    let mut tables = BTreeMap::new();
-    for uplink in uplinks {
-        for SubnetGateway { net, .. } in uplink.device.subnet_gateways_in_force() {
-            let first = hash(uplink.id, net) % count;
-            let mut numbers = (0..count).map(|n| places.start() + (first + n) % count);
-            if let Some(table) = numbers.find(|number| !taken.contains(number)) {
-                taken.insert(table);
-                tables.insert((uplink.id, *net), table);
-            }
-        }
-    }
-    tables
-}
-
-/// FNV-1a: the same in every version.
-fn hash(id: UplinkId, net: &IpNet) -> u32 {
-    format!("{id} {net}")
-        .bytes()
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

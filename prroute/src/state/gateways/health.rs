@@ -1,0 +1,194 @@
+//! Which gateways answer, since when the others are asked, and when each one answered last.
+//!
+//! The kernel asks three times, a second apart, before it says that a neighbour failed. A gateway
+//! that has not answered the first question within [`PATIENCE`] is taken for unusable before
+//! that, one that has answered before after two questions ([`PATIENCE_WITH_KNOWN`]), and for usable
+//! from the moment it answers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::state::observed::{NeighbourEvent, NeighbourState, Observed};
+use crate::state::uplink::{Ifindex, Uplink};
+
+/// With a gateway that never answered. Less than the second after which the kernel repeats its
+/// question: who answers only the second one is unusable for a moment.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// With one that has answered before: one lost packet, of a question asked every few seconds, is no
+/// reason to send replies elsewhere.
+const PATIENCE_WITH_KNOWN: Duration = Duration::from_millis(1_800);
+
+/// A gateway on an interface.
+pub type GatewayKey = (Ifindex, IpAddr);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Has a link-layer address that is not in doubt, or needs none.
+    Resolved,
+    /// Being asked since then: for the first time, or for confirmation of what it said.
+    Asked { since: Instant, first: bool },
+    /// Until it answers. The kernel's further attempts go through the state of a first one.
+    Failed,
+}
+
+impl Standing {
+    /// Of a gateway of which nothing was known.
+    const fn of(state: NeighbourState, now: Instant) -> Self {
+        match state {
+            NeighbourState::Resolved | NeighbourState::Fixed => Self::Resolved,
+            NeighbourState::Failed => Self::Failed,
+            NeighbourState::Incomplete | NeighbourState::Probing => {
+                Self::Asked { since: now, first: !state.has_address() }
+            }
+        }
+    }
+
+    const fn can_be_sent_to(self) -> bool {
+        matches!(self, Self::Resolved | Self::Asked { first: false, .. })
+    }
+
+    /// When it will have been asked for too long.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Asked { since, first: true } => Some(since + PATIENCE),
+            Self::Asked { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
+            Self::Resolved | Self::Failed => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gateway {
+    standing: Standing,
+    /// When it answered a question last; `None`: to none since it is watched.
+    answered: Option<Instant>,
+}
+
+/// How the gateways answer that are [watched](Self::watch). Without any it is what the kernel says.
+#[derive(Debug, Default)]
+pub struct Health {
+    gateways: BTreeMap<GatewayKey, Gateway>,
+}
+
+impl Health {
+    /// Takes the uplinks' gateways for those that matter. One without an entry that is `kept`
+    /// resolved is asked from now on.
+    pub(super) fn watch(
+        &mut self,
+        observed: &Observed,
+        uplinks: &[Uplink],
+        kept: impl Fn(GatewayKey) -> bool,
+        now: Instant,
+    ) {
+        let mut watched = BTreeMap::new();
+        for device in uplinks.iter().map(|uplink| &uplink.device) {
+            for address in &device.gateways {
+                let key = (device.ifindex, *address);
+                let entry = observed.neighbour(key.0, key.1).map(|neighbour| neighbour.state);
+                let before = self.gateways.get(&key);
+                let standing = match (entry, before.map(|gateway| gateway.standing)) {
+                    (Some(_), Some(known)) => known,
+                    (Some(state), None) => Standing::of(state, now),
+                    (None, _) if !kept(key) => Standing::Resolved,
+                    (None, Some(Standing::Asked { since, .. })) => {
+                        Standing::Asked { since, first: true }
+                    }
+                    (None, _) => Standing::Asked { since: now, first: true },
+                };
+                let answered = before.and_then(|gateway| gateway.answered);
+                watched.insert(key, Gateway { standing, answered });
+            }
+        }
+        self.gateways = watched;
+    }
+
+    pub(super) fn watched(&self) -> impl Iterator<Item = GatewayKey> {
+        self.gateways.keys().copied()
+    }
+
+    /// Whether the kernel has a link-layer address that is not in doubt.
+    pub(super) fn is_certain(&self, key: GatewayKey) -> bool {
+        self.standing(key) == Some(Standing::Resolved)
+    }
+
+    fn standing(&self, key: GatewayKey) -> Option<Standing> {
+        self.gateways.get(&key).map(|gateway| gateway.standing)
+    }
+
+    /// When a gateway answered a question last; `None`: none since it is watched.
+    pub fn last_answer(&self, key: GatewayKey) -> Option<Instant> {
+        self.gateways.get(&key)?.answered
+    }
+
+    /// The state of a neighbour entry: a gateway that has been asked in vain for too long is failed, and
+    /// one that failed stays so until it answers. `None`: there is no entry.
+    pub fn state(&self, observed: &Observed, key: GatewayKey) -> Option<NeighbourState> {
+        let state = observed.neighbour(key.0, key.1)?.state;
+        let has_failed = self.standing(key) == Some(Standing::Failed);
+        Some(if has_failed { NeighbourState::Failed } else { state })
+    }
+
+    pub(crate) fn has_failed(&self, observed: &Observed, key: GatewayKey) -> bool {
+        self.state(observed, key) == Some(NeighbourState::Failed)
+    }
+
+    /// Whether the kernel has the link-layer address of one that has not failed.
+    pub(crate) fn is_resolved(&self, observed: &Observed, key: GatewayKey) -> bool {
+        self.state(observed, key).is_some_and(NeighbourState::has_address)
+    }
+
+    /// Notes what the kernel announced. Tells whether it is news.
+    pub(super) fn hear(&mut self, event: &NeighbourEvent) -> bool {
+        let key = (event.ifindex, event.address);
+        match event.state {
+            Some(state) => self.note(key, state, event.at),
+            None => self.gateways.contains_key(&key),
+        }
+    }
+
+    /// Notes what the kernel says of a neighbour. Tells whether packets can be sent to a gateway
+    /// that they could not be sent to before, or the reverse.
+    pub(super) fn note(&mut self, key: GatewayKey, state: NeighbourState, now: Instant) -> bool {
+        let Some(gateway) = self.gateways.get_mut(&key) else { return false };
+        let before = gateway.standing;
+        let standing = match (Standing::of(state, now), before) {
+            (Standing::Asked { first, .. }, Standing::Asked { since, .. }) => {
+                Standing::Asked { since, first }
+            }
+            (Standing::Asked { .. }, Standing::Failed) => Standing::Failed,
+            (said, _) => said,
+        };
+        if state == NeighbourState::Resolved && before != Standing::Resolved {
+            gateway.answered = Some(now);
+        }
+        gateway.standing = standing;
+        before.can_be_sent_to() != standing.can_be_sent_to()
+            || (before == Standing::Failed) != (standing == Standing::Failed)
+    }
+
+    /// Notes what a look at the kernel shows.
+    pub(super) fn look(&mut self, observed: &Observed, now: Instant) {
+        for neighbour in &observed.neighbours {
+            self.note((neighbour.ifindex, neighbour.address), neighbour.state, now);
+        }
+        self.expire(now);
+    }
+
+    /// When the first gateway will have been asked for too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.gateways.values().filter_map(|gateway| gateway.standing.deadline()).min()
+    }
+
+    /// Whether a gateway has been asked for too long, which is noted.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let is_due =
+            |gateway: &&mut Gateway| gateway.standing.deadline().is_some_and(|at| at <= now);
+        let expired = self.gateways.values_mut().filter(is_due);
+        expired.map(|gateway| gateway.standing = Standing::Failed).count() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use super::*;
+use crate::config::Config;
+use crate::state::discover::discover;
+use crate::state::fixture::link;
+use crate::state::gateways::Gateways;
+use crate::state::ids::allocate;
+use crate::state::observed::{Address, Family, Neighbour, NextHop, Route, RouteKind, TABLE_MAIN};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn gateway() -> IpAddr {
+    "192.0.2.1".parse().unwrap()
+}
+
+fn key() -> GatewayKey {
+    (Ifindex(7), gateway())
+}
+
+fn neighbour(state: NeighbourState) -> Neighbour {
+    Neighbour { ifindex: Ifindex(7), address: gateway(), state, managed: true, protocol: 213 }
+}
+
+/// An uplink with one gateway.
+fn observed(state: Option<NeighbourState>) -> Observed {
+    let device = "eth0".to_owned();
+    Observed {
+        links: vec![link(7, &device, None)],
+        addresses: vec![Address {
+            ifindex: Ifindex(7),
+            net: "192.0.2.2/24".parse().unwrap(),
+            scope_global: true,
+            tentative: false,
+            failed: false,
+            no_prefix_route: false,
+        }],
+        routes: vec![Route {
+            table: TABLE_MAIN,
+            destination: Family::V4.any(),
+            source: None,
+            metric: 0,
+            kind: RouteKind::Unicast,
+            protocol: 4,
+            scope_link: false,
+            next_hops: vec![NextHop {
+                ifindex: Ifindex(7),
+                device,
+                gateway: Some(gateway()),
+                onlink: false,
+            }],
+        }],
+        neighbours: state.map(neighbour).into_iter().collect(),
+        ..Observed::default()
+    }
+}
+
+fn watching(state: Option<NeighbourState>, now: Instant) -> Health {
+    let observed = observed(state);
+    let uplinks = allocate(&[], discover(&Config::default(), &observed, &Health::default()).0);
+    assert_eq!(uplinks.len(), 1);
+    let mut health = Health::default();
+    health.watch(&observed, &uplinks, |_| true, now);
+    health
+}
+
+/// What is chosen after a look at the kernel in this state.
+fn usable(health: &mut Health, state: NeighbourState, now: Instant) -> bool {
+    let observed = observed(Some(state));
+    health.look(&observed, now);
+    let device = discover(&Config::default(), &observed, health).0.remove(0);
+    assert_eq!(device.way_out.v4.gateway, Some(gateway()));
+    device.way_out.v4.usable
+}
+
+/// A cold start must not flap.
+#[test]
+fn a_gateway_that_is_asked_first_is_usable_for_800_ms() {
+    let start = Instant::now();
+    for before in [None, Some(NeighbourState::Incomplete)] {
+        let mut health = watching(before, start);
+        assert_eq!(health.deadline(), Some(start + 800 * MS));
+        assert!(usable(&mut health, NeighbourState::Incomplete, start + 799 * MS));
+        assert!(!health.expire(start + 799 * MS));
+        assert!(health.expire(start + 800 * MS), "news");
+        assert!(!health.expire(start + 900 * MS), "once");
+        assert!(!usable(&mut health, NeighbourState::Incomplete, start + 900 * MS));
+        assert_eq!(health.deadline(), None);
+    }
+}
+
+#[test]
+fn a_gateway_that_answers_is_usable_at_once() {
+    let start = Instant::now();
+    let mut health = watching(None, start);
+    assert!(health.note(key(), NeighbourState::Resolved, start + 2 * MS), "news");
+    assert!(!health.note(key(), NeighbourState::Probing, start + 3 * MS), "no news");
+    assert!(!health.note(key(), NeighbourState::Resolved, start + 4 * MS), "no news");
+    assert_eq!(health.deadline(), None);
+    assert!(health.note(key(), NeighbourState::Failed, start + 5000 * MS));
+    assert!(health.note(key(), NeighbourState::Resolved, start + 5001 * MS));
+    assert!(usable(&mut health, NeighbourState::Resolved, start + 5002 * MS));
+}
+
+#[test]
+fn a_gateway_that_falls_silent_is_unusable_after_two_probes() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Resolved), start);
+    assert_eq!(health.deadline(), None);
+    let probed = start + 9000 * MS;
+    assert!(!health.note(key(), NeighbourState::Probing, probed), "not yet");
+    assert!(!health.note(key(), NeighbourState::Probing, probed + 500 * MS));
+    assert_eq!(health.deadline(), Some(probed + 1800 * MS), "since the first one");
+    assert!(usable(&mut health, NeighbourState::Probing, probed + 1700 * MS), "asked again");
+    assert!(!usable(&mut health, NeighbourState::Probing, probed + 1800 * MS));
+}
+
+/// The kernel's own retries go from failed to incomplete and back.
+#[test]
+fn a_failed_gateway_stays_failed_while_it_is_tried_again() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Failed), start);
+    assert!(!health.note(key(), NeighbourState::Incomplete, start + MS));
+    assert!(!usable(&mut health, NeighbourState::Incomplete, start + 2 * MS));
+    assert!(!health.note(key(), NeighbourState::Failed, start + 3000 * MS), "known");
+}
+
+#[test]
+fn an_entry_that_was_dropped_is_asked_for_anew() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Failed), start);
+    let gone = observed(None);
+    let uplinks = allocate(&[], discover(&Config::default(), &gone, &Health::default()).0);
+    health.watch(&gone, &uplinks, |_| true, start + 50 * MS);
+    assert_eq!(health.deadline(), Some(start + 850 * MS));
+    health.watch(&gone, &uplinks, |_| true, start + 90 * MS);
+    assert_eq!(health.deadline(), Some(start + 850 * MS), "not later for looking again");
+    health.watch(&gone, &[], |_| true, start + 99 * MS);
+    assert_eq!(health.deadline(), None, "no gateway any more");
+}
+
+#[test]
+fn gateways_that_nobody_resolves_do_not_fail() {
+    let start = Instant::now();
+    let none = observed(None);
+    let uplinks = allocate(&[], discover(&Config::default(), &none, &Health::default()).0);
+    let mut health = Health::default();
+    health.watch(&none, &uplinks, |_| false, start);
+    assert_eq!(health.deadline(), None);
+    assert!(!health.expire(start + 9000 * MS));
+}
+
+#[test]
+fn the_last_answer_is_remembered_however_often_it_is_asked_since() {
+    let start = Instant::now();
+    let mut health = watching(None, start);
+    assert_eq!(health.last_answer(key()), None);
+    let mut say = |state, ms: u32| {
+        let (ifindex, address) = key();
+        let state = Some(state);
+        health.hear(&NeighbourEvent { at: start + ms * MS, ifindex, address, state });
+        health.last_answer(key())
+    };
+    assert_eq!(say(NeighbourState::Resolved, 2), Some(start + 2 * MS));
+    assert_eq!(say(NeighbourState::Resolved, 1000), Some(start + 2 * MS), "nobody asked");
+    assert_eq!(say(NeighbourState::Probing, 2000), Some(start + 2 * MS));
+    assert_eq!(say(NeighbourState::Resolved, 2001), Some(start + 2001 * MS));
+    assert_eq!(say(NeighbourState::Probing, 4000), Some(start + 2001 * MS));
+    assert_eq!(say(NeighbourState::Failed, 7000), Some(start + 2001 * MS));
+    assert_eq!(say(NeighbourState::Resolved, 9000), Some(start + 9000 * MS));
+    let gone = observed(None);
+    let uplinks = allocate(&[], discover(&Config::default(), &gone, &health).0);
+    health.watch(&gone, &uplinks, |_| true, start + 9500 * MS);
+    assert_eq!(
+        health.last_answer(key()),
+        Some(start + 9000 * MS),
+        "the entry went, not the gateway"
+    );
+}
+
+#[test]
+fn gateways_of_ours_are_asked_once_a_period_and_none_that_is_being_asked() {
+    let start = Instant::now();
+    let observed = observed(Some(NeighbourState::Resolved));
+    let uplinks = allocate(&[], discover(&Config::default(), &observed, &Health::default()).0);
+    let wanted = crate::state::gateways::to_keep(&observed, &uplinks);
+    assert_eq!(wanted.len(), 1);
+    let mut gateways = Gateways::new(start);
+    gateways.watch(&observed, &uplinks, &wanted, None, start);
+    assert_eq!(gateways.next_due(), None, "the administrator wants none");
+    gateways.watch(&observed, &uplinks, &wanted, Some(2000 * MS), start);
+    assert_eq!(gateways.next_due(), Some(start + 2000 * MS));
+    assert!(gateways.take_due(start + 1999 * MS).is_empty());
+    assert_eq!(gateways.take_due(start + 2000 * MS), gateways.kept());
+    assert!(gateways.take_due(start + 2001 * MS).is_empty(), "asked");
+    let (ifindex, address) = key();
+    let (at, state) = (start + 2002 * MS, Some(NeighbourState::Probing));
+    assert!(!gateways.hear(&[NeighbourEvent { at, ifindex, address, state }]));
+    assert_eq!(gateways.next_due(), Some(at + 1800 * MS), "too long for an answer");
+    assert_eq!(gateways.take_due(start + 4000 * MS), [], "it is being asked");
+}
