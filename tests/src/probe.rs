@@ -1,7 +1,7 @@
 //! Questions that a client asks with real programs: curl, dig and ping.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -97,10 +97,7 @@ impl Probe {
         let patience = wait::patience(PATIENCE).as_secs().to_string();
         let output = match self.question {
             Question::Tcp(port) => {
-                let url = match self.target {
-                    IpAddr::V4(address) => format!("http://{address}:{port}/"),
-                    IpAddr::V6(address) => format!("http://[{address}]:{port}/"),
-                };
+                let url = format!("http://{}/", SocketAddr::new(self.target, port));
                 let fail = ["curl", "-sS", "-o", "/dev/null", "--noproxy", "*", "-f"];
                 let ask = ["-m", &patience, "--interface", &source, &url];
                 namespace.output(&[&fail[..], &ask].concat())?

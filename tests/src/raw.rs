@@ -60,10 +60,14 @@ impl Raw {
     /// What follows the IP header of the next packet, and who sent it; `None` after the timeout.
     pub fn receive(&self) -> Result<Option<(IpAddr, Vec<u8>)>> {
         let mut buffer = vec![0; BUFFER];
-        let (length, from) = match self.receive_into(&mut buffer) {
-            Ok(received) => received,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error).context("read a raw socket"),
+        let (length, from) = loop {
+            match self.receive_into(&mut buffer) {
+                Ok(received) => break received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                // With a timeout the kernel resumes no wait that a stop and a continuation cut short.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("read a raw socket"),
+            }
         };
         buffer.truncate(length);
         if self.is_ipv4 {

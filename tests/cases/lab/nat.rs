@@ -41,10 +41,7 @@ impl Cluster {
 
     /// Which pod answers an HTTP request, if any.
     fn web(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<Option<String>> {
-        let url = match target {
-            IpAddr::V4(address) => format!("http://{address}:{SERVICE}/"),
-            IpAddr::V6(address) => format!("http://[{address}]:{SERVICE}/"),
-        };
+        let url = format!("http://{}/", SocketAddr::new(target, SERVICE));
         let curl = ["curl", "-sf", "--noproxy", "*", "-m", "2", "--interface"];
         let output = from.output(&[&curl[..], &[&source.to_string(), &url]].concat())?;
         let pod = output.stdout.split_whitespace().next().map(str::to_owned);

@@ -1,6 +1,6 @@
 //! What the host opens itself, and what it only forwards, goes where routing sends it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
 use prroute_tests::addressing::{self, Family};
@@ -29,10 +29,7 @@ fn lab_with_servers(topology: Topology) -> Result<Lab> {
 /// The host asks `target` from `source`: TCP, five UDP queries of one flow, five echo requests.
 fn host_asks(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<()> {
     let (from, to) = (source.to_string(), target.to_string());
-    let url = match target {
-        IpAddr::V4(address) => format!("http://{address}:{TCP_PORT}/"),
-        IpAddr::V6(address) => format!("http://[{address}]:{TCP_PORT}/"),
-    };
+    let url = format!("http://{}/", SocketAddr::new(target, TCP_PORT));
     lab.host.run(&["curl", "-sSf", "--noproxy", "*", "-m", "5", "--interface", &from, &url])?;
     let (bind, at, port) = (format!("{from}#6001"), format!("@{to}"), UDP_PORT.to_string());
     for _ in 0..5 {
@@ -160,10 +157,7 @@ fn transit_follows_the_routing_table() -> Result<()> {
                 let dig =
                     ["dig", "+tries=1", "+time=1", "-b", &from, "-p", &port, &at, "probe.test"];
                 lab.client.output(&dig)?;
-                let url = match beyond {
-                    IpAddr::V4(address) => format!("http://{address}:{TCP_PORT}/"),
-                    IpAddr::V6(address) => format!("http://[{address}]:{TCP_PORT}/"),
-                };
+                let url = format!("http://{}/", SocketAddr::new(beyond, TCP_PORT));
                 let curl = ["curl", "-s", "--noproxy", "*", "-m", "1", "--interface", &from, &url];
                 lab.client.output(&curl)?;
                 // Three echoes, one query, one SYN.

@@ -5,7 +5,7 @@
 //! system adds another with destinations that are reached from inside.
 
 use std::fs;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,10 +112,7 @@ fn patience() -> String {
 
 /// The page at `target`, which tells who asked; `None` without an answer. `options` may bind.
 fn page(lab: &Lab, target: IpAddr, options: &[&str]) -> Result<Option<String>> {
-    let url = match target {
-        IpAddr::V4(address) => format!("http://{address}:{HTTP}/"),
-        IpAddr::V6(address) => format!("http://[{address}]:{HTTP}/"),
-    };
+    let url = format!("http://{}/", SocketAddr::new(target, HTTP));
     let patience = patience();
     let curl = ["curl", "-sSf", "--noproxy", "*", "-m", &patience];
     let output = lab.host.output(&[&curl[..], options, &[&url]].concat())?;

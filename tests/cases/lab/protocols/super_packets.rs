@@ -96,11 +96,8 @@ fn super_packets_above_64_kib_are_moved_whole() -> Result<()> {
             let large = Capture::start(&lab.router(2).namespace, "host", "in", &filter)?;
             let mut stream = tcp(&lab.client, source, target, PORT)?;
             let mut chunk = vec![0; CHUNK];
-            let mut received = 0;
-            while received < TRANSFER {
-                let count = stream.read(&mut chunk).with_context(|| format!("from {target}"))?;
-                ensure!(count > 0, "{target} closed after {received} bytes");
-                received += count;
+            for _ in 0..TRANSFER / CHUNK {
+                stream.read_exact(&mut chunk).with_context(|| format!("from {target}"))?;
             }
             server.join().expect("the server panicked")?;
             ensure!(large.wait_for(1, Duration::from_secs(10))?, "{family}: no super-packet came");
