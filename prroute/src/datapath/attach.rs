@@ -9,7 +9,6 @@ use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::datapath::directory::remove_pin;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::hooks::{Hooks, program};
 use crate::datapath::links::{self, Attachment, HeldLink};
@@ -150,7 +149,7 @@ pub async fn detach_clsact(kernel: &Kernel, ifindex: Ifindex) -> Result<bool> {
 ///
 /// Tells what failed first, after both were tried.
 pub fn detach_tcx(pins: &Pins, id: UplinkId) -> Result<()> {
-    let removed = Direction::BOTH.map(|direction| remove_pin(&pins.link(id, direction)));
+    let removed = Direction::BOTH.map(|direction| links::remove(&pins.link(id, direction)));
     removed.into_iter().collect()
 }
 

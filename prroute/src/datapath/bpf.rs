@@ -55,6 +55,11 @@ struct LinkUpdate {
     old_program: u32,
 }
 
+#[repr(C)]
+struct LinkDetach {
+    link: u32,
+}
+
 /// `attr` of `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
 #[repr(C)]
 #[derive(Default)]
@@ -109,6 +114,13 @@ pub(super) fn create_link(
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate { link: raw(link), program: raw(program), ..LinkUpdate::default() };
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes the program behind a link off, at once: when the last reference goes, the kernel does that some
+/// time later. The link is attached to nothing from then on.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkDetach { link: raw(link) };
+    bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {

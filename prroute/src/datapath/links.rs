@@ -116,6 +116,23 @@ fn pinned(pin: &Path) -> io::Result<Option<LinkInfo>> {
     }
 }
 
+/// Detaches the link that is pinned at a path, and removes the pin: when this returns no packet meets
+/// the program behind it. What is gone already is fine.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn remove(pin: &Path) -> Result<()> {
+    match bpf::open_pin(pin) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // What is pinned there is no link of ours, or cannot be opened: without its pin it goes.
+        Err(_) => {}
+        // A link whose device is gone is attached to nothing.
+        Ok(fd) => bpf::detach_link(fd.as_fd()).unwrap_or_default(),
+    }
+    remove_pin(pin)
+}
+
 /// The interface that the link pinned at a path is attached to; `None`: it is attached to nothing any
 /// more.
 ///

@@ -18,7 +18,6 @@ use aya_obj::generated::bpf_attach_type::{
 use prroute_common::names;
 use prroute_common::udp_origin::SocketReason;
 
-use crate::datapath::directory::remove_pin;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::links::{self, Attachment, HeldLink};
 use crate::datapath::maps::{failed, open};
@@ -197,7 +196,7 @@ pub fn are_attached(pins: &Pins) -> Result<bool> {
 ///
 /// Tells what failed first, after all were tried.
 pub fn detach(pins: &Pins) -> Result<()> {
-    let removed = PROGRAMS.map(|hook| remove_pin(&pins.socket_link(hook.pin)));
+    let removed = PROGRAMS.map(|hook| links::remove(&pins.socket_link(hook.pin)));
     removed.into_iter().collect()
 }
 

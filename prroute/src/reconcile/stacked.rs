@@ -2,9 +2,8 @@
 //! own are not the uplink's, until the device above has taken them.
 
 use crate::datapath::attach::{self, Attached, Hook};
-use crate::datapath::directory::remove_pin;
 use crate::datapath::hooks::{self, Hooks};
-use crate::datapath::{DatapathError, Pins};
+use crate::datapath::{DatapathError, Pins, links};
 use crate::netlink::Kernel;
 use crate::reconcile::Outlook;
 use crate::reconcile::datapath::Loaded;
@@ -60,7 +59,7 @@ async fn leave_other_hook(
     hook: Hook,
 ) -> Result<(), DatapathError> {
     match journal.attached_stacked(device.ifindex).map(|old| old.hook) {
-        Some(Hook::Tcx) if hook != Hook::Tcx => remove_pin(&pins.stacked_link(device.ifindex)),
+        Some(Hook::Tcx) if hook != Hook::Tcx => links::remove(&pins.stacked_link(device.ifindex)),
         Some(Hook::Clsact) if hook != Hook::Clsact => {
             attach::detach_clsact(kernel, device.ifindex).await.map(drop)
         }

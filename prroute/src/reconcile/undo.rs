@@ -4,8 +4,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::config::Config;
 use crate::datapath::attach::{self, Hook};
-use crate::datapath::directory::remove_pin;
-use crate::datapath::{Pins, sockets};
+use crate::datapath::{Pins, links, sockets};
 use crate::netlink::Kernel;
 use crate::reconcile::{ReconcileError, unknown};
 use crate::runtime::journal::AttachedDevice;
@@ -125,7 +124,7 @@ pub(super) async fn detach_except(
     let mut failures = Failures::default();
     for (id, _, path) in failures.note(pins.links()).unwrap_or_default() {
         if !uplinks.iter().any(|uplink| uplink.id == id) {
-            failures.note(remove_pin(&path));
+            failures.note(links::remove(&path));
         }
     }
     let stands = |ifindex| {
@@ -134,7 +133,7 @@ pub(super) async fn detach_except(
     };
     for (ifindex, path) in failures.note(pins.stacked_links()).unwrap_or_default() {
         if !stands(ifindex) {
-            failures.note(remove_pin(&path));
+            failures.note(links::remove(&path));
         }
     }
     let stays = |device: &AttachedDevice| match device.stacked {
