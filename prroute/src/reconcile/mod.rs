@@ -375,7 +375,7 @@ impl Reconciler {
         if retried.is_ok() && !failed.is_empty() {
             self.schedule.round_by(Instant::now() + GATEWAY_RETRY);
         }
-        self.repairs.kept(self.gateways.kept());
+        self.repairs.kept(&self.gateways.kept_and_not_failed());
         self.say(&outlook);
         self.note_own_source(&outlook);
         self.remember_ids(&outlook);

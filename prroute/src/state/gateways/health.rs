@@ -30,7 +30,10 @@ enum Standing {
     /// Being asked since then: for the first time, or for confirmation of what it said.
     Asked { since: Instant, first: bool },
     /// Until it answers. The kernel's further attempts go through the state of a first one.
-    Failed,
+    Failed {
+        /// It was asked, and did not answer: who deletes an entry makes it fail, too.
+        silent: bool,
+    },
 }
 
 impl Standing {
@@ -38,7 +41,7 @@ impl Standing {
     const fn of(state: NeighbourState, now: Instant) -> Self {
         match state {
             NeighbourState::Resolved | NeighbourState::Fixed => Self::Resolved,
-            NeighbourState::Failed => Self::Failed,
+            NeighbourState::Failed => Self::Failed { silent: false },
             NeighbourState::Incomplete | NeighbourState::Probing => {
                 Self::Asked { since: now, first: !state.has_address() }
             }
@@ -49,12 +52,16 @@ impl Standing {
         matches!(self, Self::Resolved | Self::Asked { first: false, .. })
     }
 
+    const fn has_failed(self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
     /// When it will have been asked for too long.
     fn deadline(self) -> Option<Instant> {
         match self {
             Self::Asked { since, first: true } => Some(since + PATIENCE),
             Self::Asked { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
-            Self::Resolved | Self::Failed => None,
+            Self::Resolved | Self::Failed { .. } => None,
         }
     }
 }
@@ -92,6 +99,8 @@ impl Health {
                     (Some(_), Some(known)) => known,
                     (Some(state), None) => Standing::of(state, now),
                     (None, _) if !kept(key) => Standing::Resolved,
+                    // The kernel collects entries of those that fail, also ones that it is to keep.
+                    (None, Some(silent @ Standing::Failed { silent: true })) => silent,
                     (None, Some(Standing::Asked { since, .. })) => {
                         Standing::Asked { since, first: true }
                     }
@@ -113,6 +122,11 @@ impl Health {
         self.standing(key) == Some(Standing::Resolved)
     }
 
+    /// Whether it has failed, and not answered since.
+    pub(super) fn is_failed(&self, key: GatewayKey) -> bool {
+        self.standing(key).is_some_and(Standing::has_failed)
+    }
+
     fn standing(&self, key: GatewayKey) -> Option<Standing> {
         self.gateways.get(&key).map(|gateway| gateway.standing)
     }
@@ -123,11 +137,15 @@ impl Health {
     }
 
     /// The state of a neighbour entry: a gateway that has been asked in vain for too long is failed, and
-    /// one that failed stays so until it answers. `None`: there is no entry.
+    /// one that failed stays so until it answers, whether or not the kernel keeps its entry. `None`: there
+    /// is none, and it was not silent.
     pub fn state(&self, observed: &Observed, key: GatewayKey) -> Option<NeighbourState> {
-        let state = observed.neighbour(key.0, key.1)?.state;
-        let has_failed = self.standing(key) == Some(Standing::Failed);
-        Some(if has_failed { NeighbourState::Failed } else { state })
+        let entry = observed.neighbour(key.0, key.1).map(|neighbour| neighbour.state);
+        match (self.standing(key), entry) {
+            (Some(Standing::Failed { silent: true }), _)
+            | (Some(Standing::Failed { .. }), Some(_)) => Some(NeighbourState::Failed),
+            (_, entry) => entry,
+        }
     }
 
     pub(crate) fn has_failed(&self, observed: &Observed, key: GatewayKey) -> bool {
@@ -157,7 +175,11 @@ impl Health {
             (Standing::Asked { first, .. }, Standing::Asked { since, .. }) => {
                 Standing::Asked { since, first }
             }
-            (Standing::Asked { .. }, Standing::Failed) => Standing::Failed,
+            (
+                Standing::Asked { .. } | Standing::Failed { .. },
+                failed @ Standing::Failed { .. },
+            ) => failed,
+            (Standing::Failed { .. }, Standing::Asked { .. }) => Standing::Failed { silent: true },
             (said, _) => said,
         };
         if state == NeighbourState::Resolved && before != Standing::Resolved {
@@ -165,7 +187,7 @@ impl Health {
         }
         gateway.standing = standing;
         before.can_be_sent_to() != standing.can_be_sent_to()
-            || (before == Standing::Failed) != (standing == Standing::Failed)
+            || before.has_failed() != standing.has_failed()
     }
 
     /// Notes what a look at the kernel shows.
@@ -186,7 +208,7 @@ impl Health {
         let is_due =
             |gateway: &&mut Gateway| gateway.standing.deadline().is_some_and(|at| at <= now);
         let expired = self.gateways.values_mut().filter(is_due);
-        expired.map(|gateway| gateway.standing = Standing::Failed).count() > 0
+        expired.map(|gateway| gateway.standing = Standing::Failed { silent: true }).count() > 0
     }
 }
 

@@ -74,6 +74,15 @@ impl Gateways {
         self.probe.kept()
     }
 
+    /// Those that have not failed: of the others the kernel collects the entries.
+    pub fn kept_and_not_failed(&self) -> Vec<KeptGateway> {
+        self.kept_if(|key| !self.health.is_failed(key))
+    }
+
+    fn kept_if(&self, is: impl Fn(GatewayKey) -> bool) -> Vec<KeptGateway> {
+        self.kept().iter().filter(|kept| is(kept.key.gateway())).cloned().collect()
+    }
+
     /// When to [expire](Self::expire) one, or to [ask](Self::take_due).
     pub fn next_due(&self) -> Option<Instant> {
         self.health.deadline().into_iter().chain(self.probe.next_due()).min()
@@ -86,11 +95,8 @@ impl Gateways {
 
     /// The gateways to ask now whether they are still there: none that is being asked already.
     pub fn take_due(&mut self, now: Instant) -> Vec<KeptGateway> {
-        let due = if self.probe.take_due(now) { self.probe.kept() } else { &[] };
-        due.iter()
-            .filter(|gateway| self.health.is_certain(gateway.key.gateway()))
-            .cloned()
-            .collect()
+        let is_due = self.probe.take_due(now);
+        self.kept_if(|key| is_due && self.health.is_certain(key))
     }
 
     /// Those of ours that failed and that the kernel does not try again by itself (before 5.16).

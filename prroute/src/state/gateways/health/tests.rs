@@ -137,6 +137,34 @@ fn an_entry_that_was_dropped_is_asked_for_anew() {
     assert_eq!(health.deadline(), None, "no gateway any more");
 }
 
+/// The kernel collects entries of failed neighbours, also ones that it keeps resolved.
+#[test]
+fn a_silent_gateway_stays_failed_when_the_kernel_collects_its_entry() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Resolved), start);
+    health.note(key(), NeighbourState::Probing, start);
+    assert!(health.expire(start + 1800 * MS));
+    let gone = observed(None);
+    let uplinks = allocate(&[], discover(&Config::default(), &gone, &health).0);
+    health.watch(&gone, &uplinks, |_| true, start + 5000 * MS);
+    assert!(health.has_failed(&gone, key()));
+    assert!(!usable(&mut health, NeighbourState::Incomplete, start + 5001 * MS), "asked again");
+    assert!(usable(&mut health, NeighbourState::Resolved, start + 5002 * MS), "it answered");
+}
+
+/// `ip neigh flush` makes an entry fail before it deletes it.
+#[test]
+fn a_gateway_whose_entry_was_deleted_was_not_silent() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Resolved), start);
+    health.note(key(), NeighbourState::Failed, start);
+    let gone = observed(None);
+    assert!(!health.has_failed(&gone, key()));
+    let uplinks = allocate(&[], discover(&Config::default(), &gone, &health).0);
+    health.watch(&gone, &uplinks, |_| true, start + MS);
+    assert_eq!(health.deadline(), Some(start + 801 * MS), "asked anew");
+}
+
 #[test]
 fn gateways_that_nobody_resolves_do_not_fail() {
     let start = Instant::now();
