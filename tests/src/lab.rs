@@ -206,6 +206,7 @@ impl Lab {
 
     /// Asks from the client until every probe is answered; an error shows the silent ones.
     pub fn expect_answered_within(&self, limit: Duration, probes: &[Probe]) -> Result<()> {
+        ensure!(!probes.is_empty(), "nothing is asked");
         let mut last = Vec::new();
         wait::until("every probe is answered", limit, || {
             last = self.ask(probes)?;

@@ -87,6 +87,8 @@ pub struct Monitor {
     relevance: Relevance,
     /// Read, but not handed out: [`Monitor::next`] may be cancelled.
     pending: Change,
+    /// There was an overrun, and no new socket yet.
+    is_congested: bool,
 }
 
 impl Monitor {
@@ -99,6 +101,7 @@ impl Monitor {
             buffer: Vec::with_capacity(BUFFER),
             relevance: Relevance::default(),
             pending: Change::default(),
+            is_congested: false,
         })
     }
 
@@ -125,7 +128,8 @@ impl Monitor {
                 // The kernel tells it once.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.pending.overrun = true;
-                    if self.listen_anew().is_err() {
+                    self.is_congested = self.listen_anew().is_err();
+                    if self.is_congested {
                         break;
                     }
                 }
@@ -134,12 +138,6 @@ impl Monitor {
             }
         }
         self.pending
-    }
-
-    /// Likewise, and returns it: when the kernel is read after this, the reading includes all of it.
-    pub fn take_heard(&mut self) -> Announced {
-        self.heard();
-        self.take()
     }
 
     fn take(&mut self) -> Announced {
@@ -169,6 +167,10 @@ impl Monitor {
     ///
     /// The socket failed. An overrun is no error: it comes as [`Change::overrun`].
     pub async fn next(&mut self) -> Result<Announced, NetlinkError> {
+        if self.is_congested {
+            self.listen_anew()?;
+            self.is_congested = false;
+        }
         for read in 0_u32.. {
             let has_pending = self.has_pending();
             if has_pending && read >= BURST {

@@ -93,8 +93,10 @@ impl Daemon {
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
         let mut outcome = self.try_round().await?;
         let limit = Instant::now() + START_PATIENCE;
-        while outcome == Outcome::Unsteady && Instant::now() < limit {
+        let mut waits = outcome == Outcome::Unsteady;
+        while waits && Instant::now() < limit {
             outcome = self.try_round().await?;
+            waits = matches!(outcome, Outcome::Unsteady | Outcome::Interrupted);
         }
         self.finish(outcome).await?;
         self.await_gateways().await?;
@@ -156,14 +158,14 @@ impl Daemon {
                 biased;
                 _ = self.terminate.recv() => return Ok(Stop::Signal("SIGTERM")),
                 _ = self.interrupt.recv() => return Ok(Stop::Signal("SIGINT")),
+                _ = self.reload.recv() => {
+                    self.reload().await;
+                    true
+                }
                 () = at(wakeup) => self.reconciler.wake().await,
                 gone = self.hooks.next() => {
                     gone?;
                     self.reconciler.inspect().await
-                }
-                _ = self.reload.recv() => {
-                    self.reload().await;
-                    true
                 }
                 announced = self.monitor.next() => {
                     let is_news = self.hear(&announced?);
@@ -219,9 +221,6 @@ impl Daemon {
     }
 
     async fn round(&mut self) {
-        // What was announced until now is what this round will see.
-        let announced = self.monitor.take_heard();
-        self.hear(&announced);
         let before = self.reconciler.records.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         let said = match &result {

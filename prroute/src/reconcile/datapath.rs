@@ -188,6 +188,10 @@ impl Reconciler {
             (&self.kernel, &self.datapath.pins, &mut self.records.journal);
         result = result.and(stacked::attach(datapath, kernel, pins, journal, outlook, hook).await);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
+        // Whoever asks meanwhile does not miss programs on what is no uplink any more.
+        self.records.note_round(outlook);
+        self.records.store.save_report(&self.records.report);
+        let journal = &mut self.records.journal;
         undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;
         // Programs of another layout steer what could not be attached, until it can.
         result?;

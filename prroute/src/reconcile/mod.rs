@@ -65,9 +65,6 @@ use crate::state::share::{self, LeftOut};
 use crate::state::succession;
 use crate::state::uplink::{LocalAddress, Skipped, Uplink, WayOut};
 
-/// Tables that changed all the time are read again after this.
-const UNSTEADY: Duration = Duration::from_secs(1);
-
 /// A gateway that does not resolve is asked again after this.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3);
 
@@ -180,8 +177,10 @@ impl Reconciler {
     }
 
     fn next_round(&self) -> Option<Instant> {
-        let rounds = [self.schedule.next_round(), self.repairs.due(), self.datapath.next_round()];
-        rounds.into_iter().flatten().min()
+        let repairs = self.repairs.due().into_iter().chain(self.datapath.next_round()).min();
+        // A round that did not get as far as them has left them due.
+        let repairs = repairs.map(|due| due.max(self.schedule.not_before()));
+        self.schedule.next_round().into_iter().chain(repairs).min()
     }
 
     /// Does what is due, but for a round. Tells whether one is due.
@@ -272,7 +271,9 @@ impl Reconciler {
         match self.round(monitor, change, OnRefusal::TakeBack).await {
             Err(error) if error.is_transient() => {
                 tracing::debug!("{error}");
-                Ok(Outcome::Interrupted)
+                let is_unfinished =
+                    self.schedule.next_round().is_some_and(|due| due <= Instant::now());
+                Ok(if is_unfinished { Outcome::Unfinished } else { Outcome::Interrupted })
             }
             result => result,
         }
@@ -353,7 +354,7 @@ impl Reconciler {
         }
         let applied = if outlook.observed.unsteady {
             // What is right will be known when the tables hold still.
-            self.schedule.round_by(Instant::now() + UNSTEADY);
+            self.schedule.round_was_unsteady(Instant::now());
             Ok(Outcome::Unsteady)
         } else {
             self.route(&mut outlook, change, monitor, on_refusal).await
@@ -376,20 +377,18 @@ impl Reconciler {
             self.schedule.round_by(Instant::now() + GATEWAY_RETRY);
         }
         self.repairs.kept(&self.gateways.kept_and_not_failed());
-        self.say(&outlook);
         self.note_own_source(&outlook);
+        self.say(&outlook);
         self.remember_ids(&outlook);
         self.log.say_left_out(&outlook.left_out);
         if !outlook.observed.unsteady {
             self.log.say_findings(&outlook.findings);
         }
-        self.records.report(&outlook);
+        self.records.note_round(&outlook);
         self.save();
-        let (outcome, applied) = match applied {
-            Ok(outcome) => (outcome, Ok(())),
-            Err(error) => (Outcome::Unfinished, Err(error)),
-        };
+        let outcome = applied.as_ref().ok().copied();
+        let applied = applied.map(drop);
         first_failure([facts, applied, synced, retried.map_err(Into::into)])?;
-        Ok(outcome)
+        Ok(outcome.unwrap_or(Outcome::Unfinished))
     }
 }

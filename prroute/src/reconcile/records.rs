@@ -32,7 +32,7 @@ impl Written {
     }
 
     /// What `status` is told of a round.
-    pub(super) fn report(&mut self, outlook: &Outlook) {
+    pub(super) fn note_round(&mut self, outlook: &Outlook) {
         let report = &mut self.report;
         report.summary = summary(&outlook.uplinks);
         report.uplinks = outlook.uplinks.iter().map(Into::into).collect();

@@ -49,12 +49,16 @@ impl Reconciler {
         self.repairs.moves.note(&outlook.desired.places, Instant::now());
         self.repairs.not_yet(&applied.rest);
         self.repairs.not_yet(&applied.left);
+        let is_unfinished = !applied.rest.is_empty();
+        if is_unfinished {
+            tracing::debug!("{} operations are left for the next rounds", applied.rest.ops.len());
+            // Also when one of those before them failed: that is another uplink's business.
+            self.schedule.round_by(Instant::now());
+        }
         if let Some(error) = applied.error {
             return Err(error.into());
         }
-        if !applied.rest.is_empty() {
-            tracing::debug!("{} operations are left for the next rounds", applied.rest.ops.len());
-            self.schedule.round_by(Instant::now());
+        if is_unfinished {
             return Ok(Outcome::Unfinished);
         }
         self.leave_former_ranges(outlook).await?;

@@ -10,6 +10,9 @@ const EXPIRY_GRACE: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// Tables that changed all the time are read again after this.
+const UNSTEADY: Duration = Duration::from_secs(1);
+
 /// The next round, and what else is done at a time.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -19,6 +22,8 @@ pub(super) struct Schedule {
     again: Option<Instant>,
     /// The pause after the last round, which failed.
     pause: Option<Duration>,
+    /// No round for what the last one did not get to before then.
+    not_before: Instant,
     /// Half of the time within which the service manager wants to hear from the daemon.
     watchdog: Option<Duration>,
     /// When it has to hear next.
@@ -29,7 +34,7 @@ impl Schedule {
     pub(super) fn new(now: Instant) -> Self {
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         let alive = watchdog.map(|period| now + period);
-        Self { expiry: None, again: None, pause: None, watchdog, alive }
+        Self { expiry: None, again: None, pause: None, not_before: now, watchdog, alive }
     }
 
     /// A round begins. A route that was to expire just now seems to last for ever: what was due stays
@@ -58,7 +63,19 @@ impl Schedule {
         let pause = self.pause.map_or(RETRY_MIN, |last| (last * 2).min(RETRY_MAX));
         self.pause = Some(pause);
         self.round_by(now + pause);
+        self.not_before = now + RETRY_MIN;
         pause
+    }
+
+    /// A table changed while it was read: it is read again a little later.
+    pub(super) fn round_was_unsteady(&mut self, now: Instant) {
+        self.round_by(now + UNSTEADY);
+        self.not_before = now + UNSTEADY;
+    }
+
+    /// Before when no round is due for what the last one did not get to.
+    pub(super) const fn not_before(&self) -> Instant {
+        self.not_before
     }
 
     /// When the next round is due.
@@ -102,6 +119,29 @@ mod tests {
         schedule.round_succeeded();
         assert_eq!(schedule.next_round(), None);
         assert_eq!(schedule.round_failed(now), RETRY_MIN);
+    }
+
+    #[test]
+    fn what_a_failed_round_did_not_get_to_is_not_due_at_once() {
+        let (mut schedule, now) = schedule();
+        assert!(schedule.not_before() <= now);
+        schedule.round_failed(now);
+        schedule.begin_round(now + SECOND);
+        schedule.round_failed(now + SECOND);
+        assert_eq!(schedule.not_before(), now + 2 * SECOND, "a second, however long the pause is");
+        schedule.begin_round(now + 2 * SECOND);
+        schedule.round_was_unsteady(now + 2 * SECOND);
+        assert_eq!(schedule.not_before(), now + 3 * SECOND);
+    }
+
+    /// A plan is longer than a round, and one of its operations failed: the others do not wait for that.
+    #[test]
+    fn what_is_left_of_a_plan_does_not_wait_for_what_failed() {
+        let (mut schedule, now) = schedule();
+        schedule.begin_round(now);
+        schedule.round_by(now);
+        schedule.round_failed(now);
+        assert_eq!(schedule.next_round(), Some(now));
     }
 
     #[test]

@@ -126,7 +126,9 @@ fn questions_cost_a_healthy_gateway_one_packet_each_and_no_reply() -> Result<()>
 #[test]
 fn one_lost_question_decides_nothing() -> Result<()> {
     let lab = trusting_lab()?;
-    let log = lab.prroute()?.configured("gateway-probe = 1\n")?.while_running(|prroute| {
+    let words = ["env", "PRROUTE_LOG=prroute=debug"].map(str::to_owned).to_vec();
+    let prroute = lab.prroute()?.wrapped(words).configured("gateway-probe = 1\n")?;
+    let log = prroute.while_running(|prroute| {
         wait_usable(prroute, 2, true)?;
         let router = &lab.router(2).namespace;
         router.nft(

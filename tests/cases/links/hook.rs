@@ -1,7 +1,7 @@
 //! How programs get onto an uplink where the kernel has no tcx (before Linux 6.6, some vendors'
 //! kernels aside).
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::command;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::STOP;
@@ -13,7 +13,9 @@ fn clsact_only_kernels_get_filters_without_being_asked() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     lab.with_prroute(|prroute| {
         let status = prroute.status()?;
-        for uplink in status["uplinks"].as_array().into_iter().flatten() {
+        let uplinks = status["uplinks"].as_array().context("no uplinks")?;
+        ensure!(uplinks.len() == 2, "{uplinks:#?}");
+        for uplink in uplinks {
             ensure!(uplink["hook"] == "clsact", "{uplink:#}");
         }
         Ok(())

@@ -25,10 +25,15 @@ pub type GatewayKey = (Ifindex, IpAddr);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Has a link-layer address that is not in doubt, or needs none.
+    /// Has a link-layer address that is not in doubt, or needs none, or is none of ours to keep.
     Resolved,
     /// Being asked since then: for the first time, or for confirmation of what it said.
-    Asked { since: Instant, first: bool },
+    Asked {
+        since: Instant,
+        first: bool,
+        /// The kernel has an entry of it: without one nobody asks.
+        seen: bool,
+    },
     /// Until it answers. The kernel's further attempts go through the state of a first one.
     Failed {
         /// It was asked, and did not answer: who deletes an entry makes it fail, too.
@@ -43,7 +48,7 @@ impl Standing {
             NeighbourState::Resolved | NeighbourState::Fixed => Self::Resolved,
             NeighbourState::Failed => Self::Failed { silent: false },
             NeighbourState::Incomplete | NeighbourState::Probing => {
-                Self::Asked { since: now, first: !state.has_address() }
+                Self::Asked { since: now, first: !state.has_address(), seen: true }
             }
         }
     }
@@ -59,8 +64,8 @@ impl Standing {
     /// When it will have been asked for too long.
     fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Asked { since, first: true } => Some(since + PATIENCE),
-            Self::Asked { since, first: false } => Some(since + PATIENCE_WITH_KNOWN),
+            Self::Asked { since, first: true, .. } => Some(since + PATIENCE),
+            Self::Asked { since, first: false, .. } => Some(since + PATIENCE_WITH_KNOWN),
             Self::Resolved | Self::Failed { .. } => None,
         }
     }
@@ -102,9 +107,9 @@ impl Health {
                     // The kernel collects entries of those that fail, also ones that it is to keep.
                     (None, Some(silent @ Standing::Failed { silent: true })) => silent,
                     (None, Some(Standing::Asked { since, .. })) => {
-                        Standing::Asked { since, first: true }
+                        Standing::Asked { since, first: true, seen: false }
                     }
-                    (None, _) => Standing::Asked { since: now, first: true },
+                    (None, _) => Standing::Asked { since: now, first: true, seen: false },
                 };
                 let answered = before.and_then(|gateway| gateway.answered);
                 watched.insert(key, Gateway { standing, answered });
@@ -173,13 +178,13 @@ impl Health {
         let before = gateway.standing;
         let standing = match (Standing::of(state, now), before) {
             (Standing::Asked { first, .. }, Standing::Asked { since, .. }) => {
-                Standing::Asked { since, first }
+                Standing::Asked { since, first, seen: true }
             }
-            (
-                Standing::Asked { .. } | Standing::Failed { .. },
-                failed @ Standing::Failed { .. },
-            ) => failed,
-            (Standing::Failed { .. }, Standing::Asked { .. }) => Standing::Failed { silent: true },
+            (Standing::Asked { .. }, Standing::Failed { .. })
+            | (Standing::Failed { .. }, Standing::Asked { .. }) => {
+                Standing::Failed { silent: true }
+            }
+            (Standing::Failed { .. }, Standing::Failed { .. }) => before,
             (said, _) => said,
         };
         if state == NeighbourState::Resolved && before != Standing::Resolved {
@@ -205,10 +210,15 @@ impl Health {
 
     /// Whether a gateway has been asked for too long, which is noted.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let is_due =
-            |gateway: &&mut Gateway| gateway.standing.deadline().is_some_and(|at| at <= now);
-        let expired = self.gateways.values_mut().filter(is_due);
-        expired.map(|gateway| gateway.standing = Standing::Failed { silent: true }).count() > 0
+        let mut has_expired = false;
+        for Gateway { standing, .. } in self.gateways.values_mut() {
+            if standing.deadline().is_some_and(|at| at <= now) {
+                let silent = matches!(standing, Standing::Asked { seen: true, .. });
+                *standing = Standing::Failed { silent };
+                has_expired = true;
+            }
+        }
+        has_expired
     }
 }
 

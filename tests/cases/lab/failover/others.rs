@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::own_source::in_both_modes;
-use prroute_tests::probe;
+use prroute_tests::probe::{self, Question};
 
 use super::failure::Failure;
 use super::traffic::impatient_lab;
@@ -22,8 +22,12 @@ fn others_go_on(failure: Failure) -> Result<()> {
             probe::expect_all_answered(&lab.ask(&probes)?).context("before")?;
             failure.begin(&lab)?;
             failure.wait_known(prroute)?;
-            failure.wait_forgotten(&lab)?;
             probes.retain(|probe| probe.uplink() != 2);
+            let mut own = probe::to_own_addresses(3, &Question::ALL);
+            own.retain(|probe| probe.uplink() != 2);
+            probe::expect_all_answered(&lab.ask(&own)?)
+                .with_context(|| format!("{failure:?}, as soon as it is known"))?;
+            failure.wait_forgotten(&lab)?;
             for round in 1..=3 {
                 probe::expect_all_answered(&lab.ask(&probes)?)
                     .with_context(|| format!("{failure:?}, round {round}"))?;

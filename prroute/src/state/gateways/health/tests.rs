@@ -152,6 +152,29 @@ fn a_silent_gateway_stays_failed_when_the_kernel_collects_its_entry() {
     assert!(usable(&mut health, NeighbourState::Resolved, start + 5002 * MS), "it answered");
 }
 
+/// What others flush again and again is put back after a pause only: meanwhile nobody asks.
+#[test]
+fn a_gateway_that_nobody_asks_is_not_silent() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Resolved), start);
+    let gone = observed(None);
+    let uplinks = allocate(&[], discover(&Config::default(), &gone, &health).0);
+    health.watch(&gone, &uplinks, |_| true, start);
+    health.expire(start + 5000 * MS);
+    assert!(!health.has_failed(&gone, key()));
+    // Somebody does, and it has its time to answer.
+    assert!(health.note(key(), NeighbourState::Resolved, start + 5001 * MS));
+}
+
+#[test]
+fn a_gateway_that_had_failed_before_and_is_asked_in_vain_is_silent() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Failed), start);
+    health.note(key(), NeighbourState::Incomplete, start + MS);
+    health.note(key(), NeighbourState::Failed, start + 3000 * MS);
+    assert!(health.has_failed(&observed(None), key()), "the kernel collected the entry");
+}
+
 /// `ip neigh flush` makes an entry fail before it deletes it.
 #[test]
 fn a_gateway_whose_entry_was_deleted_was_not_silent() {
