@@ -8,8 +8,9 @@ use nix::net::if_::if_indextoname;
 use crate::datapath::attach::{self, Hook};
 use crate::datapath::sockets;
 use crate::datapath::{Pins, Tables, links};
-use crate::json::UdpSourceStateJson;
+use crate::json::{UdpSourceStateJson, UplinkJson};
 use crate::netlink::{Direction, Kernel};
+use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{DaemonReport, Journal};
 use crate::state::observed::Rule;
 use crate::state::own_source::OwnSources;
@@ -75,8 +76,8 @@ impl Seen {
                 hook.map(|hook| seen.hooks.insert(device.id, hook));
                 hook.is_some()
             };
-            // One that is deleted lost its programs with itself.
-            if !there && if_indextoname(device.ifindex.0).is_ok() {
+            // One that is deleted lost its programs with itself, and they leave what is no uplink.
+            if !there && is_managed(report, device) && if_indextoname(device.ifindex.0).is_ok() {
                 missing.push(format!("{}: the programs are not attached", device.name));
             }
         }
@@ -88,4 +89,14 @@ impl Seen {
         seen.faults = missing.into_iter().map(|what| format!("{what}; {mend}")).collect();
         Ok(seen)
     }
+}
+
+/// Whether the daemon says that a device is an uplink, or stands on one. Where it says nothing, what the
+/// journal names is.
+fn is_managed(report: &DaemonReport, device: &AttachedDevice) -> bool {
+    let is_it = |uplink: &UplinkJson| match device.stacked {
+        true => uplink.stacked.iter().any(|stacked| stacked.ifindex == device.ifindex.0),
+        false => uplink.ifindex == device.ifindex.0,
+    };
+    report.uplinks.is_empty() || report.uplinks.iter().any(is_it)
 }
