@@ -72,14 +72,14 @@ impl Reconciler {
     }
 
     /// Interfaces that have filters of ours.
-    pub fn filtered(&self) -> impl Iterator<Item = Ifindex> {
+    pub(super) fn filtered(&self) -> impl Iterator<Item = Ifindex> {
         let clsact = |device: &&AttachedDevice| device.hook == Hook::Clsact;
         self.records.journal.attached.iter().filter(clsact).map(|device| device.ifindex)
     }
 
     /// Whether something of the datapath is gone, so that another round is due.
     /// Not while it is not to be put back yet.
-    pub async fn inspect(&mut self) -> bool {
+    pub(super) async fn inspect(&mut self) -> bool {
         self.datapath.inspection.looked = Instant::now();
         if self.datapath.inspection.allowance.due().is_some() {
             return false;

@@ -28,7 +28,7 @@ impl Reconciler {
     /// Reads the configuration again and brings it into force. When it is invalid, or the kernel
     /// refuses what follows from it, the one before stays. Either way the outcome is logged and
     /// remembered for who asked.
-    pub async fn reload(&mut self, monitor: &mut Monitor) {
+    pub(super) async fn reload(&mut self, monitor: &mut Monitor) {
         // Whoever looks for the outcome must be able to tell this reload from an earlier one.
         self.records.report.reload.started += 1;
         self.records.store.save_report(&self.records.report);
@@ -102,7 +102,7 @@ impl Reconciler {
     }
 
     /// Tells the world that the outcome of a reload can be looked at.
-    pub fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         self.save();
     }
 }
