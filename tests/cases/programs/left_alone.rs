@@ -1,0 +1,91 @@
+//! Packets that open no inbound flow and are not moved: the host's own, late segments, transit.
+
+use prroute::config::Reply;
+use prroute_common::reason::Reason;
+
+use super::fixture::{PASS, REDIRECT, with_fixture};
+use super::frames::{Kind, frame};
+use super::steering::{CLIENT, OWNED_1, SHARED};
+
+#[test]
+fn established_tcp_of_an_owned_address_is_not_recorded() {
+    with_fixture(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_1) {
+            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, owned)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, owned, client)), PASS);
+        }
+        assert!(fixture.flows().is_empty());
+    });
+}
+
+#[test]
+fn what_the_host_opens_is_recorded_as_its_own_and_never_moved() {
+    with_fixture(|fixture| {
+        for (server, shared) in CLIENT.into_iter().zip(SHARED) {
+            // The host asks from a client's port, and the server answers from one of services.
+            let (server, shared) = ((server.0, shared.1), (shared.0, server.1));
+            for kind in [Kind::Syn, Kind::Udp] {
+                assert_eq!(fixture.egress(1, &frame(kind, shared, server)), PASS);
+            }
+            // The answers arrive on the other uplink.
+            assert_eq!(fixture.ingress(2, &frame(Kind::SynAck, server, shared)), PASS);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, server, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, server)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, shared, server)), PASS);
+        }
+        assert_eq!(fixture.count(1, Reason::OpenedByHost), 4);
+        assert_eq!(fixture.count(2, Reason::OpenedInbound), 0);
+        assert!(fixture.flows().iter().all(|flow| !flow.opened_inbound));
+    });
+}
+
+#[test]
+fn the_hosts_own_pings_record_nothing_and_meet_no_flow() {
+    with_fixture(|fixture| {
+        for (server, shared) in CLIENT.into_iter().zip(SHARED) {
+            // The other end pings us with the identifier that we ping it with.
+            let request = frame(Kind::EchoRequest, (shared.0, 7), server);
+            assert_eq!(fixture.ingress(2, &frame(Kind::EchoRequest, (server.0, 7), shared)), PASS);
+            assert_eq!(fixture.egress(1, &request), PASS);
+            assert_eq!(fixture.ingress(1, &frame(Kind::EchoReply, (server.0, 7), shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::EchoReply, (shared.0, 7), server)), REDIRECT);
+        }
+        assert_eq!(fixture.flows().len(), 2);
+    });
+}
+
+#[test]
+fn late_segments_of_the_hosts_connections_open_nothing() {
+    with_fixture(|fixture| {
+        for (server, shared) in CLIENT.into_iter().zip(SHARED) {
+            for kind in [Kind::SynAck, Kind::EchoReply] {
+                assert_eq!(fixture.ingress(2, &frame(kind, server, shared)), PASS);
+            }
+        }
+        assert!(fixture.flows().is_empty());
+    });
+}
+
+#[test]
+fn transit_is_neither_recorded_nor_moved() {
+    with_fixture(|fixture| {
+        for (from, to) in [("203.0.113.9", "198.51.100.7"), ("2001:db8:9::9", "2001:db8:7::7")] {
+            for kind in [Kind::Syn, Kind::Ack, Kind::Udp, Kind::EchoRequest, Kind::EchoReply] {
+                let packet = frame(kind, (from, 1), (to, 2));
+                assert_eq!(fixture.ingress(1, &packet), PASS);
+                assert_eq!(fixture.egress_transit(1, 2, &packet), PASS);
+            }
+        }
+        assert!(fixture.flows().is_empty());
+    });
+}
+
+#[test]
+fn an_uplink_whose_replies_are_off_records_nothing() {
+    with_fixture(|fixture| {
+        fixture.uplinks[1].device.reply = Reply::Off;
+        fixture.sync();
+        assert_eq!(fixture.ingress(2, &frame(Kind::Syn, CLIENT[0], SHARED[0])), PASS);
+        assert!(fixture.flows().is_empty());
+    });
+}
