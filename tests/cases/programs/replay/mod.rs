@@ -1,239 +1,34 @@
 //! Generated packets and the fuzzer's corpus through the programs in the kernel: they return what
 //! they may, and record and count what the library says of the same bytes.
 
-use std::collections::HashSet;
+mod family;
+mod model;
+mod traces;
+
 use std::mem;
-use std::net::IpAddr;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use prroute_common::address::{octets4, octets6};
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::reason::Reason;
-use prroute_ebpf::decide::{
-    self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef,
-};
-use prroute_ebpf::wire::key;
+use prroute_ebpf::decide::FlowEntry;
 use prroute_ebpf::wire::parse::{Kind, NotParsed, Segment};
-use prroute_ebpf::wire::{Address4, Address6, Ipv4, Ipv6, Wire};
+use prroute_ebpf::wire::{Ipv4, Ipv6};
 use prroute_oracle::{ETHERNET, FACTS, corpus, generate};
 
-use super::fixture::{CLIENT_PORTS, Fixture, PASS, REDIRECT, with_fixture};
+use self::family::Readable;
+use self::model::{Model, NOW};
+use self::traces::{Traces, expect};
+use super::fixture::{Fixture, PASS, with_fixture};
 
 /// Packets come in on this uplink and leave by the other.
 const IN: u16 = 2;
 const OUT: u16 = 1;
-/// In the library's runs; the kernel's clock is another.
-const NOW: u32 = 1000;
 /// The kernel runs nothing shorter than an Ethernet header and a byte, or, since 6.18, the IP
 /// header that the EtherType promises.
 const SHORTEST: [usize; 3] = [ETHERNET + 1, ETHERNET + 20, ETHERNET + 40];
 /// Beyond, a reply would be too big for its uplink.
 const LONGEST: usize = 1400;
 const GENERATED: usize = 1000;
-
-/// As the fixture loads the programs.
-fn is_client(port: [u8; 2]) -> bool {
-    (CLIENT_PORTS.0..=CLIENT_PORTS.1).contains(&u16::from_be_bytes(port))
-}
-
-/// A flow as it is listed: local and remote end, protocol, opened inbound.
-type Listed = ((IpAddr, u16), (IpAddr, u16), u8, bool);
-
-/// What a run is to leave behind.
-#[derive(Debug, Default, PartialEq)]
-struct Traces {
-    flows: Vec<Listed>,
-    counts: Vec<(u16, Reason)>,
-}
-
-impl Traces {
-    fn counted(uplink: u16, reason: Reason) -> Self {
-        Self { flows: Vec::new(), counts: vec![(uplink, reason)] }
-    }
-}
-
-/// A family that can be listed.
-trait Readable: Wire {
-    fn ip(address: Self::Address) -> IpAddr;
-    fn listed(key: &Self::Key, opened_inbound: bool) -> Listed;
-    /// Where the addresses lie in a header, and their length.
-    const ADDRESSES: (usize, usize);
-    const ECHO: [u8; 2];
-}
-
-macro_rules! listed {
-    ($key:expr, $opened_inbound:expr) => {{
-        let (local_port, remote_port) =
-            (u16::from_be_bytes($key.local_port), u16::from_be_bytes($key.remote_port));
-        let local = (Self::ip($key.local), local_port);
-        (local, (Self::ip($key.remote), remote_port), $key.protocol, $opened_inbound)
-    }};
-}
-
-impl Readable for Ipv4 {
-    const ADDRESSES: (usize, usize) = (12, 4);
-    const ECHO: [u8; 2] = [8, 0];
-
-    fn ip(address: Address4) -> IpAddr {
-        octets4(address).into()
-    }
-
-    fn listed(key: &FlowKey4, opened_inbound: bool) -> Listed {
-        listed!(key, opened_inbound)
-    }
-}
-
-impl Readable for Ipv6 {
-    const ADDRESSES: (usize, usize) = (8, 16);
-    const ECHO: [u8; 2] = [128, 129];
-
-    fn ip(address: Address6) -> IpAddr {
-        octets6(address).into()
-    }
-
-    fn listed(key: &FlowKey6, opened_inbound: bool) -> Listed {
-        listed!(key, opened_inbound)
-    }
-}
-
-/// The library's side of the fixture.
-struct Model {
-    owners: Vec<(IpAddr, Option<u16>)>,
-    /// Addresses of [`OUT`] that were seen on [`IN`].
-    exposed: HashSet<IpAddr>,
-}
-
-impl Model {
-    fn locality(&self, here: u16, address: IpAddr) -> Locality {
-        match self.owners.iter().find(|(known, _)| *known == address) {
-            None => Locality::NotLocal,
-            Some((_, None)) => Locality::Shared,
-            Some((_, Some(owner))) if *owner == here => Locality::OwnedHere,
-            Some((_, Some(owner))) => Locality::OwnedBy(*owner),
-        }
-    }
-
-    /// Whether a packet that comes in is a SYN that is only noted.
-    fn is_noted<F: Readable>(&self, segment: &Segment<F::Address>, frame: &[u8]) -> bool {
-        segment.kind == Kind::TcpOpening
-            && self.locality(IN, F::ip(segment.destination)) == Locality::OwnedHere
-            && F::fast_headers(&frame, ETHERNET).is_some()
-    }
-
-    /// A packet that comes in: what it leaves, and the flow it opens.
-    fn arrives<F: Readable>(&mut self, segment: &Segment<F::Address>) -> (Traces, Option<Flow>) {
-        let address = F::ip(segment.destination);
-        let destination = self.locality(IN, address);
-        if !decide::inbound_needs_flow(segment.kind, destination, false, false) {
-            return Default::default();
-        }
-        if matches!(destination, Locality::OwnedBy(_)) {
-            self.exposed.insert(address);
-        }
-        let arrival = InboundPacket {
-            kind: segment.kind,
-            protocol: segment.protocol,
-            tcp: segment.tcp,
-            payload: 0,
-            destination,
-            here: UplinkRef { id: IN, generation: 1 },
-            router: 0,
-            to_client_port: is_client(segment.destination_port),
-            now: NOW,
-        };
-        let (flow, reason) = match decide::inbound(&arrival, None, true) {
-            // Nothing is forwarded here, so that nobody is behind the host.
-            Inbound::Open(_) if destination == Locality::NotLocal => return Default::default(),
-            Inbound::Open(flow) => (flow, Reason::OpenedInbound),
-            Inbound::Adopt(flow) => (flow, Reason::Adopted),
-            Inbound::Pass => return Default::default(),
-            other => panic!("{other:?} of an unknown flow"),
-        };
-        let listed = F::listed(&key::inbound::<F>(segment), true);
-        (Traces { flows: vec![listed], counts: vec![(IN, reason)] }, Some(flow))
-    }
-
-    /// A packet that leaves: what the program returns, and what is new.
-    fn leaves<F: Readable>(
-        &self,
-        segment: &Segment<F::Address>,
-        length: usize,
-        known: Option<FlowEntry>,
-    ) -> (i32, Traces) {
-        let nothing = (PASS, Traces::default());
-        let address = F::ip(segment.source);
-        let source = self.locality(OUT, address);
-        if source == Locality::NotLocal && segment.kind != Kind::Error {
-            return nothing;
-        }
-        let exposed = self.exposed.contains(&address);
-        if !decide::outbound_needs_flow(segment.kind, source, exposed, false, false) {
-            return nothing;
-        }
-        let headers = ETHERNET + segment.headers as usize;
-        let departure = OutboundPacket {
-            kind: segment.kind,
-            tcp: segment.tcp,
-            payload: length.saturating_sub(headers) as u32,
-            source,
-            here: UplinkRef { id: OUT, generation: 1 },
-            leaves_by: UplinkRef { id: OUT, generation: 1 },
-            forwarded: false,
-            from_client_port: is_client(segment.source_port),
-            now: NOW,
-        };
-        match decide::outbound(&departure, known) {
-            Outbound::OpenByHost(_) => {
-                let listed = F::listed(&key::outbound::<F>(segment), false);
-                let counts = vec![(OUT, Reason::OpenedByHost)];
-                (PASS, Traces { flows: vec![listed], counts })
-            }
-            Outbound::Pass => nothing,
-            Outbound::Unproved => (PASS, Traces::counted(OUT, Reason::Unconfirmed)),
-            Outbound::Reply { uplink, write, .. } => {
-                let mut traces = Traces::counted(uplink.id, Reason::Redirected);
-                if matches!(write, decide::Write::Confirm(_)) {
-                    traces.counts.push((uplink.id, Reason::Confirmed));
-                }
-                (REDIRECT, traces)
-            }
-            Outbound::ToOwner(owner) => {
-                (REDIRECT, Traces::counted(owner, Reason::RedirectedToOwner))
-            }
-            other => panic!("{other:?} of a local packet"),
-        }
-    }
-}
-
-/// Runs something and compares what it leaves.
-fn expect(fixture: &mut Fixture, told: &str, expected: &Traces, run: impl FnOnce(&mut Fixture)) {
-    let counts = |fixture: &Fixture| [IN, OUT].map(|uplink| fixture.counts(uplink));
-    let before = counts(fixture);
-    run(fixture);
-    let after = counts(fixture);
-    let mut found = Traces::default();
-    for (uplink, (before, after)) in [IN, OUT].into_iter().zip(before.iter().zip(&after)) {
-        for ((reason, before), (_, after)) in before.iter().zip(after) {
-            let times = usize::try_from(after - before).unwrap();
-            found.counts.extend(std::iter::repeat_n((uplink, *reason), times));
-        }
-    }
-    found.flows = fixture
-        .flows()
-        .into_iter()
-        .map(|flow| {
-            let (local, remote) = ((flow.local, flow.local_port), (flow.remote, flow.remote_port));
-            (local, remote, flow.protocol, flow.opened_inbound)
-        })
-        .collect();
-    let order =
-        |traces: &mut Traces| traces.counts.sort_by_key(|(id, reason)| (*id, *reason as u32));
-    let mut expected = Traces { flows: expected.flows.clone(), counts: expected.counts.clone() };
-    order(&mut expected);
-    order(&mut found);
-    assert_eq!(found, expected, "{told}");
-}
 
 /// The answer to a packet: addresses and ports turned round, and a SYN answered.
 fn answer<F: Readable>(frame: &[u8], segment: &Segment<F::Address>) -> Vec<u8> {
@@ -341,15 +136,10 @@ fn run(fixture: &mut Fixture, model: &mut Model, frame: &[u8], name: &str) {
     }
 }
 
-fn model(fixture: &Fixture) -> Model {
-    let owners = fixture.locals.iter().map(|local| (local.address, local.owner.map(|id| id.0)));
-    Model { owners: owners.collect(), exposed: HashSet::new() }
-}
-
 #[test]
 fn the_programs_decide_the_corpus_as_the_library_does() {
     with_fixture(|fixture| {
-        let mut model = model(fixture);
+        let mut model = Model::of(fixture);
         for (name, input) in corpus::inputs().unwrap() {
             run(fixture, &mut model, input.get(FACTS..).unwrap_or_default(), &name);
         }
@@ -359,7 +149,7 @@ fn the_programs_decide_the_corpus_as_the_library_does() {
 #[test]
 fn the_programs_decide_generated_packets_as_the_library_does() {
     with_fixture(|fixture| {
-        let mut model = model(fixture);
+        let mut model = Model::of(fixture);
         let mut runner = TestRunner::deterministic();
         let mut redirected = 0;
         for number in 0..GENERATED {
