@@ -135,14 +135,16 @@ impl Reconciler {
                 own_source::keep_rules(&mut outlook);
             }
         }
+        let mut outcome = Outcome::Unsteady;
         let applied = if outlook.observed.unsteady {
             // What is right will be known when the tables hold still.
             self.schedule.round_was_unsteady(Instant::now());
-            Ok(Outcome::Unsteady)
+            Ok(())
         } else {
-            self.route(&mut outlook, change, monitor, on_refusal).await
+            let routed = self.route(&mut outlook, change, monitor, on_refusal).await;
+            routed.map(|reached| outcome = reached)
         };
-        if let Ok(Outcome::Complete) = applied {
+        if outcome == Outcome::Complete {
             facts = facts.and(self.release_own_source(&outlook));
         }
         self.tell(&outlook);
@@ -169,9 +171,7 @@ impl Reconciler {
         }
         self.records.note_round(&outlook);
         self.save();
-        let outcome = applied.as_ref().ok().copied();
-        let applied = applied.map(drop);
         first_failure([facts, applied, synced, retried.map_err(Into::into)])?;
-        Ok(outcome.unwrap_or(Outcome::Unfinished))
+        Ok(outcome)
     }
 }
