@@ -116,6 +116,12 @@ impl Monitor {
         self.relevance.main_routes = MainRoutes::of(uplinks);
     }
 
+    /// Hands out what has been announced until now, without waiting.
+    pub fn take_waiting(&mut self) -> Announced {
+        self.heard();
+        self.take()
+    }
+
     /// What has been announced until now, and will be handed out by [`Monitor::next`]. The kernel
     /// announces a change before, or in the same breath as, it can be seen.
     pub fn heard(&mut self) -> Change {

@@ -123,9 +123,15 @@ impl Daemon {
     /// Ready means that replies are steered: a gateway that resolves at all does so at once.
     async fn await_gateways(&mut self) -> Result<(), ReconcileError> {
         let limit = Instant::now() + GATEWAY_PATIENCE;
-        while self.reconciler.awaits_gateways() {
+        let mut is_over = false;
+        while self.reconciler.awaits_gateways() && !is_over {
             let is_news = tokio::select! {
-                () = sleep_until(limit) => return Ok(()),
+                () = sleep_until(limit) => {
+                    // A daemon that got no processor for a second has the answers still to read.
+                    is_over = true;
+                    let waiting = self.monitor.take_waiting();
+                    self.hear(&waiting)
+                }
                 () = at(self.reconciler.gateways.next_due()) => self.reconciler.wake().await,
                 announced = self.monitor.next() => self.hear(&announced?),
             };
