@@ -10,7 +10,7 @@ use crate::netns::Namespace;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a router says of itself, and of its link's prefix.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ pub struct Capture {
     tcpdump: Process,
 }
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 impl Capture {
     /// Captures what `filter` (pcap-filter(7)) matches on `device`, one line per packet, and

@@ -58,7 +58,7 @@ pub const TCP_PORT: u16 = 8080;
 pub const UDP_PORT: u16 = 5353;
 
 const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(60);
 
 impl Docker {
     /// Starts the engine in `namespace` and waits until it answers. `cgroup` names its cgroup

@@ -12,7 +12,7 @@ use crate::process::Process;
 use crate::scratch::Scratch;
 use crate::wait;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What one of the hosts runs.
 #[derive(Clone, Debug)]

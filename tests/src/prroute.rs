@@ -21,8 +21,8 @@ pub use crate::own_source::{OwnSource, in_both_modes};
 use crate::scratch::Scratch;
 
 /// Time for a daemon to be ready or to end: a debug build on a small, busy machine.
-pub const START: Duration = Duration::from_secs(20);
-pub const STOP: Duration = Duration::from_secs(20);
+pub const START: Duration = Duration::from_secs(60);
+pub const STOP: Duration = Duration::from_secs(60);
 
 /// What the unit grants, and nothing else.
 pub const CAPABILITIES: [&str; 4] = [

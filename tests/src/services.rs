@@ -15,7 +15,7 @@ pub const DNS_NAME: &str = "probe.test";
 pub const DNS_ADDRESS: &str = "192.0.2.53";
 
 /// Time for a server to listen.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 
 /// A web server on all addresses of the namespace.
 pub fn nginx(namespace: &Namespace, scratch: &Scratch, port: u16) -> Result<Process> {

@@ -12,7 +12,7 @@ use crate::netns::Namespace;
 use crate::process::Process;
 use crate::wait;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// ping, ten milliseconds between two requests.
 #[derive(Debug)]

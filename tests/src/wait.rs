@@ -1,5 +1,6 @@
 //! Waiting for conditions, never for luck.
 
+use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,15 +12,30 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// How often a condition is looked at.
 pub const POLL: Duration = Duration::from_millis(5);
 
-/// `span`, times the whole number in `PRROUTE_PATIENCE`: an emulated processor is slower than the
-/// one for which a deadline was written.
+/// `span`, and more of it on a machine that takes longer for everything: times the whole number in
+/// `PRROUTE_PATIENCE` where processors are emulated, and times what each processor has to do where
+/// that is more than the suite's own two cases.
 pub fn patience(span: Duration) -> Duration {
     static FACTOR: OnceLock<u32> = OnceLock::new();
     let factor = FACTOR.get_or_init(|| {
         let given = std::env::var("PRROUTE_PATIENCE").unwrap_or_default();
         given.parse().ok().filter(|factor| *factor > 0).unwrap_or(1)
     });
-    span * *factor
+    span.mul_f64(f64::from(*factor) * crowd())
+}
+
+/// How many times as many processes want to run as two for each processor; at least 1. The average
+/// of a minute comes late, the number of the moment may be a gap.
+fn crowd() -> f64 {
+    const AT_ONCE: f64 = 2.0;
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut words = text.split(' ');
+    let minute: f64 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    let running = words.nth(2).and_then(|word| word.split('/').next());
+    let running: f64 = running.and_then(|word| word.parse().ok()).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cpus = f64::from(u32::try_from(cpus).unwrap_or(u32::MAX));
+    (minute.max(running) / (AT_ONCE * cpus)).clamp(1.0, 10.0)
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -66,14 +82,15 @@ pub fn until_done<T>(
     deadline: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let deadline = patience(deadline);
-    let end = Instant::now() + deadline;
+    let start = Instant::now();
     loop {
+        // What the time has run out for is looked at once more.
+        let waited = start.elapsed();
         if let Some(found) = look()? {
             return Ok(found);
         }
-        if Instant::now() > end {
-            bail!("not within {deadline:?}: {what}");
+        if waited > deadline && waited > patience(deadline) {
+            bail!("not within {waited:.1?}: {what}");
         }
         std::thread::sleep(POLL);
     }

@@ -12,7 +12,7 @@ use crate::netns::Namespace;
 use crate::process::Process;
 use crate::wait;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// `ip monitor`, while the namespace changes.
 #[derive(Debug)]

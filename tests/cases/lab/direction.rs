@@ -148,7 +148,7 @@ fn late_packets_open_nothing() -> Result<()> {
                 wire.send(&way.unreachable(17, (udp_port, PORT))?)?;
                 // The host has taken all of them in once it answers the last frame.
                 let marker = socket::udp(&lab.client, addressing::client(n, family), 0)?;
-                marker.set_read_timeout(Some(Duration::from_secs(3)))?;
+                marker.set_read_timeout(Some(wait::patience(Duration::from_secs(3))))?;
                 marker.connect(SocketAddr::new(addressing::host(n, family), 9))?;
                 marker.send(b"marker")?;
                 assert!(marker.recv(&mut [0; 8]).is_err(), "the discard port is closed");

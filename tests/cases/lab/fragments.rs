@@ -15,6 +15,7 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::{OwnSource, in_both_modes};
 use prroute_tests::raw::Raw;
 use prroute_tests::socket;
+use prroute_tests::wait;
 
 const PORT: u16 = 7;
 const SIZES: [usize; 2] = [4_000, 8_000];
@@ -40,7 +41,7 @@ impl Large {
             return Ok(output.status.success());
         }
         let socket = socket::udp(&lab.client, source, 0)?;
-        socket.set_read_timeout(Some(std::time::Duration::from_secs(2)))?;
+        socket.set_read_timeout(Some(wait::patience(std::time::Duration::from_secs(2))))?;
         echo::udp_round(&socket, SocketAddr::new(self.target, PORT), self.size)
     }
 }

@@ -10,7 +10,7 @@ use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::netns::Namespace;
 use prroute_tests::probe::{self, Probe, Question};
-use prroute_tests::{services, socket};
+use prroute_tests::{services, socket, wait};
 
 const ECHO: u16 = 7007;
 
@@ -134,7 +134,7 @@ fn a_guests_connection_moves_when_its_uplink_fails() -> Result<()> {
         lab.host.ip("link set up2 down")?;
         steer(1)?;
         for tcp in &mut connections {
-            tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+            tcp.set_read_timeout(Some(wait::patience(Duration::from_secs(10))))?;
             echo::tcp_round(tcp, 100).context("after the uplink failed")?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::in_both_modes;
-use prroute_tests::{echo, socket};
+use prroute_tests::{echo, socket, wait};
 
 const CLOSED: u16 = 33_434;
 
@@ -22,7 +22,7 @@ fn without_rate_limit(lab: &Lab) -> Result<()> {
 /// Whether a datagram to a closed port is refused.
 fn is_refused(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<bool> {
     let socket = socket::udp(&lab.client, source, 0)?;
-    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
     socket.connect(SocketAddr::new(target, CLOSED))?;
     socket.send(b"anybody?")?;
     match socket.recv(&mut [0; 16]) {

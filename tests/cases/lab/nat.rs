@@ -10,7 +10,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::netns::Namespace;
-use prroute_tests::{services, socket};
+use prroute_tests::{services, socket, wait};
 
 /// What clients ask, and where the pods listen.
 const SERVICE: u16 = 8080;
@@ -42,7 +42,8 @@ impl Cluster {
     /// Which pod answers an HTTP request, if any.
     fn web(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<Option<String>> {
         let url = format!("http://{}/", SocketAddr::new(target, SERVICE));
-        let curl = ["curl", "-sf", "--noproxy", "*", "-m", "2", "--interface"];
+        let patience = wait::patience(Duration::from_secs(2)).as_secs().to_string();
+        let curl = ["curl", "-sf", "--noproxy", "*", "-m", &patience, "--interface"];
         let output = from.output(&[&curl[..], &[&source.to_string(), &url]].concat())?;
         let pod = output.stdout.split_whitespace().next().map(str::to_owned);
         Ok(pod.filter(|_| output.status.success()))
@@ -50,7 +51,7 @@ impl Cluster {
 
     fn udp(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<bool> {
         let udp = socket::udp(from, source, 0)?;
-        udp.set_read_timeout(Some(Duration::from_secs(2)))?;
+        udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
         echo::udp_round(&udp, SocketAddr::new(target, ECHO), 500)
     }
 
@@ -196,7 +197,7 @@ fn a_socket_of_the_host_at_another_address() -> Result<()> {
     lab.meet_default_gateway()?;
     let ask = |number, family| {
         let udp = socket::udp(&lab.client, addressing::client(number, family), 0)?;
-        udp.set_read_timeout(Some(Duration::from_secs(2)))?;
+        udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
         echo::udp_round(&udp, SocketAddr::new(addressing::shared(family), ECHO), 500)
     };
     for family in Family::BOTH {

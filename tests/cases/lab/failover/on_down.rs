@@ -28,9 +28,9 @@ fn speaks_into_failed_uplink(failure: Failure, hold: bool) -> Result<()> {
                         (addressing::stateless_client(family), addressing::shared(family));
                     let listener = socket::listen(&lab.host, target, PORT)?;
                     let client = socket::tcp(&lab.client, source, target, PORT)?;
-                    client.set_read_timeout(Some(PATIENCE))?;
+                    client.set_read_timeout(Some(wait::patience(PATIENCE)))?;
                     let (server, _) = listener.accept()?;
-                    server.set_read_timeout(Some(PATIENCE))?;
+                    server.set_read_timeout(Some(wait::patience(PATIENCE)))?;
                     let mut pair = [client, server];
                     exchange(&mut pair)?;
                     pairs.push(pair);

@@ -20,7 +20,7 @@ pub(crate) fn connections(lab: &Lab) -> Result<Vec<TcpStream>> {
     for family in Family::BOTH {
         let (source, target) = (addressing::stateless_client(family), addressing::shared(family));
         let mut tcp = socket::tcp(&lab.client, source, target, PORT)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
         echo::tcp_round(&mut tcp, 100)?;
         connections.push(tcp);
     }

@@ -8,6 +8,7 @@ use prroute_tests::capture::Capture;
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::frame::{self, Flags, Way};
 use prroute_tests::socket;
+use prroute_tests::wait;
 
 use super::attacker::{ATTACKER_MAC, Attacker};
 use super::{PATIENCE, PORT, lab};
@@ -60,7 +61,7 @@ fn a_flow_keeps_its_router_while_others_claim_to_be_it() -> Result<()> {
         let client = addressing::client(2, family);
         let local = SocketAddr::new(target, PORT);
         let mut tcp = socket::tcp(&lab.client, client, target, PORT)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
         let udp = socket::udp(&lab.client, client, 0)?;
         let (remote, udp_port) = (tcp.local_addr()?, udp.local_addr()?.port());
         let mut go_on = || -> Result<()> {

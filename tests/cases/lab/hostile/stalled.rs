@@ -66,7 +66,7 @@ fn a_stalled_download_is_not_rebound_by_guesses() -> Result<()> {
         let (client, shared) = (addressing::client(1, family), addressing::shared(family));
         let listener = socket::listen(&lab.host, shared, SERVER)?;
         let mut tcp = socket::tcp(&lab.client, client, shared, SERVER)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
         let (mut server, _) = listener.accept().context("accept")?;
         let mut first = [0; 1000];
         server.write_all(&first).context("begin")?;

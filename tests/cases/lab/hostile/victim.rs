@@ -7,6 +7,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo;
 use prroute_tests::lab::Lab;
 use prroute_tests::socket;
+use prroute_tests::wait;
 
 use super::{PATIENCE, PORT};
 
@@ -29,7 +30,7 @@ impl Victim {
         let port = udp.local_addr()?.port();
         let (remote, local) = (tcp.local_addr()?, tcp.peer_addr()?);
         let mut victim = Self { uplink, remote, local, tcp, udp: Some((udp, port)) };
-        victim.tcp.set_read_timeout(Some(PATIENCE))?;
+        victim.tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
         for _ in 0..3 {
             victim.is_alive()?;
         }
@@ -40,7 +41,7 @@ impl Victim {
     pub(crate) fn by_host(lab: &Lab, family: Family) -> Result<Self> {
         let (source, target) = (addressing::shared(family), addressing::client(1, family));
         let tcp = socket::tcp(&lab.host, source, target, PORT)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
         let (local, remote) = (tcp.local_addr()?, tcp.peer_addr()?);
         let mut victim = Self { uplink: 1, remote, local, tcp, udp: None };
         victim.is_alive()?;

@@ -8,6 +8,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::raw::Raw;
 use prroute_tests::socket::{self, ANSWER};
+use prroute_tests::wait;
 
 const PORT: u16 = 7007;
 
@@ -111,7 +112,7 @@ fn fragments_behind_options_and_extension_headers_stay_together() -> Result<()> 
                 let host = socket::udp(&lab.host, target, PORT)?;
                 always_with_options(&client)?;
                 always_with_options(&host)?;
-                host.set_read_timeout(Some(ANSWER))?;
+                host.set_read_timeout(Some(wait::patience(ANSWER)))?;
                 let mut heard = vec![0; payload.len() + 1];
                 for round in 0..3 {
                     client.send_to(&payload, (target, PORT))?;

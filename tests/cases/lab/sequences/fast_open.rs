@@ -13,6 +13,7 @@ use nix::sys::socket::{
 use prroute_tests::addressing::Family;
 use prroute_tests::lab::Lab;
 use prroute_tests::socket as sockets;
+use prroute_tests::wait;
 
 use super::{Astray, PATIENCE, PORT, TOPOLOGY, shared_and_client};
 
@@ -29,7 +30,7 @@ fn ask(lab: &Lab, source: SocketAddr, target: SocketAddr, data: &[u8]) -> Result
         Ok(opened)
     })?;
     let stream = TcpStream::from(opened);
-    stream.set_read_timeout(Some(PATIENCE)).context("set a read timeout")?;
+    stream.set_read_timeout(Some(wait::patience(PATIENCE))).context("set a read timeout")?;
     Ok(stream)
 }
 

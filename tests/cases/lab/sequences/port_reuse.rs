@@ -33,11 +33,13 @@ fn download(lab: &Lab, listener: &TcpListener, family: Family, megabytes: usize)
 }
 
 fn send(mut server: TcpStream, megabytes: usize) -> Result<()> {
-    server.set_write_timeout(Some(PATIENCE)).context("set the server's patience")?;
+    server
+        .set_write_timeout(Some(wait::patience(PATIENCE)))
+        .context("set the server's patience")?;
     for _ in 0..megabytes {
         server.write_all(&vec![7; MEGABYTE]).context("send")?;
     }
-    server.set_read_timeout(Some(PATIENCE)).context("set the server's patience")?;
+    server.set_read_timeout(Some(wait::patience(PATIENCE))).context("set the server's patience")?;
     server.read_to_end(&mut Vec::new()).context("wait for the client's end")?;
     Ok(())
 }

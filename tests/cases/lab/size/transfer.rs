@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::netns::Namespace;
 use prroute_tests::prroute::Instance;
-use prroute_tests::{echo, socket};
+use prroute_tests::{echo, socket, wait};
 
 const CHUNK: usize = 64 << 10;
 const DATAGRAM: usize = 8_000;
@@ -45,7 +45,7 @@ pub(crate) fn every_sender_was_told(prroute: &Instance<'_>) -> Result<()> {
 /// Datagrams of 8,000 bytes: the first ones may tell both ends the size instead of arriving.
 pub(crate) fn datagrams(from: &Namespace, source: IpAddr, target: SocketAddr) -> Result<()> {
     let socket = socket::udp(from, source, 0)?;
-    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
     let mut answered = false;
     for _ in 0..4 {
         answered = answered || echo::udp_round(&socket, target, DATAGRAM)?;

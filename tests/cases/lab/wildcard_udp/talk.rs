@@ -9,6 +9,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::netns::Namespace;
 use prroute_tests::process::Process;
 use prroute_tests::scratch::Scratch;
+use prroute_tests::wait;
 
 /// Where servers listen.
 pub(crate) const PORT: u16 = 7007;
@@ -75,7 +76,9 @@ impl Client {
         let socket = namespace.inside(|| {
             UdpSocket::bind((source, port)).with_context(|| format!("bind {source} port {port}"))
         })?;
-        socket.set_read_timeout(Some(PATIENCE)).context("set the client's patience")?;
+        socket
+            .set_read_timeout(Some(wait::patience(PATIENCE)))
+            .context("set the client's patience")?;
         Ok(Self { socket })
     }
 
