@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod datapath;
+mod examine;
 mod family;
 pub mod instance;
 mod json;

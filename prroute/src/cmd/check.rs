@@ -30,7 +30,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
     }
     for finding in &advice.findings {
         match finding.severity {
-            Severity::Warning => output::remark(format_args!("warning: {finding}")),
+            Severity::Fault | Severity::Warning => {
+                output::remark(format_args!("warning: {finding}"))
+            }
             Severity::Notice => output::remark(format_args!("note: {finding}")),
         }
     }

@@ -9,7 +9,6 @@ mod output;
 mod plan;
 mod reload;
 mod run;
-mod seen;
 mod setup;
 mod status;
 

@@ -29,7 +29,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     runtime.block_on(async {
         let kernel = Kernel::connect().await?;
         let records = Records::read(&directory, config.ranges);
-        let reconciler = Reconciler::new(config, instance, kernel, records, false);
+        let reconciler = Reconciler::for_one_look(config, instance, kernel, records);
         show(&reconciler, args.json).await
     })
 }

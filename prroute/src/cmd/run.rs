@@ -7,20 +7,21 @@ use anyhow::{Context as _, Result};
 use crate::causes::with_causes;
 use crate::cli::RunArgs;
 use crate::cmd::{belongs, plan};
-use crate::config::{Config, OnStop};
+use crate::config::{Config, FileStamp, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{HookMonitor, Kernel, Monitor};
 use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
 use crate::runtime::{InstanceLock, LockError, NamespaceLock, Records, RunDirectory};
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
+    let read = FileStamp::of_configuration(args.config.as_deref())?;
     let config = Config::load(args.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
     runtime.block_on(async {
-        if args.dry_run { dry_run(args, config).await } else { manage(args, config).await }
+        if args.dry_run { dry_run(args, config).await } else { manage(args, config, read).await }
     })
 }
 
@@ -29,11 +30,11 @@ async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     let kernel = Kernel::connect().await?;
     let instance = &args.instance.instance;
     let records = Records::read(&RunDirectory::of(instance), config.ranges);
-    let reconciler = Reconciler::new(config, instance, kernel, records, false);
+    let reconciler = Reconciler::for_one_look(config, instance, kernel, records);
     plan::show(&reconciler, false).await
 }
 
-async fn manage(args: &RunArgs, config: Config) -> Result<()> {
+async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Result<()> {
     crate::capability::require()?;
     let instance = &args.instance.instance;
     let pins = Pins::of(instance);
@@ -55,6 +56,9 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     }
 
     let config_file = absolute(args.config.as_deref())?;
+    for stamp in &mut read {
+        stamp.path = std::path::absolute(&stamp.path).context("find the configuration")?;
+    }
     let took_over = pins.has_any();
     // Listening starts before the first look: no change falls between the two.
     let (monitor, hooks) = (Monitor::open()?, HookMonitor::open()?);
@@ -62,7 +66,7 @@ async fn manage(args: &RunArgs, config: Config) -> Result<()> {
     let records = Records::take(&directory, config.ranges, took_over);
     let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
     let mut daemon =
-        Daemon::new(reconciler, monitor, hooks, config_file).context("catch signals")?;
+        Daemon::new(reconciler, monitor, hooks, config_file, read).context("catch signals")?;
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.
         if took_over {

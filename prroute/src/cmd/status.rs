@@ -11,126 +11,92 @@ use prroute_common::udp_origin::SocketReason;
 use serde_json::Map;
 
 use crate::cli::ReportArgs;
-use crate::cmd::seen::Seen;
 use crate::cmd::{NoReport, NotRunning, belongs, output};
-use crate::config::Ranges;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
 use crate::datapath::sockets;
+use crate::examine::{Examination, Seen};
 use crate::instance::Instance;
 use crate::json::{
-    FindingJson, HealedJson, OwnSourceJson, StatusJson, UdpSourceJson, UdpSourceStateJson,
-    UplinkStatusJson,
+    HealedJson, OwnSourceJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson,
 };
-use crate::netlink::nftables;
 use crate::runtime::report::{DaemonReport, OwnSourceReport};
-use crate::runtime::{Found, Records, RunDirectory};
-use crate::state::findings::reverse_path;
+use crate::state::findings::Severity;
 use crate::state::observed::Family;
 use crate::state::own_source::{Account, Cause, OwnSources};
-use crate::state::uplink::UplinkId;
 
 pub(super) fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
-    let directory = RunDirectory::of(instance);
     let found = belongs::find_present(instance, "status")?;
-    let pid = found.daemon.map(nix::unistd::Pid::as_raw);
     let pins = Pins::of(instance);
-    if pid.is_none() && !pins.has_any() {
+    if found.daemon.is_none() && !pins.has_any() {
         return Err(NotRunning(instance.clone()).into());
     }
-    let is_known = !matches!(directory.read_report(), Found::Unusable(_));
-    let look = || gather(instance, pid, &pins, Records::read(&directory, Ranges::default()));
-    let mut report = look()?;
-    if pid.is_some() && !report.faults.is_empty() {
-        // What the daemon changed while it was looked at is no fault.
-        report = look()?;
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let examined = runtime.block_on(Examination::of(instance, found.daemon))?;
+    let report = report(instance, &examined, &pins)?;
     if args.json {
         output::json(&report)?;
     } else {
         output::text(&report.to_string())?;
     }
     // The report is out; the code still tells scripts that nobody follows the network.
-    if pid.is_none() {
+    if examined.daemon.is_none() {
         return Err(NotRunning(instance.clone()).into());
     }
-    if !is_known {
+    if !examined.is_reported {
         return Err(NoReport(instance.clone()).into());
     }
     match report.faults.len() {
         0 => Ok(()),
-        count => bail!("missing parts: {count}, listed above"),
+        count => bail!("faults: {count}, listed above"),
     }
 }
 
-fn gather(
-    instance: &Instance,
-    pid: Option<i32>,
-    pins: &Pins,
-    records: Records,
-) -> Result<StatusJson> {
-    let Records { journal, report, .. } = records;
+fn report(instance: &Instance, examined: &Examination, pins: &Pins) -> Result<StatusJson> {
+    let Examination { outlook, report, .. } = examined;
     let datapath = pins.exists();
-    let mut seen = Seen::default();
-    if datapath || !journal.attached.is_empty() {
-        crate::capability::require()?;
-        seen = Seen::look(pins, &journal, &report, pid.is_some())?;
-    }
-    let findings = findings(&report);
-    let own_source = own_source(&report, &seen);
     let open = datapath.then(|| Counters::open(pins)).transpose()?;
     let mut uplinks = Vec::new();
-    for uplink in report.uplinks {
-        let id = UplinkId(uplink.id);
+    for uplink in &outlook.uplinks {
         let mut counters = Map::new();
         if let Some(open) = &open {
-            for (reason, count) in open.of(id)? {
+            for (reason, count) in open.of(uplink.id)? {
                 counters.insert(reason.name().to_owned(), count.into());
             }
         }
-        let hook = seen.hooks.get(&id).copied();
-        uplinks.push(UplinkStatusJson { uplink, hook, counters });
+        let hook = examined.programs.as_ref().and_then(|seen| seen.hooks.get(&uplink.id).copied());
+        uplinks.push(UplinkStatusJson { uplink: uplink.into(), hook, counters });
     }
+    let (faults, findings): (Vec<_>, Vec<_>) =
+        examined.findings().into_iter().partition(|it| it.severity == Severity::Fault);
+    let has_sockets = examined.programs.as_ref().is_some_and(|seen| seen.sockets);
     Ok(StatusJson {
         schema: "prroute.status/1",
         instance: instance.to_string(),
-        pid,
+        pid: examined.daemon.map(nix::unistd::Pid::as_raw),
         datapath,
-        summary: report.summary,
+        summary: report.summary.clone(),
         uplinks,
-        skipped: report.skipped,
-        left_out: report.left_out,
-        healed: report.healed,
-        collision: report.collision,
-        findings,
-        refused: report.reload.refusal,
-        faults: seen.faults,
+        skipped: outlook.skipped.iter().map(Into::into).collect(),
+        left_out: outlook.left_out.iter().map(Into::into).collect(),
+        healed: report.healed.clone(),
+        collision: outlook.plan.as_ref().err().map(ToString::to_string),
+        findings: findings.iter().map(Into::into).collect(),
+        refused: report.reload.refusal.clone(),
+        faults: faults.iter().map(ToString::to_string).collect(),
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?.map(Into::into),
-        udp_source: match report.udp_source {
-            Some(UdpSourceStateJson::Attached { .. }) if datapath && !seen.sockets => {
+        udp_source: match &report.udp_source {
+            Some(UdpSourceStateJson::Attached { .. }) if datapath && !has_sockets => {
                 let reason = "the programs are no longer attached".to_owned();
                 Some(udp_source(UdpSourceStateJson::Unavailable { reason }, pins)?)
             }
-            Some(state) if datapath => Some(udp_source(state, pins)?),
+            Some(state) if datapath => Some(udp_source(state.clone(), pins)?),
             _ => None,
         },
-        own_source,
+        own_source: examined.programs.as_ref().map_or(Vec::new(), |seen| own_source(report, seen)),
     })
-}
-
-/// The daemon's, and what netfilter says now: nothing tells the daemon of a change there.
-fn findings(report: &DaemonReport) -> Vec<FindingJson> {
-    let others = report.findings.iter().filter(|finding| finding.id != reverse_path::ID).cloned();
-    let filters = match report.uplinks.len() {
-        0 | 1 => Vec::new(),
-        _ => nftables::reverse_path_filters(),
-    };
-    let uplinks = report.uplinks.iter();
-    let uplinks: Vec<_> = uplinks.map(|it| (it.name.as_str(), it.addresses.as_slice())).collect();
-    let found = reverse_path::finding(&filters, &uplinks);
-    others.chain(found.as_ref().map(Into::into)).collect()
 }
 
 /// As the programs and the kernel's rules have it; that there were rules the daemon has seen.

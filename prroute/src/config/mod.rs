@@ -9,6 +9,7 @@ mod pattern;
 mod raw;
 mod schema;
 mod source;
+mod stamp;
 mod text;
 mod validated;
 mod values;
@@ -18,6 +19,7 @@ pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;
 pub(crate) use source::mac_address;
+pub use stamp::FileStamp;
 pub use validated::{
     Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, PRIORITY_MAIN, RANGE, Ranges, Selector,
     UplinkConfig,

@@ -53,6 +53,9 @@ fn findings() -> Vec<Finding> {
         what: "what".to_owned(),
         owner: owner.map(str::to_owned),
         remedy: Some("do it".to_owned()),
+        device: Some("eth0".to_owned()),
+        evidence: vec!["1 of 2".to_owned()],
+        fix: Some("ip link set eth0 up".to_owned()),
     };
     vec![finding(Severity::Warning, Some("owner")), finding(Severity::Notice, None)]
 }

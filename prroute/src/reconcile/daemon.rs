@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::causes::with_causes;
-use crate::config::Config;
+use crate::config::{Config, FileStamp};
 use crate::netlink::{Announced, Change, HookMonitor, Monitor};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
@@ -47,7 +47,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// `config_file` is what SIGHUP has read again; `None`: the usual files.
+    /// `config_file` is what SIGHUP has read again; `None`: the usual files. `read` are the files as
+    /// they were before the configuration was read.
     ///
     /// # Errors
     ///
@@ -57,11 +58,12 @@ impl Daemon {
         monitor: Monitor,
         hooks: HookMonitor,
         config_file: Option<PathBuf>,
+        read: Vec<FileStamp>,
     ) -> std::io::Result<Self> {
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let reload = signal(SignalKind::hangup())?;
-        reconciler.is_daemon(config_file);
+        reconciler.is_daemon(config_file, read);
         let change = Change::default();
         Ok(Self {
             reconciler,

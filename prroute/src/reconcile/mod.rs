@@ -89,6 +89,17 @@ impl Reconciler {
         }
     }
 
+    /// For commands, which look once and change nothing.
+    pub fn for_one_look(
+        config: Config,
+        instance: &Instance,
+        kernel: Kernel,
+        records: Records,
+    ) -> Self {
+        let gateways = Gateways::at_a_glance(Instant::now());
+        Self { gateways, ..Self::new(config, instance, kernel, records, false) }
+    }
+
     /// What must be undone.
     pub fn journal(&self) -> &Journal {
         &self.records.journal

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, FileStamp};
 use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
@@ -18,9 +18,10 @@ enum ReloadError {
 
 impl Reconciler {
     /// This process hears signals from now on, and reads this file when told to.
-    pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>) {
+    pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>, read: Vec<FileStamp>) {
         self.records.report.daemon = i32::try_from(std::process::id()).ok();
         self.records.report.config_file = config_file;
+        self.records.report.configuration = read;
         // What an earlier daemon refused is past: this one has read what is there now.
         (self.records.report.reload.refusal, self.records.report.reload.notes) = (None, Vec::new());
     }
@@ -56,7 +57,10 @@ impl Reconciler {
         &mut self,
         monitor: &mut Monitor,
     ) -> Result<Vec<String>, ReloadError> {
-        let new = Config::load(self.records.report.config_file.as_deref())?;
+        let file = self.records.report.config_file.as_deref();
+        // Before they are read: what is written meanwhile is not in force.
+        let read = FileStamp::of_configuration(file)?;
+        let new = Config::load(file)?;
         let notes = not_in_force(&self.config, &new);
         self.put_pins()?;
         let old = std::mem::replace(&mut self.config, new);
@@ -81,6 +85,7 @@ impl Reconciler {
                 return Err(error.into());
             }
         };
+        self.records.report.configuration = read;
         let rest = not_in_place(outcome);
         let own_source = self.own_source_notes(old.own_source);
         Ok(notes.into_iter().chain(rest.map(str::to_owned)).chain(own_source).collect())

@@ -64,7 +64,7 @@ impl Log {
     pub(super) fn say_findings(&mut self, now: &[Finding]) {
         for finding in new_in(now, &self.findings) {
             match finding.severity {
-                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Fault | Severity::Warning => tracing::warn!("{finding}"),
                 Severity::Notice => tracing::info!("{finding}"),
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::OwnSource;
+use crate::config::{FileStamp, OwnSource};
 use crate::json::{
     FindingJson, HealedJson, LeftOutJson, RefusalJson, SkippedJson, UdpSourceStateJson, UplinkJson,
 };
@@ -23,6 +23,9 @@ pub struct DaemonReport {
     pub(crate) daemon: Option<i32>,
     /// The file it was told to read; `None`: the usual ones.
     pub(crate) config_file: Option<PathBuf>,
+    /// The files as they were when they were read last, and accepted.
+    #[serde(default)]
+    pub(crate) configuration: Vec<FileStamp>,
     pub(crate) reload: Reload,
     /// What others deleted and we put back.
     pub(crate) healed: Option<HealedJson>,

@@ -18,9 +18,11 @@ use super::own_source::OwnSources;
 use super::uplink::Uplink;
 use crate::config::Config;
 
-/// How much a finding matters.
+/// How much a finding matters, the worst first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Something that prroute made or needs is not there: replies go astray now.
+    Fault,
     /// Packets go astray until somebody does something.
     #[default]
     Warning,
@@ -29,7 +31,7 @@ pub enum Severity {
 }
 
 /// One thing that was found. It is written for somebody who has never heard of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
     /// Kind and object, as `kind:object`: the same for as long as it lasts.
     pub id: String,
@@ -40,6 +42,12 @@ pub struct Finding {
     pub owner: Option<String>,
     /// What to do about it, likewise one sentence.
     pub remedy: Option<String>,
+    /// The interface that it is about.
+    pub device: Option<String>,
+    /// What was seen: numbers, objects as `ip` or `nft` print them.
+    pub evidence: Vec<String>,
+    /// The command that mends it, to be typed as it is.
+    pub fix: Option<String>,
 }
 
 impl fmt::Display for Finding {

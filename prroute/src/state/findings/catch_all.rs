@@ -19,6 +19,7 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
             ),
             owner: owner(rule).map(str::to_owned),
             remedy: Some(remedy(config, place)),
+            ..Finding::default()
         });
     }
     all.extend(moved(desired));
@@ -33,6 +34,7 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(format!("give it a priority above {}", end(config))),
+                ..Finding::default()
             });
         }
     }
@@ -63,6 +65,7 @@ fn moved(desired: &Desired) -> Option<Finding> {
         what: format!("prroute's rules for {stand}, {because}"),
         owner: rule.and_then(owner).map(str::to_owned),
         remedy: None,
+        ..Finding::default()
     })
 }
 

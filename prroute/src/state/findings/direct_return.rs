@@ -68,6 +68,7 @@ pub(super) fn finding(
             "if a load balancer sends to {back}, set reply = \"off\" in [[uplink]] name = \
              \"{back}\"; if routers do, set reply = \"gateway\" there, and this is not said again"
         )),
+        ..Finding::default()
     })
 }
 

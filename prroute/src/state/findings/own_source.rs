@@ -44,6 +44,7 @@ pub(super) fn findings(
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(REMEDY.to_owned()),
+                ..Finding::default()
             });
         }
         if let Some(device) = elsewhere(observed, uplinks, family, TABLE_MAIN) {
@@ -57,6 +58,7 @@ pub(super) fn findings(
                 ),
                 owner: None,
                 remedy: Some(REMEDY.to_owned()),
+                ..Finding::default()
             });
         }
     }

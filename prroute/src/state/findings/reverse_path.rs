@@ -52,6 +52,7 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[(&str, &[IpNet])]) -> O
              --loose), or except the uplinks from it"
                 .to_owned()
         }),
+        ..Finding::default()
     })
 }
 

@@ -82,9 +82,16 @@ struct Gateway {
 #[derive(Debug, Default)]
 pub struct Health {
     gateways: BTreeMap<GatewayKey, Gateway>,
+    /// Who looks once cannot wait for an answer: one that is not there yet is none.
+    at_a_glance: bool,
 }
 
 impl Health {
+    /// For who looks once: a gateway without a link-layer address has not answered.
+    pub(super) const fn at_a_glance() -> Self {
+        Self { gateways: BTreeMap::new(), at_a_glance: true }
+    }
+
     /// Takes the uplinks' gateways for those that matter. One without an entry that is `kept`
     /// resolved is asked from now on.
     pub(super) fn watch(
@@ -149,6 +156,9 @@ impl Health {
         match (self.standing(key), entry) {
             (Some(Standing::Failed { silent: true }), _)
             | (Some(Standing::Failed { .. }), Some(_)) => Some(NeighbourState::Failed),
+            (_, Some(NeighbourState::Incomplete)) if self.at_a_glance => {
+                Some(NeighbourState::Failed)
+            }
             (_, entry) => entry,
         }
     }

@@ -35,6 +35,11 @@ impl Gateways {
         Self { health: Health::default(), probe: Probe::new(now) }
     }
 
+    /// For who looks once, and follows nothing.
+    pub fn at_a_glance(now: Instant) -> Self {
+        Self { health: Health::at_a_glance(), probe: Probe::new(now) }
+    }
+
     pub const fn health(&self) -> &Health {
         &self.health
     }

@@ -1,0 +1,134 @@
+//! One look at everything that the commands speak of: what the kernel has now, against what it
+//! should have. With a daemon, without one, and where there never was one.
+//!
+//! ```text
+//! observe -> outlook (uplinks, desired, plan)  \
+//! programs on the hooks, pins, control groups   -> findings
+//! what the daemon says of itself               /
+//! ```
+
+mod programs;
+mod routing;
+mod service;
+mod uplinks;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::unistd::Pid;
+
+pub(crate) use self::programs::Seen;
+use crate::config::{Config, ConfigError, FileStamp};
+use crate::datapath::Pins;
+use crate::instance::Instance;
+use crate::netlink::Kernel;
+use crate::reconcile::{Outlook, Reconciler};
+use crate::runtime::{DaemonReport, Records, RunDirectory};
+use crate::state::findings::{Finding, Severity};
+
+/// What the daemon changes takes no longer: what is still wrong after it is wrong.
+const SECOND_LOOK: Duration = Duration::from_millis(1_500);
+
+/// What there is, read when this was made.
+#[derive(Debug)]
+pub(crate) struct Examination {
+    pub(crate) daemon: Option<Pid>,
+    /// What the daemon said last; of one that ended: its last words.
+    pub(crate) report: DaemonReport,
+    /// The report is there, and this version can read it.
+    pub(crate) is_reported: bool,
+    pub(crate) configuration: Configuration,
+    pub(crate) outlook: Outlook,
+    /// `None` where nothing of prroute is in the kernel.
+    pub(crate) programs: Option<Seen>,
+}
+
+/// The configuration in force, as far as the files say it.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) config: Config,
+    /// The files cannot be used.
+    pub(crate) error: Option<ConfigError>,
+    /// The daemon has read other files, or other contents.
+    pub(crate) is_stale: bool,
+}
+
+impl Configuration {
+    fn read(file: Option<&Path>, daemon: Option<&DaemonReport>) -> Self {
+        let stamps = FileStamp::of_configuration(file).ok();
+        let is_stale =
+            daemon.is_some_and(|report| stamps.is_some_and(|now| now != report.configuration));
+        match Config::load(file) {
+            Ok(config) => Self { config, error: None, is_stale },
+            Err(error) => Self { config: Config::default(), error: Some(error), is_stale },
+        }
+    }
+
+    /// Whether it can be told what the kernel should have.
+    const fn is_known(&self) -> bool {
+        self.error.is_none() && !self.is_stale
+    }
+}
+
+impl Examination {
+    /// Looks at the kernel, and once more where something is missing while a daemon runs: what that
+    /// one is changing just now is no fault.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel or the pinned tables cannot be read.
+    pub(crate) async fn of(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
+        let first = Self::look(instance, daemon).await?;
+        let is_fault = |finding: &Finding| finding.severity == Severity::Fault;
+        if daemon.is_none() || !first.findings().iter().any(is_fault) {
+            return Ok(first);
+        }
+        tokio::time::sleep(SECOND_LOOK).await;
+        Self::look(instance, daemon).await
+    }
+
+    async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
+        let directory = RunDirectory::of(instance);
+        let is_reported = directory.read_report().usable().is_some();
+        let records = Records::read(&directory, crate::config::Ranges::default());
+        let (report, journal) = (records.report.clone(), records.journal.clone());
+        let file = report.config_file.clone();
+        let configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
+        let config = configuration.config.clone();
+        let reconciler =
+            Reconciler::for_one_look(config, instance, Kernel::connect().await?, records);
+        let outlook = reconciler.look().await?;
+        let pins = Pins::of(instance);
+        let programs = match pins.exists() || !journal.attached.is_empty() {
+            true => Some(Seen::look(&pins, &journal, &report).await?),
+            false => None,
+        };
+        Ok(Self { daemon, report, is_reported, configuration, outlook, programs })
+    }
+
+    /// prroute has something in the kernel, or a daemon that sees to it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.daemon.is_some() || self.programs.is_some()
+    }
+
+    /// All that is wrong or unusual, the worst first.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        if self.is_in_use() {
+            all.extend(service::findings(self));
+            all.extend(self.programs.iter().flat_map(|seen| programs::findings(self, seen)));
+            all.extend(routing::findings(self));
+        }
+        all.extend(uplinks::findings(self));
+        all.extend(self.outlook.findings.iter().cloned());
+        all.sort_by_key(|finding| finding.severity);
+        all
+    }
+
+    /// What brings back something that is gone.
+    fn mend(&self) -> Option<String> {
+        // A daemon that runs has tried: what is still missing it cannot put back, or not yet.
+        self.daemon.is_none().then(|| "systemctl restart prroute".to_owned())
+    }
+}

@@ -1,0 +1,138 @@
+//! Rules, routes, neighbours and sysctls: what the kernel has of them, against what it should have.
+
+use std::collections::BTreeMap;
+
+use crate::examine::Examination;
+use crate::state::findings::{Finding, Severity};
+use crate::state::observed::{NeighbourState, Route};
+use crate::state::plan::Op;
+
+/// So many objects of a kind are named.
+const SHOWN: usize = 3;
+
+pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
+    // Where it is not known what is asked for, nothing can be missing; and a table that changes all
+    // the time was not read.
+    if !examined.configuration.is_known() || examined.outlook.observed.unsteady {
+        return Vec::new();
+    }
+    let plan = match &examined.outlook.plan {
+        Ok(plan) => plan,
+        Err(collision) => {
+            return vec![Finding {
+                id: "collision".to_owned(),
+                severity: Severity::Fault,
+                what: collision.to_string(),
+                ..Finding::default()
+            }];
+        }
+    };
+    let mut groups: BTreeMap<(Kind, Option<String>), Vec<String>> = BTreeMap::new();
+    for op in &plan.ops {
+        let (kind, device) = kind_of(op);
+        if !device.as_deref().is_some_and(|device| is_in_doubt(examined, device)) {
+            groups.entry((kind, device)).or_default().push(op.to_string());
+        }
+    }
+    groups.into_iter().map(|((kind, device), ops)| finding(examined, kind, device, &ops)).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Rule,
+    Route,
+    Neighbour,
+    RpFilter,
+    /// Ours, and not wanted any more.
+    Leftover,
+}
+
+fn kind_of(op: &Op) -> (Kind, Option<String>) {
+    let device = |route: &Route| route.next_hops.first().map(|hop| hop.device.clone());
+    match op {
+        Op::AddRule(_) => (Kind::Rule, None),
+        Op::AddRoute(route) | Op::ReplaceRoute { new: route, .. } => (Kind::Route, device(route)),
+        Op::ManageNeighbour(key) => (Kind::Neighbour, Some(key.device.clone())),
+        Op::LoosenRpFilter(change) => (Kind::RpFilter, Some(change.device.clone())),
+        Op::DeleteRule(_) => (Kind::Leftover, None),
+        Op::DeleteRoute(route) => (Kind::Leftover, device(route)),
+        Op::ReleaseNeighbour(key) => (Kind::Leftover, Some(key.device.clone())),
+        Op::RestoreRpFilter(change) => (Kind::Leftover, Some(change.device.clone())),
+    }
+}
+
+/// Whether one of its gateways is being asked: only the daemon knows since when, and decides.
+fn is_in_doubt(examined: &Examination, device: &str) -> bool {
+    let outlook = &examined.outlook;
+    let Some(uplink) = outlook.uplinks.iter().find(|uplink| uplink.device.name == device) else {
+        return false;
+    };
+    let doubtful = |state| {
+        matches!(
+            state,
+            NeighbourState::Incomplete | NeighbourState::Probing | NeighbourState::Failed
+        )
+    };
+    uplink.device.gateways.iter().any(|gateway| {
+        let entry = outlook.observed.neighbour(uplink.device.ifindex, *gateway);
+        examined.daemon.is_some() && entry.is_none_or(|entry| doubtful(entry.state))
+    })
+}
+
+fn finding(examined: &Examination, kind: Kind, device: Option<String>, ops: &[String]) -> Finding {
+    let of = device.as_ref().map_or(String::new(), |device| format!("{device}: "));
+    let count = ops.len();
+    let several =
+        |one: &str| if count == 1 { format!("1 {one} is") } else { format!("{count} {one}s are") };
+    let (id, severity, what) = match kind {
+        Kind::Rule => (
+            "rule-missing",
+            Severity::Fault,
+            format!(
+                "{of}{} missing: packets with an uplink's address follow main",
+                several("rule")
+            ),
+        ),
+        Kind::Route => (
+            "route-missing",
+            Severity::Fault,
+            format!("{of}{} missing in prroute's tables", several("route")),
+        ),
+        Kind::Neighbour => (
+            "neighbour-missing",
+            Severity::Fault,
+            format!("{of}nobody keeps the gateway's link-layer address"),
+        ),
+        Kind::RpFilter => (
+            "rp-filter",
+            Severity::Fault,
+            format!(
+                "{of}rp_filter is strict: requests that main would not answer here are dropped"
+            ),
+        ),
+        Kind::Leftover => (
+            "leftover",
+            Severity::Notice,
+            format!("{of}{} left that nothing needs", several("object")),
+        ),
+    };
+    let mut evidence: Vec<String> = ops.iter().take(SHOWN).cloned().collect();
+    if count > SHOWN {
+        evidence.push(format!("and {} more: prroute plan", count - SHOWN));
+    }
+    let object = device.as_deref().unwrap_or("host");
+    let fix = match (kind, ops) {
+        // Of one's own accord an administrator may type it.
+        (Kind::RpFilter, [op]) => Some(op.clone()),
+        _ => examined.mend(),
+    };
+    Finding {
+        id: format!("{id}:{object}"),
+        severity,
+        what,
+        device,
+        evidence,
+        fix,
+        ..Finding::default()
+    }
+}
