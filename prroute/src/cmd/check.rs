@@ -31,7 +31,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
     for finding in &advice.findings {
         match finding.severity {
             Severity::Fault | Severity::Warning => {
-                output::remark(format_args!("warning: {finding}"))
+                output::remark(format_args!("warning: {finding}"));
             }
             Severity::Notice => output::remark(format_args!("note: {finding}")),
         }
