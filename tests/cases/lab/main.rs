@@ -16,6 +16,7 @@ mod decision_log;
 mod direction;
 mod exit_nodes;
 mod failover;
+mod faults;
 mod findings;
 mod follow;
 mod fragments;
