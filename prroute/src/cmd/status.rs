@@ -156,7 +156,7 @@ impl fmt::Display for StatusJson {
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
         }
-        if let Some(HealedJson { times, by, what }) = &self.healed {
+        if let Some(HealedJson { times, by, what, .. }) = &self.healed {
             writeln!(
                 f,
                 "\nothers deleted something of prroute's {times} times, and it was put back; the last \

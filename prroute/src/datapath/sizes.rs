@@ -5,6 +5,8 @@
 //! its size, for as long as all together stay within the limit. So more memory never makes a table
 //! smaller.
 
+mod followed;
+
 use std::fmt;
 
 use prroute_common::address::{Address4, Address6, MAX_ADDRESSES};

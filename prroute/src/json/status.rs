@@ -59,6 +59,9 @@ pub(crate) struct HealedJson {
     /// What it was, the last time.
     #[serde(default)]
     pub(crate) what: String,
+    /// When the last time was, in seconds since 1970; `null`: an earlier version did not note it.
+    #[serde(default)]
+    pub(crate) last: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

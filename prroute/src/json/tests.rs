@@ -145,7 +145,7 @@ pub(crate) fn left_out() -> Vec<LeftOutJson> {
 
 pub(crate) fn healed() -> HealedJson {
     let (by, what) = ("by somebody".to_owned(), "2 rules and 0 routes".to_owned());
-    HealedJson { times: 2, by, what }
+    HealedJson { times: 2, by, what, last: Some(1_782_000_000) }
 }
 
 pub(crate) fn refusal() -> RefusalJson {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError, FileStamp};
+use crate::datapath::memory;
 use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
@@ -61,7 +62,6 @@ impl Reconciler {
         // Before they are read: what is written meanwhile is not in force.
         let read = FileStamp::of_configuration(file)?;
         let new = Config::load(file)?;
-        let notes = not_in_force(&self.config, &new);
         self.put_pins()?;
         let old = std::mem::replace(&mut self.config, new);
         if old.udp_source != self.config.udp_source {
@@ -86,9 +86,16 @@ impl Reconciler {
             }
         };
         self.records.report.configuration = read;
-        let rest = not_in_place(outcome);
+        let rest = not_in_place(outcome).map(str::to_owned);
         let own_source = self.own_source_notes(old.own_source);
-        Ok(notes.into_iter().chain(rest.map(str::to_owned)).chain(own_source).collect())
+        Ok(self.flows_not_in_force().into_iter().chain(rest).chain(own_source).collect())
+    }
+
+    /// The tables in use keep the size that they were made with.
+    fn flows_not_in_force(&self) -> Option<String> {
+        let sizes = self.datapath.loaded.as_ref()?.programs.sizes();
+        let flows = self.config.flows;
+        (!sizes.follow(memory::machine(), flows)).then(|| not_in_force(flows))
     }
 
     fn attach_anew(&mut self) {
@@ -112,20 +119,16 @@ impl Reconciler {
     }
 }
 
-/// Keys that a running datapath cannot follow.
-fn not_in_force(old: &Config, new: &Config) -> Vec<String> {
-    let mut notes = Vec::new();
-    if old.flows != new.flows {
-        let flows = new.flows.map_or_else(
-            || "the default of flows is".to_owned(),
-            |flows| format!("flows = {flows} is"),
-        );
-        notes.push(format!(
-            "{flows} not in force yet: the tables in use keep their size and their flows until \
-             `prroute down` and another start"
-        ));
-    }
-    notes
+/// The one key that a running datapath cannot follow.
+fn not_in_force(flows: Option<u32>) -> String {
+    let flows = flows.map_or_else(
+        || "the default of flows is".to_owned(),
+        |flows| format!("flows = {flows} is"),
+    );
+    format!(
+        "{flows} not in force yet: the tables in use keep their size and their flows until \
+         `prroute down` and another start"
+    )
 }
 
 /// What the round that enforced the configuration left to later ones.

@@ -7,6 +7,7 @@ use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::allowance::Permission;
 use crate::reconcile::events::Counts;
+use crate::reconcile::records::seconds_since_1970;
 use crate::reconcile::{OnRefusal, Outcome, Outlook, ReconcileError, Reconciler};
 use crate::state::diff::in_spite_of;
 use crate::state::observed::Observed;
@@ -158,6 +159,7 @@ impl Reconciler {
 impl HealedJson {
     pub(super) fn note(&mut self, culprit: Culprit, what: &str) {
         self.times += 1;
+        self.last = Some(seconds_since_1970());
         self.by = culprit.to_string();
         what.clone_into(&mut self.what);
     }
