@@ -73,11 +73,9 @@ pub fn udp_round(socket: &UdpSocket, target: SocketAddr, length: usize) -> Resul
     socket.send_to(&sent, target).with_context(|| format!("send to {target}"))?;
     let mut back = vec![0; length + 1];
     loop {
-        match socket.recv_from(&mut back) {
+        match socket::uninterrupted(|| socket.recv_from(&mut back)) {
             Ok((size, from)) if from == target && back[..size] == sent => return Ok(true),
             Ok(_) => {}
-            // A socket with a timeout is woken so when its process is stopped and goes on.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_timeout(&error) => return Ok(false),
             Err(error) => return Err(error).with_context(|| format!("hear from {target}")),
         }
@@ -156,7 +154,7 @@ fn serve_connection(mut stream: TcpStream, stop: &AtomicBool) {
     }
     let mut buffer = vec![0; 65536];
     while !stop.load(Ordering::Relaxed) {
-        match stream.read(&mut buffer) {
+        match socket::uninterrupted(|| stream.read(&mut buffer)) {
             Ok(0) => return,
             Ok(length) if stream.write_all(&buffer[..length]).is_err() => return,
             Ok(_) => {}

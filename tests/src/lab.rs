@@ -183,6 +183,7 @@ impl Lab {
 
     /// Dumps the host, and what [`Lab::prroute`] has in the file system.
     pub fn snapshot(&self) -> Result<Snapshot> {
+        self.await_local_routes()?;
         Snapshot::take(&self.host, &self.name)
     }
 

@@ -172,19 +172,17 @@ impl<'lab> Instance<'lab> {
         self.output(&["down"])?.success()
     }
 
-    /// `prroute status --json`.
+    /// `prroute status --json`, whatever is wrong; also without a daemon.
     pub fn status(&self) -> Result<Value> {
-        let json = self.output(&["status", "--json"])?.success()?;
-        serde_json::from_str(&json).with_context(|| format!("parse the status {json}"))
+        let Output { stdout, stderr, .. } = self.output(&["status", "--json"])?;
+        serde_json::from_str(&stdout).with_context(|| format!("parse the status {stdout}{stderr}"))
     }
 
     /// How often `reason` was counted, on all uplinks; also without a daemon.
     pub fn count(&self, reason: &str) -> Result<u64> {
-        let json = self.output(&["status", "--json"])?.stdout;
-        let status: Value =
-            serde_json::from_str(&json).with_context(|| format!("parse the status {json}"))?;
+        let status = self.status()?;
         let uplinks =
-            status["uplinks"].as_array().with_context(|| format!("no uplinks: {json}"))?;
+            status["uplinks"].as_array().with_context(|| format!("no uplinks: {status}"))?;
         let counts = uplinks.iter().map(|uplink| uplink["counters"][reason].as_u64());
         Ok(counts.map(Option::unwrap_or_default).sum())
     }

@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, bind, recvfrom, sendto, setsoc
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::netns::Namespace;
+use crate::socket;
 
 /// Longer than any packet that is expected.
 const BUFFER: usize = 65536;
@@ -60,14 +61,10 @@ impl Raw {
     /// What follows the IP header of the next packet, and who sent it; `None` after the timeout.
     pub fn receive(&self) -> Result<Option<(IpAddr, Vec<u8>)>> {
         let mut buffer = vec![0; BUFFER];
-        let (length, from) = loop {
-            match self.receive_into(&mut buffer) {
-                Ok(received) => break received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // With a timeout the kernel resumes no wait that a stop and a continuation cut short.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("read a raw socket"),
-            }
+        let (length, from) = match socket::uninterrupted(|| self.receive_into(&mut buffer)) {
+            Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error).context("read a raw socket"),
         };
         buffer.truncate(length);
         if self.is_ipv4 {

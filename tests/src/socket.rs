@@ -1,5 +1,6 @@
 //! Sockets in a namespace, for exchanges that no program of the system makes.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
@@ -55,14 +56,29 @@ pub fn tcp_from(
         setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
         bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
             .with_context(|| format!("bind TCP {source}"))?;
-        connect(socket.as_raw_fd(), &SockaddrStorage::from(target))
-            .with_context(|| format!("connect {source} to {target}"))?;
+        uninterrupted(|| match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
+            // An earlier call got that far before it was interrupted.
+            Err(Errno::EISCONN) => Ok(()),
+            result => Ok(result?),
+        })
+        .with_context(|| format!("connect {source} to {target}"))?;
         Ok(socket)
     })?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(wait::patience(ANSWER))).context("set a read timeout")?;
     stream.set_nodelay(true).context("send at once")?;
     Ok(stream)
+}
+
+/// Calls again when the call was interrupted. With a timeout the kernel resumes no wait on a socket that
+/// was cut short because the process, or the machine, was stopped for a while (signal(7)).
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Sets an option that the libraries have no name for.

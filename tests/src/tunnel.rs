@@ -13,6 +13,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::netns::Namespace;
+use crate::socket;
 
 /// Two connected tun devices, which go when this is dropped.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ fn carry(mut from: File, mut to: File, stop: &AtomicBool) {
         if !matches!(poll(&mut ready, PollTimeout::from(50_u8)), Ok(1..)) {
             continue;
         }
-        match from.read(&mut packet) {
+        match socket::uninterrupted(|| from.read(&mut packet)) {
             // A device that is down refuses packets; so would a line.
             Ok(length) => drop(to.write(&packet[..length])),
             Err(_) => return,

@@ -25,7 +25,7 @@ use crate::instance::Instance;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::Finding;
 
 /// What the daemon changes takes no longer: what is still wrong after it is wrong.
 const SECOND_LOOK: Duration = Duration::from_millis(1_500);
@@ -80,8 +80,7 @@ impl Examination {
     /// When the kernel or the pinned tables cannot be read.
     pub(crate) async fn of(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let first = Self::look(instance, daemon).await?;
-        let is_fault = |finding: &Finding| finding.severity == Severity::Fault;
-        if daemon.is_none() || !first.findings().iter().any(is_fault) {
+        if daemon.is_none() || first.missing().is_empty() {
             return Ok(first);
         }
         tokio::time::sleep(SECOND_LOOK).await;
@@ -112,13 +111,18 @@ impl Examination {
         self.daemon.is_some() || self.programs.is_some()
     }
 
+    /// What prroute made, or is to make, and is not there.
+    fn missing(&self) -> Vec<Finding> {
+        let programs = self.programs.iter().flat_map(|seen| programs::findings(self, seen));
+        programs.chain(routing::findings(self)).collect()
+    }
+
     /// All that is wrong or unusual, the worst first.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut all = Vec::new();
         if self.is_in_use() {
             all.extend(service::findings(self));
-            all.extend(self.programs.iter().flat_map(|seen| programs::findings(self, seen)));
-            all.extend(routing::findings(self));
+            all.extend(self.missing());
         }
         all.extend(uplinks::findings(self));
         all.extend(self.outlook.findings.iter().cloned());

@@ -129,7 +129,8 @@ impl TwoFragments {
         let client = socket::udp(&lab.client, source, 0)?;
         let server = socket::udp(&lab.host, target, PORT)?;
         client.send_to(b"question", (target, PORT))?;
-        let (_, asker) = server.recv_from(&mut [0; 16]).context("the question did not arrive")?;
+        let (_, asker) = socket::uninterrupted(|| server.recv_from(&mut [0; 16]))
+            .context("the question did not arrive")?;
         let way = Way { source_mac: [2; 6], target_mac: [2; 6], source: target, target: source };
         let payload: Vec<u8> = (0..1_200).map(|i| (i % 251) as u8).collect();
         let frame = way.udp((PORT, asker.port()), &payload)?;
@@ -166,7 +167,7 @@ impl TwoFragments {
     fn arrives(&self, within: Duration) -> Result<bool> {
         self.client.set_read_timeout(Some(within))?;
         let mut heard = vec![0; self.payload.len() + 1];
-        match self.client.recv_from(&mut heard) {
+        match socket::uninterrupted(|| self.client.recv_from(&mut heard)) {
             Ok((length, _)) => Ok(heard[..length] == self.payload),
             Err(error) if echo::is_timeout(&error) => Ok(false),
             Err(error) => Err(error).context("hear from the host"),

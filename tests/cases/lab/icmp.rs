@@ -25,7 +25,7 @@ fn is_refused(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<bool> {
     socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
     socket.connect(SocketAddr::new(target, CLOSED))?;
     socket.send(b"anybody?")?;
-    match socket.recv(&mut [0; 16]) {
+    match socket::uninterrupted(|| socket.recv(&mut [0; 16])) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(true),
         Err(error) if echo::is_timeout(&error) => Ok(false),
         Err(error) => Err(error).context("wait for a refusal"),
@@ -178,7 +178,8 @@ fn errors_that_come_in_open_nothing() -> Result<()> {
                 let socket = socket::udp(&lab.host, addressing::shared(family), 0)?;
                 socket.connect(SocketAddr::new(addressing::stateless_client(family), CLOSED))?;
                 socket.send(b"anybody?")?;
-                let error = socket.recv(&mut [0; 16]).expect_err("nobody answers");
+                let answer = socket::uninterrupted(|| socket.recv(&mut [0; 16]));
+                let error = answer.expect_err("nobody answers");
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{family}");
             }
             let flows = prroute.flows(|_| true)?;

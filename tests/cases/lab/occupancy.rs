@@ -2,7 +2,9 @@
 //! are flooded.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
@@ -10,7 +12,7 @@ use prroute_tests::echo::{self, Echo};
 use prroute_tests::frame::{self, Way, Wire};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::Instance;
-use prroute_tests::socket;
+use prroute_tests::{socket, wait};
 use serde_json::Value;
 
 const PORT: u16 = 7007;
@@ -27,20 +29,36 @@ fn number(value: &Value, key: &str) -> Result<u64> {
     value[key].as_u64().with_context(|| format!("no number {key} in {value}"))
 }
 
+/// Each portion is on record before the next is sent: more at once may not fit in a device's queue.
+fn recorded_flood(wire: &Wire, datagrams: u32, prroute: &Instance<'_>) -> Result<u32> {
+    const PORTION: u32 = 512;
+    let before = prroute.count("opened_inbound")?;
+    for first in (0..datagrams).step_by(PORTION as usize) {
+        let end = datagrams.min(first + PORTION);
+        flood(wire, first..end, &AtomicBool::new(false))?;
+        wait::until("all are recorded", Duration::from_secs(10), || {
+            let recorded = prroute.count("opened_inbound")? - before;
+            Ok((recorded >= u64::from(end)).then_some(()))
+        })?;
+    }
+    Ok(datagrams)
+}
+
 /// Datagrams from ports and addresses of which no two are the same.
-fn flood(wire: &Wire, datagrams: u32, is_over: &AtomicBool) -> Result<u32> {
+fn flood(wire: &Wire, datagrams: Range<u32>, is_over: &AtomicBool) -> Result<u32> {
     let target = addressing::shared(Family::V4);
     let (source_mac, target_mac) =
         (frame::mac("02:00:00:00:02:66")?, frame::mac(&addressing::host_mac(2))?);
-    for sent in 0..datagrams {
+    let (first, count) = (datagrams.start, datagrams.end - datagrams.start);
+    for sent in datagrams {
         if is_over.load(Ordering::Relaxed) {
-            return Ok(sent);
+            return Ok(sent - first);
         }
         let source = std::net::Ipv4Addr::from_bits(0xc612_0000 + sent).into();
         let way = Way { source_mac, target_mac, source, target };
         wire.send(&way.udp((9, FLOODED), &[])?)?;
     }
-    Ok(datagrams)
+    Ok(count)
 }
 
 fn status_as_text(prroute: &Instance<'_>) -> Result<String> {
@@ -74,7 +92,7 @@ fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
 
         let attacker = lab.stranger(2, "attacker")?;
         let wire = Wire::open(&attacker, "eth0")?;
-        let sent = flood(&wire, 4 * capacity as u32, &AtomicBool::new(false))?;
+        let sent = recorded_flood(&wire, 4 * capacity as u32, prroute)?;
         let status = prroute.status()?;
         let new = table(&status, "NEW4")?;
         let (entries, room) = (number(new, "entries")?, number(new, "capacity")?);
@@ -93,7 +111,7 @@ fn occupancy_and_evictions_are_visible_under_a_flood() -> Result<()> {
         // Both come to an end while the tables change under them.
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| -> Result<()> {
-            let flooding = scope.spawn(|| flood(&wire, u32::MAX / 2, &is_over));
+            let flooding = scope.spawn(|| flood(&wire, 0..u32::MAX / 2, &is_over));
             let asked = (|| -> Result<()> {
                 for _ in 0..3 {
                     status_as_text(prroute)?;

@@ -59,7 +59,9 @@ impl Talk {
             let peer = udp.peer_addr()?;
             let mut heard = [0; 64];
             let answered = (0..ATTEMPTS).any(|_| {
-                udp.send(b"again").is_ok() && udp.recv(&mut heard).is_ok_and(|length| length == 5)
+                udp.send(b"again").is_ok()
+                    && socket::uninterrupted(|| udp.recv(&mut heard))
+                        .is_ok_and(|length| length == 5)
             });
             ensure!(answered, "{peer} does not answer UDP");
         }

@@ -1,5 +1,7 @@
 //! Devices, addresses, routes and rules of a lab, in the order in which they are made.
 
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -81,17 +83,32 @@ impl Lab {
         self.await_addresses()
     }
 
-    /// The kernel makes IPv6 addresses local some time after they were added: what is dumped before
-    /// then changes by itself.
     fn await_addresses(&self) -> Result<()> {
         let addresses = self.host_addresses();
         let global = addresses.iter().filter(|address| address.is_ipv6()).count();
         let expected = global + usize::from(self.topology.uplinks);
+        wait::until("the host has its addresses", Duration::from_secs(10), || {
+            Ok((self.addresses_v6("up -tentative")?.len() > expected).then_some(()))
+        })?;
+        self.await_local_routes()
+    }
+
+    /// The kernel makes IPv6 addresses local some time after they were added, and forgets that some time
+    /// after they were deleted: what is dumped meanwhile changes by itself.
+    pub(super) fn await_local_routes(&self) -> Result<()> {
         wait::until("the host's addresses are local", Duration::from_secs(10), || {
             let routes = self.host.ip("-6 route show table local type local")?;
-            let lines = routes.lines().filter(|line| !line.contains(" ::1 "));
-            Ok((lines.count() >= expected).then_some(()))
+            let local: BTreeSet<_> = routes.lines().filter_map(local_address).collect();
+            let (all, usable) = (self.addresses_v6("")?, self.addresses_v6("up -tentative")?);
+            Ok((local.is_subset(&all) && usable.is_subset(&local)).then_some(()))
         })
+    }
+
+    /// The host's, but for those that `ip` passes over.
+    fn addresses_v6(&self, which: &str) -> Result<BTreeSet<Ipv6Addr>> {
+        let lines = self.host.ip(&format!("-6 -o address show {which}"))?;
+        let address = |line: &str| line.split_whitespace().nth(3)?.split('/').next()?.parse().ok();
+        Ok(lines.lines().filter_map(address).collect())
     }
 
     fn place_of_default(&self, number: u8) -> Option<String> {
@@ -153,4 +170,9 @@ fn ip_batch_of(namespace: &Namespace, family: Family, lines: &str) -> Result<()>
     let mut command = std::process::Command::new("ip");
     command.args([family.option(), "-n", namespace.name(), "-batch", "-"]);
     output_within(&mut command, DEADLINE, lines)?.success().map(drop)
+}
+
+/// The address of `local 2001:db8::1 dev up1 ...`.
+fn local_address(route: &str) -> Option<Ipv6Addr> {
+    route.split_whitespace().nth(1)?.parse().ok()
 }

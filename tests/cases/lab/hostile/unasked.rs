@@ -251,9 +251,10 @@ fn answers(
     for _ in 0..3 {
         client.send_to(b"question", target).context("ask")?;
         let mut text = [0; 16];
-        let (_, from) = server.recv_from(&mut text).context("hear")?;
+        let (_, from) = socket::uninterrupted(|| server.recv_from(&mut text)).context("hear")?;
         answer(from)?;
-        let (_, from) = client.recv_from(&mut text).with_context(|| target.to_string())?;
+        let (_, from) = socket::uninterrupted(|| client.recv_from(&mut text))
+            .with_context(|| target.to_string())?;
         ensure!(from == target, "an answer from {from}");
     }
     Ok(())

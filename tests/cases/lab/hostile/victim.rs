@@ -93,7 +93,7 @@ impl Abortable {
     /// Sends RST, and waits until the client has it.
     pub(crate) fn abort(mut self) -> Result<()> {
         socket::abort(self.server)?;
-        let end = std::io::Read::read(&mut self.client, &mut [0; 8]);
+        let end = socket::uninterrupted(|| std::io::Read::read(&mut self.client, &mut [0; 8]));
         let kind = end.err().map(|error| error.kind());
         ensure!(kind == Some(std::io::ErrorKind::ConnectionReset), "instead of a reset: {kind:?}");
         Ok(())

@@ -58,10 +58,12 @@ impl Ends {
         let (near, far) = (client.local_addr()?, host.local_addr()?);
         let mut heard = [0; 64];
         from_client.send(far.ip(), &datagram(near, far, number, b"question"))?;
-        let asked = host.recv_from(&mut heard).context("the question did not arrive")?;
+        let asked = socket::uninterrupted(|| host.recv_from(&mut heard))
+            .context("the question did not arrive")?;
         ensure!(asked == (8, near) && &heard[..8] == b"question", "{asked:?}");
         from_host.send(near.ip(), &datagram(far, near, number, b"answer"))?;
-        let answered = client.recv_from(&mut heard).context("the answer did not arrive")?;
+        let answered = socket::uninterrupted(|| client.recv_from(&mut heard))
+            .context("the answer did not arrive")?;
         ensure!(answered == (6, far) && &heard[..6] == b"answer", "{answered:?}");
         Ok(())
     }
@@ -117,10 +119,12 @@ fn fragments_behind_options_and_extension_headers_stay_together() -> Result<()> 
                 for round in 0..3 {
                     client.send_to(&payload, (target, PORT))?;
                     let told = || format!("{target}, round {round}");
-                    let (length, from) = host.recv_from(&mut heard).with_context(told)?;
+                    let (length, from) =
+                        socket::uninterrupted(|| host.recv_from(&mut heard)).with_context(told)?;
                     ensure!(heard[..length] == payload, "{length} bytes arrived");
                     host.send_to(&payload, from)?;
-                    let (length, _) = client.recv_from(&mut heard).with_context(told)?;
+                    let (length, _) = socket::uninterrupted(|| client.recv_from(&mut heard))
+                        .with_context(told)?;
                     ensure!(heard[..length] == payload, "{length} bytes came back");
                 }
             }

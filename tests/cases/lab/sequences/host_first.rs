@@ -20,10 +20,11 @@ const VPN: u16 = 51_820;
 fn asks(phone: &UdpSocket, host: &UdpSocket, local: SocketAddr) -> Result<()> {
     phone.send_to(b"REGISTER", local).context("the telephone asks")?;
     let mut text = [0; 64];
-    let (size, from) = host.recv_from(&mut text).context("the host hears")?;
+    let (size, from) =
+        socket::uninterrupted(|| host.recv_from(&mut text)).context("the host hears")?;
     ensure!(&text[..size] == b"REGISTER", "something else came in");
     host.send_to(b"OK", from).context("the host answers")?;
-    let (size, from) = phone.recv_from(&mut text).context("no answer")?;
+    let (size, from) = socket::uninterrupted(|| phone.recv_from(&mut text)).context("no answer")?;
     ensure!(&text[..size] == b"OK" && from == local, "another answer, from {from}");
     Ok(())
 }
@@ -32,7 +33,8 @@ fn asks(phone: &UdpSocket, host: &UdpSocket, local: SocketAddr) -> Result<()> {
 fn calls(phone: &UdpSocket, host: &UdpSocket, local: SocketAddr) -> Result<()> {
     host.send_to(b"INVITE", phone.local_addr()?).context("the host calls")?;
     let mut text = [0; 64];
-    let (size, from) = phone.recv_from(&mut text).context("the call was not heard")?;
+    let (size, from) =
+        socket::uninterrupted(|| phone.recv_from(&mut text)).context("the call was not heard")?;
     ensure!(&text[..size] == b"INVITE" && from == local, "something else, from {from}");
     Ok(())
 }

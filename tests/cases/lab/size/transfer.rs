@@ -26,7 +26,8 @@ pub(crate) fn both_ways(stream: TcpStream, bytes: usize) -> Result<()> {
     let mut chunk = vec![0; CHUNK];
     let mut received = 0;
     while received < bytes {
-        let count = receiver.read(&mut chunk).with_context(|| format!("after {received} bytes"))?;
+        let count = socket::uninterrupted(|| receiver.read(&mut chunk))
+            .with_context(|| format!("after {received} bytes"))?;
         ensure!(count > 0, "closed after {received} bytes");
         received += count;
     }

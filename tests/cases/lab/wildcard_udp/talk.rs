@@ -9,6 +9,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::netns::Namespace;
 use prroute_tests::process::Process;
 use prroute_tests::scratch::Scratch;
+use prroute_tests::socket;
 use prroute_tests::wait;
 
 /// Where servers listen.
@@ -90,21 +91,15 @@ impl Client {
     /// The address of the next answer; `None` when none comes.
     pub(crate) fn hear(&self) -> Result<Option<IpAddr>> {
         let mut text = [0; 64];
-        loop {
-            return match self.socket.recv_from(&mut text) {
-                Ok((_, from)) => {
-                    ensure!(from.port() == PORT, "an answer from {from}");
-                    Ok(Some(SocketAddr::ip(&from)))
-                }
-                // A call with a timeout is not resumed by the kernel.
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    Ok(None)
-                }
-                Err(error) => Err(error).context("receive"),
-            };
+        match socket::uninterrupted(|| self.socket.recv_from(&mut text)) {
+            Ok((_, from)) => {
+                ensure!(from.port() == PORT, "an answer from {from}");
+                Ok(Some(SocketAddr::ip(&from)))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(None)
+            }
+            Err(error) => Err(error).context("receive"),
         }
     }
 
