@@ -33,6 +33,11 @@ pub enum Command {
     Down(InstanceArgs),
     /// Show uplinks, gateways and counters, and what is missing or in the way.
     Status(ReportArgs),
+    /// Print metrics for Prometheus (OpenMetrics), or write them to a file for node_exporter.
+    ///
+    /// What is degraded is a figure, and no failure: the exit code is 3 only where nothing of prroute
+    /// is there.
+    Metrics(MetricsArgs),
     /// List the recorded flows.
     ///
     /// A TCP connection to an uplink's own address is not recorded while all of its packets use
@@ -130,4 +135,16 @@ pub struct ReportArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Write this file instead, for node_exporter's textfile collector: `*.prom` in its directory.
+    ///
+    /// It is in Prometheus' older text format, the only one that the collector reads. Readers see the
+    /// old file or the new one, whole.
+    #[arg(long, value_name = "PATH")]
+    pub textfile: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ mod check;
 mod down;
 mod flows;
 mod log;
+mod metrics;
 mod output;
 mod plan;
 mod reload;
@@ -62,6 +63,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Reload(args) => reload::run(&args),

@@ -168,13 +168,40 @@ pub async fn hook_in_force(
     let mut by_link = true;
     let mut by_filter = true;
     for direction in Direction::BOTH {
-        by_link &= links::is_attached_to(&pins.link(id, direction), ifindex.0)?;
-        let filter = kernel.filter(ifindex, direction).await?;
-        by_filter &= filter.is_some_and(|filter| filter.name == program(direction));
+        by_link &= is_linked(pins, id, ifindex, direction)?;
+        by_filter &= is_filter(kernel, ifindex, direction).await?;
     }
     Ok(match (by_link, by_filter) {
         (true, _) => Some(Hook::Tcx),
         (false, true) => Some(Hook::Clsact),
         (false, false) => None,
     })
+}
+
+/// By which hook the program for one direction is attached to an uplink right now, as the kernel tells;
+/// `None`: it is not.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub async fn in_force(
+    kernel: &Kernel,
+    pins: &Pins,
+    id: UplinkId,
+    ifindex: Ifindex,
+    direction: Direction,
+) -> Result<Option<Hook>> {
+    if is_linked(pins, id, ifindex, direction)? {
+        return Ok(Some(Hook::Tcx));
+    }
+    Ok(is_filter(kernel, ifindex, direction).await?.then_some(Hook::Clsact))
+}
+
+fn is_linked(pins: &Pins, id: UplinkId, ifindex: Ifindex, direction: Direction) -> Result<bool> {
+    links::is_attached_to(&pins.link(id, direction), ifindex.0)
+}
+
+async fn is_filter(kernel: &Kernel, ifindex: Ifindex, direction: Direction) -> Result<bool> {
+    let filter = kernel.filter(ifindex, direction).await?;
+    Ok(filter.is_some_and(|filter| filter.name == program(direction)))
 }

@@ -77,6 +77,15 @@ pub(super) fn write(
     }
 }
 
+/// Replaces a file that everybody may read. One that a crash of the machine loses is written again.
+///
+/// # Errors
+///
+/// When it cannot be written; the file that was there is there still.
+pub(crate) fn publish(path: &Path, text: &[u8]) -> Result<(), RuntimeError> {
+    write(path, text, 0o644, Durability::Cached)
+}
+
 fn write_new(
     path: &Path,
     text: &[u8],

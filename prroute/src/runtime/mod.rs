@@ -17,6 +17,7 @@ mod store;
 
 pub use directory::{Found, RunDirectory};
 pub use files::RuntimeError;
+pub(crate) use files::publish;
 pub use format::Unusable;
 pub use journal::Journal;
 pub use lock::{InstanceLock, LockError};

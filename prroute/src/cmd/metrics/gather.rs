@@ -1,0 +1,128 @@
+//! From one look at the kernel to figures.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use nix::unistd::Pid;
+use prroute_common::names;
+use prroute_common::reason::Reason;
+use prroute_common::udp_origin::SocketReason;
+
+use super::figures::{Figures, Findings, Gateway, Table, Uplink};
+use crate::datapath::attach::{self, Hook};
+use crate::datapath::counters::Counters;
+use crate::datapath::occupancy::{self, Occupancy};
+use crate::datapath::{Pins, sockets};
+use crate::examine::Examination;
+use crate::instance::Instance;
+use crate::netlink::{Direction, Kernel};
+use crate::state::findings::{Finding, Severity};
+use crate::state::observed::Observed;
+use crate::state::uplink::Discovered;
+
+pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<Figures> {
+    let examined = Examination::of(instance, daemon).await?;
+    let pins = Pins::of(instance);
+    let kernel = Kernel::connect().await?;
+    let has_tables = pins.exists();
+    let counters = has_tables.then(|| Counters::open(&pins)).transpose()?;
+    // With fewer uplinks than two nothing is attached, and no gateway is asked.
+    let is_managed = examined.outlook.uplinks.len() >= 2;
+    let mut hooks = BTreeSet::new();
+    let mut uplinks = Vec::new();
+    for uplink in &examined.outlook.uplinks {
+        let device = &uplink.device;
+        let mut attached = Vec::new();
+        for direction in Direction::BOTH.into_iter().filter(|_| is_managed) {
+            let hook =
+                attach::in_force(&kernel, &pins, uplink.id, device.ifindex, direction).await?;
+            hooks.extend(hook.map(name_of));
+            attached.push((direction, hook.is_some()));
+        }
+        let counts = counters.as_ref().map(|counters| counters.of(uplink.id)).transpose()?;
+        let gateways = is_managed.then(|| gateways(&examined.outlook.observed, device));
+        uplinks.push(Uplink {
+            name: device.name.clone(),
+            up: device.up,
+            attached,
+            gateways: gateways.unwrap_or_default(),
+            packets: named(counts, Reason::name),
+        });
+    }
+    let socket_calls = has_tables.then(|| sockets::counters(&pins)).transpose()?;
+    let occupancy = has_tables.then(|| Occupancy::read(&pins)).transpose()?;
+    let report = examined.is_reported.then_some(&examined.report);
+    Ok(Figures {
+        daemon: daemon.is_some(),
+        hook: match hooks.len() {
+            0 => Cow::Borrowed("none"),
+            1 => hooks.into_iter().collect::<String>().into(),
+            _ => Cow::Borrowed("mixed"),
+        },
+        uplinks,
+        socket_calls: named(socket_calls, SocketReason::name),
+        evictions: occupancy
+            .as_ref()
+            .map(|it| [it.evicted_confirmed_at_most, it.evicted_unconfirmed_at_most]),
+        tables: occupancy.iter().flat_map(|it| it.tables.iter().filter_map(table)).collect(),
+        findings: count(&examined.findings()),
+        heals: report.map(|report| report.healed.as_ref().map_or(0, |healed| healed.times)),
+        reload_success: report.map(|report| report.reload.refusal.is_none()),
+    })
+}
+
+fn name_of(hook: Hook) -> String {
+    hook.to_string()
+}
+
+fn named<R: Copy>(
+    counts: Option<Vec<(R, u64)>>,
+    name: fn(R) -> &'static str,
+) -> Vec<(&'static str, u64)> {
+    counts.into_iter().flatten().map(|(reason, count)| (name(reason), count)).collect()
+}
+
+fn gateways(observed: &Observed, device: &Discovered) -> Vec<Gateway> {
+    // Devices without neighbour discovery send to any address.
+    let link = observed.link(device.ifindex);
+    let asks = link.is_none_or(|link| link.mac.is_some() && !link.noarp);
+    let gateway = |address| {
+        let entry = observed.neighbour(device.ifindex, address);
+        let is_known = !asks || entry.is_some_and(|entry| entry.state.has_address());
+        Gateway { address, usable: device.up && is_known }
+    };
+    device.gateways.iter().copied().map(gateway).collect()
+}
+
+/// By the words of `prroute status`.
+fn table(table: &occupancy::Table) -> Option<Table> {
+    let (family, name) = match table.name {
+        names::FLOWS4 => ("ipv4", "flows"),
+        names::FLOWS6 => ("ipv6", "flows"),
+        names::DATAGRAMS4 => ("ipv4", "datagrams"),
+        names::DATAGRAMS6 => ("ipv6", "datagrams"),
+        names::NEW4 => ("ipv4", "new"),
+        names::NEW6 => ("ipv6", "new"),
+        _ => return None,
+    };
+    let occupancy::Table { capacity, entries, live, .. } = *table;
+    Some(Table { family, name, capacity, entries, live })
+}
+
+fn count(findings: &[Finding]) -> Vec<Findings> {
+    let mut counts = BTreeMap::<(Severity, &str), usize>::new();
+    for finding in findings {
+        let kind = finding.id.split_once(':').map_or(finding.id.as_str(), |(kind, _)| kind);
+        *counts.entry((finding.severity, kind)).or_default() += 1;
+    }
+    let named = |((severity, kind), count): ((Severity, &str), usize)| {
+        let severity = match severity {
+            Severity::Fault => "fault",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+        };
+        Findings { severity, kind: kind.to_owned(), count }
+    };
+    counts.into_iter().map(named).collect()
+}
