@@ -74,6 +74,11 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "bpftool", "bpftool"),
     Need { services: &["memcached.service"], ..need(Scope::Test, "memcached", "memcached") },
     Need { services: &["tftpd-hpa.service"], ..need(Scope::Test, "in.tftpd", "tftpd-hpa") },
+    Need { services: &["prometheus.service"], ..need(Scope::Test, "prometheus", "prometheus") },
+    Need {
+        services: &["prometheus-node-exporter.service"],
+        ..need(Scope::Test, "prometheus-node-exporter", "prometheus-node-exporter")
+    },
     need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
     need(Scope::Vm, "modprobe", "kmod"),
     need(Scope::Vm, "xz", "xz-utils"),
