@@ -92,7 +92,7 @@ pub struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Check this file alone instead of the default ones.
+    /// Check this file alone instead of the default ones; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Check the configuration alone, without this host's interfaces and rules.

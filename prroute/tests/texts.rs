@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use prroute::config::{Config, ConfigError, Ranges, SAMPLE};
+use prroute::config::{Config, Mistake, Ranges, SAMPLE};
 use prroute::runtime::{DaemonReport, Journal, Origin};
 use prroute::state::desired::Desired;
 use prroute::state::observed::Observed;
@@ -25,11 +25,14 @@ fn configuration() -> String {
 
 fn check_configuration(text: &str) -> Result<(), TestCaseError> {
     if let Err(error) = Config::parse(Path::new("prroute.toml"), text) {
-        let ConfigError::Invalid { line, .. } = &error else {
-            return Err(TestCaseError::fail(error.to_string()));
-        };
+        prop_assert!(!error.mistakes().is_empty());
         let lines = text.split('\n').count();
-        prop_assert!(line.is_none_or(|line| (1..=lines).contains(&line)), "{}", error);
+        for mistake in error.mistakes() {
+            let Mistake::Invalid { line, .. } = mistake else {
+                return Err(TestCaseError::fail(error.to_string()));
+            };
+            prop_assert!(line.is_none_or(|line| (1..=lines).contains(&line)), "{}", error);
+        }
     }
     Ok(())
 }

@@ -4,12 +4,14 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use prroute::config::{Config, ConfigError};
+use prroute::config::{Config, Mistake};
 
 fuzz_target!(|text: &str| {
     if let Err(error) = Config::parse(Path::new("prroute.toml"), text) {
-        let ConfigError::Invalid { line, .. } = &error else { panic!("{error}") };
         let lines = text.split('\n').count();
-        assert!(line.is_none_or(|line| (1..=lines).contains(&line)), "{error}");
+        for mistake in error.mistakes() {
+            let Mistake::Invalid { line, .. } = mistake else { panic!("{error}") };
+            assert!(line.is_none_or(|line| (1..=lines).contains(&line)), "{error}");
+        }
     }
 });

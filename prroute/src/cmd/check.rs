@@ -1,10 +1,13 @@
 //! `prroute check`: a configuration, before it is used.
 
+use std::io;
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::cli::CheckArgs;
 use crate::cmd::output;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::datapath::memory;
 use crate::datapath::sizes::{self, Demand};
 use crate::json::CheckJson;
@@ -14,7 +17,7 @@ use crate::state::families::Families;
 use crate::state::findings::Severity;
 
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
-    let (advice, error) = match Config::load(args.file.as_deref()) {
+    let (advice, error) = match load(args.file.as_deref()) {
         Ok(config) if args.offline => {
             drop(config);
             (Advice::default(), None)
@@ -46,6 +49,16 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         output::line("the configuration is valid")?;
     }
     Ok(())
+}
+
+/// `-` is standard input; a file of that name is `./-`.
+fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    match file {
+        Some(file) if file == Path::new("-") => {
+            Config::read_from(Path::new("standard input"), io::stdin().lock())
+        }
+        file => Config::load(file),
+    }
 }
 
 fn compare(config: &Config) -> Result<Advice> {

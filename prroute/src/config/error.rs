@@ -4,9 +4,20 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A configuration that cannot be used.
+/// So many mistakes are listed.
+const MOST: usize = 100;
+
+/// A configuration that cannot be used: all of its mistakes, in the order of files and lines.
+#[derive(Debug, Default)]
+pub struct ConfigError {
+    mistakes: Vec<Mistake>,
+    /// How many are not listed.
+    left_out: usize,
+}
+
+/// One mistake.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum Mistake {
     #[error("read configuration {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{}{}: {}{message}", path.display(), Line(*line), Key(key.as_deref()))]
@@ -18,6 +29,77 @@ pub enum ConfigError {
         key: Option<String>,
         message: String,
     },
+}
+
+impl Mistake {
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Invalid { line, .. } => *line,
+        }
+    }
+}
+
+impl ConfigError {
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+
+    /// The first mistake, and how many more there are: one line.
+    pub fn summary(&self) -> String {
+        let first = self.mistakes.first().map(ToString::to_string).unwrap_or_default();
+        match self.mistakes.len().saturating_sub(1) + self.left_out {
+            0 => first,
+            1 => format!("{first} (and one more mistake)"),
+            more => format!("{first} (and {more} more mistakes)"),
+        }
+    }
+
+    pub(super) fn push(&mut self, mistake: Mistake) {
+        if self.mistakes.len() < MOST {
+            self.mistakes.push(mistake);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// The value, or its mistake is noted.
+    pub(super) fn note<T>(&mut self, value: Result<T, Mistake>) -> Option<T> {
+        value.map_err(|mistake| self.push(mistake)).ok()
+    }
+
+    /// Adds those of one file, by line.
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.left_out += others.left_out;
+        others.mistakes.sort_by_key(Mistake::line);
+        others.mistakes.into_iter().for_each(|mistake| self.push(mistake));
+    }
+
+    pub(super) fn result(self) -> Result<(), Self> {
+        if self.mistakes.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl From<Mistake> for ConfigError {
+    fn from(mistake: Mistake) -> Self {
+        Self { mistakes: vec![mistake], left_out: 0 }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A line for each mistake.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{mistake}")?;
+        }
+        match self.left_out {
+            0 => Ok(()),
+            count => write!(f, "\n{count} more mistakes are not listed"),
+        }
+    }
 }
 
 struct Line(Option<usize>);
@@ -56,15 +138,8 @@ pub(super) fn key_at(text: &str, offset: usize) -> Option<String> {
     None
 }
 
-/// Appends "did you mean" to serde's complaint about an unknown name.
-pub(super) fn with_suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let Some(given) = quoted.next().filter(|_| unknown) else {
-        return message.to_owned();
-    };
-    let what = if message.starts_with("unknown field") { "key" } else { "value" };
-    let known: Vec<&str> = quoted.collect();
+/// What is said of a name that is none of those known: the nearest of them, or all.
+pub(super) fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), *name))

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
+use super::{ConfigError, Mistake};
 
 const MAIN_FILE: &str = "prroute.toml";
 const DROP_INS: &str = "conf.d";
@@ -49,8 +49,8 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// The `*.toml` files of a folder; none when there is no folder.
-fn list(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, ConfigError> {
-    let failed = |source| ConfigError::Read { path: folder.to_owned(), source };
+fn list(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, Mistake> {
+    let failed = |source| Mistake::Read { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -11,8 +11,11 @@ use toml::Spanned;
 
 use super::raw::{RawConfig, RawUplink};
 use super::source::{Position, SourceFile};
-use super::text::read;
-use super::{Config, ConfigError, Directories, PRIORITY_MAIN, RANGE, Selector, UplinkConfig};
+use super::text::{read, read_from};
+use super::{
+    Config, ConfigError, Directories, Mistake, PRIORITY_MAIN, Pattern, RANGE, Selector,
+    UplinkConfig,
+};
 
 /// Tables up to here are the kernel's (253..255) or reserved.
 pub(super) const FIRST_TABLE: u32 = 256;
@@ -38,12 +41,21 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Names file, line and key. A `file` that was asked for must be there.
+    /// Names file, line and key of all mistakes. A `file` that was asked for must be there.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         match file {
             Some(file) => Self::parse(file, &read(file)?),
             None => Self::load_from(&Directories::default()),
         }
+    }
+
+    /// The configuration that a stream says to its end; `name` is for errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn read_from(name: &Path, text: impl io::Read) -> Result<Self, ConfigError> {
+        Self::parse(name, &read_from(name, text)?)
     }
 
     /// The configuration that one file says; its path is for errors.
@@ -53,7 +65,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut draft = Draft::default();
-        draft.overlay(path, text)?;
+        draft.overlay(path, text);
         draft.finish()
     }
 
@@ -66,11 +78,11 @@ impl Config {
         let mut draft = Draft::default();
         for path in directories.files()? {
             match read(&path) {
-                Ok(text) => draft.overlay(&path, &text)?,
+                Ok(text) => draft.overlay(&path, &text),
                 // Removed since it was listed; a link that leads nowhere is a mistake.
-                Err(ConfigError::Read { source, .. })
+                Err(Mistake::Read { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
-                Err(error) => return Err(error),
+                Err(mistake) => draft.miss(mistake),
             }
         }
         draft.finish()
@@ -80,22 +92,41 @@ impl Config {
 /// A configuration of which some files have been read.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    config: Config,
+    pub(super) config: Config,
     /// For each uplink of the configuration, where its keys stand that concern others.
-    places: Vec<Places>,
+    pub(super) places: Vec<Places>,
+    pub(super) mistakes: ConfigError,
+    /// Something of the configuration is not known: a file that could not be read.
+    pub(super) is_partial: bool,
+    /// Likewise: which tables are prroute's.
+    pub(super) has_unknown_tables: bool,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    table: Option<Position>,
-    to: BTreeMap<IpNet, Position>,
+pub(super) struct Places {
+    pub(super) table: Option<Position>,
+    pub(super) to: BTreeMap<IpNet, Position>,
 }
 
 impl Draft {
-    /// Lays one file over what is there.
-    pub(super) fn overlay(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+    /// Goes on without a file.
+    fn miss(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
+        self.is_partial = true;
+    }
+
+    /// Lays one file over what is there. What of it is wrong is left out, and noted.
+    pub(super) fn overlay(&mut self, path: &Path, text: &str) {
         let source = SourceFile::new(path, text);
-        let raw: RawConfig = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
+        let mut mistakes = ConfigError::default();
+        match RawConfig::read(&source, &mut mistakes) {
+            Some(raw) => self.overlay_raw(&source, raw, &mut mistakes),
+            None => self.is_partial = true,
+        }
+        self.mistakes.append(mistakes);
+    }
+
+    fn overlay_raw(&mut self, source: &SourceFile<'_>, raw: RawConfig, mistakes: &mut ConfigError) {
         let config = &mut self.config;
         overwrite(&mut config.on_stop, raw.on_stop);
         overwrite(&mut config.attach, raw.attach);
@@ -104,22 +135,20 @@ impl Draft {
         overwrite(&mut config.on_down, raw.on_down);
         overwrite(&mut config.bind_device, raw.bind_device);
         overwrite(&mut config.udp_source, raw.udp_source);
-        if let Some(flows) = raw.flows {
-            let flows = source.number("flows", &flows, MIN_FLOWS_PER_CPU, MAX_FLOWS)?;
-            config.flows = Some(flows);
-        }
-        if let Some(first) = raw.rule_priority {
-            config.ranges.rule_priority =
-                source.number("rule-priority", &first, 1, MAX_PRIORITY)?;
+        let mut number = |key: &str, value: Option<Spanned<i64>>, min, max| {
+            value.and_then(|value| mistakes.note(source.number(key, &value, min, max)))
+        };
+        config.flows = number("flows", raw.flows, MIN_FLOWS_PER_CPU, MAX_FLOWS).or(config.flows);
+        if let Some(first) = number("rule-priority", raw.rule_priority, 1, MAX_PRIORITY) {
+            config.ranges.rule_priority = first;
             config.rule_priority_is_fixed = true;
         }
-        if let Some(first) = raw.table {
-            config.ranges.table = source.number("table", &first, FIRST_TABLE, MAX_TABLE)?;
-        }
-        if let Some(seconds) = raw.gateway_probe {
-            config.gateway_probe =
-                source.number("gateway-probe", &seconds, 0, MAX_GATEWAY_PROBE)?;
-        }
+        let names_tables = raw.table.is_some();
+        let table = number("table", raw.table, FIRST_TABLE, MAX_TABLE);
+        self.has_unknown_tables = table.is_none() && (names_tables || self.has_unknown_tables);
+        overwrite(&mut config.ranges.table, table);
+        let probe = number("gateway-probe", raw.gateway_probe, 0, MAX_GATEWAY_PROBE);
+        overwrite(&mut config.gateway_probe, probe);
         if let Some(exclude) = raw.exclude {
             if exclude.is_empty() {
                 config.exclude.clear();
@@ -127,12 +156,15 @@ impl Draft {
             for pattern in &exclude {
                 if config.exclude.len() == MAX_ENTRIES {
                     let message = format!("more than {MAX_ENTRIES} patterns");
-                    return Err(source.position(pattern.span()).invalid("exclude", message));
+                    mistakes.push(source.position(pattern.span()).invalid("exclude", message));
+                    break;
                 }
-                config.exclude.push(source.pattern("exclude", pattern)?);
+                config.exclude.extend(mistakes.note(source.pattern("exclude", pattern)));
             }
         }
-        raw.uplink.into_iter().try_for_each(|uplink| self.overlay_uplink(&source, uplink))
+        for uplink in raw.uplink {
+            self.overlay_uplink(source, uplink, mistakes);
+        }
     }
 
     /// An entry with a name or MAC address that an earlier one had overrides that one's keys.
@@ -140,36 +172,51 @@ impl Draft {
         &mut self,
         source: &SourceFile<'_>,
         raw: Spanned<RawUplink>,
-    ) -> Result<(), ConfigError> {
+        mistakes: &mut ConfigError,
+    ) {
         let place = source.position(raw.span());
         let raw = raw.into_inner();
-        let selector = match (&raw.name, &raw.mac) {
-            (Some(name), None) => Selector::Name(source.pattern("name", name)?),
-            (None, Some(mac)) => Selector::Mac(source.mac(mac)?),
-            _ => return Err(place.invalid("uplink", "give either `name` or `mac`")),
-        };
-        let known = self.config.uplinks.iter().position(|uplink| uplink.selector == selector);
-        if known.is_none() && self.config.uplinks.len() == MAX_ENTRIES {
-            return Err(place.invalid("uplink", format!("more than {MAX_ENTRIES} uplinks")));
+        if raw.selectors != 1 {
+            mistakes.push(place.invalid("uplink", "give either `name` or `mac`"));
         }
-        let index = known.unwrap_or_else(|| {
-            self.config.uplinks.push(UplinkConfig::new(selector));
-            self.places.push(Places::default());
-            self.places.len() - 1
-        });
-        let (uplink, places) = (&mut self.config.uplinks[index], &mut self.places[index]);
+        let name = raw.name.and_then(|name| mistakes.note(source.pattern("name", &name)));
+        let mac = raw.mac.and_then(|mac| mistakes.note(source.mac(&mac)));
+        let selector = match (name, mac) {
+            (Some(name), None) => Some(Selector::Name(name)),
+            (None, Some(mac)) => Some(Selector::Mac(mac)),
+            _ => None,
+        };
+        let index = match selector {
+            Some(selector) => match self.entry(selector) {
+                Some(index) => index,
+                None => {
+                    let message = format!("more than {MAX_ENTRIES} uplinks");
+                    return mistakes.push(place.invalid("uplink", message));
+                }
+            },
+            None => usize::MAX,
+        };
+        // What an entry without a name says is checked all the same.
+        let mut nowhere = (UplinkConfig::new(Selector::Name(Pattern::new(""))), Places::default());
+        let (uplink, places) =
+            match (self.config.uplinks.get_mut(index), self.places.get_mut(index)) {
+                (Some(uplink), Some(places)) => (uplink, places),
+                _ => (&mut nowhere.0, &mut nowhere.1),
+            };
         if let Some(gateways) = raw.gateway {
             if let Some(one) = gateways.get(MAX_GATEWAYS) {
                 let message = format!("more than {MAX_GATEWAYS} gateways");
-                return Err(source.position(one.span()).invalid("gateway", message));
+                mistakes.push(source.position(one.span()).invalid("gateway", message));
             }
+            let gateways = gateways.iter().take(MAX_GATEWAYS);
             uplink.gateways =
-                gateways.iter().map(|gateway| source.gateway(gateway)).collect::<Result<_, _>>()?;
+                gateways.filter_map(|one| mistakes.note(source.gateway(one))).collect();
         }
         overwrite(&mut uplink.reply, raw.reply);
         uplink.on_down = raw.on_down.or(uplink.on_down);
         if let Some(table) = raw.table {
-            uplink.table = Some(source.number("table", &table, FIRST_TABLE, u32::MAX)?);
+            let number = mistakes.note(source.number("table", &table, FIRST_TABLE, u32::MAX));
+            uplink.table = number.or(uplink.table);
             places.table = Some(source.position(table.span()));
         }
         if let Some(to) = raw.to {
@@ -178,65 +225,26 @@ impl Draft {
                 places.to.clear();
             }
             for destination in &to {
-                let net = source.destination(destination)?;
+                let Some(net) = mistakes.note(source.destination(destination)) else { continue };
                 if let Entry::Vacant(vacant) = places.to.entry(net) {
                     vacant.insert(source.position(destination.span()));
                     uplink.to.push(net);
                 }
             }
         }
-        Ok(())
     }
 
-    /// Checks what only all files together can tell.
-    pub(super) fn finish(self) -> Result<Config, ConfigError> {
-        let Self { config, places } = self;
-        let fixed = config.ranges.fixed_tables();
-        let mut destinations: BTreeMap<IpNet, &Selector> = BTreeMap::new();
-        for (index, (uplink, places)) in config.uplinks.iter().zip(&places).enumerate() {
-            let earlier = || config.uplinks[..index].iter();
-            if let (Some(table), Some(place)) = (uplink.table, &places.table) {
-                let invalid = |message: String| Err(place.invalid("table", message));
-                if !uplink.selector.is_exact() {
-                    return invalid(
-                        "needs an exact name or MAC address in this [[uplink]], not a \
-                                    pattern"
-                            .to_owned(),
-                    );
-                }
-                if !fixed.contains(&table) {
-                    let (first, last) = (fixed.start(), fixed.end());
-                    return invalid(format!(
-                        "{table} is not between {first} and {last}: prroute gives the tables \
-                         before {first} to uplinks without a `table`"
-                    ));
-                }
-                if let Some(other) = earlier().find(|other| other.table == Some(table)) {
-                    return invalid(format!("{table} is already the table of {}", other.selector));
-                }
+    /// The place of an uplink's entry, an earlier one or a new one; `None`: there are too many.
+    fn entry(&mut self, selector: Selector) -> Option<usize> {
+        let known = self.config.uplinks.iter().position(|uplink| uplink.selector == selector);
+        if known.is_none() {
+            if self.config.uplinks.len() == MAX_ENTRIES {
+                return None;
             }
-            for net in &uplink.to {
-                let invalid = |message: String| Err(places.to[net].invalid("to", message));
-                if !uplink.selector.is_exact() {
-                    return invalid(
-                        "needs an exact name or MAC address in this [[uplink]], not a \
-                                    pattern"
-                            .to_owned(),
-                    );
-                }
-                if let Some(other) = destinations.insert(*net, &uplink.selector) {
-                    return invalid(format!("{net} already goes over {other}"));
-                }
-                if destinations.len() > MAX_DESTINATIONS {
-                    return invalid(format!(
-                        "more than {MAX_DESTINATIONS} destinations, and the kernel compares every \
-                         packet with each of them: use shorter prefixes, or routes in the main \
-                         table"
-                    ));
-                }
-            }
+            self.config.uplinks.push(UplinkConfig::new(selector));
+            self.places.push(Places::default());
         }
-        Ok(config)
+        known.or_else(|| self.places.len().checked_sub(1))
     }
 }
 

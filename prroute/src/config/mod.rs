@@ -3,6 +3,7 @@
 //! Without any file, every uplink that is found is managed with the defaults.
 
 mod error;
+mod fields;
 mod files;
 mod load;
 mod pattern;
@@ -13,8 +14,9 @@ mod stamp;
 mod text;
 mod validated;
 mod values;
+mod whole;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, Mistake};
 pub use files::Directories;
 pub use pattern::Pattern;
 pub use schema::schema;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::error::{key_at, with_suggestion};
-use super::{ConfigError, Pattern};
+use super::Pattern;
+use super::error::{Mistake, key_at};
 use crate::family::Family;
 
 /// Where a key stands.
@@ -20,8 +20,8 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn invalid(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        ConfigError::Invalid {
+    pub(super) fn invalid(&self, key: &str, message: impl Into<String>) -> Mistake {
+        Mistake::Invalid {
             path: self.path.clone(),
             line: Some(self.line),
             key: Some(key.to_owned()),
@@ -43,6 +43,10 @@ impl<'a> SourceFile<'a> {
         Self { path, text, line_ends }
     }
 
+    pub(super) const fn text(&self) -> &'a str {
+        self.text
+    }
+
     pub(super) fn position(&self, span: Range<usize>) -> Position {
         Position { path: self.path.to_owned(), line: self.line_of(span.start) }
     }
@@ -52,17 +56,18 @@ impl<'a> SourceFile<'a> {
         self.line_ends.partition_point(|end| *end < offset) + 1
     }
 
-    fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> ConfigError {
+    fn invalid(&self, key: &str, span: Range<usize>, message: impl Into<String>) -> Mistake {
         self.position(span).invalid(key, message)
     }
 
-    pub(super) fn parse_error(&self, error: &toml::de::Error) -> ConfigError {
+    /// A text that is not TOML.
+    pub(super) fn syntax(&self, error: &toml::de::Error) -> Mistake {
         let span = error.span();
-        ConfigError::Invalid {
+        Mistake::Invalid {
             path: self.path.to_owned(),
             line: span.as_ref().map(|span| self.line_of(span.start)),
             key: span.and_then(|span| key_at(self.text, span.start)),
-            message: with_suggestion(error.message()),
+            message: format!("not valid TOML: {}", error.message()),
         }
     }
 
@@ -72,18 +77,14 @@ impl<'a> SourceFile<'a> {
         value: &Spanned<i64>,
         min: u32,
         max: u32,
-    ) -> Result<u32, ConfigError> {
+    ) -> Result<u32, Mistake> {
         u32::try_from(*value.get_ref()).ok().filter(|v| (min..=max).contains(v)).ok_or_else(|| {
             let message = format!("{} is not between {min} and {max}", value.get_ref());
             self.invalid(key, value.span(), message)
         })
     }
 
-    pub(super) fn pattern(
-        &self,
-        key: &str,
-        text: &Spanned<String>,
-    ) -> Result<Pattern, ConfigError> {
+    pub(super) fn pattern(&self, key: &str, text: &Spanned<String>) -> Result<Pattern, Mistake> {
         let name = text.get_ref();
         if name.is_empty() || name.contains(['/', ' ', '\t', '\n']) {
             let message = format!("{name:?} cannot be the name of an interface");
@@ -93,7 +94,7 @@ impl<'a> SourceFile<'a> {
     }
 
     /// `02:00:5e:10:00:01`, of an interface: neither a group's address nor zero.
-    pub(super) fn mac(&self, text: &Spanned<String>) -> Result<[u8; 6], ConfigError> {
+    pub(super) fn mac(&self, text: &Spanned<String>) -> Result<[u8; 6], Mistake> {
         let is_interfaces = |mac: &[u8; 6]| *mac != [0; 6] && mac[0] & 1 == 0;
         mac_address(text.get_ref()).filter(is_interfaces).ok_or_else(|| {
             let message = format!("{:?} cannot be the MAC address of an interface", text.get_ref());
@@ -101,7 +102,7 @@ impl<'a> SourceFile<'a> {
         })
     }
 
-    pub(super) fn gateway(&self, text: &Spanned<String>) -> Result<IpAddr, ConfigError> {
+    pub(super) fn gateway(&self, text: &Spanned<String>) -> Result<IpAddr, Mistake> {
         let address: Option<IpAddr> = text.get_ref().parse().ok();
         let usable = |a: &IpAddr| !(a.is_unspecified() || a.is_multicast() || a.is_loopback());
         address.filter(usable).ok_or_else(|| {
@@ -111,7 +112,7 @@ impl<'a> SourceFile<'a> {
     }
 
     /// A prefix, or an address for itself alone.
-    pub(super) fn destination(&self, text: &Spanned<String>) -> Result<IpNet, ConfigError> {
+    pub(super) fn destination(&self, text: &Spanned<String>) -> Result<IpNet, Mistake> {
         let invalid = |message: String| self.invalid("to", text.span(), message);
         let given = text.get_ref();
         let net = given.parse::<IpNet>().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));

@@ -8,8 +8,7 @@ use std::path::Path;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::sys::stat::makedev;
 
-use super::ConfigError;
-use super::error::line_of;
+use super::error::{Mistake, line_of};
 
 /// Bytes. The largest number of destinations takes a third of it.
 const MAX_SIZE: usize = 1 << 20;
@@ -19,35 +18,45 @@ const MAX_SIZE: usize = 1 << 20;
 /// # Errors
 ///
 /// Names the file. What may block or never end (a FIFO, a device) is not opened.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
-    let invalid = |line, message: String| {
-        Err(ConfigError::Invalid { path: path.to_owned(), line, key: None, message })
-    };
+pub(super) fn read(path: &Path) -> Result<String, Mistake> {
+    let failed = |source| Mistake::Read { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.file_type().is_char_device() && metadata.rdev() == makedev(1, 3) {
         return Ok(String::new());
     }
     // Another file may come into its place between the two.
-    let (file, kind) = match open(path, metadata.file_type()) {
-        Ok(opened) => opened,
-        Err(error) => return Err(failed(error)),
-    };
-    let Some(file) = file else {
-        return invalid(None, format!("is {}, not a regular file", name_of(kind)));
-    };
+    match open(path, metadata.file_type()).map_err(failed)? {
+        (Some(file), _) => read_from(path, file),
+        (None, kind) => {
+            let message = format!("is {}, not a regular file", name_of(kind));
+            Err(invalid(path, None, message))
+        }
+    }
+}
+
+/// Reads what is to be called `path`, to its end.
+///
+/// # Errors
+///
+/// When it cannot be read, is too large or is no text.
+pub(super) fn read_from(path: &Path, text: impl io::Read) -> Result<String, Mistake> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_SIZE).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    let read = text.take(limit).read_to_end(&mut bytes);
+    read.map_err(|source| Mistake::Read { path: path.to_owned(), source })?;
     if bytes.len() > MAX_SIZE {
-        return invalid(None, format!("is larger than {} KiB", MAX_SIZE >> 10));
+        return Err(invalid(path, None, format!("is larger than {} KiB", MAX_SIZE >> 10)));
     }
-    String::from_utf8(bytes).or_else(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
         let message = format!("byte 0x{:02x} is not UTF-8", error.as_bytes()[at]);
-        invalid(Some(line_of(&before, at)), message)
+        invalid(path, Some(line_of(&before, at)), message)
     })
+}
+
+fn invalid(path: &Path, line: Option<usize>, message: String) -> Mistake {
+    Mistake::Invalid { path: path.to_owned(), line, key: None, message }
 }
 
 /// The file when it is a regular one; and what it is.

@@ -29,7 +29,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     if let Some(error) = &examined.configuration.error {
         all.push(Finding {
             id: "configuration-invalid".to_owned(),
-            what: format!("{error}; the daemon would not start with it"),
+            what: format!("{}; the daemon would not start with it", error.summary()),
             fix: Some("prroute check".to_owned()),
             ..Finding::default()
         });

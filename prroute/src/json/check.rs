@@ -3,14 +3,17 @@
 use serde::Serialize;
 
 use super::FindingJson;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Mistake};
 use crate::state::advice::Advice;
 
 #[derive(Serialize)]
 pub(crate) struct CheckJson {
     schema: &'static str,
     valid: bool,
+    /// The first mistake.
     error: Option<MistakeJson>,
+    /// All mistakes, in the order of files and lines; 100 at most.
+    errors: Vec<MistakeJson>,
     /// The kernel does not fit: the daemon would refuse to start.
     pub(super) conflict: Option<String>,
     warnings: Vec<String>,
@@ -28,10 +31,12 @@ struct MistakeJson {
 
 impl CheckJson {
     pub(crate) fn of(advice: &Advice, error: Option<&ConfigError>) -> Self {
+        let mistakes = error.map(ConfigError::mistakes).unwrap_or_default();
         Self {
             schema: "prroute.check/1",
             valid: error.is_none(),
-            error: error.map(Into::into),
+            error: mistakes.first().map(Into::into),
+            errors: mistakes.iter().map(Into::into).collect(),
             conflict: advice.conflict.as_ref().map(ToString::to_string),
             warnings: advice.warnings.clone(),
             findings: advice.findings.iter().map(Into::into).collect(),
@@ -39,11 +44,11 @@ impl CheckJson {
     }
 }
 
-impl From<&ConfigError> for MistakeJson {
-    fn from(error: &ConfigError) -> Self {
-        let (path, line, key, message) = match error {
-            ConfigError::Read { path, source } => (path, None, None, source.to_string()),
-            ConfigError::Invalid { path, line, key, message } => {
+impl From<&Mistake> for MistakeJson {
+    fn from(mistake: &Mistake) -> Self {
+        let (path, line, key, message) = match mistake {
+            Mistake::Read { path, source } => (path, None, None, source.to_string()),
+            Mistake::Invalid { path, line, key, message } => {
                 (path, *line, key.clone(), message.clone())
             }
         };

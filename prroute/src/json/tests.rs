@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::config::{ConfigError, OwnSource, Reply};
+use crate::config::{Mistake, OwnSource, Reply};
 use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
@@ -212,7 +212,7 @@ fn a_plan() -> PlanJson {
 }
 
 fn a_check() -> CheckJson {
-    let error = ConfigError::Invalid {
+    let mistake = Mistake::Invalid {
         path: "/etc/prroute/prroute.toml".into(),
         line: Some(3),
         key: Some("gateway".to_owned()),
@@ -220,7 +220,7 @@ fn a_check() -> CheckJson {
     };
     let warnings = vec!["a warning".to_owned()];
     let advice = Advice { warnings, findings: findings(), conflict: None };
-    let mut check = CheckJson::of(&advice, Some(&error));
+    let mut check = CheckJson::of(&advice, Some(&mistake.into()));
     check.conflict = Some("a collision".to_owned());
     check
 }

@@ -1,14 +1,17 @@
 //! What an administrator may not have meant, seen from this host.
 
+mod entries;
+mod few;
+
 use super::desired::desire;
 use super::diff::{Collision, diff};
-use super::discover::{discover, names, settings};
+use super::discover::{discover, names};
 use super::families::Families;
 use super::findings::{Finding, findings};
 use super::ids::allocate;
-use super::observed::{Link, Observed, host_net};
+use super::observed::{Link, Observed};
 use super::own_source::accounts;
-use crate::config::{Config, OwnSource, UplinkConfig};
+use crate::config::{Config, OwnSource};
 use crate::state::gateways::Health;
 use crate::state::saved_sysctls::SavedSysctls;
 
@@ -29,8 +32,10 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
     let uplinks = allocate(&[], found);
     let mut warnings = Vec::new();
     for entry in &config.uplinks {
-        warnings.extend(about(config, observed, entry));
+        warnings.extend(entries::about(config, observed, entry));
     }
+    warnings.extend(entries::named_twice(config, observed));
+    warnings.extend(few::too_few(config, observed, &uplinks));
     for pattern in &config.exclude {
         let matches = |link: &Link| names(link).iter().any(|name| pattern.matches(name));
         if !observed.links.iter().any(matches) {
@@ -54,47 +59,11 @@ pub fn advise(config: &Config, observed: &Observed) -> Advice {
     Advice { warnings, findings, conflict }
 }
 
-fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<String> {
-    let name = &entry.selector;
-    let is_about =
-        |link: &&Link| settings(config, link).is_some_and(|settings| settings.selector == *name);
-    let links: Vec<&Link> = observed.links.iter().filter(is_about).collect();
-    let Some(link) = links.first() else {
-        return vec![format!(
-            "[[uplink]] {name} has no effect: no interface matches it, or a more important entry \
-             matches the same ones"
-        )];
-    };
-    let mut warnings = Vec::new();
-    for link in &links {
-        if let Some(pattern) = config.excluded(&names(link)) {
-            warnings.push(format!("[[uplink]] {name}: {} is excluded by \"{pattern}\"", link.name));
-        }
-    }
-    let of_link = |device: &super::uplink::Discovered| device.ifindex == link.ifindex;
-    let found = discover(config, observed, &Health::default()).0.into_iter().find(of_link);
-    if let Some(device) = found.filter(|_| links.len() == 1) {
-        let reached = |gateway| device.on_link.iter().any(|net| net.contains(&host_net(gateway)));
-        let is_link_local = |gateway: &std::net::IpAddr| match gateway {
-            std::net::IpAddr::V4(gateway) => gateway.is_link_local(),
-            std::net::IpAddr::V6(gateway) => gateway.is_unicast_link_local(),
-        };
-        for gateway in entry.gateways.iter().filter(|g| !reached(**g) && !is_link_local(g)) {
-            warnings.push(format!(
-                "[[uplink]] {name}: gateway {gateway} is in no subnet of {}; prroute expects it on \
-                 the link all the same",
-                device.name
-            ));
-        }
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::two_networks;
     use super::*;
-    use crate::config::{Pattern, Selector};
+    use crate::config::{Pattern, Selector, UplinkConfig};
 
     fn named(name: &str) -> UplinkConfig {
         UplinkConfig::new(Selector::Name(Pattern::new(name)))
@@ -124,6 +93,8 @@ mod tests {
                  matches the same ones",
                 "[[uplink]] 02:00:00:00:00:77 has no effect: no interface matches it, or a more \
                  important entry matches the same ones",
+                "exclude leaves eth1 alone of eth0 and eth1: prroute changes nothing until there \
+                 are two uplinks",
                 "exclude \"wlan*\" matches no interface",
             ]
         );

@@ -136,7 +136,7 @@ fn is_usable(address: &Address) -> bool {
     address.scope_global && !address.failed && is_global(&address.net.addr())
 }
 
-fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
+pub(super) fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
     observed.links.iter().any(|port| {
         port.master == Some(bridge.ifindex)
             && matches!(port.kind.as_deref(), None | Some("vlan" | "bond" | "team" | "dsa"))

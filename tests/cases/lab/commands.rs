@@ -64,13 +64,37 @@ fn a_configuration_is_checked_without_root_and_without_a_network() -> Result<()>
     ensure!(report["valid"] == false && report["error"]["line"] == 2, "{report:#}");
     ensure!(report["error"]["key"] == "flows", "{report:#}");
 
+    let worse = anybody.check("flows = \"7\"\nattach = \"tc\"\n", &["--offline", "--json"])?;
+    let report: Value = serde_json::from_str(&worse.stdout)?;
+    ensure!(report["error"] == report["errors"][0], "{report:#}");
+    ensure!(report["errors"][1]["line"] == 2 && report["errors"][2].is_null(), "{report:#}");
+
     // With a look at the host, which has no such interface.
     let odd = anybody.check("[[uplink]]\nname = \"eth7\"\n", &[])?;
     ensure!(
         odd.stderr.contains("warning: [[uplink]] eth7 has no effect: no interface matches it"),
         "{odd:?}"
     );
+    ensure!(odd.stderr.contains("warning: no uplink is found on this host"), "{odd:?}");
     odd.success()?;
+    Ok(())
+}
+
+#[test]
+fn a_configuration_is_checked_before_it_is_a_file() -> Result<()> {
+    let program = prroute::binary()?.display().to_string();
+    let check = |text: &str| {
+        let words = ["sh", "-c", "printf %s \"$1\" | \"$0\" check --offline -", &program, text];
+        command::output(&mut command::command(&words)?)
+    };
+    check("flows = 4096\n")?.success()?;
+    let bad = check("\nflows = 7\nattach = \"tc\"\n")?;
+    ensure!(bad.status.code() == Some(78), "{bad:?}");
+    for complaint in
+        ["standard input:2: flows: 7 is not between", "standard input:3: attach: unknown value"]
+    {
+        ensure!(bad.stderr.contains(complaint), "{bad:?}");
+    }
     Ok(())
 }
 

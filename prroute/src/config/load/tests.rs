@@ -17,7 +17,7 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 fn parse_all(texts: &[&str]) -> Result<Config, ConfigError> {
     let mut draft = Draft::default();
     for text in texts {
-        draft.overlay(Path::new("prroute.toml"), text)?;
+        draft.overlay(Path::new("prroute.toml"), text);
     }
     draft.finish()
 }
@@ -130,9 +130,9 @@ fn errors_name_file_line_and_key() {
     );
     assert_eq!(
         error("flows = \"many\"\n"),
-        "prroute.toml:1: flows: invalid type: string \"many\", expected i64"
+        "prroute.toml:1: flows: \"many\" is not a whole number"
     );
-    assert!(error("on-stop = \n").starts_with("prroute.toml:1: on-stop: "));
+    assert!(error("on-stop = \n").starts_with("prroute.toml:1: on-stop: not valid TOML: "));
 }
 
 #[test]
@@ -311,4 +311,64 @@ fn the_sample_says_the_defaults_and_its_comments_are_valid() {
     let by_mac = parse(&by_mac.collect::<Vec<_>>().join("\n")).unwrap();
     assert_eq!(by_name.uplinks[0].to.len(), 2);
     assert_eq!(by_mac.uplinks[0].gateways.len(), 2);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_named_at_once_in_plain_words() {
+    let text = "flows = \"65536\"\nudp-source = \"yes\"\nattach = 5\nexclude = \"wlan*\"\nflow = 1\n\
+                gateway-probe = 99\ntable = 99999999999999999999\nbind-device = 1.5\n[[uplink]]\n\
+                name = 7\nto = [\"10.0.0.0/8\", 8, \"the-moon\"]\nreply = \"of\"\n[[uplink]]\n\
+                gateway = [\"127.0.0.1\"]\ntable = 77\n";
+    assert_eq!(
+        error(text),
+        "prroute.toml:1: flows: \"65536\" is a text: write the number without quotes
+prroute.toml:2: udp-source: \"yes\" is neither true nor false (without quotes)
+prroute.toml:3: attach: unknown value `5`, known are auto, tcx, clsact
+prroute.toml:4: exclude: \"wlan*\" is not a list: write exclude = [\"wlan*\"]
+prroute.toml:5: flow: unknown key `flow`, did you mean `flows`?
+prroute.toml:6: gateway-probe: 99 is not between 0 and 60
+prroute.toml:7: table: 99999999999999999999 is too large a number
+prroute.toml:8: bind-device: 1.5 is neither true nor false (without quotes)
+prroute.toml:10: name: 7 is not a text in quotes
+prroute.toml:11: to: 8 is not a text in quotes
+prroute.toml:11: to: \"the-moon\" is not a prefix such as 192.0.2.0/24
+prroute.toml:12: reply: unknown value `of`, did you mean `off`?
+prroute.toml:13: uplink: give either `name` or `mac`
+prroute.toml:14: gateway: \"127.0.0.1\" cannot be the address of a gateway
+prroute.toml:15: table: 77 is not between 256 and 4294967295"
+    );
+    assert_eq!(
+        error("[uplink]\nname = \"eth0\"\n"),
+        "prroute.toml:1: uplink: the table has one pair of brackets: write [[uplink]]"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_hides_no_mistake_of_another() {
+    let said = parse_all(&["on-stop = \nexclude = [\n", "flows = 7\n[[uplink]]\nname = \"a b\"\n"]);
+    let said = said.unwrap_err();
+    let lines: Vec<String> = said.mistakes().iter().map(ToString::to_string).collect();
+    assert!(lines[0].starts_with("prroute.toml:1: on-stop: not valid TOML: "), "{lines:#?}");
+    let others = &lines[lines.len() - 2..];
+    assert_eq!(
+        others,
+        [
+            "prroute.toml:1: flows: 7 is not between 2048 and 16777216",
+            "prroute.toml:3: name: \"a b\" cannot be the name of an interface"
+        ]
+    );
+    // What the file that cannot be read says of tables is not known.
+    let said = parse_all(&["table = \n", "[[uplink]]\nname = \"a\"\ntable = 5300\n"]).unwrap_err();
+    assert_eq!(said.mistakes().len(), 1, "{said}");
+    let said = parse("table = 1\n[[uplink]]\nname = \"a\"\ntable = 5300\n").unwrap_err();
+    assert_eq!(said.mistakes().len(), 1, "{said}");
+}
+
+#[test]
+fn thousands_of_mistakes_are_counted() {
+    let text: String = (0..2_000).map(|n| format!("key{n} = 1\n")).collect();
+    let said = parse(&text).unwrap_err();
+    assert_eq!(said.mistakes().len(), 100);
+    assert!(said.to_string().ends_with("\n1900 more mistakes are not listed"), "{said}");
+    assert!(said.summary().ends_with(" (and 1999 more mistakes)"), "{}", said.summary());
 }

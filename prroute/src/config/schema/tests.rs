@@ -7,8 +7,8 @@ use super::*;
 
 fn complaint(text: &str) -> Option<String> {
     let mut draft = Draft::default();
-    let read = draft.overlay(Path::new("f"), text);
-    read.and_then(|()| draft.finish().map(drop)).err().map(|error| error.to_string())
+    draft.overlay(Path::new("f"), text);
+    draft.finish().err().map(|error| error.to_string())
 }
 
 /// The keys or values that a file may have here, as the reader itself tells them.
