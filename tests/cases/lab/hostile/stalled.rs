@@ -59,56 +59,54 @@ fn flow(lab: &Lab, family: Family, port: u16) -> Result<Flow> {
 #[test]
 fn a_stalled_download_is_not_rebound_by_guesses() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let attacker = Attacker::new(&lab)?;
-    for family in Family::BOTH {
-        let (client, shared) = (addressing::client(1, family), addressing::shared(family));
-        let listener = socket::listen(&lab.host, shared, SERVER)?;
-        let mut tcp = socket::tcp(&lab.client, client, shared, SERVER)?;
-        tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
-        let (mut server, _) = listener.accept().context("accept")?;
-        let mut first = [0; 1000];
-        server.write_all(&first).context("begin")?;
-        tcp.read_exact(&mut first).context("the beginning")?;
-        // From now on nothing of the client's arrives.
-        lab.client.nft(&format!(
-            "table inet silent {{
+    lab.with_prroute(|prroute| {
+        let attacker = Attacker::new(&lab)?;
+        for family in Family::BOTH {
+            let (client, shared) = (addressing::client(1, family), addressing::shared(family));
+            let listener = socket::listen(&lab.host, shared, SERVER)?;
+            let mut tcp = socket::tcp(&lab.client, client, shared, SERVER)?;
+            tcp.set_read_timeout(Some(wait::patience(PATIENCE)))?;
+            let (mut server, _) = listener.accept().context("accept")?;
+            let mut first = [0; 1000];
+            server.write_all(&first).context("begin")?;
+            tcp.read_exact(&mut first).context("the beginning")?;
+            // From now on nothing of the client's arrives.
+            lab.client.nft(&format!(
+                "table inet silent {{
                 chain out {{
                     type filter hook output priority 0;
                     tcp dport {SERVER} drop
                 }}
             }}"
-        ))?;
-        let sending = std::thread::spawn(move || server.write_all(&vec![7; AMOUNT]));
-        let port = tcp.local_addr()?.port();
-        let (heard, sent) = wait::until("data in flight", PATIENCE, || {
-            let flow = flow(&lab, family, port)?;
-            let (heard, sent) = (flow.heard().unwrap_or(0), flow.sent().unwrap_or(0));
-            Ok((sent.wrapping_sub(heard) > 10_000).then_some((heard, sent)))
-        })?;
-        aging::age(|name| pins(&lab).unwrap().map(name), seconds(5));
-        let capture = leak(&lab)?;
-        let way = Attacker::way(client, shared)?;
-        let span = sent.wrapping_sub(heard);
-        let ack = Flags { ack: true, ..Flags::default() };
-        for guess in 0..GUESSES {
-            let number = heard.wrapping_add(guess * (span / GUESSES + 1) % span);
-            let sequence = guess.wrapping_mul(0x9e37_79b9);
-            let frame = way.tcp((port, SERVER), ack, (sequence, number), &[])?;
-            attacker.wire.send(&frame)?;
+            ))?;
+            let sending = std::thread::spawn(move || server.write_all(&vec![7; AMOUNT]));
+            let port = tcp.local_addr()?.port();
+            let (heard, sent) = wait::until("data in flight", PATIENCE, || {
+                let flow = flow(&lab, family, port)?;
+                let (heard, sent) = (flow.heard().unwrap_or(0), flow.sent().unwrap_or(0));
+                Ok((sent.wrapping_sub(heard) > 10_000).then_some((heard, sent)))
+            })?;
+            aging::age(|name| pins(&lab).unwrap().map(name), seconds(5));
+            let capture = leak(&lab)?;
+            let way = Attacker::way(client, shared)?;
+            let span = sent.wrapping_sub(heard);
+            let ack = Flags { ack: true, ..Flags::default() };
+            for guess in 0..GUESSES {
+                let number = heard.wrapping_add(guess * (span / GUESSES + 1) % span);
+                let sequence = guess.wrapping_mul(0x9e37_79b9);
+                let frame = way.tcp((port, SERVER), ack, (sequence, number), &[])?;
+                attacker.wire.send(&frame)?;
+            }
+            wait::until("the guesses were seen", PATIENCE, || {
+                Ok((prroute.count("rebind_refused")? >= u64::from(GUESSES) / 2).then_some(()))
+            })?;
+            lab.client.run(&["nft", "delete", "table", "inet", "silent"])?;
+            let mut rest = vec![0; AMOUNT];
+            tcp.read_exact(&mut rest).context("the rest, over its own uplink")?;
+            sending.join().map_err(|_| anyhow::anyhow!("the server panicked"))?.context("send")?;
+            ensure!(flow(&lab, family, port)?.uplink() == 1, "it moved");
+            expect_no_leak(capture)?;
         }
-        wait::until("the guesses were seen", PATIENCE, || {
-            Ok((prroute.count("rebind_refused")? >= u64::from(GUESSES) / 2).then_some(()))
-        })?;
-        lab.client.run(&["nft", "delete", "table", "inet", "silent"])?;
-        let mut rest = vec![0; AMOUNT];
-        tcp.read_exact(&mut rest).context("the rest, over its own uplink")?;
-        sending.join().map_err(|_| anyhow::anyhow!("the server panicked"))?.context("send")?;
-        ensure!(flow(&lab, family, port)?.uplink() == 1, "it moved");
-        expect_no_leak(capture)?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }

@@ -105,82 +105,76 @@ const SENDERS: [(&str, Open); 3] =
 #[test]
 fn senders_that_have_sent_are_not_captured() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let attacker = Attacker::new(&lab)?;
-    for family in Family::BOTH {
-        for (kind, open) in SENDERS {
-            let told = || format!("{kind}, {family}");
-            let (sender, from) = open(&lab, family)?;
-            send(&lab, &sender, from, family).with_context(told)?;
-            let capture = messages(&lab)?;
-            for silence in [0, 200, 7200] {
-                pass(&lab, Duration::from_secs(silence))?;
-                spray(&attacker, family)?;
-                send(&lab, &sender, from, family)
-                    .with_context(|| format!("{} after {silence} s", told()))?;
+    lab.with_prroute(|_| {
+        let attacker = Attacker::new(&lab)?;
+        for family in Family::BOTH {
+            for (kind, open) in SENDERS {
+                let told = || format!("{kind}, {family}");
+                let (sender, from) = open(&lab, family)?;
+                send(&lab, &sender, from, family).with_context(told)?;
+                let capture = messages(&lab)?;
+                for silence in [0, 200, 7200] {
+                    pass(&lab, Duration::from_secs(silence))?;
+                    spray(&attacker, family)?;
+                    send(&lab, &sender, from, family)
+                        .with_context(|| format!("{} after {silence} s", told()))?;
+                }
+                expect_no_leak(capture).with_context(told)?;
             }
-            expect_no_leak(capture).with_context(told)?;
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A sender that opens a socket for each message: the attacker has asked at its port before it is there.
 #[test]
 fn senders_that_come_after_the_attacker_are_not_captured() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let attacker = Attacker::new(&lab)?;
-    for family in Family::BOTH {
-        let capture = messages(&lab)?;
-        spray(&attacker, family)?;
-        for (kind, open) in SENDERS {
-            let (sender, from) = open(&lab, family)?;
-            send(&lab, &sender, from, family).with_context(|| format!("{kind}, {family}"))?;
+    lab.with_prroute(|_| {
+        let attacker = Attacker::new(&lab)?;
+        for family in Family::BOTH {
+            let capture = messages(&lab)?;
+            spray(&attacker, family)?;
+            for (kind, open) in SENDERS {
+                let (sender, from) = open(&lab, family)?;
+                send(&lab, &sender, from, family).with_context(|| format!("{kind}, {family}"))?;
+            }
+            expect_no_leak(capture)?;
         }
-        expect_no_leak(capture)?;
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A sender from a service's port that goes on for minutes: the collector's questions come too late.
 #[test]
 fn senders_from_a_services_port_are_not_captured_once_they_go_on() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let attacker = Attacker::new(&lab)?;
-    for family in Family::BOTH {
-        for (local, from) in [
-            (wildcard(family), addressing::host(1, family)),
-            (addressing::shared(family), addressing::shared(family)),
-        ] {
-            let sender = socket::udp(&lab.host, local, 514)?;
-            for _ in 0..3 {
-                send(&lab, &sender, from, family)?;
-                pass(&lab, Duration::from_secs(90))?;
-            }
-            send(&lab, &sender, from, family)?;
-            let capture = messages(&lab)?;
-            for target in targets(family) {
-                let way = Attacker::way(collector(family).ip(), target)?;
+    lab.with_prroute(|_| {
+        let attacker = Attacker::new(&lab)?;
+        for family in Family::BOTH {
+            for (local, from) in [
+                (wildcard(family), addressing::host(1, family)),
+                (addressing::shared(family), addressing::shared(family)),
+            ] {
+                let sender = socket::udp(&lab.host, local, 514)?;
                 for _ in 0..3 {
-                    attacker.wire.send(&way.udp((COLLECTOR, 514), b"?")?)?;
-                    send(&lab, &sender, from, family).with_context(|| format!("{target}"))?;
+                    send(&lab, &sender, from, family)?;
+                    pass(&lab, Duration::from_secs(90))?;
                 }
+                send(&lab, &sender, from, family)?;
+                let capture = messages(&lab)?;
+                for target in targets(family) {
+                    let way = Attacker::way(collector(family).ip(), target)?;
+                    for _ in 0..3 {
+                        attacker.wire.send(&way.udp((COLLECTOR, 514), b"?")?)?;
+                        send(&lab, &sender, from, family).with_context(|| format!("{target}"))?;
+                    }
+                }
+                expect_no_leak(capture)?;
             }
-            expect_no_leak(capture)?;
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A bit for a port costs every datagram that comes in at it a lookup. It takes a question from outside,
@@ -188,23 +182,21 @@ fn senders_from_a_services_port_are_not_captured_once_they_go_on() -> Result<()>
 #[test]
 fn a_local_user_alone_marks_no_port() -> Result<()> {
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for port in 40_000..40_200 {
-            let sender = socket::udp(&lab.host, wildcard(family), port)?;
-            sender.send_to(b"message", collector(family)).context("send")?;
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            for port in 40_000..40_200 {
+                let sender = socket::udp(&lab.host, wildcard(family), port)?;
+                sender.send_to(b"message", collector(family)).context("send")?;
+            }
         }
-    }
-    let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
-    let pin = Pins::of(&instance).map(names::WILDCARD_PORTS);
-    let ports: Array<MapData, u64> = Map::Array(MapData::from_pin(pin)?).try_into()?;
-    for word in 0..ports.len() {
-        assert_eq!(ports.get(&word, 0)?, 0, "ports from {}", word * 64);
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
+        let pin = Pins::of(&instance).map(names::WILDCARD_PORTS);
+        let ports: Array<MapData, u64> = Map::Array(MapData::from_pin(pin)?).try_into()?;
+        for word in 0..ports.len() {
+            assert_eq!(ports.get(&word, 0)?, 0, "ports from {}", word * 64);
+        }
+        Ok(())
+    })
 }
 
 /// A server at a client's port (games, telephony, mosh) answers where it is asked, all the same.
@@ -212,29 +204,27 @@ fn a_local_user_alone_marks_no_port() -> Result<()> {
 fn servers_at_a_clients_port_answer_where_they_are_asked() -> Result<()> {
     const PORT: u16 = 50_001;
     let (lab, _echoes) = lab(1)?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    for family in Family::BOTH {
-        for (number, target) in [
-            (2, addressing::host(2, family)),
-            (2, addressing::shared(family)),
-            (3, addressing::shared(family)),
-        ] {
-            let server = socket::udp(&lab.host, wildcard(family), PORT)?;
-            answers(&lab, &server, number, target, |from| {
-                server.send_to(b"answer", from).context("answer").map(drop)
-            })?;
-            // One that talks to its client on the socket it got the first question at.
-            let server = socket::udp(&lab.host, target, PORT + 1)?;
-            answers(&lab, &server, number, target, |from| {
-                lab.host.inside(|| server.connect(from).context("connect to the client"))?;
-                server.send(b"answer").context("answer").map(drop)
-            })?;
+    lab.with_prroute(|_| {
+        for family in Family::BOTH {
+            for (number, target) in [
+                (2, addressing::host(2, family)),
+                (2, addressing::shared(family)),
+                (3, addressing::shared(family)),
+            ] {
+                let server = socket::udp(&lab.host, wildcard(family), PORT)?;
+                answers(&lab, &server, number, target, |from| {
+                    server.send_to(b"answer", from).context("answer").map(drop)
+                })?;
+                // One that talks to its client on the socket it got the first question at.
+                let server = socket::udp(&lab.host, target, PORT + 1)?;
+                answers(&lab, &server, number, target, |from| {
+                    lab.host.inside(|| server.connect(from).context("connect to the client"))?;
+                    server.send(b"answer").context("answer").map(drop)
+                })?;
+            }
         }
-    }
-    daemon.terminate()?;
-    prroute.down()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Three rounds of question and answer over uplink `number`.
