@@ -2,5 +2,6 @@
 //! programs, against what is built. Only the host checks it.
 
 mod budget;
+mod contrib;
 mod readme;
 mod unit_file;

@@ -1,4 +1,4 @@
-//! The systemd unit is valid, hardened, and grants what prroute needs and nothing else.
+//! The systemd units are valid, hardened, and grant what prroute needs and nothing else.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,19 @@ use prroute_tests::{command, prroute, scratch::Scratch};
 /// less is the job: network configuration, BPF and sysctls, as root.
 const EXPOSURE_AT_MOST: &str = "20";
 
-fn unit() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/prroute.service")
+const SERVICES: [&str; 2] = ["prroute.service", "prroute-metrics.service"];
+
+fn packaged(unit: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(unit)
+}
+
+fn read(unit: &str) -> Result<String> {
+    let path = packaged(unit);
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
 fn text() -> Result<String> {
-    let path = unit();
-    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    read("prroute.service")
 }
 
 /// The values of a setting, in their order.
@@ -32,49 +38,56 @@ fn systemd_finds_nothing_wrong() -> Result<()> {
     let scratch = Scratch::create(&name, false)?;
     // The unit names the installed program; the one under test stands in for it.
     let program = prroute::binary()?.display().to_string();
-    let installed = text()?.replace("/usr/bin/prroute", &program);
-    let file = scratch.write("prroute.service", &installed)?;
+    let installed =
+        |unit| -> Result<String> { Ok(read(unit)?.replace("/usr/bin/prroute", &program)) };
     let verify = |file: &Path| {
         let file = file.display().to_string();
         // Other units of this machine may be broken; that is not what is asked here.
         let words = ["systemd-analyze", "verify", "--recursive-errors=no", &file];
         command::output(&mut command::command(&words)?)
     };
-    let output = verify(&file)?;
-    assert!(!output.stderr.contains("prroute"), "{}", output.stderr);
-    assert!(output.status.success(), "{}", output.stderr);
+    let units = SERVICES.into_iter().chain(["prroute-metrics.timer"]);
+    let files =
+        units.map(|unit| scratch.write(unit, &installed(unit)?)).collect::<Result<Vec<_>>>()?;
+    for file in files {
+        let output = verify(&file)?;
+        assert!(!output.stderr.contains("prroute"), "{}", output.stderr);
+        assert!(output.status.success(), "{}", output.stderr);
+    }
 
     // It does look: a setting that does not exist is complained about.
-    let broken = installed.replace("WatchdogSec=", "WatchdogTime=");
+    let broken = installed("prroute.service")?.replace("WatchdogSec=", "WatchdogTime=");
     let output = verify(&scratch.write("broken/prroute.service", &broken)?)?;
     assert!(output.stderr.contains("WatchdogTime"), "{}", output.stderr);
     Ok(())
 }
 
 #[test]
-fn the_unit_is_hardened() -> Result<()> {
-    let file = unit().display().to_string();
+fn the_units_are_hardened() -> Result<()> {
     let threshold = format!("--threshold={EXPOSURE_AT_MOST}");
     let security = ["systemd-analyze", "security", "--offline=true", "--no-pager", &threshold];
-    let mut words = security.to_vec();
-    words.push(&file);
-    command::run(&words)?;
+    for unit in SERVICES {
+        let file = packaged(unit).display().to_string();
+        let mut words = security.to_vec();
+        words.push(&file);
+        command::run(&words)?;
 
-    // The threshold can fail.
-    let mut words = security.to_vec();
-    words[4] = "--threshold=0";
-    words.push(&file);
-    assert!(!command::output(&mut command::command(&words)?)?.status.success());
+        // The threshold can fail.
+        words[4] = "--threshold=0";
+        assert!(!command::output(&mut command::command(&words)?)?.status.success());
+    }
     Ok(())
 }
 
 #[test]
 fn three_capabilities_and_no_other() -> Result<()> {
-    let text = text()?;
-    for key in ["CapabilityBoundingSet", "AmbientCapabilities"] {
-        assert_eq!(values(&text, key), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"], "{key}");
+    for unit in SERVICES {
+        let text = read(unit)?;
+        for key in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+            assert_eq!(values(&text, key), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"], "{key}");
+        }
+        assert_eq!(values(&text, "NoNewPrivileges"), ["yes"]);
     }
-    assert_eq!(values(&text, "NoNewPrivileges"), ["yes"]);
     Ok(())
 }
 

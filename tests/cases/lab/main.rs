@@ -32,6 +32,7 @@ mod link_changes;
 mod local_by_route;
 mod log_lines;
 mod memory;
+mod metrics;
 mod nat;
 mod no_default;
 mod occupancy;

@@ -1,0 +1,70 @@
+//! What `contrib` offers for Prometheus and Grafana, checked by Prometheus' own tool.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::command;
+use serde_json::Value;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+fn promtool(words: &[&str], input: &str) -> Result<String> {
+    let mut promtool = command::command(&[&["promtool"], words].concat())?;
+    command::output_within(&mut promtool, command::DEADLINE, input)?.success()
+}
+
+#[test]
+fn every_alert_fires_where_it_should_and_nowhere_else() -> Result<()> {
+    let rules = file("contrib/prometheus/alerts.yaml").display().to_string();
+    let tests = file("contrib/prometheus/alerts.test.yaml").display().to_string();
+    promtool(&["check", "rules", &rules], "")?;
+    promtool(&["test", "rules", &tests], "")?;
+
+    // None is without a case in which it fires.
+    let (rules, tests) = (std::fs::read_to_string(&rules)?, std::fs::read_to_string(&tests)?);
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    ensure!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        let fires = format!("alertname: {alert}\n        exp_alerts:\n          - exp_labels:");
+        ensure!(tests.contains(&fires), "no case in which {alert} fires");
+    }
+    Ok(())
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() -> Result<()> {
+    let metrics = std::fs::read_to_string(file("prroute/tests/formats/metrics.prom"))?;
+    promtool(&["check", "metrics"], &metrics)?;
+    // It does look.
+    let without_help = metrics.replacen("# HELP prroute_up ", "# prroute_up ", 1);
+    ensure!(promtool(&["check", "metrics"], &without_help).is_err(), "no complaint");
+    Ok(())
+}
+
+#[test]
+fn panels_and_alerts_ask_for_metrics_that_exist() -> Result<()> {
+    let metrics = std::fs::read_to_string(file("prroute/tests/formats/metrics.txt"))?;
+    let known = |name: &str| {
+        metrics
+            .lines()
+            .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+    };
+    let dashboard = std::fs::read_to_string(file("contrib/grafana/prroute.json"))?;
+    let dashboard: Value = serde_json::from_str(&dashboard).context("the dashboard is JSON")?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let mut asked = std::fs::read_to_string(file("contrib/prometheus/alerts.yaml"))?;
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array()).flatten() {
+        asked += target["expr"].as_str().with_context(|| format!("no expression: {target}"))?;
+        asked.push(' ');
+    }
+    let names = asked.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+    let names: Vec<_> = names.filter(|name| name.starts_with("prroute_")).collect();
+    ensure!(names.len() > 20, "{names:?}");
+    for name in names {
+        ensure!(known(name), "{name} is no metric");
+    }
+    Ok(())
+}
