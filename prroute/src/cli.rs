@@ -43,7 +43,8 @@ pub enum Command {
     /// A TCP connection to an uplink's own address is not recorded while all of its packets use
     /// that uplink.
     Flows(ReportArgs),
-    /// Show what prroute would change now, as `ip` commands with reasons; change nothing.
+    /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
+    /// change nothing.
     Plan(PlanArgs),
     /// Have the daemon read the configuration again; an invalid one changes nothing.
     Reload(InstanceArgs),

@@ -7,14 +7,12 @@ use anyhow::Result;
 use crate::cli::PlanArgs;
 use crate::cmd::{belongs, output};
 use crate::config::Config;
-use crate::datapath::hooks;
-use crate::json::{ExplainedJson, PlanJson};
+use crate::json::{ExplainedJson, PlanJson, ProgramsJson};
 use crate::netlink::Kernel;
-use crate::reconcile::{Outlook, Reconciler};
+use crate::reconcile::{Attachments, Outlook, Reconciler, ToAttach};
 use crate::runtime::{Records, RunDirectory};
 use crate::state::plan::Op;
 use crate::state::rationale;
-use crate::state::uplink::{Stacked, Uplink};
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let instance = &args.instance.instance;
@@ -35,13 +33,22 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
 }
 
 /// Prints what one round would do.
+///
+/// # Errors
+///
+/// What the daemon would be refused for.
 pub(super) async fn show(reconciler: &Reconciler, json: bool) -> Result<()> {
     let outlook = reconciler.look().await?;
-    let report = report(reconciler, &outlook)?;
+    let attachments = reconciler.attachments(&outlook).await?;
+    let report = report(reconciler, &outlook, &attachments)?;
     if json { output::json(&report) } else { Ok(output::text(&report.to_string())?) }
 }
 
-fn report(reconciler: &Reconciler, outlook: &Outlook) -> Result<PlanJson> {
+fn report(
+    reconciler: &Reconciler,
+    outlook: &Outlook,
+    attachments: &Attachments,
+) -> Result<PlanJson> {
     let plan = outlook.plan.as_ref().map_err(Clone::clone)?;
     let manages = outlook.uplinks.len() >= 2;
     let explained = |op: &Op| ExplainedJson {
@@ -49,16 +56,13 @@ fn report(reconciler: &Reconciler, outlook: &Outlook) -> Result<PlanJson> {
         reason: rationale::reason(reconciler.config(), &outlook.uplinks, op),
         operation: op.into(),
     };
-    let is_attached = |uplink: &Uplink| {
-        let attached = reconciler.journal().attached(uplink.id);
-        attached.is_some_and(|device| device.ifindex == uplink.device.ifindex)
-    };
-    let attach = outlook.uplinks.iter().filter(|uplink| manages && !is_attached(uplink));
-    let is_new = |device: &&Stacked| {
-        manages && reconciler.journal().attached_stacked(device.ifindex).is_none()
-    };
-    let stacked = hooks::stacked(&outlook.uplinks).map(|(_, device)| device).filter(is_new);
     let own_source = if manages { reconciler.own_source_accounts(outlook) } else { Vec::new() };
+    let Attachments { attach, detach, cgroup, detach_sockets, pins } = attachments;
+    // Of an uplink both ways, of a device on top of one ingress alone.
+    let devices = |directions: usize| {
+        let those = attach.iter().filter(move |one| one.directions.len() == directions);
+        those.map(|one| one.device.clone()).collect()
+    };
     Ok(PlanJson {
         schema: "prroute.plan/1",
         manages,
@@ -67,10 +71,61 @@ fn report(reconciler: &Reconciler, outlook: &Outlook) -> Result<PlanJson> {
         recognised: outlook.desired.recognised.iter().map(Into::into).collect(),
         findings: outlook.findings.iter().map(Into::into).collect(),
         operations: plan.ops.iter().map(explained).collect(),
-        attach: attach.map(|uplink| uplink.device.name.clone()).collect(),
-        attach_ingress: stacked.map(|device| device.name.clone()).collect(),
+        attach: devices(2),
+        attach_ingress: devices(1),
+        programs: attach.iter().map(programs).collect(),
+        detach: detach.clone(),
+        cgroup: cgroup.clone(),
+        detach_sockets: *detach_sockets,
+        pins: pins.clone(),
         own_source: own_source.iter().map(Into::into).collect(),
     })
+}
+
+fn programs(attach: &ToAttach) -> ProgramsJson {
+    let directions = attach.directions.iter().map(|direction| direction.name()).collect();
+    ProgramsJson { device: attach.device.clone(), directions, hook: attach.hook }
+}
+
+impl PlanJson {
+    fn is_empty(&self) -> bool {
+        let Self { operations, programs, detach, cgroup, detach_sockets, pins, .. } = self;
+        operations.is_empty()
+            && programs.is_empty()
+            && detach.is_empty()
+            && cgroup.is_none()
+            && !detach_sockets
+            && pins.is_none()
+    }
+
+    /// Programs and pins, which no shell command makes.
+    fn write_programs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(directory) = &self.pins {
+            writeln!(f, "# pin the tables, and the links below, in {}", directory.display())?;
+        }
+        for ProgramsJson { device, directions, hook } in &self.programs {
+            let hook = hook.map_or_else(
+                || "tcx, or by clsact where the kernel has no tcx".to_owned(),
+                |hook| hook.to_string(),
+            );
+            let programs = match directions.as_slice() {
+                [one] => format!("the {one} program"),
+                all => format!("{} programs", all.join(" and ")),
+            };
+            writeln!(f, "# attach {programs} to {device} by {hook}")?;
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let cgroup = cgroup.display();
+            writeln!(f, "# attach the programs for wildcard UDP servers to {cgroup}")?;
+        }
+        if self.detach_sockets {
+            writeln!(f, "# detach the programs for wildcard UDP servers")?;
+        }
+        for device in &self.detach {
+            writeln!(f, "# detach the programs from {device}, which is no uplink any more")?;
+        }
+        Ok(())
+    }
 }
 
 /// A shell script, apart from attaching the programs.
@@ -103,13 +158,8 @@ impl fmt::Display for PlanJson {
         for ExplainedJson { command, reason, .. } in &self.operations {
             writeln!(f, "{command}  # {reason}")?;
         }
-        for device in &self.attach {
-            writeln!(f, "# attach ingress and egress programs to {device}")?;
-        }
-        for device in &self.attach_ingress {
-            writeln!(f, "# attach the ingress program to {device}")?;
-        }
-        if self.operations.is_empty() && self.attach.is_empty() && self.attach_ingress.is_empty() {
+        self.write_programs(f)?;
+        if self.is_empty() {
             writeln!(f, "# nothing to change")?;
         }
         Ok(())

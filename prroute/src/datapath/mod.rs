@@ -33,6 +33,7 @@ pub mod sizes;
 pub mod sockets;
 mod succession;
 pub mod tables;
+pub mod tcx;
 
 pub use error::DatapathError;
 pub use object::{LoadOptions, Programs};

@@ -92,6 +92,11 @@ impl Sockets {
         Self { host: host.map_err(|error| UdpSource::Unavailable { reason: error.to_string() }) }
     }
 
+    /// The control group to attach to; `None`: there is nothing to help, or no way to.
+    pub fn cgroup(&self) -> Option<&Path> {
+        self.host.as_ref().ok().map(|host| host.cgroup.as_path())
+    }
+
     /// For the programs: 0 when there is nothing to help.
     pub fn netns_cookie(&self) -> u64 {
         self.host.as_ref().map_or(0, |host| host.netns_cookie)

@@ -20,7 +20,7 @@ pub(crate) use finding::FindingJson;
 pub(crate) use flows::FlowsJson;
 pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;
-pub(crate) use plan::{ExplainedJson, PlanJson};
+pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use status::{
     HealedJson, RefusalJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson,
 };

@@ -1,6 +1,7 @@
 //! `prroute plan --json`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use super::FindingJson;
 use super::operation::OperationJson;
 use super::own_source::OwnSourceJson;
 use super::uplink::{SkippedJson, UplinkJson};
+use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 
 #[derive(Serialize)]
@@ -25,8 +27,26 @@ pub(crate) struct PlanJson {
     pub(crate) attach: Vec<String>,
     /// Devices on top of uplinks that the ingress program would be attached to.
     pub(crate) attach_ingress: Vec<String>,
+    /// The same devices, each with what would be attached, and how.
+    pub(crate) programs: Vec<ProgramsJson>,
+    /// Devices that would lose their programs.
+    pub(crate) detach: Vec<String>,
+    /// The control group to which the programs for wildcard UDP servers would be attached.
+    pub(crate) cgroup: Option<PathBuf>,
+    /// These programs would be taken away.
+    pub(crate) detach_sockets: bool,
+    /// The directory in which maps would be pinned.
+    pub(crate) pins: Option<PathBuf>,
     /// By family; empty with fewer than two uplinks.
     pub(crate) own_source: Vec<OwnSourceJson>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ProgramsJson {
+    pub(crate) device: String,
+    pub(crate) directions: Vec<&'static str>,
+    /// `null`: the kernel does not tell whether it has tcx.
+    pub(crate) hook: Option<Hook>,
 }
 
 #[derive(Serialize)]

@@ -207,6 +207,15 @@ fn a_plan() -> PlanJson {
         operations: operations().iter().map(explained).collect(),
         attach: vec!["eth0".to_owned()],
         attach_ingress: vec!["vrrp.1".to_owned()],
+        programs: vec![ProgramsJson {
+            device: "eth0".to_owned(),
+            directions: vec!["ingress", "egress"],
+            hook: Some(Hook::Tcx),
+        }],
+        detach: vec!["eth3".to_owned()],
+        cgroup: Some("/sys/fs/cgroup".into()),
+        detach_sockets: false,
+        pins: Some("/sys/fs/bpf/prroute/default/v1".into()),
         own_source: accounts().iter().map(Into::into).collect(),
     }
 }

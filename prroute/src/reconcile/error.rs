@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use crate::datapath::DatapathError;
 use crate::netlink::{ApplyError, NetlinkError};
+use crate::reconcile::attachments::Unfit;
 use crate::runtime::RuntimeError;
 use crate::state::diff::Collision;
 
@@ -20,6 +21,8 @@ pub enum ReconcileError {
     Apply(Box<ApplyError>),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     #[error("watch the decision log: {0}")]
     DecisionLog(#[source] std::io::Error),
     /// Each of them was tried whatever became of the others.
@@ -46,7 +49,7 @@ impl ReconcileError {
             Self::Apply(error) => error.is_permission_denied(),
             Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
             Self::Several { first, .. } => first.is_permission_denied(),
-            Self::Collision(_) | Self::DecisionLog(_) => false,
+            Self::Collision(_) | Self::DecisionLog(_) | Self::Unfit(_) => false,
         }
     }
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod allowance;
+mod attachments;
 mod daemon;
 mod datapath;
 mod decision_log;
@@ -31,6 +32,7 @@ mod unknown;
 mod wakeup;
 mod window;
 
+pub use attachments::{Attachments, ToAttach};
 pub use daemon::{Daemon, Stop};
 pub use error::ReconcileError;
 pub use outlook::Outlook;

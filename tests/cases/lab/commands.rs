@@ -118,42 +118,6 @@ fn setup_shows_what_it_would_write() -> Result<()> {
     Ok(())
 }
 
-/// What the plan prints is a shell script, and its reasons are comments.
-#[test]
-fn a_plan_says_what_would_change_and_why() -> Result<()> {
-    let lab = Lab::build(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let before = lab.snapshot()?;
-    let plan = prroute.output(&["plan"])?.success()?;
-    let json: Value = serde_json::from_str(&prroute.output(&["plan", "--json"])?.success()?)?;
-    lab.expect_unchanged_since(&before)?;
-
-    let reason = "  # packets from an address of up2 leave by up2\n";
-    ensure!(plan.contains(reason), "{plan}");
-    let operations = json["operations"].as_array().context("operations")?;
-    ensure!(operations.len() > 10 && json["attach"][1] == "up2", "{json:#}");
-    for operation in operations {
-        let (command, reason) = (&operation["command"], &operation["reason"]);
-        let words = (command.as_str().context("command")?, reason.as_str().context("reason")?);
-        ensure!(plan.contains(&format!("{}  # {}\n", words.0, words.1)), "{operation:#}");
-    }
-
-    // A running daemon has nothing left to do.
-    prroute.while_running(|prroute| {
-        let rest = prroute.output(&["plan"])?.success()?;
-        ensure!(rest.contains("# nothing to change"), "{rest}");
-        Ok(())
-    })?;
-
-    // The script does the same as the daemon.
-    let script = lab.scratch.write("plan.sh", &plan)?;
-    let mut shell: Command = lab.host.command(&["sh", "-e", &script.display().to_string()]);
-    command::output(&mut shell)?.success()?;
-    let rest = prroute.output(&["plan"])?.success()?;
-    ensure!(!rest.contains("ip rule") && !rest.contains("ip route"), "{rest}");
-    Ok(())
-}
-
 /// A pipe that nobody reads any more.
 fn closed_pipe() -> Result<Stdio> {
     let (reader, writer) = std::io::pipe().context("make a pipe")?;

@@ -38,6 +38,7 @@ mod no_default;
 mod occupancy;
 mod outbound;
 mod own_source;
+mod plan;
 mod protocols;
 mod refusals;
 mod reload;
