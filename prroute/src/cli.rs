@@ -15,7 +15,7 @@ use crate::instance::Instance;
     propagate_version = true,
     after_help = "Exit codes: 0 success; 1 failure, or `status` found something missing; 2 wrong\n\
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report\n\
-                  cannot be read; 78 configuration error."
+                  cannot be read, or `doctor` has warnings only; 78 configuration error."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -38,6 +38,11 @@ pub enum Command {
     /// What is degraded is a figure, and no failure: the exit code is 3 only where nothing of prroute
     /// is there.
     Metrics(MetricsArgs),
+    /// Look for what is wrong or unusual, and say what mends it; change nothing.
+    ///
+    /// Asks the kernel, also where no daemon runs, and where prroute was never started. Exit codes: 0
+    /// nothing found, 1 faults, 5 warnings only, 3 no daemon runs (what was found is printed).
+    Doctor(DoctorArgs),
     /// List the recorded flows.
     ///
     /// A TCP connection to an uplink's own address is not recorded while all of its packets use
@@ -148,4 +153,34 @@ pub struct MetricsArgs {
     /// old file or the new one, whole.
     #[arg(long, value_name = "PATH")]
     pub textfile: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// What is about this interface only.
+    #[arg(value_names = ["dev", "UPLINK"], num_args = 2)]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print findings only.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl DoctorArgs {
+    /// The interface in question.
+    ///
+    /// # Errors
+    ///
+    /// When the words are not `dev UPLINK`.
+    pub fn device(&self) -> anyhow::Result<Option<&str>> {
+        match self.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => Ok(None),
+            ["dev", device] => Ok(Some(device)),
+            _ => anyhow::bail!("not `dev UPLINK`: {}", self.words.join(" ")),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod belongs;
 mod check;
+mod doctor;
 mod down;
 mod flows;
 mod log;
@@ -36,6 +37,7 @@ mod code {
     pub(super) const NOT_RUNNING: u8 = 3;
     pub(super) const PERMISSION: u8 = 4;
     pub(super) const UNKNOWN: u8 = 5;
+    pub(super) const WARNINGS: u8 = 5;
     pub(super) const CONFIG: u8 = 78;
 }
 
@@ -48,6 +50,11 @@ pub struct NotRunning(pub crate::instance::Instance);
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon of instance {0} runs, but its report cannot be read")]
 pub struct NoReport(pub crate::instance::Instance);
+
+/// `doctor` found nothing worse than warnings, and said so.
+#[derive(Debug, thiserror::Error)]
+#[error("warnings: {0}")]
+pub struct Warnings(pub usize);
 
 /// Runs the command of the command line and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
@@ -64,6 +71,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Reload(args) => reload::run(&args),
@@ -92,6 +100,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
+        }
+        if cause.is::<Warnings>() {
+            return code::WARNINGS;
         }
         if cause.is::<NoReport>() {
             return code::UNKNOWN;

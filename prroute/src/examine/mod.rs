@@ -7,6 +7,8 @@
 //! what the daemon says of itself               /
 //! ```
 
+pub(crate) mod doctor;
+mod filters;
 mod programs;
 mod routing;
 mod service;
@@ -40,6 +42,8 @@ pub(crate) struct Examination {
     pub(crate) is_reported: bool,
     pub(crate) configuration: Configuration,
     pub(crate) outlook: Outlook,
+    /// Names of the interfaces that are uplinks, or were.
+    pub(crate) known: Vec<String>,
     /// `None` where nothing of prroute is in the kernel.
     pub(crate) programs: Option<Seen>,
 }
@@ -92,6 +96,7 @@ impl Examination {
         let is_reported = directory.read_report().usable().is_some();
         let records = Records::read(&directory, crate::config::Ranges::default());
         let (report, journal) = (records.report.clone(), records.journal.clone());
+        let known = records.ids.iter().map(|entry| entry.name.clone()).collect();
         let file = report.config_file.clone();
         let configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
         let config = configuration.config.clone();
@@ -103,7 +108,7 @@ impl Examination {
             true => Some(Seen::look(&pins, &journal, &report).await?),
             false => None,
         };
-        Ok(Self { daemon, report, is_reported, configuration, outlook, programs })
+        Ok(Self { daemon, report, is_reported, configuration, outlook, known, programs })
     }
 
     /// prroute has something in the kernel, or a daemon that sees to it.
@@ -123,6 +128,7 @@ impl Examination {
         if self.is_in_use() {
             all.extend(service::findings(self));
             all.extend(self.missing());
+            all.extend(filters::findings(self));
         }
         all.extend(uplinks::findings(self));
         all.extend(self.outlook.findings.iter().cloned());

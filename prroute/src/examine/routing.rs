@@ -1,4 +1,4 @@
-//! Rules, routes, neighbours and sysctls: what the kernel has of them, against what it should have.
+//! Rules, routes and neighbours: what the kernel has of them, against what it should have.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     };
     let mut groups: BTreeMap<(Kind, Option<String>), Vec<String>> = BTreeMap::new();
     for op in &plan.ops {
-        let (kind, device) = kind_of(op);
+        let Some((kind, device)) = kind_of(op) else { continue };
         if !device.as_deref().is_some_and(|device| is_in_doubt(examined, device)) {
             groups.entry((kind, device)).or_default().push(op.to_string());
         }
@@ -42,23 +42,24 @@ enum Kind {
     Rule,
     Route,
     Neighbour,
-    RpFilter,
     /// Ours, and not wanted any more.
     Leftover,
 }
 
-fn kind_of(op: &Op) -> (Kind, Option<String>) {
+/// `None`: it is told of elsewhere.
+fn kind_of(op: &Op) -> Option<(Kind, Option<String>)> {
     let device = |route: &Route| route.next_hops.first().map(|hop| hop.device.clone());
-    match op {
+    Some(match op {
+        // `filters`.
+        Op::LoosenRpFilter(_) => return None,
         Op::AddRule(_) => (Kind::Rule, None),
         Op::AddRoute(route) | Op::ReplaceRoute { new: route, .. } => (Kind::Route, device(route)),
         Op::ManageNeighbour(key) => (Kind::Neighbour, Some(key.device.clone())),
-        Op::LoosenRpFilter(change) => (Kind::RpFilter, Some(change.device.clone())),
         Op::DeleteRule(_) => (Kind::Leftover, None),
         Op::DeleteRoute(route) => (Kind::Leftover, device(route)),
         Op::ReleaseNeighbour(key) => (Kind::Leftover, Some(key.device.clone())),
         Op::RestoreRpFilter(change) => (Kind::Leftover, Some(change.device.clone())),
-    }
+    })
 }
 
 /// Whether one of its gateways is being asked: only the daemon knows since when, and decides.
@@ -103,13 +104,6 @@ fn finding(examined: &Examination, kind: Kind, device: Option<String>, ops: &[St
             Severity::Fault,
             format!("{of}nobody keeps the gateway's link-layer address"),
         ),
-        Kind::RpFilter => (
-            "rp-filter",
-            Severity::Fault,
-            format!(
-                "{of}rp_filter is strict: requests that main would not answer here are dropped"
-            ),
-        ),
         Kind::Leftover => (
             "leftover",
             Severity::Notice,
@@ -121,18 +115,13 @@ fn finding(examined: &Examination, kind: Kind, device: Option<String>, ops: &[St
         evidence.push(format!("and {} more: prroute plan", count - SHOWN));
     }
     let object = device.as_deref().unwrap_or("host");
-    let fix = match (kind, ops) {
-        // Of one's own accord an administrator may type it.
-        (Kind::RpFilter, [op]) => Some(op.clone()),
-        _ => examined.mend(),
-    };
     Finding {
         id: format!("{id}:{object}"),
         severity,
         what,
         device,
         evidence,
-        fix,
+        fix: examined.mend(),
         ..Finding::default()
     }
 }

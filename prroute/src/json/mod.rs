@@ -3,6 +3,7 @@
 //! has one of each, which a test compares.
 
 mod check;
+mod doctor;
 mod finding;
 mod flows;
 mod left_out;
@@ -16,7 +17,8 @@ mod uplink;
 pub(crate) mod tests;
 
 pub(crate) use check::CheckJson;
-pub(crate) use finding::FindingJson;
+pub(crate) use doctor::{CountsJson, DoctorJson, ResultJson};
+pub(crate) use finding::{FindingJson, SeverityJson};
 pub(crate) use flows::FlowsJson;
 pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;

@@ -12,6 +12,7 @@ use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
+use crate::examine::doctor::{Check, Diagnosis, Outcome};
 use crate::state::advice::Advice;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::findings::{Finding, Severity};
@@ -190,6 +191,34 @@ fn a_status() -> StatusJson {
     }
 }
 
+pub(crate) fn a_diagnosis() -> DoctorJson {
+    let check = |id: &str, outcome| Check { id: id.to_owned(), outcome };
+    let checks = vec![
+        check("kind", Outcome::Found),
+        check("carrier", Outcome::Ok),
+        check("mtu", Outcome::Skipped),
+    ];
+    let warning = |finding| Finding { severity: Severity::Warning, ..finding };
+    let mut found = findings().into_iter();
+    let fault = found.next().map(|finding| Finding { severity: Severity::Fault, ..finding });
+    let findings = fault.into_iter().chain(found.map(warning)).collect();
+    let diagnosis = Diagnosis { findings, checks };
+    let counts = CountsJson::of(&diagnosis);
+    DoctorJson {
+        schema: "prroute.doctor/1",
+        version: "0.1.0",
+        kernel: "6.1.0".to_owned(),
+        instance: "default".to_owned(),
+        pid: Some(42),
+        in_use: true,
+        uplinks: vec!["eth0".to_owned(), "eth1".to_owned()],
+        result: counts.result(),
+        counts,
+        findings: diagnosis.findings.iter().map(Into::into).collect(),
+        checks: diagnosis.checks.iter().map(Into::into).collect(),
+    }
+}
+
 fn a_plan() -> PlanJson {
     let (uplinks, skipped, findings) = uplinks_skipped_and_findings();
     let explained = |operation: &Op| ExplainedJson {
@@ -272,5 +301,6 @@ fn reports_are_as_the_examples_say() {
     expect_example("status.json", &a_status());
     expect_example("plan.json", &a_plan());
     expect_example("check.json", &a_check());
+    expect_example("doctor.json", &a_diagnosis());
     expect_example("flows.json", &some_flows());
 }

@@ -18,6 +18,7 @@ pub mod nftables;
 mod read;
 mod relevance;
 mod request;
+mod route_query;
 mod steady;
 mod unreadable;
 

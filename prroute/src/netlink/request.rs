@@ -146,9 +146,28 @@ impl Socket {
     pub(super) async fn dump(
         &mut self,
         message: RouteNetlinkMessage,
+        object: impl FnMut(Result<RouteNetlinkMessage, Unreadable>),
+    ) -> Result<bool, Refusal> {
+        self.ask(message, NLM_F_DUMP, object).await
+    }
+
+    /// Asks for one object.
+    pub(super) async fn get(
+        &mut self,
+        message: RouteNetlinkMessage,
+        object: impl FnMut(Result<RouteNetlinkMessage, Unreadable>),
+    ) -> Result<(), Refusal> {
+        // The acknowledgement comes behind the object.
+        self.ask(message, NLM_F_ACK, object).await.map(drop)
+    }
+
+    async fn ask(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
         mut object: impl FnMut(Result<RouteNetlinkMessage, Unreadable>),
     ) -> Result<bool, Refusal> {
-        self.send(message, NLM_F_REQUEST | NLM_F_DUMP).await?;
+        self.send(message, NLM_F_REQUEST | flags).await?;
         let mut result = Ok(());
         let interrupted = self
             .receive(|answer| match answer {

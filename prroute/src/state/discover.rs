@@ -15,6 +15,9 @@ use crate::state::gateways::choose::{
     Interface, by_source, by_subnet, has_default_route, of_family,
 };
 
+/// Why an interface is no uplink that would be one with an address.
+pub(crate) const NO_ADDRESS: &str = "no global address";
+
 /// Finds the uplinks. Interfaces come in the kernel's order.
 ///
 /// By default an uplink is a hardware, VLAN or bond device with a global address; a bridge with
@@ -81,7 +84,7 @@ pub fn is_notable(config: &Config, observed: &Observed, skipped: &Skipped) -> bo
 }
 
 /// The `[[uplink]]` that is about a link.
-pub(super) fn settings<'a>(config: &'a Config, link: &Link) -> Option<&'a UplinkConfig> {
+pub(crate) fn settings<'a>(config: &'a Config, link: &Link) -> Option<&'a UplinkConfig> {
     config.uplink(&names(link), link.mac.filter(|_| has_mac_of_its_own(link)))
 }
 
@@ -91,7 +94,7 @@ pub(super) fn has_mac_of_its_own(link: &Link) -> bool {
     link.master.is_none() && !matches!(kind, Some("vlan" | "macvlan" | "ipvlan" | "macsec"))
 }
 
-pub(super) fn names(link: &Link) -> Vec<&str> {
+pub(crate) fn names(link: &Link) -> Vec<&str> {
     std::iter::once(link.name.as_str()).chain(link.altnames.iter().map(String::as_str)).collect()
 }
 
@@ -129,7 +132,7 @@ fn refusal(config: &Config, observed: &Observed, link: &Link, named: bool) -> Op
         Some(kind) => return Some(format!("virtual device ({kind}) that no [[uplink]] names")),
     }
     let global = observed.addresses_on(link.ifindex).any(is_usable);
-    (!global).then(|| "no global address".to_owned())
+    (!global).then(|| NO_ADDRESS.to_owned())
 }
 
 fn is_usable(address: &Address) -> bool {

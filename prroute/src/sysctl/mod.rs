@@ -4,12 +4,14 @@
 //! The files are reached by path, not by dotted name: interface names may contain dots. They
 //! belong to the network namespace of the calling thread, whatever is mounted on /proc.
 
+mod netstat;
 mod ports;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use netstat::netstat;
 pub use ports::client_ports;
 
 use crate::state::observed::ArpSettings;

@@ -116,7 +116,9 @@ pub(crate) fn of_family(
             .into_iter()
             .partition(|route| route.source.is_none());
     let hops = || general.iter().flat_map(|r| &r.next_hops).filter(|hop| hop.ifindex == ifindex);
-    let named = configured.iter().filter(|address| Family::of(address) == family).copied();
+    // The kernel takes no route by an address of the host's own.
+    let is_own = |gateway: &IpAddr| observed.addresses.iter().any(|a| a.net.addr() == *gateway);
+    let named = configured.iter().filter(|g| Family::of(g) == family && !is_own(g)).copied();
     let for_all = each_once(named.chain(hops().filter_map(|hop| hop.gateway)));
     let mut direct = hops().any(|hop| hop.gateway.is_none());
     let by_source = source_routes(interface, &specific);

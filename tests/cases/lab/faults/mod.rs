@@ -1,16 +1,29 @@
 //! Faults made on purpose by the tool that makes them in life: `status` or `doctor` names each in its
 //! first lines and by its exit code, the command that it prints mends it, and nothing is left.
 
+mod before;
 mod configuration;
+mod filters;
+mod gateways;
+mod subnets;
+mod uplinks;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::command::Output;
+use prroute_tests::lab::Topology;
 use prroute_tests::netns::Namespace;
 use prroute_tests::prroute::{self, Instance};
 use prroute_tests::wait;
 use serde_json::Value;
+
+/// The commands that name them.
+const STATUS: &[&str] = &["status"];
+const DOCTOR: &[&str] = &["doctor"];
+
+/// Enough to have something to decide.
+const TWO: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
 
 /// A fault is named, and a mended one is forgotten, within this time.
 const SOON: Duration = Duration::from_secs(30);
@@ -35,6 +48,10 @@ impl Said {
         Ok(Self { code: text.status.code(), text, report })
     }
 
+    fn listing(&self) -> String {
+        format!("{:?}:\n{}{}", self.code, self.text.stdout, self.text.stderr)
+    }
+
     /// The finding with this id.
     fn finding(&self, id: &str) -> Option<&Value> {
         self.report["findings"].as_array()?.iter().find(|finding| finding["id"] == id)
@@ -57,7 +74,7 @@ fn expect_named(prroute: &Instance<'_>, command: &[&str], id: &str, code: i32) -
         let is_named = said.first_lines().contains(what);
         Ok((is_named && said.code == Some(code)).then(|| finding.clone()))
     })
-    .with_context(|| format!("{last:#?}"))
+    .with_context(|| last.as_ref().map_or_else(String::new, Said::listing))
 }
 
 /// Waits until `command` has nothing to tell: neither a fault nor a warning, and the exit code 0.
@@ -69,7 +86,7 @@ fn expect_clean(prroute: &Instance<'_>, command: &[&str]) -> Result<()> {
         let is_clean = findings.iter().all(|finding| finding["severity"] == "notice");
         Ok((is_clean && said.code == Some(0)).then_some(()))
     })
-    .with_context(|| format!("{last:#?}"))
+    .with_context(|| last.as_ref().map_or_else(String::new, Said::listing))
 }
 
 /// Types the command that mends a finding on the host, as it is printed; `prroute` in it is the one

@@ -1,0 +1,175 @@
+//! `prroute doctor`.
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+use nix::sys::utsname::uname;
+
+use crate::cli::DoctorArgs;
+use crate::cmd::{NotRunning, Warnings, belongs, output};
+use crate::examine::Examination;
+use crate::examine::doctor::Diagnosis;
+use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
+
+/// Columns of a line, and where all but the first line of a finding begin.
+const WIDTH: usize = 80;
+const INDENT: &str = "     ";
+
+pub(super) fn run(args: &DoctorArgs) -> Result<()> {
+    let device = args.device()?;
+    let instance = &args.instance.instance;
+    let found = belongs::find_present(instance, "doctor")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (examined, mut diagnosis) = runtime.block_on(async {
+        let examined = Examination::of(instance, found.daemon).await?;
+        let diagnosis = Diagnosis::of(&examined).await?;
+        anyhow::Ok((examined, diagnosis))
+    })?;
+    if let Some(device) = device {
+        if !examined.outlook.observed.links.iter().any(|link| link.name == device) {
+            bail!("there is no interface {device}");
+        }
+        diagnosis.findings.retain(|finding| finding.device.as_deref() == Some(device));
+    }
+    let counts = CountsJson::of(&diagnosis);
+    let uplinks = examined.outlook.uplinks.iter();
+    let report = DoctorJson {
+        schema: "prroute.doctor/1",
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: uname()?.release().to_string_lossy().into_owned(),
+        instance: instance.to_string(),
+        pid: examined.daemon.map(nix::unistd::Pid::as_raw),
+        in_use: examined.is_in_use(),
+        uplinks: uplinks.map(|uplink| uplink.device.name.clone()).collect(),
+        result: counts.result(),
+        counts,
+        findings: diagnosis.findings.iter().map(Into::into).collect(),
+        checks: diagnosis.checks.iter().map(Into::into).collect(),
+    };
+    if args.json {
+        output::json(&report)?;
+    } else if args.quiet {
+        output::text(&Findings(&report.findings).to_string())?;
+    } else {
+        output::text(&report.to_string())?;
+    }
+    if report.pid.is_none() {
+        return Err(NotRunning(instance.clone()).into());
+    }
+    match report.result {
+        ResultJson::Ok => Ok(()),
+        ResultJson::Warning => Err(Warnings(counts.warning).into()),
+        ResultJson::Fault => bail!("faults: {}", counts.fault),
+    }
+}
+
+impl fmt::Display for DoctorJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "prroute {}, instance {}, ", self.version, self.instance)?;
+        match self.pid {
+            Some(pid) => write!(f, "pid {pid}")?,
+            None => f.write_str("no daemon")?,
+        }
+        writeln!(f, ", kernel {}", self.kernel)?;
+        if !self.in_use {
+            let count = self.uplinks.len();
+            let uplinks = if count == 1 { "uplink" } else { "uplinks" };
+            let colon = if count == 0 { "" } else { ": " };
+            let names = self.uplinks.join(", ");
+            let sentence = format!(
+                "prroute does not run here. This host has {count} {uplinks}{colon}{names}."
+            );
+            f.write_str(&wrapped("", &sentence))?;
+        }
+        let CountsJson { fault, warning, notice, ok, skipped } = self.counts;
+        writeln!(f, "FAIL {fault}  WARN {warning}  note {notice}  ok {ok}  skipped {skipped}")?;
+        if !self.findings.is_empty() {
+            write!(f, "\n{}", Findings(&self.findings))?;
+        }
+        Ok(())
+    }
+}
+
+struct Findings<'a>(&'a [FindingJson]);
+
+impl fmt::Display for Findings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in self.0 {
+            let word = match finding.severity {
+                SeverityJson::Fault => "FAIL",
+                SeverityJson::Warning => "WARN",
+                SeverityJson::Notice => "note",
+            };
+            let kind = finding.id.split(':').next().unwrap_or_default();
+            f.write_str(&wrapped(INDENT, &format!("{word} {kind}: {}", finding.what)))?;
+            if let Some(owner) = &finding.owner {
+                f.write_str(&wrapped(INDENT, &format!("{INDENT}likely made by {owner}")))?;
+            }
+            for evidence in &finding.evidence {
+                f.write_str(&wrapped(INDENT, &format!("{INDENT}{evidence}")))?;
+            }
+            if let Some(remedy) = &finding.remedy {
+                f.write_str(&wrapped(INDENT, &format!("{INDENT}{remedy}")))?;
+            }
+            // In one piece, so that it can be copied.
+            if let Some(fix) = &finding.fix {
+                writeln!(f, "{INDENT}fix: {fix}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of a text, all but the first of which begin with `indent`. A word that is longer than a line
+/// has one of its own.
+fn wrapped(indent: &str, text: &str) -> String {
+    let start = text.len() - text.trim_start().len();
+    let mut all = text[..start].to_owned();
+    let mut column = start;
+    let mut is_first = true;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if !is_first && column + 1 + width > WIDTH {
+            all += "\n";
+            all += indent;
+            column = indent.len();
+        } else if !is_first {
+            all += " ";
+            column += 1;
+        }
+        all += word;
+        column += width;
+        is_first = false;
+    }
+    all + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::tests::a_diagnosis;
+
+    #[test]
+    fn lines_are_no_longer_than_a_terminal() {
+        let text = a_diagnosis().to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let long = "word ".repeat(40);
+        let lines = wrapped(INDENT, &long);
+        assert!(lines.lines().count() > 2 && lines.lines().all(|line| line.len() <= WIDTH));
+        assert!(lines.lines().skip(1).all(|line| line.starts_with(INDENT)), "{lines}");
+        let word = "x".repeat(100);
+        assert_eq!(wrapped("", &format!("a {word} b")), format!("a\n{word}\nb\n"));
+    }
+
+    #[test]
+    fn a_finding_has_its_sentence_evidence_and_one_command() {
+        let text = a_diagnosis().to_string();
+        for line in [
+            "FAIL 1  WARN 1  note 0  ok 1  skipped 1\n",
+            "FAIL kind: what\n     likely made by owner\n     1 of 2\n     do it\n     fix: ip link \
+             set eth0 up\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

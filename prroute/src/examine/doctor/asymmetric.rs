@@ -1,0 +1,89 @@
+//! Before prroute runs: replies that leave by another uplink than their requests came in on.
+
+use super::Host;
+use super::facts::Way;
+use crate::state::findings::{Finding, Severity};
+use crate::state::uplink::Uplink;
+
+pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
+    if !host.facts.before_installation || host.uplinks.len() < 2 {
+        return Vec::new();
+    }
+    host.uplinks.iter().filter_map(|uplink| finding(host, uplink)).collect()
+}
+
+fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
+    let device = &uplink.device;
+    let name = &device.name;
+    let mut astray = Vec::new();
+    for net in device.addresses.iter().filter(|_| device.up) {
+        let of_address = |way: &&Way| way.from == net.addr();
+        let Some(way) = host.facts.ways.iter().find(of_address) else { continue };
+        if !way.device.is_some_and(|found| device.is_device(found)) {
+            astray.push(way);
+        }
+    }
+    let first = astray.first()?;
+    let where_to = |way: &Way| {
+        let link = way.device.and_then(|found| host.observed.link(found));
+        link.map(|link| link.name.clone())
+    };
+    let answered = match where_to(first) {
+        Some(other) => format!("are answered over {other}: asymmetric"),
+        None => "are not answered, for want of a route".to_owned(),
+    };
+    let evidence = astray.iter().map(|way| {
+        let device = where_to(way).unwrap_or_else(|| "unreachable".to_owned());
+        format!("ip route get {} from {}: dev {device}", way.to, way.from)
+    });
+    // One without a gateway may have clients on its own subnets only.
+    let severity = if device.gateways.is_empty() { Severity::Notice } else { Severity::Fault };
+    Some(Finding {
+        id: format!("asymmetric:{name}"),
+        severity,
+        what: format!("requests to {} on {name} {answered}", first.from),
+        device: Some(name.clone()),
+        evidence: evidence.collect(),
+        remedy: Some("`prroute plan` shows what prroute would change".to_owned()),
+        fix: Some("systemctl enable --now prroute".to_owned()),
+        ..Finding::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Facts;
+    use super::super::testing::{found_by, ids};
+    use super::*;
+    use crate::config::Config;
+    use crate::state::fixture::{Host as Fixture, ip, two_networks};
+
+    /// All that the host sends leaves by `device`.
+    fn all_over(host: &Fixture, device: &str) -> Facts {
+        let device = Some(host.ifindex(device));
+        let addresses = ["192.168.1.10", "192.168.2.10"];
+        let ways = addresses.map(|from| Way { from: ip(from), to: ip("203.0.113.7"), device });
+        Facts { before_installation: true, ways: ways.into(), ..Facts::default() }
+    }
+
+    #[test]
+    fn an_uplink_that_is_answered_over_another_is_named() {
+        let host = two_networks();
+        let found = found_by(findings, &Config::default(), &host, &all_over(&host, "eth0"));
+        assert_eq!(ids(&found), ["asymmetric:eth1"]);
+        let [finding] = &found[..] else { panic!() };
+        assert_eq!(finding.severity, Severity::Fault);
+        assert_eq!(
+            finding.what,
+            "requests to 192.168.2.10 on eth1 are answered over eth0: asymmetric"
+        );
+        assert_eq!(finding.evidence, ["ip route get 203.0.113.7 from 192.168.2.10: dev eth0"]);
+    }
+
+    #[test]
+    fn what_prroute_manages_is_not_asked() {
+        let host = two_networks();
+        let facts = Facts { before_installation: false, ..all_over(&host, "eth0") };
+        assert_eq!(found_by(findings, &Config::default(), &host, &facts), []);
+    }
+}

@@ -1,0 +1,72 @@
+//! What `doctor` looks at beyond an [`Examination`]: what costs more, is advice, or is asked before prroute
+//! was ever started here. [`Facts`] are gathered, each check judges them without a kernel.
+
+mod asymmetric;
+mod checks;
+mod facts;
+mod gateways;
+mod subnets;
+mod uplinks;
+
+#[cfg(test)]
+mod testing;
+
+use anyhow::Result;
+
+pub(crate) use self::checks::{Check, Outcome};
+use self::facts::Facts;
+use crate::config::Config;
+use crate::examine::Examination;
+use crate::state::findings::Finding;
+use crate::state::observed::Observed;
+use crate::state::uplink::{Skipped, Uplink};
+
+/// What is the matter, the worst first, and what was looked at.
+#[derive(Debug)]
+pub(crate) struct Diagnosis {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Diagnosis {
+    /// # Errors
+    ///
+    /// When the kernel cannot be read.
+    pub(crate) async fn of(examined: &Examination) -> Result<Self> {
+        let facts = Facts::gather(examined).await?;
+        let host = Host {
+            config: &examined.configuration.config,
+            observed: &examined.outlook.observed,
+            uplinks: &examined.outlook.uplinks,
+            skipped: &examined.outlook.skipped,
+            known: &examined.known,
+            facts: &facts,
+        };
+        let mut findings = examined.findings();
+        findings.extend(judge(&host));
+        findings.sort_by_key(|finding| finding.severity);
+        let checks = checks::list(examined, &findings);
+        Ok(Self { findings, checks })
+    }
+}
+
+/// All that the checks judge.
+#[derive(Clone, Copy, Debug)]
+struct Host<'a> {
+    config: &'a Config,
+    observed: &'a Observed,
+    uplinks: &'a [Uplink],
+    skipped: &'a [Skipped],
+    /// Names of the interfaces that are uplinks, or were.
+    known: &'a [String],
+    facts: &'a Facts,
+}
+
+fn judge(host: &Host<'_>) -> Vec<Finding> {
+    let mut all = Vec::new();
+    all.extend(uplinks::findings(host));
+    all.extend(asymmetric::findings(host));
+    all.extend(gateways::findings(host));
+    all.extend(subnets::findings(host));
+    all
+}

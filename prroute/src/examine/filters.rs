@@ -1,0 +1,82 @@
+//! Strict reverse-path filtering of uplinks: set back by another after prroute made it loose, or left so by
+//! the configuration.
+
+use crate::config::RpFilter;
+use crate::examine::Examination;
+use crate::state::findings::{Finding, Severity};
+use crate::state::observed::{Link, Observed, RP_FILTER_STRICT};
+use crate::state::uplink::Uplink;
+use crate::sysctl::netstat;
+
+pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
+    let outlook = &examined.outlook;
+    let strict = strict(&outlook.observed, &outlook.uplinks);
+    let dropped = match strict.is_empty() {
+        true => None,
+        false => netstat("IPReversePathFilter"),
+    };
+    let mode = examined.configuration.config.rp_filter;
+    strict.into_iter().map(|link| finding(mode, link, dropped)).collect()
+}
+
+/// Uplinks of several that filter strictly: the greater one of the value of all and its own counts.
+fn strict<'a>(observed: &'a Observed, uplinks: &[Uplink]) -> Vec<&'a Link> {
+    if uplinks.len() < 2 {
+        return Vec::new();
+    }
+    let all = observed.rp_filter_all.unwrap_or(0);
+    let is_strict =
+        |link: &&Link| link.rp_filter.is_some_and(|value| all.max(value) == RP_FILTER_STRICT);
+    let devices = uplinks.iter().flat_map(|uplink| uplink.device.devices());
+    devices.filter_map(|ifindex| observed.link(ifindex)).filter(is_strict).collect()
+}
+
+fn finding(mode: RpFilter, link: &Link, dropped: Option<u64>) -> Finding {
+    let name = &link.name;
+    let (severity, why) = match mode {
+        RpFilter::Loosen => (Severity::Fault, "which prroute does not leave so"),
+        RpFilter::Leave => (Severity::Warning, "and `rp-filter = \"leave\"` leaves it so"),
+    };
+    let counted = dropped.map(|count| {
+        format!("{count} packets were dropped by such filters since boot (IPReversePathFilter)")
+    });
+    Finding {
+        id: format!("rp-filter:{name}"),
+        severity,
+        what: format!(
+            "{name}: rp_filter is strict, {why}: requests that main would not answer over {name} \
+             are dropped"
+        ),
+        device: Some(name.clone()),
+        evidence: counted.into_iter().collect(),
+        fix: Some(format!("sysctl -w net/ipv4/conf/{name}/rp_filter=2")),
+        ..Finding::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::fixture::two_networks;
+
+    #[test]
+    fn a_strict_filter_is_named_with_what_it_dropped() {
+        let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
+        let strict = strict(&host.0, &host.uplinks());
+        let [link] = strict[..] else { panic!("{strict:?}") };
+        let found = finding(RpFilter::Loosen, link, Some(312));
+        assert_eq!((found.id.as_str(), found.severity), ("rp-filter:eth1", Severity::Fault));
+        assert_eq!(found.fix.as_deref(), Some("sysctl -w net/ipv4/conf/eth1/rp_filter=2"));
+        assert!(found.evidence[0].starts_with("312 packets"), "{found:?}");
+        assert_eq!(finding(RpFilter::Leave, link, None).severity, Severity::Warning);
+    }
+
+    #[test]
+    fn the_greater_one_of_all_and_the_interface_counts() {
+        for (value, all, count) in [(2, 0, 0), (1, 2, 0), (0, 0, 0), (0, 1, 2), (2, 1, 1)] {
+            let mut host = two_networks().change("eth1", |link| link.rp_filter = Some(value));
+            host.0.rp_filter_all = Some(all);
+            assert_eq!(strict(&host.0, &host.uplinks()).len(), count, "{value}, {all}");
+        }
+    }
+}
