@@ -174,9 +174,10 @@ fn a_closed_pipe_ends_every_command_quietly_and_a_full_disk_is_an_error() -> Res
     for words in words {
         check(&words.join(" "), &|| Ok(own(words)))?;
     }
-    let words: [&[&str]; 8] = [
+    let words: [&[&str]; 9] = [
         &["status"],
         &["status", "--json"],
+        &["metrics"],
         &["flows"],
         &["flows", "--json"],
         &["plan"],

@@ -126,3 +126,64 @@ fn count(findings: &[Finding]) -> Vec<Findings> {
     };
     counts.into_iter().map(named).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Severity, count, gateways};
+    use crate::state::fixture::two_networks;
+    use crate::state::observed::NeighbourState;
+
+    /// Whether each gateway of eth0 can be used.
+    fn usable(up: bool, state: Option<NeighbourState>) -> Vec<bool> {
+        let mut host = two_networks();
+        if let Some(state) = state {
+            host = host.neighbour("eth0", "192.168.1.1", state);
+        }
+        let host = host.neighbour("eth0", "fe80::1", NeighbourState::Resolved);
+        let mut device = host.uplinks().swap_remove(0).device;
+        device.up = up;
+        let mut all = gateways(&host.0, &device);
+        all.sort_by_key(|gateway| gateway.address);
+        all.iter().map(|gateway| gateway.usable).collect()
+    }
+
+    #[test]
+    fn a_gateway_can_be_used_while_it_has_a_link_layer_address_and_its_uplink_is_up() {
+        use NeighbourState::{Failed, Fixed, Incomplete, Probing, Resolved};
+        for state in [Probing, Resolved, Fixed] {
+            assert_eq!(usable(true, Some(state)), [true, true], "{state:?}");
+            assert_eq!(usable(false, Some(state)), [false, false], "{state:?}");
+        }
+        for state in [Failed, Incomplete] {
+            assert_eq!(usable(true, Some(state)), [false, true], "{state:?}");
+        }
+        assert_eq!(usable(true, None), [false, true]);
+    }
+
+    #[test]
+    fn devices_without_neighbour_discovery_need_no_link_layer_address() {
+        let host = two_networks().change("eth0", |link| link.noarp = true);
+        let device = &host.uplinks()[0].device;
+        let all = gateways(&host.0, device);
+        assert!(!all.is_empty() && all.iter().all(|gateway| gateway.usable), "{all:?}");
+    }
+
+    #[test]
+    fn findings_are_counted_by_severity_and_kind() {
+        let finding =
+            |severity, id: &str| Finding { id: id.to_owned(), severity, ..Finding::default() };
+        let counts = count(&[
+            finding(Severity::Warning, "route-missing:eth0"),
+            finding(Severity::Fault, "route-missing:eth0"),
+            finding(Severity::Fault, "route-missing:eth1"),
+            finding(Severity::Notice, "collision"),
+        ]);
+        let counts: Vec<_> = counts.iter().map(|it| (it.severity, &*it.kind, it.count)).collect();
+        let expected = [
+            ("fault", "route-missing", 2),
+            ("warning", "route-missing", 1),
+            ("notice", "collision", 1),
+        ];
+        assert_eq!(counts, expected);
+    }
+}
