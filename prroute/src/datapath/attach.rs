@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
 
 use aya::programs::SchedClassifier;
 use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type};
@@ -86,20 +87,41 @@ fn attach_tcx(programs: &mut Programs, hooks: &Hooks<'_>) -> Result<Attached> {
     for (direction, pin) in hooks.links() {
         let name = program(*direction);
         let program = descriptor(programs.get(name)?, name)?;
-        let link = match HeldLink::take_over(program, hooks.ifindex.0, pin)? {
-            Some(link) => link,
-            None => HeldLink::create(program, tcx(hooks, *direction), pin)?,
-        };
-        links.push((*direction, link));
+        links.push((*direction, link(program, hooks, *direction, pin)?));
     }
     Ok(Attached { hook: Hook::Tcx, made_qdisc: false, links })
 }
 
-fn tcx(hooks: &Hooks<'_>, direction: Direction) -> Attachment {
-    let attach_type = match direction {
+fn link(
+    program: BorrowedFd<'_>,
+    hooks: &Hooks<'_>,
+    direction: Direction,
+    pin: &Path,
+) -> Result<HeldLink> {
+    // A link keeps its place. Where others went before it, a new one goes to the head, and the old one
+    // goes when its pin does; for a moment packets meet both.
+    if links::is_behind_others(pin, hooks.ifindex.0, attach_type(direction))? {
+        match HeldLink::create(program, tcx(hooks, direction), pin) {
+            // The old link has this very program.
+            Err(error) if error.is_errno(Errno::EEXIST) => {}
+            other => return other,
+        }
+    }
+    match HeldLink::take_over(program, hooks.ifindex.0, pin)? {
+        Some(link) => Ok(link),
+        None => HeldLink::create(program, tcx(hooks, direction), pin),
+    }
+}
+
+pub(super) const fn attach_type(direction: Direction) -> bpf_attach_type {
+    match direction {
         Direction::Ingress => bpf_attach_type::BPF_TCX_INGRESS,
         Direction::Egress => bpf_attach_type::BPF_TCX_EGRESS,
-    };
+    }
+}
+
+fn tcx(hooks: &Hooks<'_>, direction: Direction) -> Attachment {
+    let attach_type = attach_type(direction);
     let name = format!("{} {} (tcx)", hooks.name, direction.name());
     // At the head of the chain.
     Attachment { name, target: hooks.ifindex.0, attach_type, flags: BPF_F_BEFORE }
@@ -151,57 +173,4 @@ pub async fn detach_clsact(kernel: &Kernel, ifindex: Ifindex) -> Result<bool> {
 pub fn detach_tcx(pins: &Pins, id: UplinkId) -> Result<()> {
     let removed = Direction::BOTH.map(|direction| links::remove(&pins.link(id, direction)));
     removed.into_iter().collect()
-}
-
-/// By which hook both programs are attached to an uplink right now, as the kernel tells; `None`:
-/// one of them is not.
-///
-/// # Errors
-///
-/// When the kernel cannot be asked.
-pub async fn hook_in_force(
-    kernel: &Kernel,
-    pins: &Pins,
-    id: UplinkId,
-    ifindex: Ifindex,
-) -> Result<Option<Hook>> {
-    let mut by_link = true;
-    let mut by_filter = true;
-    for direction in Direction::BOTH {
-        by_link &= is_linked(pins, id, ifindex, direction)?;
-        by_filter &= is_filter(kernel, ifindex, direction).await?;
-    }
-    Ok(match (by_link, by_filter) {
-        (true, _) => Some(Hook::Tcx),
-        (false, true) => Some(Hook::Clsact),
-        (false, false) => None,
-    })
-}
-
-/// By which hook the program for one direction is attached to an uplink right now, as the kernel tells;
-/// `None`: it is not.
-///
-/// # Errors
-///
-/// When the kernel cannot be asked.
-pub async fn in_force(
-    kernel: &Kernel,
-    pins: &Pins,
-    id: UplinkId,
-    ifindex: Ifindex,
-    direction: Direction,
-) -> Result<Option<Hook>> {
-    if is_linked(pins, id, ifindex, direction)? {
-        return Ok(Some(Hook::Tcx));
-    }
-    Ok(is_filter(kernel, ifindex, direction).await?.then_some(Hook::Clsact))
-}
-
-fn is_linked(pins: &Pins, id: UplinkId, ifindex: Ifindex, direction: Direction) -> Result<bool> {
-    links::is_attached_to(&pins.link(id, direction), ifindex.0)
-}
-
-async fn is_filter(kernel: &Kernel, ifindex: Ifindex, direction: Direction) -> Result<bool> {
-    let filter = kernel.filter(ifindex, direction).await?;
-    Ok(filter.is_some_and(|filter| filter.name == program(direction)))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -77,6 +77,46 @@ struct ObjectInfo {
     info: u64,
 }
 
+/// `attr` of `BPF_PROG_QUERY`, with what tcx adds (Linux 6.6).
+#[repr(C)]
+#[derive(Default)]
+struct ProgramQuery {
+    ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    pad: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
+}
+
+/// `attr` of `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    id: u32,
+    next: u32,
+    flags: u32,
+}
+
+/// `struct bpf_prog_info` up to the name.
+#[repr(C)]
+#[derive(Default)]
+struct RawProgramInfo {
+    numbers: [u64; 8],
+    name: [u8; NAME],
+}
+
+/// `BPF_OBJ_NAME_LEN`
+const NAME: usize = 16;
+
+/// The kernel lets no more programs share a hook (`BPF_MPROG_MAX`).
+const ON_ONE_HOOK: usize = 64;
+
 /// The beginning of `struct bpf_link_info`. What a kernel adds behind it is not asked for.
 #[repr(C)]
 #[derive(Default)]
@@ -149,6 +189,63 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     };
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(LinkInfo { id: info.id, program: info.program, target: target(&info) })
+}
+
+/// A program that is attached by tcx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TcxProgram {
+    pub(super) program: u32,
+    /// 0: it is attached without a link.
+    pub(super) link: u32,
+}
+
+/// What is attached to a hook of an interface by tcx, in the order in which packets meet it. Needs
+/// CAP_NET_ADMIN only: whoever wants more than the ids needs CAP_SYS_ADMIN.
+///
+/// # Errors
+///
+/// `ENODEV`: no such interface. A kernel without tcx has nothing attached.
+pub(super) fn tcx_programs(
+    ifindex: u32,
+    attach_type: bpf_attach_type,
+) -> io::Result<Vec<TcxProgram>> {
+    let mut programs = [0_u32; ON_ONE_HOOK];
+    let mut links = [0_u32; ON_ONE_HOOK];
+    let mut attr = ProgramQuery {
+        ifindex,
+        attach_type: attach_type as u32,
+        programs: (&raw mut programs) as u64,
+        count: u32::try_from(ON_ONE_HOOK).unwrap_or_default(),
+        links: (&raw mut links) as u64,
+        ..ProgramQuery::default()
+    };
+    match bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) {
+        Ok(_) => {}
+        Err(error) => {
+            let errno = error.raw_os_error().map(Errno::from_raw);
+            // An older kernel knows neither the attach type nor so long an `attr`.
+            let is_empty = matches!(errno, Some(Errno::EINVAL | Errno::E2BIG | Errno::ENOENT));
+            return if is_empty { Ok(Vec::new()) } else { Err(error) };
+        }
+    }
+    let count = usize::try_from(attr.count).unwrap_or_default();
+    let both = programs.into_iter().zip(links).take(count);
+    Ok(both.map(|(program, link)| TcxProgram { program, link }).collect())
+}
+
+/// The name of a program. Needs CAP_SYS_ADMIN.
+pub(super) fn program_name(id: u32) -> io::Result<String> {
+    let mut attr = ById { id, ..ById::default() };
+    let program = bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr).and_then(owned)?;
+    let mut info = RawProgramInfo::default();
+    let mut attr = ObjectInfo {
+        fd: raw(program.as_fd()),
+        length: u32::try_from(size_of::<RawProgramInfo>()).unwrap_or_default(),
+        info: (&raw mut info) as u64,
+    };
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    let name = info.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 fn target(info: &RawLinkInfo) -> Target {

@@ -27,6 +27,8 @@ pub struct FlowRecord {
     pub remote_port: u16,
     /// Whether the remote end opened it; only such flows are steered.
     pub opened_inbound: bool,
+    /// Whether a packet left since the first one came in.
+    pub answered: bool,
     /// Whether both ends have shown that they take part in it.
     pub confirmed: bool,
     pub uplink: UplinkId,
@@ -104,6 +106,7 @@ fn record(
         remote,
         remote_port: u16::from_be_bytes(remote_port),
         opened_inbound: flow.origin()? == Origin::Inbound,
+        answered: flow.is_answered(),
         confirmed,
         uplink: UplinkId(flow.uplink()),
         generation: flow.generation(),

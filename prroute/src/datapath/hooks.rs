@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use prroute_common::names;
+use serde::{Deserialize, Serialize};
 
 use crate::datapath::pins::Pins;
 use crate::netlink::Direction;
@@ -13,6 +14,24 @@ pub const fn program(direction: Direction) -> &'static str {
     match direction {
         Direction::Ingress => names::PROGRAM_INGRESS,
         Direction::Egress => names::PROGRAM_EGRESS,
+    }
+}
+
+/// The kernel's ids of the programs that a daemon has loaded. An id comes to no other program soon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramIds {
+    pub ingress: u32,
+    pub egress: u32,
+    /// Those on sockets, in the order in which they are attached.
+    pub sockets: Vec<u32>,
+}
+
+impl ProgramIds {
+    pub const fn of(&self, direction: Direction) -> u32 {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
     }
 }
 

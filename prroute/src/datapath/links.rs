@@ -74,7 +74,12 @@ impl HeldLink {
         Ok(Some(Self { fd, id: info.id, target: info.target, pin: pin.to_owned() }))
     }
 
-    /// Whether it still attaches this program to what it was made for.
+    /// The kernel's id of it.
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether it still attaches this program to the control group that it was made for.
     ///
     /// # Errors
     ///
@@ -147,24 +152,40 @@ pub(super) fn device(pin: &Path) -> io::Result<Option<u32>> {
     })
 }
 
-/// Whether the link pinned at a path attaches a program to an interface.
+/// The id of the link that is pinned at a path, where it attaches a program to this interface.
 ///
 /// # Errors
 ///
 /// When the kernel cannot be asked.
-pub fn is_attached_to(pin: &Path, ifindex: u32) -> Result<bool> {
+pub fn attached_to(pin: &Path, ifindex: u32) -> Result<Option<u32>> {
     let info = pinned(pin).map_err(failed("open pinned link", pin))?;
-    Ok(info.is_some_and(|info| info.target == Target::Device(ifindex)))
+    Ok(info.filter(|info| info.target == Target::Device(ifindex)).map(|info| info.id))
 }
 
-/// Whether the link pinned at a path attaches a program to a control group.
+/// Whether a program of others is met before the one that the link pinned at a path attaches to an
+/// interface.
 ///
 /// # Errors
 ///
 /// When the kernel cannot be asked.
-pub fn is_attached_to_cgroup(pin: &Path) -> Result<bool> {
+pub(super) fn is_behind_others(
+    pin: &Path,
+    ifindex: u32,
+    attach_type: bpf_attach_type,
+) -> Result<bool> {
+    let Some(id) = attached_to(pin, ifindex)? else { return Ok(false) };
+    let chain = bpf::tcx_programs(ifindex, attach_type).map_err(failed("order", pin))?;
+    Ok(chain.iter().position(|program| program.link == id).is_some_and(|place| place > 0))
+}
+
+/// The id of the program that the link pinned at a path attaches to a control group.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn program_on_cgroup(pin: &Path) -> Result<Option<u32>> {
     let info = pinned(pin).map_err(failed("open pinned link", pin))?;
-    Ok(info.is_some_and(|info| matches!(info.target, Target::Cgroup(_))))
+    Ok(info.filter(|info| matches!(info.target, Target::Cgroup(_))).map(|info| info.program))
 }
 
 /// Where a pin is made before it takes another's place.

@@ -159,14 +159,20 @@ impl Pins {
         Ok(())
     }
 
+    /// Where pins of other versions are.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn other_layouts(&self) -> Result<Vec<PathBuf>> {
+        let mut layouts = self.entries(&self.instance)?;
+        layouts.retain(|path| *path != self.layout() && !directory::is_of_namespace(path));
+        Ok(layouts)
+    }
+
     /// Removes pins of other layouts, once this layout's programs run in their place.
     pub fn remove_other_layouts(&self) -> Result<()> {
-        for path in self.entries(&self.instance)? {
-            if path != self.layout() && !directory::is_of_namespace(&path) {
-                remove_tree(&path)?;
-            }
-        }
-        Ok(())
+        self.other_layouts()?.iter().try_for_each(|path| remove_tree(path))
     }
 
     /// Removes every pin of this instance; what only pins kept alive ends here.

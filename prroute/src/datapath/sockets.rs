@@ -19,6 +19,7 @@ use prroute_common::names;
 use prroute_common::udp_origin::SocketReason;
 
 use crate::datapath::error::{DatapathError, Result};
+use crate::datapath::hooks::ProgramIds;
 use crate::datapath::links::{self, Attachment, HeldLink};
 use crate::datapath::maps::{failed, open};
 use crate::datapath::object::{Programs, verified};
@@ -182,17 +183,26 @@ pub fn are_in_force(programs: &Programs, links: &[HeldLink]) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether all programs are attached right now, as the kernel tells.
+/// The ids of the programs, where all are loaded.
 ///
 /// # Errors
 ///
 /// When the kernel cannot be asked.
-pub fn are_attached(pins: &Pins) -> Result<bool> {
-    let mut all = true;
-    for hook in PROGRAMS {
-        all &= links::is_attached_to_cgroup(&pins.socket_link(hook.pin))?;
-    }
-    Ok(all)
+pub fn ids(programs: &Programs) -> Result<Vec<u32>> {
+    PROGRAMS.iter().map(|hook| programs.id(hook.program)).collect()
+}
+
+/// Whether all programs are attached right now, as the kernel tells; with `ids`, whether they are those
+/// that were loaded.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn are_attached(pins: &Pins, ids: Option<&ProgramIds>) -> Result<bool> {
+    let program = |hook: &SocketProgram| links::program_on_cgroup(&pins.socket_link(hook.pin));
+    let attached: Option<Vec<u32>> = PROGRAMS.iter().map(program).collect::<Result<_>>()?;
+    let loaded = ids.map(|ids| &ids.sockets).filter(|ids| !ids.is_empty());
+    Ok(attached.is_some_and(|attached| loaded.is_none_or(|loaded| *loaded == attached)))
 }
 
 /// Takes the programs away; those that are gone already are fine.

@@ -9,6 +9,7 @@
 
 pub(crate) mod doctor;
 mod filters;
+mod hooks;
 mod programs;
 mod routing;
 mod service;
@@ -118,7 +119,7 @@ impl Examination {
 
     /// What prroute made, or is to make, and is not there.
     fn missing(&self) -> Vec<Finding> {
-        let programs = self.programs.iter().flat_map(|seen| programs::findings(self, seen));
+        let programs = self.programs.iter().flat_map(|seen| hooks::missing(self, seen));
         programs.chain(routing::findings(self)).collect()
     }
 
@@ -129,6 +130,7 @@ impl Examination {
             all.extend(service::findings(self));
             all.extend(self.missing());
             all.extend(filters::findings(self));
+            all.extend(self.programs.iter().flat_map(|seen| hooks::others(self, seen)));
         }
         all.extend(uplinks::findings(self));
         all.extend(self.outlook.findings.iter().cloned());

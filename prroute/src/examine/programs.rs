@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use nix::net::if_::if_indextoname;
+use prroute_common::names;
 
-use crate::datapath::attach::{self, Hook};
-use crate::datapath::sockets;
-use crate::datapath::{Pins, Tables, links};
-use crate::examine::Examination;
-use crate::json::{UdpSourceStateJson, UplinkJson};
+use crate::datapath::attach::Hook;
+use crate::datapath::chain::{Ours, Standing};
+use crate::datapath::hooks::{self, ProgramIds};
+use crate::datapath::observed::{self, Extent};
+use crate::datapath::{Pins, Tables, links, sockets};
+use crate::json::UplinkJson;
 use crate::netlink::{Direction, Kernel};
 use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{DaemonReport, Journal};
-use crate::state::findings::{Finding, Severity};
 use crate::state::observed::Rule;
 use crate::state::own_source::OwnSources;
 use crate::state::uplink::UplinkId;
@@ -29,10 +30,27 @@ pub(crate) struct Seen {
     pub(crate) own_source: Option<OwnSources>,
     /// All there are.
     pub(crate) rules: Vec<Rule>,
-    /// The directory of the maps, where not all are there.
-    without_maps: Option<PathBuf>,
-    /// Names of devices without their programs.
-    without_programs: Vec<String>,
+    /// Where pins are, and the names of those that should be there and are not.
+    pub(super) layout: PathBuf,
+    pub(super) lost_pins: Vec<String>,
+    /// What every daemon of this version makes is not there.
+    pub(super) without_maps: bool,
+    /// Where pins of other versions are.
+    pub(super) other_layouts: Vec<PathBuf>,
+    /// Of each device that prroute attaches to.
+    pub(super) places: Vec<Place>,
+}
+
+/// One hook of a device that prroute attaches to.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) device: String,
+    pub(super) hook: Hook,
+    pub(super) direction: Direction,
+    pub(super) standing: Standing,
+    /// What others have there that packets meet before ours, and what they meet behind it: in words.
+    pub(super) before: Vec<String>,
+    pub(super) behind: Vec<String>,
 }
 
 impl Seen {
@@ -43,61 +61,74 @@ impl Seen {
     ) -> Result<Self> {
         crate::capability::require()?;
         let kernel = Kernel::connect().await?;
-        let mut seen = Self { rules: kernel.rules().await?, ..Self::default() };
-        if pins.exists() {
+        let mut seen = Self {
+            rules: kernel.rules().await?,
+            layout: pins.layout(),
+            other_layouts: pins.other_layouts()?,
+            without_maps: !pins.exists(),
+            ..Self::default()
+        };
+        if !seen.without_maps {
             seen.own_source = Some(Tables::open(pins)?.own_source()?);
-        } else {
-            seen.without_maps = Some(pins.layout());
         }
-        for device in &journal.attached {
-            let there = if device.stacked {
-                match device.hook {
-                    Hook::Tcx => {
-                        links::is_attached_to(&pins.stacked_link(device.ifindex), device.ifindex.0)?
-                    }
-                    Hook::Clsact => {
-                        kernel.filter(device.ifindex, Direction::Ingress).await?.is_some()
-                    }
-                }
-            } else {
-                let hook = attach::hook_in_force(&kernel, pins, device.id, device.ifindex).await?;
-                hook.map(|hook| seen.hooks.insert(device.id, hook));
-                hook.is_some()
-            };
-            // One that is deleted lost its programs with itself, and they leave what is no uplink.
-            if !there && is_managed(report, device) && if_indextoname(device.ifindex.0).is_ok() {
-                seen.without_programs.push(device.name.clone());
-            }
+        let lost = names::pinned_maps().filter(|name| !pins.map(name).exists());
+        seen.lost_pins.extend(lost.map(str::to_owned));
+        for device in journal.attached.iter().filter(|device| is_managed(report, device)) {
+            seen.look_at(&kernel, pins, device, report.programs.as_ref()).await?;
         }
-        seen.sockets = sockets::are_attached(pins)?;
+        seen.sockets = sockets::are_attached(pins, report.programs.as_ref())?;
         Ok(seen)
     }
-}
 
-pub(super) fn findings(examined: &Examination, seen: &Seen) -> Vec<Finding> {
-    let fault = |id: String, what: String, device: Option<&String>| Finding {
-        id,
-        severity: Severity::Fault,
-        what,
-        device: device.cloned(),
-        fix: examined.mend(),
-        ..Finding::default()
-    };
-    let mut all = Vec::new();
-    if let Some(directory) = &seen.without_maps {
-        let what = format!("{}: pinned maps are missing", directory.display());
-        all.push(fault("pins-missing".to_owned(), what, None));
+    async fn look_at(
+        &mut self,
+        kernel: &Kernel,
+        pins: &Pins,
+        device: &AttachedDevice,
+        ids: Option<&ProgramIds>,
+    ) -> Result<()> {
+        let (ifindex, hook) = (device.ifindex, device.hook);
+        let directions =
+            if device.stacked { &[Direction::Ingress][..] } else { &Direction::BOTH[..] };
+        let mut places = Vec::new();
+        let mut lost = Vec::new();
+        for direction in directions.iter().copied() {
+            let pin = match device.stacked {
+                true => pins.stacked_link(ifindex),
+                false => pins.link(device.id, direction),
+            };
+            if hook == Hook::Tcx && !pin.exists() {
+                lost.extend(pin.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
+            let link = match hook {
+                Hook::Tcx => links::attached_to(&pin, ifindex.0)?,
+                Hook::Clsact => None,
+            };
+            let program = ids.map(|ids| ids.of(direction));
+            let name = hooks::program(direction);
+            let ours = Ours { direction, hook, program, link, name };
+            let chain = observed::on_hook(kernel, ifindex, direction, Extent::All).await?;
+            let standing = ours.judge(&chain);
+            let mut foreign: Vec<_> = ours.foreign(&chain).map(observed::describe).collect();
+            let before = match &standing {
+                Standing::InForce { behind } => behind.len(),
+                _ => 0,
+            };
+            let behind = foreign.split_off(before.min(foreign.len()));
+            let device = device.name.clone();
+            places.push(Place { device, hook, direction, standing, before: foreign, behind });
+        }
+        // One that is deleted lost its programs with itself.
+        if if_indextoname(ifindex.0).is_err() {
+            return Ok(());
+        }
+        if !device.stacked && places.iter().all(|place| place.standing.is_in_force()) {
+            self.hooks.insert(device.id, hook);
+        }
+        self.places.extend(places);
+        self.lost_pins.extend(lost);
+        Ok(())
     }
-    for name in &seen.without_programs {
-        let what = format!("{name}: the programs are not attached: its replies are not moved");
-        all.push(fault(format!("program-missing:{name}"), what, Some(name)));
-    }
-    let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
-    if attached && !seen.sockets {
-        let what = "the programs for wildcard UDP servers are not attached".to_owned();
-        all.push(fault("cgroup-programs".to_owned(), what, None));
-    }
-    all
 }
 
 /// Whether the daemon says that a device is an uplink, or stands on one. Where it says nothing, what the

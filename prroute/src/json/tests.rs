@@ -271,6 +271,7 @@ fn some_flows() -> FlowsJson {
         remote: ip("198.51.100.7"),
         remote_port: 40_000,
         opened_inbound: true,
+        answered: true,
         confirmed: true,
         uplink: UplinkId(1),
         generation: 1,

@@ -54,13 +54,18 @@ impl Direction {
     }
 }
 
-/// A filter at the place of ours.
+/// A filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The name that it was attached with.
+    /// What kind of filter it is: `bpf`, `flower`.
+    pub kind: String,
+    pub priority: u16,
+    /// The name that its program was attached with.
     pub name: String,
-    /// The id of its program.
+    /// The id of its program; 0: it has none.
     pub program: u32,
+    /// It has the priority and the handle of ours, whoever made it.
+    pub is_at_our_place: bool,
 }
 
 impl Kernel {
@@ -117,12 +122,23 @@ impl Kernel {
         ifindex: Ifindex,
         direction: Direction,
     ) -> Result<Option<Filter>, NetlinkError> {
-        let mut found = None;
+        let filters = self.filters(ifindex, direction).await?;
+        Ok(filters.into_iter().find(|filter| filter.is_at_our_place))
+    }
+
+    /// All filters of a hook, in the order in which packets meet them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub async fn filters(
+        &self,
+        ifindex: Ifindex,
+        direction: Direction,
+    ) -> Result<Vec<Filter>, NetlinkError> {
+        let mut found = Vec::new();
         self.each_filter(ifindex, direction, |message| {
-            let ours = |m: &&TcMessage| m.header.handle == HANDLE && priority(m) == PRIORITY;
-            if let Some(message) = message.filter(ours) {
-                found = Some(describe(message));
-            }
+            found.push(message.map(describe).unwrap_or_default());
         })
         .await?;
         Ok(found)
@@ -218,8 +234,16 @@ fn priority(message: &TcMessage) -> u16 {
 }
 
 fn describe(message: &TcMessage) -> Filter {
-    let mut filter = Filter::default();
+    let priority = priority(message);
+    let mut filter = Filter {
+        priority,
+        is_at_our_place: message.header.handle == HANDLE && priority == PRIORITY,
+        ..Filter::default()
+    };
     for attribute in &message.attributes {
+        if let TcAttribute::Kind(kind) = attribute {
+            filter.kind.clone_from(kind);
+        }
         let TcAttribute::Options(options) = attribute else { continue };
         for option in options {
             match option {

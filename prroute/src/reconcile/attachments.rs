@@ -1,18 +1,18 @@
 //! What a round would do about programs and pins, as far as the kernel tells what is there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Attach;
-use crate::datapath::attach::{self, Hook};
+use crate::datapath::attach::Hook;
 use crate::datapath::features::{self, NEEDED};
 use crate::datapath::sizes::{Demand, Megabytes};
 use crate::datapath::sockets::{self, Sockets};
-use crate::datapath::{DatapathError, Sizes, hooks, links, memory, tcx};
+use crate::datapath::{DatapathError, Sizes, hooks, memory, observed, tcx};
 use crate::json::UdpSourceStateJson;
 use crate::netlink::Direction;
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, ReconcileError, Reconciler};
 use crate::state::families::Families;
-use crate::state::uplink::Stacked;
+use crate::state::uplink::{Ifindex, Stacked};
 
 /// Programs, links and pins that are to be made, and those that are to go.
 #[derive(Debug, Default)]
@@ -70,7 +70,12 @@ impl Reconciler {
         let is_right = |there: Option<Hook>| there.is_some() && (hook.is_none() || there == hook);
         for uplink in &outlook.uplinks {
             let (id, ifindex) = (uplink.id, uplink.device.ifindex);
-            if !is_right(attach::hook_in_force(&self.kernel, pins, id, ifindex).await?) {
+            let mut are_right = true;
+            for direction in Direction::BOTH {
+                let pin = pins.link(id, direction);
+                are_right &= is_right(self.hook_in_force(ifindex, &pin, direction).await?);
+            }
+            if !are_right {
                 let (device, directions) = (uplink.device.name.clone(), Direction::BOTH.into());
                 plan.attach.push(ToAttach { device, directions, hook });
             }
@@ -101,14 +106,18 @@ impl Reconciler {
     }
 
     async fn hook_of_stacked(&self, device: &Stacked) -> Result<Option<Hook>, ReconcileError> {
-        let link = self.datapath.pins.stacked_link(device.ifindex);
-        if links::is_attached_to(&link, device.ifindex.0)? {
-            return Ok(Some(Hook::Tcx));
-        }
-        let filter = self.kernel.filter(device.ifindex, Direction::Ingress).await?;
-        let is_ours =
-            filter.is_some_and(|filter| filter.name == hooks::program(Direction::Ingress));
-        Ok(is_ours.then_some(Hook::Clsact))
+        let pin = self.datapath.pins.stacked_link(device.ifindex);
+        self.hook_in_force(device.ifindex, &pin, Direction::Ingress).await
+    }
+
+    async fn hook_in_force(
+        &self,
+        ifindex: Ifindex,
+        pin: &Path,
+        direction: Direction,
+    ) -> Result<Option<Hook>, ReconcileError> {
+        let ids = self.records.report.programs.as_ref();
+        Ok(observed::in_force(&self.kernel, ifindex, pin, direction, ids).await?)
     }
 
     /// Devices with programs that are, or stand on, no uplink any more, and are still there.
@@ -121,8 +130,8 @@ impl Reconciler {
     }
 
     fn sockets(&self, plan: &mut Attachments) -> Result<(), ReconcileError> {
-        let is_attached = sockets::are_attached(&self.datapath.pins)?;
         let report = &self.records.report;
+        let is_attached = sockets::are_attached(&self.datapath.pins, report.programs.as_ref())?;
         // A daemon has tried, and tries no more.
         let is_refused = report.daemon.is_some()
             && matches!(report.udp_source, Some(UdpSourceStateJson::Unavailable { .. }));

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::causes::with_causes;
 use crate::config::{Config, FileStamp};
+use crate::datapath::pin_monitor::PinMonitor;
 use crate::netlink::{Announced, Change, HookMonitor, Monitor};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
@@ -37,6 +38,8 @@ pub struct Daemon {
     reconciler: Reconciler,
     monitor: Monitor,
     hooks: HookMonitor,
+    /// `None`: the kernel has none left for this user.
+    pins: Option<PinMonitor>,
     terminate: Signal,
     interrupt: Signal,
     reload: Signal,
@@ -65,10 +68,14 @@ impl Daemon {
         let reload = signal(SignalKind::hangup())?;
         reconciler.is_daemon(config_file, read);
         let change = Change::default();
+        let pins = PinMonitor::open()
+            .inspect_err(|error| tracing::debug!("listen to changes of pins: {error}"))
+            .ok();
         Ok(Self {
             reconciler,
             monitor,
             hooks,
+            pins,
             terminate,
             interrupt,
             reload,
@@ -161,6 +168,7 @@ impl Daemon {
     pub async fn follow(&mut self) -> Result<Stop, ReconcileError> {
         loop {
             self.hooks.watch(self.reconciler.filtered());
+            self.reconciler.watch_pins(self.pins.as_ref());
             let wakeup = self.reconciler.next_wakeup();
             let is_due = tokio::select! {
                 biased;
@@ -173,6 +181,13 @@ impl Daemon {
                 () = at(wakeup) => self.reconciler.wake().await,
                 gone = self.hooks.next() => {
                     gone?;
+                    self.reconciler.inspect().await
+                }
+                gone = news_of(&mut self.pins) => {
+                    if let Err(error) = gone {
+                        tracing::debug!("read changes of pins: {error}");
+                        self.pins = None;
+                    }
                     self.reconciler.inspect().await
                 }
                 announced = self.monitor.next() => {
@@ -247,6 +262,13 @@ impl Daemon {
             tracing::debug!("{now}");
             notify(&[NotifyState::Status(now)]);
         }
+    }
+}
+
+async fn news_of(pins: &mut Option<PinMonitor>) -> std::io::Result<()> {
+    match pins {
+        Some(pins) => pins.next().await,
+        None => pending().await,
     }
 }
 

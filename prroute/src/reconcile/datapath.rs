@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::config::Attach;
 use crate::datapath::attach::{self, Attached, Hook};
-use crate::datapath::hooks::Hooks;
+use crate::datapath::hooks::{Hooks, ProgramIds, program};
 use crate::datapath::links::HeldLink;
 use crate::datapath::pins::Remains;
 use crate::datapath::sizes::{self, Demand, UNUSED};
-use crate::datapath::sockets::Sockets;
+use crate::datapath::sockets::{self, Sockets};
 use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory};
-use crate::netlink::Kernel;
+use crate::netlink::{Direction, Kernel};
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
@@ -53,6 +53,7 @@ impl Datapath {
 /// Programs and tables that are in use.
 pub(super) struct Loaded {
     pub(super) programs: Programs,
+    pub(super) ids: ProgramIds,
     pub(super) tables: Tables,
     /// What this process has attached; what an earlier one attached runs an older program.
     pub(super) attached: BTreeMap<UplinkId, Attachment>,
@@ -105,9 +106,12 @@ impl Reconciler {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.datapath.pins)?;
+        let ids = ids(&programs, &sockets)?;
+        self.records.report.programs = Some(ids.clone());
         self.datapath.larger_tables_due = None;
         self.datapath.loaded = Some(Loaded {
             programs,
+            ids,
             tables,
             attached: BTreeMap::new(),
             stacked: BTreeMap::new(),
@@ -198,6 +202,15 @@ impl Reconciler {
         restored?;
         Ok(self.datapath.pins.remove_other_layouts()?)
     }
+}
+
+fn ids(programs: &Programs, sockets: &[HeldLink]) -> Result<ProgramIds, DatapathError> {
+    let id = |direction| programs.id(program(direction));
+    Ok(ProgramIds {
+        ingress: id(Direction::Ingress)?,
+        egress: id(Direction::Egress)?,
+        sockets: if sockets.is_empty() { Vec::new() } else { sockets::ids(programs)? },
+    })
 }
 
 async fn attach_to(

@@ -1,6 +1,6 @@
-//! Looking whether what was made is still there: programs, filters, links and their pins. Only the
-//! loss of a filter is announced; the rest is looked at every two seconds. With three uplinks a look
-//! takes a millisecond of a debug build (`route_flaps` prints it).
+//! Looking whether what was made is still there: programs, filters, links and their pins. The loss of a
+//! filter or a pin is announced, that of a link is not: where there are links the daemon looks every two
+//! seconds. With three uplinks a look takes a millisecond of a debug build (`route_flaps` prints it).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use nix::net::if_::if_indextoname;
 
 use crate::datapath::attach::{Attached, Hook};
-use crate::datapath::hooks::program;
+use crate::datapath::chain::Ours;
+use crate::datapath::hooks::{ProgramIds, program};
 use crate::datapath::links::HeldLink;
+use crate::datapath::observed::{self, Extent};
+use crate::datapath::pin_monitor::PinMonitor;
 use crate::datapath::sockets;
 use crate::datapath::{DatapathError, Pins};
 use crate::json::UdpSourceStateJson;
@@ -22,8 +25,10 @@ use crate::reconcile::{ReconcileError, Reconciler};
 use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Ifindex, UplinkId};
 
-/// How often to look.
-pub(super) const PERIOD: Duration = Duration::from_secs(2);
+/// How often to look where everything is announced ...
+const ANNOUNCED: Duration = Duration::from_secs(10);
+/// ... and where it is not.
+const UNANNOUNCED: Duration = Duration::from_secs(2);
 
 /// Losses of one round that are named.
 const NAMED: usize = 8;
@@ -35,12 +40,15 @@ pub(super) struct Inspection {
     pins: BTreeMap<OsString, u64>,
     /// When the last look was, apart from those that are part of a round.
     looked: Instant,
+    /// The loss of pins is heard.
+    pub(super) hears_pins: bool,
     pub(super) allowance: Allowance,
 }
 
 impl Inspection {
     pub(super) fn new(now: Instant) -> Self {
-        Self { pins: BTreeMap::new(), looked: now, allowance: Allowance::default() }
+        let (pins, allowance) = (BTreeMap::new(), Allowance::default());
+        Self { pins, looked: now, hears_pins: false, allowance }
     }
 }
 
@@ -67,14 +75,25 @@ impl Lost {
 impl Reconciler {
     /// When to look next; `None`: there is nothing to look at, or nothing may be put back yet.
     pub(super) fn next_inspection(&self) -> Option<Instant> {
-        let Datapath { loaded: Some(_), inspection, .. } = &self.datapath else { return None };
-        inspection.allowance.due().is_none().then(|| inspection.looked + PERIOD)
+        let Datapath { loaded: Some(datapath), inspection, .. } = &self.datapath else {
+            return None;
+        };
+        let is_announced = inspection.hears_pins && links(datapath).next().is_none();
+        let period = if is_announced { ANNOUNCED } else { UNANNOUNCED };
+        inspection.allowance.due().is_none().then(|| inspection.looked + period)
     }
 
     /// Interfaces that have filters of ours.
     pub(super) fn filtered(&self) -> impl Iterator<Item = Ifindex> {
         let clsact = |device: &&AttachedDevice| device.hook == Hook::Clsact;
         self.records.journal.attached.iter().filter(clsact).map(|device| device.ifindex)
+    }
+
+    /// From now on the loss of pins is heard, if there are any.
+    pub(super) fn watch_pins(&mut self, monitor: Option<&PinMonitor>) {
+        let directory = self.datapath.pins.layout();
+        let hears = monitor.is_some_and(|monitor| monitor.watch(&directory));
+        self.datapath.inspection.hears_pins = hears;
     }
 
     /// Whether something of the datapath is gone, so that another round is due.
@@ -96,16 +115,11 @@ impl Reconciler {
     async fn find_lost(&mut self) -> Result<Lost, DatapathError> {
         let Some(datapath) = &self.datapath.loaded else { return Ok(Lost::default()) };
         let mut lost = Lost::default();
-        let ingress = datapath.programs.id(program(Direction::Ingress))?;
-        let egress = datapath.programs.id(program(Direction::Egress))?;
-        let id = |direction| match direction {
-            Direction::Ingress => ingress,
-            Direction::Egress => egress,
-        };
+        let ids = &datapath.ids;
         let kernel = &self.kernel;
         for (uplink, there) in &datapath.attached {
             let missing =
-                missing(kernel, there.ifindex, &there.attached, &Direction::BOTH, id).await?;
+                missing(kernel, there.ifindex, &there.attached, &Direction::BOTH, ids).await?;
             if let Some(words) = missing {
                 lost.words.push(words);
                 lost.uplinks.insert(*uplink);
@@ -113,7 +127,7 @@ impl Reconciler {
         }
         for (ifindex, attached) in &datapath.stacked {
             let only = [Direction::Ingress];
-            if let Some(words) = missing(kernel, *ifindex, attached, &only, id).await? {
+            if let Some(words) = missing(kernel, *ifindex, attached, &only, ids).await? {
                 lost.words.push(words);
                 lost.stacked.insert(*ifindex);
             }
@@ -201,22 +215,21 @@ async fn missing(
     ifindex: Ifindex,
     attached: &Attached,
     directions: &[Direction],
-    id: impl Fn(Direction) -> u32,
+    ids: &ProgramIds,
 ) -> Result<Option<String>, DatapathError> {
     let mut gone = Vec::new();
-    for direction in directions {
-        let program = id(*direction);
-        let there = match attached.hook {
-            Hook::Tcx => {
-                let link = attached.links.iter().find(|(of, _)| of == direction);
-                link.is_none_or(|(_, link)| link.is_in_force(program).unwrap_or(false))
-            }
-            Hook::Clsact => {
-                let filter = kernel.filter(ifindex, *direction).await?;
-                filter.is_some_and(|filter| filter.program == program)
-            }
+    let hook = attached.hook;
+    for direction in directions.iter().copied() {
+        let link = attached.links.iter().find(|(of, _)| *of == direction);
+        let ours = Ours {
+            direction,
+            hook,
+            program: Some(ids.of(direction)),
+            link: link.map(|(_, link)| link.id()),
+            name: program(direction),
         };
-        if !there {
+        let chain = observed::on_hook(kernel, ifindex, direction, Extent::Only(hook)).await?;
+        if !ours.judge(&chain).is_in_force() {
             gone.push(direction.name());
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{FileStamp, OwnSource};
+use crate::datapath::hooks::ProgramIds;
 use crate::json::{
     FindingJson, HealedJson, LeftOutJson, RefusalJson, SkippedJson, UdpSourceStateJson, UplinkJson,
 };
@@ -33,6 +34,9 @@ pub struct DaemonReport {
     pub(crate) collision: Option<String>,
     /// What of others keeps prroute from its work.
     pub(crate) findings: Vec<FindingJson>,
+    /// The programs that were loaded last: what is on a hook is ours if it is one of them.
+    #[serde(default)]
+    pub(crate) programs: Option<ProgramIds>,
     /// `None` before the datapath is loaded.
     pub(crate) udp_source: Option<UdpSourceStateJson>,
     #[serde(default)]
@@ -56,7 +60,8 @@ impl DaemonReport {
 
     /// A new report that keeps what outlives a daemon.
     pub(crate) fn following(before: Self) -> Self {
-        Self { own_source: before.own_source, ..Self::new(before.uplinks) }
+        let DaemonReport { own_source, programs, uplinks, .. } = before;
+        Self { own_source, programs, ..Self::new(uplinks) }
     }
 
     /// # Errors

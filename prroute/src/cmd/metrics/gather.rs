@@ -10,10 +10,10 @@ use prroute_common::reason::Reason;
 use prroute_common::udp_origin::SocketReason;
 
 use super::figures::{Figures, Findings, Gateway, Table, Uplink};
-use crate::datapath::attach::{self, Hook};
+use crate::datapath::attach::Hook;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::{self, Occupancy};
-use crate::datapath::{Pins, sockets};
+use crate::datapath::{Pins, observed, sockets};
 use crate::examine::Examination;
 use crate::instance::Instance;
 use crate::netlink::{Direction, Kernel};
@@ -29,14 +29,15 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
     let counters = has_tables.then(|| Counters::open(&pins)).transpose()?;
     // With fewer uplinks than two nothing is attached, and no gateway is asked.
     let is_managed = examined.outlook.uplinks.len() >= 2;
+    let ids = examined.report.programs.as_ref();
     let mut hooks = BTreeSet::new();
     let mut uplinks = Vec::new();
     for uplink in &examined.outlook.uplinks {
         let device = &uplink.device;
         let mut attached = Vec::new();
         for direction in Direction::BOTH.into_iter().filter(|_| is_managed) {
-            let hook =
-                attach::in_force(&kernel, &pins, uplink.id, device.ifindex, direction).await?;
+            let pin = pins.link(uplink.id, direction);
+            let hook = observed::in_force(&kernel, device.ifindex, &pin, direction, ids).await?;
             hooks.extend(hook.map(name_of));
             attached.push((direction, hook.is_some()));
         }

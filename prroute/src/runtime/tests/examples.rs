@@ -7,6 +7,7 @@ use super::super::report::Reload;
 use super::ids::remembered;
 use super::*;
 use crate::config::OwnSource;
+use crate::datapath::hooks::ProgramIds;
 use crate::json;
 use crate::state::families::Families;
 
@@ -22,6 +23,7 @@ pub(super) fn report() -> DaemonReport {
     report.healed = Some(json::tests::healed());
     report.collision = Some("a collision".to_owned());
     (report.skipped, report.findings) = (skipped, findings);
+    report.programs = Some(ProgramIds { ingress: 71, egress: 72, sockets: vec![73, 74, 75, 76] });
     report.udp_source = Some(json::tests::udp_source());
     report.own_source.asked = OwnSource::Datapath;
     report.own_source.had_rules = Families { v4: true, v6: false };

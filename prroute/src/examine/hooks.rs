@@ -1,0 +1,219 @@
+//! What is to be said of programs and pins.
+
+use crate::datapath::attach::Hook;
+use crate::datapath::chain::Standing;
+use crate::examine::Examination;
+use crate::examine::programs::{Place, Seen};
+use crate::json::UdpSourceStateJson;
+use crate::netlink::Direction;
+use crate::state::findings::{Finding, Severity};
+
+/// So many pins are named.
+const SHOWN: usize = 3;
+
+/// What prroute made, and is not there.
+pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
+    let fix = examined.mend();
+    let mut all = Vec::new();
+    all.extend(pins(seen, fix.as_ref()));
+    let devices = seen.places.chunk_by(|a, b| a.device == b.device);
+    all.extend(devices.filter_map(|places| detached(places, fix.as_ref())));
+    let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
+    if attached && !seen.sockets {
+        all.push(Finding {
+            id: "cgroup-programs".to_owned(),
+            severity: Severity::Fault,
+            what: "the programs for wildcard UDP servers are not attached: such servers answer \
+                   from the address that routing prefers"
+                .to_owned(),
+            fix,
+            ..Finding::default()
+        });
+    }
+    all
+}
+
+/// What else is there.
+pub(super) fn others(examined: &Examination, seen: &Seen) -> Vec<Finding> {
+    let mut all = Vec::new();
+    all.extend(layout(seen, examined.mend().as_ref()));
+    all.extend(seen.places.iter().filter_map(order));
+    all.extend(seen.places.iter().filter_map(foreign));
+    all
+}
+
+fn pins(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
+    if seen.lost_pins.is_empty() {
+        return None;
+    }
+    let directory = seen.layout.display();
+    let mut evidence: Vec<_> = seen.lost_pins.iter().take(SHOWN).cloned().collect();
+    if let Some(more @ 1..) = seen.lost_pins.len().checked_sub(SHOWN) {
+        evidence.push(format!("and {more} more"));
+    }
+    let what = match seen.without_maps {
+        true => format!("{directory}: pinned maps are missing: the next daemon forgets all flows"),
+        false => format!("{directory}: pinned links are missing: the programs end with the daemon"),
+    };
+    Some(Finding {
+        id: "pins-missing".to_owned(),
+        severity: Severity::Fault,
+        what,
+        evidence,
+        fix: fix.cloned(),
+        ..Finding::default()
+    })
+}
+
+fn layout(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
+    let other = seen.other_layouts.first()?;
+    Some(Finding {
+        id: "layout".to_owned(),
+        severity: Severity::Warning,
+        what: format!(
+            "{}: pins of another version of prroute: its programs may still be attached",
+            other.display()
+        ),
+        evidence: vec![format!("this version: {}", seen.layout.display())],
+        fix: fix.cloned(),
+        ..Finding::default()
+    })
+}
+
+/// What of ours is not on a device, or is another program.
+fn detached(places: &[Place], fix: Option<&String>) -> Option<Finding> {
+    let gone: Vec<_> = places.iter().filter(|place| !place.standing.is_in_force()).collect();
+    let [first, ..] = gone.as_slice() else { return None };
+    let name = &first.device;
+    let what = match first.direction {
+        _ if gone.len() > 1 => {
+            format!("{name}: the programs are not attached: its replies are not moved")
+        }
+        Direction::Ingress => format!(
+            "{name}: the ingress program is not attached: it is not noted what comes in here"
+        ),
+        Direction::Egress => format!(
+            "{name}: the egress program is not attached: replies that main sends here are not moved"
+        ),
+    };
+    let evidence = |place: &&Place| {
+        let Place { hook, direction, standing, .. } = place;
+        let direction = direction.name();
+        match standing {
+            Standing::Replaced { program } => {
+                format!("{direction}: {hook} runs program {program}, which is not prroute's")
+            }
+            _ => format!("{direction}: nothing of prroute's by {hook}"),
+        }
+    };
+    Some(Finding {
+        id: format!("program-missing:{name}"),
+        severity: Severity::Fault,
+        what,
+        device: Some(name.clone()),
+        evidence: gone.iter().map(evidence).collect(),
+        fix: fix.cloned(),
+        ..Finding::default()
+    })
+}
+
+/// Ours comes first, or others decide what it sees.
+fn order(place: &Place) -> Option<Finding> {
+    let Place { device, hook, direction, before, .. } = place;
+    let (name, direction) = (device, direction.name());
+    let first = before.first()?;
+    Some(Finding {
+        id: format!("program-order:{name}:{direction}"),
+        severity: Severity::Warning,
+        what: format!(
+            "{name}: {first} of others runs before prroute's {direction} program, which does not \
+             see what that one takes"
+        ),
+        remedy: Some(match hook {
+            Hook::Tcx => {
+                "attach it after prroute's: a daemon that starts puts its own first".to_owned()
+            }
+            Hook::Clsact => "give it a higher priority than 1".to_owned(),
+        }),
+        device: Some(name.clone()),
+        evidence: before.clone(),
+        fix: (*hook == Hook::Tcx).then(|| "systemctl restart prroute".to_owned()),
+        ..Finding::default()
+    })
+}
+
+/// What others have behind prroute's program. Nothing is wrong with it.
+fn foreign(place: &Place) -> Option<Finding> {
+    let Place { device: name, direction, behind, .. } = place;
+    let direction = direction.name();
+    let others = match behind.len() {
+        0 => return None,
+        1 => "a program or filter".to_owned(),
+        many => format!("{many} programs or filters"),
+    };
+    Some(Finding {
+        id: format!("program-foreign:{name}:{direction}"),
+        severity: Severity::Notice,
+        what: format!(
+            "{name}: {others} of others behind prroute's {direction} program: what prroute moves to \
+             another uplink meets what is there instead"
+        ),
+        device: Some(name.clone()),
+        evidence: behind.clone(),
+        ..Finding::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datapath::chain::Entry;
+
+    fn place(direction: Direction, standing: Standing) -> Place {
+        let device = "eth1".to_owned();
+        let (before, behind) = (Vec::new(), Vec::new());
+        Place { device, hook: Hook::Tcx, direction, standing, before, behind }
+    }
+
+    const IN_FORCE: Standing = Standing::InForce { behind: Vec::new() };
+
+    fn said(places: &[Place]) -> (String, String) {
+        let finding = detached(places, None).unwrap();
+        (finding.what, finding.evidence.join("; "))
+    }
+
+    #[test]
+    fn what_is_missing_is_said_by_direction() {
+        let gone = |direction| place(direction, Standing::Missing);
+        let both = [gone(Direction::Ingress), gone(Direction::Egress)];
+        assert!(said(&both).0.starts_with("eth1: the programs are not attached"));
+        let one = [place(Direction::Ingress, IN_FORCE), gone(Direction::Egress)];
+        assert!(said(&one).0.starts_with("eth1: the egress program is not attached"));
+        let other = [place(Direction::Ingress, Standing::Replaced { program: 9 })];
+        assert!(said(&other).1.contains("tcx runs program 9, which is not prroute's"));
+        assert!(detached(&[place(Direction::Ingress, IN_FORCE)], None).is_none());
+    }
+
+    #[test]
+    fn a_program_before_ours_is_a_warning_and_one_behind_it_a_notice() {
+        let behind = vec![Entry::Tcx { program: 3, link: 0 }];
+        let mut before = place(Direction::Egress, Standing::InForce { behind });
+        before.before = vec!["tcx program 3".to_owned()];
+        let finding = order(&before).unwrap();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.what.starts_with("eth1: tcx program 3 of others runs before"));
+        let mut after = place(Direction::Egress, IN_FORCE);
+        after.behind = before.before;
+        assert!(order(&after).is_none());
+        assert_eq!(foreign(&after).map(|it| it.severity), Some(Severity::Notice));
+    }
+
+    #[test]
+    fn pins_that_are_gone_are_counted() {
+        let mut seen = Seen { without_maps: true, ..Seen::default() };
+        assert!(pins(&seen, None).is_none());
+        seen.lost_pins = (0..5).map(|n| format!("M{n}")).collect();
+        let finding = pins(&seen, None).unwrap();
+        assert_eq!(finding.evidence, ["M0", "M1", "M2", "and 2 more"]);
+    }
+}
