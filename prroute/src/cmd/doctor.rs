@@ -7,6 +7,7 @@ use nix::sys::utsname::uname;
 
 use crate::cli::DoctorArgs;
 use crate::cmd::{NotRunning, Warnings, belongs, output};
+use crate::datapath::Pins;
 use crate::examine::Examination;
 use crate::examine::doctor::Diagnosis;
 use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
@@ -22,7 +23,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (examined, mut diagnosis) = runtime.block_on(async {
         let examined = Examination::of(instance, found.daemon).await?;
-        let diagnosis = Diagnosis::of(&examined).await?;
+        let diagnosis = Diagnosis::of(&examined, &Pins::of(instance)).await?;
         anyhow::Ok((examined, diagnosis))
     })?;
     if let Some(device) = device {

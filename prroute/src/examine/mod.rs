@@ -7,12 +7,19 @@
 //! what the daemon says of itself               /
 //! ```
 
+mod advice;
 pub(crate) mod doctor;
 mod filters;
+mod flows;
+mod healing;
 mod hooks;
+mod kernel;
+mod netfilter;
+mod others;
 mod programs;
 mod routing;
 mod service;
+mod sockets;
 mod uplinks;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Other programs that manage the network beside prroute, and may take its rules for theirs.
 
+pub mod known;
 pub mod networkd;
 
 use std::fmt;

@@ -119,3 +119,40 @@ fn the_drop_in_is_written_once_and_does_what_it_says() {
     tree.file("etc/systemd/networkd.conf.d/90-late.conf", RULES_YES);
     assert!(Foreign::effective(&tree.machine()).is_any(), "a later file still overrides it");
 }
+
+#[test]
+fn programs_are_known_by_what_they_leave() {
+    use crate::state::fixture::{net, rule, two_networks};
+    use crate::state::observed::Family;
+    let names = |tree: &Tree, observed: &crate::state::observed::Observed| -> Vec<&str> {
+        known::recognised(&tree.machine(), observed).iter().map(|known| known.id).collect()
+    };
+    let tree = Tree::new();
+    let host = two_networks();
+    assert_eq!(names(&tree, &host.0), [""; 0]);
+    tree.process(1, "systemd").process(77, "systemd-network").process(78, "keepalived");
+    tree.file("etc/ufw/ufw.conf", "# a comment\nENABLED=yes\n");
+    tree.file("run/cloud-init/instance-data.json", "{}");
+    assert_eq!(names(&tree, &host.0), ["systemd-networkd", "cloud-init", "ufw", "keepalived"]);
+    let tree = Tree::new();
+    tree.file("etc/ufw/ufw.conf", "ENABLED=no\n");
+    let mut host = two_networks().nic("docker0").nic("cilium_host").nic("wt0").nic("cali1234");
+    let source = Some(net("10.0.0.2/32"));
+    host.0.rules.push(rule(Family::V4, 30_200, source, 30_200, 4));
+    host.0.rules.push(rule(Family::V4, 5230, None, 254, 3));
+    let expected = ["nm-cloud-setup", "docker", "tailscale", "netbird", "calico", "cilium"];
+    assert_eq!(names(&tree, &host.0), expected);
+}
+
+#[test]
+fn a_program_of_another_network_namespace_is_not_here() {
+    let tree = Tree::new();
+    for (pid, comm, namespace) in [("self", "prroute", "net:[1]"), ("9", "keepalived", "net:[2]")] {
+        tree.file(&format!("proc/{pid}/comm"), &format!("{comm}\n"));
+        let ns = tree.0.join(format!("proc/{pid}/ns"));
+        fs::create_dir_all(&ns).unwrap();
+        symlink(namespace, ns.join("net")).unwrap();
+    }
+    let observed = crate::state::observed::Observed::default();
+    assert!(known::recognised(&tree.machine(), &observed).is_empty());
+}

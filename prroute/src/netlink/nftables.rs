@@ -5,6 +5,8 @@
 //! through for these expressions, the conditions before them and the verdict behind them. All else is
 //! ignored.
 
+mod interfaces;
+
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::libc::{self, MSG_DONTWAIT};
 
+pub use self::interfaces::{FilterRule, Ruling, Subject};
 use super::request::split;
 use crate::state::observed::{Family, ReversePathFilter};
 
@@ -58,7 +61,19 @@ pub fn reverse_path_filters() -> Vec<ReversePathFilter> {
     if !is_loaded() {
         return Vec::new();
     }
-    read().unwrap_or_else(|error| {
+    each_rule(rule).unwrap_or_else(|error| {
+        tracing::debug!("read netfilter rules: {error}");
+        Vec::new()
+    })
+}
+
+/// The rules of the calling thread's network namespace that look at interfaces or addresses, and
+/// decide. None where they cannot be read.
+pub fn filter_rules() -> Vec<FilterRule> {
+    if !is_loaded() {
+        return Vec::new();
+    }
+    each_rule(interfaces::rule).unwrap_or_else(|error| {
         tracing::debug!("read netfilter rules: {error}");
         Vec::new()
     })
@@ -70,7 +85,8 @@ fn is_loaded() -> bool {
         .map_or(true, |modules| modules.lines().any(|module| module.starts_with("nf_tables ")))
 }
 
-fn read() -> io::Result<Vec<ReversePathFilter>> {
+/// What `rule` makes of each of them.
+fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
     let limit = Instant::now() + PATIENCE;
     let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;

@@ -16,7 +16,8 @@ use anyhow::Result;
 pub(crate) use self::checks::{Check, Outcome};
 use self::facts::Facts;
 use crate::config::Config;
-use crate::examine::Examination;
+use crate::datapath::Pins;
+use crate::examine::{Examination, advice};
 use crate::state::findings::Finding;
 use crate::state::observed::Observed;
 use crate::state::uplink::{Skipped, Uplink};
@@ -32,7 +33,7 @@ impl Diagnosis {
     /// # Errors
     ///
     /// When the kernel cannot be read.
-    pub(crate) async fn of(examined: &Examination) -> Result<Self> {
+    pub(crate) async fn of(examined: &Examination, pins: &Pins) -> Result<Self> {
         let facts = Facts::gather(examined).await?;
         let host = Host {
             config: &examined.configuration.config,
@@ -44,6 +45,7 @@ impl Diagnosis {
         };
         let mut findings = examined.findings();
         findings.extend(judge(&host));
+        findings.extend(advice::findings(examined, pins)?);
         findings.sort_by_key(|finding| finding.severity);
         let checks = checks::list(examined, &findings);
         Ok(Self { findings, checks })

@@ -120,5 +120,50 @@ fn a_message_that_is_cut_off_anywhere_is_no_trouble() {
 
 #[test]
 fn the_kernel_answers_or_has_no_rules() {
-    assert!(read().is_ok() || !is_loaded(), "{:?}", read());
+    let read = each_rule(rule);
+    assert!(read.is_ok() || !is_loaded(), "{read:?}");
+}
+
+const IIFNAME: u32 = 6;
+const OIFNAME: u32 = 7;
+const OIF: u32 = 5;
+const DROP: i32 = 0;
+const ACCEPT: i32 = 1;
+
+fn payload(offset: u32, length: u32) -> Vec<u8> {
+    let numbers = [(1, 1), (2, 1), (3, offset), (4, length)];
+    let attributes: Vec<_> = numbers.map(|(kind, n)| number_attribute(kind, n)).into();
+    expression("payload", &attributes)
+}
+
+fn filter_rule(expressions: &[Vec<u8>]) -> Option<FilterRule> {
+    interfaces::rule(&message(1, expressions))
+}
+
+#[test]
+fn rules_about_interfaces_and_addresses_are_read_with_what_they_decide() {
+    let by_name =
+        filter_rule(&[meta(OIFNAME), compare(0, b"eth1\0\0\0\0"), verdict(DROP)]).unwrap();
+    assert_eq!(by_name.subjects, [Subject::Output("eth1".to_owned())]);
+    assert_eq!((by_name.ruling, by_name.is_narrow), (Ruling::Drop, false));
+    let by_pattern = filter_rule(&[meta(IIFNAME), compare(0, b"eth"), verdict(ACCEPT)]).unwrap();
+    assert_eq!(by_pattern.subjects, [Subject::Input("eth*".to_owned())]);
+    assert_eq!(by_pattern.ruling, Ruling::Other);
+    let by_index = filter_rule(&[meta(OIF), compare(0, &7_u32.to_ne_bytes())]).unwrap();
+    assert_eq!(by_index.subjects, [Subject::OutputIndex(7)]);
+    assert_eq!(by_index.ruling, Ruling::None);
+    let by_address = filter_rule(&[payload(12, 4), compare(0, &[10, 0, 2, 10]), verdict(DROP)]);
+    let source = Subject::Source([10, 0, 2, 10].into());
+    assert_eq!(by_address.unwrap().subjects, [source]);
+}
+
+#[test]
+fn a_rule_with_further_conditions_is_narrow() {
+    let port = [meta(OIFNAME), compare(0, b"eth1\0"), payload(2, 2), compare(0, &[0, 80])];
+    assert!(filter_rule(&[&port[..], &[verdict(DROP)]].concat()).unwrap().is_narrow);
+    let ct = [meta(OIFNAME), compare(0, b"eth1\0"), expression("ct", &[]), verdict(DROP)];
+    assert!(filter_rule(&ct).unwrap().is_narrow);
+    assert_eq!(filter_rule(&[verdict(DROP)]), None, "about neither");
+    let nat = [meta(OIFNAME), compare(0, b"eth1\0"), expression("masq", &[])];
+    assert_eq!(filter_rule(&nat).unwrap().ruling, Ruling::Translate);
 }

@@ -5,6 +5,8 @@ mod before;
 mod configuration;
 mod filters;
 mod gateways;
+mod others;
+mod programs;
 mod subnets;
 mod uplinks;
 

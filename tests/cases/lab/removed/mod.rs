@@ -3,6 +3,6 @@
 
 mod daemon;
 mod names;
-mod removal;
+pub(crate) mod removal;
 mod traffic;
 mod without;

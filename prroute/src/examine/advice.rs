@@ -1,0 +1,29 @@
+//! What `doctor` says beyond what is wrong: programs of others, and what only the flows tell. It costs
+//! more than a look, or is no fault.
+
+use anyhow::Result;
+
+use crate::datapath::occupancy::Occupancy;
+use crate::datapath::{Pins, flows as records};
+use crate::examine::{Examination, flows, healing, kernel, netfilter, others, sockets};
+use crate::managers::Machine;
+use crate::netlink::nftables::filter_rules;
+use crate::state::findings::Finding;
+
+pub(super) fn findings(examined: &Examination, pins: &Pins) -> Result<Vec<Finding>> {
+    let (uplinks, observed) = (&examined.outlook.uplinks, &examined.outlook.observed);
+    let mut all = Vec::new();
+    all.extend(kernel::finding());
+    if uplinks.len() > 1 {
+        all.extend(netfilter::findings(&filter_rules(), uplinks, observed));
+        all.extend(netfilter::legacy());
+        all.extend(sockets::findings(&sockets::listeners(), uplinks));
+    }
+    all.extend(others::findings(&Machine::default(), observed));
+    all.extend(healing::finding(examined.report.healed.as_ref()));
+    if pins.exists() {
+        all.extend(flows::unconfirmed(&records::read(pins)?, uplinks));
+        all.extend(flows::full(&Occupancy::read(pins)?));
+    }
+    Ok(all)
+}

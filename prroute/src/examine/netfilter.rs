@@ -1,0 +1,232 @@
+//! Rules of netfilter that name an uplink: what prroute moves to another uplink has passed netfilter
+//! before, as a packet that leaves by the uplink which routing chose.
+
+use std::fs;
+use std::net::IpAddr;
+
+use crate::netlink::nftables::{FilterRule, Ruling, Subject};
+use crate::state::findings::{Finding, Severity};
+use crate::state::observed::Observed;
+use crate::state::uplink::{Ifindex, Uplink};
+
+/// So many rules are shown.
+const SHOWN: usize = 5;
+
+pub(super) fn findings(
+    rules: &[FilterRule],
+    uplinks: &[Uplink],
+    observed: &Observed,
+) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for uplink in uplinks {
+        let target = Target {
+            name: &uplink.device.name,
+            ifindex: uplink.device.ifindex,
+            addresses: observed
+                .addresses_on(uplink.device.ifindex)
+                .map(|address| address.net.addr())
+                .collect(),
+        };
+        all.extend(target.drops(rules));
+        all.extend(target.by_output(rules));
+    }
+    all
+}
+
+/// An uplink, as rules may name it.
+struct Target<'a> {
+    name: &'a str,
+    ifindex: Ifindex,
+    addresses: Vec<IpAddr>,
+}
+
+impl Target<'_> {
+    /// Rules that drop all packets of an uplink or of an address.
+    fn drops(&self, rules: &[FilterRule]) -> Option<Finding> {
+        let drops = |rule: &&FilterRule| {
+            rule.ruling == Ruling::Drop
+                && !rule.is_narrow
+                && rule.subjects.iter().all(|subject| self.is_named(subject))
+        };
+        let found: Vec<_> = rules.iter().filter(drops).collect();
+        let [first, ..] = found.as_slice() else { return None };
+        let name = self.name;
+        let (directions, comes) = match first.subjects.first() {
+            Some(Subject::Input(_) | Subject::InputIndex(_) | Subject::Destination(_)) => {
+                ("comes in", "requests are not heard")
+            }
+            _ => ("leaves", "replies are lost, whichever uplink prroute would move them to"),
+        };
+        Some(Finding {
+            id: format!("nft-drop:{name}"),
+            severity: Severity::Warning,
+            what: format!("{name}: netfilter drops what {directions} here: {comes}"),
+            remedy: Some("delete the rule, or except what the uplink is for".to_owned()),
+            device: Some(name.to_owned()),
+            evidence: shown(&found),
+            fix: delete(first),
+            ..Finding::default()
+        })
+    }
+
+    /// Rules that decide by the interface that a packet leaves by.
+    fn by_output(&self, rules: &[FilterRule]) -> Option<Finding> {
+        let decides = |rule: &&FilterRule| {
+            let is_output =
+                |it: &Subject| matches!(it, Subject::Output(_) | Subject::OutputIndex(_));
+            let names = rule.subjects.iter().any(|it| is_output(it) && self.is_named(it));
+            let is_plain_drop = rule.ruling == Ruling::Drop && !rule.is_narrow;
+            names && matches!(rule.ruling, Ruling::Drop | Ruling::Other) && !is_plain_drop
+        };
+        let found: Vec<_> = rules.iter().filter(decides).collect();
+        let count = match found.len() {
+            0 => return None,
+            1 => "a netfilter rule decides".to_owned(),
+            many => format!("{many} netfilter rules decide"),
+        };
+        let name = self.name;
+        Some(Finding {
+            id: format!("nft-oif:{name}"),
+            severity: Severity::Notice,
+            what: format!(
+                "{name}: {count} by this output interface, which for a reply that prroute moves is the \
+                 one that routing chose, and not the one it leaves by"
+            ),
+            remedy: Some("let such rules hold for every uplink".to_owned()),
+            device: Some(name.to_owned()),
+            evidence: shown(&found),
+            ..Finding::default()
+        })
+    }
+
+    fn is_named(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Input(name) | Subject::Output(name) => match name.strip_suffix('*') {
+                Some(beginning) => self.name.starts_with(beginning),
+                None => self.name == name,
+            },
+            Subject::InputIndex(index) | Subject::OutputIndex(index) => self.ifindex.0 == *index,
+            Subject::Source(address) | Subject::Destination(address) => {
+                self.addresses.contains(address)
+            }
+        }
+    }
+}
+
+fn shown(rules: &[&FilterRule]) -> Vec<String> {
+    let mut lines: Vec<_> = rules.iter().take(SHOWN).copied().map(words).collect();
+    if let Some(more @ 1..) = rules.len().checked_sub(SHOWN) {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+/// Near to what nft prints.
+fn words(rule: &FilterRule) -> String {
+    let FilterRule { table, chain, handle, subjects, is_narrow, ruling, .. } = rule;
+    let subject = |subject: &Subject| match subject {
+        Subject::Input(name) => format!("iifname {name}"),
+        Subject::InputIndex(index) => format!("iif {index}"),
+        Subject::Output(name) => format!("oifname {name}"),
+        Subject::OutputIndex(index) => format!("oif {index}"),
+        Subject::Source(address) => format!("saddr {address}"),
+        Subject::Destination(address) => format!("daddr {address}"),
+    };
+    let mut words = vec![format!("table {table}, chain {chain}, handle {handle}:")];
+    words.extend(subjects.iter().map(subject));
+    words.extend(is_narrow.then(|| "..".to_owned()));
+    words.extend((*ruling == Ruling::Drop).then(|| "drop".to_owned()));
+    words.join(" ")
+}
+
+fn delete(rule: &FilterRule) -> Option<String> {
+    let FilterRule { family, table, chain, handle, .. } = rule;
+    Some(format!("nft delete rule {family} {table} {chain} handle {handle}"))
+}
+
+/// Tables of iptables that are not kept in nftables, and so were not looked at.
+pub(super) fn legacy() -> Option<Finding> {
+    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
+    let read = |path: &&str| fs::read_to_string(path).unwrap_or_default();
+    let mut tables: Vec<String> = Vec::new();
+    for text in names.iter().map(read) {
+        tables.extend(text.lines().map(str::to_owned));
+    }
+    not_looked_at(&tables)
+}
+
+fn not_looked_at(tables: &[String]) -> Option<Finding> {
+    (!tables.is_empty()).then(|| Finding {
+        id: "iptables-legacy".to_owned(),
+        severity: Severity::Notice,
+        what: "iptables keeps rules outside nftables: rules there that name an uplink were not \
+               looked for"
+            .to_owned(),
+        evidence: vec![format!("tables: {}", tables.join(", "))],
+        fix: Some("iptables-legacy-save".to_owned()),
+        ..Finding::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::fixture::two_networks;
+
+    fn rule(subjects: &[Subject], ruling: Ruling, is_narrow: bool) -> FilterRule {
+        let (table, chain) = ("filter".to_owned(), "out".to_owned());
+        let subjects = subjects.to_vec();
+        FilterRule { family: "inet", table, chain, handle: 7, subjects, is_narrow, ruling }
+    }
+
+    fn found(rule: FilterRule) -> Vec<Finding> {
+        let host = two_networks();
+        findings(&[rule], &host.uplinks(), &host.0)
+    }
+
+    fn output(name: &str) -> Subject {
+        Subject::Output(name.to_owned())
+    }
+
+    #[test]
+    fn a_rule_that_drops_all_of_an_uplink_is_a_warning_with_its_command() {
+        let found = found(rule(&[output("eth1")], Ruling::Drop, false));
+        let [finding] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((finding.id.as_str(), finding.severity), ("nft-drop:eth1", Severity::Warning));
+        let command = "nft delete rule inet filter out handle 7";
+        assert_eq!(finding.fix.as_deref(), Some(command));
+    }
+
+    #[test]
+    fn one_for_some_packets_of_an_uplink_is_a_notice() {
+        for rule in [
+            rule(&[output("eth1")], Ruling::Drop, true),
+            rule(&[output("eth1")], Ruling::Other, false),
+            rule(&[output("eth1"), Subject::Input("docker0".to_owned())], Ruling::Other, true),
+        ] {
+            let found = found(rule);
+            let [finding] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((finding.id.as_str(), finding.severity), ("nft-oif:eth1", Severity::Notice));
+        }
+    }
+
+    #[test]
+    fn one_that_names_no_uplink_or_translates_is_none() {
+        assert_eq!(found(rule(&[output("docker0")], Ruling::Drop, false)), []);
+        assert_eq!(found(rule(&[output("eth1")], Ruling::Translate, false)), []);
+        assert_eq!(found(rule(&[output("eth1")], Ruling::None, false)), []);
+        let elsewhere = Subject::Source([192, 0, 2, 77].into());
+        assert_eq!(found(rule(&[elsewhere], Ruling::Drop, false)), []);
+    }
+
+    #[test]
+    fn a_beginning_of_names_means_every_uplink_of_such_a_name() {
+        assert_eq!(found(rule(&[output("eth*")], Ruling::Drop, false)).len(), 2);
+    }
+
+    #[test]
+    fn tables_outside_nftables_are_named() {
+        assert_eq!(not_looked_at(&[]), None);
+        assert!(not_looked_at(&["filter".to_owned()]).is_some());
+    }
+}

@@ -1,0 +1,86 @@
+//! Programs and pins, without a daemon that would put them back, and programs of others before ours.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::{Result, ensure};
+use prroute_common::names;
+use prroute_tests::bpf::{self, Direction, Place};
+use prroute_tests::lab::Lab;
+use prroute_tests::prroute::Instance;
+
+use super::{DOCTOR, STATUS, Said, TWO, expect_clean, expect_named};
+use crate::removed::removal;
+
+/// What others do while no daemon runs is named, with the command that mends it: one that starts does
+/// what `systemctl restart prroute` does.
+fn is_named_without_a_daemon(
+    hook: &str,
+    (id, evidence): (&str, &str),
+    remove: impl FnOnce(&Lab, &Instance<'_>) -> Result<()>,
+) -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    let prroute = lab.prroute()?.configured(&format!("attach = \"{hook}\"\n"))?;
+    let daemon = prroute.run(&[])?;
+    expect_clean(&prroute, STATUS)?;
+    daemon.kill()?;
+    remove(&lab, &prroute)?;
+    let finding = expect_named(&prroute, DOCTOR, id, 3)?;
+    ensure!(finding["fix"] == "systemctl restart prroute", "{finding:#}");
+    ensure!(finding["evidence"].to_string().contains(evidence), "{finding:#}");
+    let daemon = prroute.run(&[])?;
+    expect_clean(&prroute, STATUS)?;
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+#[test]
+fn a_qdisc_that_was_deleted_is_named() -> Result<()> {
+    is_named_without_a_daemon("clsact", ("program-missing:up2", "by clsact"), |lab, _| {
+        lab.host.run(&["tc", "qdisc", "del", "dev", "up2", "clsact"]).map(drop)
+    })
+}
+
+#[test]
+fn another_program_behind_our_link_is_named() -> Result<()> {
+    let evidence = "which is not prroute's";
+    is_named_without_a_daemon("tcx", ("program-missing:up2", evidence), |_, prroute| {
+        bpf::replace_pinned(&removal::pin(prroute, "link-2-egress"))
+    })
+}
+
+#[test]
+fn pins_that_were_removed_are_named() -> Result<()> {
+    is_named_without_a_daemon("tcx", ("pins-missing", names::FLOWS4), |_, prroute| {
+        removal::unpin(prroute, names::FLOWS4)
+    })
+}
+
+#[test]
+fn rules_that_were_flushed_are_named() -> Result<()> {
+    is_named_without_a_daemon("tcx", ("rule-missing:host", "rule"), |lab, _| {
+        lab.host.ip("-4 rule flush protocol 213").map(drop)
+    })
+}
+
+/// A daemon that runs leaves the order to the administrator: one that starts puts its programs first.
+#[test]
+fn a_program_before_ours_is_named_and_a_new_daemon_goes_before_it() -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    let prroute = lab.prroute()?.configured("attach = \"tcx\"\n")?;
+    let daemon = prroute.run(&[])?;
+    let other = bpf::empty_program()?;
+    let egress = Direction::Egress;
+    let link = bpf::attach(&lab.host, "up2", egress, Place::Head, other.as_fd())?;
+    let finding = expect_named(&prroute, DOCTOR, "program-order:up2:egress", 5)?;
+    ensure!(finding["severity"] == "warning", "{finding:#}");
+    ensure!(finding["fix"] == "systemctl restart prroute", "{finding:#}");
+    daemon.terminate()?;
+    let daemon = prroute.run(&[])?;
+    expect_clean(&prroute, STATUS)?;
+    ensure!(bpf::tcx_programs(&lab.host, "up2", egress)? == 2, "ours and the other one");
+    let said = Said::by(&prroute, STATUS)?;
+    ensure!(said.finding("program-foreign:up2:egress").is_some(), "{said:#?}");
+    drop(link);
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
