@@ -1,5 +1,6 @@
-//! The log on standard error: for people on a terminal, and for the journal, which takes a line's
-//! priority from its beginning (sd-daemon(3)) and adds the time itself.
+//! The log: for people on a terminal; and for the journal, with fields, by its socket. Where standard
+//! error leads to the journal and its socket is not there, a line's priority is at its beginning
+//! (sd-daemon(3)). The journal adds the time itself.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -10,27 +11,58 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use nix::sys::stat::fstat;
+use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Layer, Priority, PriorityMappings};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Begins to log. A line that cannot be written is lost: the daemon goes on.
 pub(super) fn begin() {
     let filter = EnvFilter::try_from_env("PRROUTE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
+    if is_journal() {
+        std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
+        if let Ok(journal) = journal() {
+            return tracing_subscriber::registry().with(journal).with(filter).init();
+        }
+    }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .log_internal_errors(false);
+        .log_internal_errors(false)
+        .fmt_fields(debug_fn(text_alone));
     if is_journal() {
         log.with_ansi(false).event_format(ForJournal).init();
-        std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
     } else {
         let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         log.with_ansi(colour).with_target(false).without_time().init();
     }
+}
+
+/// The journal's socket. A field `uplink` is `PRROUTE_UPLINK` there.
+fn journal() -> io::Result<Layer> {
+    let priorities = PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    };
+    let journal = tracing_journald::layer()?;
+    Ok(journal.with_field_prefix(Some("PRROUTE".to_owned())).with_priority_mappings(priorities))
+}
+
+/// Fields beside the text are for the journal.
+fn text_alone(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() == "message" {
+        writer.write_str(&printable(&format!("{value:?}")))?;
+    }
+    Ok(())
 }
 
 /// Text that a terminal only shows: an interface's name may hold control characters (but neither

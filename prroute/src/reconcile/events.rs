@@ -5,10 +5,12 @@
 //! changing.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
+use crate::reconcile::outages::{Missing, Outages};
 use crate::reconcile::window::Window;
 use crate::state::observed::Observed;
 use crate::state::plan::{Op, Plan};
@@ -23,6 +25,33 @@ pub(super) struct Event {
     pub(super) text: String,
     /// It carries replies no longer, or less well.
     pub(super) is_loss: bool,
+    /// What happened, in one word for programs that read the journal.
+    kind: &'static str,
+    gateway: Option<IpAddr>,
+}
+
+/// A line of the log, and what the journal has beside its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) level: Level,
+    pub(super) text: String,
+    kind: Option<&'static str>,
+    uplink: Option<String>,
+    gateway: Option<IpAddr>,
+}
+
+impl From<(Level, String)> for Line {
+    fn from((level, text): (Level, String)) -> Self {
+        Self { level, text, kind: None, uplink: None, gateway: None }
+    }
+}
+
+impl From<&Event> for Line {
+    fn from(event: &Event) -> Self {
+        let Event { name, level, text, kind, gateway, .. } = event;
+        let (kind, uplink) = (Some(*kind), Some(name.clone()));
+        Self { level: *level, text: text.clone(), kind, uplink, gateway: *gateway }
+    }
 }
 
 /// What happened between two looks at the network, in the uplinks' order.
@@ -31,6 +60,8 @@ pub(super) fn between(
     after: &[Uplink],
     skipped: &[Skipped],
     observed: &Observed,
+    outages: &mut Outages,
+    now: Instant,
 ) -> Vec<Event> {
     let mut events = Vec::new();
     let same = |a: &Uplink, b: &Uplink| (a.id, a.generation) == (b.id, b.generation);
@@ -41,19 +72,28 @@ pub(super) fn between(
             Some(Skipped { reason, .. }) => format!("{name}: no longer an uplink: {reason}"),
             None => format!("{name}: gone"),
         };
-        events.push(event(name, Level::INFO, text, true));
+        outages.begin(name, Missing::Uplink, now);
+        events.push(event(name, Level::INFO, text, true, "uplink-gone"));
     }
     for new in after {
         match before.iter().find(|old| same(old, new)) {
-            None => events.push(event(&new.device.name, Level::INFO, introduce(new), false)),
-            Some(old) => changes(&old.device, &new.device, observed, &mut events),
+            None => {
+                let name = &new.device.name;
+                let mut text = introduce(new);
+                let back = outages.end(name, Missing::Uplink, now);
+                if !back.is_empty() {
+                    text.push_str(&format!(", back{back}"));
+                }
+                events.push(event(name, Level::INFO, text, false, "uplink-new"));
+            }
+            Some(old) => changes(&old.device, &new.device, observed, (outages, now), &mut events),
         }
     }
     events
 }
 
-fn event(name: &str, level: Level, text: String, is_loss: bool) -> Event {
-    Event { name: name.to_owned(), level, text, is_loss }
+fn event(name: &str, level: Level, text: String, is_loss: bool, kind: &'static str) -> Event {
+    Event { name: name.to_owned(), level, text, is_loss, kind, gateway: None }
 }
 
 fn introduce(uplink: &Uplink) -> String {
@@ -74,47 +114,73 @@ fn introduce(uplink: &Uplink) -> String {
     text
 }
 
-fn changes(old: &Discovered, new: &Discovered, observed: &Observed, events: &mut Vec<Event>) {
+fn changes(
+    old: &Discovered,
+    new: &Discovered,
+    observed: &Observed,
+    (outages, now): (&mut Outages, Instant),
+    events: &mut Vec<Event>,
+) {
     let name = &new.name;
-    let mut say = |level, text, is_loss| events.push(event(name, level, text, is_loss));
+    let mut say = |level, text, is_loss, kind| events.push(event(name, level, text, is_loss, kind));
     if old.name != new.name {
-        say(Level::INFO, format!("{} was renamed to {name}", old.name), false);
+        say(Level::INFO, format!("{} was renamed to {name}", old.name), false, "renamed");
     }
     for stacked in new.stacked.iter().filter(|device| !old.stacked.contains(device)) {
-        say(Level::INFO, format!("{name}: {} counts as this uplink", stacked.name), false);
+        let text = format!("{name}: {} counts as this uplink", stacked.name);
+        say(Level::INFO, text, false, "stacked");
     }
     let elsewhere =
         if new.hold { "its replies are held" } else { "its replies follow the routing tables" };
     match (old.up, new.up) {
         (true, false) => {
             let set_down = observed.link(new.ifindex).is_some_and(|link| !link.admin_up);
-            let what = if set_down { "set down" } else { "no carrier" };
-            say(Level::INFO, format!("{name}: {what}, {elsewhere}"), true);
+            let (level, what) =
+                if set_down { (Level::INFO, "set down") } else { (Level::WARN, "no carrier") };
+            outages.begin(name, Missing::Link, now);
+            say(level, format!("{name}: {what}, {elsewhere}"), true, "uplink-down");
         }
-        (false, true) => say(Level::INFO, format!("{name}: up again"), false),
+        (false, true) => {
+            let after = outages.end(name, Missing::Link, now);
+            say(Level::INFO, format!("{name}: up again{after}"), false, "uplink-up");
+        }
         _ => {}
     }
     for (was, is) in old.way_out.iter().zip(new.way_out.iter()) {
+        let before = events.len();
+        let mut say =
+            |level, text, is_loss, kind| events.push(event(name, level, text, is_loss, kind));
         match (was.gateway, is.gateway) {
             (Some(was), Some(is)) if was != is => {
-                say(Level::INFO, format!("{name}: gateway {is} instead of {was}"), false);
+                let text = format!("{name}: gateway {is} instead of {was}");
+                say(Level::INFO, text, false, "gateway-changed");
             }
-            (None, Some(is)) => say(Level::INFO, format!("{name}: gateway {is}"), false),
+            (None, Some(is)) => {
+                say(Level::INFO, format!("{name}: gateway {is}"), false, "gateway-new");
+            }
             (Some(was), None) => {
-                say(Level::INFO, format!("{name}: gateway {was} is gone"), true);
+                say(Level::INFO, format!("{name}: gateway {was} is gone"), true, "gateway-gone");
             }
             _ => {}
         }
-        let Some(gateway) = is.gateway.filter(|_| new.up && old.up) else { continue };
-        match (was.usable, is.usable) {
-            (true, false) => {
-                let text = format!("{name}: gateway {gateway} does not answer, {elsewhere}");
-                say(Level::WARN, text, true);
+        if let Some(gateway) = is.gateway.filter(|_| new.up && old.up) {
+            let missing = Missing::Gateway(gateway);
+            match (was.usable, is.usable) {
+                (true, false) => {
+                    outages.begin(name, missing, now);
+                    let text = format!("{name}: gateway {gateway} does not answer, {elsewhere}");
+                    say(Level::WARN, text, true, "gateway-silent");
+                }
+                (false, true) => {
+                    let after = outages.end(name, missing, now);
+                    let text = format!("{name}: gateway {gateway} answers again{after}");
+                    say(Level::INFO, text, false, "gateway-back");
+                }
+                _ => {}
             }
-            (false, true) => {
-                say(Level::INFO, format!("{name}: gateway {gateway} answers again"), false);
-            }
-            _ => {}
+        }
+        for event in &mut events[before..] {
+            event.gateway = is.gateway.or(was.gateway);
         }
     }
 }
@@ -168,29 +234,29 @@ pub(super) struct Events {
 
 impl Events {
     /// The lines for a round: one for each uplink, and rules and routes.
-    pub(super) fn round(
-        &mut self,
-        now: Instant,
-        events: &[Event],
-        counts: Counts,
-    ) -> Vec<(Level, String)> {
+    pub(super) fn round(&mut self, now: Instant, events: &[Event], counts: Counts) -> Vec<Line> {
         self.counts.add(counts);
-        let mut lines: Vec<(Level, String)> = Vec::new();
+        let mut lines: Vec<Line> = Vec::new();
         let mut latest = None;
         let mut held = false;
-        for Event { name, level, text, is_loss } in events {
+        for event in events {
+            let Event { name, level, text, .. } = event;
             let window = self.uplinks.entry(name.clone()).or_default();
-            if !window.says(now, FREE, SPAN, *is_loss) {
+            if !window.says(now, FREE, SPAN, event.is_loss) {
                 held = true;
                 continue;
             }
             match lines.last_mut().filter(|_| latest == Some(name)) {
-                Some((severest, line)) => {
-                    *severest = (*severest).min(*level);
-                    line.push_str("; ");
-                    line.push_str(text);
+                Some(line) => {
+                    // The journal's words are those of the worst that happened.
+                    if *level < line.level {
+                        (line.level, line.kind, line.gateway) =
+                            (*level, Some(event.kind), event.gateway);
+                    }
+                    line.text.push_str("; ");
+                    line.text.push_str(text);
                 }
-                None => lines.push((*level, text.clone())),
+                None => lines.push(event.into()),
             }
             latest = Some(name);
         }
@@ -201,8 +267,8 @@ impl Events {
         {
             let counts = self.counts.take();
             match lines.as_mut_slice() {
-                [(_, line)] => line.extend(counts.map(|counts| format!("; {counts}"))),
-                _ => lines.extend(counts.map(|counts| (Level::INFO, counts))),
+                [line] => line.text.extend(counts.map(|counts| format!("; {counts}"))),
+                _ => lines.extend(counts.map(|counts| (Level::INFO, counts).into())),
             }
         }
         lines
@@ -240,12 +306,18 @@ impl Events {
 
 /// Writes lines to the log.
 pub(super) fn write(lines: &[(Level, String)]) {
-    for (level, line) in lines {
-        match *level {
-            Level::ERROR => tracing::error!("{line}"),
-            Level::WARN => tracing::warn!("{line}"),
-            _ => tracing::info!("{line}"),
-        }
+    lines.iter().cloned().map(Line::from).for_each(|line| write_line(&line));
+}
+
+/// What is beside the text becomes fields of the journal, and is not shown elsewhere.
+pub(super) fn write_line(line: &Line) {
+    let Line { level, text, kind, uplink, gateway } = line;
+    let (uplink, gateway) = (uplink.as_deref(), gateway.map(|gateway| gateway.to_string()));
+    let gateway = gateway.as_deref();
+    match *level {
+        Level::ERROR => tracing::error!(event = *kind, uplink, gateway, "{text}"),
+        Level::WARN => tracing::warn!(event = *kind, uplink, gateway, "{text}"),
+        _ => tracing::info!(event = *kind, uplink, gateway, "{text}"),
     }
 }
 

@@ -15,6 +15,7 @@ mod events;
 mod inspection;
 mod long_step;
 mod moves;
+mod outages;
 mod outlook;
 mod own_source;
 mod pace;

@@ -39,14 +39,20 @@ impl Reconciler {
         reload.finished = reload.started;
         match outcome {
             Ok(notes) => {
-                tracing::info!("the configuration was read again and is in force");
+                tracing::info!(
+                    event = "reload",
+                    "the configuration was read again and is in force"
+                );
                 for note in &notes {
                     tracing::warn!("{note}");
                 }
                 (reload.refusal, reload.notes) = (None, notes);
             }
             Err(error) => {
-                tracing::error!("{error}; the previous configuration stays in force");
+                tracing::error!(
+                    event = "reload-refused",
+                    "{error}; the previous configuration stays in force"
+                );
                 let configuration = matches!(error, ReloadError::Config(_));
                 reload.refusal = Some(RefusalJson { configuration, message: error.to_string() });
                 reload.notes.clear();

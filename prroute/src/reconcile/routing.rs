@@ -97,7 +97,10 @@ impl Reconciler {
         let culprit = Machine::default().likely_culprit(losses);
         match permission {
             Permission::Granted => {
-                tracing::warn!("putting back {losses} of prroute that were deleted, {culprit}");
+                tracing::warn!(
+                    event = "put-back",
+                    "putting back {losses} of prroute that were deleted, {culprit}"
+                );
                 self.records
                     .report
                     .healed

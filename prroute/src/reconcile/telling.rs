@@ -7,6 +7,7 @@ use tracing::Level;
 
 use crate::json::LeftOutJson;
 use crate::reconcile::events::{Counts, Events};
+use crate::reconcile::outages::Outages;
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events};
 use crate::state::discover::is_notable;
 use crate::state::findings::{Finding, Severity, new_in};
@@ -18,6 +19,7 @@ use crate::state::uplink::{Skipped, Uplink};
 #[derive(Debug, Default)]
 pub(super) struct Log {
     events: Events,
+    outages: Outages,
     /// The uplinks as they were told last.
     pub(super) uplinks: Option<Vec<Uplink>>,
     left_out: Vec<LeftOut>,
@@ -90,12 +92,14 @@ impl Reconciler {
         let enough = |uplinks: &[Uplink]| uplinks.len() >= ENOUGH_UPLINKS;
         let changes = before.as_ref().is_some_and(|it| enough(it) != enough(&outlook.uplinks));
         let before = before.unwrap_or_default();
-        let mut happened = events::between(&before, &outlook.uplinks, skipped, observed);
+        let (outages, now) = (&mut self.log.outages, Instant::now());
+        let mut happened =
+            events::between(&before, &outlook.uplinks, skipped, observed, outages, now);
         if let Some(last) = happened.last_mut().filter(|_| changes) {
             last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
         }
         let counts = std::mem::take(&mut self.log.counts);
-        events::write(&self.log.events.round(Instant::now(), &happened, counts));
+        self.log.events.round(now, &happened, counts).iter().for_each(events::write_line);
     }
 
     /// Addresses that others route, gateways that cannot be told apart, how own sources are kept, and

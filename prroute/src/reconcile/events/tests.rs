@@ -42,7 +42,8 @@ fn uplinks(host: &Observed) -> Vec<Uplink> {
 
 fn said(before: &[Uplink], after: &[Uplink], host: &Observed) -> Vec<(Level, String)> {
     let skipped = found(&Config::default(), host).1;
-    let events = between(before, after, &skipped, host);
+    let (mut outages, now) = (Outages::default(), Instant::now());
+    let events = between(before, after, &skipped, host, &mut outages, now);
     events.into_iter().map(|event| (event.level, event.text)).collect()
 }
 
@@ -61,7 +62,7 @@ fn a_line_says_what_happened_to_an_uplink() {
     cut.links[1].carrier = false;
     let after = uplinks(&cut);
     let lost = "eth2: no carrier, its replies follow the routing tables";
-    assert_eq!(said(&before, &after, &cut), [info(lost)]);
+    assert_eq!(said(&before, &after, &cut), [(Level::WARN, lost.to_owned())]);
     assert_eq!(said(&after, &before, &up), [info("eth2: up again")]);
     cut.links[1].admin_up = false;
     assert_eq!(
@@ -86,11 +87,11 @@ fn a_line_says_what_happened_to_an_uplink() {
 }
 
 fn flap(events: &mut Events, now: Instant) -> Vec<(Level, String)> {
-    let down = event("eth2", Level::INFO, "eth2: no carrier".to_owned(), true);
-    let up = event("eth2", Level::INFO, "eth2: up again".to_owned(), false);
+    let down = event("eth2", Level::INFO, "eth2: no carrier".to_owned(), true, "uplink-down");
+    let up = event("eth2", Level::INFO, "eth2: up again".to_owned(), false, "uplink-up");
     let mut lines = events.round(now, &[down], Counts { added: 0, removed: 4 });
     lines.extend(events.round(now, &[up], Counts { added: 4, removed: 0 }));
-    lines
+    lines.into_iter().map(|line| (line.level, line.text)).collect()
 }
 
 #[test]
@@ -113,8 +114,8 @@ fn an_uplink_that_flaps_is_told_of_once_a_minute_until_it_stops() {
          rules and routes: 1988 added, 1988 removed meanwhile"
     );
     // Another uplink is told of as ever.
-    let other = event("eth1", Level::WARN, "eth1: silent".to_owned(), true);
-    assert_eq!(events.round(start + SPAN, &[other], Counts::default())[0].0, Level::WARN);
+    let other = event("eth1", Level::WARN, "eth1: silent".to_owned(), true, "gateway-silent");
+    assert_eq!(events.round(start + SPAN, &[other], Counts::default())[0].level, Level::WARN);
     let lines = events.flush(start + 2 * SPAN, &uplinks);
     assert_eq!(lines, [(Level::INFO, "eth2 has stopped flapping, up now".to_owned())]);
     assert_eq!(events.due(), None);
@@ -128,7 +129,35 @@ fn rules_and_routes_that_keep_changing_are_told_of_together() {
     let one = Counts { added: 1, removed: 0 };
     let lines: Vec<_> = (0..100).flat_map(|_| events.round(start, &[], one)).collect();
     assert_eq!(lines.len(), 6);
-    assert_eq!(lines[0].1, "rules and routes: 1 added");
+    assert_eq!(lines[0].text, "rules and routes: 1 added");
     let lines = events.flush(start + SPAN, &[]);
     assert_eq!(lines[0].1, "rules and routes: 94 added meanwhile");
+}
+
+#[test]
+fn what_comes_back_is_told_with_how_long_it_was_missing() {
+    let (up, start) = (host(), Instant::now());
+    let before = uplinks(&up);
+    let mut cut = up.clone();
+    cut.links[1].carrier = false;
+    let down = uplinks(&cut);
+    let mut silent = before.clone();
+    silent[1].device.way_out.v4.usable = false;
+    let mut outages = Outages::default();
+    let mut told = |before: &[Uplink], after: &[Uplink], seconds| {
+        let now = start + Duration::from_secs(seconds);
+        let events = between(before, after, &[], &up, &mut outages, now);
+        events.iter().map(Line::from).next().unwrap()
+    };
+    told(&before, &down, 0);
+    let line = told(&down, &before, 75);
+    assert_eq!(line.text, "eth2: up again after 1 min 15 s");
+    assert_eq!((line.kind, line.uplink.as_deref()), (Some("uplink-up"), Some("eth2")));
+    told(&before, &silent, 80);
+    let line = told(&silent, &before, 92);
+    assert_eq!(line.text, "eth2: gateway 192.0.2.33 answers again after 12 s");
+    assert_eq!(line.gateway, Some("192.0.2.33".parse().unwrap()));
+    told(&before, &before[..1], 100);
+    let line = told(&before[..1], &before, 160);
+    assert!(line.text.ends_with(", back after 1 min 0 s"), "{}", line.text);
 }
