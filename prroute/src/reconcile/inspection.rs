@@ -1,6 +1,8 @@
 //! Looking whether what was made is still there: programs, filters, links and their pins. The loss of a
 //! filter or a pin is announced, that of a link is not: where there are links the daemon looks every two
-//! seconds. With three uplinks a look takes a millisecond of a debug build (`route_flaps` prints it).
+//! seconds. With three uplinks a look takes a millisecond of a debug build (`route_flaps` prints it); an
+//! idle daemon of such a build used 60 ms of processor time in a minute, by tcx as by clsact, with the
+//! questions to its gateways (`utime` and `stime` of `/proc/PID/stat`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
