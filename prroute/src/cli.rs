@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -13,7 +14,7 @@ use crate::instance::Instance;
     version,
     about,
     propagate_version = true,
-    after_help = "Exit codes: 0 success; 1 failure, or `status` found something missing; 2 wrong\n\
+    after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong\n\
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report\n\
                   cannot be read, or `doctor` has warnings only; 78 configuration error."
 )]
@@ -31,8 +32,15 @@ pub enum Command {
     Run(RunArgs),
     /// Stop the daemon, if one runs, and undo everything that prroute changed.
     Down(InstanceArgs),
-    /// Show uplinks, gateways and counters, and what is missing or in the way.
-    Status(ReportArgs),
+    /// Show whether all is well, what is wrong and what mends it, and the uplinks.
+    ///
+    /// Everything is asked of the kernel now, with or without a daemon. `!` marks what sends replies
+    /// astray, `-` what is merely unusual; the command that mends it stands below, after `->`.
+    #[command(after_help = STATUS_CODES)]
+    Status(StatusArgs),
+    /// Wait until the daemon is ready: replies are steered.
+    #[command(after_help = WAIT_CODES)]
+    Wait(WaitArgs),
     /// Print metrics for Prometheus (OpenMetrics), or write them to a file for node_exporter.
     ///
     /// What is degraded is a figure, and no failure: the exit code is 3 only where nothing of prroute
@@ -64,6 +72,12 @@ pub enum Command {
     #[command(subcommand)]
     Setup(SetupCommand),
 }
+
+const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
+                            4 permission\ndenied; 5 the daemon runs, but its report cannot be read.";
+
+const WAIT_CODES: &str = "Exit codes: 0 ready; 1 the time is over, and what is missing is said; 3 the \
+                          time is over,\nand no daemon runs; 4 permission denied.";
 
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
@@ -181,6 +195,83 @@ impl DoctorArgs {
             [] => Ok(None),
             ["dev", device] => Ok(Some(device)),
             _ => anyhow::bail!("not `dev UPLINK`: {}", self.words.join(" ")),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Print one line (also -br).
+    #[arg(short, long, conflicts_with = "json")]
+    pub brief: bool,
+    #[arg(short = 'r', hide = true, requires = "brief")]
+    pub r: bool,
+    /// Show counters, and how full the flow tables are.
+    #[arg(short, long)]
+    pub statistics: bool,
+    /// Show all addresses, what was seen of each problem, and how own sources and UDP servers are kept.
+    #[arg(short, long)]
+    pub details: bool,
+    /// Show all of this, and why each other interface is not managed.
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print JSON.
+    #[arg(short, long)]
+    pub json: bool,
+    /// Repeat every SEC seconds, until interrupted.
+    #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub watch: Option<u32>,
+    /// Show one uplink alone: `dev NAME`.
+    #[arg(num_args = 2, value_names = ["dev", "UPLINK"])]
+    pub uplink: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// For how long, as 10s, 500ms or 2m.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub timeout: Duration,
+}
+
+/// A number and its unit; without one: seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u32 = digits.parse().map_err(|_| format!("{text:?} is no time like 10s"))?;
+    match text.get(digits.len()..) {
+        Some("ms") => Ok(Duration::from_millis(number.into())),
+        Some("" | "s") => Ok(Duration::from_secs(number.into())),
+        Some("m") => Ok(Duration::from_secs(u64::from(number) * 60)),
+        _ => Err(format!("{text:?}: the unit is ms, s or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(time("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
+        assert!(time("s").is_err() && time("1h").is_err() && time("-1s").is_err());
+    }
+
+    #[test]
+    fn status_is_asked_as_ip_is() {
+        for words in ["-br", "-s -d dev eth1", "-w", "-w 5 --json", "dev eth0 -w", "-ja"] {
+            let words = ["prroute", "status"].into_iter().chain(words.split(' '));
+            assert!(Cli::try_parse_from(words.clone()).is_ok(), "{:?}", words.collect::<Vec<_>>());
+        }
+        for words in ["-r", "dev", "-w 0", "-br -j"] {
+            let words = ["prroute", "status"].into_iter().chain(words.split(' '));
+            assert!(Cli::try_parse_from(words.clone()).is_err(), "{:?}", words.collect::<Vec<_>>());
         }
     }
 }

@@ -178,6 +178,13 @@ impl<'lab> Instance<'lab> {
         serde_json::from_str(&stdout).with_context(|| format!("parse the status {stdout}{stderr}"))
     }
 
+    /// `prroute status` when all is well, its sentences in one line each.
+    pub fn status_text(&self, options: &[&str]) -> Result<String> {
+        let text = self.output(&[&["status"], options].concat())?.success()?;
+        // A sentence goes on below its beginning.
+        Ok(text.replace("\n    ", " "))
+    }
+
     /// How often `reason` was counted, on all uplinks; also without a daemon.
     pub fn count(&self, reason: &str) -> Result<u64> {
         let status = self.status()?;

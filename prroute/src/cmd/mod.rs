@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod setup;
 mod status;
+mod wait;
 
 pub use belongs::{Abandoned, Elsewhere};
 pub use output::OutputError;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Reload(args) => reload::run(&args),

@@ -64,7 +64,7 @@ fn report(
         those.map(|one| one.device.clone()).collect()
     };
     Ok(PlanJson {
-        schema: "prroute.plan/1",
+        schema: "prroute.plan/2",
         manages,
         uplinks: outlook.uplinks.iter().map(Into::into).collect(),
         skipped: outlook.skipped.iter().map(Into::into).collect(),

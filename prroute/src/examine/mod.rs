@@ -8,10 +8,12 @@
 //! ```
 
 mod advice;
+mod answers;
 pub(crate) mod doctor;
 mod filters;
 mod flows;
 mod healing;
+mod health;
 mod hooks;
 mod kernel;
 mod netfilter;
@@ -28,14 +30,19 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::unistd::Pid;
 
+pub(crate) use self::answers::Answer;
+pub(crate) use self::health::Health;
 pub(crate) use self::programs::Seen;
 use crate::config::{Config, ConfigError, FileStamp};
 use crate::datapath::Pins;
 use crate::instance::Instance;
+use crate::json::UplinkJson;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory};
-use crate::state::findings::Finding;
+use crate::state::findings::{Finding, Severity};
+use crate::state::lost_gateways::LostGateway;
+use crate::state::uplink::Discovered;
 
 /// What the daemon changes takes no longer: what is still wrong after it is wrong.
 const SECOND_LOOK: Duration = Duration::from_millis(1_500);
@@ -99,7 +106,12 @@ impl Examination {
         Self::look(instance, daemon).await
     }
 
-    async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
+    /// Looks once.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub(crate) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let directory = RunDirectory::of(instance);
         let is_reported = directory.read_report().usable().is_some();
         let records = Records::read(&directory, crate::config::Ranges::default());
@@ -143,6 +155,37 @@ impl Examination {
         all.extend(self.outlook.findings.iter().cloned());
         all.sort_by_key(|finding| finding.severity);
         all
+    }
+
+    /// What of prroute's own is missing: until it is there, replies are not steered.
+    pub(crate) fn not_in_force(&self) -> Vec<Finding> {
+        let is_fault = |finding: &Finding| finding.severity == Severity::Fault;
+        self.missing().into_iter().filter(is_fault).collect()
+    }
+
+    /// A daemon runs, and has finished its start.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.daemon.is_some_and(|pid| self.report.is_ready(pid))
+    }
+
+    /// `findings` are [those of this](Self::findings).
+    pub(crate) fn health(&self, findings: &[Finding]) -> Health {
+        // A report that cannot be read does not say it.
+        let is_ready = self.is_ready() || !self.is_reported;
+        Health::of(self.daemon.is_some(), is_ready, findings)
+    }
+
+    /// How the gateways of an uplink answer.
+    pub(crate) fn answers(&self, device: &Discovered) -> Vec<Answer> {
+        let report = self.daemon.is_some().then_some(&self.report);
+        let uplink = report.and_then(|report| answers::reported(&report.uplinks, device.ifindex));
+        answers::of(&self.outlook.observed, device, uplink)
+    }
+
+    /// Gateways that an uplink had and has no more.
+    fn lost_gateways(&self) -> Vec<LostGateway> {
+        let now: Vec<UplinkJson> = self.outlook.uplinks.iter().map(Into::into).collect();
+        self.report.lost_gateways_after(&now, &self.outlook.observed.links)
     }
 
     /// What brings back something that is gone.

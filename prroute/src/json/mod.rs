@@ -7,6 +7,7 @@ mod doctor;
 mod finding;
 mod flows;
 mod left_out;
+mod mac;
 mod operation;
 mod own_source;
 mod plan;
@@ -24,6 +25,7 @@ pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;
 pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use status::{
-    HealedJson, RefusalJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson,
+    ConfigurationJson, GatewayJson, HealedJson, OccupancyJson, RefusalJson, StatusJson,
+    UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
-pub(crate) use uplink::{SkippedJson, UplinkJson};
+pub(crate) use uplink::{LostGatewayJson, SkippedJson, UplinkJson};

@@ -1,8 +1,10 @@
 //! `prroute status --json`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,17 +12,27 @@ use super::{FindingJson, LeftOutJson, OwnSourceJson, SkippedJson, UplinkJson};
 use crate::datapath::attach::Hook;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
+use crate::examine::Health;
 
 #[derive(Serialize)]
 pub(crate) struct StatusJson {
     pub(crate) schema: &'static str,
+    pub(crate) version: &'static str,
     pub(crate) instance: String,
+    pub(crate) health: Health,
     /// `null` when no daemon runs; the datapath may be there all the same.
     pub(crate) pid: Option<i32>,
+    pub(crate) uptime_seconds: Option<u64>,
+    /// For how long no daemon has been running; `null` while one runs, or when nothing tells.
+    pub(crate) unwatched_seconds: Option<u64>,
+    /// The daemon that reported last.
+    pub(crate) last_pid: Option<i32>,
     /// The datapath is loaded.
     pub(crate) datapath: bool,
     pub(crate) summary: String,
     pub(crate) uplinks: Vec<UplinkStatusJson>,
+    /// The host's addresses that are no single uplink's.
+    pub(crate) shared: Vec<IpAddr>,
     pub(crate) skipped: Vec<SkippedJson>,
     /// Prefixes and addresses that the datapath has no room for.
     pub(crate) left_out: Vec<LeftOutJson>,
@@ -28,11 +40,12 @@ pub(crate) struct StatusJson {
     pub(crate) healed: Option<HealedJson>,
     /// What others put into the ranges that are prroute's.
     pub(crate) collision: Option<String>,
+    /// What is wrong or unusual, the worst first.
     pub(crate) findings: Vec<FindingJson>,
     /// Why the last reload was refused.
     pub(crate) refused: Option<RefusalJson>,
-    /// What prroute made and is not there any more.
-    pub(crate) faults: Vec<String>,
+    /// The files that the daemon has read.
+    pub(crate) configuration: ConfigurationJson,
     /// `null` before the datapath is loaded.
     pub(crate) flow_tables: Option<OccupancyJson>,
     /// `null` before the datapath is loaded.
@@ -45,10 +58,65 @@ pub(crate) struct StatusJson {
 pub(crate) struct UplinkStatusJson {
     #[serde(flatten)]
     pub(crate) uplink: UplinkJson,
+    pub(crate) state: UplinkStateJson,
+    /// Its gateways, the preferred ones first.
+    pub(crate) answers: Vec<GatewayJson>,
     /// By what both programs are attached right now; `null`: they are not.
     pub(crate) hook: Option<Hook>,
     /// Packets per reason.
     pub(crate) counters: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum UplinkStateJson {
+    Up,
+    /// Up, with a fault.
+    Degraded,
+    NoCarrier,
+    /// Set down.
+    Down,
+}
+
+impl UplinkStateJson {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::NoCarrier => "no-carrier",
+            Self::Down => "down",
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct GatewayJson {
+    pub(crate) gateway: IpAddr,
+    /// Of these sources, or of this subnet, only.
+    pub(crate) only_for: Option<IpNet>,
+    /// It was asked, and did not answer.
+    pub(crate) silent: bool,
+    /// `null`: it never did, or nothing tells.
+    pub(crate) answered_seconds_ago: Option<f64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ConfigurationJson {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) read_seconds_ago: Option<u64>,
+}
+
+impl UplinkStatusJson {
+    /// It is up, and no gateway that it needs is silent.
+    pub(crate) fn is_answering(&self) -> bool {
+        let is_up = matches!(self.state, UplinkStateJson::Up | UplinkStateJson::Degraded);
+        let answers = |is_v4| {
+            let mut of_family = self.answers.iter().filter(|it| it.gateway.is_ipv4() == is_v4);
+            let first = of_family.clone().next();
+            first.is_none() || of_family.any(|it| !it.silent)
+        };
+        is_up && answers(true) && answers(false)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,18 +141,18 @@ pub(crate) struct RefusalJson {
 
 #[derive(Serialize)]
 pub(crate) struct OccupancyJson {
-    tables: Vec<TableJson>,
-    evicted_confirmed_at_most: u64,
-    evicted_unconfirmed_at_most: u64,
+    pub(crate) tables: Vec<TableJson>,
+    pub(crate) evicted_confirmed_at_most: u64,
+    pub(crate) evicted_unconfirmed_at_most: u64,
 }
 
 #[derive(Serialize)]
-struct TableJson {
-    name: &'static str,
-    confirmed: bool,
-    capacity: u32,
-    entries: usize,
-    live: usize,
+pub(crate) struct TableJson {
+    pub(crate) name: &'static str,
+    pub(crate) confirmed: bool,
+    pub(crate) capacity: u32,
+    pub(crate) entries: usize,
+    pub(crate) live: usize,
 }
 
 #[derive(Serialize)]
@@ -122,24 +190,13 @@ impl From<Occupancy> for OccupancyJson {
     }
 }
 
+/// In one line.
 impl fmt::Display for OccupancyJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "flow tables (flows: TCP; datagrams: UDP and others; new: not confirmed yet):",
-        )?;
-        for TableJson { name, capacity, entries, live, .. } in &self.tables {
-            let name = name.to_lowercase();
-            write!(f, "\n  {name:<10} {live} live, {entries} of {capacity} entries used")?;
-        }
-        for (kind, evicted) in [
-            ("confirmed", self.evicted_confirmed_at_most),
-            ("unconfirmed", self.evicted_unconfirmed_at_most),
-        ] {
-            if evicted > 0 {
-                write!(f, "\n  at most {evicted} {kind} entries made room for others")?;
-            }
-        }
-        Ok(())
+        let live: usize = self.tables.iter().map(|table| table.live).sum();
+        let used = |table: &TableJson| 100.0 * table.live as f64 / f64::from(table.capacity.max(1));
+        let fullest = self.tables.iter().map(used).fold(0.0, f64::max);
+        write!(f, "{live} live (the fullest table: {fullest:.1} %)")
     }
 }
 

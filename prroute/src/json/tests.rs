@@ -12,6 +12,7 @@ use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
+use crate::examine::Health;
 use crate::examine::doctor::{Check, Diagnosis, Outcome};
 use crate::state::advice::Advice;
 use crate::state::desired::{Recognised, SourceRouting};
@@ -157,28 +158,44 @@ pub(crate) fn udp_source() -> UdpSourceStateJson {
     UdpSource::Attached { cgroup: "/sys/fs/cgroup".into() }.into()
 }
 
-fn a_status() -> StatusJson {
+pub(crate) fn a_status() -> StatusJson {
     let (mut uplinks, skipped, findings) = uplinks_skipped_and_findings();
     let tables =
         vec![Table { name: "FLOWS4", confirmed: true, capacity: 65_536, entries: 3, live: 2 }];
     StatusJson {
-        schema: "prroute.status/1",
+        schema: "prroute.status/2",
+        version: "0.1.0",
         instance: "default".to_owned(),
+        health: Health::Degraded,
         pid: Some(42),
+        uptime_seconds: Some(273_600),
+        unwatched_seconds: Some(720),
+        last_pid: Some(42),
         datapath: true,
         summary: "managing 1 uplink".to_owned(),
         uplinks: vec![UplinkStatusJson {
             uplink: uplinks.remove(0),
+            state: UplinkStateJson::Degraded,
+            answers: vec![GatewayJson {
+                gateway: ip("192.168.1.1"),
+                only_for: Some(net("192.168.7.0/24")),
+                silent: true,
+                answered_seconds_ago: Some(1.5),
+            }],
             hook: Some(Hook::Tcx),
             counters: counters(&[("reply", 7)]),
         }],
+        shared: vec![ip("198.51.100.10")],
         skipped,
         left_out: left_out(),
         healed: Some(healed()),
         collision: Some("a collision".to_owned()),
         findings,
         refused: Some(refusal()),
-        faults: vec!["eth0: the programs are not attached".to_owned()],
+        configuration: ConfigurationJson {
+            files: vec!["/etc/prroute/prroute.toml".into()],
+            read_seconds_ago: Some(12),
+        },
         flow_tables: Some(
             Occupancy { tables, evicted_confirmed_at_most: 4, evicted_unconfirmed_at_most: 5 }
                 .into(),
@@ -227,7 +244,7 @@ fn a_plan() -> PlanJson {
         operation: operation.into(),
     };
     PlanJson {
-        schema: "prroute.plan/1",
+        schema: "prroute.plan/2",
         manages: true,
         uplinks,
         skipped,

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::mac;
 use crate::config::Reply;
 use crate::state::ids::KnownId;
+use crate::state::lost_gateways::{ByDefault, LostGateway};
 use crate::state::observed::Family;
 use crate::state::uplink::{
     Discovered, Ifindex, PerFamily, Skipped, SourceRoute, Stacked, SubnetGateway, Uplink, UplinkId,
@@ -18,6 +20,7 @@ pub(crate) struct UplinkJson {
     pub(crate) generation: u16,
     pub(crate) ifindex: u32,
     pub(crate) name: String,
+    #[serde(with = "mac")]
     pub(crate) mac: Option<[u8; 6]>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
@@ -73,7 +76,33 @@ pub(crate) struct SourceRouteJson {
 pub(crate) struct StackedJson {
     pub(crate) ifindex: u32,
     pub(crate) name: String,
+    #[serde(with = "mac")]
     pub(crate) mac: Option<[u8; 6]>,
+}
+
+/// A gateway whose default route is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LostGatewayJson {
+    pub(crate) ifindex: u32,
+    pub(crate) name: String,
+    /// The route was one of IPv6; else of IPv4.
+    pub(crate) v6: bool,
+    pub(crate) gateway: IpAddr,
+}
+
+impl From<&LostGateway> for LostGatewayJson {
+    fn from(lost: &LostGateway) -> Self {
+        let LostGateway { ifindex: Ifindex(ifindex), name, family, gateway } = lost.clone();
+        Self { ifindex, name, v6: family == Family::V6, gateway }
+    }
+}
+
+impl From<&LostGatewayJson> for LostGateway {
+    fn from(lost: &LostGatewayJson) -> Self {
+        let LostGatewayJson { ifindex, name, v6, gateway } = lost.clone();
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        Self { ifindex: Ifindex(ifindex), name, family, gateway }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +113,26 @@ pub(crate) struct SkippedJson {
 }
 
 impl UplinkJson {
+    /// How it sends by default.
+    pub(crate) fn by_default(&self) -> ByDefault {
+        ByDefault {
+            ifindex: Ifindex(self.ifindex),
+            name: self.name.clone(),
+            gateways: PerFamily { v4: self.gateway4, v6: self.gateway6 },
+            direct: PerFamily { v4: self.direct4, v6: self.direct6 },
+        }
+    }
+
+    /// A gateway of it that is not usable.
+    pub(crate) fn is_silent(&self, gateway: IpAddr) -> bool {
+        let preferred =
+            [(self.gateway4, self.gateway4_usable), (self.gateway6, self.gateway6_usable)];
+        let of_sources = self.source_routes.iter().map(|it| (it.gateway, it.usable));
+        let of_subnets = self.subnet_gateways.iter().map(|it| (Some(it.gateway), it.usable));
+        let mut all = preferred.into_iter().chain(of_sources).chain(of_subnets);
+        all.any(|(known, usable)| known == Some(gateway) && !usable)
+    }
+
     /// What it was known by, and its name.
     pub(crate) fn known(&self) -> (KnownId, &str) {
         let (id, ifindex) = (UplinkId(self.id), Ifindex(self.ifindex));

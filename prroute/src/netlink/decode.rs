@@ -289,7 +289,7 @@ const fn is_known_action(action: RuleAction) -> bool {
 
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     family(message.header.family)?;
-    let (mut address, mut managed, mut protocol) = (None, false, 0);
+    let (mut address, mut managed, mut protocol, mut confirmed) = (None, false, 0, None);
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
@@ -302,6 +302,7 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
                 managed = flags.contains(NeighbourExtFlags::Managed);
             }
             NeighbourAttribute::Protocol(number) => protocol = (*number).into(),
+            NeighbourAttribute::CacheInfo(info) => confirmed = Some(ticks(info.confirmed)),
             _ => {}
         }
     }
@@ -311,7 +312,13 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         state: neighbour_state(message.header.state),
         managed,
         protocol,
+        confirmed,
     })
+}
+
+/// The kernel tells ages in `USER_HZ`, which is 100 wherever prroute runs.
+const fn ticks(hundredths: u32) -> Duration {
+    Duration::from_millis(hundredths as u64 * 10)
 }
 
 pub(super) const fn neighbour_state(state: State) -> NeighbourState {

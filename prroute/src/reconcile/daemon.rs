@@ -109,6 +109,8 @@ impl Daemon {
         }
         self.finish(outcome).await?;
         self.await_gateways().await?;
+        self.reconciler.records.report.ready = true;
+        self.reconciler.publish();
         let report = &self.reconciler.records.report;
         tracing::info!("ready, {}", report.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);

@@ -102,6 +102,7 @@ impl Reconciler {
     /// Not while it is not to be put back yet.
     pub(super) async fn inspect(&mut self) -> bool {
         self.datapath.inspection.looked = Instant::now();
+        self.records.store.note_alive();
         if self.datapath.inspection.allowance.due().is_some() {
             return false;
         }

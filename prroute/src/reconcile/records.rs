@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::json::UplinkJson;
 use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Journal, Records, Store};
@@ -35,7 +36,10 @@ impl Written {
     pub(super) fn note_round(&mut self, outlook: &Outlook) {
         let report = &mut self.report;
         report.summary = summary(&outlook.uplinks);
-        report.uplinks = outlook.uplinks.iter().map(Into::into).collect();
+        let uplinks: Vec<UplinkJson> = outlook.uplinks.iter().map(Into::into).collect();
+        let lost = report.lost_gateways_after(&uplinks, &outlook.observed.links);
+        report.lost_gateways = lost.iter().map(Into::into).collect();
+        report.uplinks = uplinks;
         report.skipped = outlook.skipped.iter().map(Into::into).collect();
         report.left_out = outlook.left_out.iter().map(Into::into).collect();
         if !outlook.observed.unsteady {

@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigError, FileStamp};
 use crate::datapath::memory;
 use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
+use crate::reconcile::records::seconds_since_1970;
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
 
 /// Why the configuration before stays in force.
@@ -23,6 +24,7 @@ impl Reconciler {
         self.records.report.daemon = i32::try_from(std::process::id()).ok();
         self.records.report.config_file = config_file;
         self.records.report.configuration = read;
+        self.records.report.configuration_read = Some(seconds_since_1970());
         // What an earlier daemon refused is past: this one has read what is there now.
         (self.records.report.reload.refusal, self.records.report.reload.notes) = (None, Vec::new());
     }
@@ -92,6 +94,7 @@ impl Reconciler {
             }
         };
         self.records.report.configuration = read;
+        self.records.report.configuration_read = Some(seconds_since_1970());
         let rest = not_in_place(outcome).map(str::to_owned);
         let own_source = self.own_source_notes(old.own_source);
         Ok(self.flows_not_in_force().into_iter().chain(rest).chain(own_source).collect())

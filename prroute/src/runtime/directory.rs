@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
@@ -84,6 +85,11 @@ impl RunDirectory {
     /// For messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// When a daemon that ended lived last, to within seconds.
+    pub fn last_alive(&self) -> Option<SystemTime> {
+        fs::metadata(self.lock_path()).ok()?.modified().ok()
     }
 
     /// What is to be undone, as far as it was written down.

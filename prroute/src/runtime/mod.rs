@@ -14,6 +14,7 @@ mod records;
 pub mod report;
 mod stop;
 mod store;
+mod uptime;
 
 pub use directory::{Found, RunDirectory};
 pub use files::RuntimeError;
@@ -27,6 +28,7 @@ pub use records::Records;
 pub use report::DaemonReport;
 pub use stop::{PATIENCE as STOP_PATIENCE, Stopped, stop};
 pub use store::Store;
+pub use uptime::uptime;
 
 #[cfg(test)]
 mod tests;

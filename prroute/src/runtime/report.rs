@@ -3,16 +3,20 @@
 
 use std::path::PathBuf;
 
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{FileStamp, OwnSource};
 use crate::datapath::hooks::ProgramIds;
 use crate::json::{
-    FindingJson, HealedJson, LeftOutJson, RefusalJson, SkippedJson, UdpSourceStateJson, UplinkJson,
+    FindingJson, HealedJson, LeftOutJson, LostGatewayJson, RefusalJson, SkippedJson,
+    UdpSourceStateJson, UplinkJson,
 };
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
 use crate::state::families::Families;
+use crate::state::lost_gateways::{self, LostGateway};
+use crate::state::observed::Link;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonReport {
@@ -22,11 +26,17 @@ pub struct DaemonReport {
     pub(crate) summary: String,
     /// The process id of the daemon, once it handles signals.
     pub(crate) daemon: Option<i32>,
+    /// That daemon has finished its start: replies are steered.
+    #[serde(default)]
+    pub(crate) ready: bool,
     /// The file it was told to read; `None`: the usual ones.
     pub(crate) config_file: Option<PathBuf>,
     /// The files as they were when they were read last, and accepted.
     #[serde(default)]
     pub(crate) configuration: Vec<FileStamp>,
+    /// When that was, in seconds since 1970.
+    #[serde(default)]
+    pub(crate) configuration_read: Option<u64>,
     pub(crate) reload: Reload,
     /// What others deleted and we put back.
     pub(crate) healed: Option<HealedJson>,
@@ -43,6 +53,9 @@ pub struct DaemonReport {
     pub(crate) own_source: OwnSourceReport,
     pub(crate) uplinks: Vec<UplinkJson>,
     pub(crate) skipped: Vec<SkippedJson>,
+    /// Gateways that uplinks had, and whose default route is gone.
+    #[serde(default)]
+    pub(crate) lost_gateways: Vec<LostGatewayJson>,
     /// Prefixes and addresses that the datapath has no room for.
     pub(crate) left_out: Vec<LeftOutJson>,
 }
@@ -60,8 +73,27 @@ impl DaemonReport {
 
     /// A new report that keeps what outlives a daemon.
     pub(crate) fn following(before: Self) -> Self {
-        let DaemonReport { own_source, programs, uplinks, .. } = before;
-        Self { own_source, programs, ..Self::new(uplinks) }
+        let DaemonReport { own_source, programs, lost_gateways, uplinks, .. } = before;
+        Self { own_source, programs, lost_gateways, ..Self::new(uplinks) }
+    }
+
+    /// Gateways that are lost when the uplinks are these.
+    pub(crate) fn lost_gateways_after(
+        &self,
+        uplinks: &[UplinkJson],
+        links: &[Link],
+    ) -> Vec<LostGateway> {
+        let by_default = |uplinks: &[UplinkJson]| -> Vec<_> {
+            uplinks.iter().map(UplinkJson::by_default).collect()
+        };
+        let lost: Vec<LostGateway> = self.lost_gateways.iter().map(Into::into).collect();
+        let exists = |ifindex| links.iter().any(|link| link.ifindex == ifindex);
+        lost_gateways::follow(&lost, &by_default(&self.uplinks), &by_default(uplinks), exists)
+    }
+
+    /// Whether the daemon with this pid said that it is ready.
+    pub(crate) fn is_ready(&self, pid: Pid) -> bool {
+        self.ready && self.daemon == Some(pid.as_raw())
     }
 
     /// # Errors

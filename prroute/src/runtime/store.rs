@@ -6,6 +6,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use serde::Serialize;
 
 use crate::runtime::directory::RunDirectory;
@@ -24,6 +27,7 @@ pub struct Store {
     journal: Slot,
     report: Slot,
     ids: Slot,
+    lock: PathBuf,
 }
 
 /// One file.
@@ -56,6 +60,7 @@ impl Store {
             failing: false,
         };
         Self {
+            lock: directory.lock_path(),
             journal: slot(
                 directory.journal_path(),
                 Durability::Synced,
@@ -95,6 +100,16 @@ impl Store {
             }
         }
         self.ids.save(&IdFile::of(ids))
+    }
+
+    /// The lock's time of change says when the daemon lived last. By name: to close a file descriptor
+    /// of the lock would release it.
+    pub fn note_alive(&self) {
+        let now = TimeSpec::UTIME_NOW;
+        let noted = utimensat(AT_FDCWD, &self.lock, &now, &now, UtimensatFlags::NoFollowSymlink);
+        if let Err(errno) = noted {
+            tracing::debug!("note in {} that the daemon lives: {errno}", self.lock.display());
+        }
     }
 
     /// Whether journal or report are to be written and could not be so far. Ids are not waited for:

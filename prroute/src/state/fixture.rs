@@ -190,6 +190,7 @@ impl Host {
             state,
             managed: false,
             protocol: 0,
+            confirmed: None,
         };
         self.0.neighbours.push(neighbour);
         self
@@ -302,6 +303,7 @@ pub(crate) fn carry_out(plan: &Plan, kernel: &mut Observed) {
                     state: known.unwrap_or(NeighbourState::Resolved),
                     managed: true,
                     protocol: PROTOCOL,
+                    confirmed: None,
                 });
             }
             Op::ReleaseNeighbour(key) => {

@@ -19,6 +19,7 @@ pub mod gateways;
 mod golden;
 pub mod ids;
 pub mod locals;
+pub mod lost_gateways;
 pub mod observed;
 mod on_link;
 mod ours;

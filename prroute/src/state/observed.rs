@@ -125,6 +125,18 @@ pub struct Neighbour {
     /// The kernel keeps it resolved (`NTF_EXT_MANAGED`).
     pub managed: bool,
     pub protocol: u8,
+    /// How long ago the kernel took it for reachable last. Of an entry that never had a link-layer
+    /// address it says nothing.
+    #[cfg_attr(test, serde(default))]
+    pub confirmed: Option<Duration>,
+}
+
+impl Neighbour {
+    /// How long ago it answered last, as far as the kernel knows it.
+    pub fn last_answer(&self) -> Option<Duration> {
+        let answers = matches!(self.state, NeighbourState::Resolved | NeighbourState::Probing);
+        self.confirmed.filter(|_| answers)
+    }
 }
 
 /// What the kernel announces of a neighbour entry.

@@ -53,6 +53,7 @@ mod silent_gateway;
 mod size;
 mod source_specific;
 mod state_files;
+mod status;
 mod subnet_gateways;
 mod topology;
 mod undo;

@@ -62,7 +62,7 @@ fn flood(wire: &Wire, datagrams: Range<u32>, is_over: &AtomicBool) -> Result<u32
 }
 
 fn status_as_text(prroute: &Instance<'_>) -> Result<String> {
-    prroute.output(&["status"])?.success()
+    prroute.status_text(&["-s"])
 }
 
 #[test]

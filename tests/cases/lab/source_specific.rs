@@ -110,7 +110,7 @@ fn replies_of_containers_go_by_the_gateway_of_the_source_prefix() -> Result<()> 
     // Not by the router that asked: by the gateway that the route names.
     lab.with_configuration("[[uplink]]\nname = \"up*\"\nreply = \"gateway\"\n", |prroute| {
         lab.expect_answered_within(SOON, &published)?;
-        let status = prroute.output(&["status"])?.success()?;
+        let status = prroute.status_text(&[])?;
         let said = format!("{} for {}", addressing::gateway(2, V6), addressing::prefix(2, V6));
         ensure!(status.contains(&said), "no {said:?} in\n{status}");
         ensure!(!has_rules_for(&lab, 2)?, "rules for what main does");

@@ -5,6 +5,7 @@ mod before;
 mod configuration;
 mod filters;
 mod gateways;
+mod links;
 mod others;
 mod programs;
 mod subnets;

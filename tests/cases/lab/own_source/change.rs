@@ -37,7 +37,7 @@ fn the_option_can_be_changed_while_it_runs() -> Result<()> {
             assert_eq!(ours(&lab, family)?, (0, 0), "{family}");
         }
         assert_eq!(kept(&prroute)?, (true, true));
-        let status = prroute.output(&["status"])?.success()?;
+        let status = prroute.status_text(&["-d"])?;
         ensure!(status.contains("IPv4: there have been rules: "), "{status}");
         ensure!(!by_rules()?, "main decides");
         probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
@@ -83,7 +83,7 @@ fn a_family_without_a_default_route_in_main_is_kept_by_rules() -> Result<()> {
             .with_context(|| prroute.log())
         };
         by((true, false))?;
-        let status = prroute.output(&["status"])?.success()?;
+        let status = prroute.status_text(&["-d"])?;
         for said in [
             "own-source, IPv4: datapath",
             "own-source, IPv6: rules, because main has no default route that works",

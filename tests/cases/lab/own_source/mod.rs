@@ -50,7 +50,7 @@ fn no_rule_is_ever_made_or_deleted() -> Result<()> {
         Ok(seen.then_some(()))
     })?;
     none("after changes")?;
-    let status = prroute.output(&["status"])?.success()?;
+    let status = prroute.status_text(&["-d"])?;
     for line in ["own-source, IPv4: datapath", "own-source, IPv6: datapath"] {
         ensure!(status.lines().any(|said| said == line), "{status}");
     }
@@ -95,7 +95,7 @@ fn options_that_need_rules_have_those_alone_and_it_is_said() -> Result<()> {
     ensure!(lab.host.ip("route get 192.0.2.1")?.contains("dev up2"));
     assert_eq!(kept(&prroute)?, (true, true));
     let plan = prroute.output(&["plan"])?.success()?;
-    let status = prroute.output(&["status"])?.success()?;
+    let status = prroute.status_text(&["-d"])?;
     for text in [&plan, &status] {
         ensure!(text.contains("because there are rules: prroute's for `to`"), "{text}");
     }
@@ -103,7 +103,7 @@ fn options_that_need_rules_have_those_alone_and_it_is_said() -> Result<()> {
     prroute.output(&["reload"])?.success()?;
     assert_eq!((ours(&lab, Family::V4)?.0, ours(&lab, Family::V6)?.0), (4, 4));
     lab.host.ip("rule add priority 5500 from 10.77.0.0/16 lookup main")?;
-    let status = prroute.output(&["status"])?.success()?;
+    let status = prroute.status_text(&["-d"])?;
     let said = "rules: prroute's for bind-device, one of others (priority 5500)";
     ensure!(status.contains(said), "{status}");
     daemon.terminate()?;

@@ -161,7 +161,7 @@ impl Rented {
             self.own_sources_are_right()?;
             let gateways = Family::BOTH.map(|family| addressing::gateway(3, family).to_string());
             assert_eq!(Self::subnets(prroute)?, gateways.map(|gateway| (gateway, true)));
-            let text = prroute.output(&["status"])?.success()?;
+            let text = prroute.status_text(&[])?;
             ensure!(
                 text.contains("10.0.2.1") && text.contains("10.0.3.1 for 10.0.3.0/24"),
                 "{text}"

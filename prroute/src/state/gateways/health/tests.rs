@@ -17,7 +17,8 @@ fn key() -> GatewayKey {
 }
 
 fn neighbour(state: NeighbourState) -> Neighbour {
-    Neighbour { ifindex: Ifindex(7), address: gateway(), state, managed: true, protocol: 213 }
+    let (ifindex, address) = (Ifindex(7), gateway());
+    Neighbour { ifindex, address, state, managed: true, protocol: 213, confirmed: None }
 }
 
 /// An uplink with one gateway.

@@ -1,0 +1,96 @@
+//! What `status -d` and `status -s` say beside the ordinary.
+
+use std::fmt;
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use prroute_common::reason::Reason;
+use prroute_common::udp_origin::SocketReason;
+use serde_json::Value;
+
+use crate::json::{OccupancyJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson};
+
+/// Details of uplinks, of own sources and of UDP servers.
+pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
+    for UplinkStatusJson { uplink, .. } in &report.uplinks {
+        for device in &uplink.stacked {
+            writeln!(f, "{}: counts as {}", device.name, uplink.name)?;
+        }
+    }
+    if let Some(udp_source) = &report.udp_source {
+        writeln!(f, "{}", udp_source.state)?;
+    }
+    let sentences = |n: usize| report.own_source.iter().filter_map(move |it| it.sentences.get(n));
+    sentences(0).chain(sentences(1)).try_for_each(|sentence| writeln!(f, "{sentence}"))
+}
+
+/// Counters, and how full the tables are.
+pub(super) fn statistics(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
+    if report.datapath {
+        writeln!(f, "\n{}", counters(&report.uplinks).trim_fmt())?;
+    }
+    if let Some(tables) = &report.flow_tables {
+        occupancy(f, tables)?;
+    }
+    let Some(UdpSourceJson { counters, .. }) = &report.udp_source else { return Ok(()) };
+    for reason in SocketReason::ALL {
+        let count = counters.get(reason.name()).and_then(Value::as_u64);
+        if let Some(count @ 1..) = count {
+            writeln!(f, "{} {count}  {}", reason.name(), reason.describe())?;
+        }
+    }
+    Ok(())
+}
+
+/// One column per uplink, one line per reason that was counted.
+fn counters(uplinks: &[UplinkStatusJson]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let names = uplinks.iter().map(|report| report.uplink.name.clone());
+    table.set_header(std::iter::once("PACKETS".to_owned()).chain(names).chain([String::new()]));
+    for reason in Reason::ALL {
+        let count = |it: &UplinkStatusJson| it.counters.get(reason.name()).and_then(Value::as_u64);
+        let counts: Vec<u64> = uplinks.iter().map(|it| count(it).unwrap_or_default()).collect();
+        if counts.iter().any(|count| *count > 0) {
+            let cells = counts.iter().map(ToString::to_string);
+            let said = [reason.describe().trim().to_owned()];
+            table.add_row(std::iter::once(reason.name().to_owned()).chain(cells).chain(said));
+        }
+    }
+    table
+}
+
+fn occupancy(f: &mut fmt::Formatter<'_>, tables: &OccupancyJson) -> fmt::Result {
+    writeln!(f, "\nflow tables (flows: TCP; datagrams: UDP and others; new: not confirmed yet):")?;
+    for table in &tables.tables {
+        let name = table.name.to_lowercase();
+        let (live, entries, capacity) = (table.live, table.entries, table.capacity);
+        writeln!(f, "  {name:<10} {live} live, {entries} of {capacity} entries used")?;
+    }
+    for (kind, evicted) in [
+        ("confirmed", tables.evicted_confirmed_at_most),
+        ("unconfirmed", tables.evicted_unconfirmed_at_most),
+    ] {
+        if evicted > 0 {
+            writeln!(f, "  at most {evicted} {kind} entries made room for others")?;
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for UdpSourceStateJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wildcard UDP servers: ")?;
+        match self {
+            Self::Off => {
+                f.write_str("answer from the address that routing prefers (udp-source = false)")
+            }
+            Self::Attached { cgroup } => {
+                write!(f, "answer from the address asked (hooks on {})", cgroup.display())
+            }
+            Self::Unavailable { reason } => {
+                write!(f, "answer from the address that routing prefers: {reason}")
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The state of the whole in one word.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::state::findings::{Finding, Severity};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Health {
+    /// A daemon runs, and nothing that replies need is missing.
+    Ok,
+    /// The daemon has not finished its start.
+    Starting,
+    /// There is a fault.
+    Degraded,
+    /// No daemon runs: nobody follows what changes.
+    Unwatched,
+}
+
+impl Health {
+    pub(super) fn of(has_daemon: bool, is_ready: bool, findings: &[Finding]) -> Self {
+        let has_fault = findings.iter().any(|it| it.severity == Severity::Fault);
+        match (has_daemon, is_ready, has_fault) {
+            (false, ..) => Self::Unwatched,
+            (true, false, _) => Self::Starting,
+            (true, true, true) => Self::Degraded,
+            (true, true, false) => Self::Ok,
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Degraded => "DEGRADED",
+            Self::Unwatched => "UNWATCHED",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_degrades_and_a_warning_does_not() {
+        let with = |severity| vec![Finding { severity, ..Finding::default() }];
+        let (fault, warning) = (with(Severity::Fault), with(Severity::Warning));
+        assert_eq!(Health::of(true, true, &warning), Health::Ok);
+        assert_eq!(Health::of(true, true, &fault), Health::Degraded);
+        assert_eq!(Health::of(true, false, &fault), Health::Starting);
+        assert_eq!(Health::of(false, true, &[]), Health::Unwatched);
+    }
+}
