@@ -1,4 +1,5 @@
-//! Programs and pins, without a daemon that would put them back, and programs of others before ours.
+//! Programs, pins and rules, without a daemon that would put them back, and what of others comes
+//! before ours.
 
 use std::os::fd::AsFd as _;
 
@@ -81,6 +82,22 @@ fn a_program_before_ours_is_named_and_a_new_daemon_goes_before_it() -> Result<()
     let said = Said::by(&prroute, STATUS)?;
     ensure!(said.finding("program-foreign:up2:egress").is_some(), "{said:#?}");
     drop(link);
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// With a daemon: ours go before a rule of others that catches everything, if there is room.
+#[test]
+fn a_rule_that_catches_everything_before_ours_is_named() -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    lab.host.ip("route add default via 10.0.1.1 dev up1 table 77")?;
+    lab.host.ip("rule add priority 1 lookup 77")?;
+    let finding = expect_named(&prroute, DOCTOR, "catch-all:table-77", 5)?;
+    ensure!(finding["remedy"].is_string(), "{finding:#}");
+    lab.host.ip("rule del priority 1 lookup 77")?;
+    expect_clean(&prroute, DOCTOR)?;
     daemon.terminate()?;
     prroute.down().map(drop)
 }
