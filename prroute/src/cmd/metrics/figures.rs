@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Unit;
 use prroute_common::LAYOUT_VERSION;
 
 use crate::cmd::log::printable;
@@ -30,6 +32,10 @@ pub(super) struct Figures {
     /// `None` where the daemon's report cannot be read, as below.
     pub(super) heals: Option<u64>,
     pub(super) reload_success: Option<bool>,
+    /// Seconds since 1970.
+    pub(super) configuration_read: Option<u64>,
+    /// `gateway-probe`, in seconds; `None`: no gateway is asked yet.
+    pub(super) probe_interval: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -46,6 +52,8 @@ pub(super) struct Uplink {
 pub(super) struct Gateway {
     pub(super) address: IpAddr,
     pub(super) usable: bool,
+    /// Time since it showed that it is there; `None`: the kernel does not know.
+    pub(super) answer_age: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -93,7 +101,10 @@ impl Collector for Figures {
             "config_last_reload_success",
             "Whether the last reload was accepted; 1 before the first",
             self.reload_success.map(|success| (vec![], u64::from(success))),
-        )
+        )?;
+        let read = self.configuration_read.map(|seconds| (vec![], seconds as f64));
+        let help = "When the daemon read the configuration in force, since 1970";
+        writer.gauge_in("config_read_timestamp", help, Some(&Unit::Seconds), read)
     }
 }
 
@@ -112,21 +123,33 @@ impl Figures {
             "Whether the program is attached to the uplink",
             attached,
         )?;
-        let usable = self.uplinks.iter().flat_map(|uplink| {
-            uplink.gateways.iter().map(|gateway| {
-                let labels = with(uplink, "gateway", &gateway.address.to_string());
-                (labels, u64::from(gateway.usable))
+        let gateways = |of: fn(&Gateway) -> Option<f64>| {
+            self.uplinks.iter().flat_map(move |uplink| {
+                uplink.gateways.iter().filter_map(move |gateway| {
+                    Some((with(uplink, "gateway", &gateway.address.to_string()), of(gateway)?))
+                })
             })
-        });
+        };
+        let usable = gateways(|it| Some(f64::from(u8::from(it.usable))));
         writer.gauge(
             "gateway_usable",
             "Whether packets can be sent to the gateway: its link-layer address is known, and its \
              uplink is up",
-            usable,
+            usable.map(|(labels, usable)| (labels, usable as u64)),
+        )?;
+        writer.gauge_in(
+            "gateway_answer_age",
+            "Time since the gateway last answered",
+            Some(&Unit::Seconds),
+            gateways(|it| it.answer_age.map(|age| age.as_secs_f64())),
         )?;
         let packets = self.uplinks.iter().flat_map(|uplink| {
             uplink.packets.iter().map(|(reason, count)| (with(uplink, "reason", reason), *count))
         });
+        let help =
+            "How often each gateway is asked (gateway-probe); 0: only when the kernel doubts it";
+        let interval = self.probe_interval.map(|seconds| (vec![], f64::from(seconds)));
+        writer.gauge_in("gateway_probe_interval", help, Some(&Unit::Seconds), interval)?;
         writer.counter("packets", "Packets by what was done with them, and why", packets)
     }
 
@@ -192,7 +215,18 @@ impl Writer<'_> {
         samples: impl IntoIterator<Item = (Labels, u64)>,
     ) -> fmt::Result {
         let samples = samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
-        self.family(name, help, MetricType::Gauge, samples)
+        self.family(name, help, None, MetricType::Gauge, samples)
+    }
+
+    fn gauge_in(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
+    ) -> fmt::Result {
+        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, help, unit, MetricType::Gauge, samples)
     }
 
     fn counter(
@@ -202,13 +236,14 @@ impl Writer<'_> {
         samples: impl IntoIterator<Item = (Labels, u64)>,
     ) -> fmt::Result {
         let samples = samples.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
-        self.family(name, help, MetricType::Counter, samples)
+        self.family(name, help, None, MetricType::Counter, samples)
     }
 
     fn family<M: EncodeMetric>(
         &mut self,
         name: &str,
         help: &str,
+        unit: Option<&Unit>,
         kind: MetricType,
         samples: impl Iterator<Item = (Labels, M)>,
     ) -> fmt::Result {
@@ -216,7 +251,7 @@ impl Writer<'_> {
         if samples.peek().is_none() {
             return Ok(());
         }
-        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        let mut encoder = self.0.encode_descriptor(name, help, unit, kind)?;
         for (labels, metric) in samples {
             if labels.is_empty() {
                 // It is the only one.

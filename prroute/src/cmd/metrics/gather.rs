@@ -18,7 +18,7 @@ use crate::examine::Examination;
 use crate::instance::Instance;
 use crate::netlink::{Direction, Kernel};
 use crate::state::findings::{Finding, Severity};
-use crate::state::observed::Observed;
+use crate::state::observed::{Neighbour, Observed};
 use crate::state::uplink::Discovered;
 
 pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<Figures> {
@@ -70,6 +70,8 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
         findings: count(&examined.findings()),
         heals: report.map(|report| report.healed.as_ref().map_or(0, |healed| healed.times)),
         reload_success: report.map(|report| report.reload.refusal.is_none()),
+        configuration_read: report.and_then(|report| report.configuration_read),
+        probe_interval: is_managed.then_some(examined.configuration.config.gateway_probe),
     })
 }
 
@@ -91,7 +93,11 @@ fn gateways(observed: &Observed, device: &Discovered) -> Vec<Gateway> {
     let gateway = |address| {
         let entry = observed.neighbour(device.ifindex, address);
         let is_known = !asks || entry.is_some_and(|entry| entry.state.has_address());
-        Gateway { address, usable: device.up && is_known }
+        Gateway {
+            address,
+            usable: device.up && is_known,
+            answer_age: entry.and_then(Neighbour::last_answer),
+        }
     };
     device.gateways.iter().copied().map(gateway).collect()
 }

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use prroute_common::reason::Reason;
 
@@ -12,12 +13,19 @@ fn default_instance() -> Instance {
 }
 
 fn an_uplink(name: &str) -> Uplink {
-    let gateway = |address: &str, usable| Gateway { address: address.parse().unwrap(), usable };
+    let gateway = |address: &str, usable, answer_age| Gateway {
+        address: address.parse().unwrap(),
+        usable,
+        answer_age,
+    };
     Uplink {
         name: name.to_owned(),
         up: true,
         attached: vec![(Direction::Ingress, true), (Direction::Egress, false)],
-        gateways: vec![gateway("192.0.2.1", true), gateway("2001:db8::1", false)],
+        gateways: vec![
+            gateway("192.0.2.1", true, Some(Duration::from_millis(1_500))),
+            gateway("2001:db8::1", false, None),
+        ],
         packets: Reason::ALL.iter().map(|reason| (reason.name(), *reason as u64)).collect(),
     }
 }
@@ -35,6 +43,8 @@ fn figures() -> Figures {
         findings: vec![finding("fault", "program-missing", 2), finding("notice", "leftover", 1)],
         heals: Some(12),
         reload_success: Some(false),
+        configuration_read: Some(1_700_000_000),
+        probe_interval: Some(2),
     }
 }
 
