@@ -26,6 +26,7 @@ mod round;
 mod routing;
 mod schedule;
 mod stacked;
+mod sysctl_watch;
 mod telling;
 mod trouble;
 mod undo;
@@ -50,6 +51,7 @@ use crate::reconcile::records::Written;
 use crate::reconcile::repairs::Repairs;
 use crate::reconcile::round::{OnRefusal, Outcome};
 use crate::reconcile::schedule::Schedule;
+use crate::reconcile::sysctl_watch::SysctlWatch;
 use crate::reconcile::telling::Log;
 use crate::runtime::{Journal, Records, RunDirectory, Store};
 use crate::state::gateways::Gateways;
@@ -68,6 +70,7 @@ pub struct Reconciler {
     gateways: Gateways,
     repairs: Repairs,
     log: Log,
+    sysctls: SysctlWatch,
     schedule: Schedule,
 }
 
@@ -88,6 +91,7 @@ impl Reconciler {
             gateways: Gateways::new(Instant::now()),
             repairs: Repairs::new(Instant::now()),
             log: Log::default(),
+            sysctls: SysctlWatch::new(Instant::now()),
             schedule: Schedule::new(Instant::now()),
         }
     }

@@ -15,6 +15,7 @@ impl Reconciler {
             self.next_inspection(),
             self.gateways.next_due(),
             self.log.due(),
+            self.next_sysctl_look(),
             self.next_round(),
         ];
         others.into_iter().flatten().min()
@@ -43,6 +44,9 @@ impl Reconciler {
         }
         if is_due(self.log.due()) {
             self.log.tell_the_rest();
+        }
+        if is_due(self.next_sysctl_look()) {
+            self.look_at_sysctls(now);
         }
         let lost = is_due(self.next_inspection()) && self.inspect().await;
         silent || lost || is_due(self.next_round())

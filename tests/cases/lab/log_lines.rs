@@ -107,6 +107,22 @@ fn a_cable_that_is_pulled_out_is_one_line_and_nobody_is_blamed() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_sysctl_that_another_program_sets_back_is_one_warning() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
+    let set_back = "up2: another program set rp_filter to 1 again";
+    let log = lab.prroute()?.while_running(|prroute| {
+        let said = |value: u8, line: &str| {
+            lab.host.run(&["sysctl", "-qw", &format!("net.ipv4.conf.up2.rp_filter={value}")])?;
+            wait::until(line, 4 * SOON, || Ok(prroute.log().contains(line).then_some(())))
+        };
+        said(1, set_back)?;
+        said(2, "up2: rp_filter is not 1 any more")
+    })?;
+    ensure!(log.matches(set_back).count() == 1, "{log}");
+    Ok(())
+}
+
 /// As systemd connects a service: `JOURNAL_STREAM` names standard error. `run` is what it finds for
 /// /run/systemd, where the journal has its socket.
 fn to_the_journal(run: &Path) -> Result<Vec<String>> {
