@@ -71,7 +71,9 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
         heals: report.map(|report| report.healed.as_ref().map_or(0, |healed| healed.times)),
         reload_success: report.map(|report| report.reload.refusal.is_none()),
         configuration_read: report.and_then(|report| report.configuration_read),
-        probe_interval: is_managed.then_some(examined.configuration.config.gateway_probe),
+        // Only a daemon asks.
+        probe_interval: (is_managed && daemon.is_some())
+            .then_some(examined.configuration.config.gateway_probe),
     })
 }
 
