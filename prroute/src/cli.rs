@@ -179,6 +179,9 @@ pub struct DoctorArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Ask gateways for their link-layer address, and by pings how large a packet may be.
+    #[arg(long)]
+    pub probe: bool,
     /// Print findings only.
     #[arg(long, short)]
     pub quiet: bool,

@@ -9,7 +9,7 @@ use crate::cli::DoctorArgs;
 use crate::cmd::{NotRunning, Warnings, belongs, output};
 use crate::datapath::Pins;
 use crate::examine::Examination;
-use crate::examine::doctor::Diagnosis;
+use crate::examine::doctor::{Diagnosis, ask_gateways};
 use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
 
 /// Columns of a line, and where all but the first line of a finding begin.
@@ -22,8 +22,12 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     let found = belongs::find_present(instance, "doctor")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (examined, mut diagnosis) = runtime.block_on(async {
-        let examined = Examination::of(instance, found.daemon).await?;
-        let diagnosis = Diagnosis::of(&examined, &Pins::of(instance)).await?;
+        let mut examined = Examination::of(instance, found.daemon).await?;
+        if args.probe {
+            ask_gateways(&examined).await?;
+            examined = Examination::of(instance, found.daemon).await?;
+        }
+        let diagnosis = Diagnosis::of(&examined, &Pins::of(instance), args.probe).await?;
         anyhow::Ok((examined, diagnosis))
     })?;
     if let Some(device) = device {

@@ -59,6 +59,7 @@ pub(crate) struct Examination {
     pub(crate) outlook: Outlook,
     /// Names of the interfaces that are uplinks, or were.
     pub(crate) known: Vec<String>,
+    pub(crate) pins: Pins,
     /// `None` where nothing of prroute is in the kernel.
     pub(crate) programs: Option<Seen>,
 }
@@ -128,7 +129,7 @@ impl Examination {
             true => Some(Seen::look(&pins, &journal, &report).await?),
             false => None,
         };
-        Ok(Self { daemon, report, is_reported, configuration, outlook, known, programs })
+        Ok(Self { daemon, report, is_reported, configuration, outlook, known, pins, programs })
     }
 
     /// prroute has something in the kernel, or a daemon that sees to it.

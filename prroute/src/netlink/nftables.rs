@@ -6,9 +6,11 @@
 //! ignored.
 
 mod interfaces;
+mod published;
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
@@ -77,6 +79,19 @@ pub fn filter_rules() -> Vec<FilterRule> {
         tracing::debug!("read netfilter rules: {error}");
         Vec::new()
     })
+}
+
+/// Addresses of IPv4 that rules of the calling thread's network namespace translate destinations to:
+/// those of published containers. None where they cannot be read.
+pub(crate) fn translated_destinations() -> Vec<Ipv4Addr> {
+    if !is_loaded() {
+        return Vec::new();
+    }
+    let read = each_rule(published::destinations).unwrap_or_else(|error| {
+        tracing::debug!("read netfilter rules: {error}");
+        Vec::new()
+    });
+    read.into_iter().flatten().collect()
 }
 
 /// To ask would make the kernel load the module. One without loadable modules has it or not.

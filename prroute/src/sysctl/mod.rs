@@ -53,6 +53,11 @@ pub fn rp_filter(device: &str) -> Result<u8, SysctlError> {
     read(&path(device, RP_FILTER)?)
 }
 
+/// `net.ipv4.conf.<device>.forwarding`: what comes in there may be for others.
+pub fn is_forwarding(device: &str) -> Result<bool, SysctlError> {
+    read(&path(device, "forwarding")?).map(|value| value != 0)
+}
+
 /// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.
 pub fn arp(device: &str) -> Result<ArpSettings, SysctlError> {
     let [ignore, announce] = ["arp_ignore", "arp_announce"].map(|name| read(&path(device, name)?));

@@ -32,6 +32,8 @@ enum Needs {
     Daemon,
     /// prroute was never started here.
     NoUse,
+    /// A gateway answered pings, which are sent with `--probe`.
+    Pings,
 }
 
 const CHECKS: &[(&str, Needs)] = &[
@@ -48,7 +50,10 @@ const CHECKS: &[(&str, Needs)] = &[
     ("gateway-own-address", Needs::Nothing),
     ("gateway-fallback", Needs::Nothing),
     ("gateway-standby", Needs::Nothing),
+    ("forwarding-off", Needs::Nothing),
+    ("mtu", Needs::Pings),
     ("asymmetric", Needs::NoUse),
+    ("shared-address-nowhere", Needs::Use),
     ("same-subnet", Needs::TwoUplinks),
     ("reverse-path-filter", Needs::TwoUplinks),
     ("catch-all", Needs::TwoUplinks),
@@ -83,7 +88,7 @@ const CHECKS: &[(&str, Needs)] = &[
     ("leftover", Needs::Configuration),
 ];
 
-pub(super) fn list(examined: &Examination, findings: &[Finding]) -> Vec<Check> {
+pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bool) -> Vec<Check> {
     let is_met = |needs: Needs| match needs {
         Needs::Nothing => true,
         Needs::TwoUplinks => examined.outlook.uplinks.len() > 1,
@@ -95,6 +100,7 @@ pub(super) fn list(examined: &Examination, findings: &[Finding]) -> Vec<Check> {
         }
         Needs::Daemon => examined.daemon.is_some(),
         Needs::NoUse => !examined.is_in_use(),
+        Needs::Pings => is_answered,
     };
     outcomes(CHECKS, findings, is_met)
 }

@@ -1,11 +1,14 @@
 //! What only `doctor` asks the kernel for.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
+use super::probe::{Reach, reaches};
+use crate::datapath::flows;
 use crate::examine::Examination;
-use crate::netlink::Kernel;
+use crate::netlink::{Kernel, nftables};
 use crate::state::observed::{ArpSettings, Observed, host_net};
 use crate::state::uplink::{Ifindex, Uplink};
 use crate::sysctl;
@@ -22,6 +25,14 @@ pub(super) struct Facts {
     pub(super) ways: Vec<Way>,
     /// Of `all` and of each uplink.
     pub(super) arp: Vec<ArpSettings>,
+    /// Uplinks that do not forward IPv4.
+    pub(super) not_forwarding: Vec<String>,
+    /// Where netfilter rules send what comes in: published containers.
+    pub(super) published: Vec<Ipv4Addr>,
+    /// Local addresses of recorded flows that lead away over an uplink now.
+    pub(super) nowhere: Vec<IpAddr>,
+    /// What gateways answer; `None`: they were not asked.
+    pub(super) reaches: Option<Vec<Reach>>,
 }
 
 /// The answer to `ip route get TO from FROM`.
@@ -34,7 +45,7 @@ pub(super) struct Way {
 }
 
 impl Facts {
-    pub(super) async fn gather(examined: &Examination) -> Result<Self> {
+    pub(super) async fn gather(examined: &Examination, probe: bool) -> Result<Self> {
         let outlook = &examined.outlook;
         let before_installation = !examined.is_in_use();
         let kernel = Kernel::connect().await?;
@@ -45,9 +56,28 @@ impl Facts {
                 ways.push(Way { from, to, device });
             }
         }
-        let names = outlook.uplinks.iter().map(|uplink| uplink.device.name.as_str());
-        let arp = ["all"].into_iter().chain(names).filter_map(|name| sysctl::arp(name).ok());
-        Ok(Self { before_installation, ways, arp: arp.collect() })
+        let names = || outlook.uplinks.iter().map(|uplink| uplink.device.name.as_str());
+        let arp = ["all"].into_iter().chain(names()).filter_map(|name| sysctl::arp(name).ok());
+        let is_off = |name: &&str| sysctl::is_forwarding(name).is_ok_and(|forwards| !forwards);
+        let not_forwarding = names().filter(is_off).map(str::to_owned).collect();
+        let published = nftables::translated_destinations();
+        let mut nowhere = Vec::new();
+        for address in strangers(examined)? {
+            let device = kernel.device_towards(address, None).await?;
+            let is_uplink = |found| outlook.uplinks.iter().any(|u| u.device.is_device(found));
+            if device.is_none_or(is_uplink) {
+                nowhere.push(address);
+            }
+        }
+        Ok(Self {
+            before_installation,
+            ways,
+            arp: arp.collect(),
+            not_forwarding,
+            published,
+            nowhere,
+            reaches: probe.then(|| reaches(&outlook.uplinks)),
+        })
     }
 }
 
@@ -63,6 +93,24 @@ fn questions(observed: &Observed, uplinks: &[Uplink]) -> Vec<(IpAddr, IpAddr)> {
     };
     let addresses = uplinks.iter().flat_map(|uplink| &uplink.device.addresses);
     addresses.filter_map(|net| Some((net.addr(), remote(net.addr())?))).collect()
+}
+
+/// Local addresses of recorded flows that no interface has, and no uplink reaches without a router.
+fn strangers(examined: &Examination) -> Result<BTreeSet<IpAddr>> {
+    if examined.programs.is_none() || !examined.pins.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let outlook = &examined.outlook;
+    let is_here = |address: IpAddr| {
+        outlook.observed.addresses.iter().any(|known| known.net.addr() == address)
+            || outlook
+                .uplinks
+                .iter()
+                .flat_map(|uplink| &uplink.device.on_link)
+                .any(|net| net.contains(&address))
+    };
+    let flows = flows::read(&examined.pins)?.into_iter().filter(|flow| flow.opened_inbound);
+    Ok(flows.map(|flow| flow.local).filter(|address| !is_here(*address)).collect())
 }
 
 #[cfg(test)]

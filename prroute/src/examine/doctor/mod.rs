@@ -4,7 +4,10 @@
 mod asymmetric;
 mod checks;
 mod facts;
+mod forwarding;
 mod gateways;
+mod probe;
+mod shared;
 mod subnets;
 mod uplinks;
 
@@ -15,6 +18,8 @@ use anyhow::Result;
 
 pub(crate) use self::checks::{Check, Outcome};
 use self::facts::Facts;
+use self::probe::Reach;
+pub(crate) use self::probe::ask_gateways;
 use crate::config::Config;
 use crate::datapath::Pins;
 use crate::examine::{Examination, advice};
@@ -33,8 +38,8 @@ impl Diagnosis {
     /// # Errors
     ///
     /// When the kernel cannot be read.
-    pub(crate) async fn of(examined: &Examination, pins: &Pins) -> Result<Self> {
-        let facts = Facts::gather(examined).await?;
+    pub(crate) async fn of(examined: &Examination, pins: &Pins, probe: bool) -> Result<Self> {
+        let facts = Facts::gather(examined, probe).await?;
         let host = Host {
             config: &examined.configuration.config,
             observed: &examined.outlook.observed,
@@ -47,7 +52,8 @@ impl Diagnosis {
         findings.extend(judge(&host));
         findings.extend(advice::findings(examined, pins)?);
         findings.sort_by_key(|finding| finding.severity);
-        let checks = checks::list(examined, &findings);
+        let is_answered = facts.reaches.iter().flatten().any(Reach::is_answered);
+        let checks = checks::list(examined, &findings, is_answered);
         Ok(Self { findings, checks })
     }
 }
@@ -70,5 +76,8 @@ fn judge(host: &Host<'_>) -> Vec<Finding> {
     all.extend(asymmetric::findings(host));
     all.extend(gateways::findings(host));
     all.extend(subnets::findings(host));
+    all.extend(forwarding::findings(host));
+    all.extend(shared::findings(host));
+    all.extend(probe::findings(host));
     all
 }

@@ -28,7 +28,8 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     }
     // Named ones are uplinks all the same.
     for device in host.uplinks.iter().map(|uplink| &uplink.device) {
-        if device.up && device.addresses.is_empty() && device.to.is_empty() {
+        let is_port = host.observed.link(device.ifindex).is_some_and(|link| link.master.is_some());
+        if device.up && device.addresses.is_empty() && !is_port {
             all.push(address_missing(
                 &device.name,
                 "is an uplink by its [[uplink]], and has no address",

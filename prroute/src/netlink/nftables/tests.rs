@@ -167,3 +167,21 @@ fn a_rule_with_further_conditions_is_narrow() {
     let nat = [meta(OIFNAME), compare(0, b"eth1\0"), expression("masq", &[])];
     assert_eq!(filter_rule(&nat).unwrap().ruling, Ruling::Translate);
 }
+
+#[test]
+fn destinations_are_those_of_dnat_and_of_the_target() {
+    let load = |bytes: &[u8]| {
+        let data = attribute(2, &attribute(1, bytes));
+        expression("immediate", &[number_attribute(1, 1), data])
+    };
+    let nat = |kind: u32| expression("nat", &[number_attribute(1, kind)]);
+    let to = |expressions: &[Vec<u8>]| published::destinations(&message(2, expressions));
+    let container = std::net::Ipv4Addr::new(172, 17, 0, 2);
+    assert_eq!(to(&[load(&[172, 17, 0, 2]), load(&[0, 80]), nat(1)]), Some(vec![container]));
+    assert_eq!(to(&[load(&[172, 17, 0, 2]), nat(0)]), None);
+    let mut range = vec![0; 4];
+    range.extend([172, 17, 0, 2]);
+    let target = expression("target", &[attribute(1, b"DNAT\0"), attribute(3, &range)]);
+    assert_eq!(to(&[target]), Some(vec![container]));
+    assert_eq!(to(&[verdict(0)]), None);
+}

@@ -4,10 +4,13 @@
 mod before;
 mod configuration;
 mod filters;
+mod forwarding;
 mod gateways;
 mod links;
+mod mtu;
 mod others;
 mod programs;
+mod shared;
 mod subnets;
 mod uplinks;
 

@@ -1,0 +1,19 @@
+//! Addresses that were answered, and that this host has no more.
+
+use super::Host;
+use crate::state::findings::Finding;
+use crate::state::observed::host_net;
+
+pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
+    let of = |address: &std::net::IpAddr| Finding {
+        id: format!("shared-address-nowhere:{address}"),
+        what: format!(
+            "no interface has {address}, of which conversations are recorded: requests to it are \
+             not answered here"
+        ),
+        remedy: Some("where another host has taken it over all is well".to_owned()),
+        fix: Some(format!("ip address add {} dev lo", host_net(*address))),
+        ..Finding::default()
+    };
+    host.facts.nowhere.iter().map(of).collect()
+}
