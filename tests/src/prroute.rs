@@ -178,9 +178,9 @@ impl<'lab> Instance<'lab> {
         serde_json::from_str(&stdout).with_context(|| format!("parse the status {stdout}{stderr}"))
     }
 
-    /// `prroute status` when all is well, its sentences in one line each.
+    /// `prroute status`, whatever is wrong, its sentences in one line each.
     pub fn status_text(&self, options: &[&str]) -> Result<String> {
-        let text = self.output(&[&["status"], options].concat())?.success()?;
+        let text = self.output(&[&["status"], options].concat())?.stdout;
         // A sentence goes on below its beginning.
         Ok(text.replace("\n    ", " "))
     }
