@@ -36,7 +36,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
         }
         diagnosis.findings.retain(|finding| finding.device.as_deref() == Some(device));
     }
-    let counts = CountsJson::of(&diagnosis);
+    let counts = CountsJson::of(&diagnosis.findings, &diagnosis.checks);
     let uplinks = examined.outlook.uplinks.iter();
     let report = DoctorJson {
         schema: "prroute.doctor/1",

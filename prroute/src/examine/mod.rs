@@ -13,7 +13,6 @@ pub(crate) mod doctor;
 mod filters;
 mod flows;
 mod healing;
-mod health;
 mod hooks;
 mod kernel;
 mod netfilter;
@@ -31,7 +30,6 @@ use anyhow::Result;
 use nix::unistd::Pid;
 
 pub(crate) use self::answers::Answer;
-pub(crate) use self::health::Health;
 pub(crate) use self::programs::Seen;
 use crate::config::{Config, ConfigError, FileStamp};
 use crate::datapath::Pins;
@@ -40,7 +38,7 @@ use crate::json::UplinkJson;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Health, Severity};
 use crate::state::lost_gateways::LostGateway;
 use crate::state::uplink::Discovered;
 

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::FindingJson;
-use crate::examine::doctor::{Check, Diagnosis, Outcome};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Check, Finding, Outcome, Severity};
 
 #[derive(Serialize)]
 pub(crate) struct DoctorJson {
@@ -59,13 +58,12 @@ enum OutcomeJson {
 }
 
 impl CountsJson {
-    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
+    pub(crate) fn of(findings: &[Finding], checks: &[Check]) -> Self {
         let of = |severity| {
             let is_it = |finding: &&Finding| finding.severity == severity;
-            diagnosis.findings.iter().filter(is_it).count()
+            findings.iter().filter(is_it).count()
         };
-        let with =
-            |outcome| diagnosis.checks.iter().filter(|check| check.outcome == outcome).count();
+        let with = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
         Self {
             fault: of(Severity::Fault),
             warning: of(Severity::Warning),

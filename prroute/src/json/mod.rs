@@ -25,7 +25,7 @@ pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;
 pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use status::{
-    ConfigurationJson, GatewayJson, HealedJson, OccupancyJson, RefusalJson, StatusJson,
+    ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RefusalJson, StatusJson,
     UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
 pub(crate) use uplink::{LostGatewayJson, SkippedJson, UplinkJson};

@@ -12,14 +12,14 @@ use super::{FindingJson, LeftOutJson, OwnSourceJson, SkippedJson, UplinkJson};
 use crate::datapath::attach::Hook;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
-use crate::examine::Health;
+use crate::state::findings::Health;
 
 #[derive(Serialize)]
 pub(crate) struct StatusJson {
     pub(crate) schema: &'static str,
     pub(crate) version: &'static str,
     pub(crate) instance: String,
-    pub(crate) health: Health,
+    pub(crate) health: HealthJson,
     /// `null` when no daemon runs; the datapath may be there all the same.
     pub(crate) pid: Option<i32>,
     pub(crate) uptime_seconds: Option<u64>,
@@ -207,5 +207,36 @@ impl From<UdpSource> for UdpSourceStateJson {
             UdpSource::Attached { cgroup } => Self::Attached { cgroup },
             UdpSource::Unavailable { reason } => Self::Unavailable { reason },
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HealthJson {
+    Ok,
+    Starting,
+    Degraded,
+    Unwatched,
+}
+
+impl From<Health> for HealthJson {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Ok => Self::Ok,
+            Health::Starting => Self::Starting,
+            Health::Degraded => Self::Degraded,
+            Health::Unwatched => Self::Unwatched,
+        }
+    }
+}
+
+impl fmt::Display for HealthJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Degraded => "DEGRADED",
+            Self::Unwatched => "UNWATCHED",
+        })
     }
 }

@@ -12,11 +12,9 @@ use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
-use crate::examine::Health;
-use crate::examine::doctor::{Check, Diagnosis, Outcome};
 use crate::state::advice::Advice;
 use crate::state::desired::{Recognised, SourceRouting};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Check, Finding, Outcome, Severity};
 use crate::state::fixture::{ip, net, two_networks};
 use crate::state::observed::{Family, Mark, NextHop, Rejection, Route, RouteKind, Rule};
 use crate::state::own_source::{Account, Cause};
@@ -166,7 +164,7 @@ pub(crate) fn a_status() -> StatusJson {
         schema: "prroute.status/2",
         version: "0.1.0",
         instance: "default".to_owned(),
-        health: Health::Degraded,
+        health: HealthJson::Degraded,
         pid: Some(42),
         uptime_seconds: Some(273_600),
         unwatched_seconds: Some(720),
@@ -218,9 +216,8 @@ pub(crate) fn a_diagnosis() -> DoctorJson {
     let warning = |finding| Finding { severity: Severity::Warning, ..finding };
     let mut found = findings().into_iter();
     let fault = found.next().map(|finding| Finding { severity: Severity::Fault, ..finding });
-    let findings = fault.into_iter().chain(found.map(warning)).collect();
-    let diagnosis = Diagnosis { findings, checks };
-    let counts = CountsJson::of(&diagnosis);
+    let findings: Vec<_> = fault.into_iter().chain(found.map(warning)).collect();
+    let counts = CountsJson::of(&findings, &checks);
     DoctorJson {
         schema: "prroute.doctor/1",
         version: "0.1.0",
@@ -231,8 +228,8 @@ pub(crate) fn a_diagnosis() -> DoctorJson {
         uplinks: vec!["eth0".to_owned(), "eth1".to_owned()],
         result: counts.result(),
         counts,
-        findings: diagnosis.findings.iter().map(Into::into).collect(),
-        checks: diagnosis.checks.iter().map(Into::into).collect(),
+        findings: findings.iter().map(Into::into).collect(),
+        checks: checks.iter().map(Into::into).collect(),
     }
 }
 

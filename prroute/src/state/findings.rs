@@ -3,7 +3,9 @@
 //! Each kind of finding is a module of its own below this one; `findings` asks them all.
 
 mod catch_all;
+mod check;
 mod direct_return;
+mod health;
 mod own_source;
 mod owner;
 pub mod reverse_path;
@@ -12,6 +14,8 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+pub(crate) use self::check::{Check, Outcome};
+pub(crate) use self::health::Health;
 use super::desired::Desired;
 use super::observed::Observed;
 use super::own_source::OwnSources;

@@ -36,7 +36,7 @@ pub(super) fn report(
         schema: "prroute.status/2",
         version: env!("CARGO_PKG_VERSION"),
         instance: instance.to_string(),
-        health: examined.health(&findings),
+        health: examined.health(&findings).into(),
         pid: examined.daemon.map(nix::unistd::Pid::as_raw),
         uptime_seconds: examined.daemon.and_then(uptime).map(|time| time.as_secs()),
         unwatched_seconds: match examined.daemon {

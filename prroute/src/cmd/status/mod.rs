@@ -13,16 +13,16 @@ use anyhow::{Result, bail};
 use crate::cli::StatusArgs;
 use crate::cmd::{NoReport, NotRunning, belongs, output};
 use crate::datapath::Pins;
-use crate::examine::{Examination, Health};
+use crate::examine::Examination;
 use crate::instance::Instance;
-use crate::json::StatusJson;
+use crate::json::{HealthJson, StatusJson};
 
 /// The daemon runs, and not all is well; the report has said what.
 #[derive(Debug, thiserror::Error)]
 #[error("instance {instance} is {health}")]
 struct Unwell {
     instance: Instance,
-    health: Health,
+    health: HealthJson,
 }
 
 pub(super) fn run(args: &StatusArgs) -> Result<()> {
@@ -72,7 +72,7 @@ async fn show(args: &StatusArgs) -> Result<()> {
         return Err(NoReport(instance.clone()).into());
     }
     match report.health {
-        Health::Ok => Ok(()),
+        HealthJson::Ok => Ok(()),
         health => Err(Unwell { instance: instance.clone(), health }.into()),
     }
 }

@@ -9,9 +9,8 @@ use comfy_table::{ContentArrangement, Table};
 
 use crate::cli::StatusArgs;
 use crate::cmd::status::{age, details};
-use crate::examine::Health;
 use crate::json::{
-    FindingJson, GatewayJson, HealedJson, SeverityJson, StatusJson, UplinkStatusJson,
+    FindingJson, GatewayJson, HealedJson, HealthJson, SeverityJson, StatusJson, UplinkStatusJson,
 };
 
 const COLUMNS: u16 = 80;
@@ -81,7 +80,7 @@ fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
     let StatusJson { version, instance, health, uplinks, .. } = report;
     write!(f, "prroute {version} {instance}: {health}")?;
     let seconds = |seconds: u64| age::short(Duration::from_secs(seconds));
-    if *health == Health::Unwatched {
+    if *health == HealthJson::Unwatched {
         if let Some(time) = report.unwatched_seconds {
             write!(f, " for {}", seconds(time))?;
         }
@@ -250,7 +249,7 @@ mod tests {
             first(&report),
             "prroute 1.2.3 default: DEGRADED, 0 of 1 uplinks answer, pid 42, up 3d4h"
         );
-        (report.health, report.pid, report.uptime_seconds) = (Health::Unwatched, None, None);
+        (report.health, report.pid, report.uptime_seconds) = (HealthJson::Unwatched, None, None);
         assert_eq!(
             first(&report),
             "prroute 1.2.3 default: UNWATCHED for 12m (pid 42 ended), 0 of 1 uplinks answer"

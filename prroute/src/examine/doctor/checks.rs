@@ -1,23 +1,7 @@
 //! What was looked at, by stable ids: the kinds of findings.
 
 use crate::examine::Examination;
-use crate::state::findings::Finding;
-
-/// A check and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Check {
-    /// The kind of its findings: what their ids begin with, up to the colon.
-    pub(crate) id: String,
-    pub(crate) outcome: Outcome,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Ok,
-    Found,
-    /// It could not be looked at, or there is nothing to look at.
-    Skipped,
-}
+use crate::state::findings::{Check, Finding, Outcome};
 
 /// What a check needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

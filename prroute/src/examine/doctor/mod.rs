@@ -16,14 +16,13 @@ mod testing;
 
 use anyhow::Result;
 
-pub(crate) use self::checks::{Check, Outcome};
 use self::facts::Facts;
 use self::probe::Reach;
 pub(crate) use self::probe::ask_gateways;
 use crate::config::Config;
 use crate::datapath::Pins;
 use crate::examine::{Examination, advice};
-use crate::state::findings::Finding;
+use crate::state::findings::{Check, Finding};
 use crate::state::observed::Observed;
 use crate::state::uplink::{Skipped, Uplink};
 

@@ -1,13 +1,8 @@
 //! The state of the whole in one word.
 
-use std::fmt;
+use super::{Finding, Severity};
 
-use serde::Serialize;
-
-use crate::state::findings::{Finding, Severity};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     /// A daemon runs, and nothing that replies need is missing.
     Ok,
@@ -20,7 +15,7 @@ pub(crate) enum Health {
 }
 
 impl Health {
-    pub(super) fn of(has_daemon: bool, is_ready: bool, findings: &[Finding]) -> Self {
+    pub(crate) fn of(has_daemon: bool, is_ready: bool, findings: &[Finding]) -> Self {
         let has_fault = findings.iter().any(|it| it.severity == Severity::Fault);
         match (has_daemon, is_ready, has_fault) {
             (false, ..) => Self::Unwatched,
@@ -28,17 +23,6 @@ impl Health {
             (true, true, true) => Self::Degraded,
             (true, true, false) => Self::Ok,
         }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ok => "ok",
-            Self::Starting => "starting",
-            Self::Degraded => "DEGRADED",
-            Self::Unwatched => "UNWATCHED",
-        })
     }
 }
 
