@@ -2,6 +2,8 @@
 //! error leads to the journal and its socket is not there, a line's priority is at its beginning
 //! (sd-daemon(3)). The journal adds the time itself.
 
+mod journal;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +15,6 @@ use std::sync::OnceLock;
 use nix::sys::stat::fstat;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
-use tracing_journald::{Layer, Priority, PriorityMappings};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -21,13 +22,15 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::journal::Journal;
+
 /// Begins to log. A line that cannot be written is lost: the daemon goes on.
 pub(super) fn begin() {
     let filter = EnvFilter::try_from_env("PRROUTE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
     if is_journal() {
         std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
-        if let Ok(journal) = journal() {
+        if let Ok(journal) = Journal::open() {
             return tracing_subscriber::registry().with(journal).with(filter).init();
         }
     }
@@ -42,19 +45,6 @@ pub(super) fn begin() {
         let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         log.with_ansi(colour).with_target(false).without_time().init();
     }
-}
-
-/// The journal's socket. A field `uplink` is `PRROUTE_UPLINK` there.
-fn journal() -> io::Result<Layer> {
-    let priorities = PriorityMappings {
-        error: Priority::Error,
-        warn: Priority::Warning,
-        info: Priority::Informational,
-        debug: Priority::Debug,
-        trace: Priority::Debug,
-    };
-    let journal = tracing_journald::layer()?;
-    Ok(journal.with_field_prefix(Some("PRROUTE".to_owned())).with_priority_mappings(priorities))
 }
 
 /// Fields beside the text are for the journal.
@@ -112,14 +102,19 @@ fn is_stream(stream: &str, device: u64, inode: u64) -> bool {
     numbers == Some((device, inode))
 }
 
-/// The journal makes a message of each line.
-fn with_priority(level: Level, message: &str) -> String {
-    let priority = match level {
+/// syslog(3).
+const fn priority(level: Level) -> u8 {
+    match level {
         Level::ERROR => 3,
         Level::WARN => 4,
         Level::INFO => 6,
         _ => 7,
-    };
+    }
+}
+
+/// The journal makes a message of each line.
+fn with_priority(level: Level, message: &str) -> String {
+    let priority = priority(level);
     let lines = message.lines().filter(|line| !line.is_empty());
     let lines: Vec<String> = lines.map(|line| format!("<{priority}>{line}")).collect();
     lines.join("\n")

@@ -40,12 +40,16 @@ pub(super) struct RawUplink {
     pub(super) to: Option<Vec<Spanned<String>>>,
 }
 
+/// So many errors of a file that is not TOML are looked at.
+const MOST_ERRORS: usize = 100;
+
 impl RawConfig {
     /// What can be read of a file; the rest of it are mistakes. Nothing of a file that is not TOML.
     pub(super) fn read(source: &SourceFile<'_>, mistakes: &mut ConfigError) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(source.text());
         let mut line = None;
-        for mistake in errors.iter().map(|error| source.syntax(error)) {
+        // A text that is something else altogether has one in each line.
+        for mistake in errors.iter().take(MOST_ERRORS).map(|error| source.syntax(error)) {
             // What follows from the first mistake of a line is none.
             if line != Some(mistake.line()) {
                 line = Some(mistake.line());

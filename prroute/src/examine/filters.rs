@@ -3,7 +3,7 @@
 
 use crate::config::RpFilter;
 use crate::examine::Examination;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Severity, word};
 use crate::state::observed::{Link, Observed, RP_FILTER_STRICT};
 use crate::state::uplink::Uplink;
 use crate::sysctl::netstat;
@@ -49,7 +49,7 @@ fn finding(mode: RpFilter, link: &Link, dropped: Option<u64>) -> Finding {
         ),
         device: Some(name.clone()),
         evidence: counted.into_iter().collect(),
-        fix: Some(format!("sysctl -w net/ipv4/conf/{name}/rp_filter=2")),
+        fix: Some(format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", word(name))),
         ..Finding::default()
     }
 }

@@ -78,7 +78,8 @@ pub(super) fn full(occupancy: &Occupancy) -> Vec<Finding> {
              the routing tables",
             name.to_lowercase()
         ),
-        remedy: Some("raise `flows` in the configuration, and restart prroute".to_owned()),
+        remedy: Some("raise `flows` in the configuration, then `prroute down` and start it again: all flows are \
+             forgotten".to_owned()),
         evidence: vec![
             format!("{live} live flows of {capacity}"),
             format!("at most {evicted} confirmed flows made room for others"),

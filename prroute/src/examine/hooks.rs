@@ -7,6 +7,7 @@ use crate::examine::programs::{Place, Seen};
 use crate::json::UdpSourceStateJson;
 use crate::netlink::Direction;
 use crate::state::findings::{Finding, Severity};
+use crate::state::uplink::Uplink;
 
 /// So many pins are named.
 const SHOWN: usize = 3;
@@ -18,6 +19,7 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     all.extend(pins(seen, fix.as_ref()));
     let devices = seen.places.chunk_by(|a, b| a.device == b.device);
     all.extend(devices.filter_map(|places| detached(places, fix.as_ref())));
+    all.extend(never_attached(examined, seen));
     let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
     if attached && !seen.sockets {
         all.push(Finding {
@@ -31,6 +33,26 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
         });
     }
     all
+}
+
+/// Uplinks that came, and that nothing could be attached to.
+fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
+    let uplinks = &examined.outlook.uplinks;
+    let is_without = |uplink: &&Uplink| {
+        let name = &uplink.device.name;
+        uplinks.len() > 1 && !seen.places.iter().any(|place| place.device == *name)
+    };
+    let names = uplinks.iter().filter(is_without).map(|uplink| &uplink.device.name);
+    names
+        .map(|name| Finding {
+            id: format!("program-missing:{name}"),
+            severity: Severity::Fault,
+            what: format!("{name}: the programs are not attached, its replies are not moved"),
+            device: Some(name.clone()),
+            fix: examined.mend(),
+            ..Finding::default()
+        })
+        .collect()
 }
 
 /// What else is there.

@@ -38,6 +38,7 @@ use crate::json::UplinkJson;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory};
+use crate::state::discover::names;
 use crate::state::findings::{Finding, Health, Severity};
 use crate::state::lost_gateways::LostGateway;
 use crate::state::uplink::Discovered;
@@ -48,6 +49,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(1_500);
 /// What there is, read when this was made.
 #[derive(Debug)]
 pub(crate) struct Examination {
+    instance: Instance,
     pub(crate) daemon: Option<Pid>,
     /// What the daemon said last; of one that ended: its last words.
     pub(crate) report: DaemonReport,
@@ -74,9 +76,9 @@ pub(crate) struct Configuration {
 
 impl Configuration {
     fn read(file: Option<&Path>, daemon: Option<&DaemonReport>) -> Self {
-        let stamps = FileStamp::of_configuration(file).ok();
-        let is_stale =
-            daemon.is_some_and(|report| stamps.is_some_and(|now| now != report.configuration));
+        let now = FileStamp::of_configuration(file).ok();
+        let read = daemon.and_then(|report| report.configuration.as_ref());
+        let is_stale = now.zip(read).is_some_and(|(now, read)| now != *read);
         match Config::load(file) {
             Ok(config) => Self { config, error: None, is_stale },
             Err(error) => Self { config: Config::default(), error: Some(error), is_stale },
@@ -98,7 +100,8 @@ impl Examination {
     /// When the kernel or the pinned tables cannot be read.
     pub(crate) async fn of(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let first = Self::look(instance, daemon).await?;
-        if daemon.is_none() || first.missing().is_empty() {
+        let is_clean = first.missing().is_empty() && filters::findings(&first).is_empty();
+        if daemon.is_none() || is_clean {
             return Ok(first);
         }
         tokio::time::sleep(SECOND_LOOK).await;
@@ -127,7 +130,18 @@ impl Examination {
             true => Some(Seen::look(&pins, &journal, &report).await?),
             false => None,
         };
-        Ok(Self { daemon, report, is_reported, configuration, outlook, known, pins, programs })
+        let instance = instance.clone();
+        Ok(Self {
+            instance,
+            daemon,
+            report,
+            is_reported,
+            configuration,
+            outlook,
+            known,
+            pins,
+            programs,
+        })
     }
 
     /// prroute has something in the kernel, or a daemon that sees to it.
@@ -184,12 +198,34 @@ impl Examination {
     /// Gateways that an uplink had and has no more.
     fn lost_gateways(&self) -> Vec<LostGateway> {
         let now: Vec<UplinkJson> = self.outlook.uplinks.iter().map(Into::into).collect();
-        self.report.lost_gateways_after(&now, &self.outlook.observed.links)
+        let links = &self.outlook.observed.links;
+        let config = &self.configuration.config;
+        let is_excluded = |ifindex| {
+            let link = links.iter().find(|link| link.ifindex == ifindex);
+            link.is_some_and(|link| config.excluded(&names(link)).is_some())
+        };
+        let mut lost = self.report.lost_gateways_after(&now, links);
+        lost.retain(|gateway| !is_excluded(gateway.ifindex));
+        lost
     }
 
     /// What brings back something that is gone.
     fn mend(&self) -> Option<String> {
         // A daemon that runs has tried: what is still missing it cannot put back, or not yet.
-        self.daemon.is_none().then(|| "systemctl restart prroute".to_owned())
+        let is_unit = self.daemon.is_none() && self.is_default();
+        is_unit.then(|| "systemctl restart prroute".to_owned())
+    }
+
+    /// The unit's instance. Who runs another one starts it by other means.
+    fn is_default(&self) -> bool {
+        self.instance.to_string() == "default"
+    }
+
+    /// A command of prroute's for this instance.
+    fn command(&self, words: &str) -> String {
+        match self.is_default() {
+            true => format!("prroute {words}"),
+            false => format!("prroute {words} --instance {}", self.instance),
+        }
     }
 }

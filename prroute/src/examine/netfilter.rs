@@ -41,14 +41,26 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Rules that drop all packets of an uplink or of an address.
-    fn drops(&self, rules: &[FilterRule]) -> Option<Finding> {
-        let drops = |rule: &&FilterRule| {
-            rule.ruling == Ruling::Drop
-                && !rule.is_narrow
-                && rule.subjects.iter().all(|subject| self.is_named(subject))
+    /// Whether it drops all packets of the uplink, or of its address, that come to the host or that the
+    /// host sends. A rule behind others is the end of a list of what is let through; a chain of another
+    /// name is asked from elsewhere, or about what is forwarded.
+    fn is_dropped_by(&self, rule: &FilterRule) -> bool {
+        let is_about = |subject: &Subject| match subject {
+            Subject::Input(_) | Subject::InputIndex(_) | Subject::Destination(_) => {
+                rule.chain.eq_ignore_ascii_case("input")
+            }
+            Subject::Output(_) | Subject::OutputIndex(_) | Subject::Source(_) => {
+                rule.chain.eq_ignore_ascii_case("output")
+            }
         };
-        let found: Vec<_> = rules.iter().filter(drops).collect();
+        rule.ruling == Ruling::Drop
+            && rule.is_first
+            && !rule.is_narrow
+            && rule.subjects.iter().all(|subject| self.is_named(subject) && is_about(subject))
+    }
+
+    fn drops(&self, rules: &[FilterRule]) -> Option<Finding> {
+        let found: Vec<_> = rules.iter().filter(|rule| self.is_dropped_by(rule)).collect();
         let [first, ..] = found.as_slice() else { return None };
         let name = self.name;
         let (directions, comes) = match first.subjects.first() {
@@ -61,10 +73,10 @@ impl Target<'_> {
             id: format!("nft-drop:{name}"),
             severity: Severity::Warning,
             what: format!("{name}: netfilter drops what {directions} here: {comes}"),
-            remedy: Some("delete the rule, or except what the uplink is for".to_owned()),
+            // Only the administrator knows what the rule is for: its deletion is no command to be typed.
+            remedy: Some(format!("if that is not meant: {}", delete(first))),
             device: Some(name.to_owned()),
             evidence: shown(&found),
-            fix: delete(first),
             ..Finding::default()
         })
     }
@@ -75,8 +87,9 @@ impl Target<'_> {
             let is_output =
                 |it: &Subject| matches!(it, Subject::Output(_) | Subject::OutputIndex(_));
             let names = rule.subjects.iter().any(|it| is_output(it) && self.is_named(it));
-            let is_plain_drop = rule.ruling == Ruling::Drop && !rule.is_narrow;
-            names && matches!(rule.ruling, Ruling::Drop | Ruling::Other) && !is_plain_drop
+            names
+                && matches!(rule.ruling, Ruling::Drop | Ruling::Other)
+                && !self.is_dropped_by(rule)
         };
         let found: Vec<_> = rules.iter().filter(decides).collect();
         let count = match found.len() {
@@ -139,9 +152,9 @@ fn words(rule: &FilterRule) -> String {
     words.join(" ")
 }
 
-fn delete(rule: &FilterRule) -> Option<String> {
+fn delete(rule: &FilterRule) -> String {
     let FilterRule { family, table, chain, handle, .. } = rule;
-    Some(format!("nft delete rule {family} {table} {chain} handle {handle}"))
+    format!("nft delete rule {family} {table} {chain} handle {handle}")
 }
 
 /// Tables of iptables that are not kept in nftables, and so were not looked at.
@@ -174,9 +187,18 @@ mod tests {
     use crate::state::fixture::two_networks;
 
     fn rule(subjects: &[Subject], ruling: Ruling, is_narrow: bool) -> FilterRule {
-        let (table, chain) = ("filter".to_owned(), "out".to_owned());
-        let subjects = subjects.to_vec();
-        FilterRule { family: "inet", table, chain, handle: 7, subjects, is_narrow, ruling }
+        let (table, chain) = ("filter".to_owned(), "output".to_owned());
+        let (subjects, is_first) = (subjects.to_vec(), true);
+        FilterRule {
+            family: "inet",
+            table,
+            chain,
+            handle: 7,
+            is_first,
+            subjects,
+            is_narrow,
+            ruling,
+        }
     }
 
     fn found(rule: FilterRule) -> Vec<Finding> {
@@ -193,8 +215,24 @@ mod tests {
         let found = found(rule(&[output("eth1")], Ruling::Drop, false));
         let [finding] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((finding.id.as_str(), finding.severity), ("nft-drop:eth1", Severity::Warning));
-        let command = "nft delete rule inet filter out handle 7";
-        assert_eq!(finding.fix.as_deref(), Some(command));
+        let remedy = finding.remedy.as_deref().unwrap();
+        assert!(remedy.ends_with(": nft delete rule inet filter output handle 7"), "{remedy}");
+    }
+
+    #[test]
+    fn the_end_of_a_list_and_what_is_asked_elsewhere_drop_nothing_that_is_wanted() {
+        let input = Subject::Input("eth1".to_owned());
+        let chain = |name: &str, subjects: &[Subject]| FilterRule {
+            chain: name.to_owned(),
+            ..rule(subjects, Ruling::Drop, false)
+        };
+        let behind_others =
+            FilterRule { is_first: false, ..chain("input", std::slice::from_ref(&input)) };
+        assert_eq!(found(behind_others), []);
+        assert_eq!(found(chain("FORWARD", std::slice::from_ref(&input))), []);
+        let spoofed = Subject::Source([192, 168, 2, 10].into());
+        assert_eq!(found(chain("input", &[input.clone(), spoofed])), []);
+        assert_eq!(found(chain("INPUT", &[input])).len(), 1);
     }
 
     #[test]

@@ -88,6 +88,9 @@ impl Seen {
         ids: Option<&ProgramIds>,
     ) -> Result<()> {
         let (ifindex, hook) = (device.ifindex, device.hook);
+        // One that is deleted lost its programs with itself.
+        let Ok(name_now) = if_indextoname(ifindex.0) else { return Ok(()) };
+        let name_now = name_now.to_string_lossy().into_owned();
         let directions =
             if device.stacked { &[Direction::Ingress][..] } else { &Direction::BOTH[..] };
         let mut places = Vec::new();
@@ -115,12 +118,8 @@ impl Seen {
                 _ => 0,
             };
             let behind = foreign.split_off(before.min(foreign.len()));
-            let device = device.name.clone();
+            let device = name_now.clone();
             places.push(Place { device, hook, direction, standing, before: foreign, behind });
-        }
-        // One that is deleted lost its programs with itself.
-        if if_indextoname(ifindex.0).is_err() {
-            return Ok(());
         }
         if !device.stacked && places.iter().all(|place| place.standing.is_in_force()) {
             self.hooks.insert(device.id, hook);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::examine::Examination;
 use crate::state::findings::{Finding, Severity};
-use crate::state::observed::{NeighbourState, Route};
+use crate::state::observed::{NeighbourState, Route, Rule};
 use crate::state::plan::Op;
 
 /// So many objects of a kind are named.
@@ -30,7 +30,14 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     let mut groups: BTreeMap<(Kind, Option<String>), Vec<String>> = BTreeMap::new();
     for op in &plan.ops {
         let Some((kind, device)) = kind_of(op) else { continue };
-        if !device.as_deref().is_some_and(|device| is_in_doubt(examined, device)) {
+        let is_undecided = match &device {
+            Some(device) => is_in_doubt(examined, device),
+            // Rules depend on every gateway.
+            None => {
+                examined.outlook.uplinks.iter().any(|it| is_in_doubt(examined, &it.device.name))
+            }
+        };
+        if !is_undecided && !stands_elsewhere(examined, op) {
             groups.entry((kind, device)).or_default().push(op.to_string());
         }
     }
@@ -60,6 +67,17 @@ fn kind_of(op: &Op) -> Option<(Kind, Option<String>)> {
         Op::ReleaseNeighbour(key) => (Kind::Leftover, Some(key.device.clone())),
         Op::RestoreRpFilter(change) => (Kind::Leftover, Some(change.device.clone())),
     })
+}
+
+/// Whether a rule is there, and would only be moved: how often that is done the daemon knows.
+fn stands_elsewhere(examined: &Examination, op: &Op) -> bool {
+    let outlook = &examined.outlook;
+    let (rule, rules) = match op {
+        Op::AddRule(rule) => (rule, outlook.observed.rules.iter().collect::<Vec<_>>()),
+        Op::DeleteRule(rule) => (rule, outlook.desired.rules.iter().collect()),
+        _ => return false,
+    };
+    rules.into_iter().any(|it| Rule { priority: rule.priority, ..it.clone() } == *rule)
 }
 
 /// Whether one of its gateways is being asked: only the daemon knows since when, and decides.

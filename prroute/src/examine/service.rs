@@ -2,7 +2,7 @@
 
 use crate::examine::Examination;
 use crate::json::LeftOutJson;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Severity, word};
 use crate::state::share::LeftOut;
 
 pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
@@ -15,14 +15,14 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             what: "no daemon runs: the programs work on their last state, and nobody follows what \
                    changes"
                 .to_owned(),
-            fix: Some("systemctl start prroute".to_owned()),
+            fix: examined.is_default().then(|| "systemctl start prroute".to_owned()),
             ..Finding::default()
         });
     } else if !examined.is_reported {
         all.push(Finding {
             id: "report-unreadable".to_owned(),
             what: "what the daemon reports cannot be read".to_owned(),
-            fix: Some("systemctl restart prroute".to_owned()),
+            fix: examined.is_default().then(|| "systemctl restart prroute".to_owned()),
             ..Finding::default()
         });
     }
@@ -30,7 +30,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
         all.push(Finding {
             id: "configuration-invalid".to_owned(),
             what: format!("{}; the daemon would not start with it", error.summary()),
-            fix: Some("prroute check".to_owned()),
+            fix: Some(check(examined)),
             ..Finding::default()
         });
     } else if let Some(refusal) = &report.reload.refusal {
@@ -40,7 +40,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
                 "the last reload was refused, and the configuration before it is in force: {}",
                 refusal.message
             ),
-            fix: Some("prroute reload".to_owned()),
+            fix: Some(examined.command("reload")),
             ..Finding::default()
         });
     } else if examined.configuration.is_stale {
@@ -49,12 +49,20 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             severity: Severity::Notice,
             what: "the configuration was changed since the daemon read it, and is not in force"
                 .to_owned(),
-            fix: Some("prroute reload".to_owned()),
+            fix: Some(examined.command("reload")),
             ..Finding::default()
         });
     }
     all.extend(examined.outlook.left_out.iter().map(left_out));
     all
+}
+
+/// Of the files that the daemon reads.
+fn check(examined: &Examination) -> String {
+    match &examined.report.config_file {
+        Some(file) => format!("prroute check {}", word(&file.to_string_lossy())),
+        None => "prroute check".to_owned(),
+    }
 }
 
 fn left_out(left_out: &LeftOut) -> Finding {

@@ -1,7 +1,8 @@
 //! Services that listen on the address of one uplink only: over the others nobody reaches them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::state::findings::{Finding, Severity};
@@ -23,13 +24,18 @@ pub(super) struct Listener {
 /// Where each service listens.
 pub(super) type Listeners = BTreeMap<Listener, BTreeSet<IpAddr>>;
 
+/// So many sockets of a table are looked at: a host may have a million connections.
+const MOST_SOCKETS: usize = 100_000;
+
 /// Of this process's network namespace.
 pub(super) fn listeners() -> Listeners {
     let mut all = Listeners::new();
     for (protocol, names) in [("tcp", ["tcp", "tcp6"]), ("udp", ["udp", "udp6"])] {
         for name in names {
-            let text = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
-            for (address, port) in text.lines().filter_map(|line| listening(protocol, line)) {
+            let Ok(file) = File::open(format!("/proc/net/{name}")) else { continue };
+            // Those that listen come first in the tables of TCP.
+            let lines = BufReader::new(file).lines().take(MOST_SOCKETS).map_while(Result::ok);
+            for (address, port) in lines.filter_map(|line| listening(protocol, &line)) {
                 all.entry(Listener { protocol, port }).or_default().insert(address);
             }
         }

@@ -1,8 +1,10 @@
 //! Uplinks that carry no replies, and gateways that do not answer or are gone.
 
+use std::net::IpAddr;
+
 use crate::examine::Examination;
 use crate::examine::answers::Answer;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Severity, word};
 use crate::state::lost_gateways::LostGateway;
 use crate::state::observed::{Family, Link, Observed};
 use crate::state::uplink::{Discovered, Uplink};
@@ -30,12 +32,15 @@ fn of_lost(observed: &Observed, lost: &LostGateway) -> Option<Finding> {
         return Some(without_carrier(&link.name, !link.admin_up));
     }
     let mut addresses = observed.addresses_on(lost.ifindex).filter(|it| it.scope_global);
-    addresses.any(|it| Family::of_net(&it.net) == lost.family).then(|| gone(&link.name, lost))
+    let on_link = observed.addresses_on(lost.ifindex).any(|it| it.net.contains(&lost.gateway));
+    addresses
+        .any(|it| Family::of_net(&it.net) == lost.family)
+        .then(|| gone(&link.name, lost, on_link))
 }
 
 fn without_carrier(name: &str, is_set_down: bool) -> Finding {
     let (what, fix) = match is_set_down {
-        true => ("is set down", Some(format!("ip link set {name} up"))),
+        true => ("is set down", Some(format!("ip link set {} up", word(name)))),
         false => ("has no carrier: look at the cable and the switch", None),
     };
     Finding {
@@ -78,7 +83,7 @@ fn of(device: &Discovered, link: Option<&Link>, answers: &[Answer]) -> Vec<Findi
             what: format!("{name}: gateway {gateway} does not answer{rest}"),
             remedy: Some("look at the router, and at the way to it".to_owned()),
             device: Some(name.clone()),
-            fix: Some(format!("ping -c 3 -I {name} {gateway}")),
+            fix: Some(format!("ping -c 3 -I {} {gateway}", word(name))),
             ..Finding::default()
         });
     }
@@ -88,7 +93,9 @@ fn of(device: &Discovered, link: Option<&Link>, answers: &[Answer]) -> Vec<Findi
 /// So high that another default route stays the preferred one.
 const METRIC: u32 = 4096;
 
-fn gone(name: &str, LostGateway { family, gateway, .. }: &LostGateway) -> Finding {
+fn gone(name: &str, LostGateway { family, gateway, .. }: &LostGateway, on_link: bool) -> Finding {
+    let is_link_local = matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local());
+    let onlink = if on_link || is_link_local { "" } else { " onlink" };
     let via = match (family, gateway.is_ipv6()) {
         (Family::V4, false) => format!("ip route add default via {gateway}"),
         (Family::V4, true) => format!("ip route add default via inet6 {gateway}"),
@@ -96,12 +103,10 @@ fn gone(name: &str, LostGateway { family, gateway, .. }: &LostGateway) -> Findin
     };
     Finding {
         id: format!("gateway-gone:{name}:{gateway}"),
-        what: format!(
-            "{name} had the gateway {gateway} and has none now: its default route was deleted"
-        ),
+        what: format!("{name} had the gateway {gateway}, and has no default route any more"),
         remedy: Some("put the route back".to_owned()),
         device: Some(name.to_owned()),
-        fix: Some(format!("{via} dev {name} metric {METRIC}")),
+        fix: Some(format!("{via} dev {}{onlink} metric {METRIC}", word(name))),
         ..Finding::default()
     }
 }

@@ -8,6 +8,8 @@
 mod interfaces;
 mod published;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -75,7 +77,13 @@ pub fn filter_rules() -> Vec<FilterRule> {
     if !is_loaded() {
         return Vec::new();
     }
-    each_rule(interfaces::rule).unwrap_or_else(|error| {
+    // The kernel lists the rules of a chain one after the other.
+    let chains = RefCell::new(BTreeSet::new());
+    let read = each_rule(|message| {
+        let is_first = chains.borrow_mut().insert(interfaces::place(message)?);
+        Some(FilterRule { is_first, ..interfaces::rule(message)? })
+    });
+    read.unwrap_or_else(|error| {
         tracing::debug!("read netfilter rules: {error}");
         Vec::new()
     })

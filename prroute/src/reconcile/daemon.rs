@@ -109,7 +109,7 @@ impl Daemon {
         }
         self.finish(outcome).await?;
         self.await_gateways().await?;
-        self.reconciler.records.report.ready = true;
+        self.reconciler.records.report.ready = Some(true);
         self.reconciler.publish();
         let report = &self.reconciler.records.report;
         tracing::info!("ready, {}", report.summary);

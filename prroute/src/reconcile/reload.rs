@@ -23,7 +23,7 @@ impl Reconciler {
     pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>, read: Vec<FileStamp>) {
         self.records.report.daemon = i32::try_from(std::process::id()).ok();
         self.records.report.config_file = config_file;
-        self.records.report.configuration = read;
+        self.records.report.configuration = Some(read);
         self.records.report.configuration_read = Some(seconds_since_1970());
         // What an earlier daemon refused is past: this one has read what is there now.
         (self.records.report.reload.refusal, self.records.report.reload.notes) = (None, Vec::new());
@@ -93,7 +93,7 @@ impl Reconciler {
                 return Err(error.into());
             }
         };
-        self.records.report.configuration = read;
+        self.records.report.configuration = Some(read);
         self.records.report.configuration_read = Some(seconds_since_1970());
         let rest = not_in_place(outcome).map(str::to_owned);
         let own_source = self.own_source_notes(old.own_source);

@@ -28,12 +28,12 @@ pub struct DaemonReport {
     pub(crate) daemon: Option<i32>,
     /// That daemon has finished its start: replies are steered.
     #[serde(default)]
-    pub(crate) ready: bool,
+    pub(crate) ready: Option<bool>,
     /// The file it was told to read; `None`: the usual ones.
     pub(crate) config_file: Option<PathBuf>,
     /// The files as they were when they were read last, and accepted.
     #[serde(default)]
-    pub(crate) configuration: Vec<FileStamp>,
+    pub(crate) configuration: Option<Vec<FileStamp>>,
     /// When that was, in seconds since 1970.
     #[serde(default)]
     pub(crate) configuration_read: Option<u64>,
@@ -68,7 +68,8 @@ impl DaemonReport {
     /// Of a daemon that has looked at nothing yet. `uplinks` are those of the daemon before.
     pub(crate) fn new(uplinks: Vec<UplinkJson>) -> Self {
         let schema = Self::SCHEMA.to_owned();
-        Self { schema, origin: Origin::current(), uplinks, ..Self::default() }
+        let ready = Some(false);
+        Self { schema, origin: Origin::current(), uplinks, ready, ..Self::default() }
     }
 
     /// A new report that keeps what outlives a daemon.
@@ -87,13 +88,16 @@ impl DaemonReport {
             uplinks.iter().map(UplinkJson::by_default).collect()
         };
         let lost: Vec<LostGateway> = self.lost_gateways.iter().map(Into::into).collect();
-        let exists = |ifindex| links.iter().any(|link| link.ifindex == ifindex);
+        // A port of another device is an uplink no longer, whatever becomes of its routes.
+        let exists =
+            |ifindex| links.iter().any(|link| link.ifindex == ifindex && link.master.is_none());
         lost_gateways::follow(&lost, &by_default(&self.uplinks), &by_default(uplinks), exists)
     }
 
     /// Whether the daemon with this pid said that it is ready.
     pub(crate) fn is_ready(&self, pid: Pid) -> bool {
-        self.ready && self.daemon == Some(pid.as_raw())
+        // An older daemon does not say it.
+        self.ready != Some(false) && self.daemon == Some(pid.as_raw())
     }
 
     /// # Errors

@@ -10,6 +10,7 @@ mod own_source;
 mod owner;
 pub mod reverse_path;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
@@ -57,6 +58,16 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         explain(f, &self.what, self.owner.as_deref(), self.remedy.as_deref())
+    }
+}
+
+/// A name as a word of a command that is typed into a shell: the kernel takes nearly any byte in the
+/// name of an interface.
+pub(crate) fn word(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:+".contains(c);
+    match !name.is_empty() && name.chars().all(is_plain) {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("'{}'", name.replace('\'', "'\\''"))),
     }
 }
 

@@ -218,14 +218,14 @@ fn a_flapping_uplink_keeps_no_new_address_of_another_waiting() -> Result<()> {
     })
 }
 
-/// The kernel takes no default route by an address of the host's own: the third uplink's is refused
-/// from the moment its gateway's address is one. The others' rules go on to follow the network.
+/// The kernel takes no default route by a broadcast address: the third uplink's is refused from the
+/// moment its gateway's address is one. The others' rules go on to follow the network.
 #[test]
 fn an_uplink_that_the_kernel_refuses_keeps_nothing_from_the_others() -> Result<()> {
     let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
     lab.with_configuration("[[uplink]]\nname = \"up3\"\ngateway = [\"10.0.3.1\"]\n", |prroute| {
         lab.host.ip("link set up3 down")?;
-        lab.host.ip("address add 10.0.3.1/32 dev lo")?;
+        lab.host.ip("address add 10.0.3.77/32 broadcast 10.0.3.1 dev up3")?;
         lab.host.ip("link set up3 up")?;
         let refused = |log: &str| log.contains("Nexthop has invalid gateway").then_some(());
         prroute.daemon.process.wait_log("a refused route", SOON, refused)?;

@@ -105,7 +105,7 @@ fn outlive(name: &str) -> Result<()> {
 
         // A packet that is on its way to the old address is lost, and sent again.
         lab.host.ip(&format!("link set {name} address {NEW_MAC}"))?;
-        shows(prroute, "mac", &[2, 0, 0, 0, 2, 0x77].as_slice().into())?;
+        shows(prroute, "mac", &NEW_MAC.into())?;
         // The kernel has forgotten the gateways, too.
         everything_is_answered(&lab)?;
         go_on(&mut conversations).context("with another MAC address")?;

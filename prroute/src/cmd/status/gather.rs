@@ -55,7 +55,7 @@ pub(super) fn report(
         findings: findings.iter().map(Into::into).collect(),
         refused: report.reload.refusal.clone(),
         configuration: ConfigurationJson {
-            files: report.configuration.iter().map(|stamp| stamp.path.clone()).collect(),
+            files: report.configuration.iter().flatten().map(|stamp| stamp.path.clone()).collect(),
             read_seconds_ago: report
                 .configuration_read
                 .and_then(age::since)

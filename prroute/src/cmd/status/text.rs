@@ -191,7 +191,8 @@ fn rest(report: &StatusJson, shown: Shown) -> Table {
     if let Some(HealedJson { times, by, what, last }) = &report.healed {
         let ago = last.and_then(age::since).map(|time| format!(" {} ago", age::short(time)));
         let ago = ago.unwrap_or_default();
-        row("healed", format!("{times} times; last{ago}: {what} deleted, {by}"));
+        let often = if *times == 1 { "once;".to_owned() } else { format!("{times} times; last") };
+        row("healed", format!("{often}{ago}: {what} deleted, {by}"));
     }
     pad_first(&mut table, (0, 1));
     table

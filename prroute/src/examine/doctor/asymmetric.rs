@@ -5,6 +5,9 @@ use super::facts::Way;
 use crate::state::findings::{Finding, Severity};
 use crate::state::uplink::Uplink;
 
+/// So many addresses are shown.
+const SHOWN: usize = 5;
+
 pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     if !host.facts.before_installation || host.uplinks.len() < 2 {
         return Vec::new();
@@ -15,7 +18,7 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
 fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
     let device = &uplink.device;
     let name = &device.name;
-    let mut astray = Vec::new();
+    let mut astray: Vec<&Way> = Vec::new();
     for net in device.addresses.iter().filter(|_| device.up) {
         let of_address = |way: &&Way| way.from == net.addr();
         let Some(way) = host.facts.ways.iter().find(of_address) else { continue };
@@ -23,6 +26,10 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
             astray.push(way);
         }
     }
+    // One of a family without a gateway may have clients on its own subnets only.
+    let is_routed =
+        |way: &&Way| device.gateways.iter().any(|gateway| gateway.is_ipv4() == way.from.is_ipv4());
+    astray.sort_by_key(|way| !is_routed(way));
     let first = astray.first()?;
     let where_to = |way: &Way| {
         let link = way.device.and_then(|found| host.observed.link(found));
@@ -32,18 +39,24 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
         Some(other) => format!("are answered over {other}: asymmetric"),
         None => "are not answered, for want of a route".to_owned(),
     };
-    let evidence = astray.iter().map(|way| {
-        let device = where_to(way).unwrap_or_else(|| "unreachable".to_owned());
-        format!("ip route get {} from {}: dev {device}", way.to, way.from)
-    });
-    // One without a gateway may have clients on its own subnets only.
-    let severity = if device.gateways.is_empty() { Severity::Notice } else { Severity::Fault };
+    let mut evidence: Vec<String> = astray
+        .iter()
+        .take(SHOWN)
+        .map(|way| {
+            let device = where_to(way).unwrap_or_else(|| "unreachable".to_owned());
+            format!("ip route get {} from {}: dev {device}", way.to, way.from)
+        })
+        .collect();
+    if let Some(more @ 1..) = astray.len().checked_sub(SHOWN) {
+        evidence.push(format!("and {more} more"));
+    }
+    let severity = if is_routed(first) { Severity::Fault } else { Severity::Notice };
     Some(Finding {
         id: format!("asymmetric:{name}"),
         severity,
         what: format!("requests to {} on {name} {answered}", first.from),
         device: Some(name.clone()),
-        evidence: evidence.collect(),
+        evidence,
         remedy: Some("`prroute plan` shows what prroute would change".to_owned()),
         fix: Some("systemctl enable --now prroute".to_owned()),
         ..Finding::default()

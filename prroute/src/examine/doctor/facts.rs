@@ -29,7 +29,7 @@ pub(super) struct Facts {
     pub(super) not_forwarding: Vec<String>,
     /// Where netfilter rules send what comes in: published containers.
     pub(super) published: Vec<Ipv4Addr>,
-    /// Local addresses of recorded flows that lead away over an uplink now.
+    /// Local addresses of conversations that lead away over an uplink now.
     pub(super) nowhere: Vec<IpAddr>,
     /// What gateways answer; `None`: they were not asked.
     pub(super) reaches: Option<Vec<Reach>>,
@@ -95,6 +95,9 @@ fn questions(observed: &Observed, uplinks: &[Uplink]) -> Vec<(IpAddr, IpAddr)> {
     addresses.filter_map(|net| Some((net.addr(), remote(net.addr())?))).collect()
 }
 
+/// Seconds within which a conversation was heard that is not over.
+const LATELY: f64 = 60.0;
+
 /// Local addresses of recorded flows that no interface has, and no uplink reaches without a router.
 fn strangers(examined: &Examination) -> Result<BTreeSet<IpAddr>> {
     if examined.programs.is_none() || !examined.pins.exists() {
@@ -109,8 +112,10 @@ fn strangers(examined: &Examination) -> Result<BTreeSet<IpAddr>> {
                 .flat_map(|uplink| &uplink.device.on_link)
                 .any(|net| net.contains(&address))
     };
-    let flows = flows::read(&examined.pins)?.into_iter().filter(|flow| flow.opened_inbound);
-    Ok(flows.map(|flow| flow.local).filter(|address| !is_here(*address)).collect())
+    let flows = flows::read(&examined.pins)?.into_iter();
+    let lately = flows.filter(|it| it.opened_inbound && it.confirmed && it.idle_seconds < LATELY);
+    let addresses: BTreeSet<IpAddr> = lately.map(|flow| flow.local).collect();
+    Ok(addresses.into_iter().filter(|address| !is_here(*address)).collect())
 }
 
 #[cfg(test)]

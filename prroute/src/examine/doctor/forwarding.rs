@@ -1,7 +1,7 @@
 //! Ports that are published to containers, and uplinks that forward nothing.
 
 use super::Host;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Severity, word};
 
 pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     let is_own = |address: &std::net::Ipv4Addr| {
@@ -32,7 +32,7 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
         ..finding(
             format!(":{name}"),
             &format!("{name} forwards"),
-            format!("sysctl -w net/ipv4/conf/{name}/forwarding=1"),
+            format!("sysctl -w net/ipv4/conf/{}/forwarding=1", word(name)),
         )
     };
     off.iter().map(of_device).collect()

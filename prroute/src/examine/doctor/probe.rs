@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Host;
 use crate::examine::Examination;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Severity, word};
 use crate::state::observed::NeighbourState;
 use crate::state::uplink::Uplink;
 
@@ -95,6 +95,9 @@ pub(crate) fn reaches(uplinks: &[Uplink]) -> Vec<Reach> {
         .collect()
 }
 
+/// RFC 8200, section 5.
+const LEAST_IPV6: u32 = 1280;
+
 /// The largest size up to `mtu` that is answered.
 fn largest(
     mtu: u32,
@@ -133,14 +136,16 @@ fn finding(reach: &Reach) -> Option<Finding> {
     let Largest::Bytes(bytes) = largest else { return None };
     Some(Finding {
         id: format!("mtu:{uplink}"),
-        severity: Severity::Fault,
+        severity: Severity::Warning,
         what: format!(
-            "{uplink}: its MTU is {mtu}, but gateway {gateway} gets no packet of more than {bytes} \
-             bytes: larger ones are lost"
+            "{uplink}: its MTU is {mtu}, but gateway {gateway} answers no ping of more than {bytes} \
+             bytes: larger packets are lost, or it answers no larger pings"
         ),
         device: Some(uplink.clone()),
         evidence: vec![format!("pings of {bytes} bytes are answered, of {mtu} not")],
-        fix: Some(format!("ip link set dev {uplink} mtu {bytes}")),
+        // With less, the kernel takes IPv6 from the device.
+        fix: (*bytes >= LEAST_IPV6)
+            .then(|| format!("ip link set dev {} mtu {bytes}", word(uplink))),
         ..Finding::default()
     })
 }

@@ -11,8 +11,10 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
             "no interface has {address}, of which conversations are recorded: requests to it are \
              not answered here"
         ),
-        remedy: Some("where another host has taken it over all is well".to_owned()),
-        fix: Some(format!("ip address add {} dev lo", host_net(*address))),
+        remedy: Some(format!(
+            "if no other host has taken it over: ip address add {} dev lo",
+            host_net(*address)
+        )),
         ..Finding::default()
     };
     host.facts.nowhere.iter().map(of).collect()

@@ -118,13 +118,20 @@ fn candidate(host: &Host<'_>, link: &Link, skipped: &Skipped) -> Finding {
 
 /// Named by an `[[uplink]]`, and nothing that leads anywhere.
 fn unfit(host: &Host<'_>, link: &Link) -> Option<Finding> {
-    settings(host.config, link)?;
+    let entry = settings(host.config, link)?;
+    if host.config.excluded(&names(link)).is_some() {
+        return None;
+    }
     let name = &link.name;
     let ports = || host.observed.links.iter().filter(|port| port.master == Some(link.ifindex));
     let is_physical =
         |port: &Link| matches!(port.kind.as_deref(), None | Some("vlan" | "bond" | "team" | "dsa"));
     let master = link.master.and_then(|master| host.observed.link(master));
     let why = if link.loopback {
+        // A pattern such as "*" does not mean it.
+        if !entry.selector.is_exact() {
+            return None;
+        }
         "is the loopback interface, which is never an uplink".to_owned()
     } else if let Some(master) = master.filter(|master| master.kind.as_deref() != Some("vrf")) {
         format!(

@@ -40,6 +40,8 @@ pub struct FilterRule {
     pub table: String,
     pub chain: String,
     pub handle: u64,
+    /// No rule stands before it in its chain.
+    pub is_first: bool,
     pub subjects: Vec<Subject>,
     /// It asks for something else as well, so that it is about some packets only.
     pub is_narrow: bool,
@@ -54,12 +56,20 @@ enum Loaded {
     Other,
 }
 
+/// `NFTA_RULE_*`.
+const TABLE: u16 = 1;
+const CHAIN: u16 = 2;
+const HANDLE: u16 = 3;
+const EXPRESSIONS: u16 = 4;
+
+/// Family, table and chain of any rule.
+pub(super) fn place(message: &[u8]) -> Option<(u8, String, String)> {
+    let (family, rule) = (*message.get(HEADER)?, message.get(HEADERS..)?);
+    Some((family, value(rule, TABLE).map(text)?, value(rule, CHAIN).map(text)?))
+}
+
+/// `None`: it asks for no interface and no address.
 pub(super) fn rule(message: &[u8]) -> Option<FilterRule> {
-    /// `NFTA_RULE_*`.
-    const TABLE: u16 = 1;
-    const CHAIN: u16 = 2;
-    const HANDLE: u16 = 3;
-    const EXPRESSIONS: u16 = 4;
     let rule = message.get(HEADERS..)?;
     let family = match i32::from(*message.get(HEADER)?) {
         libc::NFPROTO_IPV4 => "ip",

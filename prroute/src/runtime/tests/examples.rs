@@ -17,7 +17,8 @@ pub(super) fn report() -> DaemonReport {
     let mut report = DaemonReport::new(uplinks);
     report.summary = "managing 1 uplink".to_owned();
     report.daemon = Some(42);
-    (report.ready, report.configuration_read) = (true, Some(1_790_000_000));
+    (report.ready, report.configuration_read) = (Some(true), Some(1_790_000_000));
+    report.configuration = Some(Vec::new());
     report.config_file = Some("/etc/prroute/prroute.toml".into());
     let (refusal, notes) = (Some(json::tests::refusal()), vec!["a note".to_owned()]);
     report.reload = Reload { started: 2, finished: 1, refusal, notes };

@@ -25,7 +25,7 @@ fn expect_named_with(topology: Topology, gateway: &str, id: &str, code: i32) -> 
 /// Main knows another one, which is used.
 #[test]
 fn a_configured_gateway_that_does_not_answer_is_named() -> Result<()> {
-    expect_named_with(TWO, "10.0.2.9", "gateway-fallback:up2:10.0.2.9", 1)
+    expect_named_with(TWO, "10.0.2.9", "gateway-fallback:up2:10.0.2.9", 5)
 }
 
 #[test]

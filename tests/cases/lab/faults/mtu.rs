@@ -16,6 +16,6 @@ fn an_mtu_that_the_gateway_does_not_have_is_named_by_a_probe() -> Result<()> {
         expect_clean(prroute, PROBE)?;
         lab.host.ip("link set dev up2 mtu 9000")?;
         expect_clean(prroute, DOCTOR)?;
-        expect_named_and_mended(&lab.host, prroute, PROBE, ("mtu:up2", 1))
+        expect_named_and_mended(&lab.host, prroute, PROBE, ("mtu:up2", 5))
     })
 }

@@ -9,7 +9,7 @@ use prroute_tests::lab::Lab;
 use prroute_tests::prroute::Instance;
 use prroute_tests::socket;
 
-use super::{DOCTOR, Said, TWO, expect_clean, expect_named, expect_named_and_mended, run_fix};
+use super::{DOCTOR, Said, TWO, expect_clean, expect_named, run_fix};
 
 const PORT: u16 = 7011;
 
@@ -29,7 +29,11 @@ fn is_named_with_its_rule(rule: &str, hook: &str) -> Result<()> {
                 chain {hook} {{ type filter hook {hook} priority filter; {rule}; }}
             }}"
         ))?;
-        expect_named_and_mended(&lab.host, prroute, DOCTOR, ("nft-drop:up2", 5))
+        let finding = expect_named(prroute, DOCTOR, "nft-drop:up2", 5)?;
+        let remedy = finding["remedy"].as_str().unwrap_or_default();
+        let delete = remedy.strip_prefix("if that is not meant: ").unwrap_or_default();
+        lab.host.run(&["sh", "-c", delete])?;
+        expect_clean(prroute, DOCTOR)
     })
 }
 
