@@ -212,11 +212,14 @@ impl Examination {
     /// What brings back something that is gone.
     fn mend(&self) -> Option<String> {
         // A daemon that runs has tried: what is still missing it cannot put back, or not yet.
-        let is_unit = self.daemon.is_none() && self.is_default();
-        is_unit.then(|| "systemctl restart prroute".to_owned())
+        self.daemon.is_none().then(|| self.start("systemctl restart prroute"))
     }
 
-    /// The unit's instance. Who runs another one starts it by other means.
+    /// What starts a daemon: the unit has the default instance.
+    fn start(&self, unit: &str) -> String {
+        if self.is_default() { unit.to_owned() } else { self.command("run") }
+    }
+
     fn is_default(&self) -> bool {
         self.instance.to_string() == "default"
     }

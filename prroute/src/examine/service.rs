@@ -15,7 +15,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             what: "no daemon runs: the programs work on their last state, and nobody follows what \
                    changes"
                 .to_owned(),
-            fix: examined.is_default().then(|| "systemctl start prroute".to_owned()),
+            fix: Some(examined.start("systemctl start prroute")),
             ..Finding::default()
         });
     } else if !examined.is_reported {

@@ -100,10 +100,10 @@ fn expect_clean(prroute: &Instance<'_>, command: &[&str]) -> Result<()> {
 fn run_fix(host: &Namespace, prroute: &Instance<'_>, finding: &Value) -> Result<()> {
     let fix = finding["fix"].as_str().with_context(|| format!("no fix: {finding:#}"))?;
     let binary = prroute::binary()?.display().to_string();
-    let script = format!("prroute() {{ \"$BINARY\" \"$@\" --instance \"$INSTANCE\"; }}\n{fix}\n");
-    let variables = [format!("BINARY={binary}"), format!("INSTANCE={}", prroute.name())];
-    let [binary, instance] = &variables;
-    host.run(&["env", binary, instance, "sh", "-e", "-c", &script])
+    let is_its_own = !fix.starts_with("prroute ") || fix.contains(prroute.name());
+    ensure!(is_its_own, "not for this instance: {fix}");
+    let script = format!("prroute() {{ \"$BINARY\" \"$@\"; }}\n{fix}\n");
+    host.run(&["env", &format!("BINARY={binary}"), "sh", "-e", "-c", &script])
         .map(drop)
         .with_context(|| format!("the fix {fix:?}"))
 }

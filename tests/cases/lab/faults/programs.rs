@@ -13,7 +13,7 @@ use super::{DOCTOR, STATUS, Said, TWO, expect_clean, expect_named};
 use crate::removed::removal;
 
 /// What others do while no daemon runs is named, with the command that mends it: one that starts does
-/// what `systemctl restart prroute` does.
+/// what the command does.
 fn is_named_without_a_daemon(
     hook: &str,
     (id, evidence): (&str, &str),
@@ -26,7 +26,8 @@ fn is_named_without_a_daemon(
     daemon.kill()?;
     remove(&lab, &prroute)?;
     let finding = expect_named(&prroute, DOCTOR, id, 3)?;
-    ensure!(finding["fix"] == "systemctl restart prroute", "{finding:#}");
+    let start = format!("prroute run --instance {}", prroute.name());
+    ensure!(finding["fix"] == start, "{finding:#}");
     ensure!(finding["evidence"].to_string().contains(evidence), "{finding:#}");
     let daemon = prroute.run(&[])?;
     expect_clean(&prroute, STATUS)?;
