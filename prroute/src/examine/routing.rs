@@ -92,9 +92,13 @@ fn is_in_doubt(examined: &Examination, device: &str) -> bool {
             NeighbourState::Incomplete | NeighbourState::Probing | NeighbourState::Failed
         )
     };
+    let answers = examined.answers(&uplink.device);
+    // One without an entry that the daemon does not call silent is to be asked, and is missing.
+    let is_silent = |gateway| answers.iter().any(|it| it.gateway == gateway && it.silent);
     uplink.device.gateways.iter().any(|gateway| {
         let entry = outlook.observed.neighbour(uplink.device.ifindex, *gateway);
-        examined.daemon.is_some() && entry.is_none_or(|entry| doubtful(entry.state))
+        let is_doubtful = entry.map_or_else(|| is_silent(*gateway), |entry| doubtful(entry.state));
+        examined.daemon.is_some() && is_doubtful
     })
 }
 

@@ -59,6 +59,8 @@ fn tables_keep_their_numbers_when_interfaces_come_in_another_order() -> Result<(
             // The datapath may be about to be loaded.
             Ok(ids(&prroute).is_ok_and(|ids| ids.len() == there).then_some(()))
         })?;
+        // The daemon has done what follows from it.
+        prroute.output(&["wait"])?.success()?;
     }
     ensure!(ids(&prroute)? == before, "{:?}, before {before:?}", ids(&prroute)?);
     for (name, id) in &before {
