@@ -13,29 +13,25 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 pub const POLL: Duration = Duration::from_millis(5);
 
 /// `span`, and more of it on a machine that takes longer for everything: times the whole number in
-/// `PRROUTE_PATIENCE` where processors are emulated, and times what each processor has to do where
-/// that is more than the suite's own two cases.
+/// `PRROUTE_PATIENCE` where processors are emulated; elsewhere times what each processor has had to
+/// do in the last minute, where that is more than the suite's own two cases.
 pub fn patience(span: Duration) -> Duration {
-    static FACTOR: OnceLock<u32> = OnceLock::new();
-    let factor = FACTOR.get_or_init(|| {
+    static GIVEN: OnceLock<Option<u32>> = OnceLock::new();
+    let given = GIVEN.get_or_init(|| {
         let given = std::env::var("PRROUTE_PATIENCE").unwrap_or_default();
-        given.parse().ok().filter(|factor| *factor > 0).unwrap_or(1)
+        given.parse().ok().filter(|factor| *factor > 0)
     });
-    span.mul_f64(f64::from(*factor) * crowd())
+    given.map_or_else(|| span.mul_f64(crowd()), |factor| span * factor)
 }
 
-/// How many times as many processes want to run as two for each processor; at least 1. The average
-/// of a minute comes late, the number of the moment may be a gap.
+/// How many times as many processes want to run as two for each processor: 1 to 4.
 fn crowd() -> f64 {
     const AT_ONCE: f64 = 2.0;
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let mut words = text.split(' ');
-    let minute: f64 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-    let running = words.nth(2).and_then(|word| word.split('/').next());
-    let running: f64 = running.and_then(|word| word.parse().ok()).unwrap_or_default();
+    let minute = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
     let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
     let cpus = f64::from(u32::try_from(cpus).unwrap_or(u32::MAX));
-    (minute.max(running) / (AT_ONCE * cpus)).clamp(1.0, 10.0)
+    (minute / (AT_ONCE * cpus)).clamp(1.0, 4.0)
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
