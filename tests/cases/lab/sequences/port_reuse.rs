@@ -29,7 +29,12 @@ fn download(lab: &Lab, listener: &TcpListener, family: Family, megabytes: usize)
     }
     drop(tcp);
     // The server sees the client's end, and closes too.
-    sender.join().map_err(|_| anyhow::anyhow!("the server panicked"))?
+    sender.join().map_err(|_| anyhow::anyhow!("the server panicked"))??;
+    // Its end may have to be said again, by the uplink of that connection.
+    wait::until("the connection is over", PATIENCE, || {
+        let ending = lab.host.run(&["ss", "-Htn", "state", "last-ack"])?;
+        Ok(ending.trim().is_empty().then_some(()))
+    })
 }
 
 fn send(mut server: TcpStream, megabytes: usize) -> Result<()> {
