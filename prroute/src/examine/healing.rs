@@ -1,16 +1,14 @@
 //! What others deleted of prroute, and the daemon put back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::json::HealedJson;
+use crate::runtime::seconds_since_1970;
 use crate::state::findings::{Finding, Severity};
 
 /// Seconds after which what happened once is over.
 const RECENT: u64 = 600;
 
 pub(super) fn finding(healed: Option<&HealedJson>) -> Option<Finding> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    healed.map(|healed| said(healed, now))
+    healed.map(|healed| said(healed, seconds_since_1970()))
 }
 
 fn said(healed: &HealedJson, now: u64) -> Finding {

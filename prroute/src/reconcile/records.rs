@@ -1,11 +1,11 @@
 //! What outlives the daemon: journal, report and ids, written when they change.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::json::UplinkJson;
 use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{DaemonReport, Journal, Records, Store};
+use crate::runtime::{DaemonReport, Journal, Records, Store, seconds_since_1970};
 use crate::state::remembered::{self, Recall, RememberedId};
 
 /// Files that could not be written are tried again after this.
@@ -77,8 +77,4 @@ impl Reconciler {
             self.schedule.round_by(Instant::now() + SAVE_RETRY);
         }
     }
-}
-
-pub(super) fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

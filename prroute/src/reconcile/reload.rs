@@ -6,8 +6,8 @@ use crate::config::{Config, ConfigError, FileStamp};
 use crate::datapath::memory;
 use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
-use crate::reconcile::records::seconds_since_1970;
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
+use crate::runtime::seconds_since_1970;
 
 /// Why the configuration before stays in force.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //! also after the daemon was killed; and what the daemon reports. And below `/var/lib/prroute/NAME/` the
 //! ids of uplinks, which outlive a boot.
 
+mod clock;
 mod directory;
 mod files;
 mod format;
@@ -16,6 +17,7 @@ mod stop;
 mod store;
 mod uptime;
 
+pub(crate) use clock::seconds_since_1970;
 pub use directory::{Found, RunDirectory};
 pub use files::RuntimeError;
 pub(crate) use files::publish;

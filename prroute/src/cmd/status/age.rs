@@ -1,6 +1,8 @@
 //! Ages, as short as a column.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::runtime;
 
 /// In the two largest units.
 pub(super) fn short(age: Duration) -> String {
@@ -14,15 +16,21 @@ pub(super) fn short(age: Duration) -> String {
     }
 }
 
-/// `None`: it lies ahead; somebody set the clock back.
-pub(super) fn since(seconds_since_1970: u64) -> Option<Duration> {
-    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds_since_1970);
-    SystemTime::now().duration_since(then).ok()
+/// Of what was then, in seconds since 1970. `None`: it lies ahead; somebody set the clock back.
+pub(super) fn since(then: u64) -> Option<Duration> {
+    runtime::seconds_since_1970().checked_sub(then).map(Duration::from_secs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The report may say anything.
+    #[test]
+    fn what_lies_ahead_has_no_age() {
+        assert_eq!(since(u64::MAX), None);
+        assert!(since(0).is_some());
+    }
 
     #[test]
     fn an_age_has_the_two_largest_units() {
