@@ -139,11 +139,40 @@ fn is_usable(address: &Address) -> bool {
     address.scope_global && !address.failed && is_global(&address.net.addr())
 }
 
-pub(super) fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
+fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
     observed.links.iter().any(|port| {
         port.master == Some(bridge.ifindex)
             && matches!(port.kind.as_deref(), None | Some("vlan" | "bond" | "team" | "dsa"))
     })
+}
+
+/// Why a link that is named cannot be an uplink, or should be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit<'a> {
+    Loopback,
+    /// Its packets come in on that one.
+    PortOf(&'a Link),
+    /// A bridge: behind it are containers or virtual machines of this host.
+    Inner,
+}
+
+/// `by_name`: a pattern such as "*" does not mean the loopback interface.
+pub(crate) fn unfit<'a>(
+    config: &Config,
+    observed: &'a Observed,
+    link: &Link,
+    by_name: bool,
+) -> Option<Unfit<'a>> {
+    if link.loopback {
+        return by_name.then_some(Unfit::Loopback);
+    }
+    if let Some(master) = link.master.and_then(|master| observed.link(master)) {
+        return (master.kind.as_deref() != Some("vrf")).then_some(Unfit::PortOf(master));
+    }
+    let is_inner = link.kind.as_deref() == Some("bridge")
+        && !has_physical_port(observed, link)
+        && !has_default_route(config.ranges, observed, link.ifindex);
+    is_inner.then_some(Unfit::Inner)
 }
 
 fn describe(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Host;
 use crate::config::Config;
-use crate::state::discover::{NO_ADDRESS, discover, is_notable, names, settings};
+use crate::state::discover::{self, NO_ADDRESS, Unfit, discover, is_notable, names, settings};
 use crate::state::findings::{Finding, Severity};
 use crate::state::gateways::Health;
 use crate::state::gateways::choose::has_default_route;
@@ -123,30 +123,15 @@ fn unfit(host: &Host<'_>, link: &Link) -> Option<Finding> {
         return None;
     }
     let name = &link.name;
-    let ports = || host.observed.links.iter().filter(|port| port.master == Some(link.ifindex));
-    let is_physical =
-        |port: &Link| matches!(port.kind.as_deref(), None | Some("vlan" | "bond" | "team" | "dsa"));
-    let master = link.master.and_then(|master| host.observed.link(master));
-    let why = if link.loopback {
-        // A pattern such as "*" does not mean it.
-        if !entry.selector.is_exact() {
-            return None;
+    let is_exact = entry.selector.is_exact();
+    let why = match discover::unfit(host.config, host.observed, link, is_exact)? {
+        Unfit::Loopback => "is the loopback interface, which is never an uplink".to_owned(),
+        Unfit::PortOf(Link { name, .. }) => {
+            format!("is a port of {name}: its packets come in on that, name {name} instead")
         }
-        "is the loopback interface, which is never an uplink".to_owned()
-    } else if let Some(master) = master.filter(|master| master.kind.as_deref() != Some("vrf")) {
-        format!(
-            "is a port of {}: its packets come in on that, name {} instead",
-            master.name, master.name
-        )
-    } else if link.kind.as_deref() == Some("bridge")
-        && !ports().any(is_physical)
-        && !has_default_route(host.config.ranges, host.observed, link.ifindex)
-    {
-        "is a bridge without a physical port: what comes in there comes from this host's own \
-         containers or guests"
-            .to_owned()
-    } else {
-        return None;
+        Unfit::Inner => "is a bridge without a physical port: what comes in there comes from this \
+                         host's own containers or guests"
+            .to_owned(),
     };
     Some(Finding {
         id: format!("uplink-unfit:{name}"),

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use crate::config::{Config, UplinkConfig};
-use crate::state::discover::{discover, has_physical_port, names, settings};
+use crate::state::discover::{Unfit, discover, names, settings, unfit};
 use crate::state::gateways::Health;
-use crate::state::gateways::choose::has_default_route;
 use crate::state::observed::{Link, Observed, host_net};
 
 pub(super) fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) -> Vec<String> {
@@ -15,7 +14,7 @@ pub(super) fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) 
         warnings.extend(own_address(observed, *gateway).map(|of| {
             format!(
                 "[[uplink]] {name}: gateway {gateway} is an address of this host itself, on {of}: \
-                 replies sent there are lost; give the router's address"
+                 it is passed over; give the router's address"
             )
         }));
     }
@@ -33,7 +32,7 @@ pub(super) fn about(config: &Config, observed: &Observed, entry: &UplinkConfig) 
         if let Some(pattern) = config.excluded(&names(link)) {
             warnings.push(format!("[[uplink]] {name}: {} is excluded by \"{pattern}\"", link.name));
         } else if let Some(unfit) = unfit(config, observed, link, name.is_exact()) {
-            warnings.push(format!("[[uplink]] {name}: {unfit}"));
+            warnings.push(format!("[[uplink]] {name}: {}", words(&link.name, unfit)));
         }
     }
     let of_link = |device: &super::super::uplink::Discovered| device.ifindex == link.ifindex;
@@ -67,33 +66,20 @@ fn own_address(observed: &Observed, address: IpAddr) -> Option<&str> {
     Some(observed.link(own.ifindex).map_or("an interface", |link| link.name.as_str()))
 }
 
-/// Why a link that is named cannot be an uplink, or should be none.
-fn unfit(config: &Config, observed: &Observed, link: &Link, by_name: bool) -> Option<String> {
-    let name = &link.name;
-    if link.loopback {
-        // A pattern such as "*" does not mean it.
-        return by_name
-            .then(|| format!("{name} is the loopback interface, which is never an uplink"));
-    }
-    let master = link.master.and_then(|master| observed.link(master));
-    if let Some(master) = master {
-        let kind = master.kind.as_deref().unwrap_or("device");
-        return (kind != "vrf").then(|| {
-            let master = &master.name;
+fn words(name: &str, unfit: Unfit<'_>) -> String {
+    match unfit {
+        Unfit::Loopback => format!("{name} is the loopback interface, which is never an uplink"),
+        Unfit::PortOf(master) => {
+            let (kind, master) = (master.kind.as_deref().unwrap_or("device"), &master.name);
             format!(
                 "{name} is a port of {kind} {master}, which has the addresses: name {master} instead"
             )
-        });
-    }
-    let is_inner = link.kind.as_deref() == Some("bridge")
-        && !has_physical_port(observed, link)
-        && !has_default_route(config.ranges, observed, link.ifindex);
-    is_inner.then(|| {
-        format!(
+        }
+        Unfit::Inner => format!(
             "{name} is a bridge without a physical port: behind it are containers or virtual \
              machines of this host, whose replies prroute would no longer move; remove this entry"
-        )
-    })
+        ),
+    }
 }
 
 /// Interfaces that several entries match: one counts, and the settings of the others do not.

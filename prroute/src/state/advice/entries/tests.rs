@@ -16,8 +16,8 @@ fn a_gateway_that_is_this_host_is_named() {
     assert_eq!(
         warnings(vec![entry], &two_networks().address("eth1", "192.168.2.10/24")),
         [
-            "[[uplink]] eth1: gateway 192.168.2.10 is an address of this host itself, on eth1: replies \
-          sent there are lost; give the router's address"
+            "[[uplink]] eth1: gateway 192.168.2.10 is an address of this host itself, on eth1: it is \
+          passed over; give the router's address"
         ]
     );
 }
