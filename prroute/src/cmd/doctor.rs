@@ -7,7 +7,6 @@ use nix::sys::utsname::uname;
 
 use crate::cli::DoctorArgs;
 use crate::cmd::{NotRunning, Warnings, belongs, output};
-use crate::datapath::Pins;
 use crate::examine::Examination;
 use crate::examine::doctor::{Diagnosis, ask_gateways};
 use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
@@ -27,7 +26,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
             ask_gateways(&examined).await?;
             examined = Examination::of(instance, found.daemon).await?;
         }
-        let diagnosis = Diagnosis::of(&examined, &Pins::of(instance), args.probe).await?;
+        let diagnosis = Diagnosis::of(&examined, args.probe).await?;
         anyhow::Ok((examined, diagnosis))
     })?;
     if let Some(device) = device {

@@ -3,14 +3,18 @@
 
 use anyhow::Result;
 
+use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::Occupancy;
-use crate::datapath::{Pins, flows as records};
 use crate::examine::{Examination, flows, healing, kernel, netfilter, others, sockets};
 use crate::managers::Machine;
 use crate::netlink::nftables::filter_rules;
 use crate::state::findings::Finding;
 
-pub(super) fn findings(examined: &Examination, pins: &Pins) -> Result<Vec<Finding>> {
+/// `recorded` are all flows; `None`: there are no tables.
+pub(super) fn findings(
+    examined: &Examination,
+    recorded: Option<&[FlowRecord]>,
+) -> Result<Vec<Finding>> {
     let (uplinks, observed) = (&examined.outlook.uplinks, &examined.outlook.observed);
     let mut all = Vec::new();
     all.extend(kernel::finding());
@@ -21,9 +25,9 @@ pub(super) fn findings(examined: &Examination, pins: &Pins) -> Result<Vec<Findin
     }
     all.extend(others::findings(&Machine::default(), observed));
     all.extend(healing::finding(examined.report.healed.as_ref()));
-    if pins.exists() {
-        all.extend(flows::unconfirmed(&records::read(pins)?, uplinks));
-        all.extend(flows::full(&Occupancy::read(pins)?));
+    if let Some(recorded) = recorded {
+        all.extend(flows::unconfirmed(recorded, uplinks));
+        all.extend(flows::full(&Occupancy::read(&examined.pins)?));
     }
     Ok(all)
 }

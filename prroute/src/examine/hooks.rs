@@ -2,8 +2,8 @@
 
 use crate::datapath::attach::Hook;
 use crate::datapath::chain::Standing;
-use crate::examine::Examination;
 use crate::examine::programs::{Place, Seen};
+use crate::examine::{Examination, evidence};
 use crate::json::UdpSourceStateJson;
 use crate::netlink::Direction;
 use crate::state::findings::{Finding, Severity};
@@ -69,10 +69,7 @@ fn pins(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
         return None;
     }
     let directory = seen.layout.display();
-    let mut evidence: Vec<_> = seen.lost_pins.iter().take(SHOWN).cloned().collect();
-    if let Some(more @ 1..) = seen.lost_pins.len().checked_sub(SHOWN) {
-        evidence.push(format!("and {more} more"));
-    }
+    let evidence = evidence::first(SHOWN, seen.lost_pins.iter().cloned());
     let what = match seen.without_maps {
         true => format!("{directory}: pinned maps are missing: the next daemon forgets all flows"),
         false => format!("{directory}: pinned links are missing: the programs end with the daemon"),

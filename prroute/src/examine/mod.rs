@@ -10,6 +10,7 @@
 mod advice;
 mod answers;
 pub(crate) mod doctor;
+mod evidence;
 mod filters;
 mod flows;
 mod healing;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::IpAddr;
 
+use crate::examine::evidence;
 use crate::netlink::nftables::{FilterRule, Ruling, Subject};
 use crate::state::findings::{Finding, Severity};
 use crate::state::observed::Observed;
@@ -127,11 +128,7 @@ impl Target<'_> {
 }
 
 fn shown(rules: &[&FilterRule]) -> Vec<String> {
-    let mut lines: Vec<_> = rules.iter().take(SHOWN).copied().map(words).collect();
-    if let Some(more @ 1..) = rules.len().checked_sub(SHOWN) {
-        lines.push(format!("and {more} more"));
-    }
-    lines
+    evidence::first(SHOWN, rules.iter().copied().map(words))
 }
 
 /// Near to what nft prints.

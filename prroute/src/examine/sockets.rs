@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::examine::evidence;
 use crate::state::findings::{Finding, Severity};
 use crate::state::uplink::Uplink;
 
@@ -114,10 +115,7 @@ pub(super) fn findings(listeners: &Listeners, uplinks: &[Uplink]) -> Vec<Finding
 }
 
 fn finding(address: IpAddr, name: &str, services: &[String]) -> Finding {
-    let mut evidence: Vec<_> = services.iter().take(SHOWN).cloned().collect();
-    if let Some(more @ 1..) = services.len().checked_sub(SHOWN) {
-        evidence.push(format!("and {more} more"));
-    }
+    let evidence = evidence::first(SHOWN, services.iter().cloned());
     let service = match services {
         [one] => format!("a service listens on {address} {one} only"),
         several => format!("{} services listen on {address} only", several.len()),

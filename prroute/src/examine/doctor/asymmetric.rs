@@ -2,6 +2,7 @@
 
 use super::Host;
 use super::facts::Way;
+use crate::examine::evidence;
 use crate::state::findings::{Finding, Severity};
 use crate::state::uplink::Uplink;
 
@@ -39,17 +40,11 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
         Some(other) => format!("are answered over {other}: asymmetric"),
         None => "are not answered, for want of a route".to_owned(),
     };
-    let mut evidence: Vec<String> = astray
-        .iter()
-        .take(SHOWN)
-        .map(|way| {
-            let device = where_to(way).unwrap_or_else(|| "unreachable".to_owned());
-            format!("ip route get {} from {}: dev {device}", way.to, way.from)
-        })
-        .collect();
-    if let Some(more @ 1..) = astray.len().checked_sub(SHOWN) {
-        evidence.push(format!("and {more} more"));
-    }
+    let asked = astray.iter().map(|way| {
+        let device = where_to(way).unwrap_or_else(|| "unreachable".to_owned());
+        format!("ip route get {} from {}: dev {device}", way.to, way.from)
+    });
+    let evidence = evidence::first(SHOWN, asked);
     let severity = if is_routed(first) { Severity::Fault } else { Severity::Notice };
     Some(Finding {
         id: format!("asymmetric:{name}"),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 
 use super::probe::{Reach, reaches};
-use crate::datapath::flows;
+use crate::datapath::flows::FlowRecord;
 use crate::examine::Examination;
 use crate::netlink::{Kernel, nftables};
 use crate::state::observed::{ArpSettings, Observed, host_net};
@@ -45,7 +45,11 @@ pub(super) struct Way {
 }
 
 impl Facts {
-    pub(super) async fn gather(examined: &Examination, probe: bool) -> Result<Self> {
+    pub(super) async fn gather(
+        examined: &Examination,
+        recorded: &[FlowRecord],
+        probe: bool,
+    ) -> Result<Self> {
         let outlook = &examined.outlook;
         let before_installation = !examined.is_in_use();
         let kernel = Kernel::connect().await?;
@@ -62,7 +66,7 @@ impl Facts {
         let not_forwarding = names().filter(is_off).map(str::to_owned).collect();
         let published = nftables::translated_destinations();
         let mut nowhere = Vec::new();
-        for address in strangers(examined)? {
+        for address in strangers(examined, recorded) {
             let device = kernel.device_towards(address, None).await?;
             let is_uplink = |found| outlook.uplinks.iter().any(|u| u.device.is_device(found));
             if device.is_none_or(is_uplink) {
@@ -98,11 +102,8 @@ fn questions(observed: &Observed, uplinks: &[Uplink]) -> Vec<(IpAddr, IpAddr)> {
 /// Seconds within which a conversation was heard that is not over.
 const LATELY: f64 = 60.0;
 
-/// Local addresses of recorded flows that no interface has, and no uplink reaches without a router.
-fn strangers(examined: &Examination) -> Result<BTreeSet<IpAddr>> {
-    if examined.programs.is_none() || !examined.pins.exists() {
-        return Ok(BTreeSet::new());
-    }
+/// Local addresses of such conversations that no interface has, and no uplink reaches without a router.
+fn strangers(examined: &Examination, recorded: &[FlowRecord]) -> BTreeSet<IpAddr> {
     let outlook = &examined.outlook;
     let is_here = |address: IpAddr| {
         outlook.observed.addresses.iter().any(|known| known.net.addr() == address)
@@ -112,10 +113,10 @@ fn strangers(examined: &Examination) -> Result<BTreeSet<IpAddr>> {
                 .flat_map(|uplink| &uplink.device.on_link)
                 .any(|net| net.contains(&address))
     };
-    let flows = flows::read(&examined.pins)?.into_iter();
-    let lately = flows.filter(|it| it.opened_inbound && it.confirmed && it.idle_seconds < LATELY);
+    let lately =
+        recorded.iter().filter(|it| it.opened_inbound && it.confirmed && it.idle_seconds < LATELY);
     let addresses: BTreeSet<IpAddr> = lately.map(|flow| flow.local).collect();
-    Ok(addresses.into_iter().filter(|address| !is_here(*address)).collect())
+    addresses.into_iter().filter(|address| !is_here(*address)).collect()
 }
 
 #[cfg(test)]

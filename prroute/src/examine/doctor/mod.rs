@@ -20,7 +20,7 @@ use self::facts::Facts;
 use self::probe::Reach;
 pub(crate) use self::probe::ask_gateways;
 use crate::config::Config;
-use crate::datapath::Pins;
+use crate::datapath::flows;
 use crate::examine::{Examination, advice};
 use crate::state::findings::{Check, Finding};
 use crate::state::observed::Observed;
@@ -37,8 +37,11 @@ impl Diagnosis {
     /// # Errors
     ///
     /// When the kernel cannot be read.
-    pub(crate) async fn of(examined: &Examination, pins: &Pins, probe: bool) -> Result<Self> {
-        let facts = Facts::gather(examined, probe).await?;
+    pub(crate) async fn of(examined: &Examination, probe: bool) -> Result<Self> {
+        let pins = &examined.pins;
+        // There may be a million.
+        let recorded = pins.exists().then(|| flows::read(pins)).transpose()?;
+        let facts = Facts::gather(examined, recorded.as_deref().unwrap_or_default(), probe).await?;
         let host = Host {
             config: &examined.configuration.config,
             observed: &examined.outlook.observed,
@@ -49,7 +52,7 @@ impl Diagnosis {
         };
         let mut findings = examined.findings();
         findings.extend(judge(&host));
-        findings.extend(advice::findings(examined, pins)?);
+        findings.extend(advice::findings(examined, recorded.as_deref())?);
         findings.sort_by_key(|finding| finding.severity);
         let is_answered = facts.reaches.iter().flatten().any(Reach::is_answered);
         let checks = checks::list(examined, &findings, is_answered);
