@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::addressing::{self, Family};
 use crate::command::{DEADLINE, output_within};
@@ -100,8 +101,29 @@ impl Lab {
             let routes = self.host.ip("-6 route show table local type local")?;
             let local: BTreeSet<_> = routes.lines().filter_map(local_address).collect();
             let (all, usable) = (self.addresses_v6("")?, self.addresses_v6("up -tentative")?);
-            Ok((local.is_subset(&all) && usable.is_subset(&local)).then_some(()))
+            let is_settled = local.is_subset(&all) && usable.is_subset(&local);
+            Ok((is_settled && !self.is_looking_for_duplicates()?).then_some(()))
         })
+    }
+
+    /// Whether an address will be local as soon as nobody else claims it. Without a carrier none is asked for.
+    fn is_looking_for_duplicates(&self) -> Result<bool> {
+        let asked = self.host.run(&[
+            "ip",
+            "-j",
+            "-6",
+            "address",
+            "show",
+            "up",
+            "tentative",
+            "-dadfailed",
+        ])?;
+        let links: Vec<Value> = serde_json::from_str(&asked)?;
+        let is_asking = |link: &Value| {
+            let has_carrier = link["operstate"] == "UP";
+            has_carrier && link["addr_info"].as_array().is_some_and(|all| !all.is_empty())
+        };
+        Ok(links.iter().any(is_asking))
     }
 
     /// The host's, but for those that `ip` passes over.
