@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,10 @@ pub enum Command {
     /// A TCP connection to an uplink's own address is not recorded while all of its packets use
     /// that uplink.
     Flows(ReportArgs),
+    /// Show what happened: the daemon's messages of information and above, the newest last.
+    ///
+    /// They are the daemon's own, since its start; the journal has those of before.
+    Events(EventsArgs),
     /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
     /// change nothing.
     Plan(PlanArgs),
@@ -167,6 +172,26 @@ pub struct MetricsArgs {
     /// old file or the new one, whole.
     #[arg(long, value_name = "PATH")]
     pub textfile: Option<PathBuf>,
+    /// Answer Prometheus at this address, or without one on the sockets that systemd hands over.
+    ///
+    /// Needs no root: it asks the daemon by its socket, as the group `prroute` may.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, conflicts_with = "textfile")]
+    pub listen: Option<Option<SocketAddr>>,
+}
+
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Show the last N only.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Go on with each new one, until interrupted; also over a restart of the daemon.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print JSON, an object a line.
+    #[arg(short, long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

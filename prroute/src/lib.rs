@@ -13,6 +13,7 @@ pub mod config;
 pub mod datapath;
 mod examine;
 mod family;
+mod http;
 pub mod instance;
 mod json;
 pub mod managers;

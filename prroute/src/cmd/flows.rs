@@ -5,49 +5,87 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use crate::cli::ReportArgs;
-use crate::cmd::{NotRunning, belongs, output};
+use crate::cmd::{NotRunning, belongs, log, output, socket};
 use crate::config::Ranges;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
+use crate::instance::Instance;
 use crate::json::FlowsJson;
 use crate::runtime::{Records, RunDirectory};
 use crate::state::ids::KnownId;
 
-pub(super) fn run(args: &ReportArgs) -> Result<()> {
+pub(super) async fn run(args: &ReportArgs) -> Result<()> {
     let instance = &args.instance.instance;
-    crate::capability::require()?;
-    let pins = Pins::of(instance);
+    if socket::is_needed()? {
+        let answer = socket::ask(instance, "/v1/flows", !args.json).await?;
+        return Ok(output::raw(&log::printable(&answer.body))?);
+    }
     let found = belongs::find_present(instance, "flows")?;
-    let datapath = pins.exists();
-    if !datapath && found.daemon.is_none() {
+    if !Pins::of(instance).exists() && found.daemon.is_none() {
         return Err(NotRunning(instance.clone()).into());
     }
-    // Before there is a second uplink nothing is recorded.
-    let mut records = if datapath { flows::read(&pins)? } else { Vec::new() };
-    records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
-    if args.json {
-        let report = FlowsJson::from(records.as_slice());
-        return Ok(output::line(serde_json::to_string(&report)?)?);
+    let flows = Flows::read(instance)?;
+    match args.json {
+        true => output::line(flows.json()?)?,
+        false => output::text(&flows.text())?,
     }
-    let names =
-        if datapath { Names::read(&pins, &RunDirectory::of(instance))? } else { Names::default() };
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(["PROTO", "LOCAL", "REMOTE", "OPENED", "UPLINK", "IDLE s"]);
-    if let Some(idle) = table.column_mut(5) {
-        idle.set_cell_alignment(CellAlignment::Right);
+    Ok(())
+}
+
+/// Recorded flows, the one that was seen last first.
+pub(super) struct Flows {
+    records: Vec<FlowRecord>,
+    names: Names,
+    left_out: usize,
+}
+
+impl Flows {
+    pub(super) fn read(instance: &Instance) -> Result<Self> {
+        let pins = Pins::of(instance);
+        // Before there is a second uplink nothing is recorded.
+        if !pins.exists() {
+            return Ok(Self { records: Vec::new(), names: Names::default(), left_out: 0 });
+        }
+        let mut records = flows::read(&pins)?;
+        records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
+        let names = Names::read(&pins, &RunDirectory::of(instance))?;
+        Ok(Self { records, names, left_out: 0 })
     }
-    for record in &records {
-        table.add_row([
-            protocol(record.protocol),
-            endpoint(record.local, record.local_port),
-            endpoint(record.remote, record.remote_port),
-            if record.opened_inbound { "inbound" } else { "by host" }.to_owned(),
-            names.of(record),
-            format!("{:.1}", record.idle_seconds),
-        ]);
+
+    /// Keeps so many, and the number of the others.
+    pub(super) fn limit(&mut self, limit: usize) {
+        self.left_out += self.records.len().saturating_sub(limit);
+        self.records.truncate(limit);
+        self.records.shrink_to_fit();
     }
-    Ok(output::line(table.trim_fmt())?)
+
+    pub(super) fn json(&self) -> Result<String> {
+        Ok(serde_json::to_string(&FlowsJson::of(&self.records, self.left_out))?)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        table.set_header(["PROTO", "LOCAL", "REMOTE", "OPENED", "UPLINK", "IDLE s"]);
+        if let Some(idle) = table.column_mut(5) {
+            idle.set_cell_alignment(CellAlignment::Right);
+        }
+        for record in &self.records {
+            table.add_row([
+                protocol(record.protocol),
+                endpoint(record.local, record.local_port),
+                endpoint(record.remote, record.remote_port),
+                if record.opened_inbound { "inbound" } else { "by host" }.to_owned(),
+                self.names.of(record),
+                format!("{:.1}", record.idle_seconds),
+            ]);
+        }
+        let mut text = format!("{}\n", table.trim_fmt());
+        if self.left_out > 0 {
+            text += &format!("and {} more that are idle for longer\n", self.left_out);
+        }
+        text
+    }
 }
 
 /// Interface names by uplink id, as the daemon last knew them.

@@ -3,6 +3,8 @@
 //! (sd-daemon(3)). The journal adds the time itself.
 
 mod journal;
+mod line;
+pub(super) mod recent;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -15,12 +17,13 @@ use std::sync::OnceLock;
 use nix::sys::stat::fstat;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use self::journal::Journal;
 
@@ -28,22 +31,25 @@ use self::journal::Journal;
 pub(super) fn begin() {
     let filter = EnvFilter::try_from_env("PRROUTE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("prroute=info,warn"));
+    let kept = Targets::new().with_target("prroute", Level::INFO).with_default(Level::WARN);
+    let registry = tracing_subscriber::registry().with(recent::Keeper.with_filter(kept));
     if is_journal() {
         std::panic::set_hook(Box::new(|panic| say(Level::ERROR, &describe(panic))));
         if let Ok(journal) = Journal::open() {
-            return tracing_subscriber::registry().with(journal).with(filter).init();
+            return registry.with(journal.with_filter(filter)).init();
         }
     }
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .log_internal_errors(false)
         .fmt_fields(debug_fn(text_alone));
     if is_journal() {
-        log.with_ansi(false).event_format(ForJournal).init();
+        let lines = lines.with_ansi(false).event_format(ForJournal);
+        registry.with(lines.with_filter(filter)).init();
     } else {
         let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        log.with_ansi(colour).with_target(false).without_time().init();
+        let lines = lines.with_ansi(colour).with_target(false).without_time();
+        registry.with(lines.with_filter(filter)).init();
     }
 }
 

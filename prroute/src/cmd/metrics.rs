@@ -1,33 +1,66 @@
 //! `prroute metrics`.
 
+mod exporter;
 mod exposition;
 mod figures;
 mod gather;
 
 use anyhow::Result;
+use nix::unistd::Pid;
 
 use self::figures::Figures;
 use crate::cli::MetricsArgs;
-use crate::cmd::{NotRunning, belongs, output};
+use crate::cmd::{NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
+use crate::instance::Instance;
 use crate::runtime;
 
-pub(super) fn run(args: &MetricsArgs) -> Result<()> {
+pub(super) async fn run(args: &MetricsArgs) -> Result<()> {
     let instance = &args.instance.instance;
-    crate::capability::require()?;
-    let found = belongs::find_present(instance, "metrics")?;
-    let is_there = found.daemon.is_some() || Pins::of(instance).has_any();
-    let figures = if is_there {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(gather::figures(instance, found.daemon))?
-    } else {
-        Figures::default()
-    };
-    let text = exposition::open_metrics(instance, figures)?;
+    if let Some(address) = args.listen {
+        return exporter::run(instance, address).await;
+    }
+    let metrics = Metrics::read(instance).await?;
     match &args.textfile {
-        Some(path) => runtime::publish(path, exposition::prometheus(&text).as_bytes())?,
-        None => output::text(&text)?,
+        Some(path) => runtime::publish(path, exposition::prometheus(&metrics.text).as_bytes())?,
+        None => output::text(&metrics.text)?,
     }
     // The figures are out, and say that no daemon runs; the code tells that nothing else is there.
-    if is_there { Ok(()) } else { Err(NotRunning(instance.clone()).into()) }
+    if metrics.is_there { Ok(()) } else { Err(NotRunning(instance.clone()).into()) }
+}
+
+/// All metrics, as OpenMetrics.
+struct Metrics {
+    text: String,
+    /// Something of prroute is there.
+    is_there: bool,
+}
+
+impl Metrics {
+    /// From the kernel, or where that tells this process nothing from the daemon.
+    async fn read(instance: &Instance) -> Result<Self> {
+        if socket::is_needed()? {
+            return match socket::ask(instance, "/v1/metrics", true).await {
+                Ok(answer) => Ok(Self { text: answer.body, is_there: true }),
+                Err(error) if error.is::<NotRunning>() => Self::of_nothing(instance),
+                Err(error) => Err(error),
+            };
+        }
+        let found = belongs::find_present(instance, "metrics")?;
+        if found.daemon.is_none() && !Pins::of(instance).has_any() {
+            return Self::of_nothing(instance);
+        }
+        Ok(Self { text: of_kernel(instance, found.daemon).await?, is_there: true })
+    }
+
+    fn of_nothing(instance: &Instance) -> Result<Self> {
+        let text = exposition::open_metrics(instance, Figures::default())?;
+        Ok(Self { text, is_there: false })
+    }
+}
+
+/// By a look at the kernel.
+pub(super) async fn of_kernel(instance: &Instance, daemon: Option<Pid>) -> Result<String> {
+    let figures = gather::figures(instance, daemon).await?;
+    Ok(exposition::open_metrics(instance, figures)?)
 }

@@ -4,6 +4,7 @@ mod belongs;
 mod check;
 mod doctor;
 mod down;
+mod events;
 mod flows;
 mod log;
 mod metrics;
@@ -12,12 +13,14 @@ mod plan;
 mod reload;
 mod run;
 mod setup;
+mod socket;
 mod status;
 mod wait;
 
 pub use belongs::{Abandoned, Elsewhere};
 pub use output::OutputError;
 pub use reload::Refused;
+pub use socket::NotAllowed;
 
 use std::process::ExitCode;
 
@@ -71,10 +74,11 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
-        Command::Metrics(args) => metrics::run(&args),
+        Command::Metrics(args) => within_runtime(metrics::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Wait(args) => wait::run(&args),
-        Command::Flows(args) => flows::run(&args),
+        Command::Wait(args) => within_runtime(wait::run(&args)),
+        Command::Flows(args) => within_runtime(flows::run(&args)),
+        Command::Events(args) => within_runtime(events::run(&args)),
         Command::Plan(args) => plan::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::run(&args),
@@ -94,6 +98,10 @@ fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
+fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         let refused = cause.downcast_ref::<Refused>();
@@ -110,6 +118,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             return code::UNKNOWN;
         }
         let denied = cause.is::<MissingCapabilities>()
+            || cause.is::<NotAllowed>()
             || cause
                 .downcast_ref::<ReconcileError>()
                 .is_some_and(ReconcileError::is_permission_denied)

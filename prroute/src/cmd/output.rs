@@ -34,6 +34,11 @@ fn write(text: &str) -> Result<(), OutputError> {
     Ok(stdout.flush()?)
 }
 
+/// Writes what is fit for a terminal already, as JSON is.
+pub(super) fn raw(text: &str) -> Result<(), OutputError> {
+    write(text)
+}
+
 /// Writes a line.
 pub(super) fn line(line: impl fmt::Display) -> Result<(), OutputError> {
     text(&format!("{line}\n"))

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::causes::with_causes;
 use crate::cli::RunArgs;
+use crate::cmd::socket::Server;
 use crate::cmd::{belongs, plan};
 use crate::config::{Config, FileStamp, OnStop};
 use crate::datapath::Pins;
@@ -67,6 +68,11 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
     let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
     let mut daemon =
         Daemon::new(reconciler, monitor, hooks, config_file, read).context("catch signals")?;
+    let _server = Server::start(instance, &directory)
+        .inspect_err(|error| {
+            tracing::warn!("nobody but root can ask this daemon: {}", with_causes(error.as_ref()));
+        })
+        .ok();
     if let Err(error) = daemon.start().await {
         // Nothing half-applied stays; what an earlier daemon left goes on as it is.
         if took_over {

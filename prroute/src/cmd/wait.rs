@@ -2,19 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::Pid;
 
 use crate::cli::WaitArgs;
-use crate::cmd::{NotRunning, belongs};
+use crate::cmd::{NotRunning, belongs, socket};
 use crate::examine::Examination;
 use crate::instance::Instance;
+use crate::json::ReadyJson;
 use crate::runtime::RunDirectory;
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// What is seen of the start.
-enum Progress {
+#[derive(Debug)]
+pub(super) enum Progress {
     NotRunning,
     Starting,
     /// The daemon is ready, and this is missing all the same.
@@ -22,12 +25,15 @@ enum Progress {
     Ready,
 }
 
-pub(super) fn run(args: &WaitArgs) -> Result<()> {
+pub(super) async fn run(args: &WaitArgs) -> Result<()> {
     let instance = &args.instance.instance;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let must_ask = socket::is_needed()?;
     let deadline = Instant::now() + args.timeout;
     loop {
-        let progress = runtime.block_on(look(instance))?;
+        let progress = match must_ask {
+            true => ask(instance).await?,
+            false => look(instance, belongs::find(instance, "wait")?.daemon).await?,
+        };
         let is_over = Instant::now() >= deadline;
         match progress {
             Progress::Ready => return Ok(()),
@@ -36,15 +42,14 @@ pub(super) fn run(args: &WaitArgs) -> Result<()> {
             Progress::Missing(what) if is_over => {
                 bail!("instance {instance}: {}", what.join("; "));
             }
-            _ => std::thread::sleep(PERIOD),
+            _ => tokio::time::sleep(PERIOD).await,
         }
     }
 }
 
-async fn look(instance: &Instance) -> Result<Progress> {
-    let Some(pid) = belongs::find(instance, "wait")?.daemon else {
-        return Ok(Progress::NotRunning);
-    };
+/// Asks the kernel.
+pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Progress> {
+    let Some(pid) = daemon else { return Ok(Progress::NotRunning) };
     let report = RunDirectory::of(instance).read_report().usable();
     if !report.is_some_and(|report| report.is_ready(pid)) {
         return Ok(Progress::Starting);
@@ -54,4 +59,30 @@ async fn look(instance: &Instance) -> Result<Progress> {
         true => Progress::Ready,
         false => Progress::Missing(missing.into_iter().map(|finding| finding.what).collect()),
     })
+}
+
+/// Asks the daemon.
+async fn ask(instance: &Instance) -> Result<Progress> {
+    let answer = match socket::ask(instance, "/v1/ready", false).await {
+        Err(error) if error.is::<NotRunning>() => return Ok(Progress::NotRunning),
+        answer => answer?,
+    };
+    let report = serde_json::from_str(&answer.body).context("read the daemon's answer")?;
+    Ok(match report {
+        ReadyJson { ready: true, .. } => Progress::Ready,
+        ReadyJson { missing, .. } if missing.is_empty() => Progress::Starting,
+        ReadyJson { missing, .. } => Progress::Missing(missing),
+    })
+}
+
+impl Progress {
+    /// As the daemon tells it.
+    pub(super) fn to_json(&self) -> ReadyJson {
+        let (ready, missing) = match self {
+            Self::Ready => (true, Vec::new()),
+            Self::Missing(missing) => (false, missing.clone()),
+            Self::NotRunning | Self::Starting => (false, Vec::new()),
+        };
+        ReadyJson { schema: "prroute.ready/1".to_owned(), ready, missing }
+    }
 }

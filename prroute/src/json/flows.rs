@@ -10,6 +10,8 @@ use crate::datapath::flows::FlowRecord;
 pub(crate) struct FlowsJson {
     schema: &'static str,
     flows: Vec<FlowJson>,
+    /// How many more there are, which are idle for longer.
+    left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -26,9 +28,13 @@ struct FlowJson {
     idle_seconds: f64,
 }
 
-impl From<&[FlowRecord]> for FlowsJson {
-    fn from(records: &[FlowRecord]) -> Self {
-        Self { schema: "prroute.flows/1", flows: records.iter().map(Into::into).collect() }
+impl FlowsJson {
+    pub(crate) fn of(records: &[FlowRecord], left_out: usize) -> Self {
+        Self {
+            schema: "prroute.flows/1",
+            flows: records.iter().map(Into::into).collect(),
+            left_out,
+        }
     }
 }
 

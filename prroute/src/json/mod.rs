@@ -4,6 +4,7 @@
 
 mod check;
 mod doctor;
+mod events;
 mod finding;
 mod flows;
 mod left_out;
@@ -11,6 +12,7 @@ mod mac;
 mod operation;
 mod own_source;
 mod plan;
+mod ready;
 mod status;
 mod uplink;
 
@@ -19,11 +21,13 @@ pub(crate) mod tests;
 
 pub(crate) use check::CheckJson;
 pub(crate) use doctor::{CountsJson, DoctorJson, ResultJson};
+pub(crate) use events::{EventJson, EventsJson};
 pub(crate) use finding::{FindingJson, SeverityJson};
 pub(crate) use flows::FlowsJson;
 pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;
 pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
+pub(crate) use ready::ReadyJson;
 pub(crate) use status::{
     ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RefusalJson, StatusJson,
     UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,

@@ -6,7 +6,7 @@ use crate::config::OwnSource;
 use crate::state::observed::Family;
 use crate::state::own_source::{Account, Cause};
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct OwnSourceJson {
     family: &'static str,
     kept_by: OwnSource,
@@ -19,7 +19,7 @@ pub(crate) struct OwnSourceJson {
     pub(crate) sentences: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(tag = "of", rename_all = "kebab-case")]
 enum CauseJson {
     Sources,

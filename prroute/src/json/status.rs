@@ -14,7 +14,7 @@ use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
 use crate::state::findings::Health;
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct StatusJson {
     pub(crate) schema: &'static str,
     pub(crate) version: &'static str,
@@ -54,7 +54,7 @@ pub(crate) struct StatusJson {
     pub(crate) own_source: Vec<OwnSourceJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct UplinkStatusJson {
     #[serde(flatten)]
     pub(crate) uplink: UplinkJson,
@@ -89,7 +89,7 @@ impl UplinkStateJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct GatewayJson {
     pub(crate) gateway: IpAddr,
     /// Of these sources, or of this subnet, only.
@@ -100,7 +100,7 @@ pub(crate) struct GatewayJson {
     pub(crate) answered_seconds_ago: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct ConfigurationJson {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) read_seconds_ago: Option<u64>,
@@ -139,14 +139,14 @@ pub(crate) struct RefusalJson {
     pub(crate) message: String,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct OccupancyJson {
     pub(crate) tables: Vec<TableJson>,
     pub(crate) evicted_confirmed_at_most: u64,
     pub(crate) evicted_unconfirmed_at_most: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct TableJson {
     pub(crate) name: &'static str,
     pub(crate) confirmed: bool,
@@ -155,7 +155,7 @@ pub(crate) struct TableJson {
     pub(crate) live: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct UdpSourceJson {
     #[serde(flatten)]
     pub(crate) state: UdpSourceStateJson,

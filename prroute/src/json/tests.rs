@@ -291,7 +291,7 @@ fn some_flows() -> FlowsJson {
         generation: 1,
         idle_seconds: 0.5,
     };
-    [record].as_slice().into()
+    FlowsJson::of(&[record], 0)
 }
 
 /// The example has what is there now, name by name and value by value.

@@ -13,6 +13,7 @@ mod namespace_lock;
 mod origin;
 mod records;
 pub mod report;
+pub mod socket;
 mod stop;
 mod store;
 mod uptime;

@@ -9,7 +9,9 @@ use prroute_tests::{command, prroute, scratch::Scratch};
 /// less is the job: network configuration, BPF and sysctls, as root.
 const EXPOSURE_AT_MOST: &str = "20";
 
-const SERVICES: [&str; 2] = ["prroute.service", "prroute-metrics.service"];
+const SERVICES: [&str; 3] =
+    ["prroute.service", "prroute-metrics.service", "prroute-exporter.service"];
+const OTHERS: [&str; 2] = ["prroute-metrics.timer", "prroute-exporter.socket"];
 
 fn packaged(unit: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(unit)
@@ -46,7 +48,7 @@ fn systemd_finds_nothing_wrong() -> Result<()> {
         let words = ["systemd-analyze", "verify", "--recursive-errors=no", &file];
         command::output(&mut command::command(&words)?)
     };
-    let units = SERVICES.into_iter().chain(["prroute-metrics.timer"]);
+    let units = SERVICES.into_iter().chain(OTHERS);
     let files =
         units.map(|unit| scratch.write(unit, &installed(unit)?)).collect::<Result<Vec<_>>>()?;
     for file in files {
@@ -80,11 +82,13 @@ fn the_units_are_hardened() -> Result<()> {
 }
 
 #[test]
-fn three_capabilities_and_no_other() -> Result<()> {
-    for unit in SERVICES {
+fn the_capabilities_that_are_needed_and_no_other() -> Result<()> {
+    let of_kernel = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"];
+    let needed = [&[&of_kernel[..], &["CAP_CHOWN"]].concat(), &of_kernel[..], &[]];
+    for (unit, needed) in SERVICES.into_iter().zip(needed) {
         let text = read(unit)?;
         for key in ["CapabilityBoundingSet", "AmbientCapabilities"] {
-            assert_eq!(values(&text, key), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"], "{key}");
+            assert_eq!(values(&text, key), needed, "{unit} {key}");
         }
         assert_eq!(values(&text, "NoNewPrivileges"), ["yes"]);
     }

@@ -51,6 +51,7 @@ mod seed_003;
 mod sequences;
 mod silent_gateway;
 mod size;
+mod socket;
 mod source_specific;
 mod state_files;
 mod status;

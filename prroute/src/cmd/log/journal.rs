@@ -4,17 +4,16 @@
 //! Nothing waits here. The socket is that of all programs of the host: where the journal does not read
 //! any more it is soon full, and a daemon that waited for it would follow nothing.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::{printable, priority, say};
+use super::line::Line;
+use super::{priority, say};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// What the name of a field begins with.
@@ -41,7 +40,7 @@ impl Journal {
     }
 
     fn send(&self, level: Level, line: &Line) {
-        match self.socket.send_to(&line.encoded(level), &self.path) {
+        match self.socket.send_to(&encoded(line, level), &self.path) {
             // It is full.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             // Too long for a datagram, or the journal starts anew.
@@ -53,49 +52,19 @@ impl Journal {
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::default();
-        event.record(&mut line);
-        self.send(*event.metadata().level(), &line);
+        self.send(*event.metadata().level(), &Line::from(event));
     }
 }
 
-/// A message, and fields beside it.
-#[derive(Debug, Default)]
-struct Line {
-    message: String,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field.name(), format!("{value:?}"));
+fn encoded(line: &Line, level: Level) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append(&mut bytes, "PRIORITY", &priority(level).to_string());
+    append(&mut bytes, "SYSLOG_IDENTIFIER", "prroute");
+    append(&mut bytes, "MESSAGE", &line.message);
+    for (name, value) in &line.fields {
+        append(&mut bytes, &format!("{PREFIX}{}", name.to_uppercase()), value);
     }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field.name(), value.to_owned());
-    }
-}
-
-impl Line {
-    fn take(&mut self, name: &'static str, value: String) {
-        match name {
-            "message" => self.message = printable(&value).into_owned(),
-            // Of those who log by another library.
-            name if name.contains('.') => {}
-            name => self.fields.push((name, value)),
-        }
-    }
-
-    fn encoded(&self, level: Level) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        append(&mut bytes, "PRIORITY", &priority(level).to_string());
-        append(&mut bytes, "SYSLOG_IDENTIFIER", "prroute");
-        append(&mut bytes, "MESSAGE", &self.message);
-        for (name, value) in &self.fields {
-            append(&mut bytes, &format!("{PREFIX}{}", name.to_uppercase()), value);
-        }
-        bytes
-    }
+    bytes
 }
 
 /// Name, length and value: the form that holds any value.
@@ -117,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_message_is_fields_of_any_content() {
-        let bytes = line("a\nb").encoded(Level::WARN);
+        let bytes = encoded(&line("a\nb"), Level::WARN);
         let field = |name: &str, value: &str| {
             let length = u64::try_from(value.len()).unwrap().to_le_bytes();
             [name.as_bytes(), b"\n", &length, value.as_bytes(), b"\n"].concat()
@@ -144,7 +113,7 @@ mod tests {
         }
         let mut first = [0; 256];
         let length = hung.recv(&mut first).unwrap();
-        assert_eq!(first[..length], line("a line").encoded(Level::INFO));
+        assert_eq!(first[..length], encoded(&line("a line"), Level::INFO));
         std::fs::remove_file(&path).unwrap();
     }
 }

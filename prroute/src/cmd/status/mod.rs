@@ -3,15 +3,18 @@
 mod age;
 mod brief;
 mod details;
+mod form;
 mod gather;
 mod text;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use nix::unistd::Pid;
 
+pub(super) use self::form::Form;
 use crate::cli::StatusArgs;
-use crate::cmd::{NoReport, NotRunning, belongs, output};
+use crate::cmd::{NoReport, NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
 use crate::examine::Examination;
 use crate::instance::Instance;
@@ -22,14 +25,16 @@ use crate::json::{HealthJson, StatusJson};
 #[error("instance {instance} is {health}")]
 struct Unwell {
     instance: Instance,
-    health: HealthJson,
+    health: String,
 }
 
 pub(super) fn run(args: &StatusArgs) -> Result<()> {
+    let form = Form::of(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let Some(period) = args.watch else { return runtime.block_on(show(args)) };
+    let show = || runtime.block_on(show(&args.instance.instance, &form, args.json));
+    let Some(period) = args.watch else { return show() };
     loop {
-        if let Err(error) = runtime.block_on(show(args)) {
+        if let Err(error) = show() {
             let is_a_state = error.is::<Unwell>() || error.is::<NotRunning>();
             if !is_a_state && !error.is::<NoReport>() {
                 return Err(error);
@@ -42,49 +47,58 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
     }
 }
 
-async fn show(args: &StatusArgs) -> Result<()> {
-    let instance = &args.instance.instance;
+async fn show(instance: &Instance, form: &Form, json: bool) -> Result<()> {
+    if socket::is_needed()? {
+        return ask(instance, form, json).await;
+    }
     let found = belongs::find_present(instance, "status")?;
-    let pins = Pins::of(instance);
-    if found.daemon.is_none() && !pins.has_any() {
+    if found.daemon.is_none() && !Pins::of(instance).has_any() {
         return Err(NotRunning(instance.clone()).into());
     }
-    let examined = Examination::of(instance, found.daemon).await?;
-    let mut report = gather::report(instance, &examined, &pins)?;
-    if let [dev, uplink] = args.uplink.as_slice() {
-        if dev != "dev" {
-            bail!("{dev:?} is no option: an uplink is given as `dev {uplink}`");
-        }
-        keep_only(&mut report, uplink)?;
-    }
-    if args.json {
-        output::json(&report)?;
-    } else if args.brief {
-        output::line(brief::line(&report))?;
-    } else {
-        output::text(&text::Text { report: &report, shown: text::Shown::of(args) }.to_string())?;
+    let seen = look(instance, found.daemon).await?;
+    let report = form.select(seen.report)?;
+    match json {
+        true => output::json(&report)?,
+        false => output::text(&form.text(&report))?,
     }
     // The report is out; the code still tells scripts.
-    if examined.daemon.is_none() {
+    if found.daemon.is_none() {
         return Err(NotRunning(instance.clone()).into());
     }
-    if !examined.is_reported {
+    if !seen.is_reported {
         return Err(NoReport(instance.clone()).into());
     }
-    match report.health {
-        HealthJson::Ok => Ok(()),
-        health => Err(Unwell { instance: instance.clone(), health }.into()),
-    }
+    judge(instance, &report.health.to_string())
 }
 
-/// What is about one uplink. The health is still that of the whole.
-fn keep_only(report: &mut StatusJson, name: &str) -> Result<()> {
-    report.uplinks.retain(|it| it.uplink.name == name);
-    let is_its = |device: Option<&str>| device == Some(name);
-    report.findings.retain(|it| is_its(it.device.as_deref()));
-    report.skipped.retain(|it| it.name == name);
-    if report.uplinks.is_empty() && report.skipped.is_empty() {
-        bail!("there is no interface {name:?}");
+/// Shows what the daemon answers.
+async fn ask(instance: &Instance, form: &Form, json: bool) -> Result<()> {
+    let target = format!("/v1/status?{}", form.query()?);
+    let answer = socket::ask(instance, &target, !json).await?;
+    match json {
+        true => output::raw(&answer.body)?,
+        false => output::text(&answer.body)?,
     }
-    Ok(())
+    judge(instance, answer.health.as_deref().unwrap_or_default())
+}
+
+fn judge(instance: &Instance, health: &str) -> Result<()> {
+    if health == HealthJson::Ok.to_string() {
+        return Ok(());
+    }
+    Err(Unwell { instance: instance.clone(), health: health.to_owned() }.into())
+}
+
+/// What there is to tell.
+pub(super) struct Seen {
+    pub(super) report: StatusJson,
+    /// The daemon's own report was there.
+    is_reported: bool,
+}
+
+/// Looks at the kernel.
+pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Seen> {
+    let examined = Examination::of(instance, daemon).await?;
+    let report = gather::report(instance, &examined, &Pins::of(instance))?;
+    Ok(Seen { report, is_reported: examined.is_reported })
 }

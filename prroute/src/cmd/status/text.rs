@@ -7,8 +7,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-use crate::cli::StatusArgs;
-use crate::cmd::status::{age, details};
+use crate::cmd::status::{Form, age, details};
 use crate::json::{
     FindingJson, GatewayJson, HealedJson, HealthJson, SeverityJson, StatusJson, UplinkStatusJson,
 };
@@ -27,9 +26,9 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) const fn of(args: &StatusArgs) -> Self {
-        let StatusArgs { statistics, details, all, .. } = args;
-        Self { statistics: *statistics || *all, details: *details || *all, reasons: *all }
+    pub(super) const fn of(form: &Form) -> Self {
+        let Form { statistics, details, all, .. } = *form;
+        Self { statistics: statistics || all, details: details || all, reasons: all }
     }
 }
 

@@ -1,0 +1,90 @@
+//! What to show of the status, and how: the command's options, and a request's query.
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::StatusArgs;
+use crate::cmd::status::{brief, text};
+use crate::json::StatusJson;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::cmd) struct Form {
+    brief: bool,
+    pub(super) statistics: bool,
+    pub(super) details: bool,
+    pub(super) all: bool,
+    /// One uplink alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dev: Option<String>,
+}
+
+impl Form {
+    pub(super) fn of(args: &StatusArgs) -> Result<Self> {
+        let dev = match args.uplink.as_slice() {
+            [dev, uplink] if dev != "dev" => {
+                bail!("{dev:?} is no option: an uplink is given as `dev {uplink}`");
+            }
+            [_, uplink] => Some(uplink.clone()),
+            _ => None,
+        };
+        let StatusArgs { brief, statistics, details, all, .. } = *args;
+        Ok(Self { brief, statistics, details, all, dev })
+    }
+
+    /// # Errors
+    ///
+    /// When it is none.
+    pub(in crate::cmd) fn parse(query: &str) -> Result<Self> {
+        Ok(serde_urlencoded::from_str(query)?)
+    }
+
+    pub(super) fn query(&self) -> Result<String> {
+        Ok(serde_urlencoded::to_string(self)?)
+    }
+
+    /// What is about one uplink, where one is asked for. The health is still that of the whole.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface.
+    pub(in crate::cmd) fn select(&self, mut report: StatusJson) -> Result<StatusJson> {
+        let Some(name) = &self.dev else { return Ok(report) };
+        report.uplinks.retain(|it| it.uplink.name == *name);
+        report.findings.retain(|it| it.device.as_ref() == Some(name));
+        report.skipped.retain(|it| it.name == *name);
+        if report.uplinks.is_empty() && report.skipped.is_empty() {
+            bail!("there is no interface {name:?}");
+        }
+        Ok(report)
+    }
+
+    pub(in crate::cmd) fn text(&self, report: &StatusJson) -> String {
+        match self.brief {
+            true => format!("{}\n", brief::line(report)),
+            false => text::Text { report, shown: text::Shown::of(self) }.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_survives_its_way_as_a_query() {
+        let plain = Form::default();
+        let dev = Some("a b&c=%\u{1b}".to_owned());
+        for form in [plain, Form { details: true, all: true, dev, ..Form::default() }] {
+            assert_eq!(Form::parse(&form.query().unwrap()).unwrap(), form);
+        }
+        assert_eq!(Form::parse("").unwrap(), Form::default());
+    }
+
+    #[test]
+    fn a_query_that_says_something_else_is_refused() {
+        for query in ["brif=true", "details=yes", "details", "dev=a&dev=b"] {
+            assert!(Form::parse(query).is_err(), "{query}");
+        }
+    }
+}

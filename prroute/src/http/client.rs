@@ -1,0 +1,105 @@
+//! Asks the server on a unix socket.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{HEALTH, MAX_WAIT};
+
+/// Of an answer: far more than the server sends.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+/// For an answer, beside what is asked to be waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+#[error("ask {}: {problem}", path.display())]
+pub(crate) struct AskError {
+    path: PathBuf,
+    #[source]
+    problem: Problem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("no answer within {} s", (PATIENCE + MAX_WAIT).as_secs())]
+    Late,
+    #[error("{0}")]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl AskError {
+    /// What connecting failed with.
+    pub(crate) fn connecting(&self) -> Option<ErrorKind> {
+        match &self.problem {
+            Problem::Io(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) status: StatusCode,
+    pub(crate) health: Option<String>,
+    pub(crate) body: String,
+}
+
+/// Asks for `target`, a path and a query, as JSON or as text.
+///
+/// # Errors
+///
+/// When nobody answers, or not in time, or what answers does not speak HTTP.
+pub(crate) async fn ask(
+    socket: &Path,
+    target: &str,
+    wants_text: bool,
+) -> Result<Received, AskError> {
+    let asked = async {
+        match timeout(PATIENCE + MAX_WAIT, exchange(socket, target, wants_text)).await {
+            Ok(received) => received,
+            Err(_) => Err(Problem::Late),
+        }
+    };
+    asked.await.map_err(|problem| AskError { path: socket.to_owned(), problem })
+}
+
+async fn exchange(socket: &Path, target: &str, wants_text: bool) -> Result<Received, Problem> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(target)
+        .header(HOST, "localhost")
+        .header(ACCEPT, if wants_text { "text/plain" } else { "application/json" })
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Problem::Other(error.into()))?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let health = response.headers().get(HEALTH).and_then(|value| value.to_str().ok());
+        let (status, health) = (response.status(), health.map(ToOwned::to_owned));
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+        let body = body.map_err(Problem::Other)?.to_bytes();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Received { status, health, body })
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        received = &mut answer => received,
+        ended = connection => {
+            ended?;
+            answer.await
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `prroute events --json`, and what the daemon answers on its socket.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventsJson {
+    pub(crate) schema: String,
+    pub(crate) instance: String,
+    /// The daemon: another one counts from the beginning.
+    pub(crate) pid: i32,
+    /// The number of the newest that there is.
+    pub(crate) last: u64,
+    /// The newest last.
+    pub(crate) events: Vec<EventJson>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventJson {
+    pub(crate) number: u64,
+    /// RFC 3339, UTC.
+    pub(crate) time: String,
+    /// `error`, `warning` or `info`.
+    pub(crate) priority: String,
+    pub(crate) message: String,
+    /// As the journal has them, without `PRROUTE_`, in small letters.
+    pub(crate) fields: BTreeMap<String, String>,
+}
