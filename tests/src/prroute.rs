@@ -27,7 +27,7 @@ pub const STOP: Duration = Duration::from_secs(60);
 /// What the unit grants, and nothing else.
 pub const CAPABILITIES: [&str; 4] = [
     "setpriv",
-    "--bounding-set=-all,+net_admin,+bpf,+perfmon,+chown",
+    "--bounding-set=-all,+net_admin,+bpf,+perfmon",
     "--inh-caps=-all",
     "--no-new-privs",
 ];

@@ -14,6 +14,8 @@ use crate::runtime::files::{RuntimeError, failed};
 
 /// Whose members may connect, where there is such a group.
 pub const GROUP: &str = "prroute";
+/// Of a directory: what is made in it gets its group.
+const SET_GROUP: u32 = 0o2000;
 
 impl RunDirectory {
     pub fn socket_path(&self) -> PathBuf {
@@ -35,27 +37,30 @@ pub fn bind(directory: &RunDirectory) -> Result<UnixListener, RuntimeError> {
     Ok(listener)
 }
 
-/// Lets the members of the group connect, and tells whether there is such a group. Looking it up may
-/// ask another host.
+/// Lets a group connect, and tells whether there is one: the group of the directory, where that was
+/// made for one, else the one of the name, which may have to be looked up on another host.
 ///
 /// # Errors
 ///
 /// When owner or mode cannot be changed.
 pub fn open_to_group(directory: &RunDirectory) -> Result<bool, RuntimeError> {
-    let path = directory.socket_path();
-    let group = Group::from_name(GROUP).map_err(io::Error::from);
-    let Some(group) = group.map_err(failed("find the group of", &path))? else { return Ok(false) };
-    let gid = Some(group.gid.as_raw());
-    let folder = directory.path();
-    // What is in them has modes of its own.
-    if let Some(parent) = folder.parent() {
-        add_mode(parent, 0o011)?;
+    let (path, folder) = (directory.socket_path(), directory.path());
+    if mode(folder)? & (SET_GROUP | 0o010) != SET_GROUP | 0o010 {
+        let group = Group::from_name(GROUP).map_err(io::Error::from);
+        let Some(group) = group.map_err(failed("find the group of", &path))? else {
+            return Ok(false);
+        };
+        let gid = Some(group.gid.as_raw());
+        // What is in them has modes of its own.
+        if let Some(parent) = folder.parent() {
+            add_mode(parent, 0o011)?;
+        }
+        if mode(folder)? & 0o001 == 0 {
+            chown(folder, None, gid).map_err(failed("set group of", folder))?;
+            add_mode(folder, 0o010)?;
+        }
+        chown(&path, None, gid).map_err(failed("set group of", &path))?;
     }
-    if mode(folder)? & 0o001 == 0 {
-        chown(folder, None, gid).map_err(failed("set group of", folder))?;
-        add_mode(folder, 0o010)?;
-    }
-    chown(&path, None, gid).map_err(failed("set group of", &path))?;
     fs::set_permissions(&path, Permissions::from_mode(0o660))
         .map_err(failed("set mode of", &path))?;
     Ok(true)

@@ -1,9 +1,7 @@
 //! The daemon's socket: members of the group ask it what only root can ask the kernel, and nothing that
 //! they do harms the daemon.
 
-use std::fs::Permissions;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,23 +13,20 @@ use prroute_tests::prroute::{Instance, STOP, state};
 use prroute_tests::{probe, prroute, wait};
 use serde_json::Value;
 
-/// Of the group, in an /etc of the instance's own.
+/// The group that may ask.
 const GROUP: &str = "61234";
 
-/// An instance whose host has the group, with the unit's umask, and which everybody may run.
+/// An instance that a group may ask, with the unit's umask, and which everybody may run.
 fn instance(lab: &Lab) -> Result<Instance<'_>> {
     let program = lab.scratch.path().join("prroute");
     // By another process: a file that a fork of this one has open for writing cannot be run.
     let (from, to) = (prroute::binary()?, program.display().to_string());
     command::run(&["cp", &from.display().to_string(), &to])?;
     let umask = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
-    let mut prroute = lab.prroute()?.of_build(program).wrapped(umask.map(str::to_owned).to_vec());
-    let etc = prroute.with_own_etc()?;
-    std::fs::write(etc.join("group"), format!("prroute:x:{GROUP}:\n"))?;
-    std::fs::write(etc.join("nsswitch.conf"), "group: files\n")?;
-    for path in [&etc.join("group"), &etc.join("nsswitch.conf"), &etc] {
-        std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
-    }
+    let prroute = lab.prroute()?.of_build(program).wrapped(umask.map(str::to_owned).to_vec());
+    // As the unit does it.
+    let directory = state(prroute.name()).display().to_string();
+    command::run(&["install", "-d", "-g", GROUP, "-m", "2750", &directory])?;
     Ok(prroute)
 }
 

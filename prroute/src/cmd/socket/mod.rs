@@ -68,8 +68,12 @@ fn serve(
     listener: std::os::unix::net::UnixListener,
     stopped: oneshot::Receiver<()>,
 ) -> Result<()> {
-    if !socket::open_to_group(directory)? {
-        tracing::debug!("there is no group {}: only root may use the socket", socket::GROUP);
+    match socket::open_to_group(directory) {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::debug!("there is no group {}: only root may use the socket", socket::GROUP);
+        }
+        Err(error) => tracing::warn!("only root may use the socket: {}", with_causes(&error)),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answers = Rc::new(FromKernel::new(instance.clone()));
