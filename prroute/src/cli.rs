@@ -15,6 +15,7 @@ use crate::instance::Instance;
     version,
     about,
     propagate_version = true,
+    max_term_width = 80,
     after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong\n\
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report\n\
                   cannot be read, or `doctor` has warnings only; 78 configuration error."

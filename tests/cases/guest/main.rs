@@ -8,5 +8,6 @@ mod networkd;
 mod ready;
 mod reboot;
 mod service;
+mod socket;
 mod unit;
 mod wg_quick;
