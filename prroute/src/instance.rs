@@ -14,6 +14,11 @@ impl Instance {
     pub fn name(&self) -> &str {
         &self.0
     }
+
+    /// The one that commands mean which name none.
+    pub(crate) fn is_default(&self) -> bool {
+        self.0 == "default"
+    }
 }
 
 impl fmt::Display for Instance {

@@ -43,6 +43,9 @@ impl<T> Found<T> {
     }
 }
 
+/// With a directory for each instance.
+const RUN: &str = "/run/prroute";
+
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -52,7 +55,13 @@ pub struct RunDirectory {
 
 impl RunDirectory {
     pub fn of(instance: &Instance) -> Self {
-        Self::below(Path::new("/run/prroute"), Path::new("/var/lib/prroute"), instance)
+        Self::below(Path::new(RUN), Path::new("/var/lib/prroute"), instance)
+    }
+
+    /// Those that have a directory, whether or not they run.
+    pub(crate) fn instances() -> Vec<Instance> {
+        let entries = fs::read_dir(RUN).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     pub(super) fn below(run: &Path, lib: &Path, instance: &Instance) -> Self {

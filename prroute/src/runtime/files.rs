@@ -81,9 +81,26 @@ pub(super) fn write(
 ///
 /// # Errors
 ///
-/// When it cannot be written; the file that was there is there still.
+/// When it cannot be written; the file that was there is there still. A device or a pipe is never replaced.
 pub(crate) fn publish(path: &Path, text: &[u8]) -> Result<(), RuntimeError> {
-    write(path, text, 0o644, Durability::Cached)
+    replace(path, text, 0o644)
+}
+
+/// Likewise, one that only its owner may read.
+///
+/// # Errors
+///
+/// Likewise.
+pub(crate) fn publish_private(path: &Path, text: &[u8]) -> Result<(), RuntimeError> {
+    replace(path, text, 0o600)
+}
+
+fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), RuntimeError> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let error = io::Error::other("it is no regular file");
+        return Err(failed("replace", path)(error));
+    }
+    write(path, text, mode, Durability::Cached)
 }
 
 fn write_new(
@@ -92,7 +109,17 @@ fn write_new(
     mode: u32,
     durability: Durability,
 ) -> Result<(), RuntimeError> {
-    let mut file = File::create(path).map_err(failed("create", path))?;
+    // What was left there, or put there to be written through, goes. Nobody may open it before it has its
+    // mode.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove", path)(error));
+        }
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut file = options.open(path).map_err(failed("create", path))?;
     // Whatever the umask says.
     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed("set mode of", path))?;
     file.write_all(text).map_err(failed("write", path))?;

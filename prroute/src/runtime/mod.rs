@@ -16,12 +16,13 @@ pub mod report;
 pub mod socket;
 mod stop;
 mod store;
+pub(crate) mod unit;
 mod uptime;
 
-pub(crate) use clock::seconds_since_1970;
+pub(crate) use clock::{seconds_since_1970, since_boot};
 pub use directory::{Found, RunDirectory};
 pub use files::RuntimeError;
-pub(crate) use files::publish;
+pub(crate) use files::{publish, publish_private};
 pub use format::Unusable;
 pub use journal::Journal;
 pub use lock::{InstanceLock, LockError};

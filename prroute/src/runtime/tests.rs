@@ -257,3 +257,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_private_file_is_its_owners_and_never_takes_the_place_of_a_device() {
+    let scratch = Scratch::new("private");
+    let (path, elsewhere) = (scratch.0.join("report.txt"), scratch.0.join("elsewhere"));
+    // Somebody waits for it to be written through a link.
+    symlink(&elsewhere, scratch.0.join("report.txt.new")).unwrap();
+    files::publish_private(&path, b"text").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"text");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!elsewhere.exists());
+    let device = scratch.0.join("null");
+    symlink("/dev/null", &device).unwrap();
+    assert!(files::publish_private(&device, b"text").is_err());
+    assert!(files::publish(&scratch.0, b"text").is_err(), "a directory");
+    assert_eq!(fs::read_link(&device).unwrap(), PathBuf::from("/dev/null"));
+}
