@@ -10,7 +10,7 @@ use crate::config::Ranges;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::{Pins, Tables};
 use crate::instance::Instance;
-use crate::json::FlowsJson;
+use crate::json::{FlowsJson, protocol_name};
 use crate::runtime::{Records, RunDirectory};
 use crate::state::ids::KnownId;
 
@@ -60,7 +60,7 @@ impl Flows {
     }
 
     pub(super) fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string(&FlowsJson::of(&self.records, self.left_out))?)
+        Ok(serde_json::to_string(&FlowsJson::of(&self.records, |record| self.names.of(record), self.left_out))?)
     }
 
     pub(super) fn text(&self) -> String {
@@ -72,11 +72,14 @@ impl Flows {
         }
         for record in &self.records {
             table.add_row([
-                protocol(record.protocol),
+                protocol_name(record.protocol).into_owned(),
                 endpoint(record.local, record.local_port),
                 endpoint(record.remote, record.remote_port),
                 if record.opened_inbound { "inbound" } else { "by host" }.to_owned(),
-                self.names.of(record),
+                match self.names.of(record) {
+                    Some(name) => name.to_owned(),
+                    None => format!("#{} (gone)", record.uplink),
+                },
                 format!("{:.1}", record.idle_seconds),
             ]);
         }
@@ -102,26 +105,13 @@ impl Names {
         Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })
     }
 
-    fn of(&self, record: &FlowRecord) -> String {
-        let live = self
-            .known
-            .iter()
-            .any(|known| known.id == record.uplink && known.generation == record.generation);
-        match self.by_id.iter().find(|(id, _)| *id == record.uplink.0) {
-            Some((_, name)) if live => name.clone(),
-            _ => format!("#{} (gone)", record.uplink),
-        }
-    }
-}
-
-fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        number => number.to_string(),
+    /// That of the device to which a flow is bound; `None`: it is gone.
+    fn of(&self, record: &FlowRecord) -> Option<&str> {
+        let is_bound =
+            |known: &KnownId| (known.id, known.generation) == (record.uplink, record.generation);
+        let is_live = self.known.iter().any(is_bound);
+        let known = self.by_id.iter().find(|(id, _)| *id == record.uplink.0);
+        known.filter(|_| is_live).map(|(_, name)| name.as_str())
     }
 }
 

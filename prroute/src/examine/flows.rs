@@ -13,8 +13,6 @@ use crate::state::uplink::{Uplink, UplinkId};
 const ENOUGH: usize = 8;
 /// Seconds for which a connection without an answer is remembered as one.
 const RECENT: f64 = 60.0;
-/// Of a table that has to make room, in percent.
-const FULL: usize = 95;
 
 /// The connections that came in on an uplink.
 #[derive(Clone, Copy, Default)]
@@ -65,11 +63,7 @@ fn finding(name: &str, count: usize) -> Finding {
 /// Tables that make room for new flows by forgetting old ones.
 pub(super) fn full(occupancy: &Occupancy) -> Vec<Finding> {
     let evicted = occupancy.evicted_confirmed_at_most;
-    let is_full = |table: &&Table| {
-        let capacity = usize::try_from(table.capacity).unwrap_or(usize::MAX);
-        table.confirmed && table.live.saturating_mul(100) >= capacity.saturating_mul(FULL)
-    };
-    let full = occupancy.tables.iter().filter(is_full);
+    let full = occupancy.tables.iter().filter(|table| table.confirmed && table.is_full());
     full.map(|Table { name, capacity, live, .. }| Finding {
         id: format!("table-full:{}", name.to_lowercase()),
         severity: Severity::Warning,

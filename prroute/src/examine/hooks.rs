@@ -59,7 +59,8 @@ fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
 pub(super) fn others(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let mut all = Vec::new();
     all.extend(layout(seen, examined.mend().as_ref()));
-    all.extend(seen.places.iter().filter_map(order));
+    let restart = examined.restart();
+    all.extend(seen.places.iter().filter_map(|place| order(place, restart.as_ref())));
     all.extend(seen.places.iter().filter_map(foreign));
     all
 }
@@ -137,7 +138,7 @@ fn detached(places: &[Place], fix: Option<&String>) -> Option<Finding> {
 }
 
 /// Ours comes first, or others decide what it sees.
-fn order(place: &Place) -> Option<Finding> {
+fn order(place: &Place, restart: Option<&String>) -> Option<Finding> {
     let Place { device, hook, direction, before, .. } = place;
     let (name, direction) = (device, direction.name());
     let first = before.first()?;
@@ -150,13 +151,13 @@ fn order(place: &Place) -> Option<Finding> {
         ),
         remedy: Some(match hook {
             Hook::Tcx => {
-                "attach it after prroute's: a daemon that starts puts its own first".to_owned()
+                "restart prroute's daemon: one that starts puts its programs first".to_owned()
             }
             Hook::Clsact => "give it a higher priority than 1".to_owned(),
         }),
         device: Some(name.clone()),
         evidence: before.clone(),
-        fix: (*hook == Hook::Tcx).then(|| "systemctl restart prroute".to_owned()),
+        fix: restart.filter(|_| *hook == Hook::Tcx).cloned(),
         ..Finding::default()
     })
 }
@@ -218,12 +219,12 @@ mod tests {
         let behind = vec![Entry::Tcx { program: 3, link: 0 }];
         let mut before = place(Direction::Egress, Standing::InForce { behind });
         before.before = vec!["tcx program 3".to_owned()];
-        let finding = order(&before).unwrap();
+        let finding = order(&before, None).unwrap();
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.what.starts_with("eth1: tcx program 3 of others runs before"));
         let mut after = place(Direction::Egress, IN_FORCE);
         after.behind = before.before;
-        assert!(order(&after).is_none());
+        assert!(order(&after, None).is_none());
         assert_eq!(foreign(&after).map(|it| it.severity), Some(Severity::Notice));
     }
 

@@ -9,6 +9,7 @@
 
 mod advice;
 mod answers;
+mod default_route;
 pub(crate) mod doctor;
 mod evidence;
 mod filters;
@@ -24,6 +25,7 @@ mod service;
 mod sockets;
 mod uplinks;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use anyhow::Result;
 use nix::unistd::Pid;
 
 pub(crate) use self::answers::Answer;
+use self::answers::Reported;
 pub(crate) use self::programs::Seen;
 use crate::config::{Config, ConfigError, FileStamp};
 use crate::datapath::Pins;
@@ -38,11 +41,11 @@ use crate::instance::Instance;
 use crate::json::UplinkJson;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{DaemonReport, Records, RunDirectory};
+use crate::runtime::{DaemonReport, Records, RunDirectory, unit};
 use crate::state::discover::names;
-use crate::state::findings::{Finding, Health, Severity};
+use crate::state::findings::{Finding, Health, Severity, word};
 use crate::state::lost_gateways::LostGateway;
-use crate::state::uplink::Discovered;
+use crate::state::uplink::{Discovered, Ifindex};
 
 /// What the daemon changes takes no longer: what is still wrong after it is wrong.
 const SECOND_LOOK: Duration = Duration::from_millis(1_500);
@@ -63,6 +66,8 @@ pub(crate) struct Examination {
     pub(crate) pins: Pins,
     /// `None` where nothing of prroute is in the kernel.
     pub(crate) programs: Option<Seen>,
+    /// The unit of systemd that the daemon is, or that starts one; `None`: it is started by its command.
+    unit: Option<String>,
 }
 
 /// The configuration in force, as far as the files say it.
@@ -131,6 +136,10 @@ impl Examination {
             true => Some(Seen::look(&pins, &journal, &report).await?),
             false => None,
         };
+        let unit = match daemon {
+            Some(pid) => unit::of_process(pid),
+            None => unit::that_starts(instance),
+        };
         let instance = instance.clone();
         Ok(Self {
             instance,
@@ -142,6 +151,7 @@ impl Examination {
             known,
             pins,
             programs,
+            unit,
         })
     }
 
@@ -192,8 +202,13 @@ impl Examination {
     /// How the gateways of an uplink answer.
     pub(crate) fn answers(&self, device: &Discovered) -> Vec<Answer> {
         let report = self.daemon.is_some().then_some(&self.report);
-        let uplink = report.and_then(|report| answers::reported(&report.uplinks, device.ifindex));
-        answers::of(&self.outlook.observed, device, uplink)
+        let reported = report.and_then(|report| Reported::of(report, device.ifindex));
+        answers::of(&self.outlook.observed, device, reported)
+    }
+
+    /// The devices of main's default routes.
+    pub(crate) fn default_devices(&self) -> BTreeSet<Ifindex> {
+        default_route::devices(&self.outlook.observed)
     }
 
     /// Gateways that an uplink had and has no more.
@@ -213,23 +228,34 @@ impl Examination {
     /// What brings back something that is gone.
     fn mend(&self) -> Option<String> {
         // A daemon that runs has tried: what is still missing it cannot put back, or not yet.
-        self.daemon.is_none().then(|| self.start("systemctl restart prroute"))
+        self.daemon.is_none().then(|| self.start("restart"))
     }
 
-    /// What starts a daemon: the unit has the default instance.
-    fn start(&self, unit: &str) -> String {
-        if self.is_default() { unit.to_owned() } else { self.command("run") }
+    /// What starts a daemon: its unit with this verb, or its command.
+    fn start(&self, verb: &str) -> String {
+        match (&self.unit, &self.report.config_file) {
+            (Some(unit), _) => systemctl(verb, unit),
+            (None, Some(file)) => {
+                self.command(&format!("run --config {}", word(&file.to_string_lossy())))
+            }
+            (None, None) => self.command("run"),
+        }
     }
 
-    fn is_default(&self) -> bool {
-        self.instance.to_string() == "default"
+    /// What starts a daemon that runs anew; `None`: it is no unit, and whoever started it knows.
+    fn restart(&self) -> Option<String> {
+        self.unit.as_ref().map(|unit| systemctl("restart", unit))
     }
 
     /// A command of prroute's for this instance.
     fn command(&self, words: &str) -> String {
-        match self.is_default() {
+        match self.instance.is_default() {
             true => format!("prroute {words}"),
             false => format!("prroute {words} --instance {}", self.instance),
         }
     }
+}
+
+fn systemctl(verb: &str, unit: &str) -> String {
+    format!("systemctl {verb} {}", unit.strip_suffix(".service").unwrap_or(unit))
 }

@@ -15,14 +15,14 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             what: "no daemon runs: the programs work on their last state, and nobody follows what \
                    changes"
                 .to_owned(),
-            fix: Some(examined.start("systemctl start prroute")),
+            fix: Some(examined.start("start")),
             ..Finding::default()
         });
     } else if !examined.is_reported {
         all.push(Finding {
             id: "report-unreadable".to_owned(),
             what: "what the daemon reports cannot be read".to_owned(),
-            fix: examined.is_default().then(|| "systemctl restart prroute".to_owned()),
+            fix: examined.restart(),
             ..Finding::default()
         });
     }

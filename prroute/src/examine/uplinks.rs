@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn answer(gateway: &str, silent: bool) -> Answer {
-        Answer { gateway: ip(gateway), only_for: None, silent, age: None }
+        Answer { gateway: ip(gateway), only_for: None, silent, silence: None, age: None }
     }
 
     #[test]

@@ -23,13 +23,13 @@ pub(crate) use check::CheckJson;
 pub(crate) use doctor::{CountsJson, DoctorJson, ResultJson};
 pub(crate) use events::{EventJson, EventsJson};
 pub(crate) use finding::{FindingJson, SeverityJson};
-pub(crate) use flows::FlowsJson;
+pub(crate) use flows::{FlowsJson, protocol_name};
 pub(crate) use left_out::LeftOutJson;
 pub(crate) use own_source::OwnSourceJson;
 pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use ready::ReadyJson;
 pub(crate) use status::{
-    ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RefusalJson, StatusJson,
-    UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
+    ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RatesJson, RefusalJson,
+    StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
-pub(crate) use uplink::{LostGatewayJson, SkippedJson, UplinkJson};
+pub(crate) use uplink::{LostGatewayJson, SilentGatewayJson, SkippedJson, UplinkJson};

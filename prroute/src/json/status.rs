@@ -59,12 +59,25 @@ pub(crate) struct UplinkStatusJson {
     #[serde(flatten)]
     pub(crate) uplink: UplinkJson,
     pub(crate) state: UplinkStateJson,
+    /// What main has no better route for leaves by it.
+    pub(crate) default_route: bool,
     /// Its gateways, the preferred ones first.
     pub(crate) answers: Vec<GatewayJson>,
     /// By what both programs are attached right now; `null`: they are not.
     pub(crate) hook: Option<Hook>,
     /// Packets per reason.
     pub(crate) counters: Map<String, Value>,
+    /// Packets that the interface has received, as the kernel counts them.
+    pub(crate) received: Option<u64>,
+    /// Since the look before; `null`: there was none.
+    pub(crate) rates: Option<RatesJson>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct RatesJson {
+    pub(crate) received_per_second: f64,
+    /// Packets that were moved to this uplink.
+    pub(crate) moved_per_second: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -96,6 +109,10 @@ pub(crate) struct GatewayJson {
     pub(crate) only_for: Option<IpNet>,
     /// It was asked, and did not answer.
     pub(crate) silent: bool,
+    /// For how long the daemon has seen it silent; `null`: nothing tells.
+    pub(crate) silent_seconds: Option<f64>,
+    /// It may have been silent for longer: it was when the daemon began to look.
+    pub(crate) silent_at_least: bool,
     /// `null`: it never did, or nothing tells.
     pub(crate) answered_seconds_ago: Option<f64>,
 }

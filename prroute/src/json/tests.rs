@@ -174,14 +174,19 @@ pub(crate) fn a_status() -> StatusJson {
         uplinks: vec![UplinkStatusJson {
             uplink: uplinks.remove(0),
             state: UplinkStateJson::Degraded,
+            default_route: true,
             answers: vec![GatewayJson {
                 gateway: ip("192.168.1.1"),
                 only_for: Some(net("192.168.7.0/24")),
                 silent: true,
+                silent_seconds: Some(8.5),
+                silent_at_least: true,
                 answered_seconds_ago: Some(1.5),
             }],
             hook: Some(Hook::Tcx),
             counters: counters(&[("reply", 7)]),
+            received: Some(311),
+            rates: Some(RatesJson { received_per_second: 311.5, moved_per_second: 0.5 }),
         }],
         shared: vec![ip("198.51.100.10")],
         skipped,
@@ -291,7 +296,7 @@ fn some_flows() -> FlowsJson {
         generation: 1,
         idle_seconds: 0.5,
     };
-    FlowsJson::of(&[record], 0)
+    FlowsJson::of(&[record], |_| Some("eth0"), 0)
 }
 
 /// The example has what is there now, name by name and value by value.

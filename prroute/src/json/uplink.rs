@@ -90,6 +90,17 @@ pub(crate) struct LostGatewayJson {
     pub(crate) gateway: IpAddr,
 }
 
+/// A gateway that does not answer. In the report alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SilentGatewayJson {
+    pub(crate) ifindex: u32,
+    pub(crate) gateway: IpAddr,
+    /// When it was first asked in vain: milliseconds since the boot (CLOCK_MONOTONIC).
+    pub(crate) since_boot_ms: u64,
+    /// It answered this daemon before; else it may have been silent for longer.
+    pub(crate) seen_to_begin: bool,
+}
+
 impl From<&LostGateway> for LostGatewayJson {
     fn from(lost: &LostGateway) -> Self {
         let LostGateway { ifindex: Ifindex(ifindex), name, family, gateway } = lost.clone();

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::json::UplinkJson;
+use crate::json::{SilentGatewayJson, UplinkJson};
 use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{DaemonReport, Journal, Records, Store, seconds_since_1970};
+use crate::runtime::{DaemonReport, Journal, Records, Store, seconds_since_1970, since_boot};
+use crate::state::gateways::{GatewayKey, Silence};
 use crate::state::remembered::{self, Recall, RememberedId};
+use crate::state::uplink::Ifindex;
 
 /// Files that could not be written are tried again after this.
 const SAVE_RETRY: Duration = Duration::from_secs(5);
@@ -45,6 +47,15 @@ impl Written {
         if !outlook.observed.unsteady {
             report.findings = outlook.findings.iter().map(Into::into).collect();
         }
+    }
+
+    /// Since when which gateways do not answer.
+    pub(super) fn note_silence(&mut self, silent: impl Iterator<Item = (GatewayKey, Silence)>) {
+        let of = |((Ifindex(ifindex), gateway), Silence { since, seen_to_begin })| {
+            let since_boot_ms = since_boot(since)?.as_millis().try_into().ok()?;
+            Some(SilentGatewayJson { ifindex, gateway, since_boot_ms, seen_to_begin })
+        };
+        self.report.silent_gateways = silent.filter_map(of).collect();
     }
 
     /// What is to be undone, whether or not the disk has it.

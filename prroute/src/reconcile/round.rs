@@ -170,6 +170,7 @@ impl Reconciler {
             self.log.say_findings(&outlook.findings);
         }
         self.records.note_round(&outlook);
+        self.records.note_silence(self.gateways.silences());
         self.save();
         first_failure([facts, applied, synced, retried.map_err(Into::into)])?;
         Ok(outcome)

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{FileStamp, OwnSource};
 use crate::datapath::hooks::ProgramIds;
 use crate::json::{
-    FindingJson, HealedJson, LeftOutJson, LostGatewayJson, RefusalJson, SkippedJson,
-    UdpSourceStateJson, UplinkJson,
+    FindingJson, HealedJson, LeftOutJson, LostGatewayJson, RefusalJson, SilentGatewayJson,
+    SkippedJson, UdpSourceStateJson, UplinkJson,
 };
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
@@ -56,6 +56,9 @@ pub struct DaemonReport {
     /// Gateways that uplinks had, and whose default route is gone.
     #[serde(default)]
     pub(crate) lost_gateways: Vec<LostGatewayJson>,
+    /// Gateways that do not answer this daemon, and since when.
+    #[serde(default)]
+    pub(crate) silent_gateways: Vec<SilentGatewayJson>,
     /// Prefixes and addresses that the datapath has no room for.
     pub(crate) left_out: Vec<LeftOutJson>,
 }

@@ -6,6 +6,7 @@
 
 mod netstat;
 mod ports;
+pub(crate) mod received;
 
 use std::fs;
 use std::io;

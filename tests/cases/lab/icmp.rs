@@ -89,12 +89,12 @@ fn a_closed_port_is_unreachable_over_every_uplink() -> Result<()> {
             }
             // Three flows to the shared address per family, those to own addresses, nothing by errors.
             let by_errors = prroute.flows(|flow| {
-                flow["protocol"] != 17
+                flow["protocol_number"] != 17
                     || flow["opened_inbound"] != true
                     || flow["confirmed"] == true
             })?;
             assert!(by_errors.is_empty(), "{by_errors:#?}");
-            let asked = prroute.flows(|flow| flow["protocol"] == 17)?;
+            let asked = prroute.flows(|flow| flow["protocol_number"] == 17)?;
             assert_eq!(asked.len(), 12, "one for each question: {asked:#?}");
             Ok(())
         })
@@ -146,7 +146,7 @@ fn a_hop_in_front_of_a_guest_answers_with_an_address_of_the_uplink(family: Famil
                 let right = |errors: &[String]| errors.len() == 1 && errors[0].contains(&line);
                 assert!(right(&sent) && right(&heard), "{line}: {sent:#?} {heard:#?}");
             }
-            let by_errors = prroute.flows(|flow| flow["protocol"] != 17)?;
+            let by_errors = prroute.flows(|flow| flow["protocol_number"] != 17)?;
             assert!(by_errors.is_empty(), "{by_errors:#?}");
             Ok(())
         })?;

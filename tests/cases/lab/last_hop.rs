@@ -169,7 +169,8 @@ fn conversations(lab: &Lab) -> Result<Vec<Conversation>> {
 fn wait_silent(prroute: &Instance<'_>) -> Result<()> {
     wait::until("the old router is silent", Duration::from_secs(10), || {
         let young = prroute.flows(|flow| {
-            flow["protocol"] == 17 && flow["idle_seconds"].as_f64().is_some_and(|idle| idle < 3.2)
+            flow["protocol_number"] == 17
+                && flow["idle_seconds"].as_f64().is_some_and(|idle| idle < 3.2)
         })?;
         Ok(young.is_empty().then_some(()))
     })

@@ -20,6 +20,7 @@ use crate::state::findings::{Finding, Severity};
 use crate::state::observed::{Family, Observed};
 use crate::state::own_source::{Account, Cause, OwnSources};
 use crate::state::uplink::Discovered;
+use crate::sysctl::received;
 
 pub(super) fn report(
     instance: &Instance,
@@ -80,6 +81,7 @@ fn uplinks(
     findings: &[Finding],
 ) -> Result<Vec<UplinkStatusJson>> {
     let open = pins.exists().then(|| Counters::open(pins)).transpose()?;
+    let (received, default_devices) = (received::packets(), examined.default_devices());
     let mut all = Vec::new();
     for uplink in &examined.outlook.uplinks {
         let mut counters = Map::new();
@@ -94,9 +96,12 @@ fn uplinks(
         all.push(UplinkStatusJson {
             uplink: uplink.into(),
             state: state(&examined.outlook.observed, device, findings),
+            default_route: default_devices.contains(&device.ifindex),
             answers: answers.iter().map(gateway).collect(),
             hook,
             counters,
+            received: received.get(&device.name).copied(),
+            rates: None,
         });
     }
     Ok(all)
@@ -116,11 +121,13 @@ fn state(observed: &Observed, device: &Discovered, findings: &[Finding]) -> Upli
 }
 
 fn gateway(answer: &Answer) -> GatewayJson {
-    let Answer { gateway, only_for, silent, age } = *answer;
+    let Answer { gateway, only_for, silent, silence, age } = *answer;
     GatewayJson {
         gateway,
         only_for,
         silent,
+        silent_seconds: silence.map(|silence| silence.lasts.as_secs_f64()),
+        silent_at_least: silence.is_some_and(|silence| !silence.seen_to_begin),
         answered_seconds_ago: age.map(|age| age.as_secs_f64()),
     }
 }

@@ -5,14 +5,16 @@ mod brief;
 mod details;
 mod form;
 mod gather;
+mod rates;
 mod text;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::unistd::Pid;
 
 pub(super) use self::form::Form;
+use self::rates::Look;
 use crate::cli::StatusArgs;
 use crate::cmd::{NoReport, NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
@@ -31,7 +33,9 @@ struct Unwell {
 pub(super) fn run(args: &StatusArgs) -> Result<()> {
     let form = Form::of(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let show = || runtime.block_on(show(&args.instance.instance, &form, args.json));
+    let mut last = None;
+    let mut show =
+        || runtime.block_on(show(&args.instance.instance, &form, args.json, &mut last));
     let Some(period) = args.watch else { return show() };
     loop {
         if let Err(error) = show() {
@@ -47,7 +51,13 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
     }
 }
 
-async fn show(instance: &Instance, form: &Form, json: bool) -> Result<()> {
+/// `last` is the look before, and then this one.
+async fn show(
+    instance: &Instance,
+    form: &Form,
+    json: bool,
+    last: &mut Option<Look>,
+) -> Result<()> {
     if socket::is_needed()? {
         return ask(instance, form, json).await;
     }
@@ -55,7 +65,8 @@ async fn show(instance: &Instance, form: &Form, json: bool) -> Result<()> {
     if found.daemon.is_none() && !Pins::of(instance).has_any() {
         return Err(NotRunning(instance.clone()).into());
     }
-    let seen = look(instance, found.daemon).await?;
+    let mut seen = look(instance, found.daemon).await?;
+    *last = Some(Look::follow(last.as_ref(), &mut seen.report, Instant::now()));
     let report = form.select(seen.report)?;
     match json {
         true => output::json(&report)?,

@@ -5,14 +5,18 @@ use std::fmt;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use crate::cmd::status::{Form, age, details};
 use crate::json::{
-    FindingJson, GatewayJson, HealedJson, HealthJson, SeverityJson, StatusJson, UplinkStatusJson,
+    FindingJson, GatewayJson, HealedJson, HealthJson, RatesJson, SeverityJson, StatusJson,
+    UplinkStatusJson,
 };
 
 const COLUMNS: u16 = 80;
+
+/// Behind the name of an uplink.
+const DEFAULT_ROUTE: &str = "*";
 
 /// So many of a list are named in one line.
 const NAMED: usize = 6;
@@ -121,19 +125,40 @@ fn problem(f: &mut fmt::Formatter<'_>, finding: &FindingJson, details: bool) -> 
 
 fn uplinks(uplinks: &[UplinkStatusJson], details: bool) -> Table {
     let mut table = table();
-    table.set_header(["UPLINK", "STATE", "PROGRAMS", "GATEWAY (LAST ANSWER)", "ADDRESSES"]);
+    let mut header = vec!["UPLINK", "STATE", "PROGRAMS", "GATEWAY (LAST ANSWER)", "ADDRESSES"];
+    let has_rates = uplinks.iter().any(|it| it.rates.is_some());
+    if has_rates {
+        header.extend(["IN/s", "MOVED/s"]);
+    }
+    table.set_header(header);
     for it in uplinks {
         let gateways: Vec<String> = it.answers.iter().map(gateway).collect();
-        table.add_row([
-            it.uplink.name.clone(),
+        let mut row = vec![
+            format!("{}{}", it.uplink.name, if it.default_route { DEFAULT_ROUTE } else { "" }),
             it.state.name().to_owned(),
             it.hook.map_or("MISSING".to_owned(), |hook| hook.to_string()),
             if gateways.is_empty() { "none".to_owned() } else { gateways.join("\n") },
             addresses(it, details),
-        ]);
+        ];
+        if has_rates {
+            let figures = |it: RatesJson| [it.received_per_second, it.moved_per_second].map(rate);
+            row.extend(it.rates.map(figures).unwrap_or_default());
+        }
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(5) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     pad_first(&mut table, (0, 1));
     table
+}
+
+/// Packets per second, in few digits.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        few if few > 0.0 && few < 10.0 => format!("{few:.1}"),
+        many => format!("{many:.0}"),
+    }
 }
 
 /// The spaces before and after the first column.
@@ -144,10 +169,15 @@ fn pad_first(table: &mut Table, padding: (u16, u16)) {
 }
 
 fn gateway(of: &GatewayJson) -> String {
-    let GatewayJson { gateway, only_for, silent, answered_seconds_ago } = of;
+    let GatewayJson { gateway, only_for, silent, answered_seconds_ago, .. } = of;
+    let short = |seconds: f64| age::short(Duration::from_secs_f64(seconds));
     let answer = match (silent, answered_seconds_ago) {
-        (true, _) => " (SILENT)".to_owned(),
-        (false, Some(seconds)) => format!(" ({})", age::short(Duration::from_secs_f64(*seconds))),
+        (true, _) => {
+            let longer = if of.silent_at_least { ">" } else { "" };
+            let time = of.silent_seconds.map(|time| format!(" {longer}{}", short(time)));
+            format!(" (SILENT{})", time.unwrap_or_default())
+        }
+        (false, Some(seconds)) => format!(" ({})", short(*seconds)),
         (false, None) => String::new(),
     };
     let only_for = only_for.map_or(String::new(), |net| format!(" for {net}"));
@@ -176,6 +206,9 @@ fn rest(report: &StatusJson, shown: Shown) -> Table {
     let mut row = |name: &str, text: String| {
         table.add_row([name.to_owned(), text]);
     };
+    if report.uplinks.iter().any(|it| it.default_route) {
+        row(DEFAULT_ROUTE, "main's default route".to_owned());
+    }
     if !report.shared.is_empty() {
         row("shared", some_of(report.shared.iter().map(ToString::to_string)));
     }
@@ -225,14 +258,55 @@ mod tests {
     use super::*;
     use crate::json::tests::a_status;
 
+    fn of(report: &StatusJson) -> String {
+        let shown = Shown { statistics: false, details: false, reasons: false };
+        Text { report, shown }.to_string()
+    }
+
+    /// The words of each line, one space apart.
+    fn words(report: &StatusJson) -> String {
+        let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+        of(report).lines().map(line).collect()
+    }
+
+    #[test]
+    fn a_silent_gateway_is_told_with_what_is_known_of_its_silence() {
+        let said = |silent_seconds, silent_at_least| {
+            let mut report = a_status();
+            let answer = &mut report.uplinks[0].answers[0];
+            (answer.silent_seconds, answer.silent_at_least) = (silent_seconds, silent_at_least);
+            gateway(answer).split_once(" (").map(|(_, said)| said.to_owned()).unwrap()
+        };
+        assert_eq!(said(Some(8.2), false), "SILENT 8s)");
+        assert_eq!(said(Some(250.0), true), "SILENT >4m)");
+        assert_eq!(said(None, false), "SILENT)");
+    }
+
+    #[test]
+    fn the_uplink_of_the_default_route_has_a_mark_and_the_mark_a_legend() {
+        let mut report = a_status();
+        let text = words(&report);
+        assert!(text.contains("\neth0* ") && text.contains("\n* main's default route"), "{text}");
+        report.uplinks[0].default_route = false;
+        assert!(!of(&report).contains('*'), "{}", of(&report));
+    }
+
+    #[test]
+    fn rates_have_columns_when_there_are_any() {
+        let mut report = a_status();
+        assert!(words(&report).contains("IN/s MOVED/s"), "{}", of(&report));
+        report.uplinks[0].rates = None;
+        assert!(!of(&report).contains("/s"), "{}", of(&report));
+        assert_eq!([0.0, 0.25, 9.0, 402.4].map(rate), ["0", "0.2", "9.0", "402"]);
+    }
+
     #[test]
     fn the_ordinary_output_fits_eighty_columns() {
         let mut report = a_status();
         let long = "2001:db8:1234:5678:9abc:def0:1234:5678";
         report.shared = vec![long.parse().unwrap(); 9];
         report.findings[0].what = "eth0: something is the matter with it. ".repeat(5);
-        let shown = Shown { statistics: false, details: false, reasons: false };
-        let text = Text { report: &report, shown }.to_string();
+        let text = of(&report);
         let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= usize::from(COLUMNS), "{longest}: {text}");
     }

@@ -29,6 +29,13 @@ pub(super) fn report() -> DaemonReport {
     report.udp_source = Some(json::tests::udp_source());
     report.own_source.asked = OwnSource::Datapath;
     report.own_source.had_rules = Families { v4: true, v6: false };
+    let gateway = "192.168.1.1".parse().unwrap();
+    report.silent_gateways = vec![json::SilentGatewayJson {
+        ifindex: 2,
+        gateway,
+        since_boot_ms: 8_200,
+        seen_to_begin: true,
+    }];
     report.left_out = json::tests::left_out();
     report
 }

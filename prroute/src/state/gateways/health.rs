@@ -71,11 +71,41 @@ impl Standing {
     }
 }
 
+/// For how long a gateway has not answered, as far as that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// When the first question was asked that it did not answer.
+    pub since: Instant,
+    /// It answered before; else it may have been silent for longer.
+    pub seen_to_begin: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gateway {
     standing: Standing,
     /// When it answered a question last; `None`: to none since it is watched.
     answered: Option<Instant>,
+    silence: Option<Silence>,
+}
+
+impl Gateway {
+    /// Of one of which nothing was known.
+    fn new(standing: Standing, now: Instant) -> Self {
+        let silence = standing.has_failed().then_some(Silence { since: now, seen_to_begin: false });
+        Self { standing, answered: None, silence }
+    }
+
+    fn set(&mut self, standing: Standing, now: Instant) {
+        let (since, has_answered) = match self.standing {
+            Standing::Resolved => (now, true),
+            Standing::Asked { since, first, .. } => (since, !first),
+            Standing::Failed { .. } => (now, false),
+        };
+        let seen_to_begin = has_answered || self.answered.is_some();
+        let begun = Silence { since, seen_to_begin };
+        self.silence = standing.has_failed().then(|| self.silence.unwrap_or(begun));
+        self.standing = standing;
+    }
 }
 
 /// How the gateways answer that are [watched](Self::watch). Without any it is what the kernel says.
@@ -106,7 +136,7 @@ impl Health {
             for address in &device.gateways {
                 let key = (device.ifindex, *address);
                 let entry = observed.neighbour(key.0, key.1).map(|neighbour| neighbour.state);
-                let before = self.gateways.get(&key);
+                let before = self.gateways.get(&key).copied();
                 let standing = match (entry, before.map(|gateway| gateway.standing)) {
                     (Some(_), Some(known)) => known,
                     (Some(state), None) => Standing::of(state, now),
@@ -118,8 +148,9 @@ impl Health {
                     }
                     (None, _) => Standing::Asked { since: now, first: true, seen: false },
                 };
-                let answered = before.and_then(|gateway| gateway.answered);
-                watched.insert(key, Gateway { standing, answered });
+                let mut gateway = before.unwrap_or_else(|| Gateway::new(standing, now));
+                gateway.set(standing, now);
+                watched.insert(key, gateway);
             }
         }
         self.gateways = watched;
@@ -146,6 +177,11 @@ impl Health {
     /// When a gateway answered a question last; `None`: none since it is watched.
     pub fn last_answer(&self, key: GatewayKey) -> Option<Instant> {
         self.gateways.get(&key)?.answered
+    }
+
+    /// The gateways that do not answer.
+    pub fn silences(&self) -> impl Iterator<Item = (GatewayKey, Silence)> {
+        self.gateways.iter().filter_map(|(key, gateway)| Some((*key, gateway.silence?)))
     }
 
     /// The state of a neighbour entry: a gateway that has been asked in vain for too long is failed, and
@@ -200,7 +236,7 @@ impl Health {
         if state == NeighbourState::Resolved && before != Standing::Resolved {
             gateway.answered = Some(now);
         }
-        gateway.standing = standing;
+        gateway.set(standing, now);
         before.can_be_sent_to() != standing.can_be_sent_to()
             || before.has_failed() != standing.has_failed()
     }
@@ -221,10 +257,10 @@ impl Health {
     /// Whether a gateway has been asked for too long, which is noted.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let mut has_expired = false;
-        for Gateway { standing, .. } in self.gateways.values_mut() {
-            if standing.deadline().is_some_and(|at| at <= now) {
-                let silent = matches!(standing, Standing::Asked { seen: true, .. });
-                *standing = Standing::Failed { silent };
+        for gateway in self.gateways.values_mut() {
+            if gateway.standing.deadline().is_some_and(|at| at <= now) {
+                let silent = matches!(gateway.standing, Standing::Asked { seen: true, .. });
+                gateway.set(Standing::Failed { silent }, now);
                 has_expired = true;
             }
         }

@@ -15,7 +15,7 @@ mod probe;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-pub use self::health::{GatewayKey, Health};
+pub use self::health::{GatewayKey, Health, Silence};
 pub use self::probe::KeptGateway;
 use self::probe::Probe;
 pub(crate) use self::probe::to_keep;
@@ -42,6 +42,11 @@ impl Gateways {
 
     pub const fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Those that do not answer, and for how long.
+    pub fn silences(&self) -> impl Iterator<Item = (GatewayKey, Silence)> {
+        self.health.silences()
     }
 
     /// Notes what the kernel announced. Tells whether something is to be done about it.

@@ -28,7 +28,7 @@ fn evict(lab: &Lab, prroute: &Instance<'_>) -> Result<()> {
     let pins = Pins::of(&instance);
     remove_all::<FlowKey4>(&pins.map(names::FLOWS4))?;
     remove_all::<FlowKey6>(&pins.map(names::FLOWS6))?;
-    let known = prroute.flows(|flow| flow["protocol"] == 6 && flow["confirmed"] == true)?;
+    let known = prroute.flows(|flow| flow["protocol_number"] == 6 && flow["confirmed"] == true)?;
     ensure!(known.is_empty(), "not evicted: {known:#?}");
     Ok(())
 }
@@ -98,7 +98,8 @@ fn what_proves_nothing_evicts_no_connection() -> Result<()> {
     let daemon = prroute.run(&[])?;
     let attacker = Attacker::new(&lab)?;
     let mut victims = victims(&lab)?;
-    let connections = || prroute.flows(|flow| flow["protocol"] == 6 && flow["confirmed"] == true);
+    let connections =
+        || prroute.flows(|flow| flow["protocol_number"] == 6 && flow["confirmed"] == true);
     let before = connections()?.len();
     assert!(before >= victims.len(), "{before} connections are known");
     let capture = leak(&lab)?;
@@ -108,7 +109,7 @@ fn what_proves_nothing_evicts_no_connection() -> Result<()> {
         attacker.ping_the_table_full(family)?;
     }
     let pinged = prroute.flows(|flow| {
-        matches!(flow["protocol"].as_u64(), Some(1 | 58)) && flow["confirmed"] == true
+        matches!(flow["protocol_number"].as_u64(), Some(1 | 58)) && flow["confirmed"] == true
     })?;
     assert!(pinged.len() > usize::from(FLOWS) / 2, "{} pings count as confirmed", pinged.len());
     assert_eq!(connections()?.len(), before, "connections that are known still");

@@ -99,7 +99,7 @@ fn is_answered_over_every_uplink(protocol: u8) -> Result<()> {
                         ensure!(answered, "{target} over {uplink}, round {round}: no answer");
                     }
                     let flows = prroute.flows(|flow| {
-                        flow["protocol"] == protocol
+                        flow["protocol_number"] == protocol
                             && flow["remote"] == ends.source.to_string()
                             && flow["local"] == target.to_string()
                     })?;

@@ -249,3 +249,36 @@ fn gateways_of_ours_are_asked_once_a_period_and_none_that_is_being_asked() {
     assert_eq!(gateways.next_due(), Some(at + 1800 * MS), "too long for an answer");
     assert_eq!(gateways.take_due(start + 4000 * MS), [], "it is being asked");
 }
+
+fn silence(health: &Health) -> Option<Silence> {
+    let (silent, silence) = health.silences().next()?;
+    (silent == key()).then_some(silence)
+}
+
+#[test]
+fn a_silence_lasts_from_the_first_question_without_an_answer_until_one_comes() {
+    let start = Instant::now();
+    let mut health = watching(Some(NeighbourState::Resolved), start);
+    let asked = start + 9_000 * MS;
+    health.note(key(), NeighbourState::Probing, asked);
+    assert_eq!(silence(&health), None, "it may still answer");
+    health.expire(asked + 1_800 * MS);
+    let begun = Some(Silence { since: asked, seen_to_begin: true });
+    assert_eq!(silence(&health), begun);
+    health.note(key(), NeighbourState::Failed, asked + 3_000 * MS);
+    health.note(key(), NeighbourState::Incomplete, asked + 4_000 * MS);
+    assert_eq!(silence(&health), begun, "the kernel asks again");
+    health.note(key(), NeighbourState::Resolved, asked + 5_000 * MS);
+    assert_eq!(silence(&health), None);
+}
+
+/// A daemon that starts does not know for how long.
+#[test]
+fn a_gateway_that_was_silent_before_it_was_watched_may_have_been_so_for_longer() {
+    let start = Instant::now();
+    let unknown = Some(Silence { since: start, seen_to_begin: false });
+    assert_eq!(silence(&watching(Some(NeighbourState::Failed), start)), unknown);
+    let mut health = watching(Some(NeighbourState::Incomplete), start);
+    health.expire(start + 800 * MS);
+    assert_eq!(silence(&health), unknown);
+}
