@@ -50,6 +50,7 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
     let _instance_lock = InstanceLock::acquire(&directory)?;
     if found.abandoned {
         tracing::warn!(
+            event = "namespace-gone",
             "the network namespace of this instance no longer exists: removing the \
                         datapath that it left"
         );
@@ -83,10 +84,13 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
     }
     let Stop::Signal(signal) = daemon.follow().await?;
     if args.undo_on_exit || daemon.config().on_stop == OnStop::Undo {
-        tracing::info!("{signal}: undoing everything");
+        tracing::info!(event = "stopping", "{signal}: undoing everything");
         take_back(&pins, &directory, daemon.into_records()).await.context("undo on exit")?;
     } else {
-        tracing::info!("{signal}: stopping; the datapath stays (`prroute down` removes it)");
+        tracing::info!(
+            event = "stopping",
+            "{signal}: stopping; the datapath stays (`prroute down` removes it)"
+        );
     }
     Ok(())
 }

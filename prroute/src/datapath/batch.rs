@@ -43,18 +43,35 @@ pub(super) fn read<K: aya::Pod, V: aya::Pod>(
     pins: &Pins,
     name: &'static str,
 ) -> Result<(Vec<(K, V)>, u32)> {
+    let mut entries = Vec::new();
+    let capacity = visit(pins, name, |key, value| entries.push((key, value)))?;
+    Ok((entries, capacity))
+}
+
+/// Shows every entry of a pinned hash map to `take`, and tells how many the map can hold.
+///
+/// # Errors
+///
+/// Likewise.
+pub(super) fn visit<K: aya::Pod, V: aya::Pod>(
+    pins: &Pins,
+    name: &'static str,
+    take: impl FnMut(K, V),
+) -> Result<u32> {
     let map = MapData::from_pin(pins.map(name)).map_err(failed("open pinned map", name))?;
     let info = map.info().map_err(failed("ask for the sizes of", name))?;
     let refused = |source| DatapathError::File { operation: "read", path: pins.map(name), source };
     if (info.key_size() as usize, info.value_size() as usize) != (size_of::<K>(), size_of::<V>()) {
         return Err(refused(io::Error::other("its entries have another size")));
     }
-    let entries = entries(&map).map_err(|errno| refused(errno.into()))?;
-    Ok((entries, info.max_entries()))
+    each(&map, take).map_err(|errno| refused(errno.into()))?;
+    Ok(info.max_entries())
 }
 
-fn entries<K: aya::Pod, V: aya::Pod>(map: &MapData) -> std::result::Result<Vec<(K, V)>, Errno> {
-    let mut entries = Vec::new();
+fn each<K: aya::Pod, V: aya::Pod>(
+    map: &MapData,
+    mut take: impl FnMut(K, V),
+) -> std::result::Result<(), Errno> {
     // Where the next batch begins: the kernel's own note, a bucket's number.
     let mut cursor: Option<u32> = None;
     let mut batch = BATCH;
@@ -91,9 +108,9 @@ fn entries<K: aya::Pod, V: aya::Pod>(map: &MapData) -> std::result::Result<Vec<(
         unsafe { keys.set_len(count) };
         // SAFETY: likewise for the values.
         unsafe { values.set_len(count) };
-        entries.extend(keys.into_iter().zip(values));
+        keys.into_iter().zip(values).for_each(|(key, value)| take(key, value));
         if is_last {
-            return Ok(entries);
+            return Ok(());
         }
         cursor = Some(next);
     }

@@ -24,7 +24,10 @@ pub fn machine() -> Machine {
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| {
-        tracing::warn!("read {path}: {error}; tables may be smaller than they could be");
+        tracing::warn!(
+            event = "not-readable",
+            "read {path}: {error}; tables may be smaller than they could be"
+        );
         String::new()
     })
 }

@@ -23,6 +23,28 @@ pub struct Table {
     pub live: usize,
 }
 
+/// Of a table that has to make room, in percent.
+const FULL: usize = 95;
+
+impl Table {
+    /// It makes room for new flows by forgetting old ones.
+    pub fn is_full(&self) -> bool {
+        self.is_filled(FULL)
+    }
+
+    /// So many percent of it are live flows.
+    pub(crate) fn is_filled(&self, percent: usize) -> bool {
+        let capacity = usize::try_from(self.capacity).unwrap_or(usize::MAX);
+        self.live.saturating_mul(100) >= capacity.saturating_mul(percent)
+    }
+
+    /// So many more flows, and it is full.
+    pub(crate) fn room(&self) -> u64 {
+        let full = u64::from(self.capacity) * FULL as u64 / 100;
+        full.saturating_sub(self.live as u64)
+    }
+}
+
 /// All flow tables.
 #[derive(Clone, Debug)]
 pub struct Occupancy {
@@ -71,8 +93,10 @@ fn table<K: aya::Pod>(
     protocol: fn(&K) -> u8,
 ) -> Result<Table> {
     let now = coarse_now();
-    let (entries, capacity) = batch::read::<K, Flow>(pins, name)?;
-    let is_live = |(key, flow): &&(K, Flow)| !is_over(flow, confirmed, protocol(key), now);
-    let live = entries.iter().filter(is_live).count();
-    Ok(Table { name, confirmed, capacity, entries: entries.len(), live })
+    let (mut entries, mut live) = (0, 0);
+    let capacity = batch::visit(pins, name, |key: K, flow: Flow| {
+        entries += 1;
+        live += usize::from(!is_over(&flow, confirmed, protocol(&key), now));
+    })?;
+    Ok(Table { name, confirmed, capacity, entries, live })
 }

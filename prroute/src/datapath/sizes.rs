@@ -299,7 +299,7 @@ pub fn tell(sizes: &Sizes, machine: Machine) {
     } else {
         String::new()
     };
-    tracing::info!("tables: {sizes}{more}");
+    tracing::info!(event = "tables", "tables: {sizes}{more}");
 }
 
 /// Bytes for people.

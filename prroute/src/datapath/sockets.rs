@@ -125,6 +125,7 @@ impl Sockets {
         detach(pins)?;
         if let UdpSource::Unavailable { reason } = &state {
             tracing::warn!(
+                event = "udp-source-unavailable",
                 "wildcard UDP servers answer from the address routing prefers: {reason}"
             );
         }

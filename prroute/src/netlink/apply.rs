@@ -270,7 +270,11 @@ fn rp_filter(change: &RpFilterChange) -> Result<bool, OpError> {
         Ok(Outcome::Written) => Ok(true),
         Ok(Outcome::LeftAt(value)) => {
             let device = &change.device;
-            tracing::info!("rp_filter of {device}: somebody else set it to {value}; left as it is");
+            tracing::info!(
+                event = "sysctl-left",
+                uplink = Some(device.as_str()),
+                "rp_filter of {device}: somebody else set it to {value}; left as it is"
+            );
             Ok(false)
         }
         Err(error) if error.is_gone() => Ok(false),

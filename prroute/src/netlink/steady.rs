@@ -98,11 +98,13 @@ impl Steady {
         let now: BTreeSet<String> = lost.iter().map(ToString::to_string).collect();
         let mut new = now.difference(&self.unreadable);
         for message in new.by_ref().take(SHOWN) {
-            tracing::warn!("{message}");
+            tracing::warn!(event = "not-decodable", "{message}");
         }
         match new.count() {
             0 => {}
-            more => tracing::warn!("{more} more objects cannot be decoded"),
+            more => {
+                tracing::warn!(event = "not-decodable", "{more} more objects cannot be decoded");
+            }
         }
         self.unreadable = now;
     }

@@ -12,10 +12,11 @@ use crate::causes::with_causes;
 use crate::config::{Config, FileStamp};
 use crate::datapath::pin_monitor::PinMonitor;
 use crate::netlink::{Announced, Change, HookMonitor, Monitor};
+use crate::reconcile::lines::{Kind, Line};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
-use crate::reconcile::{Outcome, ReconcileError, Reconciler, events};
+use crate::reconcile::{Outcome, ReconcileError, Reconciler, lines};
 use crate::runtime::Records;
 
 /// How long the start waits for thousands of rules and routes: the rest follows.
@@ -112,7 +113,7 @@ impl Daemon {
         self.reconciler.records.report.ready = Some(true);
         self.reconciler.publish();
         let report = &self.reconciler.records.report;
-        tracing::info!("ready, {}", report.summary);
+        tracing::info!(event = "ready", "ready, {}", report.summary);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         Ok(())
     }
@@ -249,13 +250,16 @@ impl Daemon {
         let before = self.reconciler.records.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         let said = match &result {
-            Ok(_) => self.trouble.over(),
+            Ok(_) => self.trouble.over().map(|said| (said, Kind("round-works"))),
             Err(error) => {
-                let text = with_causes(error).to_string();
-                self.trouble.failed(std::time::Instant::now(), &text, error.is_transient())
+                let (text, now) = (with_causes(error).to_string(), std::time::Instant::now());
+                let said = self.trouble.failed(now, &text, error.is_transient());
+                said.map(|said| (said, Kind("round-failed")))
             }
         };
-        events::write(said.as_slice());
+        if let Some(((level, text), kind)) = said {
+            lines::write(&Line::new(level, kind, text));
+        }
         if result.is_ok() {
             self.change = Change::default();
         }

@@ -93,6 +93,7 @@ impl Reconciler {
         let attached = !self.records.journal.attached.is_empty();
         if let Some(Remains { maps, of, in_use: true }) = self.datapath.pins.start_anew(attached)? {
             tracing::warn!(
+                event = "flows-lost",
                 "{}: {maps} of {of} pinned maps are left, the others were removed; starting with \
                  empty tables: flows that were opened before follow the routing tables",
                 self.datapath.pins.layout().display()
@@ -141,6 +142,7 @@ impl Reconciler {
         if let Err(error) = &result {
             let pause = NEXT_TRY.as_secs();
             tracing::warn!(
+                event = "tables-not-made",
                 "make larger tables: {error}; those of {UNUSED} entries stay in use, \
                             trying again in {pause} s"
             );

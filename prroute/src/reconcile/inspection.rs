@@ -167,11 +167,16 @@ impl Reconciler {
             more => format!(" and {more} more"),
         };
         match self.datapath.inspection.allowance.ask(Instant::now()) {
-            Permission::Granted => tracing::warn!("missing, and put back: {named}{more}"),
+            Permission::Granted => tracing::warn!(
+                event = "put-back",
+                "missing, and put back: {named}{more}; another program removed it, the kernel does \
+                 not say which"
+            ),
             Permission::NotBefore { pause, first } => {
                 if first {
                     let pause = pause.as_secs_f64().ceil();
                     tracing::warn!(
+                        event = "put-back-later",
                         "missing again and again: {named}{more}; putting it back in {pause} s"
                     );
                 }

@@ -12,7 +12,9 @@ mod datapath;
 mod decision_log;
 mod error;
 mod events;
+mod held_back;
 mod inspection;
+mod lines;
 mod long_step;
 mod moves;
 mod outages;
@@ -27,6 +29,7 @@ mod routing;
 mod schedule;
 mod stacked;
 mod sysctl_watch;
+mod table_watch;
 mod telling;
 mod trouble;
 mod undo;
@@ -52,6 +55,7 @@ use crate::reconcile::repairs::Repairs;
 use crate::reconcile::round::{OnRefusal, Outcome};
 use crate::reconcile::schedule::Schedule;
 use crate::reconcile::sysctl_watch::SysctlWatch;
+use crate::reconcile::table_watch::TableWatch;
 use crate::reconcile::telling::Log;
 use crate::runtime::{Journal, Records, RunDirectory, Store};
 use crate::state::gateways::Gateways;
@@ -71,6 +75,7 @@ pub struct Reconciler {
     repairs: Repairs,
     log: Log,
     sysctls: SysctlWatch,
+    tables: TableWatch,
     schedule: Schedule,
 }
 
@@ -92,6 +97,7 @@ impl Reconciler {
             repairs: Repairs::new(Instant::now()),
             log: Log::default(),
             sysctls: SysctlWatch::new(Instant::now()),
+            tables: TableWatch::new(Instant::now()),
             schedule: Schedule::new(Instant::now()),
         }
     }

@@ -46,7 +46,7 @@ impl Reconciler {
                     "the configuration was read again and is in force"
                 );
                 for note in &notes {
-                    tracing::warn!("{note}");
+                    tracing::warn!(event = "reload-note", "{note}");
                 }
                 (reload.refusal, reload.notes) = (None, notes);
             }
@@ -88,7 +88,10 @@ impl Reconciler {
                     self.attach_anew();
                 }
                 if let Err(error) = self.converge(monitor, Change::default()).await {
-                    tracing::error!("go back to the previous configuration: {error}");
+                    tracing::error!(
+                        event = "reload-not-undone",
+                        "go back to the previous configuration: {error}"
+                    );
                 }
                 return Err(error.into());
             }

@@ -6,7 +6,7 @@ use crate::json::HealedJson;
 use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
 use crate::reconcile::allowance::Permission;
-use crate::reconcile::events::Counts;
+use crate::reconcile::held_back::Counts;
 use crate::reconcile::{OnRefusal, Outcome, Outlook, ReconcileError, Reconciler};
 use crate::runtime::seconds_since_1970;
 use crate::state::diff::in_spite_of;
@@ -71,13 +71,16 @@ impl Reconciler {
     fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
         let Err(collision) = &outlook.plan else {
             if self.records.report.collision.take().is_some() {
-                tracing::info!("no rule or route of others is in prroute's ranges any more");
+                tracing::info!(
+                    event = "collision-over",
+                    "no rule or route of others is in prroute's ranges any more"
+                );
             }
             return Ok(());
         };
         let said = collision.to_string();
         if self.records.report.collision.as_ref() != Some(&said) {
-            tracing::warn!("{said}; left as it is");
+            tracing::warn!(event = "collision", "{said}; left as it is");
             self.records.report.collision = Some(said);
         }
         let plan = in_spite_of(collision, &outlook.desired, &outlook.observed);
@@ -108,6 +111,7 @@ impl Reconciler {
                     .note(culprit, &losses.to_string());
             }
             Permission::NotBefore { pause, .. } => tracing::warn!(
+                event = "put-back-later",
                 "rules and routes of prroute are deleted again and again, {culprit}; putting \
                  them back in {} s",
                 pause.as_secs_f64().ceil()

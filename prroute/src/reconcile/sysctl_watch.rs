@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use crate::reconcile::{Reconciler, events};
+use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::{Reconciler, lines};
 use crate::sysctl;
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -26,18 +27,19 @@ impl SysctlWatch {
     }
 
     /// What is to be said of the devices that are strict now.
-    fn tell(&mut self, strict: BTreeSet<String>) -> Vec<(Level, String)> {
+    fn tell(&mut self, strict: BTreeSet<String>) -> Vec<Line> {
         let begun = strict.difference(&self.strict).map(|device| {
-            let line = format!(
-                "{device}: another program set rp_filter to 1 again: packets of clients that are \
-                 routed by another uplink are dropped here; prroute leaves it so; sysctl -w \
-                 net/ipv4/conf/{device}/rp_filter=2 makes it loose"
+            let text = format!(
+                "{device}: rp_filter was set to 1 again, by another program or on purpose: packets of \
+                 clients that are routed by another uplink are dropped here; prroute leaves it so; \
+                 sysctl -w net/ipv4/conf/{device}/rp_filter=2 makes it loose"
             );
-            (Level::WARN, line)
+            line(Level::WARN, Kind("sysctl-set-back"), device, text)
         });
-        let ended = self.strict.difference(&strict);
-        let ended =
-            ended.map(|device| (Level::INFO, format!("{device}: rp_filter is not 1 any more")));
+        let ended = self.strict.difference(&strict).map(|device| {
+            let text = format!("{device}: rp_filter is not 1 any more");
+            line(Level::INFO, Kind("sysctl-mended"), device, text)
+        });
         let lines = begun.chain(ended).collect();
         self.strict = strict;
         lines
@@ -57,8 +59,12 @@ impl Reconciler {
         let loosened = saved.filter(|saved| saved.applied && saved.set != STRICT);
         let strict = loosened.filter(|saved| sysctl::rp_filter(&saved.device).ok() == Some(STRICT));
         let strict = strict.map(|saved| saved.device.clone()).collect();
-        events::write(&self.sysctls.tell(strict));
+        self.sysctls.tell(strict).iter().for_each(lines::write);
     }
+}
+
+fn line(level: Level, kind: Kind, device: &str, text: String) -> Line {
+    Line { uplink: Some(device.to_owned()), ..Line::new(level, kind, text) }
 }
 
 #[cfg(test)]
@@ -71,13 +77,11 @@ mod tests {
         let eth1 = || BTreeSet::from(["eth1".to_owned()]);
         let told = watch.tell(eth1());
         assert_eq!(told.len(), 1);
-        assert_eq!(told[0].0, Level::WARN);
-        assert!(
-            told[0].1.starts_with("eth1: another program set rp_filter to 1 again"),
-            "{told:?}"
-        );
+        assert_eq!((told[0].level, told[0].uplink.as_deref()), (Level::WARN, Some("eth1")));
+        assert!(told[0].text.starts_with("eth1: rp_filter was set to 1 again"), "{told:?}");
         assert_eq!(watch.tell(eth1()), []);
-        let over = (Level::INFO, "eth1: rp_filter is not 1 any more".to_owned());
-        assert_eq!(watch.tell(BTreeSet::new()), [over]);
+        let over = watch.tell(BTreeSet::new());
+        assert_eq!(over.len(), 1);
+        assert_eq!(over[0].text, "eth1: rp_filter is not 1 any more");
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use tracing::Level;
 
 use crate::json::LeftOutJson;
-use crate::reconcile::events::{Counts, Events};
+use crate::reconcile::held_back::{Counts, Events};
+use crate::reconcile::lines::{Kind, Line};
 use crate::reconcile::outages::Outages;
-use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events};
+use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events, lines};
 use crate::state::discover::is_notable;
 use crate::state::findings::{Finding, Severity, new_in};
 use crate::state::ids::NO_ID_LEFT;
@@ -39,25 +40,30 @@ impl Log {
     /// Writes what was held back.
     pub(super) fn tell_the_rest(&mut self) {
         let uplinks = self.uplinks.as_deref().unwrap_or_default();
-        events::write(&self.events.flush(Instant::now(), uplinks));
+        self.events.flush(Instant::now(), uplinks).iter().for_each(lines::write);
     }
 
     /// Writes those that were not true in the last round.
-    pub(super) fn say(&mut self, sentences: Vec<(Level, String)>) {
-        let is_new = |sentence: &&(Level, String)| !self.sentences.contains(&sentence.1);
-        let new: Vec<_> = sentences.iter().filter(is_new).cloned().collect();
-        events::write(&new);
-        self.sentences = sentences.into_iter().map(|(_, sentence)| sentence).collect();
+    pub(super) fn say(&mut self, sentences: Vec<Line>) {
+        let is_new = |line: &&Line| !self.sentences.contains(&line.text);
+        sentences.iter().filter(is_new).for_each(lines::write);
+        self.sentences = sentences.into_iter().map(|line| line.text).collect();
     }
 
     /// What is left out: when it begins, and when it ends; not each time that it is another number.
     pub(super) fn say_left_out(&mut self, now: &[LeftOut]) {
         let is_in = |all: &[LeftOut], one: &LeftOut| all.iter().any(|it| it.uplink == one.uplink);
         for begun in now.iter().filter(|one| !is_in(&self.left_out, one)) {
-            tracing::warn!("{}", LeftOutJson::from(begun));
+            let uplink = Some(begun.name.as_str());
+            tracing::warn!(event = "left-out", uplink, "{}", LeftOutJson::from(begun));
         }
         for ended in self.left_out.iter().filter(|one| !is_in(now, one)) {
-            tracing::info!("{}: there is room for all prefixes and addresses again", ended.name);
+            let name = ended.name.as_str();
+            tracing::info!(
+                event = "left-out-over",
+                uplink = Some(name),
+                "{name}: there is room for all prefixes and addresses again"
+            );
         }
         self.left_out = now.to_vec();
     }
@@ -65,13 +71,20 @@ impl Log {
     /// Findings: once when they come, once when they go.
     pub(super) fn say_findings(&mut self, now: &[Finding]) {
         for finding in new_in(now, &self.findings) {
+            let (id, uplink) = (finding.id.as_str(), finding.device.as_deref());
             match finding.severity {
-                Severity::Fault | Severity::Warning => tracing::warn!("{finding}"),
-                Severity::Notice => tracing::info!("{finding}"),
+                Severity::Fault | Severity::Warning => {
+                    tracing::warn!(event = "finding", finding = id, uplink, "{finding}");
+                }
+                Severity::Notice => {
+                    tracing::info!(event = "finding", finding = id, uplink, "{finding}");
+                }
             }
         }
         for finding in new_in(&self.findings, now) {
-            tracing::info!("resolved: {}", finding.what);
+            let (id, uplink) = (finding.id.as_str(), finding.device.as_deref());
+            let what = &finding.what;
+            tracing::info!(event = "finding-over", finding = id, uplink, "resolved: {what}");
         }
         self.findings = now.to_vec();
     }
@@ -86,7 +99,8 @@ impl Reconciler {
             let is_notable =
                 |it: &&Skipped| it.reason != NO_ID_LEFT && is_notable(&self.config, observed, it);
             for skipped in skipped.iter().filter(is_notable) {
-                tracing::info!("{}: not managed: {}", skipped.name, skipped.reason);
+                let Skipped { name, reason, .. } = skipped;
+                tracing::info!(event = "not-managed", "{name}: not managed: {reason}");
             }
         }
         let enough = |uplinks: &[Uplink]| uplinks.len() >= ENOUGH_UPLINKS;
@@ -99,21 +113,26 @@ impl Reconciler {
             last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
         }
         let counts = std::mem::take(&mut self.log.counts);
-        self.log.events.round(now, &happened, counts).iter().for_each(events::write_line);
+        self.log.events.round(now, &happened, counts).iter().for_each(lines::write);
     }
 
     /// Addresses that others route, gateways that cannot be told apart, how own sources are kept, and
     /// devices that got no id.
     pub(super) fn say(&mut self, outlook: &Outlook) {
-        let recognised = outlook.desired.recognised.iter().map(|it| (Level::INFO, it.to_string()));
+        let recognised = outlook.desired.recognised.iter().map(ToString::to_string);
+        let recognised =
+            recognised.map(|text| Line::new(Level::INFO, Kind("address-recognised"), text));
         let undecided = outlook.uplinks.iter().flat_map(|uplink| &uplink.device.undecided);
-        let mut sentences: Vec<_> =
-            recognised.chain(undecided.map(|it| (Level::WARN, it.clone()))).collect();
-        sentences.extend(self.own_source_sentences(outlook));
+        let undecided =
+            undecided.map(|text| Line::new(Level::WARN, Kind("gateway-undecided"), text.clone()));
+        let own_source = self.own_source_sentences(outlook).into_iter();
+        let own_source = own_source.map(|(level, text)| Line::new(level, Kind("own-source"), text));
         let without_id = outlook.skipped.iter().filter(|it| it.reason == NO_ID_LEFT);
-        let not_managed = |it: &Skipped| format!("{}: not managed: {NO_ID_LEFT}", it.name);
-        sentences.extend(without_id.map(|it| (Level::WARN, not_managed(it))));
-        self.log.say(sentences);
+        let not_managed = without_id.map(|it| {
+            let text = format!("{}: not managed: {NO_ID_LEFT}", it.name);
+            Line::new(Level::WARN, Kind("not-managed"), text)
+        });
+        self.log.say(recognised.chain(undecided).chain(own_source).chain(not_managed).collect());
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn say(
     let loose = may_be_ours(observed, journal, report);
     if let Some(first) = loose.first() {
         tracing::warn!(
+            event = "left-behind",
             "rp_filter of {} is left at {RP_FILTER_LOOSE}: its value before prroute is not known; where it was \
              strict: sysctl -w net/ipv4/conf/{first}/rp_filter=1",
             list(&loose)
@@ -23,6 +24,7 @@ pub(super) fn say(
     }
     if let Some(first) = filtered.first() {
         tracing::warn!(
+            event = "left-behind",
             "the clsact qdisc of {} is left: whether prroute made it is not known; one that is not \
              needed goes with: tc qdisc del dev {first} clsact",
             list(filtered)

@@ -16,6 +16,7 @@ impl Reconciler {
             self.gateways.next_due(),
             self.log.due(),
             self.next_sysctl_look(),
+            self.next_table_look(),
             self.next_round(),
         ];
         others.into_iter().flatten().min()
@@ -47,6 +48,9 @@ impl Reconciler {
         }
         if is_due(self.next_sysctl_look()) {
             self.look_at_sysctls(now);
+        }
+        if is_due(self.next_table_look()) {
+            self.look_at_tables(now);
         }
         let lost = is_due(self.next_inspection()) && self.inspect().await;
         silent || lost || is_due(self.next_round())

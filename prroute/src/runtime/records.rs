@@ -42,7 +42,11 @@ impl Records {
             Found::Usable(journal) => journal,
             Found::Nothing if !managed => Journal::new(ranges),
             Found::Nothing => {
-                tracing::warn!("{} is gone; {UNKNOWN}", directory.journal_path().display());
+                tracing::warn!(
+                    event = "file-unusable",
+                    "{} is gone; {UNKNOWN}",
+                    directory.journal_path().display()
+                );
                 Journal::incomplete(ranges)
             }
             Found::Unusable(why) => {
@@ -50,10 +54,13 @@ impl Records {
                 // The kernel started anew, or the container.
                 let holds_here = managed || !why.is_elsewhere();
                 if holds_here {
-                    tracing::warn!("{path} {why}; {aside}; {UNKNOWN}");
+                    tracing::warn!(event = "file-unusable", "{path} {why}; {aside}; {UNKNOWN}");
                     Journal::incomplete(ranges)
                 } else {
-                    tracing::warn!("{path} {why}: nothing in it is left to undo here; {aside}");
+                    tracing::warn!(
+                        event = "file-unusable",
+                        "{path} {why}: nothing in it is left to undo here; {aside}"
+                    );
                     Journal::new(ranges)
                 }
             }
@@ -83,6 +90,7 @@ fn ids_of(report: &DaemonReport) -> Vec<RememberedId> {
 fn or_warn<T>(found: Found<T>, path: &Path) -> Option<T> {
     if let Found::Unusable(why) = &found {
         tracing::warn!(
+            event = "file-unusable",
             "{} {why}: a running daemon writes it anew at the next change, `prroute run` renames \
              it",
             path.display()
@@ -98,7 +106,7 @@ const UNKNOWN: &str = "`prroute down` will still find its rules, routes and prog
 fn or_set_aside<T>(found: Found<T>, path: &Path, lost: &str) -> Option<T> {
     if let Found::Unusable(why) = &found {
         let (path, aside) = set_aside(path);
-        tracing::warn!("{path} {why}; {aside}; {lost}");
+        tracing::warn!(event = "file-unusable", "{path} {why}; {aside}; {lost}");
     }
     found.usable()
 }

@@ -124,14 +124,18 @@ impl Slot {
         match self.write(value) {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
-                    tracing::info!("{} can be written again", self.path.display());
+                    tracing::info!(
+                        event = "file-written",
+                        "{} can be written again",
+                        self.path.display()
+                    );
                 }
                 true
             }
             Err(error) => {
                 self.written = None;
                 if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!("{error}; {}", self.consequence);
+                    tracing::warn!(event = "file-not-written", "{error}; {}", self.consequence);
                 }
                 false
             }

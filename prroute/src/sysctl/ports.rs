@@ -17,7 +17,12 @@ pub fn client_ports() -> (u16, u16) {
     match fs::read_to_string(RANGE) {
         Ok(text) => parsed(&text).unwrap_or(DEFAULT),
         Err(error) => {
-            tracing::warn!("read {RANGE}: {error}; taking {} to {}", DEFAULT.0, DEFAULT.1);
+            tracing::warn!(
+                event = "not-readable",
+                "read {RANGE}: {error}; taking {} to {}",
+                DEFAULT.0,
+                DEFAULT.1
+            );
             DEFAULT
         }
     }

@@ -110,7 +110,7 @@ fn a_cable_that_is_pulled_out_is_one_line_and_nobody_is_blamed() -> Result<()> {
 #[test]
 fn a_sysctl_that_another_program_sets_back_is_one_warning() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT })?;
-    let set_back = "up2: another program set rp_filter to 1 again";
+    let set_back = "up2: rp_filter was set to 1 again";
     let log = lab.prroute()?.while_running(|prroute| {
         let said = |value: u8, line: &str| {
             lab.host.run(&["sysctl", "-qw", &format!("net.ipv4.conf.up2.rp_filter={value}")])?;

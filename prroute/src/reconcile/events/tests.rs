@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::config::Config;
 use crate::state::fixture::{found, link};
@@ -86,54 +88,6 @@ fn a_line_says_what_happened_to_an_uplink() {
     assert_eq!(said(&before, &before[..1], &bare), [info("eth2: gone")]);
 }
 
-fn flap(events: &mut Events, now: Instant) -> Vec<(Level, String)> {
-    let down = event("eth2", Level::INFO, "eth2: no carrier".to_owned(), true, "uplink-down");
-    let up = event("eth2", Level::INFO, "eth2: up again".to_owned(), false, "uplink-up");
-    let mut lines = events.round(now, &[down], Counts { added: 0, removed: 4 });
-    lines.extend(events.round(now, &[up], Counts { added: 4, removed: 0 }));
-    lines.into_iter().map(|line| (line.level, line.text)).collect()
-}
-
-#[test]
-fn an_uplink_that_flaps_is_told_of_once_a_minute_until_it_stops() {
-    let mut events = Events::default();
-    let start = Instant::now();
-    let uplinks = uplinks(&host());
-    let mut lines = Vec::new();
-    for n in 0..500 {
-        lines.extend(flap(&mut events, start + Duration::from_millis(n * 100)));
-    }
-    assert_eq!(lines.len(), 6, "{lines:#?}");
-    assert_eq!(lines[0].1, "eth2: no carrier; rules and routes: 4 removed");
-    assert_eq!(events.due(), Some(start + SPAN));
-    assert_eq!(events.flush(start + SPAN / 2, &uplinks), []);
-    let lines = events.flush(start + SPAN, &uplinks);
-    assert_eq!(
-        lines[0].1,
-        "eth2 flapped 497 times in the last minute, up now; \
-         rules and routes: 1988 added, 1988 removed meanwhile"
-    );
-    // Another uplink is told of as ever.
-    let other = event("eth1", Level::WARN, "eth1: silent".to_owned(), true, "gateway-silent");
-    assert_eq!(events.round(start + SPAN, &[other], Counts::default())[0].level, Level::WARN);
-    let lines = events.flush(start + 2 * SPAN, &uplinks);
-    assert_eq!(lines, [(Level::INFO, "eth2 has stopped flapping, up now".to_owned())]);
-    assert_eq!(events.due(), None);
-    assert_eq!(flap(&mut events, start + 3 * SPAN).len(), 2);
-}
-
-#[test]
-fn rules_and_routes_that_keep_changing_are_told_of_together() {
-    let mut events = Events::default();
-    let start = Instant::now();
-    let one = Counts { added: 1, removed: 0 };
-    let lines: Vec<_> = (0..100).flat_map(|_| events.round(start, &[], one)).collect();
-    assert_eq!(lines.len(), 6);
-    assert_eq!(lines[0].text, "rules and routes: 1 added");
-    let lines = events.flush(start + SPAN, &[]);
-    assert_eq!(lines[0].1, "rules and routes: 94 added meanwhile");
-}
-
 #[test]
 fn what_comes_back_is_told_with_how_long_it_was_missing() {
     let (up, start) = (host(), Instant::now());
@@ -152,7 +106,7 @@ fn what_comes_back_is_told_with_how_long_it_was_missing() {
     told(&before, &down, 0);
     let line = told(&down, &before, 75);
     assert_eq!(line.text, "eth2: up again after 1 min 15 s");
-    assert_eq!((line.kind, line.uplink.as_deref()), (Some("uplink-up"), Some("eth2")));
+    assert_eq!((line.kind, line.uplink.as_deref()), (Kind("uplink-up"), Some("eth2")));
     told(&before, &silent, 80);
     let line = told(&silent, &before, 92);
     assert_eq!(line.text, "eth2: gateway 192.0.2.33 answers again after 12 s");
