@@ -13,10 +13,11 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use prroute_tests::large::{LargeHost, Shape, cpu_time};
+use prroute_tests::prroute::{Daemon, Instance};
 use prroute_tests::socket;
 
 /// Few and many, with a subnet for each uplink, and with one for all.
@@ -32,6 +33,10 @@ const EVENTS: u16 = 20;
 /// Datagrams per slice, and slices per host.
 const SLICE: u32 = 1_000;
 const SLICES: usize = 400;
+/// For how long an idle daemon is watched.
+const IDLE: Duration = Duration::from_secs(60);
+/// Reports that are timed.
+const REPORTS: usize = 5;
 
 fn main() -> Result<()> {
     let hosts: Vec<LargeHost> = SHAPES.into_iter().map(LargeHost::build).collect::<Result<_>>()?;
@@ -58,6 +63,10 @@ fn main() -> Result<()> {
             "{uplinks} uplinks, {addresses} addresses, {place}: start {start:.0?} CPU, an address \
              {event:.1?} CPU, {rules} rules, {passed} passed by others"
         );
+        idle(&daemon)?;
+        for words in [&["status"][..], &["status", "--json"], &["doctor"], &["metrics"]] {
+            report(&prroute, words)?;
+        }
         kept.push((daemon, prroute));
     }
     sched_setaffinity(Pid::from_raw(0), &cpus).context("stay on a CPU")?;
@@ -66,6 +75,28 @@ fn main() -> Result<()> {
         daemon.terminate()?;
         prroute.down()?;
     }
+    Ok(())
+}
+
+/// What the daemon uses while nothing happens.
+fn idle(daemon: &Daemon) -> Result<()> {
+    let before = cpu_time(&daemon.process)?;
+    std::thread::sleep(IDLE);
+    let used = cpu_time(&daemon.process)? - before;
+    println!("  idle for {IDLE:.0?}: {used:.1?} CPU");
+    Ok(())
+}
+
+/// How long a command takes, from its start to its end.
+fn report(prroute: &Instance<'_>, words: &[&str]) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..REPORTS {
+        let start = Instant::now();
+        let output = prroute.output(words)?;
+        times.push(start.elapsed());
+        ensure!(!output.stdout.is_empty(), "{output:?}");
+    }
+    println!("  prroute {}: {:.0?}", words.join(" "), median(&mut times));
     Ok(())
 }
 
