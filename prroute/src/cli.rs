@@ -65,6 +65,11 @@ pub enum Command {
     /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
     /// change nothing.
     Plan(PlanArgs),
+    /// Gather what a report of a fault needs, in one text; change nothing.
+    ///
+    /// Versions, what `status`, `doctor`, `plan` and `metrics` say, the configuration, rules, routes,
+    /// interfaces, programs, pins, and the last lines of the log. Read it before you send it.
+    Report(BugReportArgs),
     /// Have the daemon read the configuration again; an invalid one changes nothing.
     Reload(InstanceArgs),
     /// Check the configuration for mistakes, and whether it fits this host.
@@ -161,6 +166,18 @@ pub struct ReportArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BugReportArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Replace addresses and MAC addresses by pseudonyms: the same address by the same one.
+    #[arg(long)]
+    pub hash_addresses: bool,
+    /// Write this file instead, which only its owner may read.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,13 +2,12 @@
 //! does anything.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use nix::unistd::Pid;
 
+use crate::cmd::namespaces;
 use crate::datapath::{DatapathError, Pins};
 use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
@@ -30,6 +29,7 @@ pub(super) struct Found {
 pub struct Elsewhere {
     instance: Instance,
     inode: u64,
+    daemon: Option<Pid>,
     /// A file to enter it by.
     entrance: Option<PathBuf>,
     command: &'static str,
@@ -39,8 +39,13 @@ impl std::error::Error for Elsewhere {}
 
 impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { instance, inode, entrance, command } = self;
-        write!(f, "instance {instance} belongs to another network namespace, net:[{inode}]: ")?;
+        let Self { instance, inode, daemon, entrance, command } = self;
+        let place = namespaces::name(*inode);
+        write!(f, "instance {instance} belongs to another network namespace, {place}")?;
+        match daemon {
+            Some(pid) => write!(f, ", where its daemon runs (pid {pid}): ")?,
+            None => f.write_str(": ")?,
+        }
         match entrance {
             Some(entrance) => write!(
                 f,
@@ -87,11 +92,12 @@ pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> 
     let elsewhere = |inode| Elsewhere {
         instance: instance.clone(),
         inode,
-        entrance: entrance(inode, daemon),
+        daemon,
+        entrance: namespaces::entrance(inode, daemon),
         command,
     };
     // Where it runs cannot be seen of a daemon that may do more than this process.
-    if let Some(inode) = daemon.and_then(|pid| inode(&of_process(pid)))
+    if let Some(inode) = daemon.and_then(namespaces::inode_of)
         && inode != namespace.inode()
     {
         return Err(elsewhere(inode).into());
@@ -119,24 +125,4 @@ pub(super) fn find(instance: &Instance, command: &'static str) -> Result<Found> 
 pub(super) fn find_present(instance: &Instance, command: &'static str) -> Result<Found> {
     let found = find(instance, command)?;
     if found.abandoned { Err(Abandoned(instance.clone()).into()) } else { Ok(found) }
-}
-
-/// A file by which a network namespace can be entered.
-fn entrance(wanted: u64, daemon: Option<Pid>) -> Option<PathBuf> {
-    let daemon = daemon.map(of_process);
-    let named = entries("/run/netns");
-    let processes = entries("/proc").map(|process| process.join("ns/net"));
-    daemon.into_iter().chain(named).chain(processes).find(|path| inode(path) == Some(wanted))
-}
-
-fn of_process(pid: Pid) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/ns/net"))
-}
-
-fn entries(directory: &str) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    Some(fs::metadata(path).ok()?.ino())
 }

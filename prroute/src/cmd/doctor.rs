@@ -58,7 +58,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
         output::text(&report.to_string())?;
     }
     if report.pid.is_none() {
-        return Err(NotRunning(instance.clone()).into());
+        return Err(NotRunning::of(instance).into());
     }
     match report.result {
         ResultJson::Ok => Ok(()),

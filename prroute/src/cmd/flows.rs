@@ -22,7 +22,7 @@ pub(super) async fn run(args: &ReportArgs) -> Result<()> {
     }
     let found = belongs::find_present(instance, "flows")?;
     if !Pins::of(instance).exists() && found.daemon.is_none() {
-        return Err(NotRunning(instance.clone()).into());
+        return Err(NotRunning::of(instance).into());
     }
     let flows = Flows::read(instance)?;
     match args.json {

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &MetricsArgs) -> Result<()> {
         None => output::text(&metrics.text)?,
     }
     // The figures are out, and say that no daemon runs; the code tells that nothing else is there.
-    if metrics.is_there { Ok(()) } else { Err(NotRunning(instance.clone()).into()) }
+    if metrics.is_there { Ok(()) } else { Err(NotRunning::of(instance).into()) }
 }
 
 /// All metrics, as OpenMetrics.

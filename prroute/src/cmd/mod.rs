@@ -8,9 +8,12 @@ mod events;
 mod flows;
 mod log;
 mod metrics;
+mod namespaces;
+mod not_running;
 mod output;
 mod plan;
 mod reload;
+mod report;
 mod run;
 mod setup;
 mod socket;
@@ -18,6 +21,7 @@ mod status;
 mod wait;
 
 pub use belongs::{Abandoned, Elsewhere};
+pub use not_running::NotRunning;
 pub use output::OutputError;
 pub use reload::Refused;
 pub use socket::NotAllowed;
@@ -44,11 +48,6 @@ mod code {
     pub(super) const WARNINGS: u8 = 5;
     pub(super) const CONFIG: u8 = 78;
 }
-
-/// No daemon runs for this instance.
-#[derive(Debug, thiserror::Error)]
-#[error("instance {0} is not running")]
-pub struct NotRunning(pub crate::instance::Instance);
 
 /// The daemon runs, but what it reports cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +79,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Flows(args) => within_runtime(flows::run(&args)),
         Command::Events(args) => within_runtime(events::run(&args)),
         Command::Plan(args) => plan::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::run(&args),
         Command::GenerateConfig => output::text(SAMPLE).map_err(Into::into),

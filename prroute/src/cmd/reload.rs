@@ -33,7 +33,7 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     while Instant::now() < deadline {
         let Some(holder) = InstanceLock::holder(&directory)? else {
             return match asked {
-                None => Err(NotRunning(instance.clone()).into()),
+                None => Err(NotRunning::of(instance).into()),
                 Some((pid, _)) => bail!(
                     "the daemon (pid {pid}) ended before it had read the \
                                          configuration"

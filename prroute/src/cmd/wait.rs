@@ -37,7 +37,7 @@ pub(super) async fn run(args: &WaitArgs) -> Result<()> {
         let is_over = Instant::now() >= deadline;
         match progress {
             Progress::Ready => return Ok(()),
-            Progress::NotRunning if is_over => return Err(NotRunning(instance.clone()).into()),
+            Progress::NotRunning if is_over => return Err(NotRunning::of(instance).into()),
             Progress::Starting if is_over => bail!("instance {instance}: the daemon is starting"),
             Progress::Missing(what) if is_over => {
                 bail!("instance {instance}: {}", what.join("; "));

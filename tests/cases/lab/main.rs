@@ -43,6 +43,7 @@ mod protocols;
 mod refusals;
 mod reload;
 mod removed;
+mod report;
 mod restart;
 mod router_advertisements;
 mod seed_000;

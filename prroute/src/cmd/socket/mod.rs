@@ -108,7 +108,7 @@ pub(super) async fn ask(instance: &Instance, target: &str, wants_text: bool) -> 
             return Err(match error.connecting() {
                 Some(ErrorKind::PermissionDenied) => anyhow::Error::from(NotAllowed),
                 Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                    NotRunning(instance.clone()).into()
+                    NotRunning::of(instance).into()
                 }
                 _ => error.into(),
             });

@@ -63,7 +63,7 @@ async fn show(
     }
     let found = belongs::find_present(instance, "status")?;
     if found.daemon.is_none() && !Pins::of(instance).has_any() {
-        return Err(NotRunning(instance.clone()).into());
+        return Err(NotRunning::of(instance).into());
     }
     let mut seen = look(instance, found.daemon).await?;
     *last = Some(Look::follow(last.as_ref(), &mut seen.report, Instant::now()));
@@ -74,7 +74,7 @@ async fn show(
     }
     // The report is out; the code still tells scripts.
     if found.daemon.is_none() {
-        return Err(NotRunning(instance.clone()).into());
+        return Err(NotRunning::of(instance).into());
     }
     if !seen.is_reported {
         return Err(NoReport(instance.clone()).into());
