@@ -16,7 +16,8 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
         false => netstat("IPReversePathFilter"),
     };
     let mode = examined.configuration.config.rp_filter;
-    strict.into_iter().map(|link| finding(mode, link, dropped)).collect()
+    let is_set_back = |link| examined.sysctls.applied(link).is_some();
+    strict.into_iter().map(|link| finding(mode, link, is_set_back(link), dropped)).collect()
 }
 
 /// Uplinks of several that filter strictly: the greater one of the value of all and its own counts.
@@ -31,11 +32,18 @@ fn strict<'a>(observed: &'a Observed, uplinks: &[Uplink]) -> Vec<&'a Link> {
     devices.filter_map(|ifindex| observed.link(ifindex)).filter(is_strict).collect()
 }
 
-fn finding(mode: RpFilter, link: &Link, dropped: Option<u64>) -> Finding {
+/// `is_set_back`: prroute had made it loose.
+fn finding(mode: RpFilter, link: &Link, is_set_back: bool, dropped: Option<u64>) -> Finding {
     let name = &link.name;
-    let (severity, why) = match mode {
-        RpFilter::Loosen => (Severity::Fault, "which prroute does not leave so"),
-        RpFilter::Leave => (Severity::Warning, "and `rp-filter = \"leave\"` leaves it so"),
+    let (severity, why) = match (mode, is_set_back) {
+        (RpFilter::Loosen, true) => (
+            Severity::Fault,
+            " again (another program set it back, or somebody on purpose; prroute leaves it so)",
+        ),
+        (RpFilter::Loosen, false) => (Severity::Fault, ""),
+        (RpFilter::Leave, _) => {
+            (Severity::Warning, ", and `rp-filter = \"leave\"` in the configuration leaves it so")
+        }
     };
     let counted = dropped.map(|count| {
         format!("{count} packets were dropped by such filters since boot (IPReversePathFilter)")
@@ -44,8 +52,8 @@ fn finding(mode: RpFilter, link: &Link, dropped: Option<u64>) -> Finding {
         id: format!("rp-filter:{name}"),
         severity,
         what: format!(
-            "{name}: rp_filter is strict, {why}: requests that main would not answer over {name} \
-             are dropped"
+            "{name}: rp_filter is strict{why}: requests that main would not answer over {name} are \
+             dropped"
         ),
         device: Some(name.clone()),
         evidence: counted.into_iter().collect(),
@@ -64,11 +72,14 @@ mod tests {
         let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
         let strict = strict(&host.0, &host.uplinks());
         let [link] = strict[..] else { panic!("{strict:?}") };
-        let found = finding(RpFilter::Loosen, link, Some(312));
+        let found = finding(RpFilter::Loosen, link, true, Some(312));
         assert_eq!((found.id.as_str(), found.severity), ("rp-filter:eth1", Severity::Fault));
         assert_eq!(found.fix.as_deref(), Some("sysctl -w net/ipv4/conf/eth1/rp_filter=2"));
         assert!(found.evidence[0].starts_with("312 packets"), "{found:?}");
-        assert_eq!(finding(RpFilter::Leave, link, None).severity, Severity::Warning);
+        assert!(found.what.contains("strict again (another program set it back"), "{found:?}");
+        let never_loose = finding(RpFilter::Loosen, link, false, None);
+        assert!(never_loose.what.starts_with("eth1: rp_filter is strict: requests"));
+        assert_eq!(finding(RpFilter::Leave, link, false, None).severity, Severity::Warning);
     }
 
     #[test]

@@ -45,6 +45,7 @@ use crate::runtime::{DaemonReport, Records, RunDirectory, unit};
 use crate::state::discover::names;
 use crate::state::findings::{Finding, Health, Severity, word};
 use crate::state::lost_gateways::LostGateway;
+use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::{Discovered, Ifindex};
 
 /// What the daemon changes takes no longer: what is still wrong after it is wrong.
@@ -66,6 +67,8 @@ pub(crate) struct Examination {
     pub(crate) pins: Pins,
     /// `None` where nothing of prroute is in the kernel.
     pub(crate) programs: Option<Seen>,
+    /// What prroute has set, and what was there before.
+    sysctls: SavedSysctls,
     /// The unit of systemd that the daemon is, or that starts one; `None`: it is started by its command.
     unit: Option<String>,
 }
@@ -121,9 +124,9 @@ impl Examination {
     /// Likewise.
     pub(crate) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let directory = RunDirectory::of(instance);
-        let is_reported = directory.read_report().usable().is_some();
         let records = Records::read(&directory, crate::config::Ranges::default());
         let (report, journal) = (records.report.clone(), records.journal.clone());
+        let is_reported = report.was_read();
         let known = records.ids.iter().map(|entry| entry.name.clone()).collect();
         let file = report.config_file.clone();
         let configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
@@ -151,6 +154,7 @@ impl Examination {
             known,
             pins,
             programs,
+            sysctls: journal.sysctls,
             unit,
         })
     }

@@ -80,6 +80,14 @@ impl Seen {
         Ok(seen)
     }
 
+    /// The hook by which the program for one direction is attached to a device; `None`: it is not.
+    pub(crate) fn in_force(&self, device: &str, direction: Direction) -> Option<Hook> {
+        let is_it = |place: &&Place| {
+            place.device == device && place.direction == direction && place.standing.is_in_force()
+        };
+        self.places.iter().find(is_it).map(|place| place.hook)
+    }
+
     async fn look_at(
         &mut self,
         kernel: &Kernel,

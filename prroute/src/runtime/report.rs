@@ -97,6 +97,11 @@ impl DaemonReport {
         lost_gateways::follow(&lost, &by_default(&self.uplinks), &by_default(uplinks), exists)
     }
 
+    /// It came from a file: where there is none, or an unusable one, there is an empty report.
+    pub(crate) fn was_read(&self) -> bool {
+        !self.schema.is_empty()
+    }
+
     /// Whether the daemon with this pid said that it is ready.
     pub(crate) fn is_ready(&self, pid: Pid) -> bool {
         // An older daemon does not say it.

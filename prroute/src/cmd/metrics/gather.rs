@@ -13,10 +13,10 @@ use super::figures::{Figures, Findings, Gateway, Table, Uplink};
 use crate::datapath::attach::Hook;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::{self, Occupancy};
-use crate::datapath::{Pins, observed, sockets};
+use crate::datapath::{Pins, sockets};
 use crate::examine::Examination;
 use crate::instance::Instance;
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::Direction;
 use crate::state::findings::{Finding, Severity};
 use crate::state::observed::{Neighbour, Observed};
 use crate::state::uplink::Discovered;
@@ -24,20 +24,18 @@ use crate::state::uplink::Discovered;
 pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<Figures> {
     let examined = Examination::of(instance, daemon).await?;
     let pins = Pins::of(instance);
-    let kernel = Kernel::connect().await?;
     let has_tables = pins.exists();
     let counters = has_tables.then(|| Counters::open(&pins)).transpose()?;
     // With fewer uplinks than two nothing is attached, and no gateway is asked.
     let is_managed = examined.outlook.uplinks.len() >= 2;
-    let ids = examined.report.programs.as_ref();
     let mut hooks = BTreeSet::new();
     let mut uplinks = Vec::new();
     for uplink in &examined.outlook.uplinks {
         let device = &uplink.device;
         let mut attached = Vec::new();
         for direction in Direction::BOTH.into_iter().filter(|_| is_managed) {
-            let pin = pins.link(uplink.id, direction);
-            let hook = observed::in_force(&kernel, device.ifindex, &pin, direction, ids).await?;
+            let seen = examined.programs.as_ref();
+            let hook = seen.and_then(|seen| seen.in_force(&device.name, direction));
             hooks.extend(hook.map(name_of));
             attached.push((direction, hook.is_some()));
         }
