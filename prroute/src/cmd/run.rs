@@ -71,7 +71,11 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
         Daemon::new(reconciler, monitor, hooks, config_file, read).context("catch signals")?;
     let _server = Server::start(instance, &directory)
         .inspect_err(|error| {
-            tracing::warn!("nobody but root can ask this daemon: {}", with_causes(error.as_ref()));
+            tracing::warn!(
+                event = "socket-unavailable",
+                "nobody but root can ask this daemon: {}",
+                with_causes(error.as_ref())
+            );
         })
         .ok();
     if let Err(error) = daemon.start().await {

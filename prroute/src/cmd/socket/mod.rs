@@ -45,7 +45,11 @@ impl Server {
         let work = move || {
             if let Err(error) = serve(&instance, &its, listener, stopped) {
                 let why = with_causes(error.as_ref());
-                tracing::warn!("{}: {why}", its.socket_path().display());
+                tracing::warn!(
+                    event = "socket-unavailable",
+                    "{}: {why}",
+                    its.socket_path().display()
+                );
             }
         };
         let named = thread::Builder::new().name("socket".to_owned());
