@@ -60,7 +60,11 @@ impl Flows {
     }
 
     pub(super) fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string(&FlowsJson::of(&self.records, |record| self.names.of(record), self.left_out))?)
+        Ok(serde_json::to_string(&FlowsJson::of(
+            &self.records,
+            |record| self.names.of(record),
+            self.left_out,
+        ))?)
     }
 
     pub(super) fn text(&self) -> String {

@@ -1,10 +1,14 @@
 //! `prroute status` on a healthy host, and `prroute wait`.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::prroute::START;
+use prroute_tests::prroute::{Instance, START};
 use prroute_tests::{probe, wait};
+use serde_json::Value;
 
 #[test]
 fn it_reads_at_eighty_columns_with_ages_of_the_gateways_answers() -> Result<()> {
@@ -54,4 +58,78 @@ fn wait_ends_when_replies_are_steered_and_tells_what_is_missing() -> Result<()> 
     prroute.output(&["wait", "--timeout", "1m"])?.success()?;
     daemon.terminate()?;
     prroute.down().map(drop)
+}
+
+/// The answer of the gateway of uplink 2.
+fn gateway_of_up2(prroute: &Instance<'_>) -> Result<Value> {
+    let status = prroute.status()?;
+    let answers = status["uplinks"][1]["answers"].as_array().context("no answers")?;
+    let is_it = |answer: &&Value| answer["gateway"] == "10.0.2.1";
+    answers.iter().find(is_it).cloned().with_context(|| format!("{status:#}"))
+}
+
+/// Waits until it is told for how long the gateway has been silent.
+fn silence(prroute: &Instance<'_>) -> Result<(f64, bool)> {
+    wait::until("a silence with its length", START, || {
+        let answer = gateway_of_up2(prroute)?;
+        let lasts = answer["silent_seconds"].as_f64();
+        Ok(lasts.zip(answer["silent_at_least"].as_bool()))
+    })
+}
+
+#[test]
+fn how_long_a_gateway_is_silent_is_told_as_far_as_the_daemon_saw_it() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    ensure!(gateway_of_up2(&prroute)?["silent_seconds"].is_null(), "it answers");
+    // Its link stays up, and it answers nobody.
+    lab.router(2).namespace.ip("link set host arp off")?;
+    let (first, at_least) = silence(&prroute)?;
+    ensure!(first < 30.0 && !at_least, "{first}, {at_least}");
+    let text = prroute.output(&["status"])?.stdout;
+    ensure!(text.contains("(SILENT ") && !text.contains("(SILENT >"), "{text}");
+    wait::until("it lasts longer", START, || {
+        Ok((silence(&prroute)?.0 > first + 1.0).then_some(()))
+    })?;
+    daemon.kill()?;
+    ensure!(gateway_of_up2(&prroute)?["silent_seconds"].is_null(), "nobody watches");
+    let daemon = prroute.run(&[])?;
+    let (anew, at_least) = silence(&prroute)?;
+    ensure!(at_least, "a new daemon does not know since when: {anew}");
+    lab.router(2).namespace.ip("link set host arp on")?;
+    wait::until("it answers again", START, || {
+        Ok(gateway_of_up2(&prroute)?["silent_seconds"].is_null().then_some(()))
+    })?;
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// A look alone has no rates; who repeats it has them from the second one on.
+#[test]
+fn rates_are_shown_when_the_status_is_repeated() -> Result<()> {
+    let lab = Lab::with_services(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    lab.with_prroute(|prroute| {
+        let one = prroute.output(&["status"])?.success()?;
+        ensure!(
+            !one.contains("IN/s") && one.contains("* ") && one.contains("main's default route")
+        );
+        let mut watch = prroute.command(&["status", "-w", "1"])?;
+        let mut watch = watch.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let output = watch.stdout.take().context("its output")?;
+        let mut shown = String::new();
+        for line in BufReader::new(output).lines() {
+            shown += &line?;
+            shown.push('\n');
+            // The second look, up to its end.
+            if shown.contains("IN/s") && shown.ends_with("ago\n") {
+                break;
+            }
+        }
+        watch.kill().and_then(|()| watch.wait()).context("end it")?;
+        let (first, second) = shown.split_once("\n\n").context("two looks")?;
+        ensure!(!first.contains("IN/s") && second.contains("MOVED/s"), "{shown}");
+        ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        Ok(())
+    })
 }

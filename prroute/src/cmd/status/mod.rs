@@ -6,6 +6,7 @@ mod details;
 mod form;
 mod gather;
 mod rates;
+mod rows;
 mod text;
 
 use std::time::{Duration, Instant};
@@ -34,8 +35,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
     let form = Form::of(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut last = None;
-    let mut show =
-        || runtime.block_on(show(&args.instance.instance, &form, args.json, &mut last));
+    let mut show = || runtime.block_on(show(&args.instance.instance, &form, args.json, &mut last));
     let Some(period) = args.watch else { return show() };
     loop {
         if let Err(error) = show() {
@@ -52,12 +52,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
 }
 
 /// `last` is the look before, and then this one.
-async fn show(
-    instance: &Instance,
-    form: &Form,
-    json: bool,
-    last: &mut Option<Look>,
-) -> Result<()> {
+async fn show(instance: &Instance, form: &Form, json: bool, last: &mut Option<Look>) -> Result<()> {
     if socket::is_needed()? {
         return ask(instance, form, json).await;
     }

@@ -5,18 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{ContentArrangement, Table};
 
-use crate::cmd::status::{Form, age, details};
-use crate::json::{
-    FindingJson, GatewayJson, HealedJson, HealthJson, RatesJson, SeverityJson, StatusJson,
-    UplinkStatusJson,
-};
+use crate::cmd::status::{Form, age, details, rows};
+use crate::json::{FindingJson, HealedJson, HealthJson, SeverityJson, StatusJson};
 
 const COLUMNS: u16 = 80;
-
-/// Behind the name of an uplink.
-const DEFAULT_ROUTE: &str = "*";
 
 /// So many of a list are named in one line.
 const NAMED: usize = 6;
@@ -49,7 +43,7 @@ impl fmt::Display for Text<'_> {
             problem(f, finding, shown.details)?;
         }
         if !report.uplinks.is_empty() {
-            writeln!(f, "{}", uplinks(&report.uplinks, shown.details).trim_fmt())?;
+            writeln!(f, "{}", rows::table(&report.uplinks, shown.details).trim_fmt())?;
         }
         let rest = rest(report, *shown);
         if !rest.is_empty() {
@@ -72,7 +66,7 @@ impl fmt::Display for Text<'_> {
 }
 
 /// A table without lines, that breaks what is longer than a line.
-fn table() -> Table {
+pub(super) fn table() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(COLUMNS);
@@ -123,81 +117,11 @@ fn problem(f: &mut fmt::Formatter<'_>, finding: &FindingJson, details: bool) -> 
     Ok(())
 }
 
-fn uplinks(uplinks: &[UplinkStatusJson], details: bool) -> Table {
-    let mut table = table();
-    let mut header = vec!["UPLINK", "STATE", "PROGRAMS", "GATEWAY (LAST ANSWER)", "ADDRESSES"];
-    let has_rates = uplinks.iter().any(|it| it.rates.is_some());
-    if has_rates {
-        header.extend(["IN/s", "MOVED/s"]);
-    }
-    table.set_header(header);
-    for it in uplinks {
-        let gateways: Vec<String> = it.answers.iter().map(gateway).collect();
-        let mut row = vec![
-            format!("{}{}", it.uplink.name, if it.default_route { DEFAULT_ROUTE } else { "" }),
-            it.state.name().to_owned(),
-            it.hook.map_or("MISSING".to_owned(), |hook| hook.to_string()),
-            if gateways.is_empty() { "none".to_owned() } else { gateways.join("\n") },
-            addresses(it, details),
-        ];
-        if has_rates {
-            let figures = |it: RatesJson| [it.received_per_second, it.moved_per_second].map(rate);
-            row.extend(it.rates.map(figures).unwrap_or_default());
-        }
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(5) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    pad_first(&mut table, (0, 1));
-    table
-}
-
-/// Packets per second, in few digits.
-fn rate(per_second: f64) -> String {
-    match per_second {
-        few if few > 0.0 && few < 10.0 => format!("{few:.1}"),
-        many => format!("{many:.0}"),
-    }
-}
-
 /// The spaces before and after the first column.
-fn pad_first(table: &mut Table, padding: (u16, u16)) {
+pub(super) fn pad_first(table: &mut Table, padding: (u16, u16)) {
     if let Some(first) = table.column_mut(0) {
         first.set_padding(padding);
     }
-}
-
-fn gateway(of: &GatewayJson) -> String {
-    let GatewayJson { gateway, only_for, silent, answered_seconds_ago, .. } = of;
-    let short = |seconds: f64| age::short(Duration::from_secs_f64(seconds));
-    let answer = match (silent, answered_seconds_ago) {
-        (true, _) => {
-            let longer = if of.silent_at_least { ">" } else { "" };
-            let time = of.silent_seconds.map(|time| format!(" {longer}{}", short(time)));
-            format!(" (SILENT{})", time.unwrap_or_default())
-        }
-        (false, Some(seconds)) => format!(" ({})", short(*seconds)),
-        (false, None) => String::new(),
-    };
-    let only_for = only_for.map_or(String::new(), |net| format!(" for {net}"));
-    format!("{gateway}{only_for}{answer}")
-}
-
-/// The first one of each family, and how many more there are.
-fn addresses(it: &UplinkStatusJson, all: bool) -> String {
-    let addresses = &it.uplink.addresses;
-    let first = |is_v4| addresses.iter().find(|net| net.addr().is_ipv4() == is_v4);
-    let shown: Vec<_> = match all {
-        true => addresses.iter().collect(),
-        false => [first(true), first(false)].into_iter().flatten().collect(),
-    };
-    let more = addresses.len() - shown.len();
-    let mut lines: Vec<String> = shown.iter().map(ToString::to_string).collect();
-    if let Some(last) = lines.last_mut().filter(|_| more > 0) {
-        *last = format!("{last} +{more}");
-    }
-    lines.join("\n")
 }
 
 /// One line each of what concerns the host.
@@ -207,7 +131,7 @@ fn rest(report: &StatusJson, shown: Shown) -> Table {
         table.add_row([name.to_owned(), text]);
     };
     if report.uplinks.iter().any(|it| it.default_route) {
-        row(DEFAULT_ROUTE, "main's default route".to_owned());
+        row(rows::DEFAULT_ROUTE, "main's default route".to_owned());
     }
     if !report.shared.is_empty() {
         row("shared", some_of(report.shared.iter().map(ToString::to_string)));
@@ -270,19 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_gateway_is_told_with_what_is_known_of_its_silence() {
-        let said = |silent_seconds, silent_at_least| {
-            let mut report = a_status();
-            let answer = &mut report.uplinks[0].answers[0];
-            (answer.silent_seconds, answer.silent_at_least) = (silent_seconds, silent_at_least);
-            gateway(answer).split_once(" (").map(|(_, said)| said.to_owned()).unwrap()
-        };
-        assert_eq!(said(Some(8.2), false), "SILENT 8s)");
-        assert_eq!(said(Some(250.0), true), "SILENT >4m)");
-        assert_eq!(said(None, false), "SILENT)");
-    }
-
-    #[test]
     fn the_uplink_of_the_default_route_has_a_mark_and_the_mark_a_legend() {
         let mut report = a_status();
         let text = words(&report);
@@ -297,7 +208,6 @@ mod tests {
         assert!(words(&report).contains("IN/s MOVED/s"), "{}", of(&report));
         report.uplinks[0].rates = None;
         assert!(!of(&report).contains("/s"), "{}", of(&report));
-        assert_eq!([0.0, 0.25, 9.0, 402.4].map(rate), ["0", "0.2", "9.0", "402"]);
     }
 
     #[test]
