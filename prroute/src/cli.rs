@@ -1,11 +1,14 @@
 //! The command line.
 
+mod time;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::time::time;
 use crate::instance::Instance;
 
 /// Makes replies leave by the interface that their request came in on.
@@ -284,30 +287,9 @@ pub struct WaitArgs {
     pub timeout: Duration,
 }
 
-/// A number and its unit; without one: seconds.
-fn time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().map_err(|_| format!("{text:?} is no time like 10s"))?;
-    match text.get(digits.len()..) {
-        Some("ms") => Ok(Duration::from_millis(number.into())),
-        Some("" | "s") => Ok(Duration::from_secs(number.into())),
-        Some("m") => Ok(Duration::from_secs(u64::from(number) * 60)),
-        _ => Err(format!("{text:?}: the unit is ms, s or m")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(time("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(time("7"), Ok(Duration::from_secs(7)));
-        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
-        assert!(time("s").is_err() && time("1h").is_err() && time("-1s").is_err());
-    }
 
     #[test]
     fn status_is_asked_as_ip_is() {

@@ -47,6 +47,8 @@ impl fmt::Display for Losses {
 pub enum Culprit {
     Networkd,
     NetworkManager,
+    /// A program that has programs of its own on the hooks of interfaces.
+    OnHooks(&'static str),
     Unknown,
 }
 
@@ -71,6 +73,13 @@ impl Machine {
         if self.runs(NETWORK_MANAGER) { Culprit::NetworkManager } else { Culprit::Unknown }
     }
 
+    /// Who may have removed something from a hook: who manages hooks, too, where it runs.
+    pub fn likely_culprit_on_hooks(&self) -> Culprit {
+        let on_hooks = [("cilium-agent", "Cilium"), ("calico-node", "Calico")];
+        let runs = |(process, _): &(&str, _)| self.runs(process);
+        on_hooks.into_iter().find(runs).map_or(Culprit::Unknown, |(_, name)| Culprit::OnHooks(name))
+    }
+
     fn runs(&self, name: &str) -> bool {
         let Ok(processes) = fs::read_dir(self.path("/proc")) else { return false };
         let is_it = |path: &Path| {
@@ -88,6 +97,9 @@ impl fmt::Display for Culprit {
                  setup networkd` stops that)"
             }
             Self::NetworkManager => "likely by NetworkManager",
+            Self::OnHooks(name) => {
+                return write!(f, "likely by {name}, which attaches programs, too");
+            }
             Self::Unknown => "by an unknown program",
         })
     }

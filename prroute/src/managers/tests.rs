@@ -108,6 +108,16 @@ fn the_likely_culprit_is_the_one_that_runs_and_deletes() {
 }
 
 #[test]
+fn who_manages_hooks_is_the_likely_culprit_there() {
+    let tree = Tree::new();
+    tree.process(77, "systemd-network");
+    assert_eq!(tree.machine().likely_culprit_on_hooks(), Culprit::Unknown);
+    tree.process(78, "cilium-agent");
+    let culprit = tree.machine().likely_culprit_on_hooks();
+    assert_eq!(culprit.to_string(), "likely by Cilium, which attaches programs, too");
+}
+
+#[test]
 fn the_drop_in_is_written_once_and_does_what_it_says() {
     let tree = Tree::new();
     assert!(write_drop_in(&tree.machine()).unwrap());

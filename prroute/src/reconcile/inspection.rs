@@ -19,7 +19,7 @@ use crate::datapath::pin_monitor::PinMonitor;
 use crate::datapath::sockets;
 use crate::datapath::{DatapathError, Pins};
 use crate::json::UdpSourceStateJson;
-use crate::managers::Culprit;
+use crate::managers::Machine;
 use crate::netlink::{Direction, Kernel};
 use crate::reconcile::allowance::{Allowance, Permission};
 use crate::reconcile::datapath::{Datapath, Loaded};
@@ -166,25 +166,26 @@ impl Reconciler {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
+        let culprit = Machine::default().likely_culprit_on_hooks();
         match self.datapath.inspection.allowance.ask(Instant::now()) {
             Permission::Granted => tracing::warn!(
                 event = "put-back",
-                "missing, and put back: {named}{more}; another program removed it, the kernel does \
-                 not say which"
+                "missing, and put back: {named}{more}; removed {culprit}"
             ),
             Permission::NotBefore { pause, first } => {
                 if first {
                     let pause = pause.as_secs_f64().ceil();
                     tracing::warn!(
                         event = "put-back-later",
-                        "missing again and again: {named}{more}; putting it back in {pause} s"
+                        "missing again and again: {named}{more}; removed {culprit}; putting it back \
+                         in {pause} s"
                     );
                 }
                 return Ok(());
             }
         }
         let healed = self.records.report.healed.get_or_insert_default();
-        healed.note(Culprit::Unknown, &format!("{named}{more}"));
+        healed.note(culprit, &format!("{named}{more}"));
         self.restore(&lost)
     }
 

@@ -28,7 +28,7 @@ impl Answers for Exporter {
             Ok(metrics) => Answer::of(Kind::OpenMetrics, metrics.text),
             Err(error) => {
                 let why = with_causes(error.as_ref()).to_string();
-                tracing::warn!("{why}");
+                tracing::warn!(event = "socket-unavailable", "{why}");
                 Answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
             }
         }
