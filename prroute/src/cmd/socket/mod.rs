@@ -77,7 +77,11 @@ fn serve(
         Ok(false) => {
             tracing::debug!("there is no group {}: only root may use the socket", socket::GROUP);
         }
-        Err(error) => tracing::warn!("only root may use the socket: {}", with_causes(&error)),
+        Err(error) => tracing::warn!(
+            event = "socket-unavailable",
+            "only root may use the socket: {}",
+            with_causes(&error)
+        ),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answers = Rc::new(FromKernel::new(instance.clone()));
