@@ -11,6 +11,7 @@ use nix::libc;
 use nix::unistd::Pid;
 
 use crate::datapath::DatapathError;
+use crate::instance::Instance;
 use crate::runtime::directory::RunDirectory;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +31,11 @@ pub enum LockError {
     )]
     ReadLocked { path: PathBuf, pid: Pid },
     #[error(
-        "another prroute ({}) runs in this network namespace; there can be only one",
+        "another prroute ({}{}) runs in this network namespace; there can be only one",
+        instance.as_ref().map_or(String::new(), |instance| format!("instance {instance}, ")),
         holder.map_or("pid unknown".to_owned(), |pid| format!("pid {pid}"))
     )]
-    NamespaceHeld { holder: Option<Pid> },
+    NamespaceHeld { holder: Option<Pid>, instance: Option<Instance> },
     #[error("the daemon (pid {pid}) did not end, even after SIGKILL; it is in state {state}")]
     StillHeld { pid: Pid, state: String },
     #[error("{operation} {}: {source}", path.display())]

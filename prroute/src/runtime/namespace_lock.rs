@@ -12,8 +12,10 @@ use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
 
 use crate::datapath::directory;
+use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
-use crate::runtime::lock::LockError;
+use crate::runtime::directory::RunDirectory;
+use crate::runtime::lock::{InstanceLock, LockError};
 
 /// How long to try. A killed process releases the lock some time after others see that it is gone, and a
 /// process that removes leftovers holds it for a moment.
@@ -54,7 +56,9 @@ impl NamespaceLock {
                     std::thread::sleep(RETRY);
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(LockError::NamespaceHeld { holder: holder(&opened) });
+                    let holder = holder(&opened);
+                    let instance = holder.and_then(instance_of);
+                    return Err(LockError::NamespaceHeld { holder, instance });
                 }
                 Err(TryLockError::Error(error)) => {
                     return Err(LockError::file("lock", &path)(error));
@@ -104,6 +108,15 @@ fn holder(opened: &File) -> Option<Pid> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let device = (major(metadata.dev()), minor(metadata.dev()));
     holder_in(&locks, device, metadata.ino()).map(Pid::from_raw)
+}
+
+/// The instance whose daemon a process is. Looking gives up this process's own lock of an instance: it is
+/// for errors that end it.
+fn instance_of(daemon: Pid) -> Option<Instance> {
+    let is_its = |instance: &Instance| {
+        InstanceLock::holder(&RunDirectory::of(instance)).is_ok_and(|pid| pid == Some(daemon))
+    };
+    RunDirectory::instances().into_iter().find(is_its)
 }
 
 /// proc_locks(5): ordinal, kind, mode, access, pid, `MAJOR:MINOR:INODE` (the first two

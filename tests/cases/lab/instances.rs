@@ -105,6 +105,33 @@ fn an_instance_is_refused_in_another_network_namespace() -> Result<()> {
     lab.expect_unchanged_since(&before)
 }
 
+/// Who asks for an instance that does not run, or from the wrong place, learns what does run.
+#[test]
+fn errors_name_the_instance_that_runs_with_its_pid_and_network_namespace() -> Result<()> {
+    let (lab, other) = (Lab::build(TWO)?, Lab::build(TWO)?);
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let pid = daemon.process.pid();
+    let nobody = Instance::new(&lab.host, &lab.scratch, &format!("{}-x", lab.name()))?;
+    for command in ["status", "flows", "reload"] {
+        let said = nobody.output(&[command])?;
+        let runs = format!("instance {} runs in this network namespace (pid {pid})", lab.name());
+        ensure!(said.status.code() == Some(3) && said.stderr.contains(&runs), "{said:?}");
+    }
+    let said = nobody.output(&["down"])?;
+    let held = format!("another prroute (instance {}, pid {pid}) runs in this", lab.name());
+    ensure!(!said.status.success() && said.stderr.contains(&held), "{said:?}");
+    std::mem::forget(nobody);
+    let stranger = entered_from(&other, &lab)?;
+    let said = stranger.output(&["status"])?;
+    let place = format!("another network namespace, {} (net:[", lab.host.name());
+    let runs = format!("where its daemon runs (pid {pid})");
+    ensure!(said.stderr.contains(&place) && said.stderr.contains(&runs), "{said:?}");
+    std::mem::forget(stranger);
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
 /// Pins that a version made which did not say whose they are.
 #[test]
 fn pins_of_nobody_are_taken_over() -> Result<()> {

@@ -51,7 +51,7 @@ fn a_report_has_every_section_and_keeps_what_was_configured() -> Result<()> {
     for section in SECTIONS {
         ensure!(report.contains(&format!("===== {section}")), "no {section:?} in\n{report}");
     }
-    for part in [CONFIGURATION, "10.0.1.10", "tcx program", ", tag ", "default via 10.0.2.1"] {
+    for part in [CONFIGURATION, "10.0.1.10", "up1 ingress 1: ", "default via 10.0.2.1"] {
         ensure!(report.contains(part), "no {part:?} in\n{report}");
     }
     // Whatever is wrong: it was reported.

@@ -40,6 +40,9 @@ async fn lines() -> anyhow::Result<Vec<String>> {
             }
         }
     }
+    if tags.is_empty() && !lines.is_empty() {
+        lines.push("(names and tags of programs need CAP_SYS_ADMIN)".to_owned());
+    }
     Ok(lines)
 }
 
