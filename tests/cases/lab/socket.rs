@@ -87,6 +87,7 @@ fn members_of_the_group_see_what_root_sees_and_nobody_else_does() -> Result<()> 
     ensure!(json["schema"] == "prroute.status/2" && json["health"] == "ok", "{json:#}");
     let one = ask(&["status", "-d", "dev", "up2"])?.success()?;
     ensure!(one.contains("10.0.2.1") && !one.contains("10.0.1.1"), "{one}");
+    ensure!(one.lines().all(|line| line.chars().count() <= 80), "{one}");
     let wrong = ask(&["status", "dev", "up9"])?;
     ensure!(wrong.stderr.contains("there is no interface \"up9\""), "{wrong:?}");
     probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;

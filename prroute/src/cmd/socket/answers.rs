@@ -3,7 +3,8 @@
 //! Nothing here may open the lock of the instance: closing a file gives up the record locks that this
 //! process, the daemon, holds on it.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::unistd::Pid;
@@ -13,6 +14,7 @@ use super::cached::Cached;
 use crate::causes::with_causes;
 use crate::cmd::flows::Flows;
 use crate::cmd::log::recent;
+use crate::cmd::status::Look;
 use crate::cmd::{events, metrics, status, wait};
 use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode};
 use crate::instance::Instance;
@@ -20,6 +22,9 @@ use crate::json::StatusJson;
 
 /// Of the flows, those that were seen last.
 const MAX_FLOWS: usize = 10_000;
+
+/// Rates are of so much time at most.
+const WATCHED: Duration = Duration::from_secs(60);
 
 const INDEX: &str = "\
 /v1/status   health, problems, uplinks: ?brief=true &statistics=true &details=true
@@ -34,6 +39,8 @@ const INDEX: &str = "\
 pub(super) struct FromKernel {
     instance: Instance,
     status: Cached<StatusJson>,
+    /// The last one, for rates.
+    look: RefCell<Option<Look>>,
     ready: Cached<wait::Progress>,
     flows: Cached<Flows>,
     metrics: Cached<String>,
@@ -73,13 +80,13 @@ impl Answers for FromKernel {
 impl FromKernel {
     pub(super) fn new(instance: Instance) -> Self {
         let (status, ready) = (Cached::default(), Cached::default());
-        Self { instance, status, ready, flows: Cached::default(), metrics: Cached::default() }
+        let (flows, metrics) = (Cached::default(), Cached::default());
+        Self { instance, status, look: RefCell::default(), ready, flows, metrics }
     }
 
     async fn status(&self, request: &Request) -> Result<Answer> {
         let form = status::Form::parse(&request.query).map_err(|error| unanswerable(&error))?;
-        let look = async { Ok(status::look(&self.instance, this_process()).await?.report) };
-        let report = self.status.get(look).await?;
+        let report = self.status.get(self.look()).await?;
         let report =
             form.select(StatusJson::clone(&report)).map_err(|error| unanswerable(&error))?;
         let answer = match request.wants_text {
@@ -87,6 +94,15 @@ impl FromKernel {
             false => json(&report)?,
         };
         Ok(Answer { health: Some(report.health.to_string()), ..answer })
+    }
+
+    /// With rates since the look before, where somebody watches.
+    async fn look(&self) -> Result<StatusJson> {
+        let mut report = status::look(&self.instance, this_process()).await?.report;
+        let mut last = self.look.borrow_mut();
+        let before = last.take().filter(|look| look.age() < WATCHED);
+        *last = Some(Look::follow(before.as_ref(), &mut report, Instant::now()));
+        Ok(report)
     }
 
     async fn ready(&self) -> Result<Answer> {

@@ -10,18 +10,20 @@ use serde_json::Value;
 
 use crate::json::{OccupancyJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson};
 
-/// Details of uplinks, of own sources and of UDP servers.
-pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
+/// Of uplinks, of own sources and of UDP servers.
+pub(super) fn sentences(report: &StatusJson) -> Vec<String> {
+    let mut all = Vec::new();
     for UplinkStatusJson { uplink, .. } in &report.uplinks {
-        for device in &uplink.stacked {
-            writeln!(f, "{}: counts as {}", device.name, uplink.name)?;
-        }
+        let name = &uplink.name;
+        all.extend(
+            uplink.stacked.iter().map(|device| format!("{}: counts as {name}", device.name)),
+        );
     }
-    if let Some(udp_source) = &report.udp_source {
-        writeln!(f, "{}", udp_source.state)?;
+    all.extend(report.udp_source.iter().map(|it| it.state.to_string()));
+    for number in [0, 1] {
+        all.extend(report.own_source.iter().filter_map(|it| it.sentences.get(number)).cloned());
     }
-    let sentences = |n: usize| report.own_source.iter().filter_map(move |it| it.sentences.get(n));
-    sentences(0).chain(sentences(1)).try_for_each(|sentence| writeln!(f, "{sentence}"))
+    all
 }
 
 /// Counters, and how full the tables are.

@@ -15,7 +15,7 @@ use anyhow::Result;
 use nix::unistd::Pid;
 
 pub(super) use self::form::Form;
-use self::rates::Look;
+pub(super) use self::rates::Look;
 use crate::cli::StatusArgs;
 use crate::cmd::{NoReport, NotRunning, belongs, output, socket};
 use crate::datapath::Pins;

@@ -1,7 +1,7 @@
 //! How many packets come in, and are moved, per second: what two looks differ by.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prroute_common::reason::Reason;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::json::{RatesJson, StatusJson, UplinkStatusJson};
 
 /// The figures of one look.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(in crate::cmd) struct Look {
     at: Instant,
     /// Received and moved packets, by the uplink's name and ifindex.
     counts: BTreeMap<(String, u32), (u64, u64)>,
@@ -18,7 +18,11 @@ pub(super) struct Look {
 
 impl Look {
     /// Adds the rates since the look `before`, and is the next one's.
-    pub(super) fn follow(before: Option<&Self>, report: &mut StatusJson, at: Instant) -> Self {
+    pub(in crate::cmd) fn follow(
+        before: Option<&Self>,
+        report: &mut StatusJson,
+        at: Instant,
+    ) -> Self {
         let mut counts = BTreeMap::new();
         for it in &mut report.uplinks {
             let Some(received) = it.received else { continue };
@@ -32,6 +36,10 @@ impl Look {
             counts.insert(key, now);
         }
         Self { at, counts }
+    }
+
+    pub(in crate::cmd) fn age(&self) -> Duration {
+        self.at.elapsed()
     }
 }
 
@@ -56,8 +64,6 @@ fn rates(then: (u64, u64), now: (u64, u64), seconds: f64) -> Option<RatesJson> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::json::tests::a_status;
 

@@ -50,7 +50,10 @@ impl fmt::Display for Text<'_> {
             writeln!(f, "{}", rest.trim_fmt())?;
         }
         if shown.details {
-            details::write(f, report)?;
+            let sentences = sentences(report);
+            if !sentences.is_empty() {
+                writeln!(f, "{}", sentences.trim_fmt())?;
+            }
         }
         if shown.statistics {
             details::statistics(f, report)?;
@@ -63,6 +66,16 @@ impl fmt::Display for Text<'_> {
         }
         Ok(())
     }
+}
+
+/// Each in lines of its own.
+fn sentences(report: &StatusJson) -> Table {
+    let mut table = table();
+    for sentence in details::sentences(report) {
+        table.add_row([sentence]);
+    }
+    pad_first(&mut table, (0, 0));
+    table
 }
 
 /// A table without lines, that breaks what is longer than a line.
