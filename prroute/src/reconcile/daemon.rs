@@ -12,7 +12,7 @@ use crate::causes::with_causes;
 use crate::config::{Config, FileStamp};
 use crate::datapath::pin_monitor::PinMonitor;
 use crate::netlink::{Announced, Change, HookMonitor, Monitor};
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
@@ -250,11 +250,11 @@ impl Daemon {
         let before = self.reconciler.records.report.summary.clone();
         let result = self.reconciler.converge(&mut self.monitor, self.change).await;
         let said = match &result {
-            Ok(_) => self.trouble.over().map(|said| (said, Kind("round-works"))),
+            Ok(_) => self.trouble.over().map(|said| (said, EventName("round-works"))),
             Err(error) => {
                 let (text, now) = (with_causes(error).to_string(), std::time::Instant::now());
                 let said = self.trouble.failed(now, &text, error.is_transient());
-                said.map(|said| (said, Kind("round-failed")))
+                said.map(|said| (said, EventName("round-failed")))
             }
         };
         if let Some(((level, text), kind)) = said {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::Level;
 
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::outages::{Missing, Outages};
 use crate::state::observed::Observed;
 use crate::state::uplink::{Discovered, Skipped, Uplink};
@@ -20,7 +20,7 @@ pub(super) struct Event {
     pub(super) text: String,
     /// It carries replies no longer, or less well.
     pub(super) is_loss: bool,
-    pub(super) kind: Kind,
+    pub(super) kind: EventName,
     pub(super) gateway: Option<IpAddr>,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn between(
             None => format!("{name}: gone"),
         };
         outages.begin(name, Missing::Uplink, now);
-        events.push(event(name, Level::INFO, text, true, Kind("uplink-gone")));
+        events.push(event(name, Level::INFO, text, true, EventName("uplink-gone")));
     }
     for new in after {
         match before.iter().find(|old| same(old, new)) {
@@ -62,7 +62,7 @@ pub(super) fn between(
                 if !back.is_empty() {
                     text.push_str(&format!(", back{back}"));
                 }
-                events.push(event(name, Level::INFO, text, false, Kind("uplink-new")));
+                events.push(event(name, Level::INFO, text, false, EventName("uplink-new")));
             }
             Some(old) => changes(&old.device, &new.device, observed, (outages, now), &mut events),
         }
@@ -70,7 +70,7 @@ pub(super) fn between(
     events
 }
 
-fn event(name: &str, level: Level, text: String, is_loss: bool, kind: Kind) -> Event {
+fn event(name: &str, level: Level, text: String, is_loss: bool, kind: EventName) -> Event {
     Event { name: name.to_owned(), level, text, is_loss, kind, gateway: None }
 }
 
@@ -102,11 +102,16 @@ fn changes(
     let name = &new.name;
     let mut say = |level, text, is_loss, kind| events.push(event(name, level, text, is_loss, kind));
     if old.name != new.name {
-        say(Level::INFO, format!("{} was renamed to {name}", old.name), false, Kind("renamed"));
+        say(
+            Level::INFO,
+            format!("{} was renamed to {name}", old.name),
+            false,
+            EventName("renamed"),
+        );
     }
     for stacked in new.stacked.iter().filter(|device| !old.stacked.contains(device)) {
         let text = format!("{name}: {} counts as this uplink", stacked.name);
-        say(Level::INFO, text, false, Kind("stacked"));
+        say(Level::INFO, text, false, EventName("stacked"));
     }
     let elsewhere =
         if new.hold { "its replies are held" } else { "its replies follow the routing tables" };
@@ -116,11 +121,11 @@ fn changes(
             let (level, what) =
                 if set_down { (Level::INFO, "set down") } else { (Level::WARN, "no carrier") };
             outages.begin(name, Missing::Link, now);
-            say(level, format!("{name}: {what}, {elsewhere}"), true, Kind("uplink-down"));
+            say(level, format!("{name}: {what}, {elsewhere}"), true, EventName("uplink-down"));
         }
         (false, true) => {
             let after = outages.end(name, Missing::Link, now);
-            say(Level::INFO, format!("{name}: up again{after}"), false, Kind("uplink-up"));
+            say(Level::INFO, format!("{name}: up again{after}"), false, EventName("uplink-up"));
         }
         _ => {}
     }
@@ -131,17 +136,17 @@ fn changes(
         match (was.gateway, is.gateway) {
             (Some(was), Some(is)) if was != is => {
                 let text = format!("{name}: gateway {is} instead of {was}");
-                say(Level::INFO, text, false, Kind("gateway-changed"));
+                say(Level::INFO, text, false, EventName("gateway-changed"));
             }
             (None, Some(is)) => {
-                say(Level::INFO, format!("{name}: gateway {is}"), false, Kind("gateway-new"));
+                say(Level::INFO, format!("{name}: gateway {is}"), false, EventName("gateway-new"));
             }
             (Some(was), None) => {
                 say(
                     Level::INFO,
                     format!("{name}: gateway {was} is gone"),
                     true,
-                    Kind("gateway-gone"),
+                    EventName("gateway-gone"),
                 );
             }
             _ => {}
@@ -152,12 +157,12 @@ fn changes(
                 (true, false) => {
                     outages.begin(name, missing, now);
                     let text = format!("{name}: gateway {gateway} does not answer, {elsewhere}");
-                    say(Level::WARN, text, true, Kind("gateway-silent"));
+                    say(Level::WARN, text, true, EventName("gateway-silent"));
                 }
                 (false, true) => {
                     let after = outages.end(name, missing, now);
                     let text = format!("{name}: gateway {gateway} answers again{after}");
-                    say(Level::INFO, text, false, Kind("gateway-back"));
+                    say(Level::INFO, text, false, EventName("gateway-back"));
                 }
                 _ => {}
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use crate::reconcile::events::Event;
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::window::Window;
 use crate::state::plan::{Op, Plan};
 use crate::state::uplink::Uplink;
@@ -49,7 +49,7 @@ impl Counts {
 }
 
 /// Rules and routes of prroute's were added or removed.
-const RULES: Kind = Kind("rules-and-routes");
+const RULES: EventName = EventName("rules-and-routes");
 
 /// Lines about each uplink, and about rules and routes, that are written as they come: so many ...
 const FREE: u32 = 6;
@@ -131,7 +131,7 @@ impl Events {
         if others || !said.is_empty() {
             said.extend(self.counts.take().map(|counts| format!("{counts} meanwhile")));
         }
-        let kind = if is_flapping { Kind("flapping") } else { RULES };
+        let kind = if is_flapping { EventName("flapping") } else { RULES };
         (!said.is_empty()).then(|| Line::new(Level::INFO, kind, said.join("; ")))
     }
 }

@@ -7,26 +7,26 @@ use tracing::Level;
 
 /// What happened, in one word: `PRROUTE_EVENT` in the journal. A name keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind(pub(super) &'static str);
+pub(super) struct EventName(pub(super) &'static str);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) level: Level,
     pub(super) text: String,
-    pub(super) kind: Kind,
+    pub(super) kind: EventName,
     pub(super) uplink: Option<String>,
     pub(super) gateway: Option<IpAddr>,
 }
 
 impl Line {
-    pub(super) fn new(level: Level, kind: Kind, text: String) -> Self {
+    pub(super) fn new(level: Level, kind: EventName, text: String) -> Self {
         Self { level, text, kind, uplink: None, gateway: None }
     }
 }
 
 /// What is beside the text becomes fields of the journal, and is not shown elsewhere.
 pub(super) fn write(line: &Line) {
-    let Line { level, text, kind: Kind(event), uplink, gateway } = line;
+    let Line { level, text, kind: EventName(event), uplink, gateway } = line;
     let (uplink, gateway) = (uplink.as_deref(), gateway.map(|gateway| gateway.to_string()));
     let gateway = gateway.as_deref();
     match *level {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::{Reconciler, lines};
 use crate::sysctl;
 
@@ -34,11 +34,11 @@ impl SysctlWatch {
                  clients that are routed by another uplink are dropped here; prroute leaves it so; \
                  sysctl -w net/ipv4/conf/{device}/rp_filter=2 makes it loose"
             );
-            line(Level::WARN, Kind("sysctl-set-back"), device, text)
+            line(Level::WARN, EventName("sysctl-set-back"), device, text)
         });
         let ended = self.strict.difference(&strict).map(|device| {
             let text = format!("{device}: rp_filter is not 1 any more");
-            line(Level::INFO, Kind("sysctl-mended"), device, text)
+            line(Level::INFO, EventName("sysctl-mended"), device, text)
         });
         let lines = begun.chain(ended).collect();
         self.strict = strict;
@@ -63,7 +63,7 @@ impl Reconciler {
     }
 }
 
-fn line(level: Level, kind: Kind, device: &str, text: String) -> Line {
+fn line(level: Level, kind: EventName, device: &str, text: String) -> Line {
     Line { uplink: Some(device.to_owned()), ..Line::new(level, kind, text) }
 }
 

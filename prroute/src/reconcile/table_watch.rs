@@ -10,7 +10,7 @@ use tracing::Level;
 use crate::datapath::counters::Counters;
 use crate::datapath::error::Result;
 use crate::datapath::occupancy::{Occupancy, Table};
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::{Reconciler, lines};
 
 const PERIOD: Duration = Duration::from_secs(60);
@@ -69,11 +69,11 @@ impl TableWatch {
                  and their replies follow the routing tables; more fit with `flows` in the configuration",
                 name.to_lowercase()
             );
-            Line::new(Level::WARN, Kind("table-full"), text)
+            Line::new(Level::WARN, EventName("table-full"), text)
         });
         let ended = self.full.difference(&full).map(|name| {
             let text = format!("the flow table {} has room again", name.to_lowercase());
-            Line::new(Level::INFO, Kind("table-room"), text)
+            Line::new(Level::INFO, EventName("table-room"), text)
         });
         let lines = begun.chain(ended).collect();
         let room = tables().map(Table::room).min().unwrap_or(u64::MAX);
@@ -89,12 +89,12 @@ impl TableWatch {
             let is_first = self.refused_at.replace(now).is_none();
             let text =
                 "flows found no room in the flow tables: their replies follow the routing tables";
-            let line = || Line::new(Level::WARN, Kind("table-full"), text.to_owned());
+            let line = || Line::new(Level::WARN, EventName("table-full"), text.to_owned());
             return is_first.then(line);
         }
         self.refused_at.take_if(|last| now.duration_since(*last) >= CALM)?;
         let text = "no flow was refused room in the flow tables for ten minutes".to_owned();
-        Some(Line::new(Level::INFO, Kind("table-room"), text))
+        Some(Line::new(Level::INFO, EventName("table-room"), text))
     }
 }
 
@@ -168,11 +168,11 @@ mod tests {
         let start = Instant::now();
         let mut watch = TableWatch::new(start);
         assert_eq!(watch.tell_refused(7, start), None, "from before");
-        assert_eq!(watch.tell_refused(8, start).map(|it| it.kind), Some(Kind("table-full")));
+        assert_eq!(watch.tell_refused(8, start).map(|it| it.kind), Some(EventName("table-full")));
         assert_eq!(watch.tell_refused(9, start + CALM / 2), None);
         assert_eq!(watch.tell_refused(9, start + CALM), None);
         let said = watch.tell_refused(9, start + CALM * 3 / 2);
-        assert_eq!(said.map(|it| it.kind), Some(Kind("table-room")));
+        assert_eq!(said.map(|it| it.kind), Some(EventName("table-room")));
         assert_eq!(watch.tell_refused(9, start + CALM * 3), None);
     }
 }

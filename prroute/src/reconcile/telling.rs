@@ -7,7 +7,7 @@ use tracing::Level;
 
 use crate::json::LeftOutJson;
 use crate::reconcile::held_back::{Counts, Events};
-use crate::reconcile::lines::{Kind, Line};
+use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::outages::Outages;
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events, lines};
 use crate::state::discover::is_notable;
@@ -121,16 +121,17 @@ impl Reconciler {
     pub(super) fn say(&mut self, outlook: &Outlook) {
         let recognised = outlook.desired.recognised.iter().map(ToString::to_string);
         let recognised =
-            recognised.map(|text| Line::new(Level::INFO, Kind("address-recognised"), text));
+            recognised.map(|text| Line::new(Level::INFO, EventName("address-recognised"), text));
         let undecided = outlook.uplinks.iter().flat_map(|uplink| &uplink.device.undecided);
-        let undecided =
-            undecided.map(|text| Line::new(Level::WARN, Kind("gateway-undecided"), text.clone()));
+        let undecided = undecided
+            .map(|text| Line::new(Level::WARN, EventName("gateway-undecided"), text.clone()));
         let own_source = self.own_source_sentences(outlook).into_iter();
-        let own_source = own_source.map(|(level, text)| Line::new(level, Kind("own-source"), text));
+        let own_source =
+            own_source.map(|(level, text)| Line::new(level, EventName("own-source"), text));
         let without_id = outlook.skipped.iter().filter(|it| it.reason == NO_ID_LEFT);
         let not_managed = without_id.map(|it| {
             let text = format!("{}: not managed: {NO_ID_LEFT}", it.name);
-            Line::new(Level::WARN, Kind("not-managed"), text)
+            Line::new(Level::WARN, EventName("not-managed"), text)
         });
         self.log.say(recognised.chain(undecided).chain(own_source).chain(not_managed).collect());
     }

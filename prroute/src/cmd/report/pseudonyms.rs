@@ -44,7 +44,7 @@ pub(super) struct Pseudonyms {
 
 /// What is at a place of the text.
 #[derive(Debug)]
-enum Found {
+enum Occurrence {
     Ip(IpAddr),
     Mac(Vec<u8>),
 }
@@ -88,22 +88,24 @@ impl Pseudonyms {
     }
 
     /// `None`: it is the same on every host, and stays.
-    fn name(&mut self, found: Found, length: Option<u8>) -> Option<String> {
+    fn name(&mut self, found: Occurrence, length: Option<u8>) -> Option<String> {
         match found {
-            Found::Mac(bytes) if [0, 0xff].iter().any(|one| bytes.iter().all(|it| it == one)) => {
+            Occurrence::Mac(bytes)
+                if [0, 0xff].iter().any(|one| bytes.iter().all(|it| it == one)) =>
+            {
                 None
             }
-            Found::Mac(bytes) => {
+            Occurrence::Mac(bytes) => {
                 let counts = &mut self.counts;
                 Some(self.macs.entry(bytes).or_insert_with(|| next(counts, "mac")).clone())
             }
-            Found::Ip(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            Occurrence::Ip(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
                 let v4 = address.to_ipv4_mapped()?;
                 let length = length.and_then(|length| length.checked_sub(96));
-                self.name(Found::Ip(v4.into()), length).map(|name| format!("::ffff:{name}"))
+                self.name(Occurrence::Ip(v4.into()), length).map(|name| format!("::ffff:{name}"))
             }
-            Found::Ip(address) if is_well_known(address, length) => None,
-            Found::Ip(address) => {
+            Occurrence::Ip(address) if is_well_known(address, length) => None,
+            Occurrence::Ip(address) => {
                 let net = length.and_then(|length| IpNet::new(address, length).ok());
                 let is_wide = |net: &IpNet| net.prefix_len() < net.max_prefix_len();
                 self.prefixes.extend(net.filter(is_wide).map(|net| net.trunc()));
@@ -169,7 +171,7 @@ fn prefix_length(rest: &str) -> Option<u8> {
 }
 
 /// The longest address that begins here, and where it ends.
-fn find(text: &str, at: usize) -> Option<(Found, usize)> {
+fn find(text: &str, at: usize) -> Option<(Occurrence, usize)> {
     let bytes = text.as_bytes();
     let is_part = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'-');
     if !is_part(bytes[at]) {
@@ -183,14 +185,14 @@ fn find(text: &str, at: usize) -> Option<(Found, usize)> {
 }
 
 /// `before` and `behind` are the characters around: what is part of a longer word is no address.
-fn read(word: &str, before: Option<u8>, behind: Option<u8>) -> Option<Found> {
+fn read(word: &str, before: Option<u8>, behind: Option<u8>) -> Option<Occurrence> {
     let is_number = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
     // A letter may stand before it, or behind.
     if !is_number(before)
         && !is_number(behind)
         && let Ok(address) = word.parse::<Ipv4Addr>()
     {
-        return Some(Found::Ip(address.into()));
+        return Some(Occurrence::Ip(address.into()));
     }
     let is_word =
         |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -202,13 +204,13 @@ fn read(word: &str, before: Option<u8>, behind: Option<u8>) -> Option<Found> {
         return None;
     }
     if let Ok(address) = word.parse::<Ipv6Addr>() {
-        return Some(Found::Ip(address.into()));
+        return Some(Occurrence::Ip(address.into()));
     }
     // As names of hosts have it in clouds: ip-10-0-0-1.
     if let Ok(address) = word.replace('-', ".").parse::<Ipv4Addr>() {
-        return Some(Found::Ip(address.into()));
+        return Some(Occurrence::Ip(address.into()));
     }
-    mac(word, ':').or_else(|| mac(word, '-')).map(Found::Mac)
+    mac(word, ':').or_else(|| mac(word, '-')).map(Occurrence::Mac)
 }
 
 /// Six or more bytes as two hexadecimal digits each.

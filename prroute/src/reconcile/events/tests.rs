@@ -106,7 +106,7 @@ fn what_comes_back_is_told_with_how_long_it_was_missing() {
     told(&before, &down, 0);
     let line = told(&down, &before, 75);
     assert_eq!(line.text, "eth2: up again after 1 min 15 s");
-    assert_eq!((line.kind, line.uplink.as_deref()), (Kind("uplink-up"), Some("eth2")));
+    assert_eq!((line.kind, line.uplink.as_deref()), (EventName("uplink-up"), Some("eth2")));
     told(&before, &silent, 80);
     let line = told(&silent, &before, 92);
     assert_eq!(line.text, "eth2: gateway 192.0.2.33 answers again after 12 s");

@@ -8,7 +8,7 @@ fn eth2() -> Uplink {
 }
 
 fn event(name: &str, level: Level, text: &str, is_loss: bool) -> Event {
-    let (name, text, kind) = (name.to_owned(), text.to_owned(), Kind("uplink-down"));
+    let (name, text, kind) = (name.to_owned(), text.to_owned(), EventName("uplink-down"));
     Event { name, level, text, is_loss, kind, gateway: None }
 }
 
@@ -34,7 +34,7 @@ fn an_uplink_that_flaps_is_told_of_once_a_minute_until_it_stops() {
     assert_eq!(events.due(), Some(start + SPAN));
     assert_eq!(events.flush(start + SPAN / 2, &uplinks), None);
     let line = events.flush(start + SPAN, &uplinks).unwrap();
-    assert_eq!(line.kind, Kind("flapping"));
+    assert_eq!(line.kind, EventName("flapping"));
     assert_eq!(
         line.text,
         "eth2 flapped 497 times in the last minute, up now; \
