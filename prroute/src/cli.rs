@@ -58,9 +58,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// List the recorded flows.
     ///
-    /// A TCP connection to an uplink's own address is not recorded while all of its packets use
-    /// that uplink.
-    Flows(ReportArgs),
+    /// Those that live, the one that was seen last first. A TCP connection to an uplink's own address is
+    /// not recorded while all of its packets use that uplink.
+    #[command(after_help = FLOWS_FILTER)]
+    Flows(FlowsArgs),
     /// Show what happened: the daemon's messages of information and above, the newest last.
     ///
     /// They are the daemon's own, since its start; the journal has those of before.
@@ -86,6 +87,16 @@ pub enum Command {
     #[command(subcommand)]
     Setup(SetupCommand),
 }
+
+const FLOWS_FILTER: &str = "\
+Examples:
+  prroute flows -t uplink eth1
+  prroute flows src 192.0.2.10:443 and not dst 198.51.100.0/24
+  prroute flows 'state new and (sport = 53 or sport > 1024)'
+
+src, sport: the local end; dst, dport: the remote one. An address is ADDRESS, ADDRESS/LENGTH,
+with :PORT behind it ([ADDRESS]:PORT for IPv6). States: live (as without one), new (not
+confirmed by the remote end), ok, idle (too old to count), all.";
 
 const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
                             4 permission\ndenied; 5 the daemon runs, but its report cannot be read.";
@@ -163,12 +174,37 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub struct FlowsArgs {
+    /// Conditions, in the grammar of `ss`: src, dst, sport, dport, uplink, state; and, or, not.
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
     #[command(flatten)]
     pub instance: InstanceArgs,
+    /// TCP only; with -u both.
+    #[arg(short, long)]
+    pub tcp: bool,
+    /// UDP only; with -t both.
+    #[arg(short, long)]
+    pub udp: bool,
+    /// IPv4 only.
+    #[arg(short = '4', long)]
+    pub ipv4: bool,
+    /// IPv6 only.
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Show at most N; 0: all. On a terminal 200, where nothing is said.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Show what they come to: how many by state, family, uplink and service.
+    #[arg(short, long)]
+    pub summary: bool,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
+    /// Repeat every SEC seconds, until interrupted.
+    #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub watch: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -196,7 +196,7 @@ impl<'lab> Instance<'lab> {
 
     /// The recorded flows that `filter` wants, of `prroute flows --json`.
     pub fn flows(&self, filter: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
-        let json = self.output(&["flows", "--json"])?.success()?;
+        let json = self.output(&["flows", "--json", "state", "all"])?.success()?;
         let report: Value =
             serde_json::from_str(&json).with_context(|| format!("parse the flows {json}"))?;
         let flows = report["flows"].as_array().with_context(|| format!("no flows: {json}"))?;

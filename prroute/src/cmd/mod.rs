@@ -21,6 +21,7 @@ mod status;
 mod wait;
 
 pub use belongs::{Abandoned, Elsewhere};
+pub use flows::FilterError;
 pub use not_running::NotRunning;
 pub use output::OutputError;
 pub use reload::Refused;
@@ -42,6 +43,7 @@ use crate::runtime::{LockError, RuntimeError};
 /// Exit codes, the same for every command (sysexits(3) for the last).
 mod code {
     pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
     pub(super) const NOT_RUNNING: u8 = 3;
     pub(super) const PERMISSION: u8 = 4;
     pub(super) const UNKNOWN: u8 = 5;
@@ -110,6 +112,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
+        }
+        if cause.is::<FilterError>() {
+            return code::USAGE;
         }
         if cause.is::<Warnings>() {
             return code::WARNINGS;

@@ -2,7 +2,7 @@
 //! crate prints.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -32,6 +32,12 @@ fn write(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
+}
+
+/// Before a report that is repeated: on a terminal it takes the place of the one before, elsewhere it follows
+/// after an empty line.
+pub(super) fn begin_again() -> Result<(), OutputError> {
+    if io::stdout().is_terminal() { write("\x1b[H\x1b[J") } else { write("\n") }
 }
 
 /// Writes what is fit for a terminal already, as JSON is.

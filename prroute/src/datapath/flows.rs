@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::time::{ClockId, clock_gettime};
 use prroute_common::address::{octets4, octets6};
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin, is_over};
 use prroute_common::names;
 use prroute_common::time::{TICK_NS, from_ns};
 
@@ -31,6 +31,8 @@ pub struct FlowRecord {
     pub answered: bool,
     /// Whether both ends have shown that they take part in it.
     pub confirmed: bool,
+    /// It is too old to count: its entry stays until another flow needs the room.
+    pub is_over: bool,
     pub uplink: UplinkId,
     /// Generation of the uplink when the flow was bound.
     pub generation: u16,
@@ -108,6 +110,7 @@ fn record(
         opened_inbound: flow.origin()? == Origin::Inbound,
         answered: flow.is_answered(),
         confirmed,
+        is_over: is_over(&flow, confirmed, protocol, now),
         uplink: UplinkId(flow.uplink()),
         generation: flow.generation(),
         idle_seconds: f64::from(flow.idle(now)) * TICK_NS as f64 / 1e9,

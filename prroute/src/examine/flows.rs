@@ -98,6 +98,7 @@ mod tests {
             opened_inbound: true,
             answered,
             confirmed,
+            is_over: false,
             uplink: UplinkId(2),
             generation: 1,
             idle_seconds,

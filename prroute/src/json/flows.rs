@@ -1,6 +1,7 @@
 //! `prroute flows --json`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -11,12 +12,40 @@ use crate::datapath::flows::FlowRecord;
 pub(crate) struct FlowsJson {
     schema: &'static str,
     flows: Vec<FlowJson>,
-    /// How many more there are, which are idle for longer.
+    /// How many more were asked for, which are idle for longer.
     left_out: usize,
+    summary: FlowsSummaryJson,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FlowsSummaryJson {
+    /// All that are recorded, also those that are too old to count.
+    pub(crate) total: usize,
+    /// Those that were asked for; the rest is about them.
+    pub(crate) matching: usize,
+    pub(crate) new: usize,
+    pub(crate) ok: usize,
+    pub(crate) idle: usize,
+    pub(crate) ipv4: usize,
+    pub(crate) ipv6: usize,
+    /// How many by the name of the uplink; by `#` and its id where it is gone.
+    pub(crate) uplinks: BTreeMap<String, usize>,
+    /// Local addresses and ports that were asked, the busiest first: a few.
+    pub(crate) services: Vec<ServiceJson>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ServiceJson {
+    pub(crate) protocol: Cow<'static, str>,
+    pub(crate) local: IpAddr,
+    pub(crate) local_port: u16,
+    pub(crate) flows: usize,
 }
 
 #[derive(Serialize)]
 struct FlowJson {
+    /// `new`: not confirmed yet; `ok`: both ends take part; `idle`: too old to count.
+    state: &'static str,
     /// By its name, where it has a common one; else the number.
     protocol: Cow<'static, str>,
     protocol_number: u8,
@@ -34,13 +63,15 @@ struct FlowJson {
 }
 
 impl FlowsJson {
-    /// `name_of` tells the name of a flow's uplink.
+    /// `facts` tells a flow's state and the name of its uplink.
     pub(crate) fn of<'a>(
         records: &[FlowRecord],
-        name_of: impl Fn(&FlowRecord) -> Option<&'a str>,
+        facts: impl Fn(&FlowRecord) -> (&'static str, Option<&'a str>),
         left_out: usize,
+        summary: FlowsSummaryJson,
     ) -> Self {
         let flow = |record: &FlowRecord| FlowJson {
+            state: facts(record).0,
             protocol: protocol_name(record.protocol),
             protocol_number: record.protocol,
             local: record.local,
@@ -50,11 +81,12 @@ impl FlowsJson {
             opened_inbound: record.opened_inbound,
             confirmed: record.confirmed,
             uplink: record.uplink.0,
-            uplink_name: name_of(record).map(str::to_owned),
+            uplink_name: facts(record).1.map(str::to_owned),
             generation: record.generation,
             idle_seconds: record.idle_seconds,
         };
-        Self { schema: "prroute.flows/2", flows: records.iter().map(flow).collect(), left_out }
+        let flows = records.iter().map(flow).collect();
+        Self { schema: "prroute.flows/2", flows, left_out, summary }
     }
 }
 

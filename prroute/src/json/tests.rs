@@ -194,11 +194,25 @@ fn some_flows() -> FlowsJson {
         opened_inbound: true,
         answered: true,
         confirmed: true,
+        is_over: false,
         uplink: UplinkId(1),
         generation: 1,
         idle_seconds: 0.5,
     };
-    FlowsJson::of(&[record], |_| Some("eth0"), 0)
+    let service =
+        ServiceJson { protocol: "tcp".into(), local: ip("192.168.1.10"), local_port: 80, flows: 1 };
+    let summary = FlowsSummaryJson {
+        total: 3,
+        matching: 1,
+        new: 0,
+        ok: 1,
+        idle: 0,
+        ipv4: 1,
+        ipv6: 0,
+        uplinks: [("eth0".to_owned(), 1)].into(),
+        services: vec![service],
+    };
+    FlowsJson::of(&[record], |_| ("ok", Some("eth0")), 0, summary)
 }
 
 /// The example has what is there now, name by name and value by value.

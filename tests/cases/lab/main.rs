@@ -18,6 +18,7 @@ mod exit_nodes;
 mod failover;
 mod faults;
 mod findings;
+mod flows;
 mod follow;
 mod fragments;
 mod gateways;

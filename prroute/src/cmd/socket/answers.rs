@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::unistd::Pid;
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::cached::Cached;
 use crate::causes::with_causes;
-use crate::cmd::flows::Flows;
 use crate::cmd::log::recent;
 use crate::cmd::status::Look;
-use crate::cmd::{events, metrics, status, wait};
+use crate::cmd::{events, flows, metrics, status, wait};
 use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode};
 use crate::instance::Instance;
 use crate::json::StatusJson;
@@ -30,7 +30,8 @@ const INDEX: &str = "\
 /v1/status   health, problems, uplinks: ?brief=true &statistics=true &details=true
              &all=true &dev=NAME; text with `Accept: text/plain`
 /v1/ready    200 when replies are steered, else 503
-/v1/flows    the flows that were seen last, at most 10000
+/v1/flows    what is recorded: ?filter=FILTER &limit=NUMBER (up to 10000) &tcp=true
+             &udp=true &ipv4=true &ipv6=true &summary=true; text likewise
 /v1/events   what happened: ?after=NUMBER &pid=PID &wait=SECONDS (up to 30)
 /v1/metrics  OpenMetrics, also at /metrics
 ";
@@ -42,7 +43,8 @@ pub(super) struct FromKernel {
     /// The last one, for rates.
     look: RefCell<Option<Look>>,
     ready: Cached<wait::Progress>,
-    flows: Cached<Flows>,
+    /// Whose flows are read.
+    turn: Mutex<()>,
     metrics: Cached<String>,
 }
 
@@ -80,8 +82,8 @@ impl Answers for FromKernel {
 impl FromKernel {
     pub(super) fn new(instance: Instance) -> Self {
         let (status, ready) = (Cached::default(), Cached::default());
-        let (flows, metrics) = (Cached::default(), Cached::default());
-        Self { instance, status, look: RefCell::default(), ready, flows, metrics }
+        let (turn, metrics) = (Mutex::default(), Cached::default());
+        Self { instance, status, look: RefCell::default(), ready, turn, metrics }
     }
 
     async fn status(&self, request: &Request) -> Result<Answer> {
@@ -116,16 +118,20 @@ impl FromKernel {
     }
 
     async fn flows(&self, request: &Request) -> Result<Answer> {
-        let read = async {
-            let mut flows = Flows::read(&self.instance)?;
-            flows.limit(MAX_FLOWS);
-            Ok(flows)
+        let mut question =
+            flows::Question::parse(&request.query).map_err(|error| unanswerable(&error))?;
+        question.limit_to(MAX_FLOWS);
+        let (kind, json) = match request.wants_text {
+            true => (Kind::Text, false),
+            false => (Kind::Json, true),
         };
-        let flows = self.flows.get(read).await?;
-        Ok(match request.wants_text {
-            true => Answer::of(Kind::Text, flows.text()),
-            false => Answer::of(Kind::Json, format!("{}\n", flows.json()?)),
-        })
+        // One at a time, and for half of the time at most: a question may take all tables to be read.
+        let _turn = self.turn.lock().await;
+        let begun = Instant::now();
+        let answer =
+            flows::read(&self.instance, &question).and_then(|flows| question.answer(&flows, json));
+        tokio::time::sleep(begun.elapsed()).await;
+        Ok(Answer::of(kind, answer?))
     }
 
     async fn metrics(&self) -> Result<Answer> {

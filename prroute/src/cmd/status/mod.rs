@@ -38,6 +38,9 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
     let mut show = || runtime.block_on(show(&args.instance.instance, &form, args.json, &mut last));
     let Some(period) = args.watch else { return show() };
     loop {
+        if !args.brief && !args.json {
+            output::begin_again()?;
+        }
         if let Err(error) = show() {
             let is_a_state = error.is::<Unwell>() || error.is::<NotRunning>();
             if !is_a_state && !error.is::<NoReport>() {
@@ -45,9 +48,6 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
             }
         }
         std::thread::sleep(Duration::from_secs(period.into()));
-        if !args.brief {
-            output::line("")?;
-        }
     }
 }
 

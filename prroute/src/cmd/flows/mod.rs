@@ -1,0 +1,107 @@
+//! `prroute flows`.
+
+mod filter;
+mod listing;
+mod names;
+mod words;
+
+use std::io::{IsTerminal as _, stdout};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+pub use self::filter::FilterError;
+use self::filter::Wanted;
+pub(super) use self::listing::Flows;
+use crate::cli::FlowsArgs;
+use crate::cmd::{NotRunning, belongs, log, output, socket};
+use crate::datapath::Pins;
+use crate::instance::Instance;
+
+/// So many are shown on a terminal.
+const ON_A_TERMINAL: usize = 200;
+
+/// What is asked for: the command's options, and a request's query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Question {
+    filter: String,
+    tcp: bool,
+    udp: bool,
+    ipv4: bool,
+    ipv6: bool,
+    summary: bool,
+    /// 0: all.
+    limit: usize,
+}
+
+impl Question {
+    fn of(args: &FlowsArgs) -> Self {
+        let is_for_people = !args.json && stdout().is_terminal();
+        Self {
+            filter: args.filter.join(" "),
+            tcp: args.tcp,
+            udp: args.udp,
+            ipv4: args.ipv4,
+            ipv6: args.ipv6,
+            summary: args.summary,
+            limit: args.limit.unwrap_or(if is_for_people { ON_A_TERMINAL } else { 0 }),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// When it is none.
+    pub(super) fn parse(query: &str) -> Result<Self> {
+        let question: Self = serde_urlencoded::from_str(query)?;
+        Wanted::parse(&question.filter)?;
+        Ok(question)
+    }
+
+    /// At most so many, whatever was asked for.
+    pub(super) fn limit_to(&mut self, most: usize) {
+        self.limit = if self.limit == 0 { most } else { self.limit.min(most) };
+    }
+
+    pub(super) fn answer(&self, flows: &Flows, json: bool) -> Result<String> {
+        Ok(match json {
+            true => format!("{}\n", serde_json::to_string(&flows.json(self.summary))?),
+            false => flows.text(self.summary),
+        })
+    }
+}
+
+pub(super) async fn run(args: &FlowsArgs) -> Result<()> {
+    let question = Question::of(args);
+    // Told before anything is asked.
+    Wanted::parse(&question.filter)?;
+    let Some(period) = args.watch else { return show(args, &question).await };
+    loop {
+        if !args.json {
+            output::begin_again()?;
+        }
+        show(args, &question).await?;
+        tokio::time::sleep(Duration::from_secs(period.into())).await;
+    }
+}
+
+async fn show(args: &FlowsArgs, question: &Question) -> Result<()> {
+    let instance = &args.instance.instance;
+    if socket::is_needed()? {
+        let target = format!("/v1/flows?{}", serde_urlencoded::to_string(question)?);
+        let answer = socket::ask(instance, &target, !args.json).await?;
+        return Ok(output::raw(&log::printable(&answer.body))?);
+    }
+    let found = belongs::find_present(instance, "flows")?;
+    if !Pins::of(instance).exists() && found.daemon.is_none() {
+        return Err(NotRunning::of(instance).into());
+    }
+    let flows = read(instance, question)?;
+    Ok(output::raw(&log::printable(&question.answer(&flows, args.json)?))?)
+}
+
+/// Those that are asked for.
+pub(super) fn read(instance: &Instance, question: &Question) -> Result<Flows> {
+    Flows::read(instance, question, &Wanted::parse(&question.filter)?)
+}
