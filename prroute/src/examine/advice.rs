@@ -7,7 +7,7 @@ use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::Occupancy;
 use crate::examine::{Examination, flows, healing, kernel, netfilter, others, sockets};
 use crate::managers::Machine;
-use crate::netlink::nftables::filter_rules;
+use crate::netlink::nftables::{FilterRules, filter_rules};
 use crate::state::findings::Finding;
 
 /// `recorded` are all flows; `None`: there are no tables.
@@ -19,7 +19,9 @@ pub(super) fn findings(
     let mut all = Vec::new();
     all.extend(kernel::finding());
     if uplinks.len() > 1 {
-        all.extend(netfilter::findings(&filter_rules(), uplinks, observed));
+        let FilterRules { rules, unread } = filter_rules();
+        all.extend(netfilter::findings(&rules, uplinks, observed));
+        all.extend(unread.map(netfilter::unread));
         all.extend(netfilter::legacy());
         all.extend(sockets::findings(&sockets::listeners(), uplinks));
     }

@@ -10,6 +10,8 @@ use crate::state::findings::{Finding, Severity};
 use crate::state::observed::Observed;
 use crate::state::uplink::{Ifindex, Uplink};
 
+/// The finding that not all was looked at.
+pub(super) const UNREAD: &str = "netfilter-unread";
 /// So many rules are shown.
 const SHOWN: usize = 5;
 
@@ -163,6 +165,20 @@ pub(super) fn legacy() -> Option<Finding> {
         tables.extend(text.lines().map(str::to_owned));
     }
     not_looked_at(&tables)
+}
+
+/// Not all rules of nftables were looked at.
+pub(super) fn unread(why: String) -> Finding {
+    Finding {
+        id: UNREAD.to_owned(),
+        severity: Severity::Notice,
+        what:
+            "netfilter's rules could not all be read: some that name an uplink may be missing here"
+                .to_owned(),
+        evidence: vec![why],
+        fix: Some("nft list ruleset".to_owned()),
+        ..Finding::default()
+    }
 }
 
 fn not_looked_at(tables: &[String]) -> Option<Finding> {

@@ -65,17 +65,22 @@ pub fn reverse_path_filters() -> Vec<ReversePathFilter> {
     if !is_loaded() {
         return Vec::new();
     }
-    each_rule(rule).unwrap_or_else(|error| {
-        tracing::debug!("read netfilter rules: {error}");
-        Vec::new()
-    })
+    each_rule(rule).unwrap_or_else(Read::failed).found
+}
+
+/// What could be read of the rules.
+#[derive(Debug, Default)]
+pub struct FilterRules {
+    pub rules: Vec<FilterRule>,
+    /// Why there may be more.
+    pub unread: Option<String>,
 }
 
 /// The rules of the calling thread's network namespace that look at interfaces or addresses, and
-/// decide. None where they cannot be read.
-pub fn filter_rules() -> Vec<FilterRule> {
+/// decide.
+pub fn filter_rules() -> FilterRules {
     if !is_loaded() {
-        return Vec::new();
+        return FilterRules::default();
     }
     // The kernel lists the rules of a chain one after the other.
     let chains = RefCell::new(BTreeSet::new());
@@ -83,10 +88,14 @@ pub fn filter_rules() -> Vec<FilterRule> {
         let is_first = chains.borrow_mut().insert(interfaces::place(message)?);
         Some(FilterRule { is_first, ..interfaces::rule(message)? })
     });
-    read.unwrap_or_else(|error| {
-        tracing::debug!("read netfilter rules: {error}");
-        Vec::new()
-    })
+    match read {
+        Ok(Read { found, is_whole: true }) => FilterRules { rules: found, unread: None },
+        Ok(Read { found, .. }) => {
+            let unread = format!("there are more than can be read in {} ms", PATIENCE.as_millis());
+            FilterRules { rules: found, unread: Some(unread) }
+        }
+        Err(error) => FilterRules { rules: Vec::new(), unread: Some(error.to_string()) },
+    }
 }
 
 /// Addresses of IPv4 that rules of the calling thread's network namespace translate destinations to:
@@ -95,11 +104,8 @@ pub(crate) fn translated_destinations() -> Vec<Ipv4Addr> {
     if !is_loaded() {
         return Vec::new();
     }
-    let read = each_rule(published::destinations).unwrap_or_else(|error| {
-        tracing::debug!("read netfilter rules: {error}");
-        Vec::new()
-    });
-    read.into_iter().flatten().collect()
+    let read = each_rule(published::destinations).unwrap_or_else(Read::failed);
+    read.found.into_iter().flatten().collect()
 }
 
 /// To ask would make the kernel load the module. One without loadable modules has it or not.
@@ -108,8 +114,24 @@ fn is_loaded() -> bool {
         .map_or(true, |modules| modules.lines().any(|module| module.starts_with("nf_tables ")))
 }
 
+/// What came of reading all rules.
+#[derive(Debug)]
+struct Read<T> {
+    found: Vec<T>,
+    /// Not only of a part, because there are too many.
+    is_whole: bool,
+}
+
+impl<T> Read<T> {
+    #[expect(clippy::needless_pass_by_value, reason = "it stands for the result of an error")]
+    fn failed(error: io::Error) -> Self {
+        tracing::debug!("read netfilter rules: {error}");
+        Self { found: Vec::new(), is_whole: false }
+    }
+}
+
 /// What `rule` makes of each of them.
-fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
+fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Read<T>> {
     let limit = Instant::now() + PATIENCE;
     let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
@@ -126,14 +148,16 @@ fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
             rest = behind;
             match u16_at(message, 4) {
                 Some(NEW_RULE) => found.extend(rule(message)),
-                Some(DONE) => return Ok(found),
-                Some(ERROR) => return refused(message).map_or(Ok(found), Err),
+                Some(DONE) => return Ok(Read { found, is_whole: true }),
+                Some(ERROR) => {
+                    return refused(message).map_or(Ok(Read { found, is_whole: true }), Err);
+                }
                 _ => {}
             }
         }
     }
     tracing::debug!("there are more netfilter rules than were looked at");
-    Ok(found)
+    Ok(Read { found, is_whole: false })
 }
 
 /// The rules of all families.

@@ -1,6 +1,6 @@
 //! What was looked at, by stable ids: the kinds of findings.
 
-use crate::examine::Examination;
+use crate::examine::{Examination, netfilter};
 use crate::state::findings::{Check, Finding, Outcome};
 
 /// What a check needs.
@@ -9,6 +9,8 @@ enum Needs {
     Nothing,
     /// Something to decide about.
     TwoUplinks,
+    /// Likewise, and all rules of netfilter.
+    Netfilter,
     /// Something of prroute in the kernel, or a daemon.
     Use,
     /// Likewise, and the configuration in force is known.
@@ -39,7 +41,7 @@ const CHECKS: &[(&str, Needs)] = &[
     ("asymmetric", Needs::NoUse),
     ("shared-address-nowhere", Needs::Use),
     ("same-subnet", Needs::TwoUplinks),
-    ("reverse-path-filter", Needs::TwoUplinks),
+    ("reverse-path-filter", Needs::Netfilter),
     ("catch-all", Needs::TwoUplinks),
     ("catch-all-destinations", Needs::TwoUplinks),
     ("direct-return", Needs::TwoUplinks),
@@ -51,8 +53,9 @@ const CHECKS: &[(&str, Needs)] = &[
     ("configuration-changed", Needs::Daemon),
     ("left-out", Needs::Use),
     ("kernel-feature", Needs::Nothing),
-    ("nft-drop", Needs::TwoUplinks),
-    ("nft-oif", Needs::TwoUplinks),
+    ("nft-drop", Needs::Netfilter),
+    ("nft-oif", Needs::Netfilter),
+    ("netfilter-unread", Needs::TwoUplinks),
     ("iptables-legacy", Needs::TwoUplinks),
     ("listens-on-one-address", Needs::TwoUplinks),
     ("networkd", Needs::Nothing),
@@ -76,6 +79,10 @@ pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bo
     let is_met = |needs: Needs| match needs {
         Needs::Nothing => true,
         Needs::TwoUplinks => examined.outlook.uplinks.len() > 1,
+        Needs::Netfilter => {
+            examined.outlook.uplinks.len() > 1
+                && findings.iter().all(|finding| finding.id != netfilter::UNREAD)
+        }
         Needs::Use => examined.is_in_use(),
         Needs::Configuration => {
             examined.is_in_use()
