@@ -84,7 +84,12 @@ fn how_long_a_gateway_is_silent_is_told_as_far_as_the_daemon_saw_it() -> Result<
     let daemon = prroute.run(&[])?;
     ensure!(gateway_of_up2(&prroute)?["silent_seconds"].is_null(), "it answers");
     // Its link stays up, and it answers nobody.
-    lab.router(2).namespace.ip("link set host arp off")?;
+    let router = &lab.router(2).namespace;
+    router.nft(
+        "table netdev silence {
+            chain in { type filter hook ingress device host priority 0; policy drop; }
+        }",
+    )?;
     let (first, at_least) = silence(&prroute)?;
     ensure!(first < 30.0 && !at_least, "{first}, {at_least}");
     let text = prroute.output(&["status"])?.stdout;
@@ -97,7 +102,7 @@ fn how_long_a_gateway_is_silent_is_told_as_far_as_the_daemon_saw_it() -> Result<
     let daemon = prroute.run(&[])?;
     let (anew, at_least) = silence(&prroute)?;
     ensure!(at_least, "a new daemon does not know since when: {anew}");
-    lab.router(2).namespace.ip("link set host arp on")?;
+    router.run(&["nft", "delete", "table", "netdev", "silence"])?;
     wait::until("it answers again", START, || {
         Ok(gateway_of_up2(&prroute)?["silent_seconds"].is_null().then_some(()))
     })?;
