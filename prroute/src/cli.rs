@@ -19,8 +19,8 @@ use crate::instance::Instance;
     about,
     propagate_version = true,
     max_term_width = 80,
-    after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong\n\
-                  usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report\n\
+    after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong \
+                  usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report \
                   cannot be read, or `doctor` has warnings only; 78 configuration error."
 )]
 pub struct Cli {
@@ -94,15 +94,15 @@ Examples:
   prroute flows src 192.0.2.10:443 and not dst 198.51.100.0/24
   prroute flows 'state new and (sport = 53 or sport > 1024)'
 
-src, sport: the local end; dst, dport: the remote one. An address is ADDRESS, ADDRESS/LENGTH,
-with :PORT behind it ([ADDRESS]:PORT for IPv6). States: live (as without one), new (not
-confirmed by the remote end), ok, idle (too old to count), all.";
+src, sport: the local end; dst, dport: the remote one. An address is ADDRESS, ADDRESS/LENGTH, with \
+:PORT behind it ([ADDRESS]:PORT for IPv6). States: live (as without one), new (not confirmed by the \
+remote end), ok, idle (too old to count), all.";
 
 const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
-                            4 permission\ndenied; 5 the daemon runs, but its report cannot be read.";
+                            4 permission denied; 5 the daemon runs, but its report cannot be read.";
 
 const WAIT_CODES: &str = "Exit codes: 0 ready; 1 the time is over, and what is missing is said; 3 the \
-                          time is over,\nand no daemon runs; 4 permission denied.";
+                          time is over, and no daemon runs; 4 permission denied.";
 
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
