@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
 use self::time::time;
+use crate::complete;
 use crate::instance::Instance;
 
 /// Makes replies leave by the interface that their request came in on.
@@ -151,7 +153,8 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct InstanceArgs {
     /// Which instance of prroute, where each network namespace has one of its own.
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default",
+          add = ArgValueCompleter::new(complete::instances))]
     pub instance: Instance,
 }
 
@@ -176,7 +179,7 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct FlowsArgs {
     /// Conditions, in the grammar of `ss`: src, dst, sport, dport, uplink, state; and, or, not.
-    #[arg(value_name = "FILTER")]
+    #[arg(value_name = "FILTER", add = ArgValueCompleter::new(complete::filter))]
     pub filter: Vec<String>,
     #[command(flatten)]
     pub instance: InstanceArgs,
@@ -254,7 +257,8 @@ pub struct EventsArgs {
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// What is about this interface only.
-    #[arg(value_names = ["dev", "UPLINK"], num_args = 2)]
+    #[arg(value_names = ["dev", "UPLINK"], num_args = 2,
+          add = ArgValueCompleter::new(complete::device))]
     pub words: Vec<String>,
     #[command(flatten)]
     pub instance: InstanceArgs,
@@ -310,7 +314,8 @@ pub struct StatusArgs {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub watch: Option<u32>,
     /// Show one uplink alone: `dev NAME`.
-    #[arg(num_args = 2, value_names = ["dev", "UPLINK"])]
+    #[arg(num_args = 2, value_names = ["dev", "UPLINK"],
+          add = ArgValueCompleter::new(complete::device))]
     pub uplink: Vec<String>,
 }
 

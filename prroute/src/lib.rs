@@ -9,6 +9,7 @@ pub mod capability;
 mod causes;
 pub mod cli;
 pub mod cmd;
+mod complete;
 pub mod config;
 pub mod datapath;
 mod examine;

@@ -29,7 +29,8 @@ pub use socket::NotAllowed;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::CompleteEnv;
 
 use crate::capability::MissingCapabilities;
 use crate::causes::with_causes;
@@ -63,6 +64,8 @@ pub struct Warnings(pub usize);
 
 /// Runs the command of the command line and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
+    // Answers the shell, and ends, where COMPLETE names one.
+    CompleteEnv::with_factory(Cli::command).complete();
     match Cli::try_parse() {
         Ok(cli) => dispatch(cli),
         Err(answer) => output::clap(&answer),

@@ -1,0 +1,89 @@
+//! What the shell may complete: instances, interfaces, addresses and the words of a filter.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use clap_complete::engine::CompletionCandidate;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_nameindex;
+
+use crate::runtime::RunDirectory;
+
+/// What a filter of `prroute flows` is made of.
+const CONDITIONS: [(&str, &str); 9] = [
+    ("src", "the local address"),
+    ("dst", "the remote address"),
+    ("sport", "the local port"),
+    ("dport", "the remote port"),
+    ("uplink", "the uplink that the flow is bound to"),
+    ("state", "live, new, ok, idle or all"),
+    ("and", "both"),
+    ("or", "either"),
+    ("not", "the opposite"),
+];
+
+/// Those that begin with what is there.
+fn beginning(
+    current: &OsStr,
+    all: impl IntoIterator<Item = CompletionCandidate>,
+) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let begins = |it: &CompletionCandidate| {
+        it.get_value().to_str().is_some_and(|value| value.starts_with(current))
+    };
+    all.into_iter().filter(begins).collect()
+}
+
+fn candidate(text: impl ToString) -> CompletionCandidate {
+    CompletionCandidate::new(text.to_string())
+}
+
+fn interfaces() -> Vec<CompletionCandidate> {
+    let named = if_nameindex().ok();
+    let names = named.iter().flat_map(|all| all.iter());
+    names.filter_map(|interface| interface.name().to_str().ok().map(candidate)).collect()
+}
+
+fn addresses() -> Vec<CompletionCandidate> {
+    let mut all = BTreeSet::new();
+    for address in getifaddrs().into_iter().flatten().filter_map(|it| it.address) {
+        all.extend(address.as_sockaddr_in().map(|it| it.ip().to_string()));
+        all.extend(address.as_sockaddr_in6().map(|it| it.ip().to_string()));
+    }
+    all.into_iter().map(candidate).collect()
+}
+
+/// Instances that have a directory.
+pub(crate) fn instances(current: &OsStr) -> Vec<CompletionCandidate> {
+    beginning(current, RunDirectory::instances().into_iter().map(candidate))
+}
+
+/// `dev UPLINK`.
+pub(crate) fn device(current: &OsStr) -> Vec<CompletionCandidate> {
+    let dev = candidate("dev").help(Some("an interface alone".into()));
+    beginning(current, interfaces().into_iter().chain([dev]))
+}
+
+/// A filter of `prroute flows`.
+pub(crate) fn filter(current: &OsStr) -> Vec<CompletionCandidate> {
+    let condition = |(word, help): (&str, &'static str)| candidate(word).help(Some(help.into()));
+    let conditions = CONDITIONS.into_iter().map(condition);
+    beginning(current, conditions.chain(interfaces()).chain(addresses()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(all: &[CompletionCandidate]) -> Vec<&str> {
+        all.iter().filter_map(|it| it.get_value().to_str()).collect()
+    }
+
+    #[test]
+    fn what_begins_so_is_proposed() {
+        assert_eq!(values(&filter("sp".as_ref())), ["sport"]);
+        assert!(values(&filter("127.".as_ref())).contains(&"127.0.0.1"));
+        assert!(values(&device("".as_ref())).contains(&"lo"));
+        assert_eq!(values(&device("de".as_ref())), ["dev"]);
+    }
+}
