@@ -11,6 +11,7 @@
 pub mod address;
 pub mod flow;
 pub mod names;
+pub mod observe;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
@@ -21,4 +22,4 @@ pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
 /// or a map definition changes, so that an upgrade never reads another version's bytes.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;

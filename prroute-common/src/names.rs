@@ -33,10 +33,12 @@ pub const UPLINK_FACTS: &str = "UPLINK_FACTS";
 pub const EXPOSED: &str = "EXPOSED";
 pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
+/// Where packets are only observed: those that left by the wrong uplink.
+pub const WRONG_UPLINK: &str = "WRONG_UPLINK";
 
 /// Every map that is pinned. They belong together: where one is missing, the others are of no use to
 /// a new daemon. So a new one raises `LAYOUT_VERSION`.
-pub const MAPS: [&str; 22] = [
+pub const MAPS: [&str; 23] = [
     FLOWS4,
     FLOWS6,
     DATAGRAMS4,
@@ -59,6 +61,7 @@ pub const MAPS: [&str; 22] = [
     EXPOSED,
     DEVICES,
     COUNTERS,
+    WRONG_UPLINK,
 ];
 
 /// Sets the source of datagrams that name none.
@@ -100,3 +103,6 @@ pub const GLOBAL_SYN_CACHE_SECRET: &str = "SYN_CACHE_SECRET";
 
 /// What egress writes to the control block of a packet that it redirects; 0 for nothing.
 pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";
+
+/// Not 0: packets are observed, and left as they are (`mode = "observe"`).
+pub const GLOBAL_OBSERVE: &str = "OBSERVE";

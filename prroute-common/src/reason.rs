@@ -73,6 +73,8 @@ reasons! {
     Held = 18, "held";
     /// Larger than the recorded uplink's MTU: its sender was told to send smaller ones.
     SenderTold = 19, "sender_told";
+    /// Observed, and not moved: a reply that belongs on this uplink left by another one.
+    WrongUplink = 20, "wrong_uplink";
 }
 
 /// Counters per uplink. A power of two above the last reason: index = uplink id * this + reason.

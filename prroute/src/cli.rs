@@ -168,6 +168,9 @@ pub struct RunArgs {
     /// Show what would be done, as `ip` commands with reasons; change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Count replies that leave by the wrong uplink; move and change nothing. Like `mode = "observe"`.
+    #[arg(long)]
+    pub observe: bool,
     /// Undo everything when the daemon is stopped by a signal.
     #[arg(long)]
     pub undo_on_exit: bool,

@@ -82,6 +82,16 @@ impl Snapshot {
         self
     }
 
+    /// Rules, routes, links and sysctls alone, without programs, neighbours and files.
+    #[must_use]
+    pub fn of_network(mut self) -> Self {
+        self.parts.retain(|part| {
+            let title = &part.title;
+            title.starts_with("ip -") || title.starts_with("grep ")
+        });
+        self
+    }
+
     /// What changed since `before`; empty when nothing did.
     pub fn changes_since(&self, before: &Self) -> Changes {
         let mut changes = Vec::new();

@@ -43,16 +43,8 @@ pub(super) fn deliver<F: Maps>(
     target: &UplinkFacts,
     packet: &Outgoing<F::Address>,
 ) -> Action {
-    let redirect = Redirect::<F> {
-        target,
-        source: &packet.source,
-        router: packet.router,
-        size: packet.size,
-        is_there: target.id == here.id,
-    };
-    let is_up = || uplink::is_up(target);
-    let is_on_link = || address::is_on_link::<F>(target, packet.destination);
-    let delivery = choose(&redirect, is_up, is_on_link);
+    let redirect = redirect(here, target, packet);
+    let delivery = delivery_of(&redirect, packet);
     match delivery {
         Delivery::Stay => Action::Pass,
         Delivery::Leave(reason) => leave(target, reason),
@@ -67,6 +59,28 @@ pub(super) fn deliver<F: Maps>(
             })
         }
     }
+}
+
+#[inline(always)]
+pub(super) fn redirect<'a, F: Maps>(
+    here: &UplinkFacts,
+    target: &'a UplinkFacts,
+    packet: &'a Outgoing<F::Address>,
+) -> Redirect<'a, F> {
+    let Outgoing { source, router, size, .. } = packet;
+    Redirect { target, source, router: *router, size: *size, is_there: target.id == here.id }
+}
+
+/// How a packet gets to its uplink.
+#[inline(always)]
+pub(super) fn delivery_of<F: Maps>(
+    redirect: &Redirect<'_, F>,
+    packet: &Outgoing<F::Address>,
+) -> Delivery {
+    let target = redirect.target;
+    let is_up = || uplink::is_up(target);
+    let is_on_link = || address::is_on_link::<F>(target, packet.destination);
+    choose(redirect, is_up, is_on_link)
 }
 
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.

@@ -19,7 +19,8 @@ use super::outbound::{self, Next};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Told};
 use super::{
-    address, clock, fragment, icmp_source, log, mss, own_source, ports, uplink, waited, write,
+    address, clock, fragment, icmp_source, log, mss, observe, own_source, ports, uplink, waited,
+    write,
 };
 
 #[inline(always)]
@@ -42,7 +43,11 @@ pub(super) fn run(skb: &Skb) -> i32 {
         Err(Headers::Segment) => {
             let next = outbound::handle(skb, here);
             log::decision(skb, Direction::Out);
-            if next == Next::Redirect { send(skb, here) as i32 } else { Action::Pass as i32 }
+            match next {
+                Next::Redirect if observe::is_on() => observe::segment(skb, here) as i32,
+                Next::Redirect => send(skb, here) as i32,
+                Next::Pass | Next::Flow => Action::Pass as i32,
+            }
         }
         Err(Headers::LaterFragment) => fragment::follow(skb, here) as i32,
         Err(_) => Action::Pass as i32,
@@ -140,7 +145,7 @@ fn of_flow<F: Maps>(
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
     let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
     let size = size::<F>(skb, here, headers);
-    if !is_right && (is_off || size > target.mtu) {
+    if !is_right && (is_off || size > target.mtu || observe::is_on()) {
         return Fast::SlowPath;
     }
     if let Some(new) = write {
@@ -164,7 +169,7 @@ fn to_owner<F: Maps>(
 ) -> Fast {
     let is_clamped = headers.l4 != FastL4::TcpSegment && owner.mtu < here.mtu;
     let size = size::<F>(skb, here, headers);
-    if is_clamped || size > owner.mtu {
+    if is_clamped || size > owner.mtu || observe::is_on() {
         return Fast::SlowPath;
     }
     let FastHeaders { source, destination, .. } = *headers;
@@ -222,7 +227,12 @@ fn send(skb: &Skb, here: &'static UplinkFacts) -> Action {
 
 /// Whether the packet in the frame leaves by its target as it is, to the right next hop.
 #[inline(always)]
-fn is_right<F: Maps>(skb: &Skb, here: &UplinkFacts, frame: &Frame, target: &UplinkFacts) -> bool {
+pub(super) fn is_right<F: Maps>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    frame: &Frame,
+    target: &UplinkFacts,
+) -> bool {
     let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && frame.target.router != 0;
     target.id == here.id
         && !by_last_hop
@@ -238,7 +248,7 @@ const LONGEST_PLAIN: u32 = 65_535 + Ipv6::HEADER;
 /// [`size`], of the packet in the frame. The segments of a super-packet have no header for its own
 /// length.
 #[inline(always)]
-fn size_of_segment(skb: &Skb, here: &UplinkFacts, frame: &Frame) -> u32 {
+pub(super) fn size_of_segment(skb: &Skb, here: &UplinkFacts, frame: &Frame) -> u32 {
     let length = skb.len().saturating_sub(here.link_header);
     let payload = skb.segment_size();
     if payload == 0 {

@@ -13,7 +13,7 @@ use super::deliver::{Outgoing, deliver};
 use super::frame::{Direction, Frame, RedirectTarget};
 use super::maps::{FRAGMENTS, Maps, by_family};
 use super::skb::Skb;
-use super::{address, clock, uplink};
+use super::{address, clock, observe, uplink};
 
 /// IPv4 tells identifications apart by protocol; IPv6 does not.
 #[inline(always)]
@@ -88,7 +88,11 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -
     let Some(target) = target else { return Action::Pass };
     let size = skb.len().saturating_sub(here.link_header);
     let router = verdict.router;
-    deliver::<F>(skb, here, target, &Outgoing { source, destination, router, size, reason })
+    let packet = Outgoing { source, destination, router, size, reason };
+    if observe::is_on() {
+        return observe::fragment::<F>(skb, here, target, &packet, frame);
+    }
+    deliver::<F>(skb, here, target, &packet)
 }
 
 /// Whether it was decided for the first fragment of this packet, and what.

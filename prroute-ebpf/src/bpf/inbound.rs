@@ -14,13 +14,14 @@ use super::listener::{self, Listener};
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
-    address, clock, headers, lookup, mss, ports, route, syn_cache, udp_origin, uplink, write,
+    address, clock, headers, lookup, mss, observe, ports, route, syn_cache, udp_origin, uplink,
+    write,
 };
 
 /// Handles the packet whose headers are in the frame.
 #[inline(always)]
 pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
-    if here.flags & flag::SMALLER != 0 {
+    if here.flags & flag::SMALLER != 0 && !observe::is_on() {
         fit(skb, here);
     }
     if !prepare(skb, here) {

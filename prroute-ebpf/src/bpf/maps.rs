@@ -3,7 +3,9 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
-use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{
+    Array, DevMapHash, HashMap, LpmTrie, LruHashMap, LruPerCpuHashMap, PerCpuArray,
+};
 use prroute_common::address::{
     Address4, Address6, LocalAddress, MAX_ADDRESSES, MAX_LOCAL_PREFIXES, PrefixAddress6,
 };
@@ -11,6 +13,7 @@ use prroute_common::flow::{
     Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict, MAX_DEFAULT_FLOWS, confirmed_entries,
     fragmented_packets, unconfirmed_entries,
 };
+use prroute_common::observe::{WrongUplinkKey, wrong_uplinks};
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
 use prroute_common::udp_origin::{
@@ -117,6 +120,11 @@ pub(super) static DEVICES: DevMapHash = DevMapHash::with_max_entries(MAX_UPLINKS
 #[map]
 pub(super) static COUNTERS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(MAX_UPLINKS * REASON_SLOTS, 0);
+
+/// Where packets are only observed: how many left by the wrong uplink.
+#[map]
+pub(super) static WRONG_UPLINK: LruPerCpuHashMap<WrongUplinkKey, u64> =
+    LruPerCpuHashMap::with_max_entries(wrong_uplinks(1), 0);
 
 /// The address that each UDP peer asked.
 #[map]

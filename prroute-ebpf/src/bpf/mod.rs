@@ -24,6 +24,7 @@ mod log;
 mod lookup;
 mod maps;
 mod mss;
+mod observe;
 mod outbound;
 mod own_source;
 mod ports;

@@ -65,7 +65,7 @@ fn compare(config: &Config) -> Result<Advice> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let observed = runtime.block_on(async { Kernel::connect().await?.observe().await })?;
     let mut advice = advise(config, &observed);
-    let (families, udp_source) = (Families::used(&observed), config.udp_source);
+    let (families, udp_source) = (Families::used(&observed), config.gives_udp_sources());
     let demand = Demand { flows: config.flows, families, udp_source };
     advice.warnings.extend(sizes::excess(memory::machine(), demand));
     Ok(advice)

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cli::PlanArgs;
 use crate::cmd::{belongs, output};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::json::{ExplainedJson, PlanJson, ProgramsJson};
 use crate::netlink::Kernel;
 use crate::reconcile::{Attachments, Outlook, Reconciler, ToAttach};
@@ -18,11 +18,16 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let instance = &args.instance.instance;
     let directory = RunDirectory::of(instance);
     // What the running daemon reads, unless another file is asked about.
-    let remembered = match belongs::find_present(instance, "plan")?.daemon {
-        Some(_) => directory.read_report().usable().and_then(|report| report.config_file),
+    let report = match belongs::find_present(instance, "plan")?.daemon {
+        Some(_) => directory.read_report().usable(),
         None => None,
     };
-    let config = Config::load(args.config.as_deref().or(remembered.as_deref()))?;
+    let observes = report.as_ref().is_some_and(|report| report.observe);
+    let remembered = report.and_then(|report| report.config_file);
+    let mut config = Config::load(args.config.as_deref().or(remembered.as_deref()))?;
+    if args.config.is_none() && observes {
+        config.mode = Mode::Observe;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let kernel = Kernel::connect().await?;
@@ -65,6 +70,7 @@ fn report(
     };
     Ok(PlanJson {
         schema: "prroute.plan/2",
+        mode: reconciler.config().mode,
         manages,
         uplinks: outlook.uplinks.iter().map(Into::into).collect(),
         skipped: outlook.skipped.iter().map(Into::into).collect(),
@@ -154,6 +160,8 @@ impl fmt::Display for PlanJson {
         }
         if !self.manages {
             writeln!(f, "# fewer than two uplinks: prroute would change nothing and wait")?;
+        } else if self.mode == Mode::Observe {
+            writeln!(f, "# mode = \"observe\": replies are counted, and nothing is moved")?;
         }
         for ExplainedJson { command, reason, .. } in &self.operations {
             writeln!(f, "{command}  # {reason}")?;

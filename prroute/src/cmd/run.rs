@@ -8,7 +8,7 @@ use crate::causes::with_causes;
 use crate::cli::RunArgs;
 use crate::cmd::socket::Server;
 use crate::cmd::{belongs, plan};
-use crate::config::{Config, FileStamp, OnStop};
+use crate::config::{Config, FileStamp, Mode, OnStop};
 use crate::datapath::Pins;
 use crate::netlink::{HookMonitor, Kernel, Monitor};
 use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
@@ -16,7 +16,10 @@ use crate::runtime::{InstanceLock, LockError, NamespaceLock, Records, RunDirecto
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
     let read = FileStamp::of_configuration(args.config.as_deref())?;
-    let config = Config::load(args.config.as_deref())?;
+    let mut config = Config::load(args.config.as_deref())?;
+    if args.observe {
+        config.mode = Mode::Observe;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -67,8 +70,8 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
     let kernel = Kernel::connect().await?;
     let records = Records::take(&directory, config.ranges, took_over);
     let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
-    let mut daemon =
-        Daemon::new(reconciler, monitor, hooks, config_file, read).context("catch signals")?;
+    let mut daemon = Daemon::new(reconciler, monitor, hooks, config_file, read, args.observe)
+        .context("catch signals")?;
     let _server = Server::start(instance, &directory)
         .inspect_err(|error| {
             tracing::warn!(

@@ -128,6 +128,7 @@ impl Draft {
 
     fn overlay_raw(&mut self, source: &SourceFile<'_>, raw: RawConfig, mistakes: &mut ConfigError) {
         let config = &mut self.config;
+        overwrite(&mut config.mode, raw.mode);
         overwrite(&mut config.on_stop, raw.on_stop);
         overwrite(&mut config.attach, raw.attach);
         overwrite(&mut config.rp_filter, raw.rp_filter);

@@ -26,7 +26,7 @@ pub use validated::{
     Config, DEFAULT_RULE_PRIORITY, DEFAULT_TABLE, PRIORITY_MAIN, RANGE, Ranges, Selector,
     UplinkConfig,
 };
-pub use values::{Attach, OnDown, OnStop, OwnSource, Reply, RpFilter};
+pub use values::{Attach, Mode, OnDown, OnStop, OwnSource, Reply, RpFilter};
 
 /// A documented configuration file in which every default is visible.
 pub const SAMPLE: &str = include_str!("sample.toml");

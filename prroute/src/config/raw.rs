@@ -6,11 +6,12 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::fields::Fields;
 use super::source::SourceFile;
-use super::{Attach, OnDown, OnStop, OwnSource, Reply, RpFilter};
+use super::{Attach, Mode, OnDown, OnStop, OwnSource, Reply, RpFilter};
 
 /// One file. A key that is absent leaves what earlier files or the defaults say.
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
+    pub(super) mode: Option<Mode>,
     pub(super) on_stop: Option<OnStop>,
     pub(super) attach: Option<Attach>,
     pub(super) flows: Option<Spanned<i64>>,
@@ -61,6 +62,7 @@ impl RawConfig {
         }
         let mut fields = Fields::new(source, table.into_inner(), mistakes);
         let mut raw = Self {
+            mode: fields.word("mode"),
             on_stop: fields.word("on-stop"),
             attach: fields.word("attach"),
             flows: fields.number("flows"),

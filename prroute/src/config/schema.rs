@@ -27,6 +27,11 @@ pub fn schema() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
+            "mode": with_default("mode", one_of(
+                "Whether replies are moved to the uplink that their request came in on, or only \
+                 those counted that leave by another one.",
+                &["enforce", "observe"],
+            )),
             "on-stop": with_default("on-stop", one_of(
                 "What becomes of programs, rules and tables when the daemon is stopped.",
                 &["keep", "undo"],

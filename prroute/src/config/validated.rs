@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use prroute_common::uplink::MAX_UPLINKS;
 use serde::{Deserialize, Serialize};
 
-use super::{Attach, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter};
+use super::{Attach, Mode, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter};
 
 /// First rule priority of our block when the configuration names no other.
 pub const DEFAULT_RULE_PRIORITY: u32 = 21_000;
@@ -25,6 +25,7 @@ const DEFAULT_GATEWAY_PROBE: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
+    pub mode: Mode,
     /// What a stopping daemon does with datapath, rules and tables.
     pub on_stop: OnStop,
     pub attach: Attach,
@@ -54,6 +55,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            mode: Mode::Enforce,
             on_stop: OnStop::Keep,
             attach: Attach::Auto,
             flows: None,
@@ -191,6 +193,16 @@ impl Config {
     pub fn uplink(&self, names: &[&str], mac: Option<[u8; 6]>) -> Option<&UplinkConfig> {
         let matching = self.uplinks.iter().filter(|u| u.selector.matches(names, mac));
         matching.max_by_key(|u| u.selector.rank())
+    }
+
+    /// Whether packets are only observed.
+    pub fn observes(&self) -> bool {
+        self.mode == Mode::Observe
+    }
+
+    /// Whether UDP servers that are bound to no address are given a source.
+    pub fn gives_udp_sources(&self) -> bool {
+        self.udp_source && !self.observes()
     }
 
     /// The entry of `exclude` that an interface with these names matches.

@@ -4,6 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Replies leave by the uplink that their request came in on.
+    #[default]
+    Enforce,
+    /// What leaves by another one is counted, and nothing is changed.
+    Observe,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnStop {
@@ -75,4 +85,4 @@ macro_rules! display_as_written {
     )*};
 }
 
-display_as_written!(OnStop, Attach, RpFilter, OwnSource, OnDown, Reply);
+display_as_written!(Mode, OnStop, Attach, RpFilter, OwnSource, OnDown, Reply);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use prroute_common::names;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Mode;
 use crate::datapath::pins::Pins;
 use crate::netlink::Direction;
 use crate::state::uplink::{Ifindex, Stacked, Uplink};
@@ -22,11 +23,18 @@ pub const fn program(direction: Direction) -> &'static str {
 pub struct ProgramIds {
     pub ingress: u32,
     pub egress: u32,
+    /// They leave every packet as it is: that was decided when they were loaded.
+    #[serde(default)]
+    pub observe: bool,
     /// Those on sockets, in the order in which they are attached.
     pub sockets: Vec<u32>,
 }
 
 impl ProgramIds {
+    pub const fn mode(&self) -> Mode {
+        if self.observe { Mode::Observe } else { Mode::Enforce }
+    }
+
     pub const fn of(&self, direction: Direction) -> u32 {
         match direction {
             Direction::Ingress => self.ingress,

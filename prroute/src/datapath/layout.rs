@@ -5,6 +5,7 @@ use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use prroute_common::names;
+use prroute_common::observe::WrongUplinkKey;
 use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
@@ -51,6 +52,7 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     // An interface index, and a program that nobody sets.
     shape::<u32, u64>(names::DEVICES, MapType::DevMapHash),
     shape::<u32, u64>(names::COUNTERS, MapType::PerCpuArray),
+    shape::<WrongUplinkKey, u64>(names::WRONG_UPLINK, MapType::LruPerCpuHash),
 ];
 
 const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [

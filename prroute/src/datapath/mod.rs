@@ -37,6 +37,7 @@ pub mod sockets;
 mod succession;
 pub mod tables;
 pub mod tcx;
+pub mod wrong_uplinks;
 
 pub use error::DatapathError;
 pub use object::{LoadOptions, Programs};

@@ -17,7 +17,7 @@ use crate::datapath::maps::failed;
 use crate::datapath::outgrown;
 use crate::datapath::pins::Pins;
 use crate::datapath::secret;
-use crate::datapath::sizes::Sizes;
+use crate::datapath::sizes::{Sizes, UNUSED};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
@@ -31,6 +31,8 @@ pub struct LoadOptions {
     pub sizes: Sizes,
     /// Log each packet whose flow is looked up, with what was decided.
     pub log_packets: bool,
+    /// Count what would be done, and leave every packet as it is.
+    pub observe: bool,
     /// The network namespace whose wildcard UDP sockets are helped; 0 for none.
     pub netns_cookie: u64,
     /// A number that nobody else can know, by which egress knows its own redirected packets; 0
@@ -62,11 +64,14 @@ impl Programs {
         pins.create()?;
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(VerifierLogLevel::STATS);
-        let outgrown = outgrown::find(pins, &options.sizes)?;
+        let observed = if options.observe { options.sizes.wrong_uplinks() } else { UNUSED };
+        let entries = options.sizes.entries().chain([(names::WRONG_UPLINK, observed)]);
+        let entries: Vec<_> = entries.collect();
+        let outgrown = outgrown::find(pins, &entries)?;
         for name in names::pinned_maps().filter(|name| !outgrown.contains(name)) {
             loader.map_pin_path(name, pins.map(name));
         }
-        for (name, entries) in options.sizes.entries() {
+        for (name, entries) in entries {
             loader.map_max_entries(name, entries);
         }
         if !options.log_packets {
@@ -75,6 +80,8 @@ impl Programs {
         }
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &options.netns_cookie, true);
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
+        let observe = u32::from(options.observe);
+        loader.override_global(names::GLOBAL_OBSERVE, &observe, true);
         let (first, last) = options.client_ports;
         let client_ports = u32::from(first) << 16 | u32::from(last);
         loader.override_global(names::GLOBAL_CLIENT_PORTS, &client_ports, true);

@@ -13,12 +13,12 @@ use crate::datapath::batch;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::maps::failed;
 use crate::datapath::pins::Pins;
-use crate::datapath::sizes::{Sizes, is_small};
+use crate::datapath::sizes::is_small;
 
 /// The pinned tables that are too small by now.
-pub(super) fn find(pins: &Pins, sizes: &Sizes) -> Result<Vec<&'static str>> {
+pub(super) fn find(pins: &Pins, tables: &[(&'static str, u32)]) -> Result<Vec<&'static str>> {
     let mut outgrown = Vec::new();
-    for (name, wanted) in sizes.entries() {
+    for (name, wanted) in tables.iter().copied() {
         let pin = pins.map(name);
         if is_small(wanted) || !pin.exists() {
             continue;
@@ -40,7 +40,7 @@ pub(super) fn carry_over(ebpf: &mut Ebpf, pins: &Pins, name: &'static str) -> Re
         names::HOST_PEERS6 => copy::<Peer<Address6>, HostPeer>(ebpf, pins, name),
         names::FLOWS4 | names::DATAGRAMS4 | names::NEW4 => copy::<FlowKey4, Flow>(ebpf, pins, name),
         names::FLOWS6 | names::DATAGRAMS6 | names::NEW6 => copy::<FlowKey6, Flow>(ebpf, pins, name),
-        // Used by both families: never made for nothing.
+        // Fragments are never made for nothing, and what was observed is of another time.
         _ => Ok(()),
     }
 }

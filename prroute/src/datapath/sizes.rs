@@ -14,10 +14,11 @@ use prroute_common::flow::{
     Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict, MAX_DEFAULT_FLOWS, MIN_FLOWS_PER_CPU,
     confirmed_entries, fragmented_packets, unconfirmed_entries,
 };
+use prroute_common::observe::WrongUplinkKey;
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::udp_origin::{HostPeer, PORT_WORDS, Peer, UdpOrigin};
 use prroute_common::uplink::{IFINDEX_SLOTS, IfindexSlot, MAX_FACTS, MAX_UPLINKS, UplinkFacts};
-use prroute_common::{names, syn_cache, udp_origin};
+use prroute_common::{names, observe, syn_cache, udp_origin};
 
 use crate::state::families::Families;
 use crate::state::observed::Family;
@@ -167,6 +168,9 @@ fn fixed_bytes(cpus: u32) -> u64 {
         array(IFINDEX_SLOTS, size_of::<IfindexSlot>()),
         array(PORT_WORDS, word),
         2 * BUCKET * u64::from(MAX_ADDRESSES),
+        // Of what left by the wrong uplink, which is empty but where packets are only observed.
+        (lru_entry(size_of::<WrongUplinkKey>(), word) + array(1, word) * u64::from(cpus))
+            * u64::from(UNUSED),
         // Two for each uplink (when it was exposed, which facts), its device, the frames, the
         // decision log that is off (four pages), constants, and the maps themselves.
         48 << 10,
@@ -234,6 +238,11 @@ impl Sizes {
     /// Each table's name and its entries.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, u32)> {
         TABLES.iter().map(|table| table.name).zip(self.entries)
+    }
+
+    /// Entries of the table of what left by the wrong uplink, while packets are observed.
+    pub const fn wrong_uplinks(&self) -> u32 {
+        observe::wrong_uplinks(self.cpus)
     }
 
     /// What all maps take at start, in bytes: an estimate of the kernel's own accounting.

@@ -28,7 +28,10 @@ pub(super) fn findings(
     all.extend(others::findings(&Machine::default(), observed));
     all.extend(healing::finding(examined.report.healed.as_ref()));
     if let Some(recorded) = recorded {
-        all.extend(flows::unconfirmed(recorded, uplinks));
+        // Replies that leave by the wrong uplink are lost beyond that.
+        if !examined.observes() {
+            all.extend(flows::unconfirmed(recorded, uplinks));
+        }
         all.extend(flows::full(&Occupancy::read(&examined.pins)?));
     }
     Ok(all)

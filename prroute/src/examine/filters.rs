@@ -1,7 +1,7 @@
 //! Strict reverse-path filtering of uplinks: set back by another after prroute made it loose, or left so by
 //! the configuration.
 
-use crate::config::RpFilter;
+use crate::config::{Config, RpFilter};
 use crate::examine::Examination;
 use crate::state::findings::{Finding, Severity, word};
 use crate::state::observed::{Link, Observed, RP_FILTER_STRICT};
@@ -15,9 +15,9 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
         true => None,
         false => netstat("IPReversePathFilter"),
     };
-    let mode = examined.configuration.config.rp_filter;
+    let config = &examined.configuration.config;
     let is_set_back = |link| examined.sysctls.applied(link).is_some();
-    strict.into_iter().map(|link| finding(mode, link, is_set_back(link), dropped)).collect()
+    strict.into_iter().map(|link| finding(config, link, is_set_back(link), dropped)).collect()
 }
 
 /// Uplinks of several that filter strictly: the greater one of the value of all and its own counts.
@@ -33,9 +33,12 @@ fn strict<'a>(observed: &'a Observed, uplinks: &[Uplink]) -> Vec<&'a Link> {
 }
 
 /// `is_set_back`: prroute had made it loose.
-fn finding(mode: RpFilter, link: &Link, is_set_back: bool, dropped: Option<u64>) -> Finding {
+fn finding(config: &Config, link: &Link, is_set_back: bool, dropped: Option<u64>) -> Finding {
     let name = &link.name;
-    let (severity, why) = match (mode, is_set_back) {
+    let (severity, why) = match (config.rp_filter, is_set_back) {
+        _ if config.observes() => {
+            (Severity::Notice, ", and prroute, which only observes, leaves it so")
+        }
         (RpFilter::Loosen, true) => (
             Severity::Fault,
             " again (another program set it back, or somebody on purpose; prroute leaves it so)",
@@ -45,6 +48,10 @@ fn finding(mode: RpFilter, link: &Link, is_set_back: bool, dropped: Option<u64>)
             (Severity::Warning, ", and `rp-filter = \"leave\"` in the configuration leaves it so")
         }
     };
+    let dropped_so = match config.observes() {
+        true => "are dropped before a reply could be observed",
+        false => "are dropped",
+    };
     let counted = dropped.map(|count| {
         format!("{count} packets were dropped by such filters since boot (IPReversePathFilter)")
     });
@@ -52,12 +59,14 @@ fn finding(mode: RpFilter, link: &Link, is_set_back: bool, dropped: Option<u64>)
         id: format!("rp-filter:{name}"),
         severity,
         what: format!(
-            "{name}: rp_filter is strict{why}: requests that main would not answer over {name} are \
-             dropped"
+            "{name}: rp_filter is strict{why}: requests that main would not answer over {name} \
+             {dropped_so}"
         ),
         device: Some(name.clone()),
         evidence: counted.into_iter().collect(),
-        fix: Some(format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", word(name))),
+        // It would change what is observed.
+        fix: (!config.observes())
+            .then(|| format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", word(name))),
         ..Finding::default()
     }
 }
@@ -65,6 +74,7 @@ fn finding(mode: RpFilter, link: &Link, is_set_back: bool, dropped: Option<u64>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Mode;
     use crate::state::fixture::two_networks;
 
     #[test]
@@ -72,14 +82,20 @@ mod tests {
         let host = two_networks().change("eth1", |link| link.rp_filter = Some(1));
         let strict = strict(&host.0, &host.uplinks());
         let [link] = strict[..] else { panic!("{strict:?}") };
-        let found = finding(RpFilter::Loosen, link, true, Some(312));
+        let config = Config::default();
+        let found = finding(&config, link, true, Some(312));
         assert_eq!((found.id.as_str(), found.severity), ("rp-filter:eth1", Severity::Fault));
         assert_eq!(found.fix.as_deref(), Some("sysctl -w net/ipv4/conf/eth1/rp_filter=2"));
         assert!(found.evidence[0].starts_with("312 packets"), "{found:?}");
         assert!(found.what.contains("strict again (another program set it back"), "{found:?}");
-        let never_loose = finding(RpFilter::Loosen, link, false, None);
+        let never_loose = finding(&config, link, false, None);
         assert!(never_loose.what.starts_with("eth1: rp_filter is strict: requests"));
-        assert_eq!(finding(RpFilter::Leave, link, false, None).severity, Severity::Warning);
+        let leave = Config { rp_filter: RpFilter::Leave, ..Config::default() };
+        assert_eq!(finding(&leave, link, false, None).severity, Severity::Warning);
+        let observe = Config { mode: Mode::Observe, ..Config::default() };
+        let found = finding(&observe, link, false, None);
+        assert_eq!((found.severity, &found.fix), (Severity::Notice, &None));
+        assert!(found.what.ends_with("before a reply could be observed"), "{found}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let mut all = Vec::new();
     all.extend(pins(seen, fix.as_ref()));
     let devices = seen.places.chunk_by(|a, b| a.device == b.device);
-    all.extend(devices.filter_map(|places| detached(places, fix.as_ref())));
+    all.extend(devices.filter_map(|places| detached(places, done(examined), fix.as_ref())));
     all.extend(never_attached(examined, seen));
     let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
     if attached && !seen.sockets {
@@ -35,6 +35,11 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     all
 }
 
+/// What is done with replies that belong on another uplink.
+fn done(examined: &Examination) -> &'static str {
+    if examined.observes() { "counted" } else { "moved" }
+}
+
 /// Uplinks that came, and that nothing could be attached to.
 fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let uplinks = &examined.outlook.uplinks;
@@ -47,7 +52,10 @@ fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
         .map(|name| Finding {
             id: format!("program-missing:{name}"),
             severity: Severity::Fault,
-            what: format!("{name}: the programs are not attached, its replies are not moved"),
+            what: format!(
+                "{name}: the programs are not attached, its replies are not {}",
+                done(examined)
+            ),
             device: Some(name.clone()),
             fix: examined.mend(),
             ..Finding::default()
@@ -61,7 +69,9 @@ pub(super) fn others(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     all.extend(layout(seen, examined.mend().as_ref()));
     let restart = examined.restart();
     all.extend(seen.places.iter().filter_map(|place| order(place, restart.as_ref())));
-    all.extend(seen.places.iter().filter_map(foreign));
+    if !examined.observes() {
+        all.extend(seen.places.iter().filter_map(foreign));
+    }
     all
 }
 
@@ -101,19 +111,19 @@ fn layout(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
 }
 
 /// What of ours is not on a device, or is another program.
-fn detached(places: &[Place], fix: Option<&String>) -> Option<Finding> {
+fn detached(places: &[Place], done: &str, fix: Option<&String>) -> Option<Finding> {
     let gone: Vec<_> = places.iter().filter(|place| !place.standing.is_in_force()).collect();
     let [first, ..] = gone.as_slice() else { return None };
     let name = &first.device;
     let what = match first.direction {
         _ if gone.len() > 1 => {
-            format!("{name}: the programs are not attached: its replies are not moved")
+            format!("{name}: the programs are not attached: its replies are not {done}")
         }
         Direction::Ingress => format!(
             "{name}: the ingress program is not attached: it is not noted what comes in here"
         ),
         Direction::Egress => format!(
-            "{name}: the egress program is not attached: replies that main sends here are not moved"
+            "{name}: the egress program is not attached: replies that main sends here are not {done}"
         ),
     };
     let evidence = |place: &&Place| {
@@ -198,7 +208,7 @@ mod tests {
     const IN_FORCE: Standing = Standing::InForce { behind: Vec::new() };
 
     fn said(places: &[Place]) -> (String, String) {
-        let finding = detached(places, None).unwrap();
+        let finding = detached(places, "moved", None).unwrap();
         (finding.what, finding.evidence.join("; "))
     }
 
@@ -211,7 +221,7 @@ mod tests {
         assert!(said(&one).0.starts_with("eth1: the egress program is not attached"));
         let other = [place(Direction::Ingress, Standing::Replaced { program: 9 })];
         assert!(said(&other).1.contains("tcx runs program 9, which is not prroute's"));
-        assert!(detached(&[place(Direction::Ingress, IN_FORCE)], None).is_none());
+        assert!(detached(&[place(Direction::Ingress, IN_FORCE)], "moved", None).is_none());
     }
 
     #[test]

@@ -35,7 +35,7 @@ use nix::unistd::Pid;
 pub(crate) use self::answers::Answer;
 use self::answers::Reported;
 pub(crate) use self::programs::Seen;
-use crate::config::{Config, ConfigError, FileStamp};
+use crate::config::{Config, ConfigError, FileStamp, Mode};
 use crate::datapath::Pins;
 use crate::instance::Instance;
 use crate::json::UplinkJson;
@@ -73,7 +73,7 @@ pub(crate) struct Examination {
     unit: Option<String>,
 }
 
-/// The configuration in force, as far as the files say it.
+/// The configuration in force, as far as the files say it, with the mode of the programs.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) config: Config,
@@ -109,7 +109,9 @@ impl Examination {
     /// When the kernel or the pinned tables cannot be read.
     pub(crate) async fn of(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let first = Self::look(instance, daemon).await?;
-        let is_clean = first.missing().is_empty() && filters::findings(&first).is_empty();
+        let is_wrong = |finding: &Finding| finding.severity != Severity::Notice;
+        let is_clean =
+            first.missing().is_empty() && !filters::findings(&first).iter().any(is_wrong);
         if daemon.is_none() || is_clean {
             return Ok(first);
         }
@@ -129,12 +131,18 @@ impl Examination {
         let is_reported = report.was_read();
         let known = records.ids.iter().map(|entry| entry.name.clone()).collect();
         let file = report.config_file.clone();
-        let configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
+        let mut configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
+        let pins = Pins::of(instance);
+        configuration.config.mode = match &report.programs {
+            // What programs do was decided when they were loaded.
+            Some(ids) if pins.exists() => ids.mode(),
+            _ if daemon.is_some() && report.observe => Mode::Observe,
+            _ => configuration.config.mode,
+        };
         let config = configuration.config.clone();
         let reconciler =
             Reconciler::for_one_look(config, instance, Kernel::connect().await?, records);
         let outlook = reconciler.look().await?;
-        let pins = Pins::of(instance);
         let programs = match pins.exists() || !journal.attached.is_empty() {
             true => Some(Seen::look(&pins, &journal, &report).await?),
             false => None,
@@ -157,6 +165,11 @@ impl Examination {
             sysctls: journal.sysctls,
             unit,
         })
+    }
+
+    /// Packets are only observed: nothing is moved, and nothing is changed.
+    pub(crate) fn observes(&self) -> bool {
+        self.configuration.config.observes()
     }
 
     /// prroute has something in the kernel, or a daemon that sees to it.

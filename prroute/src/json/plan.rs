@@ -10,12 +10,14 @@ use super::FindingJson;
 use super::operation::OperationJson;
 use super::own_source::OwnSourceJson;
 use super::uplink::{SkippedJson, UplinkJson};
+use crate::config::Mode;
 use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 
 #[derive(Serialize)]
 pub(crate) struct PlanJson {
     pub(crate) schema: &'static str,
+    pub(crate) mode: Mode,
     /// With fewer than two uplinks nothing is managed.
     pub(crate) manages: bool,
     pub(crate) uplinks: Vec<UplinkJson>,

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FindingJson, LeftOutJson, OwnSourceJson, SkippedJson, UplinkJson};
+use super::{FindingJson, LeftOutJson, ObservedJson, OwnSourceJson, SkippedJson, UplinkJson};
+use crate::config::Mode;
 use crate::datapath::attach::Hook;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
@@ -20,6 +21,8 @@ pub(crate) struct StatusJson {
     pub(crate) version: &'static str,
     pub(crate) instance: String,
     pub(crate) health: HealthJson,
+    /// As the programs were loaded.
+    pub(crate) mode: Mode,
     /// `null` when no daemon runs; the datapath may be there all the same.
     pub(crate) pid: Option<i32>,
     pub(crate) uptime_seconds: Option<u64>,
@@ -46,6 +49,8 @@ pub(crate) struct StatusJson {
     pub(crate) refused: Option<RefusalJson>,
     /// The files that the daemon has read.
     pub(crate) configuration: ConfigurationJson,
+    /// `null` unless packets are only observed.
+    pub(crate) observed: Option<ObservedJson>,
     /// `null` before the datapath is loaded.
     pub(crate) flow_tables: Option<OccupancyJson>,
     /// `null` before the datapath is loaded.

@@ -10,11 +10,12 @@ use serde_json::{Map, Value};
 
 use self::plan::{a_plan, accounts};
 use super::*;
-use crate::config::{Mistake, Reply};
+use crate::config::{Mistake, Mode, Reply};
 use crate::datapath::attach::Hook;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
+use crate::datapath::wrong_uplinks::WrongUplink;
 use crate::state::advice::Advice;
 use crate::state::findings::{Check, Finding, Outcome, Severity};
 use crate::state::fixture::{ip, net, two_networks};
@@ -88,6 +89,18 @@ pub(crate) fn udp_source() -> UdpSourceStateJson {
     UdpSource::Attached { cgroup: "/sys/fs/cgroup".into() }.into()
 }
 
+fn observed() -> ObservedJson {
+    let counted = WrongUplink {
+        protocol: 6,
+        address: ip("192.168.2.10"),
+        port: 443,
+        left_by: UplinkId(1),
+        belongs_on: UplinkId(2),
+        packets: 9,
+    };
+    ObservedJson::new(Some(720), &[counted], &two_networks().uplinks())
+}
+
 pub(crate) fn a_status() -> StatusJson {
     let (mut uplinks, skipped, findings) = uplinks_skipped_and_findings();
     let tables =
@@ -97,6 +110,7 @@ pub(crate) fn a_status() -> StatusJson {
         version: "0.1.0",
         instance: "default".to_owned(),
         health: HealthJson::Degraded,
+        mode: Mode::Enforce,
         pid: Some(42),
         uptime_seconds: Some(273_600),
         unwatched_seconds: Some(720),
@@ -131,6 +145,7 @@ pub(crate) fn a_status() -> StatusJson {
             files: vec!["/etc/prroute/prroute.toml".into()],
             read_seconds_ago: Some(12),
         },
+        observed: Some(observed()),
         flow_tables: Some(
             Occupancy { tables, evicted_confirmed_at_most: 4, evicted_unconfirmed_at_most: 5 }
                 .into(),

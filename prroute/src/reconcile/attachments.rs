@@ -67,7 +67,11 @@ impl Reconciler {
             plan.pins = Some(pins.layout());
         }
         let hook = self.hook(outlook)?;
-        let is_right = |there: Option<Hook>| there.is_some() && (hook.is_none() || there == hook);
+        let programs = self.records.report.programs.as_ref();
+        // Programs of the other mode are replaced.
+        let is_mode = programs.is_none_or(|ids| ids.observe == self.config.observes());
+        let is_right =
+            |there: Option<Hook>| is_mode && there.is_some() && (hook.is_none() || there == hook);
         for uplink in &outlook.uplinks {
             let (id, ifindex) = (uplink.id, uplink.device.ifindex);
             let mut are_right = true;
@@ -135,7 +139,7 @@ impl Reconciler {
         // A daemon has tried, and tries no more.
         let is_refused = report.daemon.is_some()
             && matches!(report.udp_source, Some(UdpSourceStateJson::Unavailable { .. }));
-        let sockets = Sockets::find(self.config.udp_source);
+        let sockets = Sockets::find(self.config.gives_udp_sources());
         match sockets.cgroup() {
             Some(cgroup) if !is_attached && !is_refused => plan.cgroup = Some(cgroup.to_owned()),
             None => plan.detach_sockets = is_attached,
@@ -151,7 +155,8 @@ impl Reconciler {
         }
         let machine = memory::machine();
         let Some(flows) = self.config.flows else { return Ok(()) };
-        let demand = Demand { flows: Some(flows), families, udp_source: self.config.udp_source };
+        let udp_source = self.config.gives_udp_sources();
+        let demand = Demand { flows: Some(flows), families, udp_source };
         let bytes = Sizes::plan(machine, demand).bytes();
         if bytes > machine.memory {
             return Err(Unfit::Memory { flows, bytes, memory: machine.memory }.into());

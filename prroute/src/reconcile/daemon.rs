@@ -52,7 +52,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// `config_file` is what SIGHUP has read again; `None`: the usual files. `read` are the files as
-    /// they were before the configuration was read.
+    /// they were before the configuration was read. `observe`: whatever they say about the mode.
     ///
     /// # Errors
     ///
@@ -63,11 +63,12 @@ impl Daemon {
         hooks: HookMonitor,
         config_file: Option<PathBuf>,
         read: Vec<FileStamp>,
+        observe: bool,
     ) -> std::io::Result<Self> {
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let reload = signal(SignalKind::hangup())?;
-        reconciler.is_daemon(config_file, read);
+        reconciler.is_daemon(config_file, read, observe);
         let change = Change::default();
         let pins = PinMonitor::open()
             .inspect_err(|error| tracing::debug!("listen to changes of pins: {error}"))

@@ -10,13 +10,15 @@ use crate::datapath::links::HeldLink;
 use crate::datapath::pins::Remains;
 use crate::datapath::sizes::{self, Demand, UNUSED};
 use crate::datapath::sockets::{self, Sockets};
-use crate::datapath::{self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory};
+use crate::datapath::{
+    self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory, wrong_uplinks,
+};
 use crate::netlink::{Direction, Kernel};
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
-use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
+use crate::runtime::{Journal, seconds_since_1970};
 use crate::state::families::Families;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
@@ -81,13 +83,17 @@ impl Reconciler {
     /// those stay.
     pub(super) fn load(&mut self, families: Families) -> Result<(), ReconcileError> {
         let _step = LongStep::begin("loading the programs", &self.records.report.summary, LOADING);
-        let sockets = Sockets::find(self.config.udp_source);
+        let sockets = Sockets::find(self.config.gives_udp_sources());
         let machine = memory::machine();
+        let observe = self.config.observes();
+        let goes_on_observing = self.goes_on_observing();
         let options = LoadOptions {
             sizes: Sizes::plan(machine, self.demand(families)),
             log_packets: self.datapath.log_packets,
+            observe,
             netns_cookie: sockets.netns_cookie(),
-            redirect_note: datapath::secret(),
+            // Nothing is redirected where packets are only observed.
+            redirect_note: if observe { 0 } else { datapath::secret() },
             client_ports: sysctl::client_ports(),
         };
         let attached = !self.records.journal.attached.is_empty();
@@ -107,7 +113,13 @@ impl Reconciler {
             decision_log::forward(programs.decision_log()?)?;
         }
         let tables = Tables::open(&self.datapath.pins)?;
-        let ids = ids(&programs, &sockets)?;
+        let ids = ProgramIds { observe, ..ids(&programs, &sockets)? };
+        if observe && !goes_on_observing {
+            wrong_uplinks::clear(&self.datapath.pins)?;
+        }
+        let since = self.records.report.observing_since.filter(|_| goes_on_observing);
+        let since = since.or_else(|| Some(seconds_since_1970())).filter(|_| observe);
+        self.records.report.observing_since = since;
         self.records.report.programs = Some(ids.clone());
         self.datapath.larger_tables_due = None;
         self.datapath.loaded = Some(Loaded {
@@ -121,8 +133,15 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Whether what the tables have counted is to be counted on.
+    fn goes_on_observing(&self) -> bool {
+        let observed = self.records.report.programs.as_ref().is_some_and(|ids| ids.observe);
+        self.config.observes() && observed && self.datapath.pins.exists()
+    }
+
     fn demand(&self, families: Families) -> Demand {
-        Demand { flows: self.config.flows, families, udp_source: self.config.udp_source }
+        let udp_source = self.config.gives_udp_sources();
+        Demand { flows: self.config.flows, families, udp_source }
     }
 
     /// Loads the programs anew where a family of addresses came into use: its tables were made for
@@ -130,7 +149,7 @@ impl Reconciler {
     /// Whether there are other programs now, which have to be attached.
     pub(super) fn follow_families(&mut self, families: Families) -> bool {
         let Some(datapath) = &self.datapath.loaded else { return false };
-        if !datapath.programs.sizes().are_outgrown(families, self.config.udp_source) {
+        if !datapath.programs.sizes().are_outgrown(families, self.config.gives_udp_sources()) {
             self.datapath.larger_tables_due = None;
             return false;
         }
@@ -195,7 +214,7 @@ impl Reconciler {
         result = result.and(stacked::attach(datapath, kernel, pins, journal, outlook, hook).await);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         // Whoever asks meanwhile does not miss programs on what is no uplink any more.
-        self.records.note_round(outlook);
+        self.records.note_round(outlook, self.config.mode);
         self.records.store.save_report(&self.records.report);
         let journal = &mut self.records.journal;
         undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;
@@ -211,6 +230,7 @@ fn ids(programs: &Programs, sockets: &[HeldLink]) -> Result<ProgramIds, Datapath
     Ok(ProgramIds {
         ingress: id(Direction::Ingress)?,
         egress: id(Direction::Egress)?,
+        observe: false,
         sockets: if sockets.is_empty() { Vec::new() } else { sockets::ids(programs)? },
     })
 }

@@ -35,14 +35,19 @@ impl Reconciler {
     pub(super) async fn observe(&self) -> Result<Observed, NetlinkError> {
         self.kernel
             .observe_with(match self.config.own_source {
+                _ if self.config.observes() => MainRoutes::Skipped,
                 OwnSource::Rules => MainRoutes::Skipped,
                 OwnSource::Datapath => MainRoutes::Wanted,
             })
             .await
     }
 
-    /// What keeps own sources, and what it costs, in each family that an uplink speaks.
+    /// What keeps own sources, and what it costs, in each family that an uplink speaks. Nothing does where packets
+    /// are only observed.
     pub fn own_source_accounts(&self, outlook: &Outlook) -> Vec<Account> {
+        if self.config.observes() {
+            return Vec::new();
+        }
         let Outlook { uplinks, observed, desired, .. } = outlook;
         let had_rules = self.records.report.own_source.had_rules;
         accounts(&self.config, observed, uplinks, &desired.rules, had_rules)
@@ -73,6 +78,9 @@ impl Reconciler {
 
     /// What a change of the option by a reload cannot bring back: what the kernel has once had.
     pub(super) fn own_source_notes(&self, old: OwnSource) -> Vec<String> {
+        if self.config.observes() {
+            return Vec::new();
+        }
         if (old, self.config.own_source) != (OwnSource::Rules, OwnSource::Datapath) {
             return Vec::new();
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::Mode;
 use crate::json::{SilentGatewayJson, UplinkJson};
 use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
@@ -35,9 +36,9 @@ impl Written {
     }
 
     /// What `status` is told of a round.
-    pub(super) fn note_round(&mut self, outlook: &Outlook) {
+    pub(super) fn note_round(&mut self, outlook: &Outlook, mode: Mode) {
         let report = &mut self.report;
-        report.summary = summary(&outlook.uplinks);
+        report.summary = summary(&outlook.uplinks, mode);
         let uplinks: Vec<UplinkJson> = outlook.uplinks.iter().map(Into::into).collect();
         let lost = report.lost_gateways_after(&uplinks, &outlook.observed.links);
         report.lost_gateways = lost.iter().map(Into::into).collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError, FileStamp};
+use crate::config::{Config, ConfigError, FileStamp, Mode};
 use crate::datapath::memory;
 use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
@@ -19,8 +19,15 @@ enum ReloadError {
 }
 
 impl Reconciler {
-    /// This process hears signals from now on, and reads this file when told to.
-    pub(super) fn is_daemon(&mut self, config_file: Option<PathBuf>, read: Vec<FileStamp>) {
+    /// This process hears signals from now on, and reads this file when told to. `observe`: whatever that says
+    /// about the mode.
+    pub(super) fn is_daemon(
+        &mut self,
+        config_file: Option<PathBuf>,
+        read: Vec<FileStamp>,
+        observe: bool,
+    ) {
+        self.records.report.observe = observe;
         self.records.report.daemon = i32::try_from(std::process::id()).ok();
         self.records.report.config_file = config_file;
         self.records.report.configuration = Some(read);
@@ -69,11 +76,15 @@ impl Reconciler {
         let file = self.records.report.config_file.as_deref();
         // Before they are read: what is written meanwhile is not in force.
         let read = FileStamp::of_configuration(file)?;
-        let new = Config::load(file)?;
+        let mut new = Config::load(file)?;
+        if self.records.report.observe {
+            new.mode = Mode::Observe;
+        }
         self.put_pins()?;
         let old = std::mem::replace(&mut self.config, new);
-        if old.udp_source != self.config.udp_source {
-            // It is folded into the programs: they are loaded anew, in place of the old ones.
+        let folded = |config: &Config| (config.mode, config.gives_udp_sources());
+        if folded(&old) != folded(&self.config) {
+            // They are folded into the programs: they are loaded anew, in place of the old ones.
             self.datapath.loaded = None;
         }
         let reattach = old.attach != self.config.attach;
@@ -83,6 +94,9 @@ impl Reconciler {
         let outcome = match self.enforce(monitor).await {
             Ok(outcome) => outcome,
             Err(error) => {
+                if folded(&old) != folded(&self.config) {
+                    self.datapath.loaded = None;
+                }
                 self.config = old;
                 if reattach {
                     self.attach_anew();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tracing::Level;
 
+use crate::config::Mode;
 use crate::json::LeftOutJson;
 use crate::reconcile::held_back::{Counts, Events};
 use crate::reconcile::lines::{EventName, Line};
@@ -110,7 +111,7 @@ impl Reconciler {
         let mut happened =
             events::between(&before, &outlook.uplinks, skipped, observed, outages, now);
         if let Some(last) = happened.last_mut().filter(|_| changes) {
-            last.text = format!("{}; {}", last.text, summary(&outlook.uplinks));
+            last.text = format!("{}; {}", last.text, summary(&outlook.uplinks, self.config.mode));
         }
         let counts = std::mem::take(&mut self.log.counts);
         self.log.events.round(now, &happened, counts).iter().for_each(lines::write);
@@ -137,11 +138,14 @@ impl Reconciler {
     }
 }
 
-pub(super) fn summary(uplinks: &[Uplink]) -> String {
+pub(super) fn summary(uplinks: &[Uplink], mode: Mode) -> String {
     let names: Vec<_> = uplinks.iter().map(|uplink| uplink.device.name.as_str()).collect();
     match uplinks.len() {
         0 => "waiting: no uplink found; two are needed".to_owned(),
         1 => format!("waiting: one uplink ({}); two are needed", names.join(", ")),
-        count => format!("managing {count} uplinks: {}", names.join(", ")),
+        count => {
+            let does = if mode == Mode::Observe { "observing" } else { "managing" };
+            format!("{does} {count} uplinks: {}", names.join(", "))
+        }
     }
 }

@@ -31,6 +31,9 @@ pub struct DaemonReport {
     pub(crate) ready: Option<bool>,
     /// The file it was told to read; `None`: the usual ones.
     pub(crate) config_file: Option<PathBuf>,
+    /// It was told to observe only, whatever the configuration says.
+    #[serde(default)]
+    pub(crate) observe: bool,
     /// The files as they were when they were read last, and accepted.
     #[serde(default)]
     pub(crate) configuration: Option<Vec<FileStamp>>,
@@ -47,6 +50,9 @@ pub struct DaemonReport {
     /// The programs that were loaded last: what is on a hook is ours if it is one of them.
     #[serde(default)]
     pub(crate) programs: Option<ProgramIds>,
+    /// Since when what leaves by the wrong uplink is counted, in seconds since 1970; `None`: it is not.
+    #[serde(default)]
+    pub(crate) observing_since: Option<u64>,
     /// `None` before the datapath is loaded.
     pub(crate) udp_source: Option<UdpSourceStateJson>,
     #[serde(default)]
@@ -77,8 +83,9 @@ impl DaemonReport {
 
     /// A new report that keeps what outlives a daemon.
     pub(crate) fn following(before: Self) -> Self {
-        let DaemonReport { own_source, programs, lost_gateways, uplinks, .. } = before;
-        Self { own_source, programs, lost_gateways, ..Self::new(uplinks) }
+        let DaemonReport { own_source, programs, observing_since, lost_gateways, uplinks, .. } =
+            before;
+        Self { own_source, programs, observing_since, lost_gateways, ..Self::new(uplinks) }
     }
 
     /// Gateways that are lost when the uplinks are these.

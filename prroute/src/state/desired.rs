@@ -68,7 +68,8 @@ pub struct Desired {
     pub places: Vec<Place>,
 }
 
-/// The desired state. With fewer than two uplinks there is none: everything of ours goes.
+/// The desired state. With fewer than two uplinks there is none: everything of ours goes. Where packets are only
+/// observed, only the gateways are kept resolved.
 pub fn desire(
     config: &Config,
     observed: &Observed,
@@ -88,6 +89,10 @@ pub fn desire_with(
 ) -> Desired {
     if uplinks.len() < 2 {
         return nothing(observed, saved);
+    }
+    if config.observes() {
+        // A decision needs to know which gateways answer.
+        return Desired { neighbours: to_keep(observed, uplinks), ..nothing(observed, saved) };
     }
     let sources = sources(config.ranges, observed, uplinks);
     let mut desired = Desired::default();

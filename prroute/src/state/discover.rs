@@ -227,7 +227,8 @@ fn describe(
         undecided,
         stacked,
         reply: settings.map(|s| s.reply).unwrap_or_default(),
-        hold: settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,
+        hold: !config.observes()
+            && settings.and_then(|s| s.on_down).unwrap_or(config.on_down) == OnDown::Hold,
         table: settings.and_then(|s| s.table),
         to: settings.map(|s| s.to.clone()).unwrap_or_default(),
     };

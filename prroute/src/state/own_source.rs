@@ -27,9 +27,11 @@ pub type OwnSources = PerFamily<OwnSource>;
 
 impl OwnSources {
     /// What the configuration says; but rules, where `main` has no default route that works: there
-    /// nothing leaves that could be sent to its source's uplink.
+    /// nothing leaves that could be sent to its source's uplink. Nor where packets are only observed: replies are
+    /// to be told from what the host sends of itself.
     pub(super) fn of(config: &Config, observed: &Observed, health: &Health) -> Self {
         Self::from_fn(|family| match config.own_source {
+            OwnSource::Datapath if config.observes() => OwnSource::Rules,
             OwnSource::Datapath if has_working_default(observed, health, family) => {
                 OwnSource::Datapath
             }

@@ -36,6 +36,7 @@ mod memory;
 mod metrics;
 mod nat;
 mod no_default;
+mod observe;
 mod occupancy;
 mod outbound;
 mod own_source;

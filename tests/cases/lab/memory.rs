@@ -230,6 +230,7 @@ fn entries_of_an_outgrown_table_are_carried_over() -> Result<()> {
         let options = LoadOptions {
             sizes: Sizes::plan(memory::machine(), demand),
             log_packets: false,
+            observe: false,
             netns_cookie: 0,
             redirect_note: 0,
             client_ports: (1, 2),

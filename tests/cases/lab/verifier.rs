@@ -16,13 +16,16 @@ fn every_program_is_accepted_under_the_units_capabilities() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     let prroute = lab.prroute()?;
     // The log is folded out of the programs where nobody reads it.
-    for options in [&[][..], &["--log-packets"]] {
+    let forms: [&[&str]; 4] =
+        [&[], &["--log-packets"], &["--observe"], &["--observe", "--log-packets"]];
+    for options in forms {
         let daemon = prroute.run(options)?;
         let status = prroute.status()?;
         let uplinks = status["uplinks"].as_array().map_or(0, Vec::len);
         ensure!(uplinks == 2, "{status:#}");
         // Those on sockets are done without where the kernel refuses them.
-        ensure!(status["udp_source"]["state"] == "attached", "{status:#}");
+        let state = if options.contains(&"--observe") { "off" } else { "attached" };
+        ensure!(status["udp_source"]["state"] == state, "{status:#}");
         daemon.terminate()?;
         prroute.down()?;
     }

@@ -14,6 +14,7 @@ mod frames;
 mod indexes;
 mod left_alone;
 mod local_prefixes;
+mod observe;
 mod openings;
 mod own_source;
 mod replay;

@@ -21,6 +21,9 @@ use crate::netlink::Direction;
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     pub(super) daemon: bool,
+    /// Packets are only observed; `None`: there is nothing of prroute.
+    pub(super) observing: Option<bool>,
+    pub(super) wrong_uplinks: Vec<Way>,
     /// By what the programs are attached: `none`, one hook, or `mixed`.
     pub(super) hook: Cow<'static, str>,
     pub(super) uplinks: Vec<Uplink>,
@@ -46,6 +49,15 @@ pub(super) struct Uplink {
     pub(super) attached: Vec<(Direction, bool)>,
     pub(super) gateways: Vec<Gateway>,
     pub(super) packets: Vec<(&'static str, u64)>,
+}
+
+/// Replies that left by the wrong uplink.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Where their requests came in.
+    pub(super) uplink: String,
+    pub(super) left_by: String,
+    pub(super) packets: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +92,11 @@ impl Collector for Figures {
         let mut writer = Writer(encoder);
         writer.gauge("up", "Whether a daemon runs", [(vec![], u64::from(self.daemon))])?;
         writer.build(&self.hook)?;
+        writer.gauge(
+            "observing",
+            "Whether packets are only observed, and nothing is moved",
+            self.observing.map(|observing| (vec![], u64::from(observing))),
+        )?;
         self.encode_uplinks(&mut writer)?;
         self.encode_flows(&mut writer)?;
         let findings = self.findings.iter().map(|found| {
@@ -150,7 +167,16 @@ impl Figures {
             "How often each gateway is asked (gateway-probe); 0: only when the kernel doubts it";
         let interval = self.probe_interval.map(|seconds| (vec![], f64::from(seconds)));
         writer.gauge_in("gateway_probe_interval", help, Some(&Unit::Seconds), interval)?;
-        writer.counter("packets", "Packets by what was done with them, and why", packets)
+        writer.counter("packets", "Packets by what was done with them, and why", packets)?;
+        let wrong = self.wrong_uplinks.iter().map(|way| {
+            let name = |name: &str| printable(name).into_owned();
+            (vec![("uplink", name(&way.uplink)), ("left_by", name(&way.left_by))], way.packets)
+        });
+        writer.counter(
+            "observed_wrong_uplink_packets",
+            "Replies that left by another uplink than their request came in on, while prroute observes",
+            wrong,
+        )
     }
 
     fn encode_flows(&self, writer: &mut Writer<'_>) -> fmt::Result {

@@ -9,14 +9,16 @@ use prroute_common::names;
 use prroute_common::reason::Reason;
 use prroute_common::udp_origin::SocketReason;
 
-use super::figures::{Figures, Findings, Gateway, Table, Uplink};
+use super::figures::{Figures, Findings, Gateway, Table, Uplink, Way};
 use crate::datapath::attach::Hook;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::{self, Occupancy};
+use crate::datapath::wrong_uplinks::{self, WrongUplink};
 use crate::datapath::{Pins, sockets};
 use crate::examine::Examination;
 use crate::instance::Instance;
 use crate::netlink::Direction;
+use crate::state;
 use crate::state::findings::{Finding, Severity};
 use crate::state::observed::{Neighbour, Observed};
 use crate::state::uplink::Discovered;
@@ -52,8 +54,14 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
     let socket_calls = has_tables.then(|| sockets::counters(&pins)).transpose()?;
     let occupancy = has_tables.then(|| Occupancy::read(&pins)).transpose()?;
     let report = examined.is_reported.then_some(&examined.report);
+    let observed = match has_tables && examined.observes() {
+        true => wrong_uplinks::read(&pins)?,
+        false => Vec::new(),
+    };
     Ok(Figures {
         daemon: daemon.is_some(),
+        observing: examined.is_in_use().then(|| examined.observes()),
+        wrong_uplinks: ways(&observed, &examined.outlook.uplinks),
         hook: match hooks.len() {
             0 => Cow::Borrowed("none"),
             1 => hooks.into_iter().collect::<String>().into(),
@@ -73,6 +81,22 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
         probe_interval: (is_managed && daemon.is_some())
             .then_some(examined.configuration.config.gateway_probe),
     })
+}
+
+/// Packets by the uplink that they left by and the one that they belong on. Services are too many for labels.
+fn ways(observed: &[WrongUplink], uplinks: &[state::uplink::Uplink]) -> Vec<Way> {
+    let name = |id| {
+        let uplink = uplinks.iter().find(|uplink| uplink.id == id);
+        uplink.map(|uplink| uplink.device.name.clone())
+    };
+    let mut ways = BTreeMap::<(String, String), u64>::new();
+    for it in observed {
+        if let (Some(left_by), Some(belongs_on)) = (name(it.left_by), name(it.belongs_on)) {
+            *ways.entry((belongs_on, left_by)).or_default() += it.packets;
+        }
+    }
+    let way = |((uplink, left_by), packets)| Way { uplink, left_by, packets };
+    ways.into_iter().map(way).collect()
 }
 
 fn name_of(hook: Hook) -> String {

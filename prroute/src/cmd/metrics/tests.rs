@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use prroute_common::reason::Reason;
 
-use super::super::figures::{Figures, Findings, Gateway, Table, Uplink};
+use super::super::figures::{Figures, Findings, Gateway, Table, Uplink, Way};
 use super::{open_metrics, prometheus};
 use crate::instance::Instance;
 use crate::netlink::Direction;
@@ -35,6 +35,12 @@ fn figures() -> Figures {
     let finding = |severity, kind: &str, count| Findings { severity, kind: kind.to_owned(), count };
     Figures {
         daemon: true,
+        observing: Some(true),
+        wrong_uplinks: vec![Way {
+            uplink: "eth1".to_owned(),
+            left_by: "eth0".to_owned(),
+            packets: 9,
+        }],
         hook: "tcx".into(),
         uplinks: vec![an_uplink("eth0")],
         socket_calls: vec![("source", 6)],

@@ -1,10 +1,11 @@
 //! `status -br`: one line.
 
+use crate::cmd::status::text;
 use crate::json::{FindingJson, SeverityJson, StatusJson, UplinkStateJson};
 
 /// Health, then each uplink with what is wrong about it, then what is wrong with the host.
 pub(super) fn line(report: &StatusJson) -> String {
-    let mut words = vec![report.instance.clone(), report.health.to_string()];
+    let mut words = vec![report.instance.clone(), text::in_words(report)];
     let of = |device: Option<&str>| -> Vec<&str> {
         let is_its = |it: &&FindingJson| {
             it.severity != SeverityJson::Notice && it.device.as_deref() == device

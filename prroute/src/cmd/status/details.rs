@@ -8,7 +8,12 @@ use prroute_common::reason::Reason;
 use prroute_common::udp_origin::SocketReason;
 use serde_json::Value;
 
+use crate::config::Mode;
 use crate::json::{OccupancyJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson};
+
+/// Of UDP servers, where packets are only observed.
+const OBSERVING: &str = "wildcard UDP servers: answer from the address that routing prefers, while prroute only \
+                         observes";
 
 /// Of uplinks, of own sources and of UDP servers.
 pub(super) fn sentences(report: &StatusJson) -> Vec<String> {
@@ -19,7 +24,10 @@ pub(super) fn sentences(report: &StatusJson) -> Vec<String> {
             uplink.stacked.iter().map(|device| format!("{}: counts as {name}", device.name)),
         );
     }
-    all.extend(report.udp_source.iter().map(|it| it.state.to_string()));
+    all.extend(report.udp_source.iter().map(|it| match report.mode {
+        Mode::Enforce => it.state.to_string(),
+        Mode::Observe => OBSERVING.to_owned(),
+    }));
     for number in [0, 1] {
         all.extend(report.own_source.iter().filter_map(|it| it.sentences.get(number)).cloned());
     }

@@ -53,6 +53,9 @@ impl Form {
         report.uplinks.retain(|it| it.uplink.name == *name);
         report.findings.retain(|it| it.device.as_ref() == Some(name));
         report.skipped.retain(|it| it.name == *name);
+        if let Some(observed) = &mut report.observed {
+            observed.keep_only(name);
+        }
         if report.uplinks.is_empty() && report.skipped.is_empty() {
             bail!("there is no interface {name:?}");
         }

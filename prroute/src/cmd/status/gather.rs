@@ -7,12 +7,12 @@ use crate::cmd::status::age;
 use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
-use crate::datapath::sockets;
+use crate::datapath::{sockets, wrong_uplinks};
 use crate::examine::{Answer, Examination, Seen};
 use crate::instance::Instance;
 use crate::json::{
-    ConfigurationJson, GatewayJson, OwnSourceJson, StatusJson, UdpSourceJson, UdpSourceStateJson,
-    UplinkStateJson, UplinkStatusJson,
+    ConfigurationJson, GatewayJson, ObservedJson, OwnSourceJson, StatusJson, UdpSourceJson,
+    UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
 use crate::runtime::report::{DaemonReport, OwnSourceReport};
 use crate::runtime::{RunDirectory, uptime};
@@ -38,6 +38,7 @@ pub(super) fn report(
         version: env!("CARGO_PKG_VERSION"),
         instance: instance.to_string(),
         health: examined.health(&findings).into(),
+        mode: examined.configuration.config.mode,
         pid: examined.daemon.map(nix::unistd::Pid::as_raw),
         uptime_seconds: examined.daemon.and_then(uptime).map(|time| time.as_secs()),
         unwatched_seconds: match examined.daemon {
@@ -62,6 +63,7 @@ pub(super) fn report(
                 .and_then(age::since)
                 .map(|time| time.as_secs()),
         },
+        observed: observed(examined, pins)?,
         flow_tables: datapath.then(|| Occupancy::read(pins)).transpose()?.map(Into::into),
         udp_source: match &report.udp_source {
             Some(UdpSourceStateJson::Attached { .. }) if datapath && !has_sockets => {
@@ -71,8 +73,22 @@ pub(super) fn report(
             Some(state) if datapath => Some(udp_source(state.clone(), pins)?),
             _ => None,
         },
-        own_source: examined.programs.as_ref().map_or(Vec::new(), |seen| own_source(report, seen)),
+        own_source: match &examined.programs {
+            Some(seen) if !examined.observes() => own_source(report, seen),
+            _ => Vec::new(),
+        },
     })
+}
+
+/// What left by the wrong uplink.
+fn observed(examined: &Examination, pins: &Pins) -> Result<Option<ObservedJson>> {
+    if !examined.observes() {
+        return Ok(None);
+    }
+    let counted = if pins.exists() { wrong_uplinks::read(pins)? } else { Vec::new() };
+    let since = examined.report.observing_since.and_then(age::since);
+    let seconds = since.map(|time| time.as_secs());
+    Ok(Some(ObservedJson::new(seconds, &counted, &examined.outlook.uplinks)))
 }
 
 fn uplinks(

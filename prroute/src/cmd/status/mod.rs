@@ -5,6 +5,7 @@ mod brief;
 mod details;
 mod form;
 mod gather;
+mod observed;
 mod rates;
 mod rows;
 mod text;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-use crate::cmd::status::{Form, age, details, rows};
+use crate::cmd::status::{Form, age, details, observed, rows};
+use crate::config::Mode;
 use crate::json::{FindingJson, HealedJson, HealthJson, SeverityJson, StatusJson};
 
 const COLUMNS: u16 = 80;
@@ -44,6 +45,9 @@ impl fmt::Display for Text<'_> {
         }
         if !report.uplinks.is_empty() {
             writeln!(f, "{}", rows::table(&report.uplinks, shown.details).trim_fmt())?;
+        }
+        if let Some(observed) = &report.observed {
+            observed::write(f, observed, *shown)?;
         }
         let rest = rest(report, *shown);
         if !rest.is_empty() {
@@ -86,9 +90,18 @@ pub(super) fn table() -> Table {
     table
 }
 
+/// The health, and whether packets are only observed.
+pub(super) fn in_words(report: &StatusJson) -> String {
+    match (report.mode, report.health) {
+        (Mode::Enforce, health) => health.to_string(),
+        (Mode::Observe, HealthJson::Ok) => "observing".to_owned(),
+        (Mode::Observe, health) => format!("{health} (observing)"),
+    }
+}
+
 fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
     let StatusJson { version, instance, health, uplinks, .. } = report;
-    write!(f, "prroute {version} {instance}: {health}")?;
+    write!(f, "prroute {version} {instance}: {}", in_words(report))?;
     let seconds = |seconds: u64| age::short(Duration::from_secs(seconds));
     if *health == HealthJson::Unwatched {
         if let Some(time) = report.unwatched_seconds {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::super::{Attach, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter, SAMPLE};
+use super::super::{Attach, Mode, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter, SAMPLE};
 use super::*;
 
 mod limits;
@@ -47,6 +47,7 @@ fn nothing_written_is_the_default() {
 fn every_key_is_read() {
     let config = parse(
         r#"
+        mode = "observe"
         on-stop = "undo"
         attach = "clsact"
         flows = 65536
@@ -79,6 +80,7 @@ fn every_key_is_read() {
     )
     .unwrap();
     let expected = Config {
+        mode: Mode::Observe,
         on_stop: OnStop::Undo,
         attach: Attach::Clsact,
         flows: Some(65_536),
@@ -125,8 +127,9 @@ fn errors_name_file_line_and_key() {
         "prroute.toml:1: attach: unknown value `tc`, did you mean `tcx`?"
     );
     assert!(
-        error("zzzzzzzz = 1\n")
-            .starts_with("prroute.toml:1: zzzzzzzz: unknown key `zzzzzzzz`, known are on-stop,")
+        error("zzzzzzzz = 1\n").starts_with(
+            "prroute.toml:1: zzzzzzzz: unknown key `zzzzzzzz`, known are mode, on-stop,"
+        )
     );
     assert_eq!(
         error("flows = \"many\"\n"),

@@ -2,7 +2,7 @@
 
 use super::super::{ExplainedJson, PlanJson, ProgramsJson};
 use super::uplinks_skipped_and_findings;
-use crate::config::OwnSource;
+use crate::config::{Mode, OwnSource};
 use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::fixture::{ip, net};
@@ -87,6 +87,7 @@ pub(super) fn a_plan() -> PlanJson {
     };
     PlanJson {
         schema: "prroute.plan/2",
+        mode: Mode::Enforce,
         manages: true,
         uplinks,
         skipped,

@@ -1,5 +1,6 @@
 mod configuration;
 mod failed_default;
+mod observe;
 mod rp_filter;
 
 use ipnet::IpNet;

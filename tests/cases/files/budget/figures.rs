@@ -86,12 +86,13 @@ pub(crate) fn measure() -> Result<Figures> {
 type Loaded = (Vec<Programs>, Vec<(String, ProgramInfo)>);
 
 /// Every program as a daemon has it that helps wildcard UDP servers, and the classifiers once more
-/// with the decision log, which is much to verify.
+/// with the decision log, which is much to verify, and as those that only observe.
 fn load(pins: &Pins) -> Result<Loaded> {
     const CLASSIFIERS: [&str; 2] = [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS];
     let options = LoadOptions {
         sizes: Sizes::plan(memory::machine(), Demand::of_flows(4096)),
         log_packets: false,
+        observe: false,
         netns_cookie: 1,
         redirect_note: 1,
         client_ports: (1, 2),
@@ -100,6 +101,10 @@ fn load(pins: &Pins) -> Result<Loaded> {
     let mut logging = Programs::load(pins, LoadOptions { log_packets: true, ..options })?;
     for name in CLASSIFIERS {
         infos.push((format!("{name} --log-packets"), logging.get(name)?.info()?));
+    }
+    let mut observing = Programs::load(pins, LoadOptions { observe: true, ..options })?;
+    for name in CLASSIFIERS {
+        infos.push((format!("{name} --observe"), observing.get(name)?.info()?));
     }
     let mut programs = Programs::load(pins, options)?;
     for name in CLASSIFIERS {
@@ -110,7 +115,7 @@ fn load(pins: &Pins) -> Result<Loaded> {
         program.load().with_context(|| format!("load {name}"))?;
         infos.push((name.to_owned(), program.info()?));
     }
-    Ok((vec![logging, programs], infos))
+    Ok((vec![logging, observing, programs], infos))
 }
 
 impl fmt::Display for Figures {
