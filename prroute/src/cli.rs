@@ -37,6 +37,13 @@ pub enum Command {
     /// When it is stopped, all that stays in the kernel and goes on working; `prroute down` removes
     /// it.
     Run(RunArgs),
+    /// Enforce until you confirm, and undo everything otherwise.
+    ///
+    /// Where no daemon runs: attaches the programs and makes rules and routes as `prroute run` does, and asks on
+    /// standard input. A line (Enter) within TIME keeps all that. Without one everything is undone: at the end
+    /// of TIME or of the input, and at SIGHUP (the session broke), SIGINT and SIGTERM. Exit codes: 0 kept, 1
+    /// undone.
+    Try(TryArgs),
     /// Stop the daemon, if one runs, and undo everything that prroute changed.
     Down(InstanceArgs),
     /// Show whether all is well, what is wrong and what mends it, and the uplinks.
@@ -177,6 +184,18 @@ pub struct RunArgs {
     /// Log each packet whose flow is looked up, and what was decided. Slow: for debugging only.
     #[arg(long)]
     pub log_packets: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TryArgs {
+    /// For how long to wait for an answer, as 60s or 5m.
+    #[arg(value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub time: Duration,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Read this file instead of /etc/prroute/prroute.toml and /etc/prroute/conf.d/*.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -27,10 +27,19 @@ pub struct Process {
 impl Process {
     /// Starts `command` in a process group of its own; what it prints is collected.
     pub fn spawn(command: &mut Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::null())
+    }
+
+    /// Likewise, with a standard input on which nothing comes, and which does not end.
+    pub fn spawn_with_open_input(command: &mut Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    fn spawn_with(command: &mut Command, input: Stdio) -> Result<Self> {
         let line = command_line(command);
         let mut child = command
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

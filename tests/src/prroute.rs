@@ -141,7 +141,7 @@ impl<'lab> Instance<'lab> {
         let instance = if words.first() == Some(&"check") { &[][..] } else { &instance };
         let mut argv = [guarded, &outer, &etc, wrapper, &[&binary], words, instance].concat();
         let configuration = self.configuration.as_ref().map(|path| path.display().to_string());
-        if let (Some(path), Some(&"run")) = (&configuration, words.first()) {
+        if let (Some(path), Some(&("run" | "try"))) = (&configuration, words.first()) {
             argv.extend(["--config", path]);
         }
         let mut command = self.namespace.command(&argv);

@@ -15,9 +15,11 @@ mod plan;
 mod reload;
 mod report;
 mod run;
+mod session;
 mod setup;
 mod socket;
 mod status;
+mod trial;
 mod wait;
 
 pub use belongs::{Abandoned, Elsewhere};
@@ -76,6 +78,7 @@ fn dispatch(cli: Cli) -> ExitCode {
     log::begin();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Try(args) => trial::run(&args),
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => within_runtime(metrics::run(&args)),

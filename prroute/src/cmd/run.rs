@@ -1,18 +1,14 @@
 //! `prroute run`.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context as _, Result};
 
-use crate::causes::with_causes;
 use crate::cli::RunArgs;
-use crate::cmd::socket::Server;
+use crate::cmd::session::{Session, Setup};
 use crate::cmd::{belongs, plan};
 use crate::config::{Config, FileStamp, Mode, OnStop};
-use crate::datapath::Pins;
-use crate::netlink::{HookMonitor, Kernel, Monitor};
-use crate::reconcile::{Daemon, ReconcileError, Reconciler, Stop, Undone, undo};
-use crate::runtime::{InstanceLock, LockError, NamespaceLock, Records, RunDirectory};
+use crate::netlink::Kernel;
+use crate::reconcile::{Reconciler, Stop};
+use crate::runtime::{Records, RunDirectory};
 
 pub(super) fn run(args: &RunArgs) -> Result<()> {
     let read = FileStamp::of_configuration(args.config.as_deref())?;
@@ -38,61 +34,21 @@ async fn dry_run(args: &RunArgs, config: Config) -> Result<()> {
     plan::show(&reconciler, false).await
 }
 
-async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Result<()> {
-    crate::capability::require()?;
-    let instance = &args.instance.instance;
-    let pins = Pins::of(instance);
-    pins.check()?;
-    let found = belongs::find(instance, "run")?;
-    if let Some(pid) = found.daemon {
-        return Err(LockError::InstanceHeld { pid }.into());
-    }
-    let directory = RunDirectory::of(instance);
-    let _namespace_lock = NamespaceLock::acquire(found.namespace)?;
-    directory.create()?;
-    let _instance_lock = InstanceLock::acquire(&directory)?;
-    if found.abandoned {
-        tracing::warn!(
-            event = "namespace-gone",
-            "the network namespace of this instance no longer exists: removing the \
-                        datapath that it left"
-        );
-        pins.remove()?;
-    }
-
-    let config_file = absolute(args.config.as_deref())?;
-    for stamp in &mut read {
-        stamp.path = std::path::absolute(&stamp.path).context("find the configuration")?;
-    }
-    let took_over = pins.has_any();
-    // Listening starts before the first look: no change falls between the two.
-    let (monitor, hooks) = (Monitor::open()?, HookMonitor::open()?);
-    let kernel = Kernel::connect().await?;
-    let records = Records::take(&directory, config.ranges, took_over);
-    let reconciler = Reconciler::new(config, instance, kernel, records, args.log_packets);
-    let mut daemon = Daemon::new(reconciler, monitor, hooks, config_file, read, args.observe)
-        .context("catch signals")?;
-    let _server = Server::start(instance, &directory)
-        .inspect_err(|error| {
-            tracing::warn!(
-                event = "socket-unavailable",
-                "nobody but root can ask this daemon: {}",
-                with_causes(error.as_ref())
-            );
-        })
-        .ok();
-    if let Err(error) = daemon.start().await {
-        // Nothing half-applied stays; what an earlier daemon left goes on as it is.
-        if took_over {
-            return Err(error.into());
-        }
-        let undone = take_back(&pins, &directory, daemon.into_records()).await;
-        return Err(failed_start(error, undone.err()));
-    }
-    let Stop::Signal(signal) = daemon.follow().await?;
-    if args.undo_on_exit || daemon.config().on_stop == OnStop::Undo {
+async fn manage(args: &RunArgs, config: Config, read: Vec<FileStamp>) -> Result<()> {
+    let setup = Setup {
+        instance: &args.instance.instance,
+        command: "run",
+        config,
+        config_file: args.config.as_deref(),
+        read,
+        observe: args.observe,
+        log_packets: args.log_packets,
+    };
+    let mut session = Session::prepare(setup).await?.start().await?;
+    let Stop::Signal(signal) = session.daemon.follow().await?;
+    if args.undo_on_exit || session.daemon.config().on_stop == OnStop::Undo {
         tracing::info!(event = "stopping", "{signal}: undoing everything");
-        take_back(&pins, &directory, daemon.into_records()).await.context("undo on exit")?;
+        session.undo().await.context("undo on exit")?;
     } else {
         tracing::info!(
             event = "stopping",
@@ -100,56 +56,4 @@ async fn manage(args: &RunArgs, config: Config, mut read: Vec<FileStamp>) -> Res
         );
     }
     Ok(())
-}
-
-async fn take_back(
-    pins: &Pins,
-    directory: &RunDirectory,
-    records: Records,
-) -> Result<Undone, ReconcileError> {
-    undo(&Kernel::connect().await?, pins, directory, records).await
-}
-
-/// Why the start failed comes first, and what could not be undone of it after that.
-fn failed_start(error: ReconcileError, undo: Option<ReconcileError>) -> anyhow::Error {
-    match undo {
-        None => error.into(),
-        Some(undo) => {
-            let (first, then) = (with_causes(&error), with_causes(&undo));
-            let both = format!("{first}; undoing what was done before that failed: {then}");
-            anyhow::Error::from(error).context(both)
-        }
-    }
-}
-
-/// A reload must find the file wherever it is asked for.
-pub(super) fn absolute(file: Option<&Path>) -> Result<Option<PathBuf>> {
-    let absolute =
-        |file: &Path| std::path::absolute(file).with_context(|| format!("find {}", file.display()));
-    file.map(absolute).transpose()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-    use crate::runtime::RuntimeError;
-
-    fn error(operation: &'static str, errno: i32) -> ReconcileError {
-        let source = io::Error::from_raw_os_error(errno);
-        RuntimeError { operation, path: "/run/prroute/x".into(), source }.into()
-    }
-
-    #[test]
-    fn a_failed_undo_does_not_hide_why_the_start_failed() {
-        let both = failed_start(error("write", 28), Some(error("remove", 30)));
-        assert_eq!(
-            with_causes(both.as_ref()).to_string(),
-            "write /run/prroute/x: No space left on device (os error 28); undoing what was done \
-             before that failed: remove /run/prroute/x: Read-only file system (os error 30)"
-        );
-        let one = failed_start(error("write", 28), None);
-        assert!(!one.to_string().contains("undone"), "{one}");
-    }
 }

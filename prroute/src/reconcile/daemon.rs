@@ -1,7 +1,9 @@
 //! The loop: converge, tell the service manager, wait for the network or a signal.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -16,7 +18,7 @@ use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
-use crate::reconcile::{Outcome, ReconcileError, Reconciler, lines};
+use crate::reconcile::{Outcome, Outlook, ReconcileError, Reconciler, lines};
 use crate::runtime::Records;
 
 /// How long the start waits for thousands of rules and routes: the rest follows.
@@ -30,8 +32,10 @@ const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum Stop<E = Infallible> {
     Signal(&'static str),
+    /// What was to end it came.
+    End(E),
 }
 
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
@@ -90,6 +94,15 @@ impl Daemon {
     /// What is to be undone, whether or not the disk has it.
     pub fn into_records(self) -> Records {
         self.reconciler.records.into_records()
+    }
+
+    /// What there is, and what there should be.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be read.
+    pub async fn look(&self) -> Result<Outlook, ReconcileError> {
+        self.reconciler.look().await
     }
 
     pub fn config(&self) -> &Config {
@@ -170,6 +183,19 @@ impl Daemon {
     ///
     /// When the kernel's announcements cannot be read any more.
     pub async fn follow(&mut self) -> Result<Stop, ReconcileError> {
+        self.follow_until(pending()).await
+    }
+
+    /// Likewise, until `end` is ready; no round is broken off.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub async fn follow_until<E>(
+        &mut self,
+        end: impl Future<Output = E>,
+    ) -> Result<Stop<E>, ReconcileError> {
+        let mut end = pin!(end);
         loop {
             self.hooks.watch(self.reconciler.filtered());
             self.reconciler.watch_pins(self.pins.as_ref());
@@ -178,6 +204,8 @@ impl Daemon {
                 biased;
                 _ = self.terminate.recv() => return Ok(Stop::Signal("SIGTERM")),
                 _ = self.interrupt.recv() => return Ok(Stop::Signal("SIGINT")),
+                // Before a reload: SIGHUP may be the end.
+                end = &mut end => return Ok(Stop::End(end)),
                 _ = self.reload.recv() => {
                     self.reload().await;
                     true

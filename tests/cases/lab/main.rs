@@ -60,6 +60,7 @@ mod state_files;
 mod status;
 mod subnet_gateways;
 mod topology;
+mod trial;
 mod undo;
 mod verifier;
 mod virtual_addresses;

@@ -81,9 +81,15 @@ fn what_leaves_by_the_wrong_uplink_is_counted_and_stays_as_it_is() -> Result<()>
         assert_eq!(observed["packets"].as_u64(), Some(prroute.count("wrong_uplink")?));
         assert_eq!(prroute.count("redirected")?, 0);
         let metrics = prroute.output(&["metrics"])?.success()?;
-        ensure!(metrics.contains("prroute_observing 1\n"), "{metrics}");
-        let way = "prroute_observed_wrong_uplink_packets_total{uplink=\"up2\",left_by=\"up1\"} ";
-        ensure!(metrics.contains(way), "{metrics}");
+        let instance = format!("prroute_instance=\"{}\"", prroute.name());
+        for sample in [
+            format!("prroute_observing{{{instance}}} 1\n"),
+            format!(
+                "prroute_observed_wrong_uplink_packets_total{{{instance},uplink=\"up2\",left_by=\"up1\"}} "
+            ),
+        ] {
+            ensure!(metrics.contains(&sample), "no {sample}in:\n{metrics}");
+        }
 
         // Nothing is missing that is not to be there.
         prroute.output(&["wait"])?.success()?;
