@@ -1,7 +1,7 @@
 //! What the shell may complete: instances, interfaces, addresses and the words of a filter.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap_complete::engine::CompletionCandidate;
 use nix::ifaddrs::getifaddrs;
@@ -34,8 +34,8 @@ fn beginning(
     all.into_iter().filter(begins).collect()
 }
 
-fn candidate(text: impl ToString) -> CompletionCandidate {
-    CompletionCandidate::new(text.to_string())
+fn candidate(text: impl Into<OsString>) -> CompletionCandidate {
+    CompletionCandidate::new(text)
 }
 
 fn interfaces() -> Vec<CompletionCandidate> {
@@ -55,7 +55,7 @@ fn addresses() -> Vec<CompletionCandidate> {
 
 /// Instances that have a directory.
 pub(crate) fn instances(current: &OsStr) -> Vec<CompletionCandidate> {
-    beginning(current, RunDirectory::instances().into_iter().map(candidate))
+    beginning(current, RunDirectory::instances().iter().map(|it| candidate(it.name())))
 }
 
 /// `dev UPLINK`.
