@@ -52,6 +52,7 @@ async fn attempt(args: &TryArgs, config: Config, read: Vec<FileStamp>) -> Result
     refuse(instance)?;
     // From here on a session that breaks does not end this process: it has something to undo.
     let mut hang_up = signal(SignalKind::hangup()).context("catch SIGHUP")?;
+    ignore_stops().context("ignore SIGTSTP")?;
     let configured = config.mode;
     let setup = Setup {
         instance,
@@ -73,6 +74,16 @@ async fn attempt(args: &TryArgs, config: Config, read: Vec<FileStamp>) -> Result
         Ok(ending) => bail!("{ending}; everything is undone"),
         Err(error) => Err(error.context("everything is undone")),
     }
+}
+
+/// A process that is stopped undoes nothing, whether by Ctrl-Z or because it asks in the background.
+fn ignore_stops() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal};
+    for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
+        // SAFETY: a signal that is ignored runs no code of this process.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }?;
+    }
+    Ok(())
 }
 
 /// Refuses where something is in force already.

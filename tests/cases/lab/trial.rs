@@ -62,7 +62,10 @@ fn what_nobody_confirms_in_time_is_undone() -> Result<()> {
     let lab = Lab::with_services(TWO)?;
     let before = lab.snapshot()?;
     let prroute = lab.prroute()?;
-    expect_undone(asking(&prroute, "2s")?, "nobody confirmed within 2 s")?;
+    let trial = asking(&prroute, "2s")?;
+    // Ctrl-Z: who is stopped would undo nothing.
+    trial.signal(Signal::SIGTSTP)?;
+    expect_undone(trial, "nobody confirmed within 2 s")?;
     lab.expect_unchanged_since(&before)
 }
 
