@@ -1,15 +1,17 @@
 //! `mode = "observe"`: what leaves by the wrong uplink is counted, and nothing is changed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
+use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe};
 use prroute_tests::prroute::{self, Instance};
-use prroute_tests::wait;
+use prroute_tests::{socket, wait};
 use serde_json::Value;
 
 const TWO: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
@@ -106,6 +108,40 @@ fn what_leaves_by_the_wrong_uplink_is_counted_and_stays_as_it_is() -> Result<()>
         Ok(())
     })?;
     lab.expect_unchanged_since(&before)
+}
+
+#[test]
+fn a_containers_replies_are_counted_by_its_published_port() -> Result<()> {
+    const PUBLISHED: u16 = 8080;
+    const ECHO: u16 = 7007;
+    let lab = Lab::build(Topology { ip_forward: true, ..TWO })?;
+    let pods = lab.pods(1)?;
+    let _echo =
+        Echo::start(&pods[0], &Family::BOTH.map(|family| addressing::pod(1, family)), ECHO)?;
+    let rules = [("ip", Family::V4), ("ip6", Family::V6)].map(|(word, family)| {
+        let target = addressing::host(2, family);
+        let to = SocketAddr::new(addressing::pod(1, family), ECHO);
+        format!("{word} daddr {target} udp dport {PUBLISHED} dnat {word} to {to}\n")
+    });
+    lab.host.nft(&format!(
+        "table inet published {{
+            chain prerouting {{ type nat hook prerouting priority dstnat; {} }}
+        }}",
+        rules.concat()
+    ))?;
+    lab.meet_default_gateway()?;
+    lab.with_configuration(OBSERVE, |prroute| {
+        for family in Family::BOTH {
+            let target = addressing::host(2, family);
+            let udp = socket::udp(&lab.client, addressing::client(2, family), 0)?;
+            let answered = echo::udp_round(&udp, SocketAddr::new(target, PUBLISHED), 500)?;
+            ensure!(!answered, "{family}: the wrong router let it through");
+            let observed = observed(prroute)?;
+            let count = packets(&observed, "udp", &target.to_string(), &PUBLISHED.into());
+            ensure!(count > 0, "{family}: {observed:#}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
