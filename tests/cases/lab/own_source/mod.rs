@@ -103,7 +103,8 @@ fn options_that_need_rules_have_those_alone_and_it_is_said() -> Result<()> {
     prroute.output(&["reload"])?.success()?;
     assert_eq!((ours(&lab, Family::V4)?.0, ours(&lab, Family::V6)?.0), (4, 4));
     lab.host.ip("rule add priority 5500 from 10.77.0.0/16 lookup main")?;
-    let status = prroute.status_text(&["-d"])?;
+    // Sentences are broken at 80 columns.
+    let status = prroute.status_text(&["-d"])?.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = "rules: prroute's for bind-device, one of others (priority 5500)";
     ensure!(status.contains(said), "{status}");
     daemon.terminate()?;
