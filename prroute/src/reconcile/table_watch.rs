@@ -15,7 +15,7 @@ use crate::reconcile::{Reconciler, lines};
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// A table that was full has room again below this, in percent.
-const ROOM: usize = 90;
+const ROOM: usize = 80;
 /// So long without a refusal there is room again.
 const CALM: Duration = Duration::from_secs(600);
 
@@ -142,13 +142,13 @@ mod tests {
     #[test]
     fn a_full_table_is_told_once_and_its_end_too() {
         let mut watch = TableWatch::new(Instant::now());
-        assert_eq!(watch.tell_full(&tables(949), 0), []);
-        let said = watch.tell_full(&tables(950), 1);
+        assert_eq!(watch.tell_full(&tables(899), 0), []);
+        let said = watch.tell_full(&tables(900), 1);
         assert_eq!(kinds(&said), ["table-full"]);
-        assert!(said[0].text.contains("flows4 is full (950 live flows of 1000)"), "{said:?}");
+        assert!(said[0].text.contains("flows4 is full (900 live flows of 1000)"), "{said:?}");
         assert_eq!(watch.tell_full(&tables(1_000), 2), []);
-        assert_eq!(watch.tell_full(&tables(900), 3), [], "it goes up and down");
-        assert_eq!(kinds(&watch.tell_full(&tables(899), 4)), ["table-room"]);
+        assert_eq!(watch.tell_full(&tables(800), 3), [], "it goes up and down");
+        assert_eq!(kinds(&watch.tell_full(&tables(799), 4)), ["table-room"]);
     }
 
     #[test]
@@ -156,8 +156,8 @@ mod tests {
         let mut watch = TableWatch::new(Instant::now());
         assert!(watch.must_count(5_000), "nothing is known");
         watch.tell_full(&tables(100), 5_000);
-        assert!(!watch.must_count(5_849));
-        assert!(watch.must_count(5_850));
+        assert!(!watch.must_count(5_799));
+        assert!(watch.must_count(5_800));
         assert!(watch.must_count(4_999), "the counters began anew");
         watch.tell_full(&tables(1_000), 6_000);
         assert!(watch.must_count(6_000), "until there is room");

@@ -61,6 +61,32 @@ fn flood(wire: &Wire, datagrams: Range<u32>, is_over: &AtomicBool) -> Result<u32
     Ok(count)
 }
 
+const FULL: &str = "WARN the flow table datagrams4 is full";
+
+/// Twice from each source: a datagram that comes in after an answer confirms its flow.
+#[test]
+fn a_table_without_room_is_one_warning() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let echo = Echo::start(&lab.host, &[addressing::shared(Family::V4)], FLOODED)?;
+    let prroute = lab.prroute()?.configured(&format!("flows = {FLOWS}\n"))?;
+    let log = prroute.while_running(|prroute| {
+        let attacker = lab.stranger(2, "attacker")?;
+        let wire = Wire::open(&attacker, "eth0")?;
+        let capacity = number(table(&prroute.status()?, "DATAGRAMS4")?, "capacity")? as u32;
+        wait::until("the log says that it is full", Duration::from_secs(180), || {
+            for first in (0..capacity).step_by(256) {
+                for _ in 0..2 {
+                    flood(&wire, first..first + 256, &AtomicBool::new(false))?;
+                }
+            }
+            Ok(prroute.log().contains(FULL).then_some(()))
+        })
+    })?;
+    ensure!(log.matches(FULL).count() == 1, "{log}");
+    drop(echo);
+    Ok(())
+}
+
 fn status_as_text(prroute: &Instance<'_>) -> Result<String> {
     prroute.status_text(&["-s"])
 }
