@@ -1,6 +1,7 @@
 //! `prroute events`.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use humantime::format_rfc3339_seconds;
@@ -27,9 +28,14 @@ pub(super) async fn run(args: &EventsArgs) -> Result<()> {
         return Ok(());
     }
     loop {
+        let asked = Instant::now();
         match read(instance, Some(&known), WAIT).await {
             Ok(news) => {
                 write(&news.events, args.json)?;
+                // Too many wait already.
+                if news.events.is_empty() && asked.elapsed() < PAUSE {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 known = news;
             }
             // It ended, while it was asked or before. Another one may come.
@@ -42,16 +48,17 @@ pub(super) async fn run(args: &EventsArgs) -> Result<()> {
 }
 
 async fn read(instance: &Instance, known: Option<&EventsJson>, wait: u64) -> Result<EventsJson> {
-    let since = known.map(|known| format!("after={}&pid={}&", known.last, known.pid));
+    let since = known.map(|known| format!("after={}&run={}&", known.last, known.run));
     let target = format!("/v1/events?{}wait={wait}", since.unwrap_or_default());
-    let answer = socket::ask(instance, &target, false).await?;
+    let limit = socket::PATIENCE + Duration::from_secs(wait);
+    let answer = socket::ask_here(instance, &target, false, limit).await?;
     serde_json::from_str(&answer.body).context("read the daemon's answer")
 }
 
 fn write(events: &[EventJson], json: bool) -> Result<()> {
     for event in events {
         match json {
-            true => output::raw(&format!("{}\n", serde_json::to_string(event)?))?,
+            true => output::written_json(&format!("{}\n", serde_json::to_string(event)?))?,
             false => output::line(line(event))?,
         }
     }
@@ -67,29 +74,30 @@ fn line(event: &EventJson) -> String {
 }
 
 /// As the daemon tells them.
-pub(super) fn report(instance: &Instance, pid: i32, last: u64, all: Vec<Message>) -> EventsJson {
+pub(super) fn report(instance: &Instance, run: u64, last: u64, all: &[Arc<Message>]) -> EventsJson {
     EventsJson {
         schema: "prroute.events/1".to_owned(),
         instance: instance.to_string(),
-        pid,
+        pid: std::process::id(),
+        run,
         last,
-        events: all.into_iter().map(one).collect(),
+        events: all.iter().map(|message| one(message)).collect(),
     }
 }
 
-fn one(message: Message) -> EventJson {
+fn one(message: &Message) -> EventJson {
     let Message { number, time, level, text, fields } = message;
     EventJson {
-        number,
-        time: format_rfc3339_seconds(time).to_string(),
-        priority: match level {
+        number: *number,
+        time: format_rfc3339_seconds(*time).to_string(),
+        priority: match *level {
             Level::ERROR => "error",
             Level::WARN => "warning",
             _ => "info",
         }
         .to_owned(),
-        message: text,
-        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        message: text.clone(),
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     }
 }
 
@@ -110,7 +118,8 @@ mod tests {
             fields: vec![("event", "gateway-silent".to_owned()), ("uplink", "eth1".to_owned())],
         };
         let instance = "default".parse().unwrap();
-        let report = report(&instance, 42, 3, vec![message]);
+        let report = report(&instance, 1_800_000_000, 3, &[message.into()]);
+        let report = EventsJson { pid: 42, ..report };
         expect_example("events.json", &report);
         let said = line(&report.events[0]);
         assert_eq!(said, "2027-01-15T08:00:00Z warning: eth1: gateway 10.71.1.1 is silent");

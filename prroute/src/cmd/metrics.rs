@@ -40,7 +40,7 @@ impl Metrics {
     /// From the kernel, or where that tells this process nothing from the daemon.
     async fn read(instance: &Instance) -> Result<Self> {
         if socket::is_needed()? {
-            return match socket::ask(instance, "/v1/metrics", true).await {
+            return match socket::ask(instance, "/v1/metrics", true, socket::PATIENCE).await {
                 Ok(answer) => Ok(Self { text: answer.body, is_there: true }),
                 Err(error) if error.is::<NotRunning>() => Self::of_nothing(instance),
                 Err(error) => Err(error),

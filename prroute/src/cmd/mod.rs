@@ -1,6 +1,7 @@
 //! One module per command, and what they have in common: logging, errors, exit codes.
 
 mod belongs;
+mod cached;
 mod check;
 mod doctor;
 mod down;
@@ -27,7 +28,7 @@ pub use flows::FilterError;
 pub use not_running::NotRunning;
 pub use output::OutputError;
 pub use reload::Refused;
-pub use socket::NotAllowed;
+pub use socket::{NoSocket, NotAllowed};
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ use crate::causes::with_causes;
 use crate::cli::{Cli, Command, SchemaCommand};
 use crate::config::{ConfigError, SAMPLE, schema};
 use crate::datapath::DatapathError;
+use crate::http::client::AskError;
 use crate::managers::networkd::SetupError;
 use crate::reconcile::ReconcileError;
 use crate::runtime::{LockError, RuntimeError};
@@ -125,7 +127,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<Warnings>() {
             return code::WARNINGS;
         }
-        if cause.is::<NoReport>() {
+        if cause.is::<NoReport>() || cause.is::<NoSocket>() || cause.is::<AskError>() {
             return code::UNKNOWN;
         }
         let denied = cause.is::<MissingCapabilities>()

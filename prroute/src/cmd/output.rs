@@ -1,6 +1,7 @@
 //! What commands write: data to standard output, remarks to standard error. Nothing else in the
 //! crate prints.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -40,9 +41,20 @@ pub(super) fn begin_again() -> Result<(), OutputError> {
     if io::stdout().is_terminal() { write("\x1b[H\x1b[J") } else { write("\n") }
 }
 
-/// Writes what is fit for a terminal already, as JSON is.
-pub(super) fn raw(text: &str) -> Result<(), OutputError> {
-    write(text)
+/// Writes JSON as it was made, with control characters escaped that JSON lets pass.
+pub(super) fn written_json(json: &str) -> Result<(), OutputError> {
+    write(&for_a_terminal(json))
+}
+
+/// Only texts may have such characters in JSON, and white space is between them.
+fn for_a_terminal(json: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if !json.contains(is_hidden) {
+        return json.into();
+    }
+    let escaped =
+        |c: char| if is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() };
+    json.chars().map(escaped).collect()
 }
 
 /// Writes a line.
@@ -52,7 +64,7 @@ pub(super) fn line(line: impl fmt::Display) -> Result<(), OutputError> {
 
 /// Writes a report as indented JSON.
 pub(super) fn json(report: &impl serde::Serialize) -> Result<()> {
-    Ok(write(&format!("{}\n", serde_json::to_string_pretty(report)?))?)
+    Ok(written_json(&format!("{}\n", serde_json::to_string_pretty(report)?))?)
 }
 
 /// Says something worth knowing on standard error.
@@ -87,4 +99,18 @@ pub(super) fn failed(error: &OutputError) -> ExitCode {
         failure(error);
     }
     ExitCode::from(super::code::FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_a_terminal;
+
+    #[test]
+    fn json_stays_what_it_is_and_moves_no_cursor() {
+        let json = serde_json::to_string(&["\u{9b}2J\u{7f}", "wän0\u{1b}"]).unwrap();
+        let shown = for_a_terminal(&json);
+        assert_eq!(shown, r#"["\u009b2J\u007f","wän0\u001b"]"#);
+        let read: Vec<String> = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, ["\u{9b}2J\u{7f}", "wän0\u{1b}"]);
+    }
 }

@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
 
 use crate::cli::WaitArgs;
-use crate::cmd::{NotRunning, belongs, socket};
+use crate::cmd::{NotAllowed, NotRunning, belongs, socket};
 use crate::examine::Examination;
+use crate::http::client::AskError;
 use crate::instance::Instance;
 use crate::json::ReadyJson;
 use crate::runtime::RunDirectory;
@@ -20,6 +21,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 pub(super) enum Progress {
     NotRunning,
     Starting,
+    /// The daemon cannot be asked.
+    Silent(anyhow::Error),
     /// The daemon is ready, and this is missing all the same.
     Missing(Vec<String>),
     Ready,
@@ -30,14 +33,16 @@ pub(super) async fn run(args: &WaitArgs) -> Result<()> {
     let must_ask = socket::is_needed()?;
     let deadline = Instant::now() + args.timeout;
     loop {
+        let left = deadline.saturating_duration_since(Instant::now());
         let progress = match must_ask {
-            true => ask(instance).await?,
+            true => ask(instance, left.max(PERIOD)).await?,
             false => look(instance, belongs::find(instance, "wait")?.daemon).await?,
         };
         let is_over = Instant::now() >= deadline;
         match progress {
             Progress::Ready => return Ok(()),
             Progress::NotRunning if is_over => return Err(NotRunning::of(instance).into()),
+            Progress::Silent(error) if is_over => return Err(error),
             Progress::Starting if is_over => bail!("instance {instance}: the daemon is starting"),
             Progress::Missing(what) if is_over => {
                 bail!("instance {instance}: {}", what.join("; "));
@@ -62,9 +67,13 @@ pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Pro
 }
 
 /// Asks the daemon.
-async fn ask(instance: &Instance) -> Result<Progress> {
-    let answer = match socket::ask(instance, "/v1/ready", false).await {
+async fn ask(instance: &Instance, limit: Duration) -> Result<Progress> {
+    let answer = match socket::ask_here(instance, "/v1/ready", false, limit).await {
         Err(error) if error.is::<NotRunning>() => return Ok(Progress::NotRunning),
+        // It hangs, or ended while it was asked, or has not opened its socket to the group yet.
+        Err(error) if error.is::<AskError>() || error.is::<NotAllowed>() => {
+            return Ok(Progress::Silent(error));
+        }
         answer => answer?,
     };
     let report = serde_json::from_str(&answer.body).context("read the daemon's answer")?;
@@ -81,7 +90,7 @@ impl Progress {
         let (ready, missing) = match self {
             Self::Ready => (true, Vec::new()),
             Self::Missing(missing) => (false, missing.clone()),
-            Self::NotRunning | Self::Starting => (false, Vec::new()),
+            Self::NotRunning | Self::Starting | Self::Silent(_) => (false, Vec::new()),
         };
         ReadyJson { schema: "prroute.ready/1".to_owned(), ready, missing }
     }

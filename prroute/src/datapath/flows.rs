@@ -1,18 +1,17 @@
 //! The recorded flows, for reading.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use aya::maps::{HashMap, Map, MapData};
 use nix::time::{ClockId, clock_gettime};
 use prroute_common::address::{octets4, octets6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, Origin, is_over};
 use prroute_common::names;
 use prroute_common::time::{TICK_NS, from_ns};
 
-use crate::datapath::batch;
 use crate::datapath::error::Result;
 use crate::datapath::pins::Pins;
+use crate::datapath::{batch, maps};
 use crate::state::uplink::UplinkId;
 
 /// One entry of the flow table.
@@ -46,39 +45,57 @@ pub struct FlowRecord {
 ///
 /// When a table is not pinned or cannot be read.
 pub fn read(pins: &Pins) -> Result<Vec<FlowRecord>> {
-    let now = coarse_now();
     let mut records = Vec::new();
-    let confirmed4 = confirmed::<FlowKey4>(pins, [names::FLOWS4, names::DATAGRAMS4])?;
-    let confirmed6 = confirmed::<FlowKey6>(pins, [names::FLOWS6, names::DATAGRAMS6])?;
-    for (key, flow) in table::<FlowKey4>(pins, names::NEW4)? {
-        if !confirmed4.contains_key(&key) {
-            records.extend(record4(&key, flow, false, now));
-        }
-    }
-    for (key, flow) in table::<FlowKey6>(pins, names::NEW6)? {
-        if !confirmed6.contains_key(&key) {
-            records.extend(record6(&key, flow, false, now));
-        }
-    }
-    records.extend(confirmed4.iter().filter_map(|(key, flow)| record4(key, *flow, true, now)));
-    records.extend(confirmed6.iter().filter_map(|(key, flow)| record6(key, *flow, true, now)));
+    visit(pins, |record| records.push(record))?;
     Ok(records)
 }
 
-/// TCP and everything else have a table each.
-fn confirmed<K: aya::Pod + Eq + Hash>(
-    pins: &Pins,
-    names: [&'static str; 2],
-) -> Result<HashMap<K, Flow>> {
-    let mut all = HashMap::new();
-    for name in names {
-        all.extend(table::<K>(pins, name)?);
+/// Likewise, one after the other: there may be millions.
+///
+/// # Errors
+///
+/// Likewise.
+pub(crate) fn visit(pins: &Pins, mut take: impl FnMut(FlowRecord)) -> Result<()> {
+    let now = coarse_now();
+    let of4 = |confirmed| move |key: &FlowKey4, flow| record4(key, flow, confirmed, now);
+    let of6 = |confirmed| move |key: &FlowKey6, flow| record6(key, flow, confirmed, now);
+    unconfirmed(pins, names::NEW4, [names::FLOWS4, names::DATAGRAMS4], of4(false), &mut take)?;
+    unconfirmed(pins, names::NEW6, [names::FLOWS6, names::DATAGRAMS6], of6(false), &mut take)?;
+    for name in [names::FLOWS4, names::DATAGRAMS4] {
+        batch::visit(pins, name, |key, flow| take_some(of4(true)(&key, flow), &mut take))?;
     }
-    Ok(all)
+    for name in [names::FLOWS6, names::DATAGRAMS6] {
+        batch::visit(pins, name, |key, flow| take_some(of6(true)(&key, flow), &mut take))?;
+    }
+    Ok(())
 }
 
-fn table<K: aya::Pod + Eq + Hash>(pins: &Pins, name: &'static str) -> Result<HashMap<K, Flow>> {
-    Ok(batch::read(pins, name)?.0.into_iter().collect())
+/// TCP and everything else have a table of confirmed flows each.
+fn unconfirmed<K: aya::Pod>(
+    pins: &Pins,
+    new: &'static str,
+    confirmed: [&'static str; 2],
+    record: impl Fn(&K, Flow) -> Option<FlowRecord>,
+    take: &mut impl FnMut(FlowRecord),
+) -> Result<()> {
+    let [tcp, others] = confirmed;
+    let (tcp, others) = (table::<K>(pins, tcp)?, table::<K>(pins, others)?);
+    batch::visit(pins, new, |key: K, flow| {
+        if tcp.get(&key, 0).is_err() && others.get(&key, 0).is_err() {
+            take_some(record(&key, flow), take);
+        }
+    })?;
+    Ok(())
+}
+
+fn table<K: aya::Pod>(pins: &Pins, name: &'static str) -> Result<HashMap<MapData, K, Flow>> {
+    maps::open(pins, name, Map::LruHashMap)
+}
+
+fn take_some(record: Option<FlowRecord>, take: &mut impl FnMut(FlowRecord)) {
+    if let Some(record) = record {
+        take(record);
+    }
 }
 
 fn record4(key: &FlowKey4, flow: Flow, confirmed: bool, now: u32) -> Option<FlowRecord> {

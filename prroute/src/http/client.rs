@@ -13,12 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{HEALTH, MAX_WAIT};
+use super::{HEALTH, NAMESPACE};
 
 /// Of an answer: far more than the server sends.
 const MAX_BODY: usize = 64 * 1024 * 1024;
-/// For an answer, beside what is asked to be waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 #[error("ask {}: {problem}", path.display())]
@@ -34,8 +32,10 @@ enum Problem {
     Io(#[from] io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
-    #[error("no answer within {} s", (PATIENCE + MAX_WAIT).as_secs())]
-    Late,
+    #[error("no answer within {:.0?}: the daemon hangs, or is stopped", .0)]
+    Late(Duration),
+    #[error("too many ask at once")]
+    Crowded,
     #[error("{0}")]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -55,10 +55,12 @@ impl AskError {
 pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) health: Option<String>,
+    /// Of the network namespace that it is about.
+    pub(crate) namespace: Option<u64>,
     pub(crate) body: String,
 }
 
-/// Asks for `target`, a path and a query, as JSON or as text.
+/// Asks for `target`, a path and a query, as JSON or as text, and waits so long.
 ///
 /// # Errors
 ///
@@ -67,18 +69,18 @@ pub(crate) async fn ask(
     socket: &Path,
     target: &str,
     wants_text: bool,
+    limit: Duration,
 ) -> Result<Received, AskError> {
-    let asked = async {
-        match timeout(PATIENCE + MAX_WAIT, exchange(socket, target, wants_text)).await {
-            Ok(received) => received,
-            Err(_) => Err(Problem::Late),
-        }
-    };
-    asked.await.map_err(|problem| AskError { path: socket.to_owned(), problem })
+    let asked = timeout(limit, exchange(socket, target, wants_text)).await;
+    let received = asked.unwrap_or(Err(Problem::Late(limit)));
+    received.map_err(|problem| AskError { path: socket.to_owned(), problem })
 }
 
 async fn exchange(socket: &Path, target: &str, wants_text: bool) -> Result<Received, Problem> {
-    let stream = UnixStream::connect(socket).await?;
+    let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Problem::Crowded,
+        _ => error.into(),
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(target)
         .header(HOST, "localhost")
@@ -89,10 +91,12 @@ async fn exchange(socket: &Path, target: &str, wants_text: bool) -> Result<Recei
         let response = sender.send_request(request).await?;
         let health = response.headers().get(HEALTH).and_then(|value| value.to_str().ok());
         let (status, health) = (response.status(), health.map(ToOwned::to_owned));
+        let namespace = response.headers().get(NAMESPACE).and_then(|value| value.to_str().ok());
+        let namespace = namespace.and_then(|inode| inode.parse().ok());
         let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
         let body = body.map_err(Problem::Other)?.to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Received { status, health, body })
+        Ok(Received { status, health, namespace, body })
     };
     tokio::pin!(answer);
     tokio::select! {

@@ -11,8 +11,12 @@ pub(crate) use hyper::StatusCode;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::server::{Answers, serve};
 
-/// Tells how prroute is, beside a text that says it to people: `ok`, `starting` or `DEGRADED`.
+/// Tells how prroute is, beside a text that says it to people: `ok`, `starting`, `DEGRADED`, or `unreported`
+/// where the daemon's report cannot be read.
 pub(crate) const HEALTH: &str = "prroute-health";
+
+/// A value of it.
+pub(crate) const UNREPORTED: &str = "unreported";
 
 /// The longest that a request may ask to wait for news.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -53,6 +57,9 @@ pub(crate) struct Answer {
     /// The value of [`HEALTH`].
     pub(crate) health: Option<String>,
 }
+
+/// Tells which network namespace the answer is about, by its inode.
+pub(crate) const NAMESPACE: &str = "prroute-namespace";
 
 impl Answer {
     pub(crate) const fn of(kind: Kind, body: String) -> Self {

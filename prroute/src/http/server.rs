@@ -14,18 +14,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::listener::{Listener, Stream};
-use super::{Answer, HEALTH, MAX_WAIT, Request};
+use super::{Answer, HEALTH, MAX_WAIT, NAMESPACE, Request};
+use crate::namespace::NetworkNamespace;
 
 /// Who comes when all are taken waits in the socket's queue.
 const MAX_CONNECTIONS: usize = 16;
 /// For a request to be sent.
 const HEADER_TIME: Duration = Duration::from_secs(5);
-/// For all of a connection, beside what was asked to be waited for.
+/// For all of a connection, and [`MAX_WAIT`] besides.
 const WHOLE_TIME: Duration = Duration::from_secs(30);
 /// Of a request; the least that the library takes.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
@@ -47,10 +48,7 @@ pub(crate) async fn serve(listener: &Listener, answers: Rc<impl Answers + 'stati
         match listener.accept().await {
             Ok(stream) => {
                 let answers = Rc::clone(&answers);
-                drop(spawn_local(async move {
-                    connection(stream, answers.as_ref()).await;
-                    drop(permit);
-                }));
+                drop(spawn_local(connection(stream, answers, Arc::new(permit))));
             }
             Err(error) => {
                 // Out of descriptors, or the asker is gone already.
@@ -61,8 +59,14 @@ pub(crate) async fn serve(listener: &Listener, answers: Rc<impl Answers + 'stati
     }
 }
 
-async fn connection(stream: Stream, answers: &impl Answers) {
-    let respond = service_fn(async |request| Ok::<_, Infallible>(respond(&request, answers).await));
+/// The permit is kept by the answer, too: it is made to its end, also for who is gone by then.
+async fn connection(
+    stream: Stream,
+    answers: Rc<impl Answers + 'static>,
+    permit: Arc<OwnedSemaphorePermit>,
+) {
+    let respond =
+        service_fn(async |request| Ok::<_, Infallible>(respond(&request, &answers, &permit).await));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
@@ -79,7 +83,8 @@ async fn connection(stream: Stream, answers: &impl Answers) {
 
 async fn respond(
     request: &hyper::Request<Incoming>,
-    answers: &impl Answers,
+    answers: &Rc<impl Answers + 'static>,
+    permit: &Arc<OwnedSemaphorePermit>,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let refusal = Answer::error(StatusCode::METHOD_NOT_ALLOWED, "everything here is read only");
@@ -88,15 +93,19 @@ async fn respond(
         return response;
     }
     let uri = request.uri();
-    response(
-        answers
-            .answer(Request {
-                path: uri.path().to_owned(),
-                query: uri.query().unwrap_or_default().to_owned(),
-                wants_text: wants_text(request.headers()),
-            })
-            .await,
-    )
+    let asked = Request {
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        wants_text: wants_text(request.headers()),
+    };
+    let (answers, permit) = (Rc::clone(answers), Arc::clone(permit));
+    let answer = spawn_local(async move {
+        let answer = answers.answer(asked).await;
+        drop(permit);
+        answer
+    });
+    let failed = |_| Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "no answer could be made");
+    response(answer.await.unwrap_or_else(failed))
 }
 
 /// Only who names text, and JSON not before it, gets text.
@@ -108,8 +117,10 @@ fn wants_text(headers: &HeaderMap) -> bool {
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let namespace = NetworkNamespace::current().map(NetworkNamespace::inode).unwrap_or_default();
     let mut builder = Response::builder()
         .status(answer.status)
+        .header(NAMESPACE, namespace)
         .header(CONTENT_TYPE, answer.kind.name())
         .header("cache-control", "no-store");
     if let Some(health) = answer.health {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct EventsJson {
     pub(crate) schema: String,
     pub(crate) instance: String,
-    /// The daemon: another one counts from the beginning.
-    pub(crate) pid: i32,
+    pub(crate) pid: u32,
+    /// Of this daemon, from its start to its end: another one counts from the beginning.
+    pub(crate) run: u64,
     /// The number of the newest that there is.
     pub(crate) last: u64,
     /// The newest last.

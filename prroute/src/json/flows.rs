@@ -17,12 +17,14 @@ pub(crate) struct FlowsJson {
     summary: FlowsSummaryJson,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct FlowsSummaryJson {
     /// All that are recorded, also those that are too old to count.
     pub(crate) total: usize,
     /// Those that were asked for; the rest is about them.
     pub(crate) matching: usize,
+    /// Those that were asked for, too, but for their age.
+    pub(crate) hidden: usize,
     pub(crate) new: usize,
     pub(crate) ok: usize,
     pub(crate) idle: usize,

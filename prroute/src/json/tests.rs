@@ -219,6 +219,7 @@ fn some_flows() -> FlowsJson {
     let summary = FlowsSummaryJson {
         total: 3,
         matching: 1,
+        hidden: 2,
         new: 0,
         ok: 1,
         idle: 0,

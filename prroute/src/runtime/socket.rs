@@ -23,7 +23,7 @@ impl RunDirectory {
     }
 }
 
-/// The listening socket, for root alone at first. It takes the place of one that an earlier daemon left.
+/// The listening socket, for root alone at first, unless the directory is a group's. It takes the place of one that an earlier daemon left.
 ///
 /// # Errors
 ///
@@ -32,7 +32,8 @@ pub fn bind(directory: &RunDirectory) -> Result<UnixListener, RuntimeError> {
     let path = directory.socket_path();
     remove(directory)?;
     let listener = UnixListener::bind(&path).map_err(failed("bind", &path))?;
-    fs::set_permissions(&path, Permissions::from_mode(0o600))
+    let mode = if is_for_group(directory)? { 0o660 } else { 0o600 };
+    fs::set_permissions(&path, Permissions::from_mode(mode))
         .map_err(failed("set mode of", &path))?;
     Ok(listener)
 }
@@ -45,7 +46,7 @@ pub fn bind(directory: &RunDirectory) -> Result<UnixListener, RuntimeError> {
 /// When owner or mode cannot be changed.
 pub fn open_to_group(directory: &RunDirectory) -> Result<bool, RuntimeError> {
     let (path, folder) = (directory.socket_path(), directory.path());
-    if mode(folder)? & (SET_GROUP | 0o010) != SET_GROUP | 0o010 {
+    if !is_for_group(directory)? {
         let group = Group::from_name(GROUP).map_err(io::Error::from);
         let Some(group) = group.map_err(failed("find the group of", &path))? else {
             return Ok(false);
@@ -64,6 +65,12 @@ pub fn open_to_group(directory: &RunDirectory) -> Result<bool, RuntimeError> {
     fs::set_permissions(&path, Permissions::from_mode(0o660))
         .map_err(failed("set mode of", &path))?;
     Ok(true)
+}
+
+/// The directory was made for a group, which what is made in it has.
+fn is_for_group(directory: &RunDirectory) -> Result<bool, RuntimeError> {
+    let for_group = SET_GROUP | 0o010;
+    Ok(mode(directory.path())? & for_group == for_group)
 }
 
 fn mode(path: &Path) -> Result<u32, RuntimeError> {

@@ -114,8 +114,14 @@ impl Wanted {
         }
     }
 
-    pub(super) fn takes(&self, flow: &Facts<'_>) -> bool {
-        (self.has_state || flow.state != State::Idle) && self.filter.takes(flow)
+    /// Whether the filter names it.
+    pub(super) fn names(&self, flow: &Facts<'_>) -> bool {
+        self.filter.takes(flow)
+    }
+
+    /// Whether flows that stand so are meant.
+    pub(super) fn is_about(&self, state: State) -> bool {
+        self.has_state || state != State::Idle
     }
 }
 
@@ -327,7 +333,8 @@ mod tests {
             state: State::Ok,
         };
         change(&mut flow);
-        Wanted::parse(filter).unwrap_or_else(|error| panic!("{error}")).takes(&flow)
+        let wanted = Wanted::parse(filter).unwrap_or_else(|error| panic!("{error}"));
+        wanted.names(&flow) && wanted.is_about(flow.state)
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Recorded flows as a table, and what they come to.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
@@ -8,7 +7,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use crate::cmd::flows::Question;
-use crate::cmd::flows::filter::{Facts, State, Wanted};
+use crate::cmd::flows::filter::{State, Wanted};
+use crate::cmd::flows::gathering::Gathering;
 use crate::cmd::flows::names::Names;
 use crate::datapath::Pins;
 use crate::datapath::flows::{self, FlowRecord};
@@ -16,20 +16,17 @@ use crate::instance::Instance;
 use crate::json::{FlowsJson, FlowsSummaryJson, ServiceJson, protocol_name};
 use crate::runtime::RunDirectory;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-/// So many services are named.
-const SERVICES: usize = 5;
-
 /// Those that were asked for, the one that was seen last first.
 pub(in crate::cmd) struct Flows {
-    records: Vec<FlowRecord>,
-    names: Names,
-    summary: FlowsSummaryJson,
+    pub(super) records: Vec<FlowRecord>,
+    pub(super) names: Names,
+    pub(super) summary: FlowsSummaryJson,
+    /// There may be more in the list for root.
+    pub(super) is_limited: bool,
 }
 
 /// How a flow stands.
-fn state(record: &FlowRecord) -> State {
+pub(super) fn state(record: &FlowRecord) -> State {
     match record {
         FlowRecord { is_over: true, .. } => State::Idle,
         FlowRecord { confirmed: true, .. } => State::Ok,
@@ -42,27 +39,12 @@ impl Flows {
         let pins = Pins::of(instance);
         // Before there is a second uplink nothing is recorded.
         if !pins.exists() {
-            return Ok(Self::of(Vec::new(), Names::default(), question, wanted));
+            return Ok(Gathering::new(question, wanted, Names::default()).end());
         }
         let names = Names::read(&pins, &RunDirectory::of(instance))?;
-        Ok(Self::of(flows::read(&pins)?, names, question, wanted))
-    }
-
-    fn of(
-        mut records: Vec<FlowRecord>,
-        names: Names,
-        question: &Question,
-        wanted: &Wanted,
-    ) -> Self {
-        let total = records.len();
-        records.retain(|record| is_wanted(record, &names, question, wanted));
-        let summary = summary(&records, &names, total);
-        records.sort_by(|a, b| a.idle_seconds.total_cmp(&b.idle_seconds));
-        if question.limit > 0 {
-            records.truncate(question.limit);
-            records.shrink_to_fit();
-        }
-        Self { records, names, summary }
+        let mut gathering = Gathering::new(question, wanted, names);
+        flows::visit(&pins, |record| gathering.take(record))?;
+        Ok(gathering.end())
     }
 
     /// How many there are that were asked for, and are not in the list.
@@ -107,7 +89,7 @@ impl Flows {
     }
 
     fn last_line(&self) -> String {
-        let FlowsSummaryJson { matching, new, ok, idle, total, .. } = self.summary;
+        let FlowsSummaryJson { matching, new, ok, idle, hidden, .. } = self.summary;
         let parts = [(ok, "ok"), (new, "new"), (idle, "idle")];
         let parts: Vec<String> = parts
             .into_iter()
@@ -119,64 +101,18 @@ impl Flows {
             line += &format!(" ({})", parts.join(", "));
         }
         if self.left_out() > 0 {
-            line += &format!(", {} of them not shown (-n 0 shows all)", self.left_out());
+            let how = if self.is_limited { "root may see them" } else { "-n 0 shows all" };
+            line += &format!(", {} of them not shown ({how})", self.left_out());
         }
-        if total > matching {
-            line += &format!("; {} others (state all)", total - matching);
+        if hidden > 0 {
+            line += &format!("; {hidden} idle ones not shown (state all)");
         }
         line
     }
 }
 
-fn is_wanted(record: &FlowRecord, names: &Names, question: &Question, wanted: &Wanted) -> bool {
-    let is_protocol = (!question.tcp && !question.udp)
-        || (question.tcp && record.protocol == TCP)
-        || (question.udp && record.protocol == UDP);
-    let is_v4 = record.local.is_ipv4();
-    let is_family = question.ipv4 == question.ipv6 || question.ipv4 == is_v4;
-    is_protocol
-        && is_family
-        && wanted.takes(&Facts {
-            local: (record.local, record.local_port),
-            remote: (record.remote, record.remote_port),
-            uplink: names.of(record),
-            state: state(record),
-        })
-}
-
-fn summary(records: &[FlowRecord], names: &Names, total: usize) -> FlowsSummaryJson {
-    let count = |of: State| records.iter().filter(|record| state(record) == of).count();
-    let mut uplinks = BTreeMap::new();
-    let mut services = BTreeMap::new();
-    for record in records {
-        let name = names.of(record).map_or_else(|| format!("#{}", record.uplink), str::to_owned);
-        *uplinks.entry(name).or_default() += 1;
-        if record.opened_inbound {
-            let service = (record.protocol, record.local, record.local_port);
-            *services.entry(service).or_insert(0_usize) += 1;
-        }
-    }
-    let mut services: Vec<_> = services.into_iter().collect();
-    services.sort_by_key(|(_, flows)| std::cmp::Reverse(*flows));
-    services.truncate(SERVICES);
-    let service = |((protocol, local, local_port), flows): ((u8, IpAddr, u16), usize)| {
-        ServiceJson { protocol: protocol_name(protocol), local, local_port, flows }
-    };
-    FlowsSummaryJson {
-        total,
-        matching: records.len(),
-        new: count(State::New),
-        ok: count(State::Ok),
-        idle: count(State::Idle),
-        ipv4: records.iter().filter(|record| record.local.is_ipv4()).count(),
-        ipv6: records.iter().filter(|record| record.local.is_ipv6()).count(),
-        uplinks,
-        services: services.into_iter().map(service).collect(),
-    }
-}
-
 fn summary_text(summary: &FlowsSummaryJson) -> String {
-    let FlowsSummaryJson { total, matching, new, ok, idle, ipv4, ipv6, uplinks, services } =
+    let FlowsSummaryJson { total, matching, new, ok, idle, ipv4, ipv6, uplinks, services, .. } =
         summary;
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -213,6 +149,7 @@ fn endpoint(address: IpAddr, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cmd::flows::gathering::{TCP, UDP};
     use crate::state::uplink::UplinkId;
 
     fn record(protocol: u8, local: &str, port: u16, idle_seconds: f64) -> FlowRecord {
@@ -237,7 +174,9 @@ mod tests {
         let new = FlowRecord { confirmed: false, ..record(UDP, "192.0.2.1", 53, 1.0) };
         let records = vec![over, record(TCP, "192.0.2.1", 80, 5.0), new];
         let wanted = Wanted::parse(&question.filter).unwrap();
-        Flows::of(records, Names::default(), question, &wanted)
+        let mut gathering = Gathering::new(question, &wanted, Names::default());
+        records.into_iter().for_each(|record| gathering.take(record));
+        gathering.end()
     }
 
     #[test]
@@ -246,7 +185,10 @@ mod tests {
         let ports: Vec<u16> = flows.records.iter().map(|record| record.local_port).collect();
         assert_eq!(ports, [53, 80], "the one seen last first");
         let text = flows.text(false);
-        assert!(text.ends_with("\n2 flows (1 ok, 1 new); 1 others (state all)\n"), "{text}");
+        assert!(
+            text.ends_with("\n2 flows (1 ok, 1 new); 1 idle ones not shown (state all)\n"),
+            "{text}"
+        );
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
@@ -254,7 +196,7 @@ mod tests {
     fn a_limit_shortens_the_list_and_not_what_it_comes_to() {
         let all = "state all".to_owned();
         let flows = listing(&Question { limit: 1, filter: all, ..Question::default() });
-        assert_eq!((flows.records.len(), flows.left_out()), (1, 2));
+        assert_eq!((flows.records[0].local_port, flows.left_out()), (53, 2));
         assert!(flows.text(false).contains("3 flows (1 ok, 1 new, 1 idle), 2 of them not shown"));
         let summary = flows.text(true);
         assert!(summary.contains("tcp 192.0.2.1:22 1") && summary.contains("IPv4 3, IPv6 0"));
@@ -268,6 +210,6 @@ mod tests {
         assert_eq!(both.summary.matching, 2);
         let v6 = listing(&Question { ipv6: true, ..Question::default() });
         assert_eq!(v6.summary.matching, 0);
-        assert!(v6.text(false).ends_with("0 flows; 3 others (state all)\n"));
+        assert!(v6.text(false).ends_with("\n0 flows\n"));
     }
 }

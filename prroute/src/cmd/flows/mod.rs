@@ -1,6 +1,7 @@
 //! `prroute flows`.
 
 mod filter;
+mod gathering;
 mod listing;
 mod names;
 mod words;
@@ -14,9 +15,11 @@ use serde::{Deserialize, Serialize};
 pub use self::filter::FilterError;
 use self::filter::Wanted;
 pub(super) use self::listing::Flows;
+use crate::causes::with_causes;
 use crate::cli::FlowsArgs;
-use crate::cmd::{NotRunning, belongs, log, output, socket};
+use crate::cmd::{NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
+use crate::http::client::AskError;
 use crate::instance::Instance;
 
 /// So many are shown on a terminal.
@@ -34,6 +37,9 @@ pub(super) struct Question {
     summary: bool,
     /// 0: all.
     limit: usize,
+    /// More than that is given to root alone.
+    #[serde(skip)]
+    is_limited: bool,
 }
 
 impl Question {
@@ -47,6 +53,7 @@ impl Question {
             ipv6: args.ipv6,
             summary: args.summary,
             limit: args.limit.unwrap_or(if is_for_people { ON_A_TERMINAL } else { 0 }),
+            is_limited: false,
         }
     }
 
@@ -61,7 +68,10 @@ impl Question {
 
     /// At most so many, whatever was asked for.
     pub(super) fn limit_to(&mut self, most: usize) {
-        self.limit = if self.limit == 0 { most } else { self.limit.min(most) };
+        self.is_limited = self.limit == 0 || self.limit > most;
+        if self.is_limited {
+            self.limit = most;
+        }
     }
 
     pub(super) fn answer(&self, flows: &Flows, json: bool) -> Result<String> {
@@ -81,7 +91,13 @@ pub(super) async fn run(args: &FlowsArgs) -> Result<()> {
         if !args.json {
             output::begin_again()?;
         }
-        show(args, &question).await?;
+        match show(args, &question).await {
+            // It ended while it was asked, or before. Another one may come.
+            Err(error) if error.is::<NotRunning>() || error.is::<AskError>() => {
+                output::failure(with_causes(error.as_ref()));
+            }
+            shown => shown?,
+        }
         tokio::time::sleep(Duration::from_secs(period.into())).await;
     }
 }
@@ -90,15 +106,23 @@ async fn show(args: &FlowsArgs, question: &Question) -> Result<()> {
     let instance = &args.instance.instance;
     if socket::is_needed()? {
         let target = format!("/v1/flows?{}", serde_urlencoded::to_string(question)?);
-        let answer = socket::ask(instance, &target, !args.json).await?;
-        return Ok(output::raw(&log::printable(&answer.body))?);
+        let answer = socket::ask_here(instance, &target, !args.json, socket::PATIENCE).await?;
+        return write(&answer.body, args.json);
     }
     let found = belongs::find_present(instance, "flows")?;
     if !Pins::of(instance).exists() && found.daemon.is_none() {
         return Err(NotRunning::of(instance).into());
     }
     let flows = read(instance, question)?;
-    Ok(output::raw(&log::printable(&question.answer(&flows, args.json)?))?)
+    write(&question.answer(&flows, args.json)?, args.json)
+}
+
+fn write(answer: &str, json: bool) -> Result<()> {
+    match json {
+        true => output::written_json(answer)?,
+        false => output::text(answer)?,
+    }
+    Ok(())
 }
 
 /// Those that are asked for.

@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 
-use crate::config::Ranges;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::{Pins, Tables};
-use crate::runtime::{Records, RunDirectory};
+use crate::runtime::RunDirectory;
 use crate::state::ids::KnownId;
 
 #[derive(Default)]
@@ -16,7 +15,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn read(pins: &Pins, directory: &RunDirectory) -> Result<Self> {
-        let report = Records::read(directory, Ranges::default()).report;
+        let report = directory.read_report().usable().unwrap_or_default();
         let by_id = report.uplinks.into_iter().map(|uplink| (uplink.id, uplink.name)).collect();
         Ok(Self { known: Tables::open(pins)?.known_ids()?, by_id })
     }

@@ -1,7 +1,7 @@
 //! The last messages of the daemon, for who asks on its socket.
 
 use std::collections::VecDeque;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -14,8 +14,10 @@ use super::line::Line;
 
 /// So many are kept.
 const KEPT: usize = 1_000;
-/// Of a message, in bytes: what the verifier says may be long.
+/// Of a text, in bytes: what the verifier says may be long.
 const LONGEST: usize = 2_048;
+/// So many fields of a message, each as long as that.
+const FIELDS: usize = 16;
 
 static RECENT: LazyLock<Recent> = LazyLock::new(Recent::default);
 
@@ -32,7 +34,7 @@ pub(in crate::cmd) struct Message {
 
 #[derive(Debug)]
 struct Recent {
-    messages: Mutex<VecDeque<Message>>,
+    messages: Mutex<VecDeque<Arc<Message>>>,
     /// The number of the newest.
     last: watch::Sender<u64>,
 }
@@ -45,23 +47,23 @@ impl Default for Recent {
 
 impl Recent {
     fn add(&self, level: Level, line: Line) {
-        let Line { message: mut text, fields } = line;
-        if text.len() > LONGEST {
-            text.truncate(text.floor_char_boundary(LONGEST));
-            text.push_str(" ...");
-        }
+        let Line { message, fields } = line;
+        let text = shortened(message);
+        let fields = fields.into_iter().take(FIELDS);
+        let fields = fields.map(|(name, value)| (name, shortened(value))).collect();
         // Nobody panics while holding it.
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let number = messages.back().map_or(0, |last| last.number) + 1;
         if messages.len() == KEPT {
             messages.pop_front();
         }
-        messages.push_back(Message { number, time: SystemTime::now(), level, text, fields });
+        let time = SystemTime::now();
+        messages.push_back(Message { number, time, level, text, fields }.into());
         self.last.send_replace(number);
     }
 
     /// Those with higher numbers, and the highest number.
-    async fn after(&self, known: u64, limit: Duration) -> (Vec<Message>, u64) {
+    async fn after(&self, known: u64, limit: Duration) -> (Vec<Arc<Message>>, u64) {
         let mut last = self.last.subscribe();
         // Late or never: there may still be some.
         drop(timeout(limit, last.wait_for(|last| *last > known)).await);
@@ -71,8 +73,16 @@ impl Recent {
     }
 }
 
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str(" ...");
+    }
+    text
+}
+
 /// What was logged after the one with this number; waits for it within the limit.
-pub(in crate::cmd) async fn after(known: u64, limit: Duration) -> (Vec<Message>, u64) {
+pub(in crate::cmd) async fn after(known: u64, limit: Duration) -> (Vec<Arc<Message>>, u64) {
     RECENT.after(known, limit).await
 }
 

@@ -1,5 +1,6 @@
 //! `prroute metrics --listen`: answers Prometheus, in a process of its own that needs no privileges.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -12,11 +13,16 @@ use tokio::task::LocalSet;
 
 use super::Metrics;
 use crate::causes::with_causes;
+use crate::cmd::cached::{Cached, Turn};
 use crate::http::{self, Answer, Answers, Kind, Listener, Request, StatusCode};
 use crate::instance::Instance;
 
 struct Exporter {
     instance: Instance,
+    turn: Turn,
+    metrics: Cached<Metrics>,
+    /// Why there are none, as it was logged last.
+    failure: RefCell<Option<String>>,
 }
 
 impl Answers for Exporter {
@@ -24,11 +30,17 @@ impl Answers for Exporter {
         if !matches!(&*request.path, "/metrics" | "/") {
             return Answer::error(StatusCode::NOT_FOUND, "there is /metrics only");
         }
-        match Metrics::read(&self.instance).await {
-            Ok(metrics) => Answer::of(Kind::OpenMetrics, metrics.text),
+        match self.metrics.get(&self.turn, Metrics::read(&self.instance)).await {
+            Ok(metrics) => {
+                self.failure.replace(None);
+                Answer::of(Kind::OpenMetrics, metrics.text.clone())
+            }
             Err(error) => {
                 let why = with_causes(error.as_ref()).to_string();
-                tracing::warn!(event = "socket-unavailable", "{why}");
+                // Once, however often somebody asks.
+                if self.failure.replace(Some(why.clone())).as_ref() != Some(&why) {
+                    tracing::warn!(event = "socket-unavailable", "{why}");
+                }
                 Answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
             }
         }
@@ -47,7 +59,12 @@ pub(super) async fn run(instance: &Instance, address: Option<SocketAddr>) -> Res
     if listeners.is_empty() {
         bail!("no socket comes from systemd: give an address, as in `--listen 127.0.0.1:9713`");
     }
-    let exporter = Rc::new(Exporter { instance: instance.clone() });
+    let exporter = Rc::new(Exporter {
+        instance: instance.clone(),
+        turn: Turn::default(),
+        metrics: Cached::default(),
+        failure: RefCell::default(),
+    });
     let tasks = LocalSet::new();
     for listener in listeners {
         let exporter = Rc::clone(&exporter);

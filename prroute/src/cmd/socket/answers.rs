@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::unistd::Pid;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
-use super::cached::Cached;
 use crate::causes::with_causes;
+use crate::cmd::cached::{Cached, Turn};
 use crate::cmd::log::recent;
 use crate::cmd::status::Look;
 use crate::cmd::{events, flows, metrics, status, wait};
-use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode};
+use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode, UNREPORTED};
 use crate::instance::Instance;
-use crate::json::StatusJson;
+use crate::json::HealthJson;
+use crate::runtime::seconds_since_1970;
 
 /// Of the flows, those that were seen last.
 const MAX_FLOWS: usize = 10_000;
@@ -26,26 +27,33 @@ const MAX_FLOWS: usize = 10_000;
 /// Rates are of so much time at most.
 const WATCHED: Duration = Duration::from_secs(60);
 
+/// So many may wait for events at once; others are answered as it is.
+const SEATS: usize = 8;
+
 const INDEX: &str = "\
 /v1/status   health, problems, uplinks: ?brief=true &statistics=true &details=true
              &all=true &dev=NAME; text with `Accept: text/plain`
 /v1/ready    200 when replies are steered, else 503
 /v1/flows    what is recorded: ?filter=FILTER &limit=NUMBER (up to 10000) &tcp=true
              &udp=true &ipv4=true &ipv6=true &summary=true; text likewise
-/v1/events   what happened: ?after=NUMBER &pid=PID &wait=SECONDS (up to 30)
+/v1/events   what happened: ?after=NUMBER &run=RUN &wait=SECONDS (up to 30)
 /v1/metrics  OpenMetrics, also at /metrics
 ";
 
 /// What a request gets, by a look at the kernel.
 pub(super) struct FromKernel {
     instance: Instance,
-    status: Cached<StatusJson>,
+    /// Of the daemon, from its start to its end.
+    run: u64,
+    /// All looks at the kernel, one after the other.
+    turn: Turn,
+    status: Cached<status::Seen>,
     /// The last one, for rates.
     look: RefCell<Option<Look>>,
     ready: Cached<wait::Progress>,
-    /// Whose flows are read.
-    turn: Mutex<()>,
     metrics: Cached<String>,
+    /// For those who wait for events.
+    seats: Semaphore,
 }
 
 /// A request that cannot be answered, because of the request.
@@ -60,7 +68,7 @@ impl Answers for FromKernel {
             "/v1/status" => self.status(&request).await,
             "/v1/ready" => self.ready().await,
             "/v1/flows" => self.flows(&request).await,
-            "/v1/events" => happened(&self.instance, &request).await,
+            "/v1/events" => self.events(&request).await,
             "/v1/metrics" | "/metrics" => self.metrics().await,
             _ => {
                 return Answer::error(
@@ -81,40 +89,52 @@ impl Answers for FromKernel {
 
 impl FromKernel {
     pub(super) fn new(instance: Instance) -> Self {
-        let (status, ready) = (Cached::default(), Cached::default());
-        let (turn, metrics) = (Mutex::default(), Cached::default());
-        Self { instance, status, look: RefCell::default(), ready, turn, metrics }
+        Self {
+            instance,
+            run: seconds_since_1970(),
+            turn: Turn::default(),
+            status: Cached::default(),
+            look: RefCell::default(),
+            ready: Cached::default(),
+            metrics: Cached::default(),
+            seats: Semaphore::new(SEATS),
+        }
     }
 
     async fn status(&self, request: &Request) -> Result<Answer> {
         let form = status::Form::parse(&request.query).map_err(|error| unanswerable(&error))?;
-        let report = self.status.get(self.look()).await?;
-        let report =
-            form.select(StatusJson::clone(&report)).map_err(|error| unanswerable(&error))?;
+        let seen = self.status.get(&self.turn, self.look()).await?;
+        let report = form.select(seen.report.clone()).map_err(|error| unanswerable(&error))?;
         let answer = match request.wants_text {
             true => Answer::of(Kind::Text, form.text(&report)),
             false => json(&report)?,
         };
-        Ok(Answer { health: Some(report.health.to_string()), ..answer })
+        let health = match seen.is_reported {
+            true => report.health.to_string(),
+            false => UNREPORTED.to_owned(),
+        };
+        Ok(Answer { health: Some(health), ..answer })
     }
 
     /// With rates since the look before, where somebody watches.
-    async fn look(&self) -> Result<StatusJson> {
-        let mut report = status::look(&self.instance, this_process()).await?.report;
+    async fn look(&self) -> Result<status::Seen> {
+        let mut seen = status::look(&self.instance, this_process()).await?;
         let mut last = self.look.borrow_mut();
         let before = last.take().filter(|look| look.age() < WATCHED);
-        *last = Some(Look::follow(before.as_ref(), &mut report, Instant::now()));
-        Ok(report)
+        *last = Some(Look::follow(before.as_ref(), &mut seen.report, Instant::now()));
+        Ok(seen)
     }
 
     async fn ready(&self) -> Result<Answer> {
         let look = wait::look(&self.instance, this_process());
-        let progress = self.ready.get(look).await?;
-        let is_ready = matches!(*progress, wait::Progress::Ready);
-        let health = if is_ready { "ok" } else { "starting" };
-        let answer = Answer { health: Some(health.to_owned()), ..json(&progress.to_json())? };
-        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        Ok(Answer { status, ..answer })
+        let progress = self.ready.get(&self.turn, look).await?;
+        let (status, health) = match *progress {
+            wait::Progress::Ready => (StatusCode::OK, HealthJson::Ok),
+            wait::Progress::Missing(_) => (StatusCode::SERVICE_UNAVAILABLE, HealthJson::Degraded),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, HealthJson::Starting),
+        };
+        let health = Some(health.to_string());
+        Ok(Answer { status, health, ..json(&progress.to_json())? })
     }
 
     async fn flows(&self, request: &Request) -> Result<Answer> {
@@ -125,18 +145,25 @@ impl FromKernel {
             true => (Kind::Text, false),
             false => (Kind::Json, true),
         };
-        // One at a time, and for half of the time at most: a question may take all tables to be read.
-        let _turn = self.turn.lock().await;
-        let begun = Instant::now();
-        let answer =
-            flows::read(&self.instance, &question).and_then(|flows| question.answer(&flows, json));
-        tokio::time::sleep(begun.elapsed()).await;
-        Ok(Answer::of(kind, answer?))
+        let read = async {
+            flows::read(&self.instance, &question).and_then(|flows| question.answer(&flows, json))
+        };
+        Ok(Answer::of(kind, self.turn.take(read).await?))
+    }
+
+    async fn events(&self, request: &Request) -> Result<Answer> {
+        let since: Since = serde_urlencoded::from_str(&request.query)
+            .map_err(|error| unanswerable(&error.into()))?;
+        let after = if since.run.is_none_or(|run| run == self.run) { since.after } else { 0 };
+        let seat = self.seats.try_acquire();
+        let limit = Duration::from_secs(if seat.is_ok() { since.wait } else { 0 }).min(MAX_WAIT);
+        let (all, last) = recent::after(after, limit).await;
+        json(&events::report(&self.instance, self.run, last, &all))
     }
 
     async fn metrics(&self) -> Result<Answer> {
         let read = metrics::of_kernel(&self.instance, this_process());
-        let text = self.metrics.get(read).await?;
+        let text = self.metrics.get(&self.turn, read).await?;
         Ok(Answer::of(Kind::OpenMetrics, String::clone(&text)))
     }
 }
@@ -159,18 +186,8 @@ fn json(report: &impl serde::Serialize) -> Result<Answer> {
 struct Since {
     /// The number of the last one that is known.
     after: u64,
-    /// The daemon that told of it: another one counts from the beginning.
-    pid: Option<i32>,
+    /// The `run` that it is of: the next daemon counts from the beginning.
+    run: Option<u64>,
     /// For how many seconds to wait for news, where there are none.
     wait: u64,
-}
-
-async fn happened(instance: &Instance, request: &Request) -> Result<Answer> {
-    let since: Since =
-        serde_urlencoded::from_str(&request.query).map_err(|error| unanswerable(&error.into()))?;
-    let pid = Pid::this().as_raw();
-    let after = if since.pid.is_none_or(|known| known == pid) { since.after } else { 0 };
-    let limit = Duration::from_secs(since.wait).min(MAX_WAIT);
-    let (all, last) = recent::after(after, limit).await;
-    json(&events::report(instance, pid, last, all))
 }

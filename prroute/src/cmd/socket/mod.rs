@@ -1,33 +1,72 @@
 //! The daemon's socket: who is not root asks there what only root can ask the kernel.
 
 mod answers;
-mod cached;
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use nix::unistd::Group;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tracing::subscriber::NoSubscriber;
 
 use self::answers::FromKernel;
 use crate::capability::{self, MissingCapabilities};
 use crate::causes::with_causes;
-use crate::cmd::NotRunning;
+use crate::cmd::{NotRunning, namespaces};
 use crate::http::client::{self, Received};
 use crate::http::{self, Listener, StatusCode};
 use crate::instance::Instance;
+use crate::namespace::NetworkNamespace;
 use crate::runtime::{RunDirectory, socket};
 
-/// Nobody who is not in the group may connect.
+/// This user may not connect.
+#[derive(Debug, thiserror::Error)]
+#[error("only root{} may ask the daemon: {remedy}", group.as_ref().map_or(String::new(), |group| format!(" and the members of group `{group}`")))]
+pub struct NotAllowed {
+    group: Option<String>,
+    remedy: String,
+}
+
+impl NotAllowed {
+    fn of(path: &Path) -> Self {
+        // It cannot be seen in a directory that this user may not enter.
+        let group = std::fs::metadata(path).map(|socket| socket.gid());
+        let named = |gid| Group::from_gid(gid).ok().flatten().map(|group| group.name);
+        match group {
+            Ok(0) => Self {
+                group: None,
+                remedy: format!(
+                    "when it started there was no group `{}` (`systemd-sysusers` makes it)",
+                    socket::GROUP
+                ),
+            },
+            Ok(gid) => Self::because_of(named(gid.into()).unwrap_or_else(|| gid.to_string())),
+            Err(_) => Self::because_of(socket::GROUP.to_owned()),
+        }
+    }
+
+    fn because_of(group: String) -> Self {
+        let remedy = format!("`usermod -aG {group} USER`, which holds from the next login on");
+        Self { group: Some(group), remedy }
+    }
+}
+
+/// There is a daemon, and nobody answers at its socket.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "only root and the members of group `{group}` may ask the daemon. As root: `usermod -aG {group} \
-     USER`; it holds from the next login on",
-    group = socket::GROUP
+    "the daemon of instance {instance} (pid {pid}) has no socket, perhaps because it is of an earlier \
+     version: ask as root, or restart it"
 )]
-pub struct NotAllowed;
+pub struct NoSocket {
+    instance: Instance,
+    pid: i32,
+}
 
 /// Answers on the socket until it is dropped, in a thread of its own: who asks keeps the daemon from
 /// nothing.
@@ -44,6 +83,7 @@ impl Server {
         let its = directory.clone();
         let work = move || {
             if let Err(error) = serve(&instance, &its, listener, stopped) {
+                drop(socket::remove(&its));
                 let why = with_causes(error.as_ref());
                 tracing::warn!(
                     event = "socket-unavailable",
@@ -83,6 +123,8 @@ fn serve(
             with_causes(&error)
         ),
     }
+    // What a look finds odd is in the answer. The log has it from the daemon's own looks.
+    let _quiet = tracing::subscriber::set_default(NoSubscriber::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answers = Rc::new(FromKernel::new(instance.clone()));
     LocalSet::new().block_on(&runtime, async {
@@ -103,21 +145,32 @@ pub(super) fn is_needed() -> Result<bool> {
     }
 }
 
-/// Asks the daemon for `target`, a path with a query, as text for people or as JSON.
+/// For an answer, beside what is asked to be waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks the daemon for `target`, a path with a query, as text for people or as JSON, and waits so long.
 ///
 /// # Errors
 ///
 /// When none runs, when this user may not ask, or when it answers with an error.
-pub(super) async fn ask(instance: &Instance, target: &str, wants_text: bool) -> Result<Received> {
-    let socket = RunDirectory::of(instance).socket_path();
-    let answer = match client::ask(&socket, target, wants_text).await {
+pub(super) async fn ask(
+    instance: &Instance,
+    target: &str,
+    wants_text: bool,
+    limit: Duration,
+) -> Result<Received> {
+    let directory = RunDirectory::of(instance);
+    let path = directory.socket_path();
+    let answer = match client::ask(&path, target, wants_text, limit).await {
         Ok(answer) => answer,
         Err(error) => {
             return Err(match error.connecting() {
-                Some(ErrorKind::PermissionDenied) => anyhow::Error::from(NotAllowed),
-                Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                    NotRunning::of(instance).into()
-                }
+                Some(ErrorKind::PermissionDenied) => NotAllowed::of(&path).into(),
+                Some(ErrorKind::NotFound) => match running(&directory) {
+                    Some(pid) => NoSocket { instance: instance.clone(), pid }.into(),
+                    None => NotRunning::of(instance).into(),
+                },
+                Some(ErrorKind::ConnectionRefused) => NotRunning::of(instance).into(),
                 _ => error.into(),
             });
         }
@@ -129,4 +182,29 @@ pub(super) async fn ask(instance: &Instance, target: &str, wants_text: bool) -> 
     let said: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
     let said = said.as_ref().and_then(|said| said["error"].as_str());
     Err(anyhow!("{}", said.unwrap_or(answer.status.as_str())))
+}
+
+/// Likewise, about the network namespace of this process.
+pub(super) async fn ask_here(
+    instance: &Instance,
+    target: &str,
+    wants_text: bool,
+    limit: Duration,
+) -> Result<Received> {
+    let answer = ask(instance, target, wants_text, limit).await?;
+    let here = NetworkNamespace::current().map(NetworkNamespace::inode).ok();
+    match answer.namespace {
+        Some(there) if here.is_some_and(|here| here != there) => Err(anyhow!(
+            "instance {instance} belongs to another network namespace, {}",
+            namespaces::name(there)
+        )),
+        _ => Ok(answer),
+    }
+}
+
+/// The daemon that reported last, if it still runs.
+fn running(directory: &RunDirectory) -> Option<i32> {
+    let pid = directory.read_report().usable()?.daemon?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    (name.trim_end() == "prroute").then_some(pid)
 }

@@ -17,10 +17,13 @@ use nix::unistd::Pid;
 
 pub(super) use self::form::Form;
 pub(super) use self::rates::Look;
+use crate::causes::with_causes;
 use crate::cli::StatusArgs;
 use crate::cmd::{NoReport, NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
 use crate::examine::Examination;
+use crate::http::UNREPORTED;
+use crate::http::client::AskError;
 use crate::instance::Instance;
 use crate::json::{HealthJson, StatusJson};
 
@@ -43,9 +46,14 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
             output::begin_again()?;
         }
         if let Err(error) = show() {
-            let is_a_state = error.is::<Unwell>() || error.is::<NotRunning>();
-            if !is_a_state && !error.is::<NoReport>() {
-                return Err(error);
+            let is_told = error.is::<Unwell>() || error.is::<NoReport>();
+            match error {
+                _ if is_told => {}
+                // It ended while it was asked, or before. Another one may come.
+                error if error.is::<NotRunning>() || error.is::<AskError>() => {
+                    output::failure(with_causes(error.as_ref()));
+                }
+                error => return Err(error),
             }
         }
         std::thread::sleep(Duration::from_secs(period.into()));
@@ -81,10 +89,13 @@ async fn show(instance: &Instance, form: &Form, json: bool, last: &mut Option<Lo
 /// Shows what the daemon answers.
 async fn ask(instance: &Instance, form: &Form, json: bool) -> Result<()> {
     let target = format!("/v1/status?{}", form.query()?);
-    let answer = socket::ask(instance, &target, !json).await?;
+    let answer = socket::ask_here(instance, &target, !json, socket::PATIENCE).await?;
     match json {
-        true => output::raw(&answer.body)?,
+        true => output::written_json(&answer.body)?,
         false => output::text(&answer.body)?,
+    }
+    if answer.health.as_deref() == Some(UNREPORTED) {
+        return Err(NoReport(instance.clone()).into());
     }
     judge(instance, answer.health.as_deref().unwrap_or_default())
 }
@@ -100,7 +111,7 @@ fn judge(instance: &Instance, health: &str) -> Result<()> {
 pub(super) struct Seen {
     pub(super) report: StatusJson,
     /// The daemon's own report was there.
-    is_reported: bool,
+    pub(super) is_reported: bool,
 }
 
 /// Looks at the kernel.
