@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
 use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::{Instance, STOP, state};
@@ -198,5 +199,60 @@ fn no_request_harms_the_daemon() -> Result<()> {
     let another = prroute.output(&["run"])?;
     ensure!(another.stderr.contains("another prroute (pid "), "{another:?}");
     daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// What a look finds odd is no event: who asks often would push out what happened.
+#[test]
+fn asking_leaves_no_trace_in_the_events() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let odd = ["sh", "-c", r#"ip link set dev up1 alias "$(printf '\351t\351')""#];
+    lab.host.run(&odd)?;
+    let prroute = instance(&lab)?;
+    let daemon = prroute.run(&[])?;
+    let last = || -> Result<Value> {
+        let answer = get(&prroute, "/v1/events")?;
+        let body = answer.split_once("\r\n\r\n").context("an answer has a body")?.1;
+        let events: Value = serde_json::from_str(body)?;
+        Ok(events["last"].clone())
+    };
+    // The programs of others that were started with it are seen by now.
+    ask(&prroute, GROUP, &["wait", "--timeout", "1m"])?.success()?;
+    let before = last()?;
+    ensure!(before.as_u64() > Some(0), "{before}");
+    for _ in 0..10 {
+        for target in ["/v1/status", "/v1/ready", "/v1/flows", "/metrics"] {
+            ensure!(get(&prroute, target)?.starts_with("HTTP/1.1 200"), "{target}");
+        }
+    }
+    ensure!(last()? == before, "{before} events before, {} now", last()?);
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+#[test]
+fn a_daemon_that_hangs_is_told_from_one_that_does_not_run() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = instance(&lab)?;
+    let daemon = prroute.run(&[])?;
+    let pid = daemon.process.pid();
+    kill(pid, Signal::SIGSTOP).context("stop the daemon")?;
+    let (waits, status) =
+        (ask(&prroute, GROUP, &["wait", "--timeout", "1s"]), ask(&prroute, GROUP, &["status"]));
+    kill(pid, Signal::SIGCONT).context("let the daemon go on")?;
+    let (waits, status) = (waits?, status?);
+    ensure!(
+        waits.status.code() == Some(5) && status.status.code() == Some(5),
+        "{waits:?} {status:?}"
+    );
+    ensure!(status.stderr.contains("the daemon hangs, or is stopped"), "{status:?}");
+    ask(&prroute, GROUP, &["status"])?.success()?;
+    std::fs::remove_file(path(&prroute)).context("remove the socket")?;
+    let gone = ask(&prroute, GROUP, &["status"])?;
+    ensure!(gone.status.code() == Some(5), "{gone:?}");
+    ensure!(gone.stderr.contains(&format!("(pid {pid}) has no socket")), "{gone:?}");
+    daemon.terminate()?;
+    let ended = ask(&prroute, GROUP, &["status"])?;
+    ensure!(ended.status.code() == Some(3), "{ended:?}");
     prroute.down().map(drop)
 }
