@@ -206,7 +206,7 @@ fn no_request_harms_the_daemon() -> Result<()> {
 #[test]
 fn asking_leaves_no_trace_in_the_events() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let odd = ["sh", "-c", r#"ip link set dev up1 alias "$(printf '\351t\351')""#];
+    let odd = ["sh", "-c", r#"ip link add name "$(printf '\351th3')" type bridge"#];
     lab.host.run(&odd)?;
     let prroute = instance(&lab)?;
     let daemon = prroute.run(&[])?;
