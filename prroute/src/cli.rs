@@ -1,14 +1,17 @@
 //! The command line.
 
+mod reports;
 mod time;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+pub use self::reports::{
+    BugReportArgs, DoctorArgs, EventsArgs, FlowsArgs, MetricsArgs, StatusArgs, WaitArgs,
+};
 use self::time::time;
 use crate::complete;
 use crate::instance::Instance;
@@ -196,158 +199,6 @@ pub struct TryArgs {
     /// Read this file instead of /etc/prroute/prroute.toml and /etc/prroute/conf.d/*.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct FlowsArgs {
-    /// Conditions, in the grammar of `ss`: src, dst, sport, dport, uplink, state; and, or, not.
-    #[arg(value_name = "FILTER", add = ArgValueCompleter::new(complete::filter))]
-    pub filter: Vec<String>,
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// TCP only; with -u both.
-    #[arg(short, long)]
-    pub tcp: bool,
-    /// UDP only; with -t both.
-    #[arg(short, long)]
-    pub udp: bool,
-    /// IPv4 only.
-    #[arg(short = '4', long)]
-    pub ipv4: bool,
-    /// IPv6 only.
-    #[arg(short = '6', long)]
-    pub ipv6: bool,
-    /// Show at most N; 0: all. On a terminal 200, where nothing is said.
-    #[arg(short = 'n', long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Show what they come to: how many by state, family, uplink and service.
-    #[arg(short, long)]
-    pub summary: bool,
-    /// Print JSON.
-    #[arg(short, long)]
-    pub json: bool,
-    /// Repeat every SEC seconds, until interrupted.
-    #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub watch: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct BugReportArgs {
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// Replace addresses and MAC addresses by pseudonyms: the same address by the same one.
-    #[arg(long)]
-    pub hash_addresses: bool,
-    /// Write this file instead, which only its owner may read.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct MetricsArgs {
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// Write this file instead, for node_exporter's textfile collector: `*.prom` in its directory.
-    ///
-    /// It is in Prometheus' older text format, the only one that the collector reads. Readers see the
-    /// old file or the new one, whole.
-    #[arg(long, value_name = "PATH")]
-    pub textfile: Option<PathBuf>,
-    /// Answer Prometheus at this address, or without one on the sockets that systemd hands over.
-    ///
-    /// Needs no root: it asks the daemon by its socket, as the group `prroute` may.
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, conflicts_with = "textfile")]
-    pub listen: Option<Option<SocketAddr>>,
-}
-
-#[derive(Debug, Args)]
-pub struct EventsArgs {
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// Show the last N only.
-    #[arg(short = 'n', long, value_name = "N")]
-    pub last: Option<usize>,
-    /// Go on with each new one, until interrupted; also over a restart of the daemon.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Print JSON, an object a line.
-    #[arg(short, long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// What is about this interface only.
-    #[arg(value_names = ["dev", "UPLINK"], num_args = 2,
-          add = ArgValueCompleter::new(complete::device))]
-    pub words: Vec<String>,
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Ask gateways for their link-layer address, and by pings how large a packet may be.
-    #[arg(long)]
-    pub probe: bool,
-    /// Print findings only.
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-impl DoctorArgs {
-    /// The interface in question.
-    ///
-    /// # Errors
-    ///
-    /// When the words are not `dev UPLINK`.
-    pub fn device(&self) -> anyhow::Result<Option<&str>> {
-        match self.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => Ok(None),
-            ["dev", device] => Ok(Some(device)),
-            _ => anyhow::bail!("not `dev UPLINK`: {}", self.words.join(" ")),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// Print one line (also -br).
-    #[arg(short, long, conflicts_with = "json")]
-    pub brief: bool,
-    #[arg(short = 'r', hide = true, requires = "brief")]
-    pub r: bool,
-    /// Show counters, and how full the flow tables are.
-    #[arg(short, long)]
-    pub statistics: bool,
-    /// Show all addresses, what was seen of each problem, and how own sources and UDP servers are kept.
-    #[arg(short, long)]
-    pub details: bool,
-    /// Show all of this, and why each other interface is not managed.
-    #[arg(short, long)]
-    pub all: bool,
-    /// Print JSON.
-    #[arg(short, long)]
-    pub json: bool,
-    /// Repeat every SEC seconds, until interrupted.
-    #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub watch: Option<u32>,
-    /// Show one uplink alone: `dev NAME`.
-    #[arg(num_args = 2, value_names = ["dev", "UPLINK"],
-          add = ArgValueCompleter::new(complete::device))]
-    pub uplink: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct WaitArgs {
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-    /// For how long, as 10s, 500ms or 2m.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    pub timeout: Duration,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `prroute flows`.
 
+mod error;
 mod filter;
 mod gathering;
 mod listing;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-pub use self::filter::FilterError;
+pub use self::error::FilterError;
 use self::filter::Wanted;
 pub(super) use self::listing::Flows;
 use crate::causes::with_causes;
