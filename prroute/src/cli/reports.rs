@@ -106,6 +106,10 @@ pub struct DoctorArgs {
     /// Print findings only.
     #[arg(long, short)]
     pub quiet: bool,
+    /// Run the printed command where it changes nothing but prroute's own (its service, its
+    /// configuration in force), and look again.
+    #[arg(long)]
+    pub fix: bool,
 }
 
 impl DoctorArgs {

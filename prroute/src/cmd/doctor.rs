@@ -1,34 +1,41 @@
 //! `prroute doctor`.
 
 use std::fmt;
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::utsname::uname;
+use tokio::runtime::Runtime;
 
+use crate::causes::with_causes;
 use crate::cli::DoctorArgs;
-use crate::cmd::{NotRunning, Warnings, belongs, output};
-use crate::examine::Examination;
+use crate::cmd::{NotRunning, Warnings, belongs, output, reload, wait};
 use crate::examine::doctor::{Diagnosis, ask_gateways};
+use crate::examine::{Examination, OwnFix};
+use crate::instance::Instance;
 use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
 
 /// Columns of a line, and where all but the first line of a finding begin.
 const WIDTH: usize = 80;
 const INDENT: &str = "     ";
+/// For how long what was mended is waited for.
+const SETTLED: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     let device = args.device()?;
     let instance = &args.instance.instance;
-    let found = belongs::find_present(instance, "doctor")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (examined, mut diagnosis) = runtime.block_on(async {
-        let mut examined = Examination::of(instance, found.daemon).await?;
-        if args.probe {
-            ask_gateways(&examined).await?;
-            examined = Examination::of(instance, found.daemon).await?;
+    let (mut examined, mut diagnosis) = runtime.block_on(look(args))?;
+    if args.fix {
+        match examined.own_fix(&diagnosis.findings) {
+            Some(fix) => {
+                mend(instance, &fix, &runtime)?;
+                (examined, diagnosis) = runtime.block_on(look(args))?;
+            }
+            None => output::remark("nothing was found that prroute mends by itself"),
         }
-        let diagnosis = Diagnosis::of(&examined, args.probe).await?;
-        anyhow::Ok((examined, diagnosis))
-    })?;
+    }
     if let Some(device) = device {
         if !examined.outlook.observed.links.iter().any(|link| link.name == device) {
             bail!("there is no interface {device}");
@@ -65,6 +72,39 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
         ResultJson::Warning => Err(Warnings(counts.warning).into()),
         ResultJson::Fault => bail!("faults: {}", counts.fault),
     }
+}
+
+async fn look(args: &DoctorArgs) -> Result<(Examination, Diagnosis)> {
+    let instance = &args.instance.instance;
+    let found = belongs::find_present(instance, "doctor")?;
+    let mut examined = Examination::of(instance, found.daemon).await?;
+    if args.probe {
+        ask_gateways(&examined).await?;
+        examined = Examination::of(instance, found.daemon).await?;
+    }
+    let diagnosis = Diagnosis::of(&examined, args.probe).await?;
+    Ok((examined, diagnosis))
+}
+
+/// Runs what changes nothing but prroute's own, and waits until replies are steered again. What is not
+/// mended by it the next look tells.
+fn mend(instance: &Instance, fix: &OwnFix, runtime: &Runtime) -> Result<()> {
+    output::remark(format!("doing: {fix}"));
+    match fix {
+        OwnFix::Reload(_) => {
+            if let Err(error) = reload::of(instance) {
+                output::failure(with_causes(error.as_ref()));
+            }
+        }
+        OwnFix::Service { verb, unit } => {
+            let status = Command::new("systemctl").args([*verb, unit.as_str()]).status();
+            let status = status.context("run systemctl")?;
+            if !status.success() {
+                output::failure(format!("{fix}: {status}"));
+            }
+        }
+    }
+    runtime.block_on(wait::until_ready(instance, SETTLED))
 }
 
 impl fmt::Display for DoctorJson {

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::cli::InstanceArgs;
 use crate::cmd::{NotRunning, belongs, output};
+use crate::instance::Instance;
 use crate::runtime::{DaemonReport, InstanceLock, RunDirectory};
 
 /// For how long an answer is waited for.
@@ -25,7 +26,11 @@ pub struct Refused {
 }
 
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
-    let instance = &args.instance;
+    tell(of(&args.instance)?)
+}
+
+/// Has the daemon read the configuration again; what it reported then.
+pub(super) fn of(instance: &Instance) -> Result<DaemonReport> {
     let directory = RunDirectory::of(instance);
     belongs::find_present(instance, "reload")?;
     let deadline = Instant::now() + PATIENCE;
@@ -46,7 +51,7 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
             Some((pid, started))
                 if report.daemon == Some(pid) && report.reload.finished > started =>
             {
-                return tell(report);
+                return taken(report);
             }
             Some((pid, _)) if report.daemon == Some(pid) => {}
             Some((pid, _)) => bail!(
@@ -76,13 +81,18 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     )
 }
 
-fn tell(report: DaemonReport) -> Result<()> {
-    let reload = report.reload;
-    if let Some(refusal) = reload.refusal {
-        let (message, configuration) = (refusal.message, refusal.configuration);
-        return Err(Refused { message, configuration }.into());
+fn taken(report: DaemonReport) -> Result<DaemonReport> {
+    match &report.reload.refusal {
+        Some(refusal) => {
+            let (message, configuration) = (refusal.message.clone(), refusal.configuration);
+            Err(Refused { message, configuration }.into())
+        }
+        None => Ok(report),
     }
-    for note in &reload.notes {
+}
+
+fn tell(report: DaemonReport) -> Result<()> {
+    for note in &report.reload.notes {
         output::remark(note);
     }
     Ok(output::line(report.summary)?)

@@ -52,6 +52,19 @@ pub(super) async fn run(args: &WaitArgs) -> Result<()> {
     }
 }
 
+/// Waits so long at most; that it is not ready then is for others to tell.
+pub(super) async fn until_ready(instance: &Instance, limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        let daemon = belongs::find(instance, "wait")?.daemon;
+        if matches!(look(instance, daemon).await?, Progress::Ready) {
+            break;
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+    Ok(())
+}
+
 /// Asks the kernel.
 pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Progress> {
     let Some(pid) = daemon else { return Ok(Progress::NotRunning) };

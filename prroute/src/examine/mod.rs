@@ -19,6 +19,7 @@ mod hooks;
 mod kernel;
 mod netfilter;
 mod others;
+mod own_fix;
 mod programs;
 mod routing;
 mod service;
@@ -34,6 +35,7 @@ use nix::unistd::Pid;
 
 pub(crate) use self::answers::Answer;
 use self::answers::Reported;
+pub(crate) use self::own_fix::OwnFix;
 pub(crate) use self::programs::Seen;
 use crate::config::{Config, ConfigError, FileStamp, Mode};
 use crate::datapath::Pins;
