@@ -4,8 +4,9 @@
 use anyhow::Result;
 
 use crate::datapath::flows::FlowRecord;
+use crate::datapath::memory::machine;
 use crate::datapath::occupancy::Occupancy;
-use crate::examine::{Examination, flows, healing, kernel, netfilter, others, sockets};
+use crate::examine::{Examination, flows, healing, kernel, memory, netfilter, others, sockets};
 use crate::managers::Machine;
 use crate::netlink::nftables::{FilterRules, filter_rules};
 use crate::state::findings::Finding;
@@ -23,6 +24,7 @@ pub(super) fn findings(
         all.extend(netfilter::findings(&rules, uplinks, observed));
         all.extend(unread.map(netfilter::unread));
         all.extend(netfilter::legacy());
+        all.extend(memory::finding(&examined.configuration.config, observed, machine()));
         all.extend(sockets::findings(&sockets::listeners(), uplinks));
     }
     all.extend(others::findings(&Machine::default(), observed));

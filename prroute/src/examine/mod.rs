@@ -17,6 +17,7 @@ mod flows;
 mod healing;
 mod hooks;
 mod kernel;
+mod memory;
 mod netfilter;
 mod others;
 mod own_fix;

@@ -52,6 +52,7 @@ const CHECKS: &[(&str, Needs)] = &[
     ("reload-refused", Needs::Daemon),
     ("configuration-changed", Needs::Daemon),
     ("left-out", Needs::Use),
+    ("memory", Needs::TwoUplinks),
     ("kernel-feature", Needs::Nothing),
     ("nft-drop", Needs::Netfilter),
     ("nft-oif", Needs::Netfilter),
