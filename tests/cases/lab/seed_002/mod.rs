@@ -113,7 +113,7 @@ fn interfaces_are_attached_and_detached_under_traffic() -> Result<()> {
         let witness = witness(&host, own_source)?;
         let prroute = instance(&vpc, &host)?.own_source(own_source)?;
         let daemon = prroute.run(&[])?;
-        vpc.forget_spoofed()?;
+        vpc.forget()?;
         probe::expect_all_answered(&vpc.ask(&targets)?)?;
         let tables = host.tables()?;
 
@@ -162,7 +162,7 @@ fn an_interface_is_renumbered_when_its_lease_is_renewed() -> Result<()> {
         let witness = witness(&host, own_source)?;
         let prroute = instance(&vpc, &host)?.own_source(own_source)?;
         let daemon = prroute.run(&[])?;
-        vpc.forget_spoofed()?;
+        vpc.forget()?;
         let (old, new) = (IpAddr::from(SECOND.address4()), IpAddr::from(SECOND.next_address4()));
         vpc.answers(&[old])?;
         let way_of = |address| way(&host, own_source, address);
@@ -186,7 +186,7 @@ fn an_interface_is_renumbered_when_its_lease_is_renewed() -> Result<()> {
         })?;
         nothing_lost(streams)?;
         nothing_spoofed(&vpc, &[new])?;
-        vpc.forget_spoofed()?;
+        vpc.forget()?;
         probe::expect_all_answered(&vpc.ask(&[new])?)?;
         nothing_spoofed(&vpc, &[])?;
         every_address_kept_its_rule(witness)?;
@@ -206,7 +206,7 @@ fn after_a_reboot_with_interfaces_in_another_order_everything_is_as_before() -> 
             let (host, _plugged) = boot(&vpc, order, own_source)?;
             let prroute = instance(&vpc, &host)?.own_source(own_source)?;
             let daemon = prroute.run(&[])?;
-            vpc.forget_spoofed()?;
+            vpc.forget()?;
             probe::expect_all_answered(&vpc.ask(&targets)?)
                 .with_context(|| format!("{order:?}"))?;
             nothing_spoofed(&vpc, &[])?;

@@ -190,7 +190,13 @@ impl Vpc {
         Ok(lines)
     }
 
-    pub(crate) fn forget_spoofed(&self) -> Result<()> {
+    /// Forgets what was dropped until now. And addresses that nobody answered for: with a strict rp_filter
+    /// the host ignores questions for them, and whoever asks again within three seconds waits for the end
+    /// of the question before.
+    pub(crate) fn forget(&self) -> Result<()> {
+        for namespace in [&self.client, &self.peer, &self.router] {
+            namespace.ip("neigh flush all")?;
+        }
         let flush = |set| self.router.run(&["nft", "flush", "set", "bridge", "guard", set]);
         SPOOFED.into_iter().try_for_each(|set| flush(set).map(drop))
     }
