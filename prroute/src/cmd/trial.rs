@@ -194,7 +194,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Confirmed => f.write_str("confirmed"),
-            Self::TooFew(count) => write!(f, "too few uplinks ({count}): two are needed to try anything"),
+            Self::TooFew(count) => {
+                write!(f, "too few uplinks ({count}): two are needed to try anything")
+            }
             Self::TimeOver(time) => write!(f, "nobody confirmed within {} s", time.as_secs_f64()),
             Self::EndOfInput => f.write_str("standard input ended without a line"),
             Self::HangUp => f.write_str("SIGHUP: the session ended"),

@@ -2,13 +2,14 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 7] = [
+const FIRST: [&str; 8] = [
     "unit::",
     "ready::",
     "wg_quick::",
     "firewalld::",
     "networkd::",
     "network_manager::",
+    "socket::",
     "reboot::before",
 ];
 
@@ -36,6 +37,8 @@ pub(crate) fn plan(wanted: &[String]) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::plan;
 
     #[test]
@@ -46,6 +49,19 @@ mod tests {
         let both = [vec!["unit::", "reboot::before"], vec!["reboot::after"]];
         assert_eq!(wanted(&["unit", "reboot"]), both);
         assert_eq!(plan(&[]).len(), 2);
+    }
+
+    #[test]
+    fn no_file_of_cases_is_left_out() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/guest");
+        let all: Vec<String> = plan(&[]).concat();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let has_tests = std::fs::read_to_string(&path).unwrap().contains("#[test]");
+            let runs = all.iter().any(|part| part.starts_with(&format!("{name}::")));
+            assert_eq!(has_tests, runs, "{name}");
+        }
     }
 
     trait MapToOwned {
