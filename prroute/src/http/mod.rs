@@ -56,6 +56,8 @@ pub(crate) struct Answer {
     pub(crate) body: String,
     /// The value of [`HEALTH`].
     pub(crate) health: Option<String>,
+    /// The value of [`NAMESPACE`].
+    pub(crate) namespace: Option<u64>,
 }
 
 /// Tells which network namespace the answer is about, by its inode.
@@ -63,7 +65,7 @@ pub(crate) const NAMESPACE: &str = "prroute-namespace";
 
 impl Answer {
     pub(crate) const fn of(kind: Kind, body: String) -> Self {
-        Self { status: StatusCode::OK, kind, body, health: None }
+        Self { status: StatusCode::OK, kind, body, health: None, namespace: None }
     }
 
     /// An error, in the form of all JSON of this server.

@@ -20,7 +20,6 @@ use tokio::time::{sleep, timeout};
 
 use super::listener::{Listener, Stream};
 use super::{Answer, HEALTH, MAX_WAIT, NAMESPACE, Request};
-use crate::namespace::NetworkNamespace;
 
 /// Who comes when all are taken waits in the socket's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -117,14 +116,15 @@ fn wants_text(headers: &HeaderMap) -> bool {
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {
-    let namespace = NetworkNamespace::current().map(NetworkNamespace::inode).unwrap_or_default();
     let mut builder = Response::builder()
         .status(answer.status)
-        .header(NAMESPACE, namespace)
         .header(CONTENT_TYPE, answer.kind.name())
         .header("cache-control", "no-store");
     if let Some(health) = answer.health {
         builder = builder.header(HEALTH, health);
+    }
+    if let Some(namespace) = answer.namespace {
+        builder = builder.header(NAMESPACE, namespace);
     }
     builder.body(Full::from(answer.body)).unwrap_or_else(|error| {
         tracing::debug!("build an answer: {}", io::Error::other(error));

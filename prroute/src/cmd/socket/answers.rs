@@ -19,6 +19,7 @@ use crate::cmd::{events, flows, metrics, status, wait};
 use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode, UNREPORTED};
 use crate::instance::Instance;
 use crate::json::HealthJson;
+use crate::namespace::NetworkNamespace;
 use crate::runtime::seconds_since_1970;
 
 /// Of the flows, those that were seen last.
@@ -77,13 +78,15 @@ impl Answers for FromKernel {
                 );
             }
         };
-        answer.unwrap_or_else(|error| {
+        let answer = answer.unwrap_or_else(|error| {
             let status = match error.is::<Unanswerable>() {
                 true => StatusCode::BAD_REQUEST,
                 false => StatusCode::INTERNAL_SERVER_ERROR,
             };
             Answer::error(status, &with_causes(error.as_ref()).to_string())
-        })
+        });
+        let namespace = NetworkNamespace::current().map(NetworkNamespace::inode).ok();
+        Answer { namespace, ..answer }
     }
 }
 
