@@ -36,9 +36,10 @@ pub(super) struct Session {
     directory: RunDirectory,
     /// There was a datapath before.
     took_over: bool,
+    /// Dropped before the locks: the socket that it removes may be the next daemon's after that.
+    _server: Option<Server>,
     _namespace_lock: NamespaceLock,
     _instance_lock: InstanceLock,
-    _server: Option<Server>,
 }
 
 impl Session {
@@ -86,7 +87,7 @@ impl Session {
                 let why = with_causes(error.as_ref());
                 tracing::warn!(
                     event = "socket-unavailable",
-                    "nobody but root can ask this daemon: {why}"
+                    "there is no socket for those who are not root: {why}"
                 );
             })
             .ok();
