@@ -59,15 +59,15 @@ pub(crate) fn visit(pins: &Pins, mut take: impl FnMut(FlowRecord)) -> Result<()>
     let now = coarse_now();
     let of4 = |confirmed| move |key: &FlowKey4, flow| record4(key, flow, confirmed, now);
     let of6 = |confirmed| move |key: &FlowKey6, flow| record6(key, flow, confirmed, now);
-    unconfirmed(pins, names::NEW4, [names::FLOWS4, names::DATAGRAMS4], of4(false), &mut take)?;
-    unconfirmed(pins, names::NEW6, [names::FLOWS6, names::DATAGRAMS6], of6(false), &mut take)?;
     for name in [names::FLOWS4, names::DATAGRAMS4] {
         batch::visit(pins, name, |key, flow| take_some(of4(true)(&key, flow), &mut take))?;
     }
     for name in [names::FLOWS6, names::DATAGRAMS6] {
         batch::visit(pins, name, |key, flow| take_some(of6(true)(&key, flow), &mut take))?;
     }
-    Ok(())
+    // After those: one that is confirmed meanwhile is not listed twice.
+    unconfirmed(pins, names::NEW4, [names::FLOWS4, names::DATAGRAMS4], of4(false), &mut take)?;
+    unconfirmed(pins, names::NEW6, [names::FLOWS6, names::DATAGRAMS6], of6(false), &mut take)
 }
 
 /// TCP and everything else have a table of confirmed flows each.
