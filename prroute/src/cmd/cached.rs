@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
@@ -54,18 +54,17 @@ impl<T> Cached<T> {
         make: impl Future<Output = Result<T>>,
     ) -> Result<Rc<T>> {
         let mut last = self.last.lock().await;
-        if last.as_ref().is_none_or(|(made, _)| made.elapsed() >= FRESH) {
-            // Not two of them at a time.
-            *last = None;
-            let seen = turn.take(make).await.map(Rc::new);
-            let seen = seen.map_err(|error| with_causes(error.as_ref()).to_string());
-            *last = Some((Instant::now(), seen));
+        if let Some((made, seen)) = last.as_ref()
+            && made.elapsed() < FRESH
+        {
+            return seen.clone().map_err(Error::msg);
         }
-        match last.as_ref().map(|(_, seen)| seen) {
-            Some(Ok(value)) => Ok(Rc::clone(value)),
-            Some(Err(error)) => Err(anyhow!("{error}")),
-            None => Err(anyhow!("nothing was seen")),
-        }
+        // Not two of them at a time.
+        *last = None;
+        let seen = turn.take(make).await.map(Rc::new);
+        let seen = seen.map_err(|error| with_causes(error.as_ref()).to_string());
+        *last = Some((Instant::now(), seen.clone()));
+        seen.map_err(Error::msg)
     }
 }
 
@@ -73,6 +72,7 @@ impl<T> Cached<T> {
 mod tests {
     use std::cell::Cell;
 
+    use anyhow::anyhow;
     use tokio::time::{advance, sleep};
 
     use super::*;

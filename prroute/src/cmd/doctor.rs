@@ -104,7 +104,7 @@ fn mend(instance: &Instance, fix: &OwnFix, runtime: &Runtime) -> Result<()> {
             }
         }
     }
-    runtime.block_on(wait::until_ready(instance, SETTLED))
+    runtime.block_on(wait::until_ready(instance, SETTLED)).map(drop)
 }
 
 impl fmt::Display for DoctorJson {

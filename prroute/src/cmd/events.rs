@@ -9,8 +9,7 @@ use tracing::Level;
 
 use crate::cli::EventsArgs;
 use crate::cmd::log::recent::Message;
-use crate::cmd::{NotRunning, output, socket};
-use crate::http::client::AskError;
+use crate::cmd::{output, socket};
 use crate::instance::Instance;
 use crate::json::{EventJson, EventsJson};
 
@@ -38,10 +37,7 @@ pub(super) async fn run(args: &EventsArgs) -> Result<()> {
                 }
                 known = news;
             }
-            // It ended, while it was asked or before. Another one may come.
-            Err(error) if error.is::<NotRunning>() || error.is::<AskError>() => {
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) if socket::is_gone(&error) => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error),
         }
     }

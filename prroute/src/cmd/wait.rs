@@ -30,39 +30,30 @@ pub(super) enum Progress {
 
 pub(super) async fn run(args: &WaitArgs) -> Result<()> {
     let instance = &args.instance.instance;
+    match until_ready(instance, args.timeout).await? {
+        Progress::Ready => Ok(()),
+        Progress::NotRunning => Err(NotRunning::of(instance).into()),
+        Progress::Silent(error) => Err(error),
+        Progress::Starting => bail!("instance {instance}: the daemon is starting"),
+        Progress::Missing(what) => bail!("instance {instance}: {}", what.join("; ")),
+    }
+}
+
+/// Waits so long at most, and tells how it is then.
+pub(super) async fn until_ready(instance: &Instance, limit: Duration) -> Result<Progress> {
     let must_ask = socket::is_needed()?;
-    let deadline = Instant::now() + args.timeout;
+    let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let progress = match must_ask {
             true => ask(instance, left.max(PERIOD)).await?,
             false => look(instance, belongs::find(instance, "wait")?.daemon).await?,
         };
-        let is_over = Instant::now() >= deadline;
-        match progress {
-            Progress::Ready => return Ok(()),
-            Progress::NotRunning if is_over => return Err(NotRunning::of(instance).into()),
-            Progress::Silent(error) if is_over => return Err(error),
-            Progress::Starting if is_over => bail!("instance {instance}: the daemon is starting"),
-            Progress::Missing(what) if is_over => {
-                bail!("instance {instance}: {}", what.join("; "));
-            }
-            _ => tokio::time::sleep(PERIOD).await,
-        }
-    }
-}
-
-/// Waits so long at most; that it is not ready then is for others to tell.
-pub(super) async fn until_ready(instance: &Instance, limit: Duration) -> Result<()> {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        let daemon = belongs::find(instance, "wait")?.daemon;
-        if matches!(look(instance, daemon).await?, Progress::Ready) {
-            break;
+        if matches!(progress, Progress::Ready) || Instant::now() >= deadline {
+            return Ok(progress);
         }
         tokio::time::sleep(PERIOD).await;
     }
-    Ok(())
 }
 
 /// Asks the kernel.

@@ -72,20 +72,23 @@ impl FlowsJson {
         left_out: usize,
         summary: FlowsSummaryJson,
     ) -> Self {
-        let flow = |record: &FlowRecord| FlowJson {
-            state: facts(record).0,
-            protocol: protocol_name(record.protocol),
-            protocol_number: record.protocol,
-            local: record.local,
-            local_port: record.local_port,
-            remote: record.remote,
-            remote_port: record.remote_port,
-            opened_inbound: record.opened_inbound,
-            confirmed: record.confirmed,
-            uplink: record.uplink.0,
-            uplink_name: facts(record).1.map(str::to_owned),
-            generation: record.generation,
-            idle_seconds: record.idle_seconds,
+        let flow = |record: &FlowRecord| {
+            let (state, name) = facts(record);
+            FlowJson {
+                state,
+                protocol: protocol_name(record.protocol),
+                protocol_number: record.protocol,
+                local: record.local,
+                local_port: record.local_port,
+                remote: record.remote,
+                remote_port: record.remote_port,
+                opened_inbound: record.opened_inbound,
+                confirmed: record.confirmed,
+                uplink: record.uplink.0,
+                uplink_name: name.map(str::to_owned),
+                generation: record.generation,
+                idle_seconds: record.idle_seconds,
+            }
         };
         let flows = records.iter().map(flow).collect();
         Self { schema: "prroute.flows/2", flows, left_out, summary }

@@ -20,7 +20,6 @@ use crate::causes::with_causes;
 use crate::cli::FlowsArgs;
 use crate::cmd::{NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
-use crate::http::client::AskError;
 use crate::instance::Instance;
 
 /// So many are shown on a terminal.
@@ -93,8 +92,7 @@ pub(super) async fn run(args: &FlowsArgs) -> Result<()> {
             output::begin_again()?;
         }
         match show(args, &question).await {
-            // It ended while it was asked, or before. Another one may come.
-            Err(error) if error.is::<NotRunning>() || error.is::<AskError>() => {
+            Err(error) if socket::is_gone(&error) => {
                 output::failure(with_causes(error.as_ref()));
             }
             shown => shown?,

@@ -202,6 +202,11 @@ pub(super) async fn ask_here(
     }
 }
 
+/// Whether the daemon ended, while it was asked or before: another one may come.
+pub(super) fn is_gone(error: &anyhow::Error) -> bool {
+    error.is::<NotRunning>() || error.is::<client::AskError>()
+}
+
 /// The daemon that reported last, if it still runs.
 fn running(directory: &RunDirectory) -> Option<i32> {
     let pid = directory.read_report().usable()?.daemon?;

@@ -23,7 +23,6 @@ use crate::cmd::{NoReport, NotRunning, belongs, output, socket};
 use crate::datapath::Pins;
 use crate::examine::Examination;
 use crate::http::UNREPORTED;
-use crate::http::client::AskError;
 use crate::instance::Instance;
 use crate::json::{HealthJson, StatusJson};
 
@@ -49,8 +48,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<()> {
             let is_told = error.is::<Unwell>() || error.is::<NoReport>();
             match error {
                 _ if is_told => {}
-                // It ended while it was asked, or before. Another one may come.
-                error if error.is::<NotRunning>() || error.is::<AskError>() => {
+                error if socket::is_gone(&error) => {
                     output::failure(with_causes(error.as_ref()));
                 }
                 error => return Err(error),
