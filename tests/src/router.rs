@@ -35,6 +35,19 @@ pub struct Arrivals {
 }
 
 impl Router {
+    /// Its link stays up, and it answers nobody on the host's side.
+    pub fn fall_silent(&self) -> Result<()> {
+        self.namespace.nft(
+            "table netdev silence {
+                chain in { type filter hook ingress device host priority 0; policy drop; }
+            }",
+        )
+    }
+
+    pub fn answer_again(&self) -> Result<()> {
+        self.namespace.nft("delete table netdev silence")
+    }
+
     /// Creates the namespace and its bridge; the lab connects it.
     pub fn create(lab: &str, number: u8, keep: bool) -> Result<Self> {
         let namespace = Namespace::create(lab, &format!("r{number}"), keep)?;

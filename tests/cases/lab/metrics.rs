@@ -17,10 +17,6 @@ use serde_json::Value;
 /// From a change on the host to an answer of Prometheus.
 const SOON: Duration = Duration::from_secs(60);
 const API: &str = "http://127.0.0.1:9090/api/v1";
-/// The gateway of uplink 2 answers nobody.
-const SILENCE: &str = "table netdev silence {
-    chain in { type filter hook ingress device host priority 0; policy drop; }
-}";
 
 fn contrib(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib").join(name)
@@ -177,10 +173,10 @@ fn prometheus_sees_faults_and_every_expression_of_contrib_yields_series() -> Res
     let gateway = addressing::gateway(2, Family::V4);
     let usable = format!("prroute_gateway_usable{{uplink=\"up2\", gateway=\"{gateway}\"}}");
     monitoring.expect(&format!("{usable} == 1"), 2)?;
-    let router = &lab.router(2).namespace;
-    router.nft(SILENCE)?;
+    let router = lab.router(2);
+    router.fall_silent()?;
     monitoring.expect(&format!("{usable} == 0"), 2)?;
-    router.run(&["nft", "delete", "table", "netdev", "silence"])?;
+    router.answer_again()?;
     monitoring.expect(&format!("{usable} == 1"), 2)?;
     monitoring.expect_alerts(&[])?;
 

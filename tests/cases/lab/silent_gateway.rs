@@ -54,16 +54,12 @@ fn it_is_found_out_and_trusted_again_when_it_answers() -> Result<()> {
     let lab = trusting_lab()?;
     lab.with_configuration("gateway-probe = 1\n", |prroute| {
         wait_usable(prroute, 2, true)?;
-        let router = &lab.router(2).namespace;
-        router.nft(
-            "table netdev silence {
-                chain in { type filter hook ingress device host priority 0; policy drop; }
-            }",
-        )?;
+        let router = lab.router(2);
+        router.fall_silent()?;
         let took = wait_usable(prroute, 2, false).with_context(|| prroute.log())?;
         println!("found out after {took:.1?}");
         assert_eq!([usable(prroute, 1)?, usable(prroute, 3)?], [[true; 2]; 2], "the others answer");
-        router.run(&["nft", "delete", "table", "netdev", "silence"])?;
+        router.answer_again()?;
         let took = wait_usable(prroute, 2, true).with_context(|| prroute.log())?;
         println!("usable again after {took:.1?}");
         Ok(())

@@ -83,13 +83,8 @@ fn how_long_a_gateway_is_silent_is_told_as_far_as_the_daemon_saw_it() -> Result<
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
     ensure!(gateway_of_up2(&prroute)?["silent_seconds"].is_null(), "it answers");
-    // Its link stays up, and it answers nobody.
-    let router = &lab.router(2).namespace;
-    router.nft(
-        "table netdev silence {
-            chain in { type filter hook ingress device host priority 0; policy drop; }
-        }",
-    )?;
+    let router = lab.router(2);
+    router.fall_silent()?;
     let (first, at_least) = silence(&prroute)?;
     ensure!(first < 30.0 && !at_least, "{first}, {at_least}");
     let text = prroute.output(&["status"])?.stdout;
@@ -102,7 +97,7 @@ fn how_long_a_gateway_is_silent_is_told_as_far_as_the_daemon_saw_it() -> Result<
     let daemon = prroute.run(&[])?;
     let (anew, at_least) = silence(&prroute)?;
     ensure!(at_least, "a new daemon does not know since when: {anew}");
-    router.run(&["nft", "delete", "table", "netdev", "silence"])?;
+    router.answer_again()?;
     wait::until("it answers again", START, || {
         Ok(gateway_of_up2(&prroute)?["silent_seconds"].is_null().then_some(()))
     })?;

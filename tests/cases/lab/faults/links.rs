@@ -16,11 +16,6 @@ fn expect_health(prroute: &Instance<'_>, health: &str) -> Result<()> {
     Ok(())
 }
 
-/// The host's kernel asks until it gives up.
-const SILENCE: &str = "table netdev silence {
-    chain in { type filter hook ingress device host priority 0; policy drop; }
-}";
-
 #[test]
 fn a_pulled_cable_is_named_until_it_is_plugged_in() -> Result<()> {
     let lab = Lab::build(Topology::DEFAULT)?;
@@ -40,11 +35,11 @@ fn a_silent_gateway_is_named_until_it_answers() -> Result<()> {
     let lab = Lab::build(Topology::DEFAULT)?;
     lab.with_configuration("gateway-probe = 1\n", |prroute| {
         expect_clean(prroute, STATUS)?;
-        let router = &lab.router(2).namespace;
-        router.nft(SILENCE)?;
+        let router = lab.router(2);
+        router.fall_silent()?;
         expect_named(prroute, STATUS, "gateway-silent:up2:10.0.2.1", 1)?;
         expect_health(prroute, "DEGRADED, 2 of 3 uplinks answer")?;
-        router.nft("delete table netdev silence")?;
+        router.answer_again()?;
         expect_clean(prroute, STATUS)
     })
 }
