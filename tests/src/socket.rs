@@ -21,8 +21,8 @@ pub const ANSWER: Duration = Duration::from_secs(5);
 /// A UDP socket bound to `local`; port 0 for any. Reads end after [`ANSWER`].
 pub fn udp(namespace: &Namespace, local: IpAddr, port: u16) -> Result<UdpSocket> {
     let address = SocketAddr::new(local, port);
-    let socket = namespace
-        .inside(|| UdpSocket::bind(address).with_context(|| format!("bind UDP {address}")))?;
+    let bind = || free(|| UdpSocket::bind(address)).with_context(|| format!("bind UDP {address}"));
+    let socket = namespace.inside(bind)?;
     socket.set_read_timeout(Some(wait::patience(ANSWER))).context("set a read timeout")?;
     Ok(socket)
 }
@@ -30,7 +30,18 @@ pub fn udp(namespace: &Namespace, local: IpAddr, port: u16) -> Result<UdpSocket>
 /// A TCP socket that listens on `local`.
 pub fn listen(namespace: &Namespace, local: IpAddr, port: u16) -> Result<TcpListener> {
     let address = SocketAddr::new(local, port);
-    namespace.inside(|| TcpListener::bind(address).with_context(|| format!("listen on {address}")))
+    namespace.inside(|| {
+        free(|| TcpListener::bind(address)).with_context(|| format!("listen on {address}"))
+    })
+}
+
+/// Binds, also where an earlier socket of this test is at the address that it has just closed: a program that
+/// another test is about to start has it too, from fork(2) to execve(2).
+fn free<T>(mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
+    wait::until("the address is free", ANSWER, || match bind() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        result => Ok(Some(result?)),
+    })
 }
 
 /// A TCP connection from `source` to `target`. Reads end after [`ANSWER`], as does the attempt.
@@ -54,7 +65,7 @@ pub fn tcp_from(
         // It bounds connect(2) too.
         let timeout = TimeVal::seconds(wait::patience(deadline).as_secs().cast_signed());
         setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
-        bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
+        free(|| Ok(bind(socket.as_raw_fd(), &SockaddrStorage::from(source))?))
             .with_context(|| format!("bind TCP {source}"))?;
         uninterrupted(|| match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
             // An earlier call got that far before it was interrupted.

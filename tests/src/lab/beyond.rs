@@ -1,12 +1,18 @@
 //! What some labs have beside the topology: strangers on an uplink's segment, guests behind the
 //! host, and a client that changes its way.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Lab;
 use crate::addressing::{self, Family};
 use crate::netns::Namespace;
 use crate::router;
+use crate::wait;
+
+/// Time for the kernel to notice that a bridge has a port.
+const CARRIER: Duration = Duration::from_secs(20);
 
 impl Lab {
     /// A host on the segment of uplink `number`, with a device `eth0` and no address.
@@ -163,6 +169,11 @@ impl Lab {
             pod.ip_batch(&inside)?;
             pods.push(pod);
         }
+        // A while after its first port is up.
+        wait::until("the bridge has a carrier", CARRIER, || {
+            let routes = self.host.run(&["ip", "route", "show", "table", "all", "dev", "pods"])?;
+            Ok((!routes.contains("linkdown")).then_some(()))
+        })?;
         Ok(pods)
     }
 }
