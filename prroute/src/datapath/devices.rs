@@ -3,11 +3,11 @@
 use std::io;
 
 use aya::maps::xdp::{DevMapHash, XdpMapError};
-use aya::maps::{Map, MapData, MapError};
+use aya::maps::{Map, MapData};
 use prroute_common::names;
 
 use crate::datapath::error::Result;
-use crate::datapath::maps::{failed, open};
+use crate::datapath::maps::{failed, is, is_absent, open};
 use crate::datapath::pins::Pins;
 use crate::state::uplink::Uplink;
 
@@ -44,16 +44,13 @@ impl Devices {
         let managed = |ifindex: &u32| uplinks.iter().any(|u| u.device.ifindex.0 == *ifindex);
         for ifindex in all.into_iter().filter(|ifindex| !managed(ifindex)) {
             match self.0.remove(ifindex) {
-                // The kernel was quicker.
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) if is(&error, io::ErrorKind::NotFound) => {}
-                Err(error) => return Err(failed("delete from", names::DEVICES)(error)),
+                // The kernel may be quicker.
+                Err(error) if !is_absent(&error) => {
+                    return Err(failed("delete from", names::DEVICES)(error));
+                }
+                _ => {}
             }
         }
         Ok(())
     }
-}
-
-fn is(error: &MapError, kind: io::ErrorKind) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == kind)
 }

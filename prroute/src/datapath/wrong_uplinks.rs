@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aya::maps::{Map, MapData, MapError, MapInfo, PerCpuHashMap};
+use aya::maps::{Map, MapData, MapInfo, PerCpuHashMap};
 use prroute_common::address::{octets4, octets6};
 use prroute_common::names;
 use prroute_common::observe::WrongUplinkKey;
 
 use crate::datapath::error::Result;
-use crate::datapath::maps::{failed, open};
+use crate::datapath::maps::{failed, is_absent, open};
 use crate::datapath::pins::Pins;
 use crate::state::uplink::UplinkId;
 
@@ -39,7 +39,7 @@ pub fn read(pins: &Pins) -> Result<Vec<WrongUplink>> {
         match map.get(&key, 0) {
             Ok(packets) => drop(counts.insert(key, packets.iter().sum())),
             // It has just made room for another one.
-            Err(MapError::KeyNotFound) => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(failed("read", names::WRONG_UPLINK)(error)),
         }
     }
@@ -61,8 +61,10 @@ pub fn clear(pins: &Pins) -> Result<()> {
     let mut map = table(pins)?;
     for key in keys(pins, &map)? {
         match map.remove(&key) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(failed("write", names::WRONG_UPLINK)(error)),
+            Err(error) if !is_absent(&error) => {
+                return Err(failed("write", names::WRONG_UPLINK)(error));
+            }
+            _ => {}
         }
     }
     Ok(())
