@@ -17,9 +17,10 @@ mod pod;
 pub mod reason;
 pub mod syn_cache;
 pub mod time;
+pub mod trace;
 pub mod udp_origin;
 pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
 /// or a map definition changes, so that an upgrade never reads another version's bytes.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;

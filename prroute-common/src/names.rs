@@ -35,10 +35,14 @@ pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
 /// Where packets are only observed: those that left by the wrong uplink.
 pub const WRONG_UPLINK: &str = "WRONG_UPLINK";
+/// Which packets are reported while somebody asks, how many were, and the ring buffer they go to.
+pub const TRACE_FILTER: &str = "TRACE_FILTER";
+pub const TRACE_RATE: &str = "TRACE_RATE";
+pub const TRACE_REPORTS: &str = "TRACE_REPORTS";
 
 /// Every map that is pinned. They belong together: where one is missing, the others are of no use to
 /// a new daemon. So a new one raises `LAYOUT_VERSION`.
-pub const MAPS: [&str; 23] = [
+pub const MAPS: [&str; 26] = [
     FLOWS4,
     FLOWS6,
     DATAGRAMS4,
@@ -62,6 +66,9 @@ pub const MAPS: [&str; 23] = [
     DEVICES,
     COUNTERS,
     WRONG_UPLINK,
+    TRACE_FILTER,
+    TRACE_RATE,
+    TRACE_REPORTS,
 ];
 
 /// Sets the source of datagrams that name none.

@@ -19,8 +19,8 @@ use super::outbound::{self, Next};
 use super::skb::{Network, Skb};
 use super::too_big::{self, Told};
 use super::{
-    address, clock, fragment, icmp_source, log, mss, observe, own_source, ports, uplink, waited,
-    write,
+    address, clock, fragment, icmp_source, log, mss, observe, own_source, ports, trace, uplink,
+    waited, write,
 };
 
 #[inline(always)]
@@ -43,15 +43,27 @@ pub(super) fn run(skb: &Skb) -> i32 {
         Err(Headers::Segment) => {
             let next = outbound::handle(skb, here);
             log::decision(skb, Direction::Out);
-            match next {
-                Next::Redirect if observe::is_on() => observe::segment(skb, here) as i32,
-                Next::Redirect => send(skb, here) as i32,
-                Next::Pass | Next::Flow => Action::Pass as i32,
-            }
+            let action = to_target(skb, here, next);
+            trace::leaves(skb, here, action, false);
+            action as i32
         }
-        Err(Headers::LaterFragment) => fragment::follow(skb, here) as i32,
+        Err(Headers::LaterFragment) => {
+            let action = fragment::follow(skb, here);
+            trace::leaves(skb, here, action, true);
+            action as i32
+        }
         Err(_) => Action::Pass as i32,
     }
+}
+
+/// What becomes of the packet in the frame, of which it was decided whether it goes to a target.
+#[inline(always)]
+fn to_target(skb: &Skb, here: &'static UplinkFacts, next: Next) -> Action {
+    trace::foresee(skb, here, next);
+    if next != Next::Redirect {
+        return Action::Pass;
+    }
+    if observe::is_on() { observe::segment(skb, here) } else { send(skb, here) }
 }
 
 /// Takes the fast path, or reads the headers into the frame for the slow one.
@@ -67,7 +79,7 @@ fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Result<Fast, Headers>
 
 #[inline(always)]
 fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
-    if log::is_on() {
+    if log::is_on() || trace::asks_for::<F>(skb, here, Direction::Out) {
         return Fast::SlowPath;
     }
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };

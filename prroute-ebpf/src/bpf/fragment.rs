@@ -61,7 +61,8 @@ pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
 /// One that overtook the first is decided by its address alone: that of another uplink goes to the
 /// owner if it was forwarded, or is the host's own and `own-source = "datapath"`.
 #[inline(always)]
-fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -> Action {
+fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> Action {
+    frame.target.uplink = UplinkRef { id: 0, generation: 0 };
     let source = F::narrow(&frame.fragment.source);
     let destination = F::narrow(&frame.fragment.destination);
     let locality = address::locality::<F>(here, &source);
@@ -88,6 +89,7 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &Frame) -
     let Some(target) = target else { return Action::Pass };
     let size = skb.len().saturating_sub(here.link_header);
     let router = verdict.router;
+    frame.target = RedirectTarget { router, uplink: UplinkRef::of(target), reason };
     let packet = Outgoing { source, destination, router, size, reason };
     if observe::is_on() {
         return observe::fragment::<F>(skb, here, target, &packet, frame);

@@ -40,6 +40,8 @@ pub(super) struct Frame {
     pub(super) sends_own: bool,
     /// On the way out: the target, which is this uplink, gets it for another gateway, without a flow.
     pub(super) changes_gateway: bool,
+    /// On the way out, while packets are reported: how it gets to the target (`Delivery::code`).
+    pub(super) delivery: u8,
     /// What an ICMP error quotes of the packet.
     pub(super) quoted: [u32; QUOTED_WORDS],
     /// Whether the flow was looked up, and then what was decided on its way in or out.

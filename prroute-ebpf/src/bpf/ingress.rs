@@ -14,7 +14,7 @@ use super::headers::{self, Headers};
 use super::lookup::{self, Found};
 use super::maps::Maps;
 use super::skb::{Network, Skb};
-use super::{address, clock, inbound, log, ports, syn_cache, udp_origin, uplink, write};
+use super::{address, clock, inbound, log, ports, syn_cache, trace, udp_origin, uplink, write};
 
 #[inline(always)]
 pub(super) fn run(skb: &Skb) -> Action {
@@ -38,6 +38,7 @@ pub(super) fn run(skb: &Skb) -> Action {
     if read == Headers::Segment {
         inbound::handle(skb, here);
         log::decision(skb, Direction::In);
+        trace::came_in(skb, here);
     }
     Action::Pass
 }
@@ -55,7 +56,7 @@ fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Headers {
 
 #[inline(always)]
 fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
-    if log::is_on() {
+    if log::is_on() || trace::asks_for::<F>(skb, here, Direction::In) {
         return Fast::SlowPath;
     }
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };

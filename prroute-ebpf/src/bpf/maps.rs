@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{
-    Array, DevMapHash, HashMap, LpmTrie, LruHashMap, LruPerCpuHashMap, PerCpuArray,
+    Array, DevMapHash, HashMap, LpmTrie, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf,
 };
 use prroute_common::address::{
     Address4, Address6, LocalAddress, MAX_ADDRESSES, MAX_LOCAL_PREFIXES, PrefixAddress6,
@@ -16,6 +16,7 @@ use prroute_common::flow::{
 use prroute_common::observe::{WrongUplinkKey, wrong_uplinks};
 use prroute_common::reason::REASON_SLOTS;
 use prroute_common::time::Ticks;
+use prroute_common::trace::{self, Filter, Rate};
 use prroute_common::udp_origin::{
     self, HostPeer, PORT_WORDS, Peer, SOCKET_REASON_SLOTS, UdpOrigin,
 };
@@ -125,6 +126,17 @@ pub(super) static COUNTERS: PerCpuArray<u64> =
 #[map]
 pub(super) static WRONG_UPLINK: LruPerCpuHashMap<WrongUplinkKey, u64> =
     LruPerCpuHashMap::with_max_entries(wrong_uplinks(1), 0);
+
+/// Which packets are reported: one element.
+#[map]
+pub(super) static TRACE_FILTER: Array<Filter> = Array::with_max_entries(1, 0);
+
+/// How many were: one element. Apart from what every packet reads.
+#[map]
+pub(super) static TRACE_RATE: Array<Rate> = Array::with_max_entries(1, 0);
+
+#[map]
+pub(super) static TRACE_REPORTS: RingBuf = RingBuf::with_byte_size(trace::RING_BYTES, 0);
 
 /// The address that each UDP peer asked.
 #[map]

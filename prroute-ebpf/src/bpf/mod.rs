@@ -33,6 +33,7 @@ mod skb;
 mod sockets;
 mod syn_cache;
 mod too_big;
+mod trace;
 mod udp_origin;
 mod uplink;
 mod waited;

@@ -97,7 +97,7 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
 #[inline(never)]
 fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
-    frame.is_decided = false;
+    (frame.is_decided, frame.sends_own, frame.changes_gateway) = (false, false, false);
     let source = by_family!(frame.family, F => source::<F>(skb, here, frame));
     let Source { locality, owner, .. } = source;
     let forwarded = skb.is_forwarded();

@@ -43,6 +43,44 @@ pub enum Delivery {
     Readdress,
 }
 
+/// [`Delivery::code`] of what leaves the kernel's own way, and the reason's number.
+const LEAVES: u8 = 64;
+const LEAVES_OR_HELD: u8 = 128;
+
+impl Delivery {
+    /// A number for it, never 0.
+    #[inline(always)]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Stay => 1,
+            Self::Direct => 2,
+            Self::SubnetGateway => 3,
+            Self::Gateway => 4,
+            Self::Device => 5,
+            Self::Router => 6,
+            Self::Readdress => 7,
+            Self::Leave(reason) => LEAVES + reason as u8,
+            Self::LeaveOrHold(reason) => LEAVES_OR_HELD + reason as u8,
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        let reason = |from: u8| Reason::ALL.get(usize::from(code - from)).copied();
+        match code {
+            1 => Some(Self::Stay),
+            2 => Some(Self::Direct),
+            3 => Some(Self::SubnetGateway),
+            4 => Some(Self::Gateway),
+            5 => Some(Self::Device),
+            6 => Some(Self::Router),
+            7 => Some(Self::Readdress),
+            LEAVES_OR_HELD.. => reason(LEAVES_OR_HELD).map(Self::LeaveOrHold),
+            LEAVES.. => reason(LEAVES).map(Self::Leave),
+            _ => None,
+        }
+    }
+}
+
 /// Chooses. `is_up` says whether the target's device can carry packets, `is_on_link` whether the
 /// destination is on its link.
 #[inline(always)]

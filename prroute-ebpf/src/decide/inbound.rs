@@ -102,6 +102,16 @@ impl Inbound {
 }
 
 impl InboundKind {
+    pub const ALL: [Self; 7] = [
+        Self::Pass,
+        Self::Open,
+        Self::Adopt,
+        Self::Refresh,
+        Self::Confirm,
+        Self::Rebind,
+        Self::RefuseRebind,
+    ];
+
     /// What the decision log says. No table: an array of strings is one of pointers, which a BPF program
     /// cannot have.
     pub const fn name(self) -> &'static str {

@@ -98,6 +98,9 @@ impl Outbound {
 }
 
 impl OutboundKind {
+    pub const ALL: [Self; 6] =
+        [Self::Pass, Self::OpenByHost, Self::Own, Self::Reply, Self::Unproved, Self::ToOwner];
+
     /// What the decision log says, as [`super::InboundKind::name`].
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built fails its test")]
 
 mod datagrams;
+mod delivery;
 mod entry;
 mod fast;
 mod leaving;

@@ -64,6 +64,10 @@ pub enum DatapathError {
     Cookie { source: io::Error },
     #[error("open the decision log: {}", with_causes(.0))]
     DecisionLog(#[source] aya_log::Error),
+    #[error("{}: nothing is pinned there: no daemon has loaded the programs", path.display())]
+    NotLoaded { path: PathBuf },
+    #[error("make up a packet: {what}")]
+    Packet { what: String },
     #[error("the BPF object has no {0}")]
     Missing(&'static str),
     #[error("{name}: the interface (index {ifindex}) is gone")]

@@ -14,7 +14,7 @@ use crate::state::observed::Family;
 use crate::state::uplink::{Discovered, LocalAddress, PerFamily, Uplink, WayOut};
 
 /// Length of an Ethernet header in bytes.
-const ETHERNET_HEADER: u32 = nix::libc::ETH_HLEN as u32;
+pub(super) const ETHERNET_HEADER: u32 = nix::libc::ETH_HLEN as u32;
 
 /// The facts of one uplink. Only addresses it owns are compared in line: a shared one takes the
 /// way of every address that is not there, through the address table.

@@ -6,6 +6,7 @@ use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use prroute_common::names;
 use prroute_common::observe::WrongUplinkKey;
+use prroute_common::trace::{Filter, Rate};
 use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
 use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
 
@@ -53,6 +54,10 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<u32, u64>(names::DEVICES, MapType::DevMapHash),
     shape::<u32, u64>(names::COUNTERS, MapType::PerCpuArray),
     shape::<WrongUplinkKey, u64>(names::WRONG_UPLINK, MapType::LruPerCpuHash),
+    shape::<u32, Filter>(names::TRACE_FILTER, MapType::Array),
+    shape::<u32, Rate>(names::TRACE_RATE, MapType::Array),
+    // It has neither keys nor values.
+    shape::<(), ()>(names::TRACE_REPORTS, MapType::RingBuf),
 ];
 
 const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [

@@ -31,12 +31,14 @@ mod owner;
 pub mod pin_monitor;
 pub mod pins;
 mod prefixes;
+pub mod rehearsal;
 mod secret;
 pub mod sizes;
 pub mod sockets;
 mod succession;
 pub mod tables;
 pub mod tcx;
+pub mod trace;
 pub mod wrong_uplinks;
 
 pub use error::DatapathError;

@@ -19,10 +19,10 @@ use crate::datapath::pins::Pins;
 use crate::datapath::secret;
 use crate::datapath::sizes::{Sizes, UNUSED};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
 /// The ring buffer of aya-log.
-const DECISION_LOG: &str = "AYA_LOGS";
+pub(super) const DECISION_LOG: &str = "AYA_LOGS";
 
 /// What the configuration decides about the programs.
 #[derive(Clone, Copy, Debug)]
@@ -227,7 +227,7 @@ fn retried<E>(
 }
 
 /// Why the kernel refused a program: what it lacks, if that is known, else its own words.
-fn refused(name: &'static str, source: ProgramError) -> DatapathError {
+pub(super) fn refused(name: &'static str, source: ProgramError) -> DatapathError {
     let missing = features::missing(&features::NEEDED);
     if !missing.is_empty() {
         return DatapathError::OldKernel { missing: features::listing(&missing) };

@@ -255,7 +255,7 @@ fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
 }
 
 /// The programs tell sockets of this process's network namespace by it.
-fn netns_cookie() -> Result<u64> {
+pub(super) fn netns_cookie() -> Result<u64> {
     namespace::cookie().map_err(|source| DatapathError::Cookie { source })
 }
 

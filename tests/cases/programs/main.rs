@@ -18,6 +18,7 @@ mod observe;
 mod openings;
 mod own_source;
 mod replay;
+mod reports;
 mod segment;
 mod sequences;
 mod size;
