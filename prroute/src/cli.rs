@@ -10,9 +10,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 pub use self::reports::{
-    BugReportArgs, DoctorArgs, EventsArgs, FlowsArgs, MetricsArgs, StatusArgs, WaitArgs,
+    BugReportArgs, DoctorArgs, EventsArgs, FlowsArgs, MetricsArgs, MonitorArgs, StatusArgs,
+    WaitArgs,
 };
-use self::time::time;
+pub(crate) use self::time::time;
 use crate::complete;
 use crate::instance::Instance;
 
@@ -78,6 +79,13 @@ pub enum Command {
     ///
     /// They are the daemon's own, since its start; the journal has those of before.
     Events(EventsArgs),
+    /// Show what happens, while it happens: to uplinks, flows and single packets.
+    ///
+    /// The running programs report the packets that you ask for, and nobody else's packet takes longer; when this
+    /// ends, or is killed, they stop. At most 1,000 packets are shown in a second, 10,000 written to a file; how
+    /// many more there were is said at the end.
+    #[command(after_help = MONITOR_WORDS)]
+    Monitor(MonitorArgs),
     /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
     /// change nothing.
     Plan(PlanArgs),
@@ -109,6 +117,20 @@ Examples:
 src, sport: the local end; dst, dport: the remote one. An address is ADDRESS, ADDRESS/LENGTH, with \
 :PORT behind it ([ADDRESS]:PORT for IPv6). States: live (as without one), new (not confirmed by the \
 remote end), ok, idle (too old to count), all.";
+
+const MONITOR_WORDS: &str = "\
+Examples:
+  prroute monitor
+  prroute monitor flow local 192.0.2.10
+  prroute monitor packet host 203.0.113.9 tcp count 20
+  prroute monitor packet verdict passed dev eth1 for 30s -w replies.pcapng
+
+What is shown: uplink (up, down, gateways), heal (what others removed, and what was put back), flow \
+(opened, confirmed, moved), packet (each one, and what became of it). Without a word: uplink heal.
+
+Conditions: dev UPLINK, host, local or remote ADDRESS[/LENGTH], port, sport or dport N (local, remote), \
+tcp, udp, icmp, sctp, ip, ip6, verdict passed, moved, refused, held, dropped or told. Ends: count N, for \
+TIME.";
 
 const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
                             4 permission denied; 5 the daemon runs, but its report cannot be read.";

@@ -22,6 +22,32 @@ const CONDITIONS: [(&str, &str); 9] = [
     ("not", "the opposite"),
 ];
 
+/// What `prroute monitor` understands.
+const MONITORED: [(&str, &str); 22] = [
+    ("uplink", "uplinks and their gateways"),
+    ("heal", "what others removed, and what was put back"),
+    ("flow", "flows that are opened, confirmed, moved"),
+    ("packet", "single packets"),
+    ("dev", "on this uplink, or for it"),
+    ("host", "either address"),
+    ("local", "the local address"),
+    ("remote", "the remote address"),
+    ("port", "either port"),
+    ("sport", "the local port"),
+    ("dport", "the remote port"),
+    ("tcp", "TCP only"),
+    ("udp", "UDP only"),
+    ("icmp", "ICMP only"),
+    ("sctp", "SCTP only"),
+    ("ip", "IPv4 only"),
+    ("ip6", "IPv6 only"),
+    ("verdict", "what became of it"),
+    ("moved", "to another uplink"),
+    ("passed", "the kernel's way"),
+    ("count", "so many, then end"),
+    ("for", "for so long, then end"),
+];
+
 /// Those that begin with what is there.
 fn beginning(
     current: &OsStr,
@@ -66,8 +92,18 @@ pub(crate) fn device(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// A filter of `prroute flows`.
 pub(crate) fn filter(current: &OsStr) -> Vec<CompletionCandidate> {
-    let condition = |(word, help): (&str, &'static str)| candidate(word).help(Some(help.into()));
-    let conditions = CONDITIONS.into_iter().map(condition);
+    conditions(current, &CONDITIONS)
+}
+
+/// The words of `prroute monitor`.
+pub(crate) fn monitor(current: &OsStr) -> Vec<CompletionCandidate> {
+    conditions(current, &MONITORED)
+}
+
+fn conditions(current: &OsStr, words: &[(&str, &'static str)]) -> Vec<CompletionCandidate> {
+    let condition =
+        |(word, help): &(&str, &'static str)| candidate(*word).help(Some((*help).into()));
+    let conditions = words.iter().map(condition);
     beginning(current, conditions.chain(interfaces()).chain(addresses()))
 }
 

@@ -90,6 +90,26 @@ pub struct EventsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// What is shown, conditions, and when it ends; see below.
+    #[arg(value_name = "WORD", add = ArgValueCompleter::new(complete::monitor))]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Show the date as well (also -ts).
+    #[arg(short, long)]
+    pub timestamp: bool,
+    #[arg(short = 's', hide = true, requires = "timestamp")]
+    pub s: bool,
+    /// Print JSON, an object a line.
+    #[arg(short, long)]
+    pub json: bool,
+    /// Write packets to this file (pcapng), with what became of each as comment, instead of lines.
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// What is about this interface only.
     #[arg(value_names = ["dev", "UPLINK"], num_args = 2,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A number and its unit; without one: seconds.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u32 = digits.parse().map_err(|_| format!("{text:?} is no time like 10s"))?;
     match text.get(digits.len()..) {

@@ -27,23 +27,38 @@ pub(super) async fn run(args: &EventsArgs) -> Result<()> {
         return Ok(());
     }
     loop {
-        let asked = Instant::now();
-        match read(instance, Some(&known), WAIT).await {
+        match next(instance, &known).await {
             Ok(news) => {
                 write(&news.events, args.json)?;
-                // Too many wait already.
-                if news.events.is_empty() && asked.elapsed() < PAUSE {
-                    tokio::time::sleep(PAUSE).await;
-                }
                 known = news;
             }
-            Err(error) if socket::is_gone(&error) => tokio::time::sleep(PAUSE).await,
+            Err(error) if socket::is_gone(&error) => pause().await,
             Err(error) => return Err(error),
         }
     }
 }
 
-async fn read(instance: &Instance, known: Option<&EventsJson>, wait: u64) -> Result<EventsJson> {
+/// Waits for what comes after those that are known; for nothing not longer than some seconds.
+pub(super) async fn next(instance: &Instance, known: &EventsJson) -> Result<EventsJson> {
+    let asked = Instant::now();
+    let news = read(instance, Some(known), WAIT).await?;
+    // Too many wait already.
+    if news.events.is_empty() && asked.elapsed() < PAUSE {
+        pause().await;
+    }
+    Ok(news)
+}
+
+/// Until a daemon is looked for again.
+pub(super) async fn pause() {
+    tokio::time::sleep(PAUSE).await;
+}
+
+pub(super) async fn read(
+    instance: &Instance,
+    known: Option<&EventsJson>,
+    wait: u64,
+) -> Result<EventsJson> {
     let since = known.map(|known| format!("after={}&run={}&", known.last, known.run));
     let target = format!("/v1/events?{}wait={wait}", since.unwrap_or_default());
     let limit = socket::PATIENCE + Duration::from_secs(wait);

@@ -9,6 +9,7 @@ mod events;
 mod flows;
 mod log;
 mod metrics;
+mod monitor;
 mod namespaces;
 mod not_running;
 mod output;
@@ -88,6 +89,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Wait(args) => within_runtime(wait::run(&args)),
         Command::Flows(args) => within_runtime(flows::run(&args)),
         Command::Events(args) => within_runtime(events::run(&args)),
+        Command::Monitor(args) => within_runtime(monitor::run(&args)),
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Reload(args) => reload::run(&args),

@@ -34,6 +34,7 @@ mod local_by_route;
 mod log_lines;
 mod memory;
 mod metrics;
+mod monitor;
 mod nat;
 mod no_default;
 mod observe;

@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
     need(Scope::Demo, "busybox", "busybox-static"),
     need(Scope::Bench, "iptables-legacy", "iptables"),
     need(Scope::Test, "tcpdump", "tcpdump"),
+    need(Scope::Test, "tshark", "tshark"),
     need(Scope::Test, "dhclient", "isc-dhcp-client"),
     Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
     Need { services: &["keepalived.service"], ..need(Scope::Test, "keepalived", "keepalived") },

@@ -16,3 +16,9 @@ impl fmt::Display for FilterError {
         write!(f, "{}\n  {}\n  {:before$}^", self.message, self.text, "")
     }
 }
+
+impl FilterError {
+    pub(in crate::cmd) fn new(text: String, at: usize, message: String) -> Self {
+        Self { text, at, message }
+    }
+}
