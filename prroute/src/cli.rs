@@ -206,8 +206,8 @@ pub struct RunArgs {
     /// Undo everything when the daemon is stopped by a signal.
     #[arg(long)]
     pub undo_on_exit: bool,
-    /// Log each packet whose flow is looked up, and what was decided. Slow: for debugging only.
-    #[arg(long)]
+    /// Log each packet whose flow is looked up, and what was decided. Slow: `prroute monitor` asks for some.
+    #[arg(long, hide = true)]
     pub log_packets: bool,
 }
 
