@@ -327,8 +327,8 @@ fn what_happens_to_uplinks_and_what_is_put_back_is_shown() -> Result<()> {
     })?;
     ensure!(lines.iter().all(|line| line.starts_with("20")), "with the date: {lines:#?}");
     lab.host.ip("link set up2 down")?;
-    monitor.wait_lines("a link that is down is shown", |lines| {
-        lines.iter().any(|line| line.contains("up2") && line.contains("down"))
+    monitor.wait_lines("an uplink that is none any more is shown", |lines| {
+        lines.iter().any(|line| line.contains("up2: no longer an uplink"))
     })?;
     drop(monitor);
     daemon.terminate()?;
