@@ -1,6 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::json::tests::expect_example;
 use crate::state::uplink::Ifindex;
 
 struct Fixed;
@@ -93,6 +94,12 @@ fn what_came_in_says_what_became_of_its_flow() {
     assert_eq!(outcome(&recorded, &Fixed), "record");
     let refused = Decision { verdict: Verdict::Refused, ..came_in };
     assert_eq!(outcome(&refused, &Fixed), "REFUSED: its flow lives on eth1");
+}
+
+#[test]
+fn json_is_as_the_example_says() {
+    let time = time(UNIX_EPOCH + Duration::from_secs(1_800_000_000), packet().time);
+    expect_example("monitor.json", &json(&packet(), "packet", time, &Fixed));
 }
 
 #[test]
