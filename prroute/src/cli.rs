@@ -1,5 +1,6 @@
 //! The command line.
 
+mod replace;
 mod reports;
 mod time;
 
@@ -9,6 +10,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+use self::replace::{EXPORT_EXAMPLES, IMPORT_EXAMPLES};
+pub use self::replace::{
+    ExportArgs, ExportCommand, ExportNetworkdArgs, ExportRulesArgs, ImportArgs,
+};
 pub use self::reports::{
     BugReportArgs, DoctorArgs, EventsArgs, FlowsArgs, MetricsArgs, MonitorArgs, StatusArgs,
     WaitArgs,
@@ -98,6 +103,19 @@ pub enum Command {
     Reload(InstanceArgs),
     /// Check the configuration for mistakes, and whether it fits this host.
     Check(CheckArgs),
+    /// Print the configuration that replaces rules, tables and marks of others; change nothing.
+    ///
+    /// Reads what this host has, or files: iptables-save, ifcfg, netplan, networkd, and scripts of
+    /// `ip rule` and `ip route`. What cannot be carried over, and why, stands at the end, in
+    /// comments.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// Print rules and routes that need no prroute, as a way out; change nothing.
+    ///
+    /// What the routing plane does now, with priorities and tables beside prroute's. What only the
+    /// programs do is told, and not exported.
+    #[command(subcommand, after_help = EXPORT_EXAMPLES)]
+    Export(ExportCommand),
     /// Print a configuration file with every key, its default and an explanation.
     GenerateConfig,
     /// Print a machine-readable schema.

@@ -6,7 +6,9 @@ mod check;
 mod doctor;
 mod down;
 mod events;
+mod export;
 mod flows;
+mod import;
 mod log;
 mod metrics;
 mod monitor;
@@ -94,6 +96,8 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(command) => export::run(&command),
         Command::GenerateConfig => output::text(SAMPLE).map_err(Into::into),
         Command::Schema(SchemaCommand::Config) => output::json(&schema()),
         Command::Setup(command) => setup::run(&command),

@@ -20,6 +20,7 @@ mod relevance;
 mod request;
 mod route_query;
 mod steady;
+mod tables;
 mod unreadable;
 
 use std::io;

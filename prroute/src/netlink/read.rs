@@ -139,7 +139,7 @@ fn arp(links: &[Link], addresses: &[Address]) -> Vec<ArpSettings> {
 }
 
 /// Repeats a dump until the table holds still, within limits.
-async fn dump<T>(
+pub(super) async fn dump<T>(
     socket: &mut Socket,
     what: &'static str,
     request: RouteNetlinkMessage,
@@ -269,7 +269,7 @@ fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
     route.is_default_for_some() || (on_link && (route.table == TABLE_MAIN || holds_own()))
 }
 
-fn name_devices(routes: &mut [Route], links: &[Link], unreadable: &[Skipped]) {
+pub(super) fn name_devices(routes: &mut [Route], links: &[Link], unreadable: &[Skipped]) {
     let unreadable = unreadable.iter().map(|link| (link.ifindex, link.name.as_str()));
     let links = links.iter().map(|link| (link.ifindex, link.name.as_str()));
     let names: BTreeMap<Ifindex, &str> = unreadable.chain(links).collect();

@@ -86,3 +86,28 @@ fn what_networkd_configures_again_is_answered_again_and_no_rule_is_lost() -> Res
     assert!(!complaints.contains("putting back"), "{complaints}");
     Ok(())
 }
+
+/// The way out: what is exported is all that networkd needs for the host's own addresses.
+#[test]
+fn networkd_routes_by_source_as_it_was_exported() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
+    let _manager = Manager::start()?;
+    wait::until("networkd has configured the uplinks", JOB, || {
+        let list = lab.host.ip("route show default")? + &lab.host.ip("-6 route show default")?;
+        Ok((list.lines().count() >= 4).then_some(()))
+    })?;
+    let service = Service::install()?;
+    for n in 1..=2 {
+        let device = addressing::device(n);
+        let words = ["export", "networkd", "dev", &device];
+        let text = service.prroute(&words)?.success()?;
+        let folder = format!("{FILES}/10-{device}.network.d");
+        fs::create_dir(&folder).with_context(|| format!("create {folder}"))?;
+        let file = format!("{folder}/prroute-export.conf");
+        fs::write(&file, text).with_context(|| format!("write {file}"))?;
+    }
+    systemctl(&["restart", "systemd-networkd.service"])?;
+    wait::until("every question is answered", JOB, || Ok(expect_answers(&lab).ok()))
+        .with_context(|| lab.host.ip("rule show").unwrap_or_default())
+}

@@ -26,6 +26,7 @@ mod guests;
 mod healing;
 mod hostile;
 mod icmp;
+mod import;
 mod instances;
 mod last_hop;
 mod layer3;

@@ -1,0 +1,94 @@
+//! The rules and tables of the running host.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nix::libc;
+
+use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table};
+use crate::state::observed::{
+    self, Observed, PROTOCOL, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
+
+/// What stands where a file's name would.
+pub(crate) const SOURCE: &str = "this host";
+
+/// The tables whose routes [`read`] wants: those that rules of others look up, and main.
+pub(crate) fn tables(observed: &Observed) -> BTreeSet<u32> {
+    let foreign = observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
+    let tables = foreign.map(|rule| rule.table);
+    let kernels = [0, TABLE_DEFAULT, TABLE_LOCAL];
+    tables.filter(|table| !kernels.contains(table)).chain([TABLE_MAIN]).collect()
+}
+
+/// Whether a rule of others looks at marks.
+pub(crate) fn uses_marks(observed: &Observed) -> bool {
+    observed.rules.iter().any(|rule| rule.protocol != PROTOCOL && rule.mark.is_some())
+}
+
+/// What others have set up; `routes` are all of [those tables](tables).
+pub(crate) fn read(observed: &Observed, routes: &[observed::Route]) -> Setup {
+    let source: Arc<str> = SOURCE.into();
+    let place = || Place { source: source.clone(), line: None };
+    let mut setup = Setup { knows_addresses: true, ..Setup::default() };
+    let foreign = observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
+    setup.rules = foreign.map(|found| rule(found, place())).collect();
+    for found in routes.iter().filter(|route| route.protocol != PROTOCOL) {
+        match route(found, place()) {
+            Some(route) => setup.routes.push(route),
+            None => {
+                setup.miss(place(), format!("the route {found} is of a kind that is not known"));
+            }
+        }
+    }
+    for address in observed.addresses.iter().filter(|address| address.scope_global) {
+        if let Some(link) = observed.link(address.ifindex) {
+            setup.addresses.push((Device::Name(link.name.clone()), address.net));
+        }
+    }
+    setup
+}
+
+fn rule(rule: &observed::Rule, place: Place) -> Rule {
+    let action = match (rule.goto, rule.refusal, rule.table) {
+        (Some(priority), _, _) => Action::Other(format!("goto {priority}")),
+        (None, Some(refusal), _) => Action::Other(refusal.to_string()),
+        (None, None, 0) => Action::Other("nop".to_owned()),
+        (None, None, table) => Action::Lookup(Table::Number(table)),
+    };
+    Rule {
+        place,
+        family: rule.family,
+        priority: Some(rule.priority),
+        invert: rule.invert,
+        from: rule.source,
+        to: rule.destination,
+        mark: rule.mark,
+        iif: rule.iif.clone(),
+        oif: rule.oif.clone(),
+        action,
+        suppress_prefix_length: rule.suppress_prefix_length,
+        other: Vec::new(),
+        partial: rule.other,
+    }
+}
+
+fn route(route: &observed::Route, place: Place) -> Option<Route> {
+    let kind = match route.kind {
+        RouteKind::Unicast => Kind::Unicast,
+        RouteKind::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT) => {
+            Kind::Refusal
+        }
+        RouteKind::Other(
+            libc::RTN_LOCAL | libc::RTN_BROADCAST | libc::RTN_ANYCAST | libc::RTN_MULTICAST,
+        ) => Kind::Kernels,
+        RouteKind::Other(_) => return None,
+    };
+    let hops = route.next_hops.iter();
+    let hops = hops
+        .map(|hop| Hop { via: hop.gateway, device: Some(Device::Name(hop.device.clone())) })
+        .collect();
+    let (table, metric) = (Table::Number(route.table), route.metric);
+    let (destination, source) = (route.destination, route.source);
+    Some(Route { place, table, destination, source, kind, hops, metric })
+}

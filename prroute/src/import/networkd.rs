@@ -1,0 +1,340 @@
+//! `.network` files of systemd-networkd, and their drop-ins.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table, number};
+use super::words::{empty_rule, mark, prefix};
+use crate::family::Family;
+
+struct Section {
+    name: String,
+    line: usize,
+    keys: Vec<Key>,
+}
+
+struct Key {
+    name: String,
+    value: String,
+    line: usize,
+}
+
+/// A file, and which interface it and its drop-ins are about.
+pub(super) fn read(files: &[(String, String)]) -> Setup {
+    let mut setup = Setup::default();
+    let parsed: Vec<(&str, Vec<Section>)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), sections(name, text, &mut setup)))
+        .collect();
+    for (name, sections) in &parsed {
+        // A drop-in is about the interface of the file that it belongs to.
+        let whole = owner(name);
+        let of_owner = parsed.iter().find(|(name, _)| *name == whole).map(|(_, it)| &it[..]);
+        let device = device(sections).or_else(|| device(of_owner.unwrap_or_default()));
+        let mut file = File { source: (*name).into(), device, setup: &mut setup };
+        for section in sections {
+            if let Err((line, why)) = file.section(section) {
+                file.miss(line, why);
+            }
+        }
+    }
+    setup
+}
+
+/// `a.network` of `a.network.d/b.conf`.
+fn owner(name: &str) -> String {
+    let directory = Path::new(name).parent().and_then(Path::to_str).unwrap_or_default();
+    directory.strip_suffix(".d").unwrap_or(name).to_owned()
+}
+
+fn sections(name: &str, text: &str, setup: &mut Setup) -> Vec<Section> {
+    let source: Arc<str> = name.into();
+    let mut sections: Vec<Section> = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let place = || Place { source: source.clone(), line: Some(number) };
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            sections.push(Section { name: name.to_owned(), line: number, keys: Vec::new() });
+            continue;
+        }
+        match (line.split_once('='), sections.last_mut()) {
+            (Some((key, value)), Some(section)) => {
+                let (name, value) = (key.trim().to_owned(), value.trim().to_owned());
+                section.keys.push(Key { name, value, line: number });
+            }
+            _ => setup.miss(place(), "neither a section nor `KEY=VALUE`"),
+        }
+    }
+    sections
+}
+
+/// The one interface that `[Match]` names.
+fn device(sections: &[Section]) -> Option<Device> {
+    let matches = sections.iter().filter(|section| section.name == "Match");
+    let keys = || matches.clone().flat_map(|section| &section.keys);
+    let one = |name: &str| {
+        let mut values =
+            keys().filter(|key| key.name == name).flat_map(|key| key.value.split_whitespace());
+        let first = values.next().filter(|value| !value.starts_with('!'))?;
+        values.next().is_none().then(|| first.to_owned())
+    };
+    one("Name").map(Device::Name).or_else(|| one("MACAddress").map(Device::Mac))
+}
+
+struct File<'a> {
+    source: Arc<str>,
+    device: Option<Device>,
+    setup: &'a mut Setup,
+}
+
+type Wrong = (usize, String);
+
+fn wrong(key: &Key) -> Wrong {
+    (key.line, format!("`{}={}` is not understood", key.name, key.value))
+}
+
+fn is_yes(value: &str) -> bool {
+    matches!(value, "1" | "yes" | "true" | "on" | "y" | "t")
+}
+
+impl File<'_> {
+    fn place(&self, line: usize) -> Place {
+        Place { source: self.source.clone(), line: Some(line) }
+    }
+
+    fn miss(&mut self, line: usize, why: String) {
+        let place = self.place(line);
+        self.setup.miss(place, why);
+    }
+
+    fn section(&mut self, section: &Section) -> Result<(), Wrong> {
+        match section.name.as_str() {
+            "RoutingPolicyRule" => self.rule(section),
+            "Route" => self.route(section),
+            "Network" | "Address" => self.network(section),
+            "DHCP" | "DHCPv4" | "DHCPv6" | "IPv6AcceptRA" => {
+                match section.keys.iter().find(|key| key.name == "RouteTable") {
+                    Some(key) => Err((
+                        key.line,
+                        format!(
+                            "routes that come by DHCP or router advertisements are in table {}: \
+                             they are known to the running host only",
+                            key.value
+                        ),
+                    )),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn network(&mut self, section: &Section) -> Result<(), Wrong> {
+        let Some(device) = self.device.clone() else { return Ok(()) };
+        for key in &section.keys {
+            match key.name.as_str() {
+                "Address" if !key.value.is_empty() => {
+                    let net = key.value.parse::<IpNet>();
+                    let net = net.or_else(|_| key.value.parse::<IpAddr>().map(IpNet::from));
+                    let net = net.map_err(|_| wrong(key))?;
+                    self.setup.addresses.push((device.clone(), net));
+                }
+                "Gateway" if !key.value.is_empty() => {
+                    let via: IpAddr = key.value.parse().map_err(|_| wrong(key))?;
+                    let destination = Family::of(&via).any();
+                    let hop = Hop { via: Some(via), device: Some(device.clone()) };
+                    self.setup.routes.push(Route {
+                        place: self.place(key.line),
+                        table: Table::MAIN,
+                        destination,
+                        source: None,
+                        kind: Kind::Unicast,
+                        hops: vec![hop],
+                        metric: 0,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, section: &Section) -> Result<(), Wrong> {
+        let (mut to, mut via, mut source) = (None, None, None);
+        let (mut table, mut metric, mut kind) = (Table::MAIN, 0, Kind::Unicast);
+        for key in &section.keys {
+            let value = key.value.as_str();
+            match key.name.as_str() {
+                "Destination" => to = Some(prefix(value).map_err(|_| wrong(key))?),
+                "Source" => source = prefix(value).map_err(|_| wrong(key))?,
+                "Gateway" if value.starts_with('_') => {
+                    let why = "its gateway is known to the running host only".to_owned();
+                    return Err((key.line, format!("`Gateway={value}`: {why}")));
+                }
+                "Gateway" => {
+                    let address: IpAddr = value.parse().map_err(|_| wrong(key))?;
+                    via = Some(address).filter(|via| !via.is_unspecified());
+                }
+                "Table" => table = Table::parse(value).ok_or_else(|| wrong(key))?,
+                "Metric" => metric = number(value).ok_or_else(|| wrong(key))?,
+                "Type" => {
+                    kind = match value {
+                        "unicast" => Kind::Unicast,
+                        "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
+                        "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
+                        _ => return Err(wrong(key)),
+                    }
+                }
+                "MultiPathRoute" | "NextHop" => {
+                    return Err((key.line, format!("`{}=` is not read", key.name)));
+                }
+                _ => {}
+            }
+        }
+        let of_text = section.keys.iter().any(|key| {
+            matches!(&*key.name, "Destination" | "Source" | "Gateway") && key.value.contains(':')
+        });
+        let family = if of_text { Family::V6 } else { Family::V4 };
+        let hops = match kind {
+            Kind::Refusal => Vec::new(),
+            _ => vec![Hop { via, device: self.device.clone() }],
+        };
+        self.setup.routes.push(Route {
+            place: self.place(section.line),
+            table,
+            destination: to.flatten().unwrap_or_else(|| family.any()),
+            source,
+            kind,
+            hops,
+            metric,
+        });
+        Ok(())
+    }
+
+    fn rule(&mut self, section: &Section) -> Result<(), Wrong> {
+        let mut rule = empty_rule(self.place(section.line), Family::V4);
+        let mut families = Vec::new();
+        for key in &section.keys {
+            let value = key.value.as_str();
+            let other = |word: &str| [word.to_owned(), value.to_owned()];
+            match key.name.as_str() {
+                "From" => rule.from = prefix(value).map_err(|_| wrong(key))?,
+                "To" => rule.to = prefix(value).map_err(|_| wrong(key))?,
+                "Table" => {
+                    rule.action = Action::Lookup(Table::parse(value).ok_or_else(|| wrong(key))?);
+                }
+                "Priority" => rule.priority = Some(number(value).ok_or_else(|| wrong(key))?),
+                "FirewallMark" => rule.mark = Some(mark(value).ok_or_else(|| wrong(key))?),
+                "IncomingInterface" => rule.iif = Some(value.to_owned()),
+                "OutgoingInterface" => rule.oif = Some(value.to_owned()),
+                "SuppressPrefixLength" => {
+                    rule.suppress_prefix_length = Some(number(value).ok_or_else(|| wrong(key))?);
+                }
+                "InvertRule" => rule.invert = is_yes(value),
+                "Type" if value == "table" => {}
+                "Type" => rule.action = Action::Other(value.to_owned()),
+                "GoTo" => rule.action = Action::Other(format!("goto {value}")),
+                "Family" => {
+                    families = match value {
+                        "ipv4" => vec![Family::V4],
+                        "ipv6" => vec![Family::V6],
+                        "both" => Family::BOTH.to_vec(),
+                        _ => return Err(wrong(key)),
+                    }
+                }
+                "TypeOfService" => rule.other.extend(other("tos")),
+                "SourcePort" => rule.other.extend(other("sport")),
+                "DestinationPort" => rule.other.extend(other("dport")),
+                "IPProtocol" => rule.other.extend(other("ipproto")),
+                "User" => rule.other.extend(other("uidrange")),
+                "SuppressInterfaceGroup" => rule.other.extend(other("suppress_ifgroup")),
+                "L3MasterDevice" if is_yes(value) => rule.other.push("l3mdev".to_owned()),
+                "L3MasterDevice" => {}
+                _ => return Err(wrong(key)),
+            }
+        }
+        let six = section
+            .keys
+            .iter()
+            .any(|key| matches!(&*key.name, "From" | "To") && key.value.contains(':'));
+        if six {
+            families = vec![Family::V6];
+        } else if families.is_empty() {
+            families.push(Family::V4);
+        }
+        for family in families {
+            self.setup.rules.push(Rule { family, ..rule.clone() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+        files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_file_and_its_drop_in_are_about_one_interface() {
+        let setup = read(&files(&[
+            (
+                "/n/10-eth1.network",
+                "[Match]\nName=eth1\n\n[Network]\nAddress=10.0.1.2/24\nGateway=10.0.1.1\n\n\
+                 [Route]\nGateway=10.0.1.1\nTable=101\n\n\
+                 [RoutingPolicyRule]\nFrom=10.0.1.2\nTable=101\nPriority=5\n",
+            ),
+            (
+                "/n/10-eth1.network.d/to.conf",
+                "[Route]\nDestination=10.9.0.0/16\nTable=101\nScope=link\n\
+                 [RoutingPolicyRule]\nFirewallMark=1\nFamily=both\nTable=101\n",
+            ),
+        ]));
+        assert_eq!(setup.unread, []);
+        let rules: Vec<_> =
+            setup.rules.iter().map(|rule| format!("{} {rule}", rule.place)).collect();
+        assert_eq!(
+            rules,
+            [
+                "/n/10-eth1.network:12 priority 5 from 10.0.1.2/32 lookup 101",
+                "/n/10-eth1.network.d/to.conf:5 from all fwmark 0x1 lookup 101",
+                "/n/10-eth1.network.d/to.conf:5 from all fwmark 0x1 lookup 101",
+            ]
+        );
+        let routes: Vec<_> = setup.routes.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            routes,
+            [
+                "default via 10.0.1.1 dev eth1",
+                "default via 10.0.1.1 dev eth1",
+                "10.9.0.0/16 dev eth1"
+            ]
+        );
+        assert_eq!(setup.addresses.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_with_its_line() {
+        let said: Vec<_> = read(&files(&[(
+            "x.network",
+            "Name=eth1\n[Match]\nName=eth1\n[RoutingPolicyRule]\nFrom=x\n[Route]\nGateway=_dhcp4\n\
+             [DHCPv4]\nRouteTable=7\n",
+        )]))
+        .unread
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+        assert_eq!(said[0], "x.network:1: neither a section nor `KEY=VALUE`");
+        assert_eq!(said[1], "x.network:5: `From=x` is not understood");
+        assert!(said[2].starts_with("x.network:7: `Gateway=_dhcp4`: "), "{said:?}");
+        assert!(said[3].starts_with("x.network:9: routes that come by DHCP"), "{said:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a table leads: the uplink whose table it is.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::model::{Device, Kind, Route, Setup, Table};
+use crate::family::Family;
+
+/// The one way out of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) device: Device,
+    pub(super) via: Option<IpAddr>,
+    /// Packets that cannot leave by it are refused.
+    pub(super) holds: bool,
+    /// What the table has on the link.
+    pub(super) on_link: Vec<IpNet>,
+}
+
+/// The way out of a table, and whether prroute's own table can take its place.
+///
+/// # Errors
+///
+/// Why it cannot, in half a sentence.
+pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, String> {
+    let of_table = |route: &&Route| route.table == *table && route.family() == family;
+    let routes: Vec<&Route> = setup.routes.iter().filter(of_table).collect();
+    if routes.is_empty() {
+        return Err(format!("no {family} route of table {table} was read"));
+    }
+    let default = default_of(&routes, table)?;
+    let device = device_of(setup, default)
+        .ok_or_else(|| format!("it is not said which interface table {table} leads over"))?;
+    let via = default.hops.first().and_then(|hop| hop.via);
+    let mut way = Way { device, via, holds: false, on_link: Vec::new() };
+    for route in routes {
+        match route.kind {
+            Kind::Kernels => {}
+            Kind::Refusal if route.is_default() => way.holds = true,
+            _ if route.is_default() => {}
+            _ if is_on_link(setup, route, &way) => way.on_link.push(route.destination),
+            _ if main_has(setup, route) => {}
+            _ => {
+                return Err(format!(
+                    "table {table} has a route to {}, and prroute's tables have none but default \
+                     routes: it asks main for others, so give main that route (ip route add {route})",
+                    route.destination
+                ));
+            }
+        }
+    }
+    Ok(way)
+}
+
+/// The default route that counts.
+fn default_of<'a>(routes: &[&'a Route], table: &Table) -> Result<&'a Route, String> {
+    let defaults = routes.iter().filter(|route| route.is_default() && route.kind == Kind::Unicast);
+    let mut defaults: Vec<&Route> = defaults.copied().collect();
+    defaults.sort_by_key(|route| route.metric);
+    let [first, rest @ ..] = &defaults[..] else {
+        return Err(format!("table {table} has no default route"));
+    };
+    let device = |route: &Route| route.hops.first().and_then(|hop| hop.device.clone());
+    let differs = |route: &&Route| device(route) != device(first) || route.hops.len() > 1;
+    if first.hops.len() > 1 || rest.iter().any(differs) {
+        return Err(format!("table {table} leads over several interfaces"));
+    }
+    Ok(first)
+}
+
+/// The interface of a route; where none is named, that of its gateway's link.
+fn device_of(setup: &Setup, route: &Route) -> Option<Device> {
+    let hop = route.hops.first()?;
+    if hop.device.is_some() {
+        return hop.device.clone();
+    }
+    let via = hop.via?;
+    let by_address = setup
+        .addresses
+        .iter()
+        .find(|(_, net)| net.prefix_len() < net.max_prefix_len() && net.contains(&via));
+    if let Some((device, _)) = by_address {
+        return Some(device.clone());
+    }
+    let mut links = setup.routes.iter().filter(|route| !route.is_default());
+    links.find_map(|route| {
+        let [hop] = &route.hops[..] else { return None };
+        let is_link = hop.via.is_none() && route.destination.contains(&via);
+        hop.device.clone().filter(|_| is_link)
+    })
+}
+
+/// A route to neighbours on the way's interface: the interface's address says it as well.
+fn is_on_link(setup: &Setup, route: &Route, way: &Way) -> bool {
+    let [hop] = &route.hops[..] else { return false };
+    let is_by_it = hop.device.as_ref().is_none_or(|device| *device == way.device);
+    let is_link_local = |net: &IpNet| match net {
+        IpNet::V6(net) => net.network().is_unicast_link_local() || net.network().is_multicast(),
+        IpNet::V4(_) => false,
+    };
+    // Where addresses are known, one has to be in it; a gateway beyond the prefix has a route alone.
+    let mut addresses = setup.addresses.iter();
+    let has_address = addresses
+        .any(|(device, net)| *device == way.device && route.destination.contains(&net.addr()));
+    let is_gateways = way.via.is_some_and(|via| route.destination == IpNet::from(via));
+    let is_plausible =
+        has_address || is_gateways || !setup.knows_addresses || is_link_local(&route.destination);
+    route.kind == Kind::Unicast && hop.via.is_none() && is_by_it && is_plausible
+}
+
+/// Whether main sends to the same destinations by the same way.
+fn main_has(setup: &Setup, route: &Route) -> bool {
+    setup.routes.iter().any(|other| {
+        other.table == Table::MAIN
+            && other.destination == route.destination
+            && other.kind == route.kind
+            && other.hops == route.hops
+    })
+}
+
+/// Whether main has a default route by the same way: then the gateway needs no word.
+pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
+    setup.routes.iter().any(|route| {
+        route.table == Table::MAIN
+            && route.family() == family
+            && route.is_default()
+            && route.kind == Kind::Unicast
+            && route
+                .hops
+                .iter()
+                .any(|hop| hop.via == way.via && hop.device.as_ref() == Some(&way.device))
+    })
+}

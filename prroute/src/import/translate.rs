@@ -1,0 +1,368 @@
+//! From what others have set up to what prroute needs to be told instead. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::model::{Action, Device, MarkRule, Marking, Place, Rule, Setup, Table};
+use super::tables::{Way, main_leads, way};
+use crate::family::Family;
+use crate::state::observed::Mark;
+
+/// What stands in the configuration for an uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) gateways: Vec<IpAddr>,
+    pub(crate) to: Vec<IpNet>,
+    pub(crate) hold: bool,
+    /// The rules that it stands for.
+    pub(crate) instead_of: Vec<String>,
+}
+
+/// Something that stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) what: String,
+    pub(crate) place: Place,
+    pub(crate) why: String,
+}
+
+/// What replaces a set-up, what of it stays, and what is to be removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) uplinks: BTreeMap<Device, Entry>,
+    pub(crate) bind_device: bool,
+    pub(crate) kept: Vec<Kept>,
+    /// What is different afterwards.
+    pub(crate) notes: Vec<String>,
+    /// Rules for sources: where they are, prroute makes none.
+    pub(crate) source_rules: Vec<Rule>,
+    /// Rules whose work prroute does from its start on.
+    pub(crate) rules: Vec<Rule>,
+    /// Rules that look up main's specific routes, as prroute's do when it has some.
+    pub(crate) specific_rules: Vec<Rule>,
+    pub(crate) marks: Vec<MarkRule>,
+    /// Tables that nothing looks up any more.
+    pub(crate) tables: BTreeSet<(Family, Table)>,
+    /// Where their routes were read.
+    pub(crate) routes: Vec<Place>,
+}
+
+impl Import {
+    /// Nothing there has to do with routing by sources or interfaces.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uplinks.is_empty() && self.kept.is_empty()
+    }
+}
+
+/// What becomes of a rule.
+enum Fate {
+    /// The kernel's own.
+    Kernels,
+    Source(Way),
+    Replaced(Way),
+    Specific,
+}
+
+/// Translates a set-up.
+pub(crate) fn translate(setup: &Setup) -> Import {
+    let mut import = Import::default();
+    let mut looked_up: BTreeSet<(Family, Table)> = BTreeSet::new();
+    let mut still: BTreeSet<(Family, Table)> = BTreeSet::new();
+    let mut keeps: BTreeSet<Family> = BTreeSet::new();
+    for rule in &setup.rules {
+        let table = match &rule.action {
+            Action::Lookup(table) if !table.is_kernels() => Some((rule.family, table.clone())),
+            _ => None,
+        };
+        match fate(setup, rule).and_then(|fate| import.unless_taken(rule, fate)) {
+            Ok(Fate::Kernels) => {}
+            Ok(Fate::Specific) => import.specific_rules.push(rule.clone()),
+            Ok(Fate::Source(way)) => {
+                import.take(setup, rule, &way);
+                import.source_rules.push(rule.clone());
+                looked_up.extend(table);
+            }
+            Ok(Fate::Replaced(way)) => {
+                import.take(setup, rule, &way);
+                import.rules.push(rule.clone());
+                looked_up.extend(table);
+            }
+            Err(why) => {
+                import.keep(named(rule), &rule.place, why);
+                keeps.insert(rule.family);
+                still.extend(table);
+            }
+        }
+    }
+    // They spare the rules behind them main's specific routes.
+    let specific = std::mem::take(&mut import.specific_rules);
+    for rule in specific {
+        if keeps.contains(&rule.family) {
+            let why = "rules that stay may stand behind it".to_owned();
+            import.keep(named(&rule), &rule.place, why);
+        } else {
+            import.specific_rules.push(rule);
+        }
+    }
+    import.take_marks(setup);
+    let has_routes = |(family, table): &(Family, Table)| {
+        setup.routes.iter().any(|route| route.table == *table && route.family() == *family)
+    };
+    import.tables = looked_up.difference(&still).filter(|key| has_routes(key)).cloned().collect();
+    let is_of_table = |family, table: &Table| {
+        import.tables.iter().any(|(its, name)| *its == family && name == table)
+    };
+    let routes = setup.routes.iter().filter(|route| is_of_table(route.family(), &route.table));
+    import.routes = routes.map(|route| route.place.clone()).collect();
+    for entry in import.uplinks.values_mut() {
+        entry.to.sort();
+        entry.to.dedup();
+    }
+    import
+}
+
+impl Import {
+    fn keep(&mut self, what: String, place: &Place, why: String) {
+        self.kept.push(Kept { what, place: place.clone(), why });
+    }
+
+    /// The first rule for a destination counts.
+    fn unless_taken(&self, rule: &Rule, fate: Fate) -> Result<Fate, String> {
+        if let (Fate::Replaced(way), Some(to)) = (&fate, rule.to) {
+            let mut others = self.uplinks.iter().filter(|(device, _)| **device != way.device);
+            if let Some((device, _)) = others.find(|(_, entry)| entry.to.contains(&to)) {
+                return Err(format!("an earlier rule sends what goes to {to} by {device}"));
+            }
+            if matches!(&way.device, Device::Name(name) if name.contains(['*', '?'])) {
+                return Err(format!("`to` needs the name of one interface, not {}", way.device));
+            }
+        }
+        Ok(fate)
+    }
+
+    /// Tells the uplink what a rule needs.
+    fn take(&mut self, setup: &Setup, rule: &Rule, way: &Way) {
+        let is_known = main_leads(setup, rule.family, way);
+        let entry = self.uplinks.entry(way.device.clone()).or_default();
+        entry.instead_of.push(rule.to_string());
+        entry.hold |= way.holds;
+        if let Some(via) = way.via.filter(|_| !is_known)
+            && !entry.gateways.contains(&via)
+        {
+            entry.gateways.push(via);
+        }
+        if let (Some(to), None) = (rule.to, rule.from) {
+            entry.to.push(to);
+        }
+        if rule.oif.is_some() {
+            self.bind_device = true;
+        }
+        let device = &way.device;
+        match (&rule.iif, rule.from) {
+            (Some(iif), _) if iif != "lo" => self.notes.push(format!(
+                "`{rule}` decides about packets in transit only, which prroute leaves to main: if \
+                 this host routes for others over {iif}, keep the rule and its table"
+            )),
+            (_, Some(from)) if rule.iif.is_none() && from.prefix_len() < from.max_prefix_len() => {
+                self.notes.push(format!(
+                    "`{rule}` is taken to be about this host's own addresses on {device}: of packets \
+                     in transit from {from} prroute leaves the way to main"
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the rules of netfilter have any work left.
+    fn take_marks(&mut self, setup: &Setup) {
+        let goes = |rule: &MarkRule, rules: &[Rule]| match &rule.marking {
+            Marking::Set { mark, .. } => {
+                rules.iter().any(|it| it.family == rule.family() && is_set_by(it, *mark))
+            }
+            Marking::Copy => false,
+        };
+        let is_kept = |rule: &MarkRule| {
+            let stay = setup.rules.iter().filter(|it| !self.rules.contains(it)).cloned();
+            goes(rule, &stay.collect::<Vec<_>>())
+        };
+        let (mut kept, mut marks) = (Vec::new(), Vec::new());
+        for family in Family::BOTH {
+            let all: Vec<&MarkRule> =
+                setup.marks.iter().filter(|rule| rule.family() == family).collect();
+            let sets = all.iter().filter(|rule| rule.marking != Marking::Copy);
+            let (replaced, other): (Vec<&MarkRule>, Vec<&MarkRule>) =
+                sets.copied().partition(|rule| goes(rule, &self.rules) && !is_kept(rule));
+            for rule in &other {
+                kept.push((*rule, "no rule that prroute replaces looks at the mark"));
+            }
+            let is_over = other.is_empty() && !replaced.is_empty();
+            for rule in all {
+                match &rule.marking {
+                    Marking::Copy if is_over => marks.push(rule.clone()),
+                    Marking::Copy => kept.push((rule, "marks that stay may need it")),
+                    Marking::Set { .. } if replaced.contains(&rule) => marks.push(rule.clone()),
+                    Marking::Set { .. } => {}
+                }
+            }
+        }
+        for (rule, why) in kept {
+            let what = format!("{} -A {} {}", rule.program, rule.chain, rule.words.join(" "));
+            self.keep(what, &rule.place, why.to_owned());
+        }
+        self.marks = marks;
+    }
+}
+
+/// With its family, which it does not always show.
+fn named(rule: &Rule) -> String {
+    match rule.family {
+        Family::V4 => format!("ip rule {rule}"),
+        Family::V6 => format!("ip -6 rule {rule}"),
+    }
+}
+
+/// What becomes of a rule; an error says why it stays.
+fn fate(setup: &Setup, rule: &Rule) -> Result<Fate, String> {
+    let says = |words: &str| Err(words.to_owned());
+    let selects = rule.from.is_some()
+        || rule.to.is_some()
+        || rule.mark.is_some()
+        || rule.iif.is_some()
+        || rule.oif.is_some();
+    if rule.partial || !rule.other.is_empty() {
+        return says("it looks at what prroute never looks at (ports, protocols, users)");
+    }
+    let Action::Lookup(table) = &rule.action else {
+        return says("it looks nothing up, and stays in force beside prroute");
+    };
+    if rule.invert {
+        return says("it is about all packets but some (`not`), and stays in force beside prroute");
+    }
+    if table.is_kernels() {
+        let bits = u32::from(rule.family.default_bits());
+        let is_own = rule.to.is_none() && rule.mark.is_none() && rule.oif.is_none();
+        return match rule.suppress_prefix_length {
+            None if !selects => Ok(Fate::Kernels),
+            Some(length) if *table == Table::MAIN && length <= bits && is_own => Ok(Fate::Specific),
+            _ => Err(format!("it looks up {table}, and stays in force beside prroute")),
+        };
+    }
+    if rule.suppress_prefix_length.is_some() {
+        return says("it takes a part of a table only (`suppress_prefixlength`)");
+    }
+    if !selects {
+        return says("it decides about every packet; prroute puts its rules for sources before it");
+    }
+    let way = way(setup, rule.family, table)?;
+    let own_iif = rule.iif.as_deref().filter(|iif| *iif != "lo");
+    match (rule.mark, own_iif, &rule.oif, rule.from, rule.to) {
+        (Some(mark), None, None, None, None) => {
+            check_mark(setup, rule.family, mark, &way.device)?;
+            Ok(Fate::Replaced(way))
+        }
+        (None, Some(iif), None, None, None) => match is_device(&way.device, iif) {
+            true => Ok(Fate::Replaced(way)),
+            false => Err(format!(
+                "packets in transit that come in on {iif} leave by {}: prroute leaves such to main",
+                way.device
+            )),
+        },
+        (None, None, Some(oif), None, None) => match is_device(&way.device, oif) {
+            true => Ok(Fate::Replaced(way)),
+            false => Err(format!("packets bound to {oif} leave by {}", way.device)),
+        },
+        (None, None, None, Some(from), None) => {
+            check_source(setup, from, &way)?;
+            Ok(Fate::Source(way))
+        }
+        (None, None, None, None, Some(to)) => match check_destination(to) {
+            Some(why) => Err(why),
+            None => Ok(Fate::Replaced(way)),
+        },
+        _ => says("prroute chooses by one thing at a time: source, destination, or way in"),
+    }
+}
+
+fn is_device(device: &Device, name: &str) -> bool {
+    matches!(device, Device::Name(its) if its == name)
+}
+
+fn is_set_by(rule: &Rule, set: Mark) -> bool {
+    rule.mark.is_some_and(|mark| set.value & mark.mask == mark.value)
+}
+
+/// Who sets the mark that a rule looks at.
+fn check_mark(setup: &Setup, family: Family, mark: Mark, device: &Device) -> Result<(), String> {
+    let of_family = setup.marks.iter().filter(|rule| rule.family() == family);
+    let setters = of_family.filter_map(|rule| match &rule.marking {
+        Marking::Set { iif, mark: set } if set.value & mark.mask == mark.value => Some((rule, iif)),
+        _ => None,
+    });
+    let mut is_set = false;
+    for (rule, iif) in setters {
+        is_set = true;
+        match iif {
+            _ if rule.selective => {
+                return Err(format!("some packets only get this mark ({})", rule.place));
+            }
+            Some(iif) if is_device(device, iif) => {}
+            Some(iif) => {
+                return Err(format!(
+                    "what comes in on {iif} gets this mark, and leaves by {device} ({})",
+                    rule.place
+                ));
+            }
+            None => {
+                return Err(format!("what comes in anywhere gets this mark ({})", rule.place));
+            }
+        }
+    }
+    match is_set {
+        true => Ok(()),
+        false => {
+            Err("no iptables rule that was read sets this mark: it is another program's".to_owned())
+        }
+    }
+}
+
+/// Whether the sources of a rule are addresses of the interface that it sends them by.
+fn check_source(setup: &Setup, from: IpNet, way: &Way) -> Result<(), String> {
+    let inside = || setup.addresses.iter().filter(|(_, net)| from.contains(&net.addr()));
+    let is_there = |address: IpAddr| {
+        let mut all = setup.addresses.iter();
+        all.any(|(device, net)| *device == way.device && net.addr() == address)
+    };
+    if let Some((device, net)) = inside().find(|(_, net)| !is_there(net.addr())) {
+        let (address, other) = (net.addr(), &way.device);
+        return Err(format!(
+            "{address} is an address of {device}: prroute sends what has it by {device}, not by {other}"
+        ));
+    }
+    if inside().next().is_some() {
+        return Ok(());
+    }
+    let is_address = from.prefix_len() == from.max_prefix_len();
+    if setup.knows_addresses {
+        return Err("this host has no such address: it decides about packets in transit, which \
+                    prroute leaves to main"
+            .to_owned());
+    }
+    match is_address || way.on_link.iter().any(|net| net.contains(&from)) {
+        true => Ok(()),
+        false => Err("it may be about packets in transit, which prroute leaves to main".to_owned()),
+    }
+}
+
+/// Why a destination cannot stand in the configuration.
+fn check_destination(to: IpNet) -> Option<String> {
+    if to.prefix_len() <= Family::of_net(&to).default_bits() {
+        return Some(format!("{to} counts as a default route: add a route to main instead"));
+    }
+    let is_odd = to.network().is_multicast() || to.network().is_loopback();
+    is_odd.then(|| format!("{to} cannot be reached over an uplink"))
+}
+
+#[cfg(test)]
+mod tests;

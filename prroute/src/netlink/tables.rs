@@ -1,0 +1,36 @@
+//! Whole routing tables, for who asks for them.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::RouteMessage;
+
+use super::read::{dump, name_devices};
+use super::{Kernel, NetlinkError, decode, encode};
+use crate::state::observed::{Family, Link, Route};
+
+impl Kernel {
+    /// All routes of some tables, of both families, but those that have expired.
+    pub async fn routes_of(
+        &self,
+        tables: &BTreeSet<u32>,
+        links: &[Link],
+    ) -> Result<Vec<Route>, NetlinkError> {
+        let mut socket = self.socket.lock().await;
+        let mut routes = Vec::new();
+        for family in Family::BOTH {
+            let mut request = RouteMessage::default();
+            request.header.address_family = encode::family(family);
+            let request = RouteNetlinkMessage::GetRoute(request);
+            let of_family = dump(&mut socket, "routes", request, |all, message| {
+                let RouteNetlinkMessage::NewRoute(message) = message else { return };
+                let is_valid = decode::validity(&message).is_ok();
+                let route = decode::route(&message).filter(|_| is_valid);
+                all.extend(route.filter(|route| tables.contains(&route.table)));
+            });
+            routes.extend(of_family.await?.found);
+        }
+        name_devices(&mut routes, links, &[]);
+        Ok(routes)
+    }
+}

@@ -1,0 +1,352 @@
+//! What an administrator has set up by hand is replaced by prroute without a lost packet, and the
+//! way back out likewise.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::command::{self, Output};
+use prroute_tests::echo::{self, Echo};
+use prroute_tests::lab::{Defaults, Lab, Topology};
+use prroute_tests::probe::{self, Question};
+use prroute_tests::prroute::{self, Instance};
+use prroute_tests::stream::Stream;
+use prroute_tests::{socket, wait};
+
+/// What containers serve.
+const PORT: u16 = 7007;
+/// Between two questions: as many as answers come would leave the host no time for anything else.
+const PACE: Duration = Duration::from_millis(5);
+const COMMAND: Duration = Duration::from_secs(120);
+
+/// A host whose second uplink main does not lead over.
+const SECOND_BY_RULES: Topology = Topology {
+    uplinks: 2,
+    shared: false,
+    defaults: Defaults::FirstOnly,
+    rp_filter: 2,
+    ip_forward: true,
+    ..Topology::DEFAULT
+};
+
+/// Runs a script on the host that finds prroute by its name.
+fn run_script(lab: &Lab, name: &str, script: &str) -> Result<()> {
+    let programs = lab.scratch.path().join("bin");
+    if !programs.exists() {
+        std::fs::create_dir(&programs).context("create a folder for programs")?;
+        symlink(prroute::binary()?, programs.join("prroute")).context("link prroute")?;
+    }
+    let path = format!("PATH={}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let file = lab.scratch.write(name, script)?.display().to_string();
+    let mut shell = lab.host.command(&["env", &path, "sh", &file]);
+    let output = command::output_within(&mut shell, COMMAND, "")?;
+    output.success().map(drop).with_context(|| format!("the script:\n{script}"))
+}
+
+/// What `prroute import` says now: the configuration, and the script.
+fn import(prroute: &Instance<'_>) -> Result<(String, String)> {
+    // Its user is root: iptables-legacy-save wants a raw socket.
+    let says = |words: &[&str]| command::output(&mut prroute.command_with(&[], words)?)?.success();
+    Ok((says(&["import"])?, says(&["import", "--removal"])?))
+}
+
+/// Rules that neither prroute nor the kernel has made.
+fn rules_of_others(lab: &Lab) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for family in Family::BOTH {
+        let list = lab.host.ip(&format!("{} rule show", family.option()))?;
+        let kernels = ["0:", "32766:", "32767:"];
+        let others = list.lines().filter(|line| {
+            !line.contains("proto 213") && !kernels.iter().any(|begin| line.starts_with(begin))
+        });
+        found.extend(others.map(str::to_owned));
+    }
+    Ok(found)
+}
+
+fn table_is_empty(lab: &Lab, table: u32) -> Result<bool> {
+    let list = lab.host.ip("route show table all")? + &lab.host.ip("-6 route show table all")?;
+    Ok(!list.lines().any(|line| format!("{line} ").contains(&format!(" table {table} "))))
+}
+
+/// Pings the second uplink's addresses all the time.
+fn pings(lab: &Lab) -> Result<Vec<Stream>> {
+    Family::BOTH
+        .into_iter()
+        .map(|family| {
+            let (client, host) = (addressing::client(2, family), addressing::host(2, family));
+            Stream::start(&lab.client, client, host)
+        })
+        .collect()
+}
+
+fn lost_nothing(pings: Vec<Stream>) -> Result<()> {
+    pings.into_iter().try_for_each(|ping| ping.lost_nothing().map(drop))
+}
+
+/// A table for each uplink, with `from` and `iif` rules, as articles have it.
+fn tables_by_hand(lab: &Lab) -> Result<()> {
+    for family in Family::BOTH {
+        let option = family.option();
+        for number in [1, 2] {
+            let (device, prefix) = (addressing::device(number), addressing::prefix(number, family));
+            let (gateway, address) =
+                (addressing::gateway(number, family), addressing::host(number, family));
+            for line in [
+                format!("route add {prefix} dev {device} table {number}"),
+                format!("route add default via {gateway} dev {device} table {number}"),
+                format!("rule add from {address} lookup {number}"),
+                format!("rule add from all iif {device} lookup {number}"),
+            ] {
+                lab.host.ip(&format!("{option} {line}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
+    let lab = Lab::with_services(SECOND_BY_RULES)?;
+    tables_by_hand(&lab)?;
+    lab.meet_default_gateway()?;
+    let probes = probe::to_own_addresses(2, &Question::ALL);
+    probe::expect_all_answered(&lab.ask(&probes)?).context("as it was")?;
+    let pings = pings(&lab)?;
+
+    let mut prroute = lab.prroute()?;
+    let (configuration, removal) = import(&prroute)?;
+    for family in Family::BOTH {
+        let gateway = addressing::gateway(2, family).to_string();
+        ensure!(configuration.contains(&gateway), "{gateway}:\n{configuration}");
+    }
+    let file = prroute.configure(&configuration)?.display().to_string();
+    prroute.output(&["check", &file])?.success().context("the configuration is valid")?;
+    let daemon = prroute.run(&[])?;
+    run_script(&lab, "remove.sh", &removal)?;
+
+    let others = rules_of_others(&lab)?;
+    ensure!(others.is_empty(), "left of the old rules: {others:#?}\n{removal}");
+    ensure!(table_is_empty(&lab, 1)? && table_is_empty(&lab, 2)?, "left of the old tables");
+    lost_nothing(pings).with_context(|| removal.clone())?;
+    probe::expect_all_answered(&lab.ask(&probes)?).context("as it is now")?;
+    let Output { status, stderr, .. } = prroute.output(&["import"])?;
+    ensure!(
+        status.code() == Some(1) && stderr.contains("nothing that a configuration"),
+        "{stderr}"
+    );
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// Marks of connections that came in on the second uplink, and a container that is reached by a
+/// translated address.
+fn marks_by_hand(lab: &Lab, flavour: &str) -> Result<()> {
+    let up = addressing::device(2);
+    for (program, family) in [("iptables", Family::V4), ("ip6tables", Family::V6)] {
+        let (option, gateway) = (family.option(), addressing::gateway(2, family));
+        lab.host.ip(&format!("{option} route add default via {gateway} dev {up} table 100"))?;
+        lab.host.ip(&format!("{option} rule add fwmark 0x1 lookup 100"))?;
+        let to = SocketAddr::new(addressing::pod(1, family), PORT);
+        let rules = format!(
+            "*mangle\n\
+             -A PREROUTING -m conntrack ! --ctstate NEW --ctdir REPLY -m connmark ! --mark 0x0 \
+             -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff\n\
+             -A PREROUTING -i {up} -m conntrack --ctstate NEW --ctdir ORIGINAL \
+             -j CONNMARK --set-xmark 0x1/0xffffffff\n\
+             -A OUTPUT -m conntrack ! --ctstate NEW --ctdir REPLY -m connmark ! --mark 0x0 \
+             -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff\n\
+             COMMIT\n*nat\n\
+             -A PREROUTING -p udp -m udp --dport {PORT} -j DNAT --to-destination {to}\n\
+             -A PREROUTING -p tcp -m tcp --dport {PORT} -j DNAT --to-destination {to}\n\
+             COMMIT\n"
+        );
+        let restore = format!("{program}-{flavour}-restore");
+        let mut command = lab.host.command(&[&restore]);
+        command::output_within(&mut command, COMMAND, &rules)?.success()?;
+    }
+    Ok(())
+}
+
+/// Asks the container over the second uplink, again and again until `end`: each question has to be
+/// answered.
+fn talk(udp: &UdpSocket, target: IpAddr, end: &AtomicBool) -> Result<u32> {
+    let mut count = 0;
+    while !end.load(Ordering::Relaxed) {
+        let answered = echo::udp_round(udp, SocketAddr::new(target, PORT), 200)?;
+        ensure!(answered, "question {count} to {target} was not answered");
+        count += 1;
+        std::thread::sleep(PACE);
+    }
+    Ok(count)
+}
+
+fn marks_are_replaced(flavour: &str) -> Result<()> {
+    let lab = Lab::build(SECOND_BY_RULES)?;
+    let pods = lab.pods(1)?;
+    let addresses = Family::BOTH.map(|family| addressing::pod(1, family));
+    let _echo = Echo::start(&pods[0], &addresses, PORT)?;
+    marks_by_hand(&lab, flavour)?;
+    lab.meet_default_gateway()?;
+    // What is silent is forgotten soon.
+    lab.host.sysctl(&[
+        "net.netfilter.nf_conntrack_udp_timeout=2",
+        "net.netfilter.nf_conntrack_udp_timeout_stream=2",
+    ])?;
+    let mut prroute = lab.prroute()?;
+    let pings = pings(&lab)?;
+    let (end, mut connections) = (AtomicBool::new(false), Vec::new());
+    let mut sockets = Vec::new();
+    for family in Family::BOTH {
+        let (client, host) = (addressing::client(2, family), addressing::host(2, family));
+        connections.push(socket::tcp(&lab.client, client, host, PORT)?);
+        let udp = socket::udp(&lab.client, client, 0)?;
+        udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
+        sockets.push((udp, host));
+    }
+    let (configuration, removal) = import(&prroute)?;
+    ensure!(configuration.contains("name = \"up2\""), "{configuration}");
+    ensure!(removal.matches("CONNMARK").count() == 6, "{removal}");
+    prroute.configure(&configuration)?;
+    let talks = std::thread::scope(|scope| {
+        let end = &end;
+        let threads: Vec<_> = sockets
+            .iter()
+            .map(|(udp, target)| scope.spawn(move || talk(udp, *target, end)))
+            .collect();
+        let moved = (|| {
+            let daemon = prroute.run(&[])?;
+            for connection in &mut connections {
+                echo::tcp_round(connection, 1_000)?;
+            }
+            let script = scope.spawn(|| run_script(&lab, "remove.sh", &removal));
+            // New connections get no mark any more; the datagrams from before still have theirs.
+            wait::until("no mark is set", COMMAND, || {
+                let saved = lab.host.run(&[&format!("ip6tables-{flavour}-save")])?;
+                Ok((!saved.contains("--set-xmark")).then_some(()))
+            })?;
+            asked_anew(&lab)?;
+            ensure!(!script.is_finished(), "marked datagrams are still on their way");
+            end.store(true, Ordering::Relaxed);
+            let Ok(removed) = script.join() else { bail!("the script's thread panicked") };
+            removed?;
+            for connection in &mut connections {
+                echo::tcp_round(connection, 1_000).context("a connection from before")?;
+            }
+            anyhow::Ok(daemon)
+        })();
+        end.store(true, Ordering::Relaxed);
+        let mut counts = Vec::new();
+        for thread in threads {
+            let Ok(count) = thread.join() else { bail!("a client panicked") };
+            counts.push(count?);
+        }
+        anyhow::Ok((moved?, counts))
+    });
+    let (daemon, counts) = talks?;
+    ensure!(counts.iter().all(|count| *count > 20), "{counts:?}");
+    lost_nothing(pings).with_context(|| removal.clone())?;
+    for program in ["iptables", "ip6tables"] {
+        let saved = lab.host.run(&[&format!("{program}-{flavour}-save")])?;
+        ensure!(saved.contains("DNAT") && !saved.contains("CONNMARK"), "{saved}");
+    }
+    let others = rules_of_others(&lab)?;
+    ensure!(others.is_empty() && table_is_empty(&lab, 100)?, "{others:#?}");
+    asked_anew(&lab)?;
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// New connections and datagrams over the second uplink.
+fn asked_anew(lab: &Lab) -> Result<()> {
+    for family in Family::BOTH {
+        let (client, host) = (addressing::client(2, family), addressing::host(2, family));
+        let silent = echo::silent(&lab.client, client, host, PORT)?;
+        ensure!(silent.is_empty(), "{family}: no answer to {silent:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn marks_by_iptables_legacy_are_replaced_without_a_lost_packet() -> Result<()> {
+    marks_are_replaced("legacy")
+}
+
+#[test]
+fn marks_by_iptables_nft_are_replaced_without_a_lost_packet() -> Result<()> {
+    marks_are_replaced("nft")
+}
+
+/// What cannot be carried over is in force as before, and works beside prroute.
+#[test]
+fn what_is_not_carried_over_stays_in_force() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let gateway = addressing::gateway(2, Family::V4);
+    lab.host.ip(&format!("route add default via {gateway} dev up2 table 55"))?;
+    lab.host.ip("rule add ipproto tcp dport 22 lookup 55 priority 500")?;
+    lab.host.ip("rule add to 192.0.2.99 lookup 55 priority 501")?;
+    let mut prroute = lab.prroute()?;
+    let Output { status, stdout, stderr, .. } = prroute.output(&["import"])?;
+    ensure!(status.success() && stderr.contains("1 thing is not carried over"), "{stderr}");
+    ensure!(stdout.contains("to = [\"192.0.2.99/32\"]"), "{stdout}");
+    let removal = prroute.output(&["import", "--removal"])?.success()?;
+    prroute.configure(&stdout)?;
+    let daemon = prroute.run(&[])?;
+    run_script(&lab, "remove.sh", &removal)?;
+    let others = rules_of_others(&lab)?;
+    ensure!(others.len() == 1 && others[0].starts_with("500:"), "{others:#?}");
+    ensure!(!table_is_empty(&lab, 55)?, "a rule looks it up");
+    let way = lab.host.ip("route get 192.0.2.99")?;
+    ensure!(way.contains(" dev up2 "), "{way}");
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+#[test]
+fn exported_rules_take_over_without_a_lost_packet() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let Output { status, stdout: script, stderr, .. } = prroute.output(&["export", "rules"])?;
+    ensure!(status.success(), "{stderr}");
+    let shared = addressing::shared(Family::V4).to_string();
+    ensure!(stderr.contains("not exported: ") && stderr.contains(&shared), "{stderr}");
+    let pings = pings(&lab)?;
+    run_script(&lab, "rules.sh", &script)?;
+    daemon.terminate()?;
+    prroute.down()?;
+    lost_nothing(pings).with_context(|| script.clone())?;
+    own_sources_work(&lab).with_context(|| script.clone())?;
+    // They are in nobody's way when prroute comes back.
+    prroute.run(&[])?.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// Each own address over its uplink; the shared one only where main leads.
+fn own_sources_work(lab: &Lab) -> Result<()> {
+    let own = probe::to_own_addresses(3, &Question::ALL);
+    probe::expect_all_answered(&lab.ask(&own)?)?;
+    let shared = probe::to_shared_address(3, &[Question::Ping]);
+    probe::expect_answered(&lab.ask(&shared)?, |probe| probe.uplink() == 1)
+}
+
+#[test]
+fn exported_lines_are_what_ip_takes_after_prroute_is_gone() -> Result<()> {
+    let lab = Lab::with_services(Topology::DEFAULT)?;
+    let prroute = lab.prroute()?;
+    let batches = Family::BOTH.map(|family| {
+        let words = ["export", "rules", family.option()];
+        Ok::<_, anyhow::Error>((family, prroute.output(&words)?.success()?))
+    });
+    for batch in batches {
+        let (family, lines) = batch?;
+        let mut ip = lab.host.command(&["ip", family.option(), "-batch", "-"]);
+        let output = command::output_within(&mut ip, COMMAND, &lines)?;
+        output.success().with_context(|| lines.clone())?;
+    }
+    lab.meet_default_gateway()?;
+    own_sources_work(&lab)
+}
