@@ -314,12 +314,11 @@ fn changes(frame: &Frame) -> bool {
 /// Copies the packet's first bytes, and tells how many.
 #[inline(always)]
 fn capture(skb: &Skb, report: &mut Report) -> u32 {
-    const MOST: u32 = CAPTURED as u32;
-    let length = skb.len();
-    let captured = if length < MOST { length } else { MOST };
-    if captured == 0 {
-        return 0;
-    }
+    const LAST: u32 = CAPTURED as u32 - 1;
+    // The number of the last byte: that there is one to copy the verifier sees by the addition alone
+    // (before Linux 6.8 it learns nothing from a comparison with 0).
+    let last = skb.len().wrapping_sub(1);
+    let captured = if last < LAST { last } else { LAST } + 1;
     let to = (&raw mut report.packet).cast();
     // SAFETY: the context is valid, and there is room for so many bytes.
     let result = unsafe { bpf_skb_load_bytes(skb.context().as_ptr().cast(), 0, to, captured) };
