@@ -67,7 +67,8 @@ pub enum Origin {
 ///          +-------------+---------------+-----------------------+
 /// ```
 ///
-/// The numbers are TCP's. A datagram flow that the host opened keeps in `heard` when it did.
+/// The numbers are TCP's. A datagram flow that the host opened keeps in `heard` when it did. Two bits of
+/// the state say one thing of a TCP connection that came in, and another one of all other flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Flow {
@@ -97,6 +98,10 @@ mod state {
     pub(super) const NO_SOCKET: u64 = 1 << 6;
     /// Of the host's own: a packet came in on the uplink that the first one left by.
     pub(super) const HEARD_HERE: u64 = 1 << 7;
+    /// Of a TCP connection that came in: its remote end has sent a FIN. Of TCP no socket is looked for.
+    pub(super) const REMOTE_FIN: u64 = NO_SOCKET;
+    /// Likewise: this end has.
+    pub(super) const LOCAL_FIN: u64 = HEARD_HERE;
 }
 
 const LOW: u64 = 0xffff_ffff;
@@ -193,6 +198,25 @@ impl Flow {
     #[inline(always)]
     pub const fn is_for_nobody(&self) -> bool {
         self.has_no_socket() && !self.is_answered()
+    }
+
+    /// Of a TCP connection that came in: whether this end has sent a FIN, or the connection was reset.
+    #[inline(always)]
+    pub const fn has_local_fin(&self) -> bool {
+        self.origin & state::LOCAL_FIN != 0
+    }
+
+    /// Whether the host has answered, and has not closed its end of the TCP connection that came in.
+    #[inline(always)]
+    pub const fn is_open_and_answered(&self) -> bool {
+        self.origin & (state::ANSWERED | state::LOCAL_FIN) == state::ANSWERED
+    }
+
+    /// Of a TCP connection that came in: whether both ends have sent a FIN, or it was reset.
+    #[inline(always)]
+    pub const fn is_closed(&self) -> bool {
+        const CLOSED: u64 = state::INBOUND | state::REMOTE_FIN | state::LOCAL_FIN;
+        self.origin & CLOSED == CLOSED
     }
 
     /// Whether the host's own flow was answered on the uplink that its first packet left by.
@@ -303,14 +327,46 @@ impl Flow {
         self
     }
 
-    /// The flow without anything known of its sequence numbers.
+    /// The remote end of a TCP connection that came in has sent a FIN.
     #[inline(always)]
     #[must_use]
-    pub const fn without_numbers(mut self) -> Self {
-        self.origin &= !(state::HEARD | state::SENT | state::RECEIVED);
-        self.local = 0;
-        self.remote &= 0xffff << GENERATION_SHIFT;
+    pub const fn with_remote_fin(mut self) -> Self {
+        self.origin |= state::REMOTE_FIN;
         self
+    }
+
+    /// This end has.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_local_fin(mut self) -> Self {
+        self.origin |= state::LOCAL_FIN;
+        self
+    }
+
+    /// One of them has reset it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_reset(self) -> Self {
+        self.with_remote_fin().with_local_fin()
+    }
+
+    /// Neither end has: a TCP connection that came in goes on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_fins(mut self) -> Self {
+        self.origin &= !(state::REMOTE_FIN | state::LOCAL_FIN);
+        self
+    }
+
+    /// The TCP flow without anything known of its sequence numbers, and of its end.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_numbers(self) -> Self {
+        let mut flow = self.without_fins();
+        flow.origin &= !(state::HEARD | state::SENT | state::RECEIVED);
+        flow.local = 0;
+        flow.remote &= 0xffff << GENERATION_SHIFT;
+        flow
     }
 
     /// With the stamps of another one.
@@ -326,13 +382,14 @@ impl Flow {
         [self.times, self.origin, self.local, self.remote]
     }
 
-    /// The flow on another uplink; what is known of its sequence numbers stays.
+    /// The TCP flow on another uplink; what is known of its sequence numbers, and of its end, stays.
     #[inline(always)]
     #[must_use]
     pub const fn rebound(self, uplink: u16, generation: u16, now: Ticks) -> Self {
         let fresh = Self::inbound(uplink, generation, now);
-        let known = self.origin
-            & (state::ANSWERED | state::HEARD | state::SENT | state::RECEIVED | state::NO_SOCKET);
+        const NUMBERS: u64 = state::HEARD | state::SENT | state::RECEIVED;
+        const FINS: u64 = state::REMOTE_FIN | state::LOCAL_FIN;
+        let known = self.origin & (state::ANSWERED | NUMBERS | FINS);
         Self {
             times: fresh.times | self.times & !LOW,
             origin: fresh.origin | known,
@@ -359,6 +416,12 @@ pub const ROUTER_IDLE: Ticks = seconds(3);
 /// client; RFC 5382 asks for at least 2 h 4 min.
 pub const TCP_IDLE: Ticks = seconds(2 * 3600 + 30 * 60);
 
+/// Likewise of a TCP connection that came in and has closed. What still leaves of it are a FIN that is sent
+/// again, after 120 s at most (`TCP_RTO_MAX`, RFC 6298), and the acknowledgements of the other end's, which
+/// does the same, for as long as its socket is there (60 s on Linux, 240 s in RFC 9293): no pause is longer
+/// than that, but for the way.
+pub const CLOSED_IDLE: Ticks = seconds(130);
+
 /// Likewise for every other protocol, and for what the host opened.
 pub const OTHER_IDLE: Ticks = seconds(180);
 
@@ -380,6 +443,7 @@ pub const fn is_over(flow: &Flow, confirmed: bool, protocol: u8, now: Ticks) -> 
     let limit = match flow.origin() {
         None => return true,
         Some(Origin::Inbound) if !confirmed => UNCONFIRMED_IDLE,
+        Some(Origin::Inbound) if protocol == TCP && flow.is_closed() => CLOSED_IDLE,
         Some(Origin::Inbound) if protocol == TCP => TCP_IDLE,
         Some(Origin::Host) if confirmed && protocol == TCP => TCP_IDLE,
         _ => OTHER_IDLE,

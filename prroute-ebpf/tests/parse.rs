@@ -6,10 +6,11 @@ use etherparse::{
     SlicedPacket, TransportSlice,
 };
 use proptest::prelude::*;
+use prroute_ebpf::wire::fast_headers::FastL4;
 use prroute_ebpf::wire::parse::{
     Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Segment, ipv4, ipv6, protocol,
 };
-use prroute_ebpf::wire::{Address4, Address6};
+use prroute_ebpf::wire::{Address4, Address6, Ipv4, Wire as _};
 
 const ETHERNET: usize = 14;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -61,6 +62,20 @@ fn a_syn_without_ack_opens_and_nothing_else_does() {
         assert_eq!(segment.source_port, 40_000u16.to_be_bytes());
         assert_eq!(segment.destination_port, 443u16.to_be_bytes());
         assert_eq!(segment.protocol, protocol::TCP);
+    }
+}
+
+#[test]
+fn a_fin_is_read_and_is_none_of_the_fast_paths() {
+    let frame = tcp4(false, true, &[]);
+    let flags_at = frame.len() - b"hello".len() - 20 + 13;
+    for (flags, fin, fast) in [(0x10, false, FastL4::TcpSegment), (0x11, true, FastL4::TcpOther)] {
+        let mut frame = frame.clone();
+        frame[flags_at] = flags;
+        let segment = parse4(&frame).unwrap();
+        assert_eq!((segment.kind, segment.tcp.fin), (Kind::Tcp, fin));
+        let headers = Ipv4::fast_headers(&frame.as_slice(), ETHERNET).unwrap();
+        assert_eq!((headers.l4, headers.tcp.fin), (fast, false));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Stamps of every age up to sixty days.
 
 use prroute_common::flow::{
-    Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE, is_over,
+    CLOSED_IDLE, Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE,
+    is_over,
 };
 use prroute_common::time::{AHEAD, Ticks, seconds, since};
 use prroute_common::udp_origin::{HostPeer, UdpOrigin};
@@ -33,7 +34,8 @@ fn what_was_long_ago_is_never_just_now() {
 
 /// Every hour, and every tick around the limits.
 fn ages() -> impl Iterator<Item = Ticks> {
-    let limits = [SEEN_REFRESH, UNCONFIRMED_IDLE, OTHER_REBIND_IDLE, OTHER_IDLE, TCP_IDLE];
+    let limits =
+        [SEEN_REFRESH, UNCONFIRMED_IDLE, OTHER_REBIND_IDLE, CLOSED_IDLE, OTHER_IDLE, TCP_IDLE];
     let around = limits.into_iter().flat_map(|limit| limit - 2..=limit + 2);
     (0..=SIXTY_DAYS).step_by(seconds(3600) as usize).chain(around)
 }
@@ -45,6 +47,7 @@ fn an_entry_that_was_over_stays_over() {
             let then = now.wrapping_sub(age);
             let entries = [
                 (Flow::inbound(1, 1, then), true, protocol::TCP, TCP_IDLE),
+                (Flow::inbound(1, 1, then).with_reset(), true, protocol::TCP, CLOSED_IDLE),
                 (Flow::inbound(1, 1, then), true, protocol::UDP, OTHER_IDLE),
                 (Flow::inbound(1, 1, then), false, protocol::TCP, UNCONFIRMED_IDLE),
                 (Flow::by_host(1, 1, then), true, protocol::TCP, TCP_IDLE),

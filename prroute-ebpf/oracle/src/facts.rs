@@ -97,6 +97,9 @@ impl Facts {
         if past >> 7 == 0 {
             flow = flow.with_heard(1001).with_sent(1001);
         }
+        if bits >> 7 != 0 {
+            flow = flow.with_received(1001).with_local_fin();
+        }
         let [n0, n1, n2, _] = NOW.to_le_bytes();
         let mut facts = [0; FACTS];
         facts[..8].copy_from_slice(&[bits, here, recorded, 64, n0, n1, n2, locality & 3 | 1 << 2]);

@@ -8,7 +8,7 @@ use prroute_ebpf::decide::{
     worth_writing,
 };
 use prroute_ebpf::wire::fast_headers::{FastHeaders, FastL4};
-use prroute_ebpf::wire::parse::{FirstFragment, Kind, NotParsed, Segment, protocol};
+use prroute_ebpf::wire::parse::{FirstFragment, Kind, NotParsed, Numbers, Segment, protocol};
 use prroute_ebpf::wire::{Wire, key};
 
 use crate::facts::Facts;
@@ -29,10 +29,13 @@ where
     };
     let kind_agrees = match fast.l4 {
         FastL4::TcpOther => {
-            let is_plain = segment.kind == Kind::Tcp && !segment.tcp.acknowledges;
-            is_plain || matches!(segment.kind, Kind::TcpReset | Kind::TcpAnswer)
+            let is_plain = segment.tcp.acknowledges && !segment.tcp.fin;
+            (segment.kind == Kind::Tcp && !is_plain)
+                || matches!(segment.kind, Kind::TcpReset | Kind::TcpAnswer)
         }
-        FastL4::TcpSegment => segment.kind == Kind::Tcp && segment.tcp.acknowledges,
+        FastL4::TcpSegment => {
+            segment.kind == Kind::Tcp && segment.tcp.acknowledges && !segment.tcp.fin
+        }
         l4 => l4.kind() == segment.kind,
     };
     let agrees = kind_agrees
@@ -40,7 +43,7 @@ where
         && fast.source == segment.source
         && fast.destination == segment.destination
         && fast.protocol == segment.protocol
-        && fast.tcp == segment.tcp
+        && fast.tcp == Numbers { fin: false, ..segment.tcp }
         && F::HEADER + fast.transport == segment.headers
         && segment.first_fragment == FirstFragment::NONE;
     let ports = (fast.source_port(), fast.destination_port());

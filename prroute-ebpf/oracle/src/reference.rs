@@ -205,6 +205,7 @@ fn expectation<A: Copy>(
                 sequence: tcp.sequence_number(),
                 acknowledgement: tcp.acknowledgment_number(),
                 acknowledges: tcp.ack(),
+                fin: tcp.fin(),
             };
             let segment = segment(source, destination, kind, tcp.header_slice().len());
             Expected::Segment(Segment { tcp: numbers, ..segment })

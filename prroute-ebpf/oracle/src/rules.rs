@@ -106,6 +106,9 @@ fn inbound_keeps_to_its_rules<A>(
     if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &decision {
         rule!(flow.origin() == Some(known.origin), "another origin: {}", told());
         rule!(flow.uplink() == known.flow.uplink(), "moved without saying so: {}", told());
+        let may_end = segment.tcp.fin || kind == Kind::TcpReset;
+        let closes = flow.is_closed() && !known.flow.is_closed();
+        rule!(!closes || (known.confirmed && may_end), "closed: {}", told());
         let is_other_router = flow.router() != known.flow.router();
         let may_prove = segment.protocol != protocol::TCP || kind == Kind::Tcp;
         rule!(!is_other_router || !known.confirmed || may_prove, "readdressed: {}", told());

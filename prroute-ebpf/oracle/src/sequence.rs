@@ -6,6 +6,7 @@
 //! in the kernel, which must say the same.
 
 mod attacker;
+mod closing;
 mod connection;
 mod conversation;
 mod datagrams;
@@ -21,7 +22,7 @@ mod tables;
 mod world;
 
 pub use decode::{decode, encode, generated};
-pub use event::{Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
+pub use event::{End, Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
 pub use packet::{CLIENT_PORT, Key, Name, Packet, Service};
 pub use tables::{Sockets, Tables};
 pub use world::{Host, Moved, UPLINKS, World};

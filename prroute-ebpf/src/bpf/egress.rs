@@ -5,7 +5,7 @@ use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::fast::{self, Entry, FastOut, Step};
 use prroute_ebpf::decide::{Locality, OutboundPacket, UplinkRef};
 use prroute_ebpf::wire::fast_headers::{FastHeaders, FastL4};
-use prroute_ebpf::wire::parse::Kind;
+use prroute_ebpf::wire::parse::{Kind, Numbers};
 use prroute_ebpf::wire::{Family, Ipv4, Ipv6, Wire as _, is_inline_address, key};
 
 use super::action::{Action, Fast};
@@ -131,7 +131,8 @@ fn of_flow<F: Maps>(
     let length = skb.len().saturating_sub(here.link_header);
     let packet = OutboundPacket {
         kind: headers.l4.kind(),
-        tcp: headers.tcp,
+        // As is known of what was read in another function.
+        tcp: Numbers { fin: false, ..headers.tcp },
         payload: length.saturating_sub(F::HEADER + headers.transport),
         source: Locality::Shared,
         here: here_ref,

@@ -4,6 +4,7 @@ use prroute_common::flow::{ANSWER_TIME, Flow, HOST_FIRST, Origin, ROUTER_IDLE};
 use prroute_common::time::{Ticks, since};
 
 use super::beside::is_finished;
+use super::closing::with_said_by_remote;
 use super::proof::proves;
 use super::{FlowEntry, Locality, UplinkRef, is_between, opened_at};
 use crate::wire::parse::{Kind, Numbers, protocol};
@@ -281,11 +282,14 @@ fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
         // What is known of a confirmed connection's numbers is void when the host accepts a new one.
         Kind::TcpOpening if entry.confirmed => Inbound::Refresh(flow),
         Kind::TcpOpening => Inbound::Refresh(with_syn(flow.without_numbers(), packet)),
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if entry.confirmed => {
+            Inbound::Refresh(with_said_by_remote(flow, packet))
+        }
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !packet.tcp.acknowledges => {
             Inbound::Refresh(flow)
         }
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer => match (flow.heard(), flow.sent()) {
-            (_, Some(sent)) if !entry.confirmed => {
+            (_, Some(sent)) => {
                 if packet.kind == Kind::Tcp && number == sent {
                     Inbound::Confirm(flow.with_heard(number))
                 } else {
@@ -294,8 +298,8 @@ fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
             }
             // Adopted. What a SYN opened is proved by the host's SYN-ACK and nothing else: the host may
             // have opened it itself, where nobody looks.
-            (Some(_), None) if !entry.confirmed => Inbound::Refresh(flow.with_heard(number)),
-            _ => Inbound::Refresh(with_acknowledged(flow, &packet.tcp)),
+            (Some(_), None) => Inbound::Refresh(flow.with_heard(number)),
+            (None, None) => Inbound::Refresh(flow),
         },
         _ if !entry.confirmed && flow.is_answered() => Inbound::Confirm(flow),
         _ => Inbound::Refresh(flow),
@@ -317,7 +321,7 @@ pub(super) fn with_acknowledged(flow: Flow, tcp: &Numbers) -> Flow {
 
 /// Whether a number acknowledges more than was heard, and no more than was sent.
 #[inline(always)]
-fn is_news(heard: Option<u32>, number: u32, sent: u32) -> bool {
+pub(super) fn is_news(heard: Option<u32>, number: u32, sent: u32) -> bool {
     match heard {
         Some(heard) => number != heard && is_between(number, heard, sent),
         None => sent.wrapping_sub(number) < 1 << 31,
@@ -352,7 +356,8 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
         (true, _) if acknowledges && proves(&entry.flow, &packet.tcp) => {
             let place = packet.here;
             let flow = entry.flow.rebound(place.id, place.generation, packet.now);
-            Inbound::Rebind(flow.with_heard(number).with_router(packet.router))
+            let flow = flow.with_heard(number).with_router(packet.router);
+            Inbound::Rebind(if packet.tcp.fin { flow.with_remote_fin() } else { flow })
         }
         _ => Inbound::RefuseRebind,
     }

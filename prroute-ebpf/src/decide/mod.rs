@@ -6,6 +6,7 @@
 //! flows live in a table of their own, so that a flood of first packets evicts nothing that works.
 
 mod beside;
+mod closing;
 pub mod deliver;
 pub mod fast;
 mod inbound;

@@ -3,6 +3,7 @@
 use prroute_common::flow::{Flow, Origin};
 use prroute_common::time::Ticks;
 
+use super::closing::{is_end, with_end_of_host};
 use super::{FlowEntry, Locality, UplinkRef, is_between};
 use crate::wire::parse::{Kind, Numbers};
 
@@ -201,10 +202,13 @@ pub fn outbound(packet: &OutboundPacket, entry: Option<FlowEntry>) -> Outbound {
             }
         }
         Kind::TcpReset if !entry.confirmed && !is_answer_to(&flow, sequence) => unproved(packet),
+        Kind::TcpReset if entry.confirmed && is_end(&flow, sequence) => {
+            reply(Write::Refresh(flow.with_reset()))
+        }
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
         Kind::Tcp if is_of_another(packet, &entry) => unproved(packet),
         Kind::Tcp => {
-            let flow = with_progress(flow, packet);
+            let flow = with_end_of_host(with_progress(flow, packet), &entry.flow, packet);
             if entry.confirmed {
                 reply(Write::Refresh(flow))
             } else if is_owner(packet, &entry) || flow.heard() == Some(sequence) {
@@ -319,7 +323,7 @@ pub(super) fn has_numbers_of(flow: &Flow, numbers: &Numbers) -> bool {
 /// Notes what the host has sent and received, as a segment of its own says.
 #[inline(always)]
 pub(super) fn with_progress(flow: Flow, packet: &OutboundPacket) -> Flow {
-    let Numbers { sequence, acknowledgement, acknowledges } = packet.tcp;
+    let Numbers { sequence, acknowledgement, acknowledges, .. } = packet.tcp;
     let end = sequence.wrapping_add(packet.payload);
     let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
     if acknowledges { flow.with_received(acknowledgement) } else { flow }

@@ -5,7 +5,7 @@ use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
 use super::packet::Packet;
 use super::parse::address::{is_unicast4, is_unicast6};
-use super::parse::transport::{ACK, RST, SYN};
+use super::parse::transport::{ACK, FIN, RST, SYN};
 use super::parse::{Kind, Numbers, protocol};
 use super::{Address4, Address6};
 
@@ -17,6 +17,7 @@ pub struct FastHeaders<A> {
     pub ports: u32,
     pub protocol: u8,
     pub l4: FastL4,
+    /// Without FIN: none that has it is a [`FastL4::TcpSegment`].
     pub tcp: Numbers,
     /// Bytes of the transport header; 8 for other protocols than TCP.
     pub transport: u32,
@@ -40,7 +41,7 @@ impl<A> FastHeaders<A> {
 pub enum FastL4 {
     /// A SYN without ACK and RST, between addresses of single hosts.
     TcpSyn,
-    /// With ACK, without SYN and RST.
+    /// With ACK, without SYN, RST and FIN.
     TcpSegment,
     /// Every other one.
     TcpOther,
@@ -169,8 +170,9 @@ fn upper<P: Packet>(packet: &P, offset: usize, protocol: u8, echo: &Echo) -> Opt
 fn tcp<P: Packet>(packet: &P, offset: usize) -> Option<Upper> {
     let [ports, sequence, acknowledgement, length_and_flags, _]: [u32; 5] = packet.read(offset)?;
     let [length, flags, ..] = length_and_flags.to_ne_bytes();
-    let l4 = match flags & (SYN | RST | ACK) {
-        SYN => FastL4::TcpSyn,
+    const SYN_FIN: u8 = SYN | FIN;
+    let l4 = match flags & (SYN | RST | ACK | FIN) {
+        SYN | SYN_FIN => FastL4::TcpSyn,
         ACK => FastL4::TcpSegment,
         _ => FastL4::TcpOther,
     };
@@ -178,6 +180,7 @@ fn tcp<P: Packet>(packet: &P, offset: usize) -> Option<Upper> {
         sequence: u32::from_be(sequence),
         acknowledgement: u32::from_be(acknowledgement),
         acknowledges: flags & ACK != 0,
+        fin: false,
     };
     Some(Upper { ports, l4, tcp, transport: u32::from(length >> 4) * 4 })
 }

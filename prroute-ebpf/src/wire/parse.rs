@@ -31,13 +31,15 @@ pub enum Kind {
     Error,
 }
 
-/// The numbers of a TCP segment; zero for other protocols.
+/// The numbers of a TCP segment, and what its flags say of them; zero for other protocols.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     pub sequence: u32,
     /// Means something when `acknowledges`.
     pub acknowledgement: u32,
     pub acknowledges: bool,
+    /// Whether its sender sends nothing behind it.
+    pub fin: bool,
 }
 
 /// Whether a packet is the first of several fragments. An `Option` would leave a word unwritten,

@@ -47,6 +47,13 @@ fn a_flow_keeps_each_fact_in_its_bits() {
     let void = flow.without_numbers();
     assert_eq!((void.heard(), void.sent(), void.received()), (None, None, None));
     assert_eq!(void.generation(), u16::MAX);
+    let finished = moved.with_socket(true).with_local_fin();
+    assert!(finished.has_local_fin() && !finished.is_closed() && !finished.is_open_and_answered());
+    let closed = finished.with_remote_fin();
+    assert!(closed.is_closed() && closed.rebound(4, 5, 6).is_closed());
+    assert_eq!((closed.sent(), closed.router(), closed.uplink()), (Some(7), 0, 3));
+    assert!(!closed.without_numbers().is_closed(), "another connection");
+    assert_eq!(closed.without_fins(), moved.with_socket(true));
     let own = Flow::by_host(255, 7, 9).with_last_out(10).with_last_in(11);
     assert_eq!((own.opened_at(), own.last_out(), own.last_in()), (9, 10, 11));
     assert_eq!((own.heard(), own.sent(), own.received()), (None, None, None));

@@ -156,7 +156,7 @@ fn connection(uplink: UplinkRef) -> Flow {
 }
 
 fn acknowledges(acknowledgement: u32) -> Numbers {
-    Numbers { sequence: 5000, acknowledgement, acknowledges: true }
+    Numbers { sequence: 5000, acknowledgement, acknowledges: true, fin: false }
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_connection_goes_on_with_its_numbers_written_in_place() {
     for uplink in [HERE, ELSEWHERE] {
         let flow = connection(uplink);
         let out = |sequence, acknowledgement| {
-            let tcp = Numbers { sequence, acknowledgement, acknowledges: true };
+            let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
             decide_out(&leaves(Kind::Tcp, tcp), flow, true, protocol::TCP)
         };
         let next = flow.with_sent(1010).with_received(5100);

@@ -2,6 +2,7 @@
 //! R3 nothing else is touched.
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built fails its test")]
 
+mod closing;
 mod datagrams;
 mod delivery;
 mod entry;
@@ -55,6 +56,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> InboundPacket {
             sequence: 0,
             acknowledgement: acknowledgement.unwrap_or_default(),
             acknowledges: acknowledgement.is_some(),
+            fin: false,
         },
         payload: 0,
         destination: Locality::Shared,
@@ -68,7 +70,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> InboundPacket {
 fn departure(kind: Kind, sequence: u32, payload: u32) -> OutboundPacket {
     OutboundPacket {
         kind,
-        tcp: Numbers { sequence, acknowledgement: 0, acknowledges: true },
+        tcp: Numbers { sequence, acknowledgement: 0, acknowledges: true, fin: false },
         payload,
         source: Locality::Shared,
         here: HERE,

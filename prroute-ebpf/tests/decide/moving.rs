@@ -24,7 +24,7 @@ fn silent(idle: u32) -> Flow {
 }
 
 fn segment(kind: Kind, (sequence, acknowledgement): (u32, u32)) -> InboundPacket {
-    let numbers = Numbers { sequence, acknowledgement, acknowledges: true };
+    let numbers = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
     InboundPacket { tcp: numbers, ..arrival(kind, None) }
 }
 

@@ -100,7 +100,7 @@ fn a_syn_ack_for_the_syns_data_proves_the_client() {
     }
     // Its numbers let it move like any other.
     let ack = InboundPacket {
-        tcp: Numbers { sequence: 101, acknowledgement: 1001, acknowledges: true },
+        tcp: Numbers { sequence: 101, acknowledgement: 1001, acknowledges: true, fin: false },
         ..arrival(Kind::Tcp, None)
     };
     let moved = inbound(
@@ -166,7 +166,7 @@ fn a_segment_with_other_numbers_is_not_of_the_older_connection() {
 fn what_was_acknowledged_is_noted_of_who_proves_it() {
     let flow = flow(HERE, 1).with_heard(1000).with_sent(500_000).with_received(77);
     let heard = |sequence, acknowledgement| {
-        let tcp = Numbers { sequence, acknowledgement, acknowledges: true };
+        let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
         let segment = InboundPacket { tcp, ..arrival(Kind::Tcp, None) };
         match inbound(&segment, known(flow, true), true) {
             Inbound::Refresh(flow) => flow.heard(),

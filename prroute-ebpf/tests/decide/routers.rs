@@ -16,7 +16,7 @@ fn connection(idle: u32) -> Flow {
 }
 
 fn segment(kind: Kind, sequence: u32, acknowledgement: u32) -> InboundPacket {
-    let tcp = Numbers { sequence, acknowledgement, acknowledges: true };
+    let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
     InboundPacket { tcp, router: NEW, ..arrival(kind, None) }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn packet(
         _ => tcp,
     };
     let tcp = if numbers.acknowledges { tcp.ack(numbers.acknowledgement) } else { tcp };
+    let tcp = if numbers.fin { tcp.fin() } else { tcp };
     tcp.write(&mut frame, &payload).unwrap();
     frame
 }

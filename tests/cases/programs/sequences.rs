@@ -109,7 +109,7 @@ impl Both<'_> {
     /// Compares what is recorded of a flow.
     fn compare(&self, key: Key) -> Result<(), String> {
         let told = |(flow, confirmed): (Flow, bool)| {
-            Some((flow.origin()?, confirmed, flow.uplink(), flow.router()))
+            Some((flow.origin()?, confirmed, flow.uplink(), flow.router(), flow.is_closed()))
         };
         let found = self.recorded(key).and_then(told);
         let expected = self.model.listed(key).and_then(told);

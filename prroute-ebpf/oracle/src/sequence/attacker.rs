@@ -25,7 +25,7 @@ impl<H: Host> World<H> {
             Forged::DialAck => return self.forge_to_dial(name, uplink, Kind::Tcp),
             Forged::Syn => Kind::TcpOpening,
             Forged::SynAck => Kind::TcpAnswer,
-            Forged::Ack => Kind::Tcp,
+            Forged::Ack | Forged::Fin => Kind::Tcp,
             Forged::Reset => Kind::TcpReset,
         };
         let mut connection = self.connections.get_mut(&name);
@@ -46,8 +46,8 @@ impl<H: Host> World<H> {
             connection.is_forged(uplink, &facts);
         }
         let router = FALSE_ROUTER;
-        let packet =
-            Packet { router, ..Packet::segment(name.tcp(), kind, sequence, acknowledgement) };
+        let segment = Packet::segment(name.tcp(), kind, sequence, acknowledgement);
+        let packet = Packet { router, ..segment.with_fin(what == Forged::Fin) };
         self.host.comes_in(uplink, &packet)?;
         if kind == Kind::TcpOpening { self.answer_syn(name, sequence) } else { Ok(()) }
     }

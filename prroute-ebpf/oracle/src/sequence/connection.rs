@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH};
-use prroute_common::flow::{TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
+use prroute_common::flow::{CLOSED_IDLE, TCP_REBIND_IDLE, UNCONFIRMED_IDLE};
 use prroute_common::time::{Ticks, seconds};
 
 use super::event::Part;
@@ -58,6 +58,9 @@ pub(super) struct Connection {
     /// Nothing has had the host forget its record.
     pub(super) is_recorded: bool,
     pub(super) has_data: bool,
+    /// Which ends have sent a FIN, which is one of the numbers behind the data.
+    pub(super) client_fin: bool,
+    pub(super) server_fin: bool,
 }
 
 impl Connection {
@@ -91,6 +94,8 @@ impl Connection {
             last_packet: facts.now,
             is_recorded: true,
             has_data: false,
+            client_fin: false,
+            server_fin: false,
         };
         let is_recent = |at: Option<Ticks>, limit| {
             at.is_some_and(|at| facts.now.wrapping_sub(at) < limit + SLACK)
@@ -148,6 +153,7 @@ impl Connection {
         let limit = match self.state {
             State::SynSent => UNCONFIRMED_IDLE,
             State::SynReceived if !self.has_data => UNCONFIRMED_IDLE,
+            State::Closed => CLOSED_IDLE,
             _ => KEEPALIVES,
         };
         // An owned address is looked at elsewhere while packets came in elsewhere lately.
@@ -212,7 +218,8 @@ impl Connection {
         self.used.insert(here);
         self.last_in[usize::from(here)] = Some(facts.now);
         self.last_packet = facts.now;
-        if self.promise == Some(here) {
+        // The acknowledgement of a FIN is noted when the server has sent once more.
+        if self.promise == Some(here) && !self.server_fin {
             self.heard = self.acknowledged;
         }
     }

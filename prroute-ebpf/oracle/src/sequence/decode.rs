@@ -8,7 +8,7 @@ use prroute_common::flow::{
 };
 use prroute_common::time::{Ticks, seconds};
 
-use super::event::{Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
+use super::event::{End, Event, Forged, Guess, Part, Sequence, Size, Socket, Table};
 use super::packet::{Name, Service};
 
 /// Longer sequences say nothing that shorter ones do not.
@@ -113,13 +113,22 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
         12 => Event::Acknowledge { name, part: of(&[Part::Nothing, Part::Half, Part::All], more) },
         13 => Event::Keepalive { name },
         14 => Event::Move { name, uplink },
-        15 => Event::Close { name },
+        15 => match more % 8 {
+            2 => Event::Finish { name, end: End::Client },
+            6 => Event::Finish { name, end: End::Server },
+            3 | 7 => Event::FinishAgain { name },
+            _ => Event::Close { name },
+        },
         16..=17 => Event::Request { name, uplink },
         18..=19 => Event::Speak { name },
         20 => Event::Query { name, socket: of(&SOCKETS, more) },
         21 => Event::Answer { name, uplink },
         22..=24 => {
-            let (what, guess) = (of(&FORGED, more), of(&GUESSES, more >> 3));
+            let guess = of(&GUESSES, more >> 3);
+            let what = match of(&FORGED, more) {
+                Forged::Ack if more >> 7 != 0 => Forged::Fin,
+                what => what,
+            };
             Event::Forge { name, uplink, what, guess }
         }
         25..=28 => Event::Time { passes: of(&TIMES, more) },

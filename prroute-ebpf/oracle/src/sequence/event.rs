@@ -64,7 +64,17 @@ pub enum Event {
         name: Name,
         uplink: u16,
     },
+    /// One end sends its FIN, which the other acknowledges; it receives still.
+    Finish {
+        name: Name,
+        end: End,
+    },
+    /// Both ends do.
     Close {
+        name: Name,
+    },
+    /// What has sent a FIN sends it again, and a client's is acknowledged again.
+    FinishAgain {
         name: Name,
     },
     /// A datagram to the host's service.
@@ -125,6 +135,12 @@ pub enum Event {
     Restart,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Client,
+    Server,
+}
+
 /// From what the host asks others; of one name always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Socket {
@@ -165,6 +181,7 @@ pub enum Forged {
     Syn,
     SynAck,
     Ack,
+    Fin,
     Reset,
     /// To the host's end of a connection that it opened.
     DialSyn,

@@ -1,4 +1,6 @@
-//! Sequences that once went wrong.
+//! Sequences that once went wrong, or would if anything was forgotten.
+
+mod closing;
 
 use prroute_common::address::EXPOSURE;
 use prroute_common::flow::{OTHER_IDLE, TCP_IDLE, TCP_REBIND_IDLE};
@@ -264,5 +266,6 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             serve(Name { port: 1, ..OWNED }, Size::Small),
         ]),
     ));
+    all.extend(closing::all());
     all
 }

@@ -98,7 +98,7 @@ impl Packet {
     pub(super) fn segment(key: Key, kind: Kind, sequence: u32, acknowledgement: u32) -> Self {
         let acknowledges = kind != Kind::TcpOpening;
         let acknowledgement = if acknowledges { acknowledgement } else { 0 };
-        let tcp = Numbers { sequence, acknowledgement, acknowledges };
+        let tcp = Numbers { sequence, acknowledgement, acknowledges, fin: false };
         Self { key, kind, tcp, payload: 0, router: 0, socket: Socket::Bound }
     }
 
@@ -109,5 +109,11 @@ impl Packet {
 
     pub(super) fn with(self, payload: u32) -> Self {
         Self { payload, ..self }
+    }
+
+    /// Nothing follows it, if that is so.
+    pub(super) fn with_fin(mut self, fin: bool) -> Self {
+        self.tcp.fin = fin;
+        self
     }
 }

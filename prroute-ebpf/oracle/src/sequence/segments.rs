@@ -19,13 +19,34 @@ impl<H: Host> World<H> {
         name: Name,
         what: impl FnOnce(&mut Self, &mut Connection) -> Result<(), String>,
     ) -> Result<(), String> {
+        self.with_any(name, |world, connection| {
+            if connection.state == State::Established { what(world, connection) } else { Ok(()) }
+        })
+    }
+
+    /// Likewise one whose client may send data.
+    pub(super) fn with_open_client(
+        &mut self,
+        name: Name,
+        what: impl FnOnce(&mut Self, &mut Connection) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.with(
+            name,
+            |world, connection| {
+                if connection.client_fin { Ok(()) } else { what(world, connection) }
+            },
+        )
+    }
+
+    /// A connection in any state whose client can send.
+    pub(super) fn with_any(
+        &mut self,
+        name: Name,
+        what: impl FnOnce(&mut Self, &mut Connection) -> Result<(), String>,
+    ) -> Result<(), String> {
         let Some(mut connection) = self.connections.remove(&name) else { return Ok(()) };
         let can_send = self.is_up[usize::from(connection.uplink)];
-        let outcome = if connection.state == State::Established && can_send {
-            what(self, &mut connection)
-        } else {
-            Ok(())
-        };
+        let outcome = if can_send { what(self, &mut connection) } else { Ok(()) };
         self.connections.insert(name, connection);
         outcome
     }
@@ -37,13 +58,19 @@ impl<H: Host> World<H> {
         length: u32,
         proves: bool,
     ) -> Result<(), String> {
+        let number = connection.acknowledged;
+        let packet = Packet::segment(connection.name().tcp(), Kind::Tcp, sequence, number);
+        self.comes_in(connection, packet.with(length), proves)
+    }
+
+    pub(super) fn comes_in(
+        &mut self,
+        connection: &mut Connection,
+        packet: Packet,
+        proves: bool,
+    ) -> Result<(), String> {
         connection.comes_in(&self.facts(connection.name()), proves);
-        let packet = Packet {
-            router: TRUE_ROUTER,
-            payload: length,
-            ..Packet::segment(connection.name().tcp(), Kind::Tcp, sequence, connection.acknowledged)
-        };
-        self.host.comes_in(connection.uplink, &packet)
+        self.host.comes_in(connection.uplink, &Packet { router: TRUE_ROUTER, ..packet })
     }
 
     pub(super) fn segment_out(
@@ -52,20 +79,18 @@ impl<H: Host> World<H> {
         sequence: u32,
         length: u32,
     ) -> Result<(), String> {
-        self.out(connection, Kind::Tcp, sequence, length)
+        let number = connection.client_next;
+        let packet = Packet::segment(connection.name().tcp(), Kind::Tcp, sequence, number);
+        self.out(connection, packet.with(length))
     }
 
     pub(super) fn out(
         &mut self,
         connection: &mut Connection,
-        kind: Kind,
-        sequence: u32,
-        length: u32,
+        packet: Packet,
     ) -> Result<(), String> {
         connection.ages(self.now);
         let name = connection.name();
-        let packet = Packet::segment(name.tcp(), kind, sequence, connection.client_next);
-        let packet = packet.with(length);
         let moved = self.host.leaves(self.by, &packet)?;
         let facts = self.facts(name);
         let judged = connection.leaves(self.by, moved, &facts);
@@ -103,7 +128,9 @@ impl<H: Host> World<H> {
                 State::SynSent => first,
                 _ => first.wrapping_sub(1),
             };
-            outcome = self.out(&mut connection, Kind::TcpAnswer, sequence, 0);
+            let number = connection.client_next;
+            let answer = Packet::segment(name.tcp(), Kind::TcpAnswer, sequence, number);
+            outcome = self.out(&mut connection, answer);
             connection.server_next = sequence.wrapping_add(1);
             connection.state = State::SynReceived;
         }
@@ -128,7 +155,7 @@ impl<H: Host> World<H> {
     pub(super) fn serve(&mut self, name: Name, size: u32) -> Result<(), String> {
         let Some(mut connection) = self.connections.remove(&name) else { return Ok(()) };
         let may_send = match connection.state {
-            State::Established => true,
+            State::Established => !connection.server_fin,
             State::SynReceived => connection.has_data,
             State::SynSent | State::Closed => false,
         };
@@ -144,19 +171,5 @@ impl<H: Host> World<H> {
         }
         self.connections.insert(name, connection);
         outcome
-    }
-
-    pub(super) fn close(&mut self, name: Name) -> Result<(), String> {
-        self.with(name, |world, connection| {
-            connection.acknowledges(Part::All);
-            world.segment_in(connection, connection.client_next, 0, true)?;
-            connection.client_next = connection.client_next.wrapping_add(1);
-            world.segment_out(connection, connection.server_next, 0)?;
-            connection.server_next = connection.server_next.wrapping_add(1);
-            connection.acknowledges(Part::All);
-            world.segment_in(connection, connection.client_next, 0, true)?;
-            connection.state = State::Closed;
-            Ok(())
-        })
     }
 }

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::conversation::Conversation;
 use super::datagrams::Query;
 use super::dials::Dial;
-use super::event::{Event, Socket, Table};
+use super::event::{End, Event, Socket, Table};
 use super::packet::{Name, Packet};
 use super::segments::SEGMENT;
 
@@ -114,17 +114,18 @@ impl<H: Host> World<H> {
             Event::Serve { name, size } => self.serve(name, size.bytes()),
             Event::ServeAgain { name } => self.with(name, |world, connection| {
                 let (at, flight) = (connection.acknowledged, connection.in_flight());
-                let length = flight.min(SEGMENT);
+                let data = flight.saturating_sub(connection.server_fin.into());
+                let length = data.min(SEGMENT);
                 if length == 0 { Ok(()) } else { world.segment_out(connection, at, length) }
             }),
-            Event::Ask { name } => self.with(name, |world, connection| {
+            Event::Ask { name } => self.with_open_client(name, |world, connection| {
                 let at = connection.client_next;
                 connection.client_last = 100;
                 world.segment_in(connection, at, 100, true)?;
                 connection.client_next = at.wrapping_add(100);
                 world.segment_out(connection, connection.server_next, 0)
             }),
-            Event::AskAgain { name } => self.with(name, |world, connection| {
+            Event::AskAgain { name } => self.with_open_client(name, |world, connection| {
                 let length = connection.client_last;
                 let at = connection.client_next.wrapping_sub(length);
                 let proves = length == 0 || connection.again_proves();
@@ -145,7 +146,10 @@ impl<H: Host> World<H> {
                 }
                 Ok(())
             }
+            Event::Finish { name, end: End::Client } => self.client_finishes(name),
+            Event::Finish { name, end: End::Server } => self.server_finishes(name),
             Event::Close { name } => self.close(name),
+            Event::FinishAgain { name } => self.finish_again(name),
             Event::Request { name, uplink } => self.request(name, uplink, TRUE_ROUTER),
             Event::Speak { name } => self.speak(name),
             Event::Query { name, socket } => self.query(name, socket),

@@ -9,6 +9,7 @@ use crate::wire::packet::Packet;
 const UDP_HEADER: u32 = 8;
 
 /// Flags of a TCP segment (RFC 9293, 3.1).
+pub(in crate::wire) const FIN: u8 = 0x01;
 pub(in crate::wire) const SYN: u8 = 0x02;
 pub(in crate::wire) const RST: u8 = 0x04;
 pub(in crate::wire) const ACK: u8 = 0x10;
@@ -93,6 +94,7 @@ pub(super) fn read<P: Packet, A>(
                     sequence: u32::from_be(sequence),
                     acknowledgement: u32::from_be(acknowledgement),
                     acknowledges: flags & ACK != 0,
+                    fin: flags & FIN != 0,
                 },
             })
         }
