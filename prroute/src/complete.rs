@@ -16,7 +16,7 @@ const CONDITIONS: [(&str, &str); 9] = [
     ("sport", "the local port"),
     ("dport", "the remote port"),
     ("uplink", "the uplink that the flow is bound to"),
-    ("state", "live, new, ok, idle or all"),
+    ("state", "live, new, ok, fall, fin, idle or all"),
     ("and", "both"),
     ("or", "either"),
     ("not", "the opposite"),

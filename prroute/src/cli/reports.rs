@@ -36,6 +36,9 @@ pub struct FlowsArgs {
     /// Show what they come to: how many by state, family, uplink and service.
     #[arg(short, long)]
     pub summary: bool,
+    /// Show the guests that flows are translated to, too (DNAT, as far as conntrack tells).
+    #[arg(short, long)]
+    pub extended: bool,
     /// Print JSON.
     #[arg(short, long)]
     pub json: bool,

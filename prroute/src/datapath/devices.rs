@@ -37,6 +37,15 @@ impl Devices {
         Ok(())
     }
 
+    /// Whether the kernel has the device that had this index when it was put in.
+    pub(super) fn has(&self, ifindex: u32) -> Result<bool> {
+        match self.0.get(ifindex, 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(failed("read", names::DEVICES)(error)),
+        }
+    }
+
     /// Takes out what is no uplink any more.
     pub(super) fn remove_others(&mut self, uplinks: &[Uplink]) -> Result<()> {
         let all: std::result::Result<Vec<u32>, _> = self.0.keys().collect();

@@ -14,6 +14,9 @@ use crate::datapath::pins::Pins;
 use crate::datapath::{batch, maps};
 use crate::state::uplink::UplinkId;
 
+/// IANA protocol number.
+const TCP: u8 = 6;
+
 /// One entry of the flow table.
 #[derive(Clone, Debug)]
 pub struct FlowRecord {
@@ -30,11 +33,15 @@ pub struct FlowRecord {
     pub answered: bool,
     /// Whether both ends have shown that they take part in it.
     pub confirmed: bool,
+    /// A TCP connection that came in: both ends have sent a FIN, or it was reset.
+    pub closed: bool,
     /// It is too old to count: its entry stays until another flow needs the room.
     pub is_over: bool,
     pub uplink: UplinkId,
     /// Generation of the uplink when the flow was bound.
     pub generation: u16,
+    /// The router that its last packet came from, as in [`Flow::router`].
+    pub router: u64,
     /// Seconds since the last packet that was looked up.
     pub idle_seconds: f64,
 }
@@ -127,9 +134,11 @@ fn record(
         opened_inbound: flow.origin()? == Origin::Inbound,
         answered: flow.is_answered(),
         confirmed,
+        closed: protocol == TCP && flow.is_closed(),
         is_over: is_over(&flow, confirmed, protocol, now),
         uplink: UplinkId(flow.uplink()),
         generation: flow.generation(),
+        router: flow.router(),
         idle_seconds: f64::from(flow.idle(now)) * TICK_NS as f64 / 1e9,
     })
 }

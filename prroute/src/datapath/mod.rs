@@ -37,6 +37,7 @@ pub mod sizes;
 pub mod sockets;
 mod succession;
 pub mod tables;
+pub mod targets;
 pub mod tcx;
 pub mod trace;
 pub mod wrong_uplinks;

@@ -16,6 +16,7 @@ use crate::datapath::maps::{failed, open};
 use crate::datapath::own_source;
 use crate::datapath::pins::Pins;
 use crate::datapath::succession::{gateways, succeed};
+use crate::datapath::targets::Target;
 use crate::state::ids::KnownId;
 use crate::state::observed::Family;
 use crate::state::own_source::OwnSources;
@@ -67,6 +68,20 @@ impl Tables {
             });
         }
         Ok(known)
+    }
+
+    /// The uplinks that flows may be bound to.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn targets(&self) -> Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        for id in 1..MAX_UPLINKS {
+            let Some(facts) = self.active_facts(id)? else { continue };
+            targets.push(Target { facts, is_there: self.devices.has(facts.ifindex)? });
+        }
+        Ok(targets)
     }
 
     /// The gateways that replies are sent to.

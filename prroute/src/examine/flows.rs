@@ -98,9 +98,11 @@ mod tests {
             opened_inbound: true,
             answered,
             confirmed,
+            closed: false,
             is_over: false,
             uplink: UplinkId(2),
             generation: 1,
+            router: 0,
             idle_seconds,
         }
     }

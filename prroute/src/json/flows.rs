@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
 use crate::datapath::flows::FlowRecord;
 
 #[derive(Serialize)]
-pub(crate) struct FlowsJson {
+pub(crate) struct FlowsJson<'a> {
     schema: &'static str,
-    flows: Vec<FlowJson>,
+    flows: Vec<FlowJson<'a>>,
     /// How many more were asked for, which are idle for longer.
     left_out: usize,
     summary: FlowsSummaryJson,
@@ -23,10 +23,14 @@ pub(crate) struct FlowsSummaryJson {
     pub(crate) total: usize,
     /// Those that were asked for; the rest is about them.
     pub(crate) matching: usize,
-    /// Those that were asked for, too, but for their age.
+    /// Those that were asked for, too, but are too old to count, or have closed.
     pub(crate) hidden: usize,
+    /// Of these, those that have closed.
+    pub(crate) hidden_fin: usize,
     pub(crate) new: usize,
     pub(crate) ok: usize,
+    pub(crate) fall: usize,
+    pub(crate) fin: usize,
     pub(crate) idle: usize,
     pub(crate) ipv4: usize,
     pub(crate) ipv6: usize,
@@ -44,10 +48,22 @@ pub(crate) struct ServiceJson {
     pub(crate) flows: usize,
 }
 
+/// What is known of a flow beside its record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowFacts<'a> {
+    pub(crate) state: &'static str,
+    pub(crate) uplink_name: Option<&'a str>,
+    pub(crate) obstacle: Option<&'static str>,
+    pub(crate) guest: Option<SocketAddr>,
+}
+
 #[derive(Serialize)]
-struct FlowJson {
-    /// `new`: not confirmed yet; `ok`: both ends take part; `idle`: too old to count.
+struct FlowJson<'a> {
+    /// `new`: not confirmed yet; `ok`: both ends take part; `fall`: its uplink cannot be used; `fin`: it has
+    /// closed; `idle`: too old to count.
     state: &'static str,
+    /// Of one in `fall`: `uplink_gone`, `uplink_down`, `no_next_hop` or `reply_off`.
+    obstacle: Option<&'static str>,
     /// By its name, where it has a common one; else the number.
     protocol: Cow<'static, str>,
     protocol_number: u8,
@@ -55,37 +71,42 @@ struct FlowJson {
     local_port: u16,
     remote: IpAddr,
     remote_port: u16,
+    /// Whom it is translated to (DNAT); `null`: nobody, as far as is known.
+    guest: Option<IpAddr>,
+    guest_port: Option<u16>,
     opened_inbound: bool,
     confirmed: bool,
     uplink: u16,
     /// `null`: the uplink is gone, or its id has come to another device.
-    uplink_name: Option<String>,
+    uplink_name: Option<&'a str>,
     generation: u16,
     idle_seconds: f64,
 }
 
-impl FlowsJson {
-    /// `facts` tells a flow's state and the name of its uplink.
-    pub(crate) fn of<'a>(
+impl<'a> FlowsJson<'a> {
+    pub(crate) fn of(
         records: &[FlowRecord],
-        facts: impl Fn(&FlowRecord) -> (&'static str, Option<&'a str>),
+        facts: impl Fn(&FlowRecord) -> FlowFacts<'a>,
         left_out: usize,
         summary: FlowsSummaryJson,
     ) -> Self {
         let flow = |record: &FlowRecord| {
-            let (state, name) = facts(record);
+            let FlowFacts { state, uplink_name, obstacle, guest } = facts(record);
             FlowJson {
                 state,
+                obstacle,
                 protocol: protocol_name(record.protocol),
                 protocol_number: record.protocol,
                 local: record.local,
                 local_port: record.local_port,
                 remote: record.remote,
                 remote_port: record.remote_port,
+                guest: guest.map(|guest| guest.ip()),
+                guest_port: guest.map(|guest| guest.port()),
                 opened_inbound: record.opened_inbound,
                 confirmed: record.confirmed,
                 uplink: record.uplink.0,
-                uplink_name: name.map(str::to_owned),
+                uplink_name,
                 generation: record.generation,
                 idle_seconds: record.idle_seconds,
             }

@@ -25,7 +25,7 @@ pub(crate) use check::CheckJson;
 pub(crate) use doctor::{CountsJson, DoctorJson, ResultJson};
 pub(crate) use events::{EventJson, EventsJson};
 pub(crate) use finding::{FindingJson, SeverityJson};
-pub(crate) use flows::{FlowsJson, FlowsSummaryJson, ServiceJson, protocol_name};
+pub(crate) use flows::{FlowFacts, FlowsJson, FlowsSummaryJson, ServiceJson, protocol_name};
 pub(crate) use left_out::LeftOutJson;
 pub(crate) use monitor::{SaidJson, TracedJson};
 pub(crate) use observed::{ObservedJson, WrongUplinkJson};

@@ -3,6 +3,7 @@
 
 mod plan;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Serialize;
@@ -199,7 +200,7 @@ fn a_check() -> CheckJson {
     check
 }
 
-fn some_flows() -> FlowsJson {
+fn some_flows() -> FlowsJson<'static> {
     let record = FlowRecord {
         protocol: 6,
         local: ip("192.168.1.10"),
@@ -209,9 +210,11 @@ fn some_flows() -> FlowsJson {
         opened_inbound: true,
         answered: true,
         confirmed: true,
+        closed: false,
         is_over: false,
         uplink: UplinkId(1),
         generation: 1,
+        router: 0,
         idle_seconds: 0.5,
     };
     let service =
@@ -220,15 +223,24 @@ fn some_flows() -> FlowsJson {
         total: 3,
         matching: 1,
         hidden: 2,
+        hidden_fin: 1,
         new: 0,
-        ok: 1,
+        ok: 0,
+        fall: 1,
+        fin: 0,
         idle: 0,
         ipv4: 1,
         ipv6: 0,
         uplinks: [("eth0".to_owned(), 1)].into(),
         services: vec![service],
     };
-    FlowsJson::of(&[record], |_| ("ok", Some("eth0")), 0, summary)
+    let facts = FlowFacts {
+        state: "fall",
+        uplink_name: Some("eth0"),
+        obstacle: Some("uplink_down"),
+        guest: Some(SocketAddr::new(ip("172.17.0.2"), 8080)),
+    };
+    FlowsJson::of(&[record], |_| facts, 0, summary)
 }
 
 /// The example has what is there now, name by name and value by value.

@@ -21,6 +21,7 @@ mod request;
 mod route_query;
 mod steady;
 mod tables;
+pub mod translated;
 mod unreadable;
 
 use std::io;

@@ -5,31 +5,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::cmd::flows::error::FilterError;
+use crate::cmd::flows::state::State;
 use crate::cmd::flows::words::{Word, words};
 
 /// So many conditions a filter may have.
 const MOST: usize = 100;
-
-/// How a flow stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Not confirmed yet.
-    New,
-    /// Both ends have shown that they take part.
-    Ok,
-    /// Too old to count: its entry stays until another flow needs the room.
-    Idle,
-}
-
-impl State {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Ok => "ok",
-            Self::Idle => "idle",
-        }
-    }
-}
 
 /// What a filter looks at.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +86,7 @@ impl Wanted {
 
     /// Whether flows that stand so are meant.
     pub(super) fn is_about(&self, state: State) -> bool {
-        self.has_state || state != State::Idle
+        self.has_state || state.lives()
     }
 }
 
@@ -121,7 +101,7 @@ impl Filter {
             Self::Port(which, comparison, port) => comparison.holds(end(*which).1, *port),
             Self::Uplink(name) => flow.uplink == Some(name),
             Self::State(States::All) => true,
-            Self::State(States::Live) => flow.state != State::Idle,
+            Self::State(States::Live) => flow.state.lives(),
             Self::State(States::One(state)) => flow.state == *state,
         }
     }
@@ -241,13 +221,14 @@ impl<'a> Parser<'a> {
         Ok(Filter::State(match word.text {
             "all" => States::All,
             "live" => States::Live,
-            "new" => States::One(State::New),
-            "ok" | "confirmed" => States::One(State::Ok),
-            "idle" => States::One(State::Idle),
-            other => {
-                let message = format!("{other:?} is no state: live, new, ok, idle, all");
-                return Err(self.error(word.at, message));
-            }
+            "confirmed" => States::One(State::Ok),
+            other => match State::ALL.into_iter().find(|state| state.name() == other) {
+                Some(state) => States::One(state),
+                None => {
+                    let message = format!("{other:?} is no state: {}", State::WORDS);
+                    return Err(self.error(word.at, message));
+                }
+            },
         }))
     }
 

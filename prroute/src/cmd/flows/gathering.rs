@@ -1,15 +1,18 @@
 //! From the tables to a list: each flow is counted as it comes, and no more are kept than are listed.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::IpAddr;
 
 use crate::cmd::flows::Question;
-use crate::cmd::flows::filter::{Facts, State, Wanted};
-use crate::cmd::flows::listing::{Flows, state};
-use crate::cmd::flows::names::Names;
+use crate::cmd::flows::filter::{Facts, Wanted};
+use crate::cmd::flows::listing::Flows;
+use crate::cmd::flows::state::State;
+use crate::cmd::flows::uplinks::{Bound, Uplinks};
 use crate::datapath::flows::FlowRecord;
+use crate::datapath::targets::Obstacle;
 use crate::json::{FlowsSummaryJson, ServiceJson, protocol_name};
+use crate::state::uplink::UplinkId;
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
@@ -41,45 +44,68 @@ impl Ord for ByAge {
     }
 }
 
+/// How many flows that live follow the routing tables, by uplink and why.
+pub(super) type Falling = BTreeMap<(UplinkId, Obstacle), usize>;
+
 pub(super) struct Gathering<'a> {
     question: &'a Question,
     wanted: &'a Wanted,
-    names: Names,
-    kept: BinaryHeap<ByAge>,
-    services: BTreeMap<(u8, IpAddr, u16), usize>,
+    uplinks: Uplinks,
+    /// All that are listed.
+    all: Vec<FlowRecord>,
+    /// Instead of those the youngest, where not all are listed.
+    youngest: BinaryHeap<ByAge>,
+    services: HashMap<(u8, IpAddr, u16), usize>,
+    /// By uplink, and whether it is there still under this name.
+    by_uplink: BTreeMap<(UplinkId, bool), usize>,
+    falling: Falling,
     summary: FlowsSummaryJson,
 }
 
 impl<'a> Gathering<'a> {
-    pub(super) fn new(question: &'a Question, wanted: &'a Wanted, names: Names) -> Self {
-        let (kept, services) = (BinaryHeap::new(), BTreeMap::new());
-        let summary = FlowsSummaryJson::default();
-        Self { question, wanted, names, kept, services, summary }
+    pub(super) fn new(question: &'a Question, wanted: &'a Wanted, uplinks: Uplinks) -> Self {
+        Self {
+            question,
+            wanted,
+            uplinks,
+            all: Vec::new(),
+            youngest: BinaryHeap::new(),
+            services: HashMap::new(),
+            by_uplink: BTreeMap::new(),
+            falling: Falling::new(),
+            summary: FlowsSummaryJson::default(),
+        }
     }
 
     pub(super) fn take(&mut self, record: FlowRecord) {
         self.summary.total += 1;
-        let state = state(&record);
-        let uplink = self.names.of(&record);
+        if !self.is_chosen(&record) {
+            return;
+        }
+        let bound = self.uplinks.of(&record);
+        let state = State::of(&record, bound.obstacle);
         let facts = Facts {
             local: (record.local, record.local_port),
             remote: (record.remote, record.remote_port),
-            uplink,
+            uplink: bound.name,
             state,
         };
-        if !self.is_chosen(&record) || !self.wanted.names(&facts) {
+        if !self.wanted.names(&facts) {
             return;
         }
         if !self.wanted.is_about(state) {
             self.summary.hidden += 1;
+            self.summary.hidden_fin += usize::from(state == State::Fin);
             return;
         }
-        let name = uplink.map_or_else(|| format!("#{}", record.uplink), str::to_owned);
-        self.count(&record, state, name);
-        self.kept.push(ByAge(record));
-        if self.question.limit > 0 && self.kept.len() > self.question.limit {
-            self.kept.pop();
+        let Bound { name, obstacle } = bound;
+        let is_named = name.is_some();
+        *self.by_uplink.entry((record.uplink, is_named)).or_default() += 1;
+        if let Some(obstacle) = obstacle.filter(|_| state == State::Fall) {
+            *self.falling.entry((record.uplink, obstacle)).or_default() += 1;
         }
+        self.count(&record, state);
+        self.keep(record);
     }
 
     /// By the options.
@@ -90,27 +116,47 @@ impl<'a> Gathering<'a> {
         is_protocol && (ipv4 == ipv6 || ipv4 == record.local.is_ipv4())
     }
 
-    fn count(&mut self, record: &FlowRecord, state: State, uplink: String) {
+    fn count(&mut self, record: &FlowRecord, state: State) {
         let summary = &mut self.summary;
         summary.matching += 1;
         *match state {
             State::New => &mut summary.new,
             State::Ok => &mut summary.ok,
+            State::Fall => &mut summary.fall,
+            State::Fin => &mut summary.fin,
             State::Idle => &mut summary.idle,
         } += 1;
         *if record.local.is_ipv4() { &mut summary.ipv4 } else { &mut summary.ipv6 } += 1;
-        *summary.uplinks.entry(uplink).or_default() += 1;
+        if !record.opened_inbound {
+            return;
+        }
         let service = (record.protocol, record.local, record.local_port);
-        let is_known = self.services.contains_key(&service);
-        if record.opened_inbound && (is_known || self.services.len() < DISTINCT) {
-            *self.services.entry(service).or_default() += 1;
+        if let Some(flows) = self.services.get_mut(&service) {
+            *flows += 1;
+        } else if self.services.len() < DISTINCT {
+            self.services.insert(service, 1);
+        }
+    }
+
+    fn keep(&mut self, record: FlowRecord) {
+        // What they come to is told by the counters.
+        if self.question.summary {
+            return;
+        }
+        if self.question.limit == 0 {
+            self.all.push(record);
+            return;
+        }
+        self.youngest.push(ByAge(record));
+        if self.youngest.len() > self.question.limit {
+            self.youngest.pop();
         }
     }
 
     pub(super) fn end(self) -> Flows {
-        let Self { question, names, kept, services, mut summary, .. } = self;
+        let Self { question, uplinks, all, youngest, services, mut summary, .. } = self;
         let mut services: Vec<_> = services.into_iter().collect();
-        services.sort_by_key(|(_, flows)| std::cmp::Reverse(*flows));
+        services.sort_by_key(|(service, flows)| (std::cmp::Reverse(*flows), *service));
         services.truncate(SERVICES);
         let service = |((protocol, local, local_port), flows)| ServiceJson {
             protocol: protocol_name(protocol),
@@ -119,7 +165,13 @@ impl<'a> Gathering<'a> {
             flows,
         };
         summary.services = services.into_iter().map(service).collect();
-        let records = kept.into_sorted_vec().into_iter().map(|ByAge(record)| record).collect();
-        Flows { records, names, summary, is_limited: question.is_limited }
+        for ((id, is_named), flows) in self.by_uplink {
+            *summary.uplinks.entry(uplinks.name(id, is_named)).or_default() += flows;
+        }
+        let mut records = all;
+        records.sort_unstable_by(|one, other| one.idle_seconds.total_cmp(&other.idle_seconds));
+        records.extend(youngest.into_sorted_vec().into_iter().map(|ByAge(record)| record));
+        let (falling, is_limited) = (self.falling, question.is_limited);
+        Flows { records, uplinks, falling, guests: HashMap::new(), summary, is_limited }
     }
 }

@@ -1,10 +1,13 @@
 //! `prroute flows`.
 
+mod columns;
 mod error;
 mod filter;
 mod gathering;
 mod listing;
-mod names;
+mod state;
+mod summary;
+mod uplinks;
 mod words;
 
 use std::io::{IsTerminal as _, stdout};
@@ -35,6 +38,9 @@ pub(super) struct Question {
     ipv4: bool,
     ipv6: bool,
     summary: bool,
+    /// With the guests that flows are translated to. Not sent unless asked for: an older daemon may answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    extended: bool,
     /// 0: all.
     limit: usize,
     /// More than that is given to root alone.
@@ -52,6 +58,7 @@ impl Question {
             ipv4: args.ipv4,
             ipv6: args.ipv6,
             summary: args.summary,
+            extended: args.extended || args.json,
             limit: args.limit.unwrap_or(if is_for_people { ON_A_TERMINAL } else { 0 }),
             is_limited: false,
         }

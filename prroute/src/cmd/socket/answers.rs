@@ -36,7 +36,8 @@ const INDEX: &str = "\
              &all=true &dev=NAME; text with `Accept: text/plain`
 /v1/ready    200 when replies are steered, else 503
 /v1/flows    what is recorded: ?filter=FILTER &limit=NUMBER (up to 10000) &tcp=true
-             &udp=true &ipv4=true &ipv6=true &summary=true; text likewise
+             &udp=true &ipv4=true &ipv6=true &summary=true &extended=true;
+             text likewise
 /v1/events   what happened: ?after=NUMBER &run=RUN &wait=SECONDS (up to 30)
 /v1/metrics  OpenMetrics, also at /metrics
 ";

@@ -19,6 +19,10 @@ fn without_a_state_what_lives_is_meant() {
     assert!(takes("", |_| {}) && takes("", new) && !takes("", idle));
     assert!(takes("state all", idle) && takes("state idle", idle) && !takes("state live", idle));
     assert!(takes("state new", new) && !takes("state ok", new));
+    let fin = |flow: &mut Facts<'_>| flow.state = State::Fin;
+    assert!(!takes("", fin) && takes("state fin", fin) && !takes("state idle or state live", fin));
+    let fall = |flow: &mut Facts<'_>| flow.state = State::Fall;
+    assert!(takes("", fall) && takes("state live and state fall", fall));
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn what_is_wrong_has_a_mark_below_it() {
         ("sport > 70000", "\"70000\" is no port number", 8),
         ("( sport 1", "a ) is missing at the end", 9),
         ("sport 1 )", "there is no ( for this", 8),
-        ("state dead", "\"dead\" is no state: live, new, ok, idle, all", 6),
+        ("state dead", "\"dead\" is no state: live, new, ok, fall, fin, idle, all", 6),
         (
             "sport 1 and",
             "a condition (src, dst, sport, dport, uplink, state) is missing at the end",
