@@ -1,5 +1,6 @@
 //! The command line.
 
+mod examples;
 mod replace;
 mod reports;
 mod time;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+use self::examples::TEMPLATE;
 use self::replace::{EXPORT_EXAMPLES, IMPORT_EXAMPLES};
 pub use self::replace::{
     ExportArgs, ExportCommand, ExportNetworkdArgs, ExportRulesArgs, ImportArgs,
@@ -30,6 +32,8 @@ use crate::instance::Instance;
     about,
     propagate_version = true,
     max_term_width = 80,
+    help_template = TEMPLATE,
+    before_long_help = examples::PRROUTE,
     after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong \
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report \
                   cannot be read, or `doctor` has warnings only; 78 configuration error."
@@ -45,6 +49,7 @@ pub enum Command {
     ///
     /// When it is stopped, all that stays in the kernel and goes on working; `prroute down` removes
     /// it.
+    #[command(help_template = TEMPLATE, before_long_help = examples::RUN)]
     Run(RunArgs),
     /// Enforce until you confirm, and undo everything otherwise.
     ///
@@ -52,37 +57,43 @@ pub enum Command {
     /// standard input. A line (Enter) within TIME keeps all that. Without one everything is undone: at the end
     /// of TIME or of the input, and at SIGHUP (the session broke), SIGINT and SIGTERM. Exit codes: 0 kept, 1
     /// undone.
+    #[command(help_template = TEMPLATE, before_long_help = examples::TRY)]
     Try(TryArgs),
     /// Stop the daemon, if one runs, and undo everything that prroute changed.
+    #[command(help_template = TEMPLATE, before_long_help = examples::DOWN)]
     Down(InstanceArgs),
     /// Show whether all is well, what is wrong and what mends it, and the uplinks.
     ///
     /// Everything is asked of the kernel now, with or without a daemon. `!` marks what sends replies
     /// astray, `-` what is merely unusual; the command that mends it stands below, after `->`.
-    #[command(after_help = STATUS_CODES)]
+    #[command(help_template = TEMPLATE, before_long_help = examples::STATUS, after_help = STATUS_CODES)]
     Status(StatusArgs),
     /// Wait until the daemon is ready: replies are steered.
-    #[command(after_help = WAIT_CODES)]
+    #[command(help_template = TEMPLATE, before_long_help = examples::WAIT, after_help = WAIT_CODES)]
     Wait(WaitArgs),
     /// Print metrics for Prometheus (OpenMetrics), or write them to a file for node_exporter.
     ///
     /// What is degraded is a figure, and no failure: the exit code is 3 only where nothing of prroute
     /// is there.
+    #[command(help_template = TEMPLATE, before_long_help = examples::METRICS)]
     Metrics(MetricsArgs),
     /// Look for what is wrong or unusual, and say what mends it; change nothing.
     ///
     /// Asks the kernel, also where no daemon runs, and where prroute was never started. Exit codes: 0
     /// nothing found, 1 faults, 5 warnings only, 3 no daemon runs (what was found is printed).
+    #[command(help_template = TEMPLATE, before_long_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// List the recorded flows.
     ///
     /// Those that live, the one that was seen last first. A TCP connection to an uplink's own address is
-    /// not recorded while all of its packets use that uplink.
-    #[command(after_help = FLOWS_FILTER)]
+    /// not recorded while all of its packets use that uplink. `! fall` says why replies follow the routing
+    /// tables instead of leaving by the uplink of their flow.
+    #[command(help_template = TEMPLATE, before_long_help = examples::FLOWS, after_help = FLOWS_FILTER)]
     Flows(FlowsArgs),
     /// Show what happened: the daemon's messages of information and above, the newest last.
     ///
     /// They are the daemon's own, since its start; the journal has those of before.
+    #[command(help_template = TEMPLATE, before_long_help = examples::EVENTS)]
     Events(EventsArgs),
     /// Show what happens, while it happens: to uplinks, flows and single packets.
     ///
@@ -93,48 +104,49 @@ pub enum Command {
     Monitor(MonitorArgs),
     /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
     /// change nothing.
+    #[command(help_template = TEMPLATE, before_long_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Gather what a report of a fault needs, in one text; change nothing.
     ///
     /// Versions, what `status`, `doctor`, `plan` and `metrics` say, the configuration, rules, routes,
     /// interfaces, programs, pins, and the last lines of the log. Read it before you send it.
+    #[command(help_template = TEMPLATE, before_long_help = examples::REPORT)]
     Report(BugReportArgs),
     /// Have the daemon read the configuration again; an invalid one changes nothing.
+    #[command(help_template = TEMPLATE, before_long_help = examples::RELOAD)]
     Reload(InstanceArgs),
     /// Check the configuration for mistakes, and whether it fits this host.
+    #[command(help_template = TEMPLATE, before_long_help = examples::CHECK)]
     Check(CheckArgs),
     /// Print the configuration that replaces rules, tables and marks of others; change nothing.
     ///
     /// Reads what this host has, or files: iptables-save, ifcfg, netplan, networkd, and scripts of
     /// `ip rule` and `ip route`. What cannot be carried over, and why, stands at the end, in
     /// comments.
-    #[command(after_help = IMPORT_EXAMPLES)]
+    #[command(help_template = TEMPLATE, before_long_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
     /// Print rules and routes that need no prroute, as a way out; change nothing.
     ///
     /// What the routing plane does now, with priorities and tables beside prroute's. What only the
     /// programs do is told, and not exported.
-    #[command(subcommand, after_help = EXPORT_EXAMPLES)]
+    #[command(subcommand, help_template = TEMPLATE, before_long_help = EXPORT_EXAMPLES)]
     Export(ExportCommand),
     /// Print a configuration file with every key, its default and an explanation.
+    #[command(help_template = TEMPLATE, before_long_help = examples::GENERATE_CONFIG)]
     GenerateConfig,
     /// Print a machine-readable schema.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = TEMPLATE, before_long_help = examples::SCHEMA)]
     Schema(SchemaCommand),
     /// Configure another program so that it keeps prroute's rules and routes.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = TEMPLATE, before_long_help = examples::SETUP)]
     Setup(SetupCommand),
 }
 
 const FLOWS_FILTER: &str = "\
-Examples:
-  prroute flows -t uplink eth1
-  prroute flows src 192.0.2.10:443 and not dst 198.51.100.0/24
-  prroute flows 'state new and (sport = 53 or sport > 1024)'
-
 src, sport: the local end; dst, dport: the remote one. An address is ADDRESS, ADDRESS/LENGTH, with \
 :PORT behind it ([ADDRESS]:PORT for IPv6). States: live (as without one), new (not confirmed by the \
-remote end), ok, idle (too old to count), all.";
+remote end), ok, fall (its uplink cannot be used), fin (closed, and remembered for what is sent \
+again), idle (too old to count), all.";
 
 const MONITOR_WORDS: &str = "\
 Examples:
@@ -159,12 +171,14 @@ const WAIT_CODES: &str = "Exit codes: 0 ready; 1 the time is over, and what is m
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
     /// The JSON Schema of the configuration.
+    #[command(help_template = TEMPLATE, before_long_help = examples::SCHEMA)]
     Config,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum SetupCommand {
     /// Write a drop-in file by which systemd-networkd keeps rules and routes of others.
+    #[command(help_template = TEMPLATE, before_long_help = examples::SETUP)]
     Networkd(SetupNetworkdArgs),
 }
 

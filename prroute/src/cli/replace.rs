@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::InstanceArgs;
+use super::examples::TEMPLATE;
 use crate::complete;
 use crate::import::Notation;
 
@@ -60,11 +61,13 @@ pub struct ImportArgs {
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
     /// Lines for `ip -batch`; without -4 or -6 a script for sh that feeds it both families.
+    #[command(help_template = TEMPLATE, before_long_help = EXPORT_EXAMPLES)]
     Rules(ExportRulesArgs),
     /// Drop-in files of systemd-networkd, one for each uplink.
     ///
     /// A comment before each says where it belongs. networkd takes them at its next start, or by
     /// `networkctl reload`.
+    #[command(help_template = TEMPLATE, before_long_help = EXPORT_EXAMPLES)]
     Networkd(ExportNetworkdArgs),
 }
 
