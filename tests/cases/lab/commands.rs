@@ -214,24 +214,3 @@ fn without_standard_error_commands_and_the_daemon_do_their_work() -> Result<()> 
     }
     Ok(())
 }
-
-/// By the script that prroute gives to bash.
-#[test]
-fn bash_completes_commands_interfaces_and_words_of_a_filter() -> Result<()> {
-    let complete = "source <(COMPLETE=bash \"$0\"); COMP_WORDS=(prroute \"$@\"); \
-                    COMP_CWORD=$#; COMP_TYPE=9; _clap_complete_prroute prroute \"${!#}\"; \
-                    echo \"${COMPREPLY[@]}\"";
-    let program = prroute::binary()?.display().to_string();
-    for (words, expected) in [
-        (&["stat"][..], "status"),
-        (&["status", "dev", "l"], "lo"),
-        (&["flows", "state", "all", "and", "spo"], "sport"),
-        (&["flows", "src", "127.0.0."], "127.0.0.1"),
-        (&["status", "--inst"], "--instance"),
-    ] {
-        let argv = [&["bash", "-c", complete, &program], words].concat();
-        let proposed = command::run(&argv)?;
-        ensure!(proposed.trim() == expected, "{words:?}: {proposed}");
-    }
-    Ok(())
-}

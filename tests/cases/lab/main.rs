@@ -10,6 +10,7 @@ mod bridge;
 mod clsact;
 mod coexistence;
 mod commands;
+mod completions;
 mod conformance;
 mod container;
 mod decision_log;

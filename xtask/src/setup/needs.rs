@@ -73,6 +73,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),
+    need(Scope::Test, "zsh", "zsh"),
+    need(Scope::Test, "fish", "fish"),
     Need { services: &["memcached.service"], ..need(Scope::Test, "memcached", "memcached") },
     Need { services: &["tftpd-hpa.service"], ..need(Scope::Test, "in.tftpd", "tftpd-hpa") },
     Need { services: &["prometheus.service"], ..need(Scope::Test, "prometheus", "prometheus") },
