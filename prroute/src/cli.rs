@@ -100,7 +100,7 @@ pub enum Command {
     /// The running programs report the packets that you ask for, and nobody else's packet takes longer; when this
     /// ends, or is killed, they stop. At most 1,000 packets are shown in a second, 10,000 written to a file; how
     /// many more there were is said at the end.
-    #[command(after_help = MONITOR_WORDS)]
+    #[command(help_template = TEMPLATE, before_long_help = examples::MONITOR, after_help = MONITOR_WORDS)]
     Monitor(MonitorArgs),
     /// Show what prroute would change now, as `ip` commands with reasons, with programs and pins;
     /// change nothing.
@@ -149,12 +149,6 @@ remote end), ok, fall (its uplink cannot be used), fin (closed, and remembered f
 again), idle (too old to count), all.";
 
 const MONITOR_WORDS: &str = "\
-Examples:
-  prroute monitor
-  prroute monitor flow local 192.0.2.10
-  prroute monitor packet host 203.0.113.9 tcp count 20
-  prroute monitor packet verdict passed dev eth1 for 30s -w replies.pcapng
-
 What is shown: uplink (up, down, gateways), heal (what others removed, and what was put back), flow \
 (opened, confirmed, moved), packet (each one, and what became of it). Without a word: uplink heal.
 

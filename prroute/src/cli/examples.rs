@@ -66,6 +66,13 @@ Examples:
   prroute flows state fall                       # their uplink cannot be used
   prroute flows -s -w 5                          # what they come to, every 5 s";
 
+pub(super) const MONITOR: &str = "\
+Examples:
+  prroute monitor                  # uplinks, and what others remove
+  prroute monitor flow local 192.0.2.10
+  prroute monitor packet host 203.0.113.9 tcp count 20
+  prroute monitor packet verdict passed dev eth1 for 30s -w replies.pcapng";
+
 pub(super) const EVENTS: &str = "\
 Examples:
   prroute events -n 20

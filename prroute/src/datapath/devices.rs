@@ -41,7 +41,7 @@ impl Devices {
     pub(super) fn has(&self, ifindex: u32) -> Result<bool> {
         match self.0.get(ifindex, 0) {
             Ok(_) => Ok(true),
-            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(failed("read", names::DEVICES)(error)),
         }
     }
