@@ -164,9 +164,11 @@ mod tests {
             for example in examples.lines() {
                 let typed = example.split(" # ").next().unwrap_or_default();
                 // What it is fed with, and where its output goes, are the shell's.
-                let of_prroute = typed.split(" | ").map(str::trim).find(|it| it.starts_with("prroute"));
+                let of_prroute =
+                    typed.split(" | ").map(str::trim).find(|it| it.starts_with("prroute"));
                 let of_prroute = of_prroute.unwrap_or_else(|| panic!("{name}: {example}"));
-                let words: Vec<String> = words(of_prroute).into_iter().take_while(|it| it != ">").collect();
+                let words: Vec<String> =
+                    words(of_prroute).into_iter().take_while(|it| it != ">").collect();
                 assert!(words.starts_with(&told), "{name}: {example}");
                 if let Err(error) = Cli::try_parse_from(&words) {
                     panic!("{typed}: {error}");
