@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::model::{MarkRule, Marking, Place, Setup};
+use super::marks::{MarkRule, Marking};
+use super::model::{Place, Setup};
 use super::words::mark;
 use crate::state::observed::Mark;
 

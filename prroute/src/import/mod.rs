@@ -3,14 +3,17 @@
 //! Every notation is read to one [`Setup`]; [`translate`] makes an [`Import`] of it, of which the
 //! configuration and the script that removes the old things are written.
 
+mod fate;
 mod host;
 mod ifcfg;
 mod iptables;
+mod marks;
 mod model;
 mod netplan;
 mod networkd;
 mod render;
 mod script;
+mod shell;
 mod tables;
 mod translate;
 mod words;

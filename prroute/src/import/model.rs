@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::marks::MarkRule;
 use crate::family::Family;
 use crate::state::observed::{Mark, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 
@@ -213,46 +214,6 @@ pub(crate) enum Kind {
     Refusal,
     /// The host's own addresses, and what is for all: the kernel makes those.
     Kernels,
-}
-
-/// What a netfilter rule does about marks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Marking {
-    /// Packets, or the connections of packets, that come in on an interface get this mark.
-    Set { iif: Option<String>, mark: Mark },
-    /// Marks go from connections to packets, or back.
-    Copy,
-}
-
-/// A netfilter rule that handles marks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MarkRule {
-    pub(crate) place: Place,
-    /// What made it: `iptables`, or a variant of it.
-    pub(crate) program: String,
-    pub(crate) table: String,
-    pub(crate) chain: String,
-    /// Behind the chain.
-    pub(crate) words: Vec<String>,
-    pub(crate) marking: Marking,
-    /// It looks at ports, addresses or else, too: some packets are not marked.
-    pub(crate) selective: bool,
-}
-
-impl MarkRule {
-    /// The command that deletes it.
-    pub(crate) fn deletion(&self) -> String {
-        let words: Vec<String> = [self.table.as_str(), "-D", self.chain.as_str()]
-            .into_iter()
-            .chain(self.words.iter().map(String::as_str))
-            .map(quoted)
-            .collect();
-        format!("{} -t {}", self.program, words.join(" "))
-    }
-
-    pub(crate) fn family(&self) -> Family {
-        if self.program.starts_with("ip6") { Family::V6 } else { Family::V4 }
-    }
 }
 
 /// Something that could not be read.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::model::{Device, Marking, Place, Rule};
+use super::marks::Marking;
+use super::model::{Device, Place, Rule};
 use super::translate::{Entry, Import};
 use crate::family::Family;
 use crate::instance::Instance;
@@ -174,7 +175,7 @@ impl Import {
     fn write_files(&self, text: &mut String, managers: &[&str]) {
         let rules = self.source_rules.iter().chain(&self.rules).chain(&self.specific_rules);
         let rules = rules.map(|rule| &rule.place);
-        let places = rules.chain(self.marks.iter().map(|rule| &rule.place)).chain(&self.routes);
+        let places = rules.chain(self.marks.iter().map(|rule| &rule.place)).chain(&self.places);
         let mut lines: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
         for Place { source, line } in places {
             lines.entry(source).or_default().extend(line);

@@ -1,5 +1,4 @@
-//! What an administrator has set up by hand is replaced by prroute without a lost packet, and the
-//! way back out likewise.
+//! What an administrator has set up by hand is replaced by prroute without a lost packet.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::symlink;
@@ -11,6 +10,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::command::{self, Output};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Defaults, Lab, Topology};
+use prroute_tests::netns::Namespace;
 use prroute_tests::probe::{self, Question};
 use prroute_tests::prroute::{self, Instance};
 use prroute_tests::stream::Stream;
@@ -33,7 +33,7 @@ const SECOND_BY_RULES: Topology = Topology {
 };
 
 /// Runs a script on the host that finds prroute by its name.
-fn run_script(lab: &Lab, name: &str, script: &str) -> Result<()> {
+pub(crate) fn run_script(lab: &Lab, name: &str, script: &str) -> Result<()> {
     let programs = lab.scratch.path().join("bin");
     if !programs.exists() {
         std::fs::create_dir(&programs).context("create a folder for programs")?;
@@ -73,7 +73,7 @@ fn table_is_empty(lab: &Lab, table: u32) -> Result<bool> {
 }
 
 /// Pings the second uplink's addresses all the time.
-fn pings(lab: &Lab) -> Result<Vec<Stream>> {
+pub(crate) fn pings(lab: &Lab) -> Result<Vec<Stream>> {
     Family::BOTH
         .into_iter()
         .map(|family| {
@@ -83,7 +83,7 @@ fn pings(lab: &Lab) -> Result<Vec<Stream>> {
         .collect()
 }
 
-fn lost_nothing(pings: Vec<Stream>) -> Result<()> {
+pub(crate) fn lost_nothing(pings: Vec<Stream>) -> Result<()> {
     pings.into_iter().try_for_each(|ping| ping.lost_nothing().map(drop))
 }
 
@@ -108,6 +108,49 @@ fn tables_by_hand(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Sends datagrams to an echo server, again and again until `end`: each has to come back.
+fn talk(udp: &UdpSocket, target: IpAddr, end: &AtomicBool) -> Result<u32> {
+    let mut count = 0;
+    while !end.load(Ordering::Relaxed) {
+        let answered = echo::udp_round(udp, SocketAddr::new(target, PORT), 200)?;
+        ensure!(answered, "question {count} to {target} was not answered");
+        count += 1;
+        std::thread::sleep(PACE);
+    }
+    Ok(count)
+}
+
+/// Does something while these sockets talk with their targets; it may end that by the flag. Nothing
+/// may be lost.
+fn while_talking<T>(
+    talks: &[(UdpSocket, IpAddr)],
+    body: impl FnOnce(&AtomicBool) -> Result<T>,
+) -> Result<T> {
+    let end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let end = &end;
+        let threads: Vec<_> = talks
+            .iter()
+            .map(|(udp, target)| scope.spawn(move || talk(udp, *target, end)))
+            .collect();
+        let done = body(end);
+        end.store(true, Ordering::Relaxed);
+        for thread in threads {
+            let Ok(count) = thread.join() else { bail!("a thread that asks panicked") };
+            let count = count?;
+            ensure!(count > 20, "{count} questions were asked");
+        }
+        done
+    })
+}
+
+/// A socket of one side, with the patience of its questions.
+fn asking(namespace: &Namespace, source: IpAddr) -> Result<UdpSocket> {
+    let udp = socket::udp(namespace, source, 0)?;
+    udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
+    Ok(udp)
+}
+
 #[test]
 fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
     let lab = Lab::with_services(SECOND_BY_RULES)?;
@@ -116,6 +159,14 @@ fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
     let probes = probe::to_own_addresses(2, &Question::ALL);
     probe::expect_all_answered(&lab.ask(&probes)?).context("as it was")?;
     let pings = pings(&lab)?;
+    // What the host opens from the second uplink's addresses nobody moves: it has the rules alone.
+    let clients = Family::BOTH.map(|family| addressing::client(2, family));
+    let _echo = Echo::start(&lab.client, &clients, PORT)?;
+    let mut own = Vec::new();
+    for family in Family::BOTH {
+        let source = addressing::host(2, family);
+        own.push((asking(&lab.host, source)?, addressing::client(2, family)));
+    }
 
     let mut prroute = lab.prroute()?;
     let (configuration, removal) = import(&prroute)?;
@@ -125,8 +176,12 @@ fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
     }
     let file = prroute.configure(&configuration)?.display().to_string();
     prroute.output(&["check", &file])?.success().context("the configuration is valid")?;
-    let daemon = prroute.run(&[])?;
-    run_script(&lab, "remove.sh", &removal)?;
+    let daemon = while_talking(&own, |_| {
+        let daemon = prroute.run(&[])?;
+        run_script(&lab, "remove.sh", &removal)?;
+        Ok(daemon)
+    })
+    .with_context(|| removal.clone())?;
 
     let others = rules_of_others(&lab)?;
     ensure!(others.is_empty(), "left of the old rules: {others:#?}\n{removal}");
@@ -171,19 +226,6 @@ fn marks_by_hand(lab: &Lab, flavour: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks the container over the second uplink, again and again until `end`: each question has to be
-/// answered.
-fn talk(udp: &UdpSocket, target: IpAddr, end: &AtomicBool) -> Result<u32> {
-    let mut count = 0;
-    while !end.load(Ordering::Relaxed) {
-        let answered = echo::udp_round(udp, SocketAddr::new(target, PORT), 200)?;
-        ensure!(answered, "question {count} to {target} was not answered");
-        count += 1;
-        std::thread::sleep(PACE);
-    }
-    Ok(count)
-}
-
 fn marks_are_replaced(flavour: &str) -> Result<()> {
     let lab = Lab::build(SECOND_BY_RULES)?;
     let pods = lab.pods(1)?;
@@ -198,30 +240,22 @@ fn marks_are_replaced(flavour: &str) -> Result<()> {
     ])?;
     let mut prroute = lab.prroute()?;
     let pings = pings(&lab)?;
-    let (end, mut connections) = (AtomicBool::new(false), Vec::new());
-    let mut sockets = Vec::new();
+    let (mut connections, mut sockets) = (Vec::new(), Vec::new());
     for family in Family::BOTH {
         let (client, host) = (addressing::client(2, family), addressing::host(2, family));
         connections.push(socket::tcp(&lab.client, client, host, PORT)?);
-        let udp = socket::udp(&lab.client, client, 0)?;
-        udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
-        sockets.push((udp, host));
+        sockets.push((asking(&lab.client, client)?, host));
     }
     let (configuration, removal) = import(&prroute)?;
     ensure!(configuration.contains("name = \"up2\""), "{configuration}");
     ensure!(removal.matches("CONNMARK").count() == 6, "{removal}");
     prroute.configure(&configuration)?;
-    let talks = std::thread::scope(|scope| {
-        let end = &end;
-        let threads: Vec<_> = sockets
-            .iter()
-            .map(|(udp, target)| scope.spawn(move || talk(udp, *target, end)))
-            .collect();
-        let moved = (|| {
-            let daemon = prroute.run(&[])?;
-            for connection in &mut connections {
-                echo::tcp_round(connection, 1_000)?;
-            }
+    let daemon = while_talking(&sockets, |end| {
+        let daemon = prroute.run(&[])?;
+        for connection in &mut connections {
+            echo::tcp_round(connection, 1_000)?;
+        }
+        std::thread::scope(|scope| {
             let script = scope.spawn(|| run_script(&lab, "remove.sh", &removal));
             // New connections get no mark any more; the datagrams from before still have theirs.
             wait::until("no mark is set", COMMAND, || {
@@ -232,22 +266,13 @@ fn marks_are_replaced(flavour: &str) -> Result<()> {
             ensure!(!script.is_finished(), "marked datagrams are still on their way");
             end.store(true, Ordering::Relaxed);
             let Ok(removed) = script.join() else { bail!("the script's thread panicked") };
-            removed?;
-            for connection in &mut connections {
-                echo::tcp_round(connection, 1_000).context("a connection from before")?;
-            }
-            anyhow::Ok(daemon)
-        })();
-        end.store(true, Ordering::Relaxed);
-        let mut counts = Vec::new();
-        for thread in threads {
-            let Ok(count) = thread.join() else { bail!("a client panicked") };
-            counts.push(count?);
+            removed
+        })?;
+        for connection in &mut connections {
+            echo::tcp_round(connection, 1_000).context("a connection from before")?;
         }
-        anyhow::Ok((moved?, counts))
-    });
-    let (daemon, counts) = talks?;
-    ensure!(counts.iter().all(|count| *count > 20), "{counts:?}");
+        Ok(daemon)
+    })?;
     lost_nothing(pings).with_context(|| removal.clone())?;
     for program in ["iptables", "ip6tables"] {
         let saved = lab.host.run(&[&format!("{program}-{flavour}-save")])?;
@@ -303,50 +328,4 @@ fn what_is_not_carried_over_stays_in_force() -> Result<()> {
     ensure!(way.contains(" dev up2 "), "{way}");
     daemon.terminate()?;
     prroute.down().map(drop)
-}
-
-#[test]
-fn exported_rules_take_over_without_a_lost_packet() -> Result<()> {
-    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let daemon = prroute.run(&[])?;
-    let Output { status, stdout: script, stderr, .. } = prroute.output(&["export", "rules"])?;
-    ensure!(status.success(), "{stderr}");
-    let shared = addressing::shared(Family::V4).to_string();
-    ensure!(stderr.contains("not exported: ") && stderr.contains(&shared), "{stderr}");
-    let pings = pings(&lab)?;
-    run_script(&lab, "rules.sh", &script)?;
-    daemon.terminate()?;
-    prroute.down()?;
-    lost_nothing(pings).with_context(|| script.clone())?;
-    own_sources_work(&lab).with_context(|| script.clone())?;
-    // They are in nobody's way when prroute comes back.
-    prroute.run(&[])?.terminate()?;
-    prroute.down().map(drop)
-}
-
-/// Each own address over its uplink; the shared one only where main leads.
-fn own_sources_work(lab: &Lab) -> Result<()> {
-    let own = probe::to_own_addresses(3, &Question::ALL);
-    probe::expect_all_answered(&lab.ask(&own)?)?;
-    let shared = probe::to_shared_address(3, &[Question::Ping]);
-    probe::expect_answered(&lab.ask(&shared)?, |probe| probe.uplink() == 1)
-}
-
-#[test]
-fn exported_lines_are_what_ip_takes_after_prroute_is_gone() -> Result<()> {
-    let lab = Lab::with_services(Topology::DEFAULT)?;
-    let prroute = lab.prroute()?;
-    let batches = Family::BOTH.map(|family| {
-        let words = ["export", "rules", family.option()];
-        Ok::<_, anyhow::Error>((family, prroute.output(&words)?.success()?))
-    });
-    for batch in batches {
-        let (family, lines) = batch?;
-        let mut ip = lab.host.command(&["ip", family.option(), "-batch", "-"]);
-        let output = command::output_within(&mut ip, COMMAND, &lines)?;
-        output.success().with_context(|| lines.clone())?;
-    }
-    lab.meet_default_gateway()?;
-    own_sources_work(&lab)
 }

@@ -16,6 +16,7 @@ mod container;
 mod decision_log;
 mod direction;
 mod exit_nodes;
+mod export;
 mod failover;
 mod faults;
 mod findings;

@@ -227,3 +227,13 @@ fn what_was_exported_can_be_imported() {
     assert_eq!((import.kept, import.notes), (vec![], vec![]));
     assert_eq!((import.source_rules.len(), import.specific_rules.len()), (1, 1));
 }
+
+#[test]
+fn what_is_said_twice_is_replaced_once() {
+    let rule = "ip rule add from 10.0.1.2 lookup 101 pref 5\n";
+    let import = translate(&with(&rule.repeat(2)));
+    assert_eq!(
+        (import.source_rules.len(), import.uplinks[&device("eth1")].instead_of.len()),
+        (1, 1)
+    );
+}

@@ -1,0 +1,55 @@
+use super::*;
+
+fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn a_file_and_its_drop_in_are_about_one_interface() {
+    let setup = read(&files(&[
+        (
+            "/n/10-eth1.network",
+            "[Match]\nName=eth1\n\n[Network]\nAddress=10.0.1.2/24\nGateway=10.0.1.1\n\n\
+             [Route]\nGateway=10.0.1.1\nTable=101\n\n\
+             [RoutingPolicyRule]\nFrom=10.0.1.2\nTable=101\nPriority=5\n",
+        ),
+        (
+            "/n/10-eth1.network.d/to.conf",
+            "[Route]\nDestination=10.9.0.0/16\nTable=101\nScope=link\n\
+             [RoutingPolicyRule]\nFirewallMark=1\nFamily=both\nTable=101\n",
+        ),
+    ]));
+    assert_eq!(setup.unread, []);
+    let rules: Vec<_> = setup.rules.iter().map(|rule| format!("{} {rule}", rule.place)).collect();
+    assert_eq!(
+        rules,
+        [
+            "/n/10-eth1.network:12 priority 5 from 10.0.1.2/32 lookup 101",
+            "/n/10-eth1.network.d/to.conf:5 from all fwmark 0x1 lookup 101",
+            "/n/10-eth1.network.d/to.conf:5 from all fwmark 0x1 lookup 101",
+        ]
+    );
+    let routes: Vec<_> = setup.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        routes,
+        ["default via 10.0.1.1 dev eth1", "default via 10.0.1.1 dev eth1", "10.9.0.0/16 dev eth1"]
+    );
+    assert_eq!(setup.addresses.len(), 1);
+}
+
+#[test]
+fn what_is_not_understood_is_told_with_its_line() {
+    let said: Vec<_> = read(&files(&[(
+        "x.network",
+        "Name=eth1\n[Match]\nName=eth1\n[RoutingPolicyRule]\nFrom=x\n[Route]\nGateway=_dhcp4\n\
+         [DHCPv4]\nRouteTable=7\n",
+    )]))
+    .unread
+    .iter()
+    .map(ToString::to_string)
+    .collect();
+    assert_eq!(said[0], "x.network:1: neither a section nor `KEY=VALUE`");
+    assert_eq!(said[1], "x.network:5: `From=x` is not understood");
+    assert!(said[2].starts_with("x.network:7: `Gateway=_dhcp4`: "), "{said:?}");
+    assert!(said[3].starts_with("x.network:9: routes that come by DHCP"), "{said:?}");
+}
