@@ -58,7 +58,7 @@ fn rules_of_others(lab: &Lab) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for family in Family::BOTH {
         let list = lab.host.ip(&format!("{} rule show", family.option()))?;
-        let kernels = ["0:", "32766:", "32767:"];
+        let kernels = ["0:\tfrom all lookup local", "32766:", "32767:"];
         let others = list.lines().filter(|line| {
             !line.contains("proto 213") && !kernels.iter().any(|begin| line.starts_with(begin))
         });
@@ -193,6 +193,56 @@ fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
         status.code() == Some(1) && stderr.contains("nothing that a configuration"),
         "{stderr}"
     );
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
+/// A tool's file for the second uplink: a table, a rule for its address, and one for a destination.
+fn netplan(lab: &Lab) -> Result<String> {
+    let (address, gateway) = (addressing::host(2, Family::V4), addressing::gateway(2, Family::V4));
+    let text = format!(
+        "network:\n  version: 2\n  ethernets:\n    up2:\n      addresses:\n      - {address}/24\n      \
+         routes:\n      - table: 20\n        to: 0.0.0.0/0\n        via: {gateway}\n      - scope: link\n        \
+         table: 20\n        to: 10.0.2.0/24\n        via: 0.0.0.0\n      routing-policy:\n      - from: {address}\n        \
+         table: 20\n      - to: 192.0.2.14\n        table: 20\n"
+    );
+    Ok(lab.scratch.write("50-cloud-init.yaml", &text)?.display().to_string())
+}
+
+#[test]
+fn what_a_netplan_file_says_is_replaced_without_a_lost_packet() -> Result<()> {
+    let lab = Lab::with_services(SECOND_BY_RULES)?;
+    let (address, gateway) = (addressing::host(2, Family::V4), addressing::gateway(2, Family::V4));
+    for line in [
+        format!("route add default via {gateway} dev up2 table 20"),
+        "route add 10.0.2.0/24 dev up2 scope link table 20".to_owned(),
+        format!("rule add from {address} lookup 20 priority 0"),
+        "rule add to 192.0.2.14 lookup 20 priority 0".to_owned(),
+    ] {
+        lab.host.ip(&line)?;
+    }
+    lab.meet_default_gateway()?;
+    let file = netplan(&lab)?;
+    let mut prroute = lab.prroute()?;
+    let configuration = prroute.output(&["import", &file])?.success()?;
+    let removal = prroute.output(&["import", "--removal", &file])?.success()?;
+    ensure!(removal.contains("50-cloud-init.yaml: what begins in line "), "{removal}");
+    prroute.configure(&configuration)?;
+
+    let client = addressing::client(2, Family::V4);
+    let _echo = Echo::start(&lab.client, &[client], PORT)?;
+    let ping = Stream::start(&lab.client, client, address)?;
+    let daemon = while_talking(&[(asking(&lab.host, address)?, client)], |_| {
+        let daemon = prroute.run(&[])?;
+        run_script(&lab, "remove.sh", &removal)?;
+        Ok(daemon)
+    })
+    .with_context(|| removal.clone())?;
+    lost_nothing(vec![ping])?;
+    let others = rules_of_others(&lab)?;
+    ensure!(others.is_empty() && table_is_empty(&lab, 20)?, "left of it: {others:#?}");
+    let way = lab.host.ip("route get 192.0.2.14")?;
+    ensure!(way.contains(&format!("via {gateway} dev up2 ")), "{way}");
     daemon.terminate()?;
     prroute.down().map(drop)
 }
