@@ -17,8 +17,8 @@ pub use self::replace::{
     ExportArgs, ExportCommand, ExportNetworkdArgs, ExportRulesArgs, ImportArgs,
 };
 pub use self::reports::{
-    BugReportArgs, DoctorArgs, EventsArgs, FlowsArgs, MetricsArgs, MonitorArgs, StatusArgs,
-    WaitArgs,
+    BugReportArgs, DoctorArgs, EventsArgs, ExplainArgs, FlowsArgs, MetricsArgs, MonitorArgs,
+    StatusArgs, WaitArgs,
 };
 pub(crate) use self::time::time;
 use crate::complete;
@@ -90,6 +90,13 @@ pub enum Command {
     /// tables instead of leaving by the uplink of their flow.
     #[command(help_template = TEMPLATE, before_long_help = examples::FLOWS, after_help = FLOWS_FILTER)]
     Flows(FlowsArgs),
+    /// Say which way a reply takes, step by step, and why; send nothing and change nothing.
+    ///
+    /// Asks the kernel, and the programs themselves, what becomes of a request from CLIENT to LOCAL that
+    /// comes in by UPLINK, and of its reply. Without `iif` one line for each uplink. Works without a
+    /// daemon; without programs it says what rules do.
+    #[command(help_template = TEMPLATE, before_long_help = examples::EXPLAIN, after_help = EXPLAIN_WORDS)]
+    Explain(ExplainArgs),
     /// Show what happened: the daemon's messages of information and above, the newest last.
     ///
     /// They are the daemon's own, since its start; the journal has those of before.
@@ -155,6 +162,13 @@ What is shown: uplink (up, down, gateways), heal (what others removed, and what 
 Conditions: dev UPLINK, host, local or remote ADDRESS[/LENGTH], port, sport or dport N (local, remote), \
 tcp, udp, icmp, sctp, ip, ip6, verdict passed, moved, refused, held, dropped or told. Ends: count N, for \
 TIME.";
+
+const EXPLAIN_WORDS: &str = "\
+A client's port that is not told is one that clients have; of icmp it is the identifier.
+
+Exit codes: 0 the reply leaves by iif; 1 it does not, or is dropped, or nobody hears the request; 2 wrong \
+usage; 3 it does not, and no programs are loaded that would move it; 4 permission denied; 5 it depends on \
+what could not be read. Without `iif` the worst of all uplinks.";
 
 const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
                             4 permission denied; 5 the daemon runs, but its report cannot be read.";

@@ -48,6 +48,18 @@ const MONITORED: [(&str, &str); 22] = [
     ("for", "for so long, then end"),
 ];
 
+/// What a question of `prroute explain` is made of.
+const QUESTION: [(&str, &str); 8] = [
+    ("tcp", "a connection that begins"),
+    ("udp", "a datagram"),
+    ("icmp", "an echo request"),
+    ("sctp", "an association that begins"),
+    ("flow", "a flow that exists: LOCAL:PORT CLIENT:PORT"),
+    ("from", "the client's address"),
+    ("to", "the address that is asked"),
+    ("iif", "the uplink that the request comes in by"),
+];
+
 /// Those that begin with what is there.
 fn beginning(
     current: &OsStr,
@@ -107,6 +119,13 @@ fn conditions(current: &OsStr, words: &[(&str, &'static str)]) -> Vec<Completion
     beginning(current, conditions.chain(interfaces()).chain(addresses()))
 }
 
+/// A question of `prroute explain`.
+pub(crate) fn explain(current: &OsStr) -> Vec<CompletionCandidate> {
+    let word = |(word, help): (&str, &'static str)| candidate(word).help(Some(help.into()));
+    let words = QUESTION.into_iter().map(word);
+    beginning(current, words.chain(interfaces()).chain(addresses()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +140,6 @@ mod tests {
         assert!(values(&filter("127.".as_ref())).contains(&"127.0.0.1"));
         assert!(values(&device("".as_ref())).contains(&"lo"));
         assert_eq!(values(&device("de".as_ref())), ["dev"]);
+        assert_eq!(values(&explain("ii".as_ref())), ["iif"]);
     }
 }

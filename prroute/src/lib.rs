@@ -13,6 +13,7 @@ mod complete;
 pub mod config;
 pub mod datapath;
 mod examine;
+mod explain;
 mod export;
 mod family;
 mod http;

@@ -57,6 +57,13 @@ Examples:
   prroute doctor dev eth1 -q       # findings about one interface
   prroute doctor --fix             # mend what is prroute's own";
 
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  prroute explain tcp from 203.0.113.11 to 198.51.100.10:8080 iif eth1
+  prroute explain udp from [2001:db8::11]:4000 to [2001:db8:1::10]:53
+  prroute explain icmp from 203.0.113.11 to 198.51.100.10
+  prroute explain flow 198.51.100.10:8080 203.0.113.11:40000";
+
 pub(super) const FLOWS: &str = "\
 Examples:
   prroute flows                                  # those that live

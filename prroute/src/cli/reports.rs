@@ -49,6 +49,25 @@ pub struct FlowsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// [tcp|udp|icmp|sctp|NUMBER] from CLIENT[:PORT] to LOCAL[:PORT] [iif UPLINK], or
+    /// flow LOCAL:PORT CLIENT:PORT [iif UPLINK].
+    #[arg(value_name = "WORDS", required = true, add = ArgValueCompleter::new(complete::explain))]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    /// Addresses are IPv4.
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Addresses are IPv6.
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Print JSON.
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct BugReportArgs {
     #[command(flatten)]
     pub instance: InstanceArgs,

@@ -10,14 +10,14 @@ use tokio::runtime::Runtime;
 
 use crate::causes::with_causes;
 use crate::cli::DoctorArgs;
+use crate::cmd::wrapped::wrapped;
 use crate::cmd::{NotRunning, Warnings, belongs, output, reload, wait};
 use crate::examine::doctor::{Diagnosis, ask_gateways};
 use crate::examine::{Examination, OwnFix};
 use crate::instance::Instance;
 use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
 
-/// Columns of a line, and where all but the first line of a finding begin.
-const WIDTH: usize = 80;
+/// Where all but the first line of a finding begin.
 const INDENT: &str = "     ";
 /// For how long what was mended is waited for.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -164,45 +164,15 @@ impl fmt::Display for Findings<'_> {
     }
 }
 
-/// Lines of a text, all but the first of which begin with `indent`. A word that is longer than a line
-/// has one of its own.
-fn wrapped(indent: &str, text: &str) -> String {
-    let start = text.len() - text.trim_start().len();
-    let mut all = text[..start].to_owned();
-    let mut column = start;
-    let mut is_first = true;
-    for word in text.split_whitespace() {
-        let width = word.chars().count();
-        if !is_first && column + 1 + width > WIDTH {
-            all += "\n";
-            all += indent;
-            column = indent.len();
-        } else if !is_first {
-            all += " ";
-            column += 1;
-        }
-        all += word;
-        column += width;
-        is_first = false;
-    }
-    all + "\n"
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cmd::wrapped::WIDTH;
     use crate::json::tests::a_diagnosis;
 
     #[test]
     fn lines_are_no_longer_than_a_terminal() {
         let text = a_diagnosis().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        let long = "word ".repeat(40);
-        let lines = wrapped(INDENT, &long);
-        assert!(lines.lines().count() > 2 && lines.lines().all(|line| line.len() <= WIDTH));
-        assert!(lines.lines().skip(1).all(|line| line.starts_with(INDENT)), "{lines}");
-        let word = "x".repeat(100);
-        assert_eq!(wrapped("", &format!("a {word} b")), format!("a\n{word}\nb\n"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod down;
 mod events;
+mod explain;
 mod export;
 mod flows;
 mod import;
@@ -25,8 +26,10 @@ mod socket;
 mod status;
 mod trial;
 mod wait;
+mod wrapped;
 
 pub use belongs::{Abandoned, Elsewhere};
+pub use explain::Unread;
 pub use flows::FilterError;
 pub use not_running::NotRunning;
 pub use output::OutputError;
@@ -43,6 +46,7 @@ use crate::causes::with_causes;
 use crate::cli::{Cli, Command, SchemaCommand};
 use crate::config::{ConfigError, SAMPLE, schema};
 use crate::datapath::DatapathError;
+use crate::explain::QuestionError;
 use crate::http::client::AskError;
 use crate::managers::networkd::SetupError;
 use crate::reconcile::ReconcileError;
@@ -90,6 +94,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Wait(args) => within_runtime(wait::run(&args)),
         Command::Flows(args) => within_runtime(flows::run(&args)),
+        Command::Explain(args) => within_runtime(explain::run(&args)),
         Command::Events(args) => within_runtime(events::run(&args)),
         Command::Monitor(args) => within_runtime(monitor::run(&args)),
         Command::Plan(args) => plan::run(&args),
@@ -127,13 +132,17 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
         }
-        if cause.is::<FilterError>() {
+        if cause.is::<FilterError>() || cause.is::<QuestionError>() {
             return code::USAGE;
         }
         if cause.is::<Warnings>() {
             return code::WARNINGS;
         }
-        if cause.is::<NoReport>() || cause.is::<NoSocket>() || cause.is::<AskError>() {
+        let is_unknown = cause.is::<NoReport>()
+            || cause.is::<NoSocket>()
+            || cause.is::<AskError>()
+            || cause.is::<Unread>();
+        if is_unknown {
             return code::UNKNOWN;
         }
         let denied = cause.is::<MissingCapabilities>()

@@ -38,6 +38,7 @@ pub(crate) use self::answers::Answer;
 use self::answers::Reported;
 pub(crate) use self::own_fix::OwnFix;
 pub(crate) use self::programs::Seen;
+pub(crate) use self::sockets::listening_at;
 use crate::config::{Config, ConfigError, FileStamp, Mode};
 use crate::datapath::Pins;
 use crate::instance::Instance;

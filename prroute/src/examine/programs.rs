@@ -88,6 +88,12 @@ impl Seen {
         self.places.iter().find(is_it).map(|place| place.hook)
     }
 
+    /// What others have on the hook that packets meet before ours: in words.
+    pub(crate) fn before(&self, device: &str, direction: Direction) -> &[String] {
+        let is_it = |place: &&Place| place.device == device && place.direction == direction;
+        self.places.iter().find(is_it).map_or(&[], |place| &place.before)
+    }
+
     async fn look_at(
         &mut self,
         kernel: &Kernel,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::examine::evidence;
 use crate::state::findings::{Finding, Severity};
@@ -42,6 +42,13 @@ pub(super) fn listeners() -> Listeners {
         }
     }
     all
+}
+
+/// Where sockets of TCP (6) or UDP (17) listen at a port.
+pub(crate) fn listening_at(protocol: u8, port: u16) -> Vec<SocketAddr> {
+    let protocol = if protocol == 6 { "tcp" } else { "udp" };
+    let addresses = listeners().remove(&Listener { protocol, port });
+    addresses.into_iter().flatten().map(|address| SocketAddr::new(address, port)).collect()
 }
 
 /// proc_pid_net(5): number, local and remote address, state; a socket that waits for packets of anybody

@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod events;
+mod explain;
 mod finding;
 mod flows;
 mod left_out;
@@ -24,6 +25,9 @@ pub(crate) mod tests;
 pub(crate) use check::CheckJson;
 pub(crate) use doctor::{CountsJson, DoctorJson, ResultJson};
 pub(crate) use events::{EventJson, EventsJson};
+pub(crate) use explain::{
+    ExplainJson, LeavesJson, PartJson, RequestJson, StepJson, StepResultJson, VerdictJson, WayJson,
+};
 pub(crate) use finding::{FindingJson, SeverityJson};
 pub(crate) use flows::{FlowFacts, FlowsJson, FlowsSummaryJson, ServiceJson, protocol_name};
 pub(crate) use left_out::LeftOutJson;

@@ -17,7 +17,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
-pub(super) use self::route::{route, validity};
+pub(super) use self::route::{gateway_of, route, route_address, validity};
 use crate::state::observed::{
     Address, Family, Link, Mark, Neighbour, NeighbourState, Rejection, Rule, host_net,
 };

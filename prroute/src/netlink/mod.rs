@@ -7,18 +7,21 @@ mod apply;
 #[doc(hidden)]
 pub mod audit;
 mod clsact;
+pub mod conntrack;
 mod decode;
 mod encode;
 mod fingerprint;
 mod hook_monitor;
 mod lenient;
 mod monitor;
+mod neighbour_query;
 mod neighbours;
 pub mod nftables;
 mod read;
 mod relevance;
 mod request;
 mod route_query;
+pub mod sock_diag;
 mod steady;
 mod tables;
 pub mod translated;
@@ -30,8 +33,10 @@ pub use apply::{Applied, ApplyError, OpError};
 pub use clsact::{Direction, Filter};
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Announced, Change, Monitor};
+pub use neighbour_query::NeighbourAnswer;
 pub use read::MainRoutes;
 pub use request::{Refusal, is_transient};
+pub use route_query::{RouteAnswer, RouteQuestion};
 use tokio::sync::Mutex;
 
 /// A netlink operation that failed.

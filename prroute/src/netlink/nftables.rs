@@ -5,8 +5,11 @@
 //! through for these expressions, the conditions before them and the verdict behind them. All else is
 //! ignored.
 
+mod expression;
 mod interfaces;
+mod iptables;
 mod published;
+pub mod ruleset;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -20,6 +23,7 @@ use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::libc::{self, MSG_DONTWAIT};
 
+pub use self::expression::{Expression, Verdict};
 pub use self::interfaces::{FilterRule, Ruling, Subject};
 use super::request::split;
 use crate::state::observed::{Family, ReversePathFilter};
@@ -132,11 +136,20 @@ impl<T> Read<T> {
 
 /// What `rule` makes of each of them.
 fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Read<T>> {
+    each(&request(GET_RULE, 0, &[]), NEW_RULE, rule)
+}
+
+/// What `object` makes of each answer of a type.
+fn each<T>(
+    request: &[u8],
+    answer: u16,
+    object: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Read<T>> {
     let limit = Instant::now() + PATIENCE;
     let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&request(), 0)?;
+    socket.send(request, 0)?;
     let mut found = Vec::new();
     let mut buffer = Vec::with_capacity(BUFFER);
     while Instant::now() < limit {
@@ -147,7 +160,7 @@ fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Read<T>> {
         while let Some((message, behind)) = split(rest) {
             rest = behind;
             match u16_at(message, 4) {
-                Some(NEW_RULE) => found.extend(rule(message)),
+                Some(kind) if kind == answer => found.extend(object(message)),
                 Some(DONE) => return Ok(Read { found, is_whole: true }),
                 Some(ERROR) => {
                     return refused(message).map_or(Ok(Read { found, is_whole: true }), Err);
@@ -160,13 +173,16 @@ fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Read<T>> {
     Ok(Read { found, is_whole: false })
 }
 
-/// The rules of all families.
-fn request() -> [u8; HEADERS] {
-    let mut bytes = [0; HEADERS];
+/// Asks for all objects of a family, 0: of all.
+fn request(message: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADERS];
     let flags = NLM_F_REQUEST | NLM_F_DUMP;
-    bytes[..4].copy_from_slice(&20_u32.to_ne_bytes());
-    bytes[4..6].copy_from_slice(&GET_RULE.to_ne_bytes());
+    bytes[4..6].copy_from_slice(&message.to_ne_bytes());
     bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    bytes[HEADER] = family;
+    bytes.extend(attributes);
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&length.to_ne_bytes());
     bytes
 }
 

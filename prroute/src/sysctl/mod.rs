@@ -59,6 +59,11 @@ pub fn is_forwarding(device: &str) -> Result<bool, SysctlError> {
     read(&path(device, "forwarding")?).map(|value| value != 0)
 }
 
+/// `net.ipv6.conf.all.forwarding`: what comes in anywhere may be for others.
+pub fn is_forwarding_ipv6() -> Result<bool, SysctlError> {
+    read(Path::new("/proc/sys/net/ipv6/conf/all/forwarding")).map(|value| value != 0)
+}
+
 /// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.
 pub fn arp(device: &str) -> Result<ArpSettings, SysctlError> {
     let [ignore, announce] = ["arp_ignore", "arp_announce"].map(|name| read(&path(device, name)?));

@@ -16,6 +16,7 @@ mod container;
 mod decision_log;
 mod direction;
 mod exit_nodes;
+mod explain;
 mod export;
 mod failover;
 mod faults;

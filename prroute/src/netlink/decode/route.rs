@@ -104,7 +104,7 @@ fn next_hop(next: &RouteNextHop) -> NextHop {
     hop(next.interface_index, next.attributes.iter().find_map(gateway_of), onlink)
 }
 
-const fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
+pub(in crate::netlink) const fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
     match attribute {
         RouteAttribute::Gateway(address) => route_address(address),
         RouteAttribute::Via(RouteVia::Inet(address)) => Some(IpAddr::V4(*address)),
@@ -113,7 +113,7 @@ const fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
     }
 }
 
-const fn route_address(address: &RouteAddress) -> Option<IpAddr> {
+pub(in crate::netlink) const fn route_address(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
         RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),

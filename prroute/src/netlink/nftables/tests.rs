@@ -1,7 +1,7 @@
 use super::*;
 
 /// An attribute as the kernel writes it.
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len() + 4).unwrap();
     let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
     bytes.extend(value);
@@ -9,38 +9,38 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn number_attribute(kind: u16, number: u32) -> Vec<u8> {
+pub(super) fn number_attribute(kind: u16, number: u32) -> Vec<u8> {
     attribute(kind, &number.to_be_bytes())
 }
 
 /// An element of the list, with the flag of nested attributes.
-fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
     let name = attribute(1, format!("{name}\0").as_bytes());
     attribute(1 | 0x8000, &[name, attribute(2 | 0x8000, &data.concat())].concat())
 }
 
-fn meta(key: u32) -> Vec<u8> {
+pub(super) fn meta(key: u32) -> Vec<u8> {
     expression("meta", &[number_attribute(2, key), number_attribute(1, 1)])
 }
 
-fn compare(operation: u32, value: &[u8]) -> Vec<u8> {
+pub(super) fn compare(operation: u32, value: &[u8]) -> Vec<u8> {
     let data = attribute(3, &attribute(1, value));
     expression("cmp", &[number_attribute(1, 1), number_attribute(2, operation), data])
 }
 
-fn fib(result: u32, flags: u32) -> Vec<u8> {
+pub(super) fn fib(result: u32, flags: u32) -> Vec<u8> {
     expression(
         "fib",
         &[number_attribute(1, 1), number_attribute(2, result), number_attribute(3, flags)],
     )
 }
 
-fn verdict(code: i32) -> Vec<u8> {
+pub(super) fn verdict(code: i32) -> Vec<u8> {
     let verdict = attribute(2, &attribute(1, &code.to_be_bytes()));
     expression("immediate", &[number_attribute(1, 0), attribute(2, &verdict)])
 }
 
-fn message(family: u8, expressions: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn message(family: u8, expressions: &[Vec<u8>]) -> Vec<u8> {
     let attributes = [
         attribute(1, b"firewalld\0"),
         attribute(2, b"filter_PREROUTING\0"),

@@ -1,0 +1,226 @@
+//! A packet's way through the chains of one hook.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use super::machine::{Action, run};
+use super::packet::Packet;
+use crate::netlink::nftables::Verdict;
+use crate::netlink::nftables::ruleset::{Base, Chain, Ruleset, Set};
+use crate::state::observed::Family;
+
+/// Chains may ask others, which may ask others; the kernel has a limit of 16.
+const DEPTH: usize = 16;
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    Passes,
+    Dropped(Place),
+    /// It depends on what is not known here.
+    Uncertain(Place),
+}
+
+/// A rule, or a chain's policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) family: &'static str,
+    pub(crate) table: String,
+    pub(crate) chain: String,
+    /// `None`: what no rule decides about.
+    pub(crate) handle: Option<u64>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { family, table, chain, handle } = self;
+        match handle {
+            Some(handle) => write!(f, "nft rule {family} {table} {chain} handle {handle}"),
+            None => write!(f, "the policy of nft chain {family} {table} {chain}"),
+        }
+    }
+}
+
+/// What a walk through a hook came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Walked {
+    pub(crate) passage: Passage,
+    /// Rules that a packet may be translated by without that it is known to whom.
+    pub(crate) may_be_translated: Option<Place>,
+    pub(crate) translated: Option<Translated>,
+    /// A rule has set the packet's mark: other routes may count.
+    pub(crate) is_marked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Translated {
+    pub(crate) to: SocketAddr,
+    pub(crate) by: Place,
+}
+
+/// How a chain ends.
+enum End {
+    /// Nothing was decided.
+    Falls,
+    Accepts,
+    Drops(Place),
+    Translates(Translated),
+}
+
+/// What might have been decided before.
+#[derive(Default)]
+struct Perhaps {
+    passes: Option<Place>,
+    drops: Option<Place>,
+    translates: Option<Place>,
+}
+
+/// Takes a packet through the chains of a hook (`NF_INET_*`), in the order of their priorities. A packet
+/// that is translated goes on with its new destination.
+pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked {
+    let mut walked = Walked {
+        passage: Passage::Passes,
+        may_be_translated: None,
+        translated: None,
+        is_marked: false,
+    };
+    let is_marked = Cell::new(false);
+    let mut chains: Vec<(Base, &Chain)> = ruleset
+        .chains
+        .iter()
+        .filter(|chain| is_of(chain.table.family, packet.family()))
+        .filter_map(|chain| Some((chain.base.filter(|base| base.hook == hook)?, chain)))
+        .collect();
+    chains.sort_by_key(|(base, _)| base.priority);
+    for (base, chain) in chains {
+        let is_translated = walked.translated.is_some();
+        if base.is_nat && (packet.is_reply || !packet.is_first || is_translated) {
+            continue;
+        }
+        let mut perhaps = Perhaps::default();
+        let walker = Walker { ruleset, packet, is_marked: &is_marked };
+        let end = walker.chain(chain, &mut perhaps, 0);
+        if walked.may_be_translated.is_none() {
+            walked.may_be_translated = perhaps.translates.take();
+        }
+        let passage = match end {
+            End::Drops(place) => dropped(place, &perhaps),
+            End::Falls if base.drops => dropped(policy(chain), &perhaps),
+            End::Falls | End::Accepts => perhaps.drops.map_or(Passage::Passes, Passage::Uncertain),
+            End::Translates(to) => {
+                packet.destination = to.to;
+                walked.translated = Some(to);
+                Passage::Passes
+            }
+        };
+        walked.is_marked = is_marked.get();
+        match (passage, &walked.passage) {
+            (dropped @ Passage::Dropped(_), _) => {
+                walked.passage = dropped;
+                return walked;
+            }
+            (uncertain @ Passage::Uncertain(_), Passage::Passes) => walked.passage = uncertain,
+            _ => {}
+        }
+    }
+    walked
+}
+
+/// Unless a rule before may have let it pass.
+fn dropped(place: Place, perhaps: &Perhaps) -> Passage {
+    match &perhaps.passes {
+        Some(before) => Passage::Uncertain(before.clone()),
+        None => Passage::Dropped(place),
+    }
+}
+
+fn is_of(table: &str, family: Family) -> bool {
+    match family {
+        Family::V4 => matches!(table, "ip" | "inet"),
+        Family::V6 => matches!(table, "ip6" | "inet"),
+    }
+}
+
+fn place(chain: &Chain, handle: Option<u64>) -> Place {
+    let (table, name) = (chain.table.name.clone(), chain.name.clone());
+    Place { family: chain.table.family, table, chain: name, handle }
+}
+
+fn policy(chain: &Chain) -> Place {
+    place(chain, None)
+}
+
+struct Walker<'a> {
+    ruleset: &'a Ruleset,
+    packet: &'a Packet,
+    is_marked: &'a Cell<bool>,
+}
+
+impl Walker<'_> {
+    fn chain(&self, chain: &Chain, perhaps: &mut Perhaps, depth: usize) -> End {
+        let set = |name: &str| -> Option<Set> {
+            let is_it = |set: &&Set| set.table == chain.table && set.name == name;
+            self.ruleset.sets.iter().find(is_it).cloned()
+        };
+        for rule in &chain.rules {
+            let here = || place(chain, Some(rule.handle));
+            let ruled = run(&rule.expressions, self.packet, self.is_marked, set);
+            let Some(ruled) = ruled else { continue };
+            let end = match ruled.action {
+                Action::Translate { address, port } => {
+                    let old = self.packet.destination;
+                    let to =
+                        SocketAddr::new(address.unwrap_or(old.ip()), port.unwrap_or(old.port()));
+                    End::Translates(Translated { to, by: here() })
+                }
+                Action::TranslateSomewhere => {
+                    perhaps.translates.get_or_insert_with(here);
+                    End::Accepts
+                }
+                Action::Decide(Verdict::Accept) => End::Accepts,
+                Action::Decide(Verdict::Drop) => End::Drops(here()),
+                Action::Decide(Verdict::Continue) => continue,
+                Action::Decide(Verdict::Return) if ruled.is_certain => return End::Falls,
+                Action::Decide(Verdict::Return | Verdict::Unknown) => {
+                    perhaps.passes.get_or_insert_with(here);
+                    perhaps.drops.get_or_insert_with(here);
+                    continue;
+                }
+                Action::Decide(Verdict::Jump(name)) => {
+                    match self.other(chain, &name, perhaps, depth) {
+                        End::Falls => continue,
+                        end => end,
+                    }
+                }
+                Action::Decide(Verdict::Goto(name)) => {
+                    match self.other(chain, &name, perhaps, depth) {
+                        End::Falls if ruled.is_certain => return End::Falls,
+                        End::Falls => continue,
+                        end => end,
+                    }
+                }
+            };
+            if ruled.is_certain {
+                return end;
+            }
+            match end {
+                End::Falls => {}
+                End::Accepts => drop(perhaps.passes.get_or_insert_with(here)),
+                End::Drops(place) => drop(perhaps.drops.get_or_insert(place)),
+                End::Translates(to) => drop(perhaps.translates.get_or_insert(to.by)),
+            }
+        }
+        End::Falls
+    }
+
+    fn other(&self, from: &Chain, name: &str, perhaps: &mut Perhaps, depth: usize) -> End {
+        let is_it = |chain: &&Chain| chain.table == from.table && chain.name == name;
+        match self.ruleset.chains.iter().find(is_it) {
+            Some(chain) if depth < DEPTH => self.chain(chain, perhaps, depth + 1),
+            _ => End::Falls,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

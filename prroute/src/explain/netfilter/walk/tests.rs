@@ -1,0 +1,109 @@
+use super::super::packet::tests::packet;
+use super::*;
+use crate::explain::question::TCP;
+use crate::netlink::nftables::Expression;
+use crate::netlink::nftables::ruleset::{Rule, Table};
+
+const OUTPUT: u32 = 3;
+
+fn table() -> Table {
+    Table { family: "inet", name: "fwx".to_owned() }
+}
+
+fn base(priority: i32, drops: bool) -> Option<Base> {
+    Some(Base { hook: OUTPUT, priority, is_nat: false, drops })
+}
+
+fn chain(name: &str, base: Option<Base>, rules: &[&[Expression]]) -> Chain {
+    let rule = |(at, expressions): (usize, &&[Expression])| Rule {
+        handle: at as u64 + 1,
+        expressions: expressions.to_vec(),
+    };
+    let rules = rules.iter().enumerate().map(rule).collect();
+    Chain { table: table(), name: name.to_owned(), base, rules }
+}
+
+fn decide(verdict: Verdict) -> Expression {
+    Expression::Decide(verdict)
+}
+
+fn limit() -> Expression {
+    Expression::Chooses("limit".to_owned())
+}
+
+fn passage(chains: Vec<Chain>) -> Passage {
+    let ruleset = Ruleset { chains, ..Ruleset::default() };
+    let mut reply = packet(TCP, "198.51.100.10:80", "203.0.113.11:40000", Some("eth0"));
+    walk(&ruleset, OUTPUT, &mut reply).passage
+}
+
+fn named(passage: &Passage) -> String {
+    match passage {
+        Passage::Passes => "passes".to_owned(),
+        Passage::Dropped(place) => format!("dropped by {place}"),
+        Passage::Uncertain(place) => format!("perhaps, by {place}"),
+    }
+}
+
+#[test]
+fn a_drop_is_named_with_its_rule_or_policy() {
+    assert_eq!(passage(vec![]), Passage::Passes);
+    let drops = chain("o", base(0, false), &[&[decide(Verdict::Drop)]]);
+    assert_eq!(named(&passage(vec![drops])), "dropped by nft rule inet fwx o handle 1");
+    let policy = chain("o", base(0, true), &[]);
+    assert_eq!(named(&passage(vec![policy])), "dropped by the policy of nft chain inet fwx o");
+}
+
+#[test]
+fn an_accept_ends_its_chain_and_no_other() {
+    let accepts = |drops| chain("first", base(-10, drops), &[&[decide(Verdict::Accept)]]);
+    assert_eq!(passage(vec![accepts(true)]), Passage::Passes);
+    let drops = chain("second", base(10, false), &[&[decide(Verdict::Drop)]]);
+    let both = passage(vec![drops, accepts(false)]);
+    assert_eq!(named(&both), "dropped by nft rule inet fwx second handle 1");
+}
+
+#[test]
+fn chains_are_asked_and_come_back() {
+    let jumps = |verdict: Verdict| {
+        chain("o", base(0, false), &[&[decide(verdict)], &[decide(Verdict::Drop)]])
+    };
+    let returns =
+        || chain("other", None, &[&[decide(Verdict::Return)], &[decide(Verdict::Accept)]]);
+    let jumped = passage(vec![jumps(Verdict::Jump("other".to_owned())), returns()]);
+    assert_eq!(named(&jumped), "dropped by nft rule inet fwx o handle 2");
+    let went = passage(vec![jumps(Verdict::Goto("other".to_owned())), returns()]);
+    assert_eq!(went, Passage::Passes);
+    let accepts = chain("other", None, &[&[decide(Verdict::Accept)]]);
+    let jumped = passage(vec![jumps(Verdict::Jump("other".to_owned())), accepts]);
+    assert_eq!(jumped, Passage::Passes);
+    let circle = chain("o", base(0, false), &[&[decide(Verdict::Jump("o".to_owned()))]]);
+    assert_eq!(passage(vec![circle]), Passage::Passes, "the kernel has no circles");
+}
+
+#[test]
+fn what_may_decide_makes_the_end_uncertain() {
+    let may_drop = chain("o", base(0, false), &[&[limit(), decide(Verdict::Drop)]]);
+    assert_eq!(named(&passage(vec![may_drop])), "perhaps, by nft rule inet fwx o handle 1");
+    let rules: [&[Expression]; 2] = [&[limit(), decide(Verdict::Accept)], &[decide(Verdict::Drop)]];
+    let may_pass = chain("o", base(0, false), &rules);
+    assert_eq!(named(&passage(vec![may_pass])), "perhaps, by nft rule inet fwx o handle 1");
+    let may_accept = chain("o", base(0, false), &[&[limit(), decide(Verdict::Accept)]]);
+    assert_eq!(passage(vec![may_accept]), Passage::Passes, "either way");
+}
+
+#[test]
+fn a_first_packet_is_translated_and_goes_on_so() {
+    const PREROUTING: u32 = 0;
+    let nat = Some(Base { hook: PREROUTING, priority: -100, is_nat: true, drops: false });
+    let port = Some(80);
+    let address = Some([172, 17, 0, 2].into());
+    let chains = vec![chain("pre", nat, &[&[Expression::Translate { address, port }]])];
+    let ruleset = Ruleset { chains, ..Ruleset::default() };
+    let mut request = packet(TCP, "203.0.113.11:40000", "198.51.100.10:8080", None);
+    let walked = walk(&ruleset, PREROUTING, &mut request);
+    assert_eq!(walked.translated.map(|it| it.to), Some("172.17.0.2:80".parse().unwrap()));
+    assert_eq!(request.destination, "172.17.0.2:80".parse().unwrap());
+    request.is_first = false;
+    assert_eq!(walk(&ruleset, PREROUTING, &mut request).translated, None, "conntrack knows it");
+}

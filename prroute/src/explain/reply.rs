@@ -1,0 +1,199 @@
+//! The reply's way: from who answers to the next hop on the link.
+
+use anyhow::Result;
+
+use super::Course;
+use super::host::{Host, has_no_neighbours};
+use super::netfilter::{self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, walk};
+use super::next_hop::{self, Exit, Hop};
+use super::program::{self, Decision, NextHop, Outcome};
+use super::question::Question;
+use super::rehearse::Rehearser;
+use super::request::Received;
+use super::route::{self, Answers, Reply};
+use super::rule::{self, Selected};
+use super::step::Stage;
+use super::verdict::Leaves;
+use crate::netlink::{Direction, RouteAnswer, RouteQuestion};
+use crate::state::observed::{Link, PROTOCOL, Rule};
+use crate::state::uplink::{Ifindex, Uplink};
+
+/// `None`: it does not leave.
+pub(super) async fn follow(
+    host: &Host<'_>,
+    course: &mut Course,
+    question: &Question,
+    iif: &Link,
+    received: &Received,
+    rehearser: &mut Option<Rehearser>,
+) -> Result<Option<Leaves>> {
+    let answers = answers(host, question, received).await?;
+    let rule = answers.route.as_ref().ok().and_then(|route| {
+        let found = leading(host, question, received, answers.entry.as_ref().unwrap_or(route));
+        course.take(rule::judge(found, route));
+        found
+    });
+    let may_be_open = received
+        .listener
+        .as_ref()
+        .is_some_and(|listener| listener.may_send_without_source(question.number()));
+    let reply = Reply {
+        source: received.server.ip(),
+        to: question.client.ip(),
+        source_is_open: may_be_open && !host.has_socket_programs(),
+    };
+    if !course.take(route::judge(reply, &answers, |it| host.name(it))) {
+        return Ok(None);
+    }
+    let Ok(route) = &answers.route else { return Ok(None) };
+    let Some(by) = route.device.and_then(|device| host.observed.link(device)) else {
+        return Ok(None);
+    };
+    if !course.take(filtered(host, question, received, by)) {
+        return Ok(None);
+    }
+    let hooked = host.hooked(by.ifindex, Direction::Egress);
+    let next = host.mac(by.ifindex, route.gateway.unwrap_or(question.client.ip())).await;
+    let program = host.program(hooked, Direction::Egress, || match rehearser.as_mut() {
+        Some(rehearser) => rehearser.leaves(hooked, received.guest, next),
+        None => Err("no program is loaded".to_owned()),
+    });
+    let device = (by.name.as_str(), by.ifindex);
+    let step = program::leaves(device, (&iif.name, iif.ifindex), &program, host.uplinks);
+    if !course.take(step) {
+        return Ok(None);
+    }
+    let decision = program.decision();
+    let exit = exit(host, question, received, route, (by, decision)).await;
+    if !course.take(next_hop::judge(&exit)) {
+        return Ok(None);
+    }
+    let by_rule = !exit.is_moved && rule.is_some_and(|rule| rule.protocol == PROTOCOL);
+    let has_flow = decision.is_some_and(|decision| decision.about_flow.is_some());
+    Ok(Some(Leaves {
+        via: exit.via(),
+        link_layer_address: exit.link_layer_address(),
+        moved_from: exit.is_moved.then(|| by.name.clone()),
+        is_right: host.uplinks.is_same(exit.link.ifindex, iif.ifindex),
+        by_rule,
+        has_flow,
+        device: exit.link.name,
+    }))
+}
+
+async fn answers(host: &Host<'_>, question: &Question, received: &Received) -> Result<Answers> {
+    let asked = RouteQuestion {
+        iif: received.guest,
+        oif: received.listener.as_ref().and_then(super::listener::Listener::device),
+        protocol: question.number(),
+        ports: (received.server.port(), question.client.port()),
+        ..RouteQuestion::own(question.client.ip(), Some(received.server.ip()))
+    };
+    let route = host.kernel.route(&asked).await?;
+    let entry = host.kernel.route_entry(&asked).await?.ok();
+    let without_source = match received.guest {
+        None => host.kernel.route(&RouteQuestion { from: None, ..asked }).await?.ok(),
+        Some(_) => None,
+    };
+    Ok(Answers { route, entry, without_source })
+}
+
+fn leading<'a>(
+    host: &Host<'a>,
+    question: &Question,
+    received: &Received,
+    answer: &RouteAnswer,
+) -> Option<&'a Rule> {
+    let iif = received.guest.map_or_else(|| "lo".to_owned(), |device| host.name(device));
+    let bound = received.listener.as_ref().and_then(super::listener::Listener::device);
+    let oif = bound.map(|device| host.name(device));
+    let selected = Selected {
+        source: received.server.ip(),
+        destination: question.client.ip(),
+        iif: &iif,
+        oif: oif.as_deref(),
+    };
+    rule::leading_to(&host.observed.rules, &selected, answer)
+}
+
+fn filtered(host: &Host<'_>, question: &Question, received: &Received, by: &Link) -> super::Step {
+    let mut packet = Packet {
+        protocol: question.number(),
+        source: received.server,
+        destination: question.client,
+        input: received.guest.map(|device| host.port(device)),
+        output: Some(host.port(by.ifindex)),
+        is_reply: true,
+        is_first: received.is_first,
+        is_local: false,
+    };
+    let mut walks = Vec::new();
+    let rules = &host.rules.ruleset;
+    let first = if received.guest.is_some() { FORWARD } else { OUTPUT };
+    // The answer to what opens a connection, and what follows it.
+    for is_first in [received.is_first, false] {
+        packet.is_first = is_first;
+        if received.guest.is_some() {
+            let mut before = Packet { output: None, ..packet.clone() };
+            walks.push(walk(rules, PREROUTING, &mut before));
+        }
+        walks.extend([first, POSTROUTING].map(|hook| walk(rules, hook, &mut packet)));
+    }
+    let seen = format!("sees oif {}", by.name);
+    let unread = host.rules.unread(question.family());
+    netfilter::judge(Stage::NetfilterOut, &seen, &walks, unread)
+}
+
+/// Where the reply leaves: as routing chose, or as the program moves it.
+async fn exit(
+    host: &Host<'_>,
+    question: &Question,
+    received: &Received,
+    route: &RouteAnswer,
+    (by, decision): (&Link, Option<&Decision>),
+) -> Exit {
+    let moved = decision.filter(|decision| decision.outcome == Outcome::Moves);
+    let target = moved.and_then(|decision| host.uplinks.with_id(decision.target?));
+    let link = target.and_then(|target| host.observed.link(target.device.ifindex));
+    let link = link.unwrap_or(by).clone();
+    let hop = match (moved, target) {
+        // Who asks is not known where the programs were told somebody.
+        (Some(Decision { next_hop: NextHop::Router(mac), .. }), _)
+            if !question.is_flow && received.sender != Some(*mac) =>
+        {
+            Hop::Requester
+        }
+        (Some(decision), Some(target)) if decision.next_hop != NextHop::AsItIs => {
+            hop_on(host, question, target, decision.next_hop).await
+        }
+        _ if has_no_neighbours(&link) => Hop::Device,
+        _ => neighbour(host, link.ifindex, route.gateway.unwrap_or(question.client.ip())).await,
+    };
+    Exit { hop, is_moved: moved.is_some(), route_mtu: route.mtu, chosen_mtu: by.mtu, link }
+}
+
+async fn hop_on(host: &Host<'_>, question: &Question, target: &Uplink, next_hop: NextHop) -> Hop {
+    let device = &target.device;
+    let address = match next_hop {
+        NextHop::Router(mac) => return Hop::Router(mac),
+        NextHop::Device => return Hop::Device,
+        NextHop::AsItIs | NextHop::Destination => Some(question.client.ip()),
+        NextHop::Gateway => device.way_out[question.family()].gateway,
+        NextHop::SubnetGateway => {
+            let source = question.local.ip();
+            let by_source = device.gateways_by_source();
+            by_source.iter().find(|it| it.net.contains(&source)).map(|it| it.gateway)
+        }
+    };
+    match address {
+        Some(address) => neighbour(host, device.ifindex, address).await,
+        None => Hop::Unknown(format!("the gateway of {} is not known", device.name)),
+    }
+}
+
+async fn neighbour(host: &Host<'_>, on: Ifindex, address: std::net::IpAddr) -> Hop {
+    match host.neighbour(on, address).await {
+        Ok(known) => Hop::Neighbour { address, known },
+        Err(why) => Hop::Unknown(why),
+    }
+}

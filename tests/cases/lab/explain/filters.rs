@@ -1,0 +1,117 @@
+//! What filters packets on the host: reverse-path filtering, and rules of netfilter.
+
+use anyhow::{Result, ensure};
+use prroute_tests::addressing::Family;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::probe::Question;
+
+use super::{Explained, TWO, expect_all, to_own, to_shared};
+
+const TCP: Question = Question::Tcp(80);
+
+#[test]
+fn a_strict_reverse_path_filter_stops_what_main_would_answer_elsewhere() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_configuration("rp-filter = \"leave\"\n", |prroute| {
+        lab.host.sysctl(&["net.ipv4.conf.up2.rp_filter=1"])?;
+        let asked = Question::ALL.map(|question| to_shared(2, question, Family::V4));
+        expect_all(&lab, prroute, &asked, ("dropped", Some("rp_filter")))?;
+        let explained = Explained::of(prroute, &asked[0])?;
+        let remedy = "sysctl -w net/ipv4/conf/up2/rp_filter=2";
+        ensure!(explained.way["remedy"] == remedy, "{explained:#?}");
+        lab.host.sysctl(&["net.ipv4.conf.up2.rp_filter=2"])?;
+        expect_all(&lab, prroute, &asked, ("answered", None))
+    })
+}
+
+/// netfilter sees the interface that routing chose, which is not the one that the reply leaves by.
+#[test]
+fn a_rule_by_output_interface_stops_a_reply_before_it_is_moved() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        lab.host.nft(
+            "table inet fwx {
+                chain o {
+                    type filter hook output priority filter;
+                    oifname up1 tcp sport 80 drop
+                }
+            }",
+        )?;
+        let moved = to_shared(2, TCP, Family::V4);
+        expect_all(&lab, prroute, &[moved], ("dropped", Some("netfilter")))?;
+        let explained = Explained::of(prroute, &moved)?;
+        ensure!(explained.text.contains("sees oif up1"), "{}", explained.text);
+        ensure!(explained.text.contains("nft rule inet fwx o handle"), "{}", explained.text);
+        let others = [to_own(2, TCP, Family::V4), to_shared(2, Question::Ping, Family::V6)];
+        expect_all(&lab, prroute, &others, ("answered", None))
+    })
+}
+
+#[test]
+fn rules_for_what_comes_in_are_followed_through_chains_and_sets() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        lab.host.nft(
+            "table inet filter {
+                chain web { ip daddr 10.0.0.0/8 iifname \"up2\" drop; return; }
+                chain input {
+                    type filter hook input priority filter; policy drop;
+                    ct state established,related accept
+                    tcp dport { 80, 443 } jump web
+                    icmp type echo-request accept
+                    meta l4proto ipv6-icmp accept
+                    iifname up1 udp dport 50-60 accept
+                    tcp dport vmap { 80 : accept, 22 : drop }
+                }
+            }",
+        )?;
+        let dropped = [to_own(2, TCP, Family::V4), to_own(2, Question::Udp(53), Family::V4)];
+        expect_all(&lab, prroute, &dropped, ("dropped", Some("netfilter")))?;
+        let passed = [
+            to_own(1, TCP, Family::V4),
+            to_own(2, TCP, Family::V6),
+            to_own(1, Question::Udp(53), Family::V4),
+            to_own(2, Question::Ping, Family::V4),
+            to_shared(2, TCP, Family::V4),
+        ];
+        expect_all(&lab, prroute, &passed, ("answered", None))
+    })
+}
+
+#[test]
+fn what_is_not_understood_is_said_to_be_unknown() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        lab.host.nft(
+            "table inet filter {
+                chain input {
+                    type filter hook input priority filter;
+                    tcp dport 80 limit rate over 1/second drop
+                }
+            }",
+        )?;
+        let explained = Explained::of(prroute, &to_own(2, TCP, Family::V4))?;
+        explained.expect("unknown", Some("netfilter"))?;
+        let other = Explained::of(prroute, &to_own(2, Question::Udp(53), Family::V4))?;
+        other.expect("answered", None)
+    })
+}
+
+#[test]
+fn a_filter_of_iptables_is_read_where_it_is_kept_in_nftables() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 0, ..TWO })?;
+    lab.with_prroute(|prroute| {
+        for rule in [
+            "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-A INPUT -i up2 -p tcp -m tcp --dport 80 -j REJECT",
+            "-A INPUT -i up2 -p udp -m udp --dport 54 -j DROP",
+        ] {
+            let words: Vec<&str> = rule.split(' ').collect();
+            lab.host.run(&[&["iptables-nft"], words.as_slice()].concat())?;
+        }
+        let dropped = [to_own(2, TCP, Family::V4)];
+        expect_all(&lab, prroute, &dropped, ("dropped", Some("netfilter")))?;
+        let passed = [to_own(1, TCP, Family::V4), to_own(2, Question::Udp(53), Family::V4)];
+        expect_all(&lab, prroute, &passed, ("answered", None))
+    })
+}
