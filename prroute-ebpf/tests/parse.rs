@@ -73,9 +73,9 @@ fn a_fin_is_read_and_is_none_of_the_fast_paths() {
         let mut frame = frame.clone();
         frame[flags_at] = flags;
         let segment = parse4(&frame).unwrap();
-        assert_eq!((segment.kind, segment.tcp.fin), (Kind::Tcp, fin));
+        assert_eq!((segment.kind, segment.tcp.fin()), (Kind::Tcp, fin));
         let headers = Ipv4::fast_headers(&frame.as_slice(), ETHERNET).unwrap();
-        assert_eq!((headers.l4, headers.tcp.fin), (fast, false));
+        assert_eq!((headers.l4, headers.tcp.fin()), (fast, false));
     }
 }
 

@@ -29,12 +29,12 @@ where
     };
     let kind_agrees = match fast.l4 {
         FastL4::TcpOther => {
-            let is_plain = segment.tcp.acknowledges && !segment.tcp.fin;
+            let is_plain = segment.tcp.acknowledges() && !segment.tcp.fin();
             (segment.kind == Kind::Tcp && !is_plain)
                 || matches!(segment.kind, Kind::TcpReset | Kind::TcpAnswer)
         }
         FastL4::TcpSegment => {
-            segment.kind == Kind::Tcp && segment.tcp.acknowledges && !segment.tcp.fin
+            segment.kind == Kind::Tcp && segment.tcp.acknowledges() && !segment.tcp.fin()
         }
         l4 => l4.kind() == segment.kind,
     };
@@ -43,7 +43,7 @@ where
         && fast.source == segment.source
         && fast.destination == segment.destination
         && fast.protocol == segment.protocol
-        && fast.tcp == Numbers { fin: false, ..segment.tcp }
+        && fast.tcp == Numbers { flags: segment.tcp.flags.without_fin(), ..segment.tcp }
         && F::HEADER + fast.transport == segment.headers
         && segment.first_fragment == FirstFragment::NONE;
     let ports = (fast.source_port(), fast.destination_port());

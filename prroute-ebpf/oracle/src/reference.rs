@@ -4,8 +4,8 @@ use core::fmt::Debug;
 
 use etherparse::{IpNumber, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
 use prroute_ebpf::wire::parse::{
-    FirstFragment, Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Numbers, Segment, ipv4,
-    ipv6, protocol,
+    FirstFragment, Kind, LaterFragment, MAX_EXTENSION_HEADERS, NotParsed, Numbers, Segment,
+    TcpFlags, ipv4, ipv6, protocol,
 };
 
 use crate::ETHERNET;
@@ -204,8 +204,7 @@ fn expectation<A: Copy>(
             let numbers = Numbers {
                 sequence: tcp.sequence_number(),
                 acknowledgement: tcp.acknowledgment_number(),
-                acknowledges: tcp.ack(),
-                fin: tcp.fin(),
+                flags: TcpFlags::new(tcp.ack(), tcp.fin()),
             };
             let segment = segment(source, destination, kind, tcp.header_slice().len());
             Expected::Segment(Segment { tcp: numbers, ..segment })

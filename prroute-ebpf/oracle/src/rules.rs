@@ -90,7 +90,7 @@ fn inbound_keeps_to_its_rules<A>(
     match &decision {
         Inbound::Open(_) => rule!(opens, "an answer opens: {}", told()),
         Inbound::Adopt(_) => {
-            let proves = kind == Kind::Tcp && segment.tcp.acknowledges;
+            let proves = kind == Kind::Tcp && segment.tcp.acknowledges();
             rule!(proves && known.is_none(), "adopted: {}", told());
             rule!(facts.locality == Locality::Shared, "adopted: {}", told());
         }
@@ -106,7 +106,7 @@ fn inbound_keeps_to_its_rules<A>(
     if let Inbound::Refresh(flow) | Inbound::Confirm(flow) = &decision {
         rule!(flow.origin() == Some(known.origin), "another origin: {}", told());
         rule!(flow.uplink() == known.flow.uplink(), "moved without saying so: {}", told());
-        let may_end = segment.tcp.fin || kind == Kind::TcpReset;
+        let may_end = segment.tcp.fin() || kind == Kind::TcpReset;
         let closes = flow.is_closed() && !known.flow.is_closed();
         rule!(!closes || (known.confirmed && may_end), "closed: {}", told());
         let is_other_router = flow.router() != known.flow.router();

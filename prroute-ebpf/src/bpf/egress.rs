@@ -132,7 +132,7 @@ fn of_flow<F: Maps>(
     let packet = OutboundPacket {
         kind: headers.l4.kind(),
         // As is known of what was read in another function.
-        tcp: Numbers { fin: false, ..headers.tcp },
+        tcp: Numbers { flags: headers.tcp.flags.without_fin(), ..headers.tcp },
         payload: length.saturating_sub(F::HEADER + headers.transport),
         source: Locality::Shared,
         here: here_ref,

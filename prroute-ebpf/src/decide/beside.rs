@@ -16,7 +16,7 @@ use crate::wire::parse::{Kind, Numbers};
 #[inline(always)]
 pub fn may_be_superseded_in(confirmed: &FlowEntry, packet: &InboundPacket) -> bool {
     let says_so =
-        packet.kind == Kind::TcpOpening || (packet.kind == Kind::Tcp && packet.tcp.acknowledges);
+        packet.kind == Kind::TcpOpening || (packet.kind == Kind::Tcp && packet.tcp.acknowledges());
     says_so
         && match confirmed.origin {
             Origin::Host => is_finished(confirmed, packet.now),

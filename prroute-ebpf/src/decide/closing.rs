@@ -16,7 +16,7 @@ use crate::wire::parse::Kind;
 #[inline(always)]
 pub(super) fn with_said_by_remote(flow: Flow, packet: &InboundPacket) -> Flow {
     let tcp = &packet.tcp;
-    let is_proved = tcp.acknowledges && proves(&flow, tcp);
+    let is_proved = tcp.acknowledges() && proves(&flow, tcp);
     // The host resets the connection for the number that it expects next, with or without an
     // acknowledgement (RFC 9293, 3.10.7.4).
     let is_next = flow.received() == Some(tcp.sequence);
@@ -27,7 +27,7 @@ pub(super) fn with_said_by_remote(flow: Flow, packet: &InboundPacket) -> Flow {
         _ => flow,
     };
     match packet.kind {
-        Kind::Tcp if tcp.fin && is_proved => flow.with_remote_fin(),
+        Kind::Tcp if tcp.fin() && is_proved => flow.with_remote_fin(),
         Kind::TcpReset if is_proved || is_next => flow.with_reset(),
         _ => flow,
     }
@@ -38,7 +38,7 @@ pub(super) fn with_said_by_remote(flow: Flow, packet: &InboundPacket) -> Flow {
 #[inline(always)]
 pub(super) fn with_end_of_host(flow: Flow, before: &Flow, packet: &OutboundPacket) -> Flow {
     let is_new = flow.sent() != before.sent();
-    match packet.tcp.fin {
+    match packet.tcp.fin() {
         true if is_near(before, packet.tcp.sequence) => flow.with_local_fin(),
         false if is_new && packet.payload > 0 && before.has_local_fin() => flow.without_fins(),
         _ => flow,

@@ -116,7 +116,7 @@ fn is_steady_in(packet: &InboundPacket, entry: &Entry<'_>, is_here: bool) -> boo
         Kind::Datagram | Kind::EchoRequest => false,
         _ => return false,
     };
-    if is_tcp && (packet.tcp.fin || !(entry.confirmed && packet.tcp.acknowledges)) {
+    if is_tcp && (packet.tcp.fin() || !(entry.confirmed && packet.tcp.acknowledges())) {
         return false;
     }
     let flow = entry.flow;
@@ -188,8 +188,8 @@ fn is_steady_out(packet: &OutboundPacket, entry: &Entry<'_>) -> bool {
         Some(Origin::Host) => entry.confirmed,
         Some(Origin::Inbound) if is_tcp => {
             entry.confirmed
-                && packet.tcp.acknowledges
-                && !packet.tcp.fin
+                && packet.tcp.acknowledges()
+                && !packet.tcp.fin()
                 && continues(flow, &packet.tcp)
                 && has_numbers_of(flow, &packet.tcp)
                 && flow.is_open_and_answered()

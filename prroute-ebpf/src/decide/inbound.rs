@@ -189,7 +189,7 @@ fn unknown(packet: &InboundPacket) -> Inbound {
     // Not for an owned address: a connection that the host opened from there has no record, and
     // must not be taken for a request because its answers come in elsewhere (R3).
     let is_shared = packet.destination == Locality::Shared;
-    if packet.kind == Kind::Tcp && packet.tcp.acknowledges && is_shared {
+    if packet.kind == Kind::Tcp && packet.tcp.acknowledges() && is_shared {
         return Inbound::Adopt(fresh(packet).with_heard(packet.tcp.acknowledgement));
     }
     Inbound::Pass
@@ -267,7 +267,7 @@ fn from_router(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
         Kind::TcpOpening if entry.is_idle(protocol::TCP, packet.now) => {
             Inbound::Open(fresh(packet))
         }
-        Kind::Tcp if packet.tcp.acknowledges && proves(&entry.flow, &packet.tcp) => {
+        Kind::Tcp if packet.tcp.acknowledges() && proves(&entry.flow, &packet.tcp) => {
             continued(packet, entry, moved)
         }
         _ => Inbound::Refresh(flow),
@@ -285,7 +285,7 @@ fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if entry.confirmed => {
             Inbound::Refresh(with_said_by_remote(flow, packet))
         }
-        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !packet.tcp.acknowledges => {
+        Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if !packet.tcp.acknowledges() => {
             Inbound::Refresh(flow)
         }
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer => match (flow.heard(), flow.sent()) {
@@ -335,7 +335,7 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
         return Inbound::RefuseRebind;
     }
     let number = packet.tcp.acknowledgement;
-    let acknowledges = packet.kind == Kind::Tcp && packet.tcp.acknowledges;
+    let acknowledges = packet.kind == Kind::Tcp && packet.tcp.acknowledges();
     if packet.protocol != protocol::TCP {
         return if opens(packet.kind) {
             Inbound::Rebind(fresh(packet))
@@ -357,7 +357,7 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
             let place = packet.here;
             let flow = entry.flow.rebound(place.id, place.generation, packet.now);
             let flow = flow.with_heard(number).with_router(packet.router);
-            Inbound::Rebind(if packet.tcp.fin { flow.with_remote_fin() } else { flow })
+            Inbound::Rebind(if packet.tcp.fin() { flow.with_remote_fin() } else { flow })
         }
         _ => Inbound::RefuseRebind,
     }

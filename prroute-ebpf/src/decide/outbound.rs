@@ -293,7 +293,7 @@ fn is_of_another(packet: &OutboundPacket, entry: &FlowEntry) -> bool {
     };
     entry.confirmed
         && owner != entry.flow.uplink()
-        && packet.tcp.acknowledges
+        && packet.tcp.acknowledges()
         && !has_numbers_of(&entry.flow, &packet.tcp)
 }
 
@@ -323,7 +323,8 @@ pub(super) fn has_numbers_of(flow: &Flow, numbers: &Numbers) -> bool {
 /// Notes what the host has sent and received, as a segment of its own says.
 #[inline(always)]
 pub(super) fn with_progress(flow: Flow, packet: &OutboundPacket) -> Flow {
-    let Numbers { sequence, acknowledgement, acknowledges, .. } = packet.tcp;
+    let Numbers { sequence, acknowledgement, .. } = packet.tcp;
+    let acknowledges = packet.tcp.acknowledges();
     let end = sequence.wrapping_add(packet.payload);
     let flow = if is_news(&flow, end) { flow.with_sent(end) } else { flow };
     if acknowledges { flow.with_received(acknowledgement) } else { flow }

@@ -6,7 +6,7 @@ use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 use super::packet::Packet;
 use super::parse::address::{is_unicast4, is_unicast6};
 use super::parse::transport::{ACK, FIN, RST, SYN};
-use super::parse::{Kind, Numbers, protocol};
+use super::parse::{Kind, Numbers, TcpFlags, protocol};
 use super::{Address4, Address6};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +179,7 @@ fn tcp<P: Packet>(packet: &P, offset: usize) -> Option<Upper> {
     let tcp = Numbers {
         sequence: u32::from_be(sequence),
         acknowledgement: u32::from_be(acknowledgement),
-        acknowledges: flags & ACK != 0,
-        fin: false,
+        flags: TcpFlags::of(flags).without_fin(),
     };
     Some(Upper { ports, l4, tcp, transport: u32::from(length >> 4) * 4 })
 }

@@ -12,6 +12,7 @@ use super::packet::Packet;
 use super::{Address4, Address6};
 use address::{is_unicast4, is_unicast6};
 pub use extension::MAX_EXTENSION_HEADERS;
+use transport::{ACK, FIN};
 
 /// What a packet can do to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +36,47 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     pub sequence: u32,
-    /// Means something when `acknowledges`.
+    /// Means something when it [`Self::acknowledges`].
     pub acknowledgement: u32,
-    pub acknowledges: bool,
+    pub flags: TcpFlags,
+}
+
+impl Numbers {
+    #[inline(always)]
+    pub const fn acknowledges(&self) -> bool {
+        self.flags.0 & ACK != 0
+    }
+
     /// Whether its sender sends nothing behind it.
-    pub fin: bool,
+    #[inline(always)]
+    pub const fn fin(&self) -> bool {
+        self.flags.0 & FIN != 0
+    }
+}
+
+/// Those flags of a TCP segment that say something of its numbers, as they are on the wire: one byte, where
+/// every other one would be a word on the stack of the function that reads the headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(u8);
+
+impl TcpFlags {
+    /// Of a segment's byte of flags.
+    #[inline(always)]
+    pub const fn of(byte: u8) -> Self {
+        Self(byte & (ACK | FIN))
+    }
+
+    #[inline(always)]
+    pub const fn new(acknowledges: bool, fin: bool) -> Self {
+        let ack = if acknowledges { ACK } else { 0 };
+        Self(if fin { ack | FIN } else { ack })
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_fin(self) -> Self {
+        Self(self.0 & !FIN)
+    }
 }
 
 /// Whether a packet is the first of several fragments. An `Option` would leave a word unwritten,

@@ -5,7 +5,7 @@ use prroute_ebpf::decide::fast::{Entry, FastIn, FastOut, decide_inbound, decide_
 use prroute_ebpf::decide::{
     FlowEntry, Inbound, InboundPacket, Outbound, OutboundPacket, Write, inbound, outbound,
 };
-use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags, protocol};
 
 use crate::{ELSEWHERE, HERE, NOW, arrival, departure, flow, known};
 
@@ -17,12 +17,20 @@ fn connection() -> Flow {
 
 fn remote(kind: Kind, fin: bool, sequence: u32, acknowledgement: Option<u32>) -> InboundPacket {
     let packet = arrival(kind, acknowledgement);
-    InboundPacket { tcp: Numbers { sequence, fin, ..packet.tcp }, ..packet }
+    InboundPacket {
+        tcp: Numbers {
+            sequence,
+            flags: TcpFlags::new(packet.tcp.acknowledges(), fin),
+            ..packet.tcp
+        },
+        ..packet
+    }
 }
 
 fn host(kind: Kind, fin: bool, sequence: u32, payload: u32) -> OutboundPacket {
     let mut packet = departure(kind, sequence, payload);
-    (packet.tcp.acknowledgement, packet.tcp.fin) = (500, fin);
+    packet.tcp.acknowledgement = 500;
+    packet.tcp.flags = TcpFlags::new(packet.tcp.acknowledges(), fin);
     packet
 }
 

@@ -3,7 +3,7 @@
 use prroute_common::flow::{Flow, OTHER_IDLE, SEEN_REFRESH, UNCONFIRMED_IDLE};
 use prroute_ebpf::decide::fast::{Entry, FastIn, FastOut, decide_inbound, decide_outbound};
 use prroute_ebpf::decide::{InboundPacket, Locality, OutboundPacket, UplinkRef};
-use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags, protocol};
 
 use crate::{ELSEWHERE, HERE, NOW, flow, own};
 
@@ -156,7 +156,7 @@ fn connection(uplink: UplinkRef) -> Flow {
 }
 
 fn acknowledges(acknowledgement: u32) -> Numbers {
-    Numbers { sequence: 5000, acknowledgement, acknowledges: true, fin: false }
+    Numbers { sequence: 5000, acknowledgement, flags: TcpFlags::new(true, false) }
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_connection_goes_on_with_its_numbers_written_in_place() {
     for uplink in [HERE, ELSEWHERE] {
         let flow = connection(uplink);
         let out = |sequence, acknowledgement| {
-            let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
+            let tcp = Numbers { sequence, acknowledgement, flags: TcpFlags::new(true, false) };
             decide_out(&leaves(Kind::Tcp, tcp), flow, true, protocol::TCP)
         };
         let next = flow.with_sent(1010).with_received(5100);

@@ -15,7 +15,7 @@ mod routers;
 
 use prroute_common::flow::Flow;
 use prroute_ebpf::decide::{FlowEntry, InboundPacket, Locality, OutboundPacket, UplinkRef};
-use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags, protocol};
 
 const HERE: UplinkRef = UplinkRef { id: 1, generation: 1 };
 const ELSEWHERE: UplinkRef = UplinkRef { id: 2, generation: 1 };
@@ -55,8 +55,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> InboundPacket {
         tcp: Numbers {
             sequence: 0,
             acknowledgement: acknowledgement.unwrap_or_default(),
-            acknowledges: acknowledgement.is_some(),
-            fin: false,
+            flags: TcpFlags::new(acknowledgement.is_some(), false),
         },
         payload: 0,
         destination: Locality::Shared,
@@ -70,7 +69,7 @@ fn arrival(kind: Kind, acknowledgement: Option<u32>) -> InboundPacket {
 fn departure(kind: Kind, sequence: u32, payload: u32) -> OutboundPacket {
     OutboundPacket {
         kind,
-        tcp: Numbers { sequence, acknowledgement: 0, acknowledges: true, fin: false },
+        tcp: Numbers { sequence, acknowledgement: 0, flags: TcpFlags::new(true, false) },
         payload,
         source: Locality::Shared,
         here: HERE,

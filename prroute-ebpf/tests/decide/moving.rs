@@ -2,7 +2,7 @@
 
 use prroute_common::flow::{Flow, OTHER_REBIND_IDLE, TCP_REBIND_IDLE};
 use prroute_ebpf::decide::{Inbound, InboundPacket, inbound};
-use prroute_ebpf::wire::parse::{Kind, Numbers};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags};
 
 use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, flow, known};
 
@@ -24,7 +24,7 @@ fn silent(idle: u32) -> Flow {
 }
 
 fn segment(kind: Kind, (sequence, acknowledgement): (u32, u32)) -> InboundPacket {
-    let numbers = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
+    let numbers = Numbers { sequence, acknowledgement, flags: TcpFlags::new(true, false) };
     InboundPacket { tcp: numbers, ..arrival(kind, None) }
 }
 

@@ -7,7 +7,7 @@ use prroute_ebpf::decide::{
     is_answered, is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out,
     outbound,
 };
-use prroute_ebpf::wire::parse::{Kind, Numbers};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags};
 
 use crate::{ELSEWHERE, HERE, NOW, arrival, departure, flow, known, own};
 
@@ -100,7 +100,7 @@ fn a_syn_ack_for_the_syns_data_proves_the_client() {
     }
     // Its numbers let it move like any other.
     let ack = InboundPacket {
-        tcp: Numbers { sequence: 101, acknowledgement: 1001, acknowledges: true, fin: false },
+        tcp: Numbers { sequence: 101, acknowledgement: 1001, flags: TcpFlags::new(true, false) },
         ..arrival(Kind::Tcp, None)
     };
     let moved = inbound(
@@ -166,7 +166,7 @@ fn a_segment_with_other_numbers_is_not_of_the_older_connection() {
 fn what_was_acknowledged_is_noted_of_who_proves_it() {
     let flow = flow(HERE, 1).with_heard(1000).with_sent(500_000).with_received(77);
     let heard = |sequence, acknowledgement| {
-        let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
+        let tcp = Numbers { sequence, acknowledgement, flags: TcpFlags::new(true, false) };
         let segment = InboundPacket { tcp, ..arrival(Kind::Tcp, None) };
         match inbound(&segment, known(flow, true), true) {
             Inbound::Refresh(flow) => flow.heard(),

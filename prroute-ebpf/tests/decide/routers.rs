@@ -4,7 +4,7 @@ use prroute_common::flow::{Flow, ROUTER_IDLE, TCP_REBIND_IDLE};
 use prroute_ebpf::decide::{
     Inbound, InboundPacket, inbound, is_preferred_in, may_be_superseded_in,
 };
-use prroute_ebpf::wire::parse::{Kind, Numbers};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags};
 
 use crate::{HERE, NOW, arrival, flow, known};
 
@@ -16,7 +16,7 @@ fn connection(idle: u32) -> Flow {
 }
 
 fn segment(kind: Kind, sequence: u32, acknowledgement: u32) -> InboundPacket {
-    let tcp = Numbers { sequence, acknowledgement, acknowledges: true, fin: false };
+    let tcp = Numbers { sequence, acknowledgement, flags: TcpFlags::new(true, false) };
     InboundPacket { tcp, router: NEW, ..arrival(kind, None) }
 }
 

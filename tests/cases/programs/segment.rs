@@ -40,8 +40,8 @@ pub(crate) fn packet(
         Kind::TcpReset => tcp.rst(),
         _ => tcp,
     };
-    let tcp = if numbers.acknowledges { tcp.ack(numbers.acknowledgement) } else { tcp };
-    let tcp = if numbers.fin { tcp.fin() } else { tcp };
+    let tcp = if numbers.acknowledges() { tcp.ack(numbers.acknowledgement) } else { tcp };
+    let tcp = if numbers.fin() { tcp.fin() } else { tcp };
     tcp.write(&mut frame, &payload).unwrap();
     frame
 }

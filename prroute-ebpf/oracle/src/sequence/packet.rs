@@ -1,7 +1,7 @@
 //! Packets, and whose they are.
 
 use prroute_ebpf::decide::Locality;
-use prroute_ebpf::wire::parse::{Kind, Numbers, protocol};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags, protocol};
 
 use super::event::Socket;
 
@@ -98,7 +98,7 @@ impl Packet {
     pub(super) fn segment(key: Key, kind: Kind, sequence: u32, acknowledgement: u32) -> Self {
         let acknowledges = kind != Kind::TcpOpening;
         let acknowledgement = if acknowledges { acknowledgement } else { 0 };
-        let tcp = Numbers { sequence, acknowledgement, acknowledges, fin: false };
+        let tcp = Numbers { sequence, acknowledgement, flags: TcpFlags::new(acknowledges, false) };
         Self { key, kind, tcp, payload: 0, router: 0, socket: Socket::Bound }
     }
 
@@ -113,7 +113,7 @@ impl Packet {
 
     /// Nothing follows it, if that is so.
     pub(super) fn with_fin(mut self, fin: bool) -> Self {
-        self.tcp.fin = fin;
+        self.tcp.flags = TcpFlags::new(self.tcp.acknowledges(), fin);
         self
     }
 }

@@ -2,7 +2,7 @@
 
 use network_types::icmp::Icmpv4Hdr;
 
-use super::{FirstFragment, Kind, NotParsed, Numbers, Segment, protocol};
+use super::{FirstFragment, Kind, NotParsed, Numbers, Segment, TcpFlags, protocol};
 use crate::wire::packet::Packet;
 
 /// UDP's header, and what stands for the others'.
@@ -93,8 +93,7 @@ pub(super) fn read<P: Packet, A>(
                 tcp: Numbers {
                     sequence: u32::from_be(sequence),
                     acknowledgement: u32::from_be(acknowledgement),
-                    acknowledges: flags & ACK != 0,
-                    fin: flags & FIN != 0,
+                    flags: TcpFlags::of(flags),
                 },
             })
         }
