@@ -1,6 +1,6 @@
 //! The request's way: from the interface that it comes in by to who hears it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -83,7 +83,7 @@ pub(super) async fn follow(
         return Ok(None);
     }
     let is_local = answer.as_ref().is_ok_and(RouteAnswer::is_local);
-    if !is_local && !course.take(forwarded(question, iif, answer.is_err())) {
+    if !is_local && !course.take(forwarded(server.ip(), iif, answer.is_err())) {
         return Ok(None);
     }
     let Ok(route) = answer else { return Ok(None) };
@@ -210,21 +210,15 @@ fn filtered<'a>(
     }
 }
 
-fn forwarded(question: &Question, iif: &Link, is_refused: bool) -> super::Step {
-    let family = question.family();
-    let forwards = match family {
+fn forwarded(server: IpAddr, iif: &Link, is_refused: bool) -> super::Step {
+    let forwards = match Family::of(&server) {
         Family::V4 => sysctl::is_forwarding(&iif.name),
         Family::V6 => sysctl::is_forwarding_ipv6(),
     };
-    forwarding::judge(family, &iif.name, forwards.ok(), is_refused)
+    forwarding::judge(server, &iif.name, forwards.ok(), is_refused)
 }
 
-async fn behind(
-    host: &Host<'_>,
-    server: SocketAddr,
-    device: Ifindex,
-    via: std::net::IpAddr,
-) -> super::Step {
+async fn behind(host: &Host<'_>, server: SocketAddr, device: Ifindex, via: IpAddr) -> super::Step {
     let name = host.name(device);
     let link = host.observed.link(device);
     guest::judge(&Guest {

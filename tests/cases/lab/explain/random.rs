@@ -29,7 +29,7 @@ fn number_of(variable: &str) -> Option<u64> {
 #[test]
 fn what_is_explained_is_what_happens() -> Result<()> {
     let seed = number_of("PRROUTE_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let wanted = number_of("PRROUTE_SITUATIONS").unwrap_or(30);
+    let wanted = number_of("PRROUTE_SITUATIONS").unwrap_or(12);
     let mut rng = Rng::with_seed(seed);
     let mut explained = 0;
     while explained < wanted {
