@@ -43,15 +43,19 @@ pub(super) fn deliver<F: Maps>(
     target: &UplinkFacts,
     packet: &Outgoing<F::Address>,
 ) -> Action {
+    // Asked first: what is read before a call stays on the stack meanwhile.
+    let is_up = uplink::is_up(target);
     let redirect = redirect(here, target, packet);
-    let delivery = delivery_of(&redirect, packet);
+    let delivery = delivery_of(&redirect, packet, is_up);
     match delivery {
         Delivery::Stay => Action::Pass,
         Delivery::Leave(reason) => leave(target, reason),
         Delivery::LeaveOrHold(reason) => leave_or_hold(target, reason),
         Delivery::Device => to_device(skb, target, packet.reason),
-        Delivery::Router => to_router::<F>(skb, here, target, packet),
-        Delivery::Readdress => readdress(skb, target, packet.router),
+        Delivery::Router | Delivery::Readdress => {
+            let is_there = delivery == Delivery::Readdress;
+            to_router::<F>(skb, here, target, packet, is_there)
+        }
         Delivery::Direct | Delivery::SubnetGateway | Delivery::Gateway => {
             let next_hop = next_hop_of::<F>(delivery, &redirect, packet.destination);
             next_hop.map_or(Action::Pass, |next_hop| {
@@ -76,11 +80,11 @@ pub(super) fn redirect<'a, F: Maps>(
 pub(super) fn delivery_of<F: Maps>(
     redirect: &Redirect<'_, F>,
     packet: &Outgoing<F::Address>,
+    is_up: bool,
 ) -> Delivery {
     let target = redirect.target;
-    let is_up = || uplink::is_up(target);
     let is_on_link = || address::is_on_link::<F>(target, packet.destination);
-    choose(redirect, is_up, is_on_link)
+    choose(redirect, || is_up, is_on_link)
 }
 
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.
@@ -210,15 +214,20 @@ fn to_device(skb: &Skb, target: &UplinkFacts, reason: Reason) -> Action {
     done(target, reason, unsafe { bpf_redirect(target.ifindex, 0) })
 }
 
-/// To the router that the request came from.
+/// To the router that the request came from. Where the packet leaves by the right uplink anyway only the
+/// router's address may be another. One header for both: its room on the stack counts.
 #[inline(always)]
 fn to_router<F: Wire>(
     skb: &Skb,
     here: &UplinkFacts,
     target: &UplinkFacts,
     packet: &Outgoing<F::Address>,
+    is_there: bool,
 ) -> Action {
-    if here.link_header == 0 && !add_link_header(skb) {
+    if is_there && is_addressed_to(skb, packet.router) {
+        return Action::Pass;
+    }
+    if !is_there && here.link_header == 0 && !add_link_header(skb) {
         return leave(target, Reason::RedirectFailed);
     }
     let ether_type = match F::FAMILY {
@@ -229,23 +238,16 @@ fn to_router<F: Wire>(
     let [s0, s1, s2, s3, s4, s5] = mac_octets(target.mac);
     let [t0, t1] = (ether_type as u16).to_ne_bytes();
     let header = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1];
-    if !store(skb, 0, &header) {
+    const ADDRESS: u32 = 6;
+    let is_stored = store_first(skb, &header, if is_there { ADDRESS } else { header.len() as u32 });
+    if !is_stored {
         return leave(target, Reason::RedirectFailed);
     }
-    to_device(skb, target, packet.reason)
-}
-
-/// The packet leaves by the right uplink: only the router it is sent to may be another.
-#[inline(always)]
-fn readdress(skb: &Skb, target: &UplinkFacts, router: u64) -> Action {
-    if !is_addressed_to(skb, router) {
-        if store(skb, 0, &mac_octets(router)) {
-            count(target.id, Reason::Redirected);
-        } else {
-            count(target.id, Reason::RedirectFailed);
-        }
+    if is_there {
+        count(target.id, Reason::Redirected);
+        return Action::Pass;
     }
-    Action::Pass
+    to_device(skb, target, packet.reason)
 }
 
 /// Whether a frame goes to this link-layer address.
@@ -258,17 +260,26 @@ pub(super) fn is_addressed_to(skb: &Skb, router: u64) -> bool {
 /// By helper: a direct write anywhere would make the verifier unclone every packet.
 #[inline(always)]
 pub(super) fn store<T>(skb: &Skb, offset: u32, bytes: &T) -> bool {
-    let length = size_of::<T>() as u32;
-    // SAFETY: the context is valid, and the bytes are initialised and of the given length.
-    unsafe {
-        bpf_skb_store_bytes(
-            skb.context().as_ptr().cast(),
-            offset,
-            (&raw const *bytes).cast(),
-            length,
-            0,
-        ) == 0
-    }
+    // SAFETY: so many bytes there are.
+    unsafe { store_bytes(skb, offset, (&raw const *bytes).cast(), size_of::<T>() as u32) }
+}
+
+/// The first ones of a header, at the beginning of a frame.
+#[inline(always)]
+fn store_first<const N: usize>(skb: &Skb, header: &[u8; N], length: u32) -> bool {
+    let length = if length < N as u32 { length } else { N as u32 };
+    // SAFETY: so many bytes there are.
+    unsafe { store_bytes(skb, 0, header.as_ptr(), length) }
+}
+
+/// # Safety
+///
+/// `bytes` points to `length` initialised bytes.
+#[inline(always)]
+unsafe fn store_bytes(skb: &Skb, offset: u32, bytes: *const u8, length: u32) -> bool {
+    let context = skb.context().as_ptr().cast();
+    // SAFETY: the context is valid, and so are the bytes by the caller.
+    unsafe { bpf_skb_store_bytes(context, offset, bytes.cast(), length, 0) == 0 }
 }
 
 /// Makes room for an Ethernet header on a packet of a device that has none.

@@ -86,7 +86,7 @@ fn leaves_wrong<F: Maps>(
     packet: &Outgoing<F::Address>,
 ) -> bool {
     let redirect = deliver::redirect::<F>(here, target, packet);
-    match deliver::delivery_of(&redirect, packet) {
+    match deliver::delivery_of(&redirect, packet, uplink::is_up(target)) {
         Delivery::Stay => false,
         // Its sender would have sent smaller ones, by the right uplink.
         Delivery::Leave(Reason::TooBig) => {

@@ -27,10 +27,10 @@ pub(super) fn is_on() -> bool {
     TRACE_FILTER.get(0).is_some_and(|filter| filter.until != 0)
 }
 
-/// Whether somebody asks for a packet with plain headers.
+/// Whether somebody asks for a packet with plain headers, where anybody asks.
 #[inline(always)]
 pub(super) fn asks_for<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> bool {
-    is_on() && is_about::<F>(skb, here, direction as u32) != 0
+    is_about::<F>(skb, here, direction as u32) != 0
 }
 
 /// The filter, if somebody still asks. Of one who is gone nothing is left.
@@ -80,19 +80,13 @@ fn ends<'a>(
     Ends { local, remote, local_port, remote_port, protocol, version }
 }
 
-/// Notes how the packet in the frame gets to its target, before it is changed for that.
-#[inline(always)]
-pub(super) fn foresee(skb: &Skb, here: &'static UplinkFacts, next: Next) {
-    if is_on() {
-        note_delivery(skb, here, next);
-    }
-}
-
+/// Notes how the packet in the frame gets to its target, before it is changed for that. A function of its own,
+/// as the next ones: in the program's stack frame each question whether anybody asks would take room.
 #[inline(never)]
-fn note_delivery(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 {
+pub(super) fn foresee(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 {
     let Some(frame) = Frame::of(Direction::Out) else { return 0 };
     frame.delivery = 0;
-    if next != Next::Redirect {
+    if next != Next::Redirect || !is_on() {
         return 0;
     }
     let Some(target) = uplink::of(frame.target.uplink) else { return 0 };
@@ -106,7 +100,7 @@ fn note_delivery(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 {
             let size = egress::size_of_segment(skb, here, frame);
             let packet = Outgoing { source, destination, router, size, reason };
             let redirect = deliver::redirect::<F>(here, target, &packet);
-            deliver::delivery_of(&redirect, &packet)
+            deliver::delivery_of(&redirect, &packet, uplink::is_up(target))
         }
     });
     let is_there = delivery == Delivery::Readdress && deliver::is_addressed_to(skb, router);
@@ -117,22 +111,18 @@ fn note_delivery(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 {
 /// Reports the packet in the frame that came in, if somebody asks for it.
 #[inline(always)]
 pub(super) fn came_in(skb: &Skb, here: &'static UplinkFacts) {
-    if is_on() {
-        report(skb, here, IN);
-    }
+    report(skb, here, IN);
 }
 
 /// Likewise of a packet that leaves, or a later fragment.
 #[inline(always)]
 pub(super) fn leaves(skb: &Skb, here: &'static UplinkFacts, action: Action, is_fragment: bool) {
-    if is_on() {
-        let action = match action {
-            Action::Pass => 0,
-            Action::Redirect => REDIRECTED,
-            Action::Drop => DROPPED,
-        };
-        report(skb, here, OUT | action | if is_fragment { FRAGMENT } else { 0 });
-    }
+    let action = match action {
+        Action::Pass => 0,
+        Action::Redirect => REDIRECTED,
+        Action::Drop => DROPPED,
+    };
+    report(skb, here, OUT | action | if is_fragment { FRAGMENT } else { 0 });
 }
 
 /// What is known of a packet besides its frame, in one word.
@@ -144,6 +134,9 @@ const FRAGMENT: u32 = 8;
 
 #[inline(never)]
 fn report(skb: &Skb, here: &'static UplinkFacts, what: u32) -> u32 {
+    if !is_on() {
+        return 0;
+    }
     let direction = if what & OUT == 0 { Direction::In } else { Direction::Out };
     let Some(frame) = Frame::of(direction) else { return 0 };
     let verdict = verdict(frame, what);
