@@ -1,4 +1,4 @@
-//! Reading a hash map in batches (BPF_MAP_LOOKUP_BATCH, Linux 5.6).
+//! Reading a hash map or an array in batches (BPF_MAP_LOOKUP_BATCH, Linux 5.6).
 //!
 //! Key by key a reader would start again whenever the key at hand is evicted meanwhile: in a flood
 //! it would never come to an end. Batches go by the map's buckets.
@@ -34,7 +34,7 @@ struct BatchAttr {
     flags: u64,
 }
 
-/// Every entry of a pinned hash map, and how many it can hold.
+/// Every entry of a pinned hash map or array, and how many it can hold.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ fn each<K: aya::Pod, V: aya::Pod>(
     map: &MapData,
     mut take: impl FnMut(K, V),
 ) -> std::result::Result<(), Errno> {
-    // Where the next batch begins: the kernel's own note, a bucket's number.
+    // Where the next batch begins: the kernel's own note, a bucket's number or an index.
     let mut cursor: Option<u32> = None;
     let mut batch = BATCH;
     loop {

@@ -95,9 +95,8 @@ fn without(stage: Stage, device: &str, program: &Program) -> Option<Step> {
             let detail = format!("{device} is no uplink: none");
             Step::new(stage, Found::Nothing, detail)
         }
-        Program::NotLoaded => {
-            Step::new(stage, Found::Nothing, "none is loaded").remedy("`prroute run` loads them")
-        }
+        Program::NotLoaded => Step::new(stage, Found::Nothing, "none is loaded")
+            .remedy("`prroute run` loads prroute's programs"),
         Program::NotAttached => {
             let detail = format!("not attached to {device}");
             Step::new(stage, Found::Warn, detail).remedy("`prroute doctor` says why")

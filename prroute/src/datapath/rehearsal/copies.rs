@@ -7,10 +7,9 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use prroute_common::address::{Address4, Address6, LocalAddress, address4, address6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
-use prroute_common::syn_cache::ELEMENTS;
 use prroute_common::trace::{Filter, Rate};
 use prroute_common::udp_origin::{Peer, UdpOrigin};
-use prroute_common::uplink::{MAX_FACTS, MAX_UPLINKS, UplinkFacts};
+use prroute_common::uplink::UplinkFacts;
 
 use super::packet::{Kind, Packet};
 use crate::datapath::error::{DatapathError, Result};
@@ -60,8 +59,8 @@ pub(super) const TABLES: [&str; 10] = [
 pub(super) fn of_the_host(ebpf: &mut Ebpf, pins: &Pins) -> Result<()> {
     whole::<Address4, LocalAddress>(ebpf, pins, names::ADDRESSES4)?;
     whole::<Address6, LocalAddress>(ebpf, pins, names::ADDRESSES6)?;
-    words::<UplinkFacts>(ebpf, pins, names::UPLINK_FACTS, MAX_FACTS)?;
-    words::<u32>(ebpf, pins, names::EXPOSED, MAX_UPLINKS)?;
+    words::<UplinkFacts>(ebpf, pins, names::UPLINK_FACTS)?;
+    words::<u32>(ebpf, pins, names::EXPOSED)?;
     // Every packet is asked for, for as long as this lasts.
     let until = flows::coarse_now().wrapping_add(u32::MAX / 4);
     let filter = Filter { until, most: u32::MAX, ..Filter::NONE };
@@ -104,7 +103,7 @@ pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<(
         _ => {}
     }
     if matches!(packet.kind, Kind::Syn | Kind::SynAck | Kind::TcpSegment) {
-        words::<u64>(ebpf, pins, names::SYN_CACHE, ELEMENTS)?;
+        words::<u64>(ebpf, pins, names::SYN_CACHE)?;
     }
     Ok(())
 }
@@ -159,15 +158,11 @@ fn words<V: aya::Pod + PartialEq + bytemuck::Zeroable>(
     ebpf: &mut Ebpf,
     pins: &Pins,
     name: &'static str,
-    elements: u32,
 ) -> Result<()> {
-    let live: Array<MapData, V> = open(pins, name, Map::Array)?;
+    let (elements, _) = batch::read::<u32, V>(pins, name)?;
     let mut copy = array::<V>(ebpf, name)?;
-    for index in 0..elements {
-        let value = live.get(&index, 0).map_err(failed("read", name))?;
-        if value != V::zeroed() {
-            copy.set(index, value, 0).map_err(failed("write the copy of", name))?;
-        }
+    for (index, value) in elements.into_iter().filter(|(_, value)| *value != V::zeroed()) {
+        copy.set(index, value, 0).map_err(failed("write the copy of", name))?;
     }
     Ok(())
 }
