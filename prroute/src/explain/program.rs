@@ -5,6 +5,7 @@ use prroute_common::reason::Reason;
 use super::step::{Found, Stage, Step};
 use super::uplink::Uplinks;
 use crate::datapath::attach::Hook;
+pub(crate) use crate::datapath::trace::NextHop;
 use crate::state::uplink::Ifindex;
 
 /// What became of the packet.
@@ -15,17 +16,6 @@ pub(crate) enum Outcome {
     /// It goes to another uplink or router.
     Moves,
     Drops,
-}
-
-/// How a packet that moves gets to its next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextHop {
-    AsItIs,
-    Destination,
-    SubnetGateway,
-    Gateway,
-    Device,
-    Router([u8; 6]),
 }
 
 /// What a program decided.

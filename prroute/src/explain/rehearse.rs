@@ -1,15 +1,12 @@
 //! The programs' own answers, for a request and its reply: one rehearsal for each uplink that is asked about.
 
 use anyhow::Result;
-
 use prroute_common::trace::Verdict;
 
 use super::program::{Decision, NextHop, Outcome};
 use super::question::{ICMP, ICMPV6, Question, TCP};
 use crate::causes::with_causes;
 use crate::datapath::rehearsal::{Kind, Packet, Rehearsal, Rehearsed};
-use crate::datapath::trace;
-
 use crate::datapath::{DatapathError, Pins};
 use crate::state::uplink::Ifindex;
 
@@ -95,14 +92,7 @@ fn decision(rehearsed: Rehearsed) -> Decision {
         about_flow: decision.about_flow,
         flow_on: decision.flow_on.map(|id| id.0),
         target: decision.target.map(|id| id.0),
-        next_hop: match decision.next_hop {
-            None | Some(trace::NextHop::AsItIs) => NextHop::AsItIs,
-            Some(trace::NextHop::Destination) => NextHop::Destination,
-            Some(trace::NextHop::SubnetGateway) => NextHop::SubnetGateway,
-            Some(trace::NextHop::Gateway) => NextHop::Gateway,
-            Some(trace::NextHop::Device) => NextHop::Device,
-            Some(trace::NextHop::Router(mac)) => NextHop::Router(mac),
-        },
+        next_hop: decision.next_hop.unwrap_or(NextHop::AsItIs),
         reason: decision.reason,
         is_observed: decision.observed,
         counted,

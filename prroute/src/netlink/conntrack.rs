@@ -1,29 +1,26 @@
 //! What connection tracking knows of one flow: to whom its packets are translated
 //! (linux/netfilter/nfnetlink_conntrack.h).
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NlasIterator};
-use netlink_sys::SocketAddr as NetlinkAddress;
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use nix::libc::{self, MSG_DONTWAIT};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use nix::libc;
 
-use super::request::split;
+use super::netfilter::{HEADER, HEADERS, each, is_loaded, value};
 
+pub(super) const MODULE: &str = "nf_conntrack_netlink";
 /// `IPCTNL_MSG_CT_NEW` and `IPCTNL_MSG_CT_GET`, which libc does not have.
-const NEW: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16;
-const GET: u16 = NEW | 1;
-const ERROR: u16 = libc::NLMSG_ERROR as u16;
-const HEADER: usize = size_of::<libc::nlmsghdr>();
-/// With `struct nfgenmsg` behind it.
-const HEADERS: usize = HEADER + 4;
+pub(super) const NEW: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16;
+pub(super) const GET: u16 = NEW | 1;
+/// For one answer, which the kernel gives at once.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 1 << 15;
 /// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`; in them `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`.
-const ORIGINAL: u16 = 1;
-const REPLY: u16 = 2;
+pub(super) const ORIGINAL: u16 = 1;
+pub(super) const REPLY: u16 = 2;
 const IP: u16 = 1;
 const PROTOCOL: u16 = 2;
 
@@ -38,36 +35,14 @@ pub fn server_of(
     client: SocketAddr,
     local: SocketAddr,
 ) -> io::Result<Option<SocketAddr>> {
-    if !is_loaded() {
+    if !is_loaded(MODULE) {
         return Ok(None);
     }
-    let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&NetlinkAddress::new(0, 0))?;
-    socket.send(&request(protocol, client, local), 0)?;
-    let mut buffer = Vec::with_capacity(8192);
-    // The kernel has answered when it returns from the system call before.
-    socket.recv(&mut buffer, MSG_DONTWAIT)?;
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "an answer is cut off");
-    let (message, _) = split(&buffer).ok_or_else(invalid)?;
-    match message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]])) {
-        Some(NEW) => server(message).map(Some).ok_or_else(invalid),
-        Some(ERROR) => {
-            let code = message.get(HEADER..HEADERS).and_then(|code| code.try_into().ok());
-            match code.map_or(0, i32::from_ne_bytes) {
-                code if code == -libc::ENOENT => Ok(None),
-                code => Err(io::Error::from_raw_os_error(code.saturating_abs())),
-            }
-        }
-        _ => Err(invalid()),
+    match each(&request(protocol, client, local), NEW, PATIENCE, server) {
+        Ok(read) => Ok(read.found.into_iter().next()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
     }
-}
-
-/// To ask would make the kernel load the module. One without loadable modules has it or not.
-fn is_loaded() -> bool {
-    fs::read_to_string("/proc/modules").map_or(true, |modules| {
-        modules.lines().any(|module| module.starts_with("nf_conntrack_netlink "))
-    })
 }
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -116,13 +91,6 @@ fn request(protocol: u8, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
 fn echo([id, kind, code]: [u16; 3], request: u8, identifier: u16) -> Vec<u8> {
     let id = attribute(id, &identifier.to_be_bytes());
     [id, attribute(kind, &[request]), attribute(code, &[0])].concat()
-}
-
-fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut all = NlasIterator::new(bytes).map_while(Result::ok);
-    let found = all.find(|attribute| attribute.kind() == kind)?;
-    let length = usize::from(found.length());
-    found.into_inner().get(4..length)
 }
 
 /// The sender of what goes back.

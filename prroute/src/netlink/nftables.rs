@@ -13,29 +13,22 @@ pub mod ruleset;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
-use netlink_sys::SocketAddr;
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use nix::libc::{self, MSG_DONTWAIT};
+use nix::libc;
 
 pub use self::expression::{Expression, Verdict};
 pub use self::interfaces::{FilterRule, Ruling, Subject};
-use super::request::split;
+use super::netfilter::{
+    HEADER, HEADERS, Read, attributes, each, is_loaded, number, request, text, value,
+};
 use crate::state::observed::{Family, ReversePathFilter};
 
 const GET_RULE: u16 = of_nftables(libc::NFT_MSG_GETRULE);
 const NEW_RULE: u16 = of_nftables(libc::NFT_MSG_NEWRULE);
-const ERROR: u16 = libc::NLMSG_ERROR as u16;
-const DONE: u16 = libc::NLMSG_DONE as u16;
-const HEADER: usize = size_of::<libc::nlmsghdr>();
-/// With `struct nfgenmsg` behind it.
-const HEADERS: usize = HEADER + 4;
-const BUFFER: usize = 64 * 1024;
+const MODULE: &str = "nf_tables";
 /// What a host with very many rules does not get looked at to the end.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// For how long what was read is good enough for the daemon.
@@ -66,7 +59,7 @@ impl Filters {
 
 /// The filters of the calling thread's network namespace. None where they cannot be read.
 pub fn reverse_path_filters() -> Vec<ReversePathFilter> {
-    if !is_loaded() {
+    if !is_loaded(MODULE) {
         return Vec::new();
     }
     each_rule(rule).unwrap_or_else(Read::failed).found
@@ -83,7 +76,7 @@ pub struct FilterRules {
 /// The rules of the calling thread's network namespace that look at interfaces or addresses, and
 /// decide.
 pub fn filter_rules() -> FilterRules {
-    if !is_loaded() {
+    if !is_loaded(MODULE) {
         return FilterRules::default();
     }
     // The kernel lists the rules of a chain one after the other.
@@ -105,115 +98,16 @@ pub fn filter_rules() -> FilterRules {
 /// Addresses of IPv4 that rules of the calling thread's network namespace translate destinations to:
 /// those of published containers. None where they cannot be read.
 pub(crate) fn translated_destinations() -> Vec<Ipv4Addr> {
-    if !is_loaded() {
+    if !is_loaded(MODULE) {
         return Vec::new();
     }
     let read = each_rule(published::destinations).unwrap_or_else(Read::failed);
     read.found.into_iter().flatten().collect()
 }
 
-/// To ask would make the kernel load the module. One without loadable modules has it or not.
-fn is_loaded() -> bool {
-    fs::read_to_string("/proc/modules")
-        .map_or(true, |modules| modules.lines().any(|module| module.starts_with("nf_tables ")))
-}
-
-/// What came of reading all rules.
-#[derive(Debug)]
-struct Read<T> {
-    found: Vec<T>,
-    /// Not only of a part, because there are too many.
-    is_whole: bool,
-}
-
-impl<T> Read<T> {
-    #[expect(clippy::needless_pass_by_value, reason = "it stands for the result of an error")]
-    fn failed(error: io::Error) -> Self {
-        tracing::debug!("read netfilter rules: {error}");
-        Self { found: Vec::new(), is_whole: false }
-    }
-}
-
 /// What `rule` makes of each of them.
 fn each_rule<T>(rule: impl Fn(&[u8]) -> Option<T>) -> io::Result<Read<T>> {
-    each(&request(GET_RULE, 0, &[]), NEW_RULE, rule)
-}
-
-/// What `object` makes of each answer of a type.
-fn each<T>(
-    request: &[u8],
-    answer: u16,
-    object: impl Fn(&[u8]) -> Option<T>,
-) -> io::Result<Read<T>> {
-    let limit = Instant::now() + PATIENCE;
-    let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(request, 0)?;
-    let mut found = Vec::new();
-    let mut buffer = Vec::with_capacity(BUFFER);
-    while Instant::now() < limit {
-        buffer.clear();
-        // The kernel has filled the queue when it returns from the system call before.
-        socket.recv(&mut buffer, MSG_DONTWAIT)?;
-        let mut rest = buffer.as_slice();
-        while let Some((message, behind)) = split(rest) {
-            rest = behind;
-            match u16_at(message, 4) {
-                Some(kind) if kind == answer => found.extend(object(message)),
-                Some(DONE) => return Ok(Read { found, is_whole: true }),
-                Some(ERROR) => {
-                    return refused(message).map_or(Ok(Read { found, is_whole: true }), Err);
-                }
-                _ => {}
-            }
-        }
-    }
-    tracing::debug!("there are more netfilter rules than were looked at");
-    Ok(Read { found, is_whole: false })
-}
-
-/// Asks for all objects of a family, 0: of all.
-fn request(message: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; HEADERS];
-    let flags = NLM_F_REQUEST | NLM_F_DUMP;
-    bytes[4..6].copy_from_slice(&message.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
-    bytes[HEADER] = family;
-    bytes.extend(attributes);
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    bytes[..4].copy_from_slice(&length.to_ne_bytes());
-    bytes
-}
-
-fn refused(message: &[u8]) -> Option<io::Error> {
-    let code = message.get(HEADER..HEADERS)?.try_into().ok().map(i32::from_ne_bytes)?;
-    (code != 0).then(|| io::Error::from_raw_os_error(-code))
-}
-
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
-}
-
-/// Kinds and values of attributes, as far as they can be read.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    NlasIterator::new(bytes).map_while(Result::ok).filter_map(|attribute| {
-        let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
-        Some((kind, attribute.into_inner().get(4..length)?))
-    })
-}
-
-fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
-}
-
-/// A number, which nftables writes in network byte order.
-fn number(bytes: &[u8], kind: u16) -> Option<u32> {
-    Some(u32::from_be_bytes(value(bytes, kind)?.get(..4)?.try_into().ok()?))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+    each(&request(GET_RULE, 0, &[]), NEW_RULE, PATIENCE, rule)
 }
 
 /// What is known of a rule after some of its expressions.

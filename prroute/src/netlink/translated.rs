@@ -2,33 +2,16 @@
 //! (`IPCTNL_MSG_CT_GET`, linux/netfilter/nfnetlink_conntrack.h).
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
-use netlink_sys::SocketAddr as NetlinkAddress;
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use nix::libc::{self, MSG_DONTWAIT};
+use super::conntrack::{GET, MODULE, NEW, ORIGINAL, REPLY};
+use super::netfilter::{HEADERS, Read, each, is_loaded, request, value};
 
-use super::request::split;
-
-/// `IPCTNL_MSG_CT_NEW` and `IPCTNL_MSG_CT_GET`, which libc does not have.
-const NEW: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16;
-const GET: u16 = NEW | 1;
-const ERROR: u16 = libc::NLMSG_ERROR as u16;
-const DONE: u16 = libc::NLMSG_DONE as u16;
-const HEADER: usize = size_of::<libc::nlmsghdr>();
-/// With `struct nfgenmsg` behind it.
-const HEADERS: usize = HEADER + 4;
-const BUFFER: usize = 64 * 1024;
 /// What a host with very many translated flows does not get read to the end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`, `CTA_STATUS`.
-const ORIGINAL: u16 = 1;
-const REPLY: u16 = 2;
+/// `CTA_STATUS`.
 const STATUS: u16 = 3;
 /// `IPS_DST_NAT`.
 const DESTINATION_NAT: u32 = 1 << 5;
@@ -46,77 +29,20 @@ pub struct Original {
 /// Whom each translated flow of the calling thread's network namespace goes to. None where they cannot be
 /// read; not all where there are too many.
 pub fn translated() -> HashMap<Original, SocketAddr> {
-    let mut found = HashMap::new();
-    if !is_loaded() {
-        return found;
+    if !is_loaded(MODULE) {
+        return HashMap::new();
     }
-    let read = read(|original, guest| {
-        found.insert(original, guest);
-    });
-    if let Err(error) = read {
-        tracing::debug!("read translated flows: {error}");
-    }
-    found
-}
-
-/// To ask would make the kernel load the module. One without loadable modules has it or not.
-fn is_loaded() -> bool {
-    fs::read_to_string("/proc/modules").map_or(true, |modules| {
-        modules.lines().any(|module| module.starts_with("nf_conntrack_netlink "))
-    })
-}
-
-fn read(mut take: impl FnMut(Original, SocketAddr)) -> io::Result<()> {
-    let limit = Instant::now() + PATIENCE;
-    let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&NetlinkAddress::new(0, 0))?;
-    socket.send(&request(), 0)?;
-    let mut buffer = Vec::with_capacity(BUFFER);
-    while Instant::now() < limit {
-        buffer.clear();
-        // The kernel has filled the queue when it returns from the system call before.
-        socket.recv(&mut buffer, MSG_DONTWAIT)?;
-        let mut rest = buffer.as_slice();
-        while let Some((message, behind)) = split(rest) {
-            rest = behind;
-            match message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]])) {
-                Some(NEW) => {
-                    if let Some((original, guest)) = translation(message) {
-                        take(original, guest);
-                    }
-                }
-                Some(DONE) => return Ok(()),
-                Some(ERROR) => {
-                    let code = message.get(HEADER..HEADERS).and_then(|code| code.try_into().ok());
-                    let code = code.map_or(0, i32::from_ne_bytes);
-                    return Err(io::Error::from_raw_os_error(code.saturating_abs()));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
+    let read = each(&request(GET, 0, &status()), NEW, PATIENCE, translation);
+    read.unwrap_or_else(Read::failed).found.into_iter().collect()
 }
 
 /// Those with this status alone, as kernels that know the filter understand it; others send all.
-fn request() -> [u8; HEADERS + 8] {
-    let mut bytes = [0; HEADERS + 8];
-    let length = u32::try_from(bytes.len()).unwrap_or_default();
-    bytes[..4].copy_from_slice(&length.to_ne_bytes());
-    bytes[4..6].copy_from_slice(&GET.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    bytes[HEADERS..HEADERS + 2].copy_from_slice(&8_u16.to_ne_bytes());
-    bytes[HEADERS + 2..HEADERS + 4].copy_from_slice(&STATUS.to_ne_bytes());
-    bytes[HEADERS + 4..].copy_from_slice(&DESTINATION_NAT.to_be_bytes());
-    bytes
-}
-
-fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut all = NlasIterator::new(bytes).map_while(Result::ok);
-    let found = all.find(|attribute| attribute.kind() == kind)?;
-    let length = usize::from(found.length());
-    found.into_inner().get(4..length)
+fn status() -> [u8; 8] {
+    let mut attribute = [0; 8];
+    attribute[..2].copy_from_slice(&8_u16.to_ne_bytes());
+    attribute[2..4].copy_from_slice(&STATUS.to_ne_bytes());
+    attribute[4..].copy_from_slice(&DESTINATION_NAT.to_be_bytes());
+    attribute
 }
 
 /// What a tuple says; ports, or of an echo its identifier.

@@ -8,8 +8,8 @@ use nix::libc;
 
 use super::expression::{Expression, Verdict, expressions, verdict};
 use super::{
-    HEADER, HEADERS, PATIENCE, Read, attributes, each, each_rule, is_loaded, number, of_nftables,
-    request, text, value,
+    HEADER, HEADERS, MODULE, PATIENCE, Read, attributes, each, each_rule, is_loaded, number,
+    of_nftables, request, text, value,
 };
 
 const GET_CHAIN: u16 = of_nftables(libc::NFT_MSG_GETCHAIN);
@@ -79,7 +79,7 @@ pub struct Ruleset {
 
 /// What the calling thread's network namespace has. No module is loaded for it.
 pub fn read() -> Ruleset {
-    if !is_loaded() {
+    if !is_loaded(MODULE) {
         return Ruleset::default();
     }
     read_all().unwrap_or_else(|error| Ruleset {
@@ -94,7 +94,8 @@ fn read_all() -> io::Result<Ruleset> {
         is_whole &= read.is_whole;
         read.found
     };
-    let mut chains: Vec<Chain> = whole(each(&request(GET_CHAIN, 0, &[]), NEW_CHAIN, chain)?);
+    let mut chains: Vec<Chain> =
+        whole(each(&request(GET_CHAIN, 0, &[]), NEW_CHAIN, PATIENCE, chain)?);
     let rules = each_rule(rule)?;
     is_whole &= rules.is_whole;
     for (table, name, rule) in rules.found {
@@ -189,7 +190,7 @@ fn elements_of(table: &Table, set: &str) -> io::Result<Read<Vec<Element>>> {
     let family = number.and_then(|(number, _)| u8::try_from(number).ok()).unwrap_or_default();
     // `NFTA_SET_ELEM_LIST_TABLE`, `NFTA_SET_ELEM_LIST_SET`.
     let which = [named(1, &table.name), named(2, set)].concat();
-    each(&request(GET_ELEMENTS, family, &which), NEW_ELEMENTS, |message| {
+    each(&request(GET_ELEMENTS, family, &which), NEW_ELEMENTS, PATIENCE, |message| {
         // `NFTA_SET_ELEM_LIST_ELEMENTS`.
         let list = value(message.get(HEADERS..)?, 3)?;
         Some(attributes(list).filter_map(|(_, one)| element(one)).collect())
