@@ -62,11 +62,15 @@ impl<'a> Host<'a> {
         if self.uplinks.of(device).is_none() {
             return Program::NoUplink;
         }
-        let Some(seen) = self.examined.programs.as_ref().filter(|_| self.has_programs()) else {
-            return Program::NotLoaded;
-        };
+        let Some(seen) = &self.examined.programs else { return Program::NotLoaded };
         let name = self.name(device);
-        let Some(hook) = seen.in_force(&name, direction) else { return Program::NotAttached };
+        let hook = seen.in_force(&name, direction);
+        if !self.has_programs() {
+            // Those that are attached go on with maps that nobody else finds.
+            let lost = "attached, but its maps are not pinned any more: it cannot be asked";
+            return hook.map_or(Program::NotLoaded, |_| Program::Unreadable(lost.to_owned()));
+        }
+        let Some(hook) = hook else { return Program::NotAttached };
         match decide() {
             Ok(mut decision) => {
                 // Those that were loaded to be asked move; those on the hooks only count.

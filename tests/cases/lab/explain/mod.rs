@@ -2,6 +2,7 @@
 //! step that has the cause.
 
 mod containers;
+mod faults;
 mod filters;
 mod flows;
 mod links;
