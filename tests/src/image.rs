@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::command;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, install};
 use crate::services::{DNS_ADDRESS, DNS_NAME};
 
 /// The image's name in the engine.
@@ -21,13 +21,13 @@ pub fn build(scratch: &Scratch) -> Result<PathBuf> {
     scratch.write("image/etc/group", "root:x:0:\n")?;
     scratch.write("image/www/index.html", "answered by a container\n")?;
     let root = scratch.path().join("image");
-    copy(Path::new(BUSYBOX), &root.join("bin/busybox"))?;
-    copy(Path::new(DNSMASQ), &root.join("bin/dnsmasq"))?;
+    install(Path::new(BUSYBOX), &root.join("bin/busybox"))?;
+    install(Path::new(DNSMASQ), &root.join("bin/dnsmasq"))?;
     for program in [BUSYBOX, DNSMASQ] {
         // A static program has no libraries, which ldd calls a failure.
         let libraries = command::output(&mut command::command(&["ldd", program])?)?;
         for library in libraries.stdout.split_whitespace().filter(|word| word.starts_with('/')) {
-            copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
+            install(Path::new(library), &root.join(library.trim_start_matches('/')))?;
         }
     }
     let tar = scratch.path().join("image.tar");
@@ -62,13 +62,4 @@ pub fn dns_server(port: u16) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into()
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    }
-    std::fs::copy(from, to)
-        .with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
-    Ok(())
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::command;
+
 /// Removed with everything in it when dropped.
 #[derive(Debug)]
 pub struct Scratch {
@@ -33,6 +35,14 @@ impl Scratch {
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
+}
+
+/// Copies a program to where it can be run, with the directories that it needs. Another process does it: a file
+/// cannot be run while anybody has it open for writing, and what this process opens, a program that another
+/// test is about to start has too, from fork(2) to execve(2).
+pub fn install(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    command::run(&["install", "-D", "-m", "0755", &from, &to]).map(drop)
 }
 
 impl Drop for Scratch {

@@ -18,6 +18,7 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::nobody::{self, as_nobody};
 use prroute_tests::process::ended_by;
 use prroute_tests::prroute::{self, STOP};
+use prroute_tests::scratch;
 
 const TWO: Topology = Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT };
 
@@ -142,7 +143,7 @@ fn who_may_not_look_is_not_told_that_nothing_runs() -> Result<()> {
         let directory = prroute::state(lab.name());
         fs::set_permissions(&directory, Permissions::from_mode(0o700)).context("close it")?;
         let program = lab.scratch.path().join("prroute");
-        fs::copy(prroute::binary()?, &program).context("copy prroute")?;
+        scratch::install(&prroute::binary()?, &program)?;
         let program = program.display().to_string();
         for words in [&["status"][..], &["plan"], &["reload"]] {
             let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &program];

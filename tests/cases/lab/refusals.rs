@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::{self, Instance};
+use prroute_tests::scratch;
 
 /// Two uplinks with everything that prroute would change.
 fn lab() -> Result<Lab> {
@@ -35,7 +36,7 @@ fn an_ordinary_user_may_not() -> Result<()> {
     let lab = lab()?;
     // The build directory need not be readable for everybody.
     let copy = lab.scratch.path().join("prroute");
-    std::fs::copy(prroute::binary()?, &copy).context("copy prroute")?;
+    scratch::install(&prroute::binary()?, &copy)?;
     let copy = copy.display().to_string();
     for words in [&["run"][..], &["down"]] {
         let argv = [&NOBODY, &[copy.as_str()][..], words, &["--instance", lab.name()]].concat();

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::{Instance, STOP, state};
-use prroute_tests::{probe, prroute, wait};
+use prroute_tests::{probe, prroute, scratch, wait};
 use serde_json::Value;
 
 /// The group that may ask.
@@ -20,9 +20,7 @@ const GROUP: &str = "61234";
 /// An instance that a group may ask, with the unit's umask, and which everybody may run.
 fn instance(lab: &Lab) -> Result<Instance<'_>> {
     let program = lab.scratch.path().join("prroute");
-    // By another process: a file that a fork of this one has open for writing cannot be run.
-    let (from, to) = (prroute::binary()?, program.display().to_string());
-    command::run(&["cp", &from.display().to_string(), &to])?;
+    scratch::install(&prroute::binary()?, &program)?;
     let umask = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
     let prroute = lab.prroute()?.of_build(program).wrapped(umask.map(str::to_owned).to_vec());
     // As the unit does it.

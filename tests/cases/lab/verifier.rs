@@ -1,13 +1,11 @@
 //! The kernel's verifier accepts every program, in each form it is loaded in, under exactly the
 //! unit's three capabilities; and a program that it refuses is seen here.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::command;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::{self, CAPABILITIES, STOP};
+use prroute_tests::scratch;
 
 const TOPOLOGY: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
 
@@ -57,9 +55,9 @@ fn refusal(instruction: [u8; 8]) -> Result<String> {
     for place in places {
         binary[place..place + REDIRECT.len()].copy_from_slice(&instruction);
     }
-    let broken = lab.scratch.path().join("prroute");
-    std::fs::write(&broken, &binary).context("write a broken prroute")?;
-    std::fs::set_permissions(&broken, Permissions::from_mode(0o755)).context("chmod")?;
+    let (bytes, broken) = (lab.scratch.path().join("bytes"), lab.scratch.path().join("prroute"));
+    std::fs::write(&bytes, &binary).context("write a broken prroute")?;
+    scratch::install(&bytes, &broken)?;
     let words = [broken.display().to_string(), lab.name().to_owned()];
     let argv = [&CAPABILITIES[..], &[&words[0], "run", "--instance", &words[1]]].concat();
     let run = command::output_within(&mut lab.host.command(&argv), STOP, "")?;
