@@ -182,6 +182,9 @@ pub mod flag {
     pub const MAIN_ROUTES4: u32 = 1 << 19;
     /// Likewise for IPv6.
     pub const MAIN_ROUTES6: u32 = 1 << 20;
+    /// Somebody asks for reports of packets (`prroute monitor`). Whoever asks sets it, a program takes it away
+    /// when nobody asks any more; the loader leaves it as it is.
+    pub const TRACED: u32 = 1 << 21;
     /// `reply = "off"`: flows are not recorded on this uplink and not redirected to it.
     pub const REPLY_OFF: u32 = 1 << 4;
 }

@@ -29,10 +29,9 @@ pub(super) fn run(skb: &Skb) -> i32 {
     if skb.is_redirected() {
         return waited::send_again(skb, here) as i32;
     }
-    let asked = trace::is_on();
     let read = match skb.network() {
-        Network::Ipv4 => read::<Ipv4>(skb, here, asked),
-        Network::Ipv6 => read::<Ipv6>(skb, here, asked),
+        Network::Ipv4 => read::<Ipv4>(skb, here),
+        Network::Ipv6 => read::<Ipv6>(skb, here),
         Network::Tagged => {
             count(here.id, Reason::Tagged);
             return Action::Pass as i32;
@@ -69,8 +68,8 @@ fn to_target(skb: &Skb, here: &'static UplinkFacts, next: Next) -> Action {
 
 /// Takes the fast path, or reads the headers into the frame for the slow one.
 #[inline(always)]
-fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Result<Fast, Headers> {
-    match fast_path::<F>(skb, here, asked) {
+fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Result<Fast, Headers> {
+    match fast_path::<F>(skb, here) {
         fast @ (Fast::SlowPath | Fast::SlowPathWithoutFlow) => {
             Err(headers::read::<F>(skb, here, Direction::Out, fast))
         }
@@ -79,8 +78,8 @@ fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Result<F
 }
 
 #[inline(always)]
-fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Fast {
-    if log::is_on() || (asked && trace::asks_for::<F>(skb, here, Direction::Out)) {
+fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
+    if log::is_on() || (trace::is_on(here) && trace::asks_for::<F>(skb, here, Direction::Out)) {
         return Fast::SlowPath;
     }
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };

@@ -25,10 +25,9 @@ pub(super) fn run(skb: &Skb) -> Action {
     if here.flags & flag::REPLY_OFF != 0 {
         return Action::Pass;
     }
-    let asked = trace::is_on();
     let read = match skb.network() {
-        Network::Ipv4 => read::<Ipv4>(skb, here, asked),
-        Network::Ipv6 => read::<Ipv6>(skb, here, asked),
+        Network::Ipv4 => read::<Ipv4>(skb, here),
+        Network::Ipv6 => read::<Ipv6>(skb, here),
         Network::Tagged => {
             count(here.id, Reason::Tagged);
             return Action::Pass;
@@ -46,8 +45,8 @@ pub(super) fn run(skb: &Skb) -> Action {
 
 /// Takes the fast path, or reads the headers into the frame for the slow one.
 #[inline(always)]
-fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Headers {
-    match fast_path::<F>(skb, here, asked) {
+fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Headers {
+    match fast_path::<F>(skb, here) {
         fast @ (Fast::SlowPath | Fast::SlowPathWithoutFlow) => {
             headers::read::<F>(skb, here, Direction::In, fast)
         }
@@ -56,8 +55,8 @@ fn read<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Headers 
 }
 
 #[inline(always)]
-fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts, asked: bool) -> Fast {
-    if log::is_on() || (asked && trace::asks_for::<F>(skb, here, Direction::In)) {
+fn fast_path<F: Maps>(skb: &Skb, here: &'static UplinkFacts) -> Fast {
+    if log::is_on() || (trace::is_on(here) && trace::asks_for::<F>(skb, here, Direction::In)) {
         return Fast::SlowPath;
     }
     let Some(headers) = headers::fast::<F>(skb, here) else { return Fast::SlowPath };

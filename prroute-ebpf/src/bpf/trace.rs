@@ -1,5 +1,5 @@
 //! Reports of single packets, while somebody asks for them: a packet that is asked for takes the slow path, and
-//! what became of it goes to a ring buffer. While nobody asks a packet reads one word.
+//! what became of it goes to a ring buffer. While nobody asks that is one bit of a word that a packet reads anyway.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
@@ -7,7 +7,7 @@ use prroute_common::flow::Origin;
 use prroute_common::reason::Reason;
 use prroute_common::time::{Ticks, since};
 use prroute_common::trace::{CAPTURED, Ends, Filter, NO_DECISION, Report, Verdict, WINDOW, about};
-use prroute_common::uplink::UplinkFacts;
+use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::deliver::Delivery;
 use prroute_ebpf::decide::{InboundKind, OutboundKind};
 use prroute_ebpf::wire::{Address6, Family, Wire as _};
@@ -21,38 +21,48 @@ use super::outbound::Next;
 use super::skb::Skb;
 use super::{clock, headers, observe, uplink};
 
-/// Whether anybody asks, as far as is known.
+/// Whether anybody asks, as far as is known: a bit of a word that every packet reads.
 #[inline(always)]
-pub(super) fn is_on() -> bool {
-    TRACE_FILTER.get(0).is_some_and(|filter| filter.until != 0)
+pub(super) const fn is_on(here: &UplinkFacts) -> bool {
+    here.flags & flag::TRACED != 0
 }
 
 /// Whether somebody asks for a packet with plain headers, where anybody asks.
 #[inline(always)]
-pub(super) fn asks_for<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> bool {
+pub(super) fn asks_for<F: Maps>(
+    skb: &Skb,
+    here: &'static UplinkFacts,
+    direction: Direction,
+) -> bool {
     is_about::<F>(skb, here, direction as u32) != 0
 }
 
 /// The filter, if somebody still asks. Of one who is gone nothing is left.
 #[inline(always)]
-fn filter() -> Option<&'static Filter> {
+fn filter(here: &'static UplinkFacts) -> Option<&'static Filter> {
     let filter = TRACE_FILTER.get_ptr_mut(0)?;
     // SAFETY: the pointer is to a live map value; its words are valid on their own.
     let filter = unsafe { &mut *filter };
-    if filter.until == 0 {
-        return None;
-    }
-    if filter.is_over(clock::now()) {
+    if filter.until == 0 || filter.is_over(clock::now()) {
         filter.until = 0;
+        forget(here);
         return None;
     }
     Some(filter)
 }
 
+/// Takes the bit away. Who asks at this moment sets it again in a second.
+#[inline(always)]
+fn forget(here: &'static UplinkFacts) {
+    let flags = (&raw const here.flags).cast_mut();
+    // SAFETY: the facts are a live map value, of which the loader writes only what is not in force.
+    unsafe { flags.write_volatile(here.flags & !flag::TRACED) };
+}
+
 /// A function of its own, which reads the headers itself: nothing is left of it in the fast path.
 #[inline(never)]
-fn is_about<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: u32) -> u32 {
-    let Some(filter) = filter() else { return 0 };
+fn is_about<F: Maps>(skb: &Skb, here: &'static UplinkFacts, direction: u32) -> u32 {
+    let Some(filter) = filter(here) else { return 0 };
     // The fast path changes none.
     if filter.changes != 0 {
         return 0;
@@ -86,7 +96,7 @@ fn ends<'a>(
 pub(super) fn foresee(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 {
     let Some(frame) = Frame::of(Direction::Out) else { return 0 };
     frame.delivery = 0;
-    if next != Next::Redirect || !is_on() {
+    if next != Next::Redirect || !is_on(here) {
         return 0;
     }
     let Some(target) = uplink::of(frame.target.uplink) else { return 0 };
@@ -134,14 +144,14 @@ const FRAGMENT: u32 = 8;
 
 #[inline(never)]
 fn report(skb: &Skb, here: &'static UplinkFacts, what: u32) -> u32 {
-    if !is_on() {
+    if !is_on(here) {
         return 0;
     }
     let direction = if what & OUT == 0 { Direction::In } else { Direction::Out };
     let Some(frame) = Frame::of(direction) else { return 0 };
     let verdict = verdict(frame, what);
     let target = target(frame, what);
-    if !is_asked_for(frame, what, verdict, here.id, target) {
+    if !is_asked_for(frame, here, what, verdict, target) {
         return 0;
     }
     let Some(mut entry) = TRACE_REPORTS.reserve::<Report>(0) else {
@@ -166,8 +176,14 @@ fn report(skb: &Skb, here: &'static UplinkFacts, what: u32) -> u32 {
 
 /// Whether somebody asks for it, and it is not one too many.
 #[inline(always)]
-fn is_asked_for(frame: &Frame, what: u32, verdict: Verdict, on: u16, target: u16) -> bool {
-    let Some(filter) = filter() else { return false };
+fn is_asked_for(
+    frame: &Frame,
+    here: &'static UplinkFacts,
+    what: u32,
+    verdict: Verdict,
+    target: u16,
+) -> bool {
+    let Some(filter) = filter(here) else { return false };
     let segment = &frame.segment;
     let fragment = &frame.fragment;
     let ends = if what & FRAGMENT == 0 {
@@ -182,7 +198,7 @@ fn is_asked_for(frame: &Frame, what: u32, verdict: Verdict, on: u16, target: u16
         filter.changes == 0 || (frame.is_decided && what & FRAGMENT == 0 && changes(frame));
     may_be
         && filter.is_about(&ends)
-        && filter.is_about_verdict(verdict, on, target)
+        && filter.is_about_verdict(verdict, here.id, target)
         && has_room(filter.most, clock::now())
 }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use aya::maps::{Array, Map, MapData};
 use ipnet::IpNet;
 use prroute_common::names;
-use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, mac_octets};
+use prroute_common::uplink::{
+    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag, mac_octets,
+};
 
 use crate::datapath::addresses::Addresses;
 use crate::datapath::devices::Devices;
@@ -234,7 +236,11 @@ impl Tables {
     fn write_facts(&mut self, new: &UplinkFacts) -> Result<()> {
         let id = u32::from(new.id);
         let current = self.active.get(&id, 0).map_err(failed("read", names::ACTIVE_FACTS))?;
-        if current != 0 && self.active_facts(id)?.as_ref() == Some(new) {
+        let old = self.active_facts(id)?;
+        // Whether somebody asks is none of the model's.
+        let traced = old.map_or(0, |old| old.flags & flag::TRACED);
+        let new = UplinkFacts { flags: new.flags | traced, ..*new };
+        if old == Some(new) {
             return Ok(());
         }
         let next = if current == 2 * id { 2 * id + 1 } else { 2 * id };

@@ -1,5 +1,7 @@
 //! What became of single packets, as the programs report it while somebody asks.
 
+mod asking;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::datapath::flows::coarse_now;
 use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
 use crate::state::uplink::{Ifindex, UplinkId};
+use asking::Asking;
 
 /// For so long the programs report without being asked again.
 const LEASE: Ticks = seconds(3);
@@ -188,6 +191,7 @@ impl TracedPacket {
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Tracer {
     filter: Filter,
+    asking: Asking,
     filters: Array<MapData, Filter>,
     rate: Array<MapData, Rate>,
     reports: RingBuf<MapData>,
@@ -206,6 +210,7 @@ impl Tracer {
         let skipped_before = rate.get(&0, 0).map_err(failed("read", names::TRACE_RATE))?.skipped;
         let mut tracer = Self {
             filter,
+            asking: Asking::open(pins)?,
             filters: open(pins, names::TRACE_FILTER, Map::Array)?,
             rate,
             reports: open(pins, names::TRACE_REPORTS, Map::RingBuf)?,
@@ -238,7 +243,9 @@ impl Tracer {
     pub fn renew(&mut self) -> Result<()> {
         let until = coarse_now().wrapping_add(LEASE);
         // 0 says that nobody asks.
-        self.write(Filter { until: until.max(1), ..self.filter })
+        self.write(Filter { until: until.max(1), ..self.filter })?;
+        self.asking.set(true);
+        Ok(())
     }
 
     fn write(&mut self, filter: Filter) -> Result<()> {
@@ -272,6 +279,7 @@ impl AsRawFd for Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
+        self.asking.set(false);
         // What is not taken back is over in seconds.
         drop(self.write(Filter::NONE));
     }

@@ -9,7 +9,7 @@ use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
 use prroute_common::names;
 use prroute_common::trace::{Filter, Rate};
 use prroute_common::udp_origin::{Peer, UdpOrigin};
-use prroute_common::uplink::UplinkFacts;
+use prroute_common::uplink::{UplinkFacts, flag};
 
 use super::packet::{Kind, Packet};
 use crate::datapath::error::{DatapathError, Result};
@@ -59,8 +59,11 @@ pub(super) const TABLES: [&str; 10] = [
 pub(super) fn of_the_host(ebpf: &mut Ebpf, pins: &Pins) -> Result<()> {
     whole::<Address4, LocalAddress>(ebpf, pins, names::ADDRESSES4)?;
     whole::<Address6, LocalAddress>(ebpf, pins, names::ADDRESSES6)?;
-    words::<UplinkFacts>(ebpf, pins, names::UPLINK_FACTS)?;
-    words::<u32>(ebpf, pins, names::EXPOSED)?;
+    words::<UplinkFacts>(ebpf, pins, names::UPLINK_FACTS, |facts| {
+        let flags = facts.flags | flag::TRACED;
+        UplinkFacts { flags, ..facts }
+    })?;
+    words::<u32>(ebpf, pins, names::EXPOSED, |time| time)?;
     // Every packet is asked for, for as long as this lasts.
     let until = flows::coarse_now().wrapping_add(u32::MAX / 4);
     let filter = Filter { until, most: u32::MAX, ..Filter::NONE };
@@ -103,7 +106,7 @@ pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<(
         _ => {}
     }
     if matches!(packet.kind, Kind::Syn | Kind::SynAck | Kind::TcpSegment) {
-        words::<u64>(ebpf, pins, names::SYN_CACHE)?;
+        words::<u64>(ebpf, pins, names::SYN_CACHE, |word| word)?;
     }
     Ok(())
 }
@@ -153,16 +156,17 @@ fn one<K: aya::Pod, V: aya::Pod>(
     }
 }
 
-/// Those elements of an array that are not as they were made.
+/// Those elements of an array that are not as they were made, each `changed`.
 fn words<V: aya::Pod + PartialEq + bytemuck::Zeroable>(
     ebpf: &mut Ebpf,
     pins: &Pins,
     name: &'static str,
+    changed: impl Fn(V) -> V,
 ) -> Result<()> {
     let (elements, _) = batch::read::<u32, V>(pins, name)?;
     let mut copy = array::<V>(ebpf, name)?;
     for (index, value) in elements.into_iter().filter(|(_, value)| *value != V::zeroed()) {
-        copy.set(index, value, 0).map_err(failed("write the copy of", name))?;
+        copy.set(index, changed(value), 0).map_err(failed("write the copy of", name))?;
     }
     Ok(())
 }
