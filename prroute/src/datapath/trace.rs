@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::maps::{Array, Map, MapData, MapInfo, RingBuf};
 use prroute_common::address::{Address6, octets4, octets6};
 use prroute_common::names;
 use prroute_common::reason::Reason;
@@ -197,6 +197,8 @@ pub struct Tracer {
     reports: RingBuf<MapData>,
     /// What was skipped before.
     skipped_before: u64,
+    /// The kernel's id of the filter's map.
+    id: u32,
 }
 
 impl Tracer {
@@ -215,6 +217,7 @@ impl Tracer {
             rate,
             reports: open(pins, names::TRACE_REPORTS, Map::RingBuf)?,
             skipped_before,
+            id: id(pins)?,
         };
         // What an earlier reader has left.
         while tracer.reports.next().is_some() {}
@@ -248,6 +251,11 @@ impl Tracer {
         Ok(())
     }
 
+    /// Whether what is pinned still is what was opened: programs on other maps report nothing here.
+    pub fn is_current(&self, pins: &Pins) -> bool {
+        id(pins).is_ok_and(|id| id == self.id)
+    }
+
     fn write(&mut self, filter: Filter) -> Result<()> {
         self.filters.set(0, filter, 0).map_err(failed("write", names::TRACE_FILTER))
     }
@@ -268,6 +276,12 @@ impl Tracer {
         let rate = self.rate.get(&0, 0).map_err(failed("read", names::TRACE_RATE))?;
         Ok(rate.skipped.saturating_sub(self.skipped_before))
     }
+}
+
+fn id(pins: &Pins) -> Result<u32> {
+    let name = names::TRACE_FILTER;
+    let info = MapInfo::from_pin(pins.map(name)).map_err(failed("open pinned map", name))?;
+    Ok(info.id())
 }
 
 /// Readable when there are reports.

@@ -82,6 +82,7 @@ async fn show(
     question: &Question,
     instance: &Instance,
 ) -> Result<()> {
+    let pins = Pins::of(instance);
     let end = Instant::now() + question.time.unwrap_or(NEVER);
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
@@ -103,6 +104,9 @@ async fn show(
             _ = terminate.recv() => break,
             _ = renewal.tick() => {
                 if let Some(tracer) = &mut tracer {
+                    if !tracer.get_ref().is_current(&pins) {
+                        bail!("the programs were removed, or loaded anew with empty tables: start this again");
+                    }
                     tracer.get_mut().renew()?;
                     shown.skipped = tracer.get_ref().skipped()?;
                 }
