@@ -4,6 +4,7 @@
 //! process, the daemon, holds on it.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -20,7 +21,6 @@ use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode, UNREPORT
 use crate::instance::Instance;
 use crate::json::HealthJson;
 use crate::namespace::NetworkNamespace;
-use crate::runtime::seconds_since_1970;
 
 /// Of the flows, those that were seen last.
 const MAX_FLOWS: usize = 10_000;
@@ -45,7 +45,7 @@ const INDEX: &str = "\
 /// What a request gets, by a look at the kernel.
 pub(super) struct FromKernel {
     instance: Instance,
-    /// Of the daemon, from its start to its end.
+    /// The [mark](run_mark) of the daemon, from its start to its end.
     run: u64,
     /// All looks at the kernel, one after the other.
     turn: Turn,
@@ -95,7 +95,7 @@ impl FromKernel {
     pub(super) fn new(instance: Instance) -> Self {
         Self {
             instance,
-            run: seconds_since_1970(),
+            run: run_mark(),
             turn: Turn::default(),
             status: Cached::default(),
             look: RefCell::default(),
@@ -172,6 +172,12 @@ impl FromKernel {
     }
 }
 
+/// Tells a daemon from the one before, which may have begun in the same second. As many bits as a JSON reader
+/// with floating-point numbers keeps.
+fn run_mark() -> u64 {
+    RandomState::new().build_hasher().finish() >> (u64::BITS - f64::MANTISSA_DIGITS)
+}
+
 /// The daemon.
 fn this_process() -> Option<Pid> {
     Some(Pid::this())
@@ -194,4 +200,16 @@ struct Since {
     run: Option<u64>,
     /// For how many seconds to wait for news, where there are none.
     wait: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_daemons_of_the_same_second_are_told_apart() {
+        let instance = "default".parse::<Instance>().unwrap();
+        let [first, second] = [(); 2].map(|()| FromKernel::new(instance.clone()).run);
+        assert_ne!(first, second);
+    }
 }
