@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::unistd::Group;
@@ -148,6 +148,10 @@ pub(super) fn is_needed() -> Result<bool> {
 /// For an answer, beside what is asked to be waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
+/// For so long a daemon may run without its socket: between taking its lock and binding it, and between
+/// removing it and its end.
+const HANDOVER: Duration = Duration::from_secs(5);
+
 /// Asks the daemon for `target`, a path with a query, as text for people or as JSON, and waits so long.
 ///
 /// # Errors
@@ -161,19 +165,26 @@ pub(super) async fn ask(
 ) -> Result<Received> {
     let directory = RunDirectory::of(instance);
     let path = directory.socket_path();
-    let answer = match client::ask(&path, target, wants_text, limit).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            return Err(match error.connecting() {
-                Some(ErrorKind::PermissionDenied) => NotAllowed::of(&path).into(),
-                Some(ErrorKind::NotFound) => match running(&directory) {
-                    Some(pid) => NoSocket { instance: instance.clone(), pid }.into(),
-                    None => NotRunning::of(instance).into(),
-                },
-                Some(ErrorKind::ConnectionRefused) => NotRunning::of(instance).into(),
-                _ => error.into(),
-            });
-        }
+    let asked = Instant::now();
+    let answer = loop {
+        let error = match client::ask(&path, target, wants_text, limit).await {
+            Ok(answer) => break answer,
+            Err(error) => error,
+        };
+        return Err(match error.connecting() {
+            Some(ErrorKind::PermissionDenied) => NotAllowed::of(&path).into(),
+            Some(ErrorKind::NotFound) => match running(&directory) {
+                // It begins, or it ends.
+                Some(_) if asked.elapsed() < HANDOVER => {
+                    tokio::time::sleep(HANDOVER / 50).await;
+                    continue;
+                }
+                Some(pid) => NoSocket { instance: instance.clone(), pid }.into(),
+                None => NotRunning::of(instance).into(),
+            },
+            Some(ErrorKind::ConnectionRefused) => NotRunning::of(instance).into(),
+            _ => error.into(),
+        });
     };
     // What is not ready yet is an answer, too.
     if answer.status == StatusCode::OK || answer.health.is_some() {
