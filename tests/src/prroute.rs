@@ -187,11 +187,7 @@ impl<'lab> Instance<'lab> {
 
     /// How often `reason` was counted, on all uplinks; also without a daemon.
     pub fn count(&self, reason: &str) -> Result<u64> {
-        let status = self.status()?;
-        let uplinks =
-            status["uplinks"].as_array().with_context(|| format!("no uplinks: {status}"))?;
-        let counts = uplinks.iter().map(|uplink| uplink["counters"][reason].as_u64());
-        Ok(counts.map(Option::unwrap_or_default).sum())
+        counted(&self.status()?, reason)
     }
 
     /// The recorded flows that `filter` wants, of `prroute flows --json`.
@@ -209,6 +205,13 @@ impl<'lab> Instance<'lab> {
         ensure!(inbound.is_empty(), "opened inbound: {inbound:#?}");
         Ok(())
     }
+}
+
+/// How often `reason` was counted on all uplinks of this report of `status`.
+pub fn counted(status: &Value, reason: &str) -> Result<u64> {
+    let uplinks = status["uplinks"].as_array().with_context(|| format!("no uplinks: {status}"))?;
+    let counts = uplinks.iter().map(|uplink| uplink["counters"][reason].as_u64());
+    Ok(counts.map(Option::unwrap_or_default).sum())
 }
 
 impl Drop for Instance<'_> {

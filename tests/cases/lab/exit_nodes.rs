@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::Family;
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::prroute::{self, Instance};
+use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::{probe, wait};
 use serde_json::Value;
 
@@ -100,24 +100,37 @@ fn findings(instance: &Instance<'_>, id: &str) -> Result<Vec<Value>> {
 }
 
 fn wait_for(instance: &Instance<'_>, id: &str, count: usize) -> Result<Vec<Value>> {
-    wait::until("it is found", SOON, || {
-        let found = findings(instance, id)?;
-        Ok((found.len() == count).then_some(found))
-    })
-    .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))
+    wait_until(instance, id, |found| (found.len() == count).then(|| found.to_vec()))
 }
 
 /// One finding for both families.
 fn wait_for_both(instance: &Instance<'_>, id: &str) -> Result<Value> {
-    wait::until("it is found for both families", SOON, || {
-        let mut found = findings(instance, id)?;
-        let is_both = |finding: &Value| {
-            let what = finding["what"].as_str().unwrap_or_default();
-            what.contains("IPv4") && what.contains("IPv6")
-        };
-        Ok((found.len() == 1 && is_both(&found[0])).then(|| found.remove(0)))
+    wait_until(instance, id, |found| {
+        let [one] = found else { return None };
+        let what = one["what"].as_str().unwrap_or_default();
+        (what.contains("IPv4") && what.contains("IPv6")).then(|| one.clone())
     })
-    .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))
+}
+
+/// A command finds it by a look of its own, perhaps before the daemon has seen it: then that has to do what
+/// follows from it.
+fn wait_until<T>(
+    instance: &Instance<'_>,
+    id: &str,
+    wanted: impl Fn(&[Value]) -> Option<T>,
+) -> Result<T> {
+    let found = wait::until("it is found", SOON, || Ok(wanted(&findings(instance, id)?)))
+        .with_context(|| format!("{id}: {:#}", instance.status().unwrap_or_default()))?;
+    instance.output(&["wait", "--timeout", "1m"])?.success()?;
+    Ok(found)
+}
+
+/// What the daemon says of it comes when it has looked.
+fn wait_for_line(daemon: &Daemon, what: &str) -> Result<String> {
+    wait::until("the daemon says it", SOON, || {
+        let log = daemon.process.log();
+        Ok(log.contains(what).then_some(log))
+    })
 }
 
 /// After prroute and before it, with `down` in between.
@@ -132,7 +145,7 @@ fn is_passed(program: &Program) -> Result<()> {
     let others = rules_of_others(&lab)?;
     wait_for_both(&prroute, "moved:")?;
     expect_answered(&lab)?;
-    let log = daemon.process.log();
+    let log = wait_for_line(&daemon, "which matches all packets")?;
     ensure!(log.matches("which matches all packets").count() == 1, "said once:\n{log}");
     ensure!(findings(&prroute, "catch-all")?.is_empty(), "{:#}", prroute.status()?);
 
@@ -190,7 +203,7 @@ fn a_fixed_priority_is_kept_and_the_rule_before_it_is_named() -> Result<()> {
     let plan = prroute.output(&["plan"])?.success()?;
     let check = prroute.output(&["check", &file])?;
     ensure!(check.status.success(), "{check:?}");
-    for said in [&status, &plan, &check.stderr, &daemon.process.log()] {
+    for said in [&status, &plan, &check.stderr, &wait_for_line(&daemon, rule)?] {
         ensure!(said.matches(rule).count() == 1, "once {rule:?}:\n{said}");
         ensure!(said.contains("take rule-priority out of the configuration"), "{said}");
     }
