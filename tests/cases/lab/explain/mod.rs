@@ -6,6 +6,7 @@ mod faults;
 mod filters;
 mod flows;
 mod links;
+mod misfits;
 mod own;
 mod random;
 mod without;
