@@ -115,6 +115,7 @@ impl Daemon {
     ///
     /// What the first round failed with.
     pub async fn start(&mut self) -> Result<(), ReconcileError> {
+        self.reconciler.records.note_start();
         let mut outcome = self.try_round().await?;
         let limit = Instant::now() + START_PATIENCE;
         let mut waits = outcome == Outcome::Unsteady;

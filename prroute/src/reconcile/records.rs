@@ -25,14 +25,25 @@ pub(super) struct Written {
     pub(super) ids: Vec<RememberedId>,
     written_ids: Vec<RememberedId>,
     pub(super) store: Store,
+    /// There was no report before.
+    is_first: bool,
 }
 
 impl Written {
     /// Goes on where `records` end.
     pub(super) fn new(records: Records, store: Store) -> Self {
         let Records { journal, report, ids } = records;
+        let is_first = !report.was_read();
         let report = DaemonReport::following(report);
-        Self { journal, report, written_ids: ids.clone(), ids, store }
+        Self { journal, report, written_ids: ids.clone(), ids, store, is_first }
+    }
+
+    /// That a daemon starts, which may take seconds: an earlier daemon's report says so by itself, as that is
+    /// of another process.
+    pub(super) fn note_start(&mut self) {
+        if self.is_first {
+            self.store.save_report(&self.report);
+        }
     }
 
     /// What `status` is told of a round.

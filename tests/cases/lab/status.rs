@@ -61,6 +61,27 @@ fn wait_ends_when_replies_are_steered_and_tells_what_is_missing() -> Result<()> 
 }
 
 /// The answer of the gateway of uplink 2.
+/// From its lock on a daemon is starting, also the first one, of which there is no report yet.
+#[test]
+fn a_first_start_is_told_as_one() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?;
+    let mut daemon = prroute.start(&[])?;
+    let mut seen = Vec::new();
+    wait::until("it is ready", START, || {
+        let output = prroute.output(&["status", "-br"])?;
+        let health = output.stdout.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        ensure!(!output.stderr.contains("cannot be read"), "{output:?} after {seen:?}");
+        seen.push(health);
+        Ok(seen.last().is_some_and(|health| health == "ok").then_some(()))
+    })
+    .with_context(|| format!("{seen:?}"))?;
+    ensure!(seen.iter().any(|health| health == "starting"), "{seen:?}");
+    daemon.wait_ready()?;
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}
+
 fn gateway_of_up2(prroute: &Instance<'_>) -> Result<Value> {
     let status = prroute.status()?;
     let answers = status["uplinks"][1]["answers"].as_array().context("no answers")?;
