@@ -120,6 +120,12 @@ impl Docker {
         client(&self.socket, arguments)?.success()
     }
 
+    /// What a container wrote, to both outputs.
+    pub fn logs(&self, container: &str) -> Result<String> {
+        let Output { stdout, stderr, .. } = client(&self.socket, &["logs", container])?;
+        Ok(stdout + &stderr)
+    }
+
     /// Publishes a web server on TCP port 8080 and a DNS server on UDP port 5353, and waits
     /// until both containers answer the host.
     pub fn publish_servers(&self, namespace: &Namespace, scratch: &Scratch) -> Result<()> {

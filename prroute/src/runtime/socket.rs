@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::Group;
 
 use crate::runtime::directory::RunDirectory;
@@ -47,10 +48,12 @@ pub fn bind(directory: &RunDirectory) -> Result<UnixListener, RuntimeError> {
 pub fn open_to_group(directory: &RunDirectory) -> Result<bool, RuntimeError> {
     let (path, folder) = (directory.socket_path(), directory.path());
     if !is_for_group(directory)? {
-        let group = Group::from_name(GROUP).map_err(io::Error::from);
-        let Some(group) = group.map_err(failed("find the group of", &path))? else {
-            return Ok(false);
+        let group = match Group::from_name(GROUP) {
+            // So a system without /etc/group says it, as a container (getgrnam(3)).
+            Err(Errno::ENOENT | Errno::ESRCH) => None,
+            group => group.map_err(io::Error::from).map_err(failed("find the group of", &path))?,
         };
+        let Some(group) = group else { return Ok(false) };
         let gid = Some(group.gid.as_raw());
         // What is in them has modes of its own.
         if let Some(parent) = folder.parent() {

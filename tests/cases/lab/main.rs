@@ -13,6 +13,7 @@ mod commands;
 mod completions;
 mod conformance;
 mod container;
+mod container_image;
 mod decision_log;
 mod direction;
 mod exit_nodes;
