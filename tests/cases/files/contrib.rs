@@ -68,3 +68,45 @@ fn panels_and_alerts_ask_for_metrics_that_exist() -> Result<()> {
     }
     Ok(())
 }
+
+/// The options of the container's page are explained there, and tested with Docker.
+#[test]
+fn the_daemon_set_has_what_the_container_has() -> Result<()> {
+    let page = std::fs::read_to_string(file("contrib/container/README.md"))?;
+    let manifest = std::fs::read_to_string(file("contrib/kubernetes/prroute.yaml"))?;
+    let command = page.split("docker run ").nth(1).context("no docker run")?;
+    let command = command.split("```").next().unwrap_or_default();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let values = |option: &str| {
+        let pairs = words.windows(2).filter(move |pair| pair[0] == option);
+        pairs.map(|pair| pair[1]).collect::<Vec<_>>()
+    };
+    let added: Vec<_> =
+        values("--cap-add").iter().map(|capability| format!("\"{capability}\"")).collect();
+    let mut wanted = vec![
+        "drop: [\"ALL\"]".to_owned(),
+        format!("add: [{}]", added.join(", ")),
+        "hostNetwork: true".to_owned(),
+        "hostPID: true".to_owned(),
+        "readOnlyRootFilesystem: true".to_owned(),
+        "allowPrivilegeEscalation: false".to_owned(),
+    ];
+    let volumes = values("--volume");
+    ensure!(added.len() == 3 && volumes.len() == 5, "{command}");
+    for volume in volumes {
+        let (there, here) = volume.split_once(':').context("a volume")?;
+        let (here, read_only) = match here.split_once(':') {
+            Some((here, "ro")) => (here, "\n              readOnly: true"),
+            _ => (here, ""),
+        };
+        wanted.push(format!("mountPath: {here}{read_only}\n"));
+        // The configuration is an object of the cluster.
+        if here != "/etc/prroute" {
+            wanted.push(format!("hostPath:\n            path: {there}\n"));
+        }
+    }
+    for words in wanted {
+        ensure!(manifest.contains(&words), "no {words:?} in the manifest");
+    }
+    Ok(())
+}
