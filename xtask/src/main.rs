@@ -1,12 +1,13 @@
 //! # xtask
 //!
-//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo`. Each task is a file; each
+//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo | package`. Each task is a file; each
 //! does the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod bench;
 mod build;
 mod demo;
+mod package;
 mod project;
 mod root;
 mod setup;
@@ -61,6 +62,8 @@ enum Task {
     /// namespaces of its own. A full run takes minutes, and wants a machine with nothing else to
     /// do. docs/benchmarks.md says how it measures and how to read what it writes.
     Bench(bench::Arguments),
+    /// Make a Debian package, an RPM and a tar with a static binary, in target/package
+    Package(package::Arguments),
     /// Show the main job on a lab of network namespaces (as root)
     Demo {
         /// Leave the lab standing and print how to look inside
@@ -92,6 +95,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Vm { system: false, kernel, cases } => vm::task(kernel, &cases).map(code),
         Task::Vm { system: true, kernel, cases } => vm::system_task(kernel, &cases).map(code),
         Task::Bench(arguments) => bench::task(&arguments),
+        Task::Package(arguments) => package::task(&arguments).map(code),
         Task::Demo { keep } => demo::task(keep).map(code),
     }
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result, bail};
+
 /// The repository's root directory.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -51,4 +53,14 @@ pub(crate) fn complete_search_path() {
 /// The first file of this name on the search path.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|p| p.join(name)).find(|p| p.is_file())
+}
+
+/// Runs a command; what it printed is shown only when it fails.
+pub(crate) fn quietly(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?}: {}\n{}", output.status, said.trim());
+    }
+    Ok(output.stdout)
 }

@@ -18,13 +18,7 @@ const ROUTES: &str = "ManageForeignRoutes";
 /// The file that makes networkd leave what it did not make.
 pub const DROP_IN: &str = "/etc/systemd/networkd.conf.d/50-prroute.conf";
 /// Its content.
-pub const DROP_IN_TEXT: &str = "\
-# systemd-networkd deletes rules and routes that it did not make. Written by `prroute setup
-# networkd`.
-[Network]
-ManageForeignRoutingPolicyRules=no
-ManageForeignRoutes=no
-";
+pub const DROP_IN_TEXT: &str = include_str!("../../../packaging/50-prroute.networkd.conf");
 
 /// Whether networkd deletes what it did not make. It does by default since systemd 249.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

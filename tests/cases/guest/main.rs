@@ -1,10 +1,11 @@
-//! prroute on a Debian 12 that boots systemd, as its package would install it: `cargo xtask vm
+//! prroute on a Debian 12 that boots systemd, as its package installs it: `cargo xtask vm
 //! --system` runs these cases in a guest, one after the other.
 
 mod firewalld;
 mod network;
 mod network_manager;
 mod networkd;
+mod package;
 mod ready;
 mod reboot;
 mod service;

@@ -1,6 +1,5 @@
-//! The service as a package installs it, and systemd's word on it.
+//! The service as the package installed it, and systemd's word on it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,30 +9,25 @@ use prroute_tests::{prroute, wait};
 /// The unit's name.
 pub(crate) const UNIT: &str = "prroute.service";
 
-/// Where an administrator's units are.
-const INSTALLED: &str = "/etc/systemd/system/prroute.service";
-
 /// How long a job of systemd may take that starts or stops a program.
 pub(crate) const JOB: Duration = Duration::from_secs(60);
 
-/// The installed unit, gone with all that the daemon made when dropped.
+/// The installed unit: stopped when dropped, and all that the daemon made is gone.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// The journal's position when the unit was installed.
+    /// The journal's position when the case began.
     cursor: String,
     left: bool,
 }
 
 impl Service {
-    /// Installs the unit; it does not run yet.
+    /// The package's unit; it does not run yet.
     pub(crate) fn install() -> Result<Self> {
-        let unit = Path::new("../packaging/prroute.service");
-        std::fs::copy(unit, INSTALLED).with_context(|| format!("copy to {INSTALLED}"))?;
         systemctl(&["daemon-reload"])?;
         Ok(Self { cursor: cursor()?, left: false })
     }
 
-    /// Installs the unit and starts it: it is ready, or there is an error.
+    /// Starts it: it is ready, or there is an error.
     pub(crate) fn start() -> Result<Self> {
         let service = Self::install()?;
         systemctl(&["start", UNIT]).with_context(|| service.journal(&[]).unwrap_or_default())?;
@@ -48,7 +42,7 @@ impl Service {
         command::output_within(&mut command::command(&argv)?, JOB, "")
     }
 
-    /// What the journal has of the unit since it was installed, with more options of journalctl.
+    /// What the journal has of the unit since the case began, with more options of journalctl.
     pub(crate) fn journal(&self, options: &[&str]) -> Result<String> {
         // What was written is there.
         command::run(&["journalctl", "--sync"])?;
@@ -77,10 +71,7 @@ impl Drop for Service {
         if self.left {
             return;
         }
-        let undone = systemctl(&["stop", UNIT])
-            .and_then(|_| self.prroute(&["down"])?.success())
-            .and_then(|_| std::fs::remove_file(INSTALLED).context("remove the unit"))
-            .and_then(|()| systemctl(&["daemon-reload"]));
+        let undone = systemctl(&["stop", UNIT]).and_then(|_| self.prroute(&["down"])?.success());
         if let Err(error) = undone {
             eprintln!("{error:#}");
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::backports;
+use super::crates::Tool;
 use super::plan::{Package, Step};
 use super::toolchain::{LINKED, LINKER_VERSION, SYSTEM_SYSROOT};
 use crate::project;
@@ -36,6 +37,7 @@ pub(crate) fn apply(step: &Step) -> Result<()> {
             quietly(Command::new("rustup").args(["toolchain", "link", LINKED, SYSTEM_SYSROOT]))?;
         }
         Step::Linker { llvm } => build_linker(*llvm)?,
+        Step::Tool(tool) => build_tool(tool)?,
     }
     eprintln!("  done in {} s: {}", start.elapsed().as_secs(), title(step));
     Ok(())
@@ -47,6 +49,7 @@ fn title(step: &Step) -> &'static str {
         Step::Backport { .. } => "Debian packages of the backports",
         Step::Link => "rustup toolchain",
         Step::Linker { .. } => "bpf-linker",
+        Step::Tool(tool) => tool.name,
     }
 }
 
@@ -119,6 +122,21 @@ fn build_linker(llvm: u32) -> Result<()> {
             .arg(project::tools())
             .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"))
             // A build of its own, in a temporary directory.
+            .env_remove("CARGO_TARGET_DIR"),
+    )
+}
+
+fn build_tool(tool: &Tool) -> Result<()> {
+    quietly(
+        project::cargo()
+            .args(tool.install_words())
+            .arg("--root")
+            .arg(project::tools())
+            // It runs for seconds: optimising it as one whole would take longer than it saves.
+            .envs([
+                ("CARGO_PROFILE_RELEASE_LTO", "off"),
+                ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+            ])
             .env_remove("CARGO_TARGET_DIR"),
     )
 }

@@ -3,6 +3,7 @@
 use std::{env, fs};
 
 use super::archive::{self, Archive};
+use super::crates::{self, Tool};
 use super::needs::{self, Need, Scope};
 use super::plan;
 use super::toolchain::{self, Compiler};
@@ -19,6 +20,7 @@ pub(crate) struct Facts {
     pub(crate) apt: bool,
     pub(crate) rustup: bool,
     pub(crate) missing: Vec<&'static Need>,
+    pub(crate) missing_tools: Vec<&'static Tool>,
     /// `PRROUTE_BPF_OBJECT` is set: no BPF object has to be built.
     pub(crate) object_given: bool,
     /// `PRROUTE_BPF_TOOLCHAIN`.
@@ -41,6 +43,7 @@ impl Facts {
             codename: value(&os_release, "VERSION_CODENAME"),
             apt: project::find_program("apt-get").is_some(),
             missing: needs::missing(scope),
+            missing_tools: crates::missing(scope),
             object_given,
             ..Self::default()
         };

@@ -27,6 +27,7 @@ pub(crate) fn commands(plan: &Plan) -> String {
             }
             Step::Link => format!("rustup toolchain link {LINKED} {SYSTEM_SYSROOT}"),
             Step::Linker { llvm } => linker_command(&llvm.to_string()),
+            Step::Tool(tool) => format!("cargo {} --root .tools", tool.install_words().join(" ")),
         };
         text.push_str("\n  ");
         text.push_str(&line);
@@ -51,6 +52,13 @@ pub(crate) fn instructions(scope: Scope, facts: &Facts, blocked: &Blocked) -> St
     );
     for need in &facts.missing {
         text.push_str(&format!("  * the program {} (Debian: {})\n", need.program, need.package));
+    }
+    for tool in &facts.missing_tools {
+        text.push_str(&format!(
+            "  * {}: cargo {} --root .tools\n",
+            tool.name,
+            tool.install_words().join(" ")
+        ));
     }
     if !facts.object_given {
         text.push_str(&bpf_instructions(facts));

@@ -9,6 +9,7 @@
 mod apply;
 mod archive;
 mod backports;
+mod crates;
 mod facts;
 mod manual;
 mod needs;

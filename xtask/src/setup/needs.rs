@@ -4,7 +4,7 @@
 
 use crate::project;
 
-/// What is about to be done; each contains what stands before it.
+/// What is about to be done; each contains what stands before it, but `Package` only `Build`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     Build,
@@ -12,6 +12,7 @@ pub(crate) enum Scope {
     Bench,
     Test,
     Vm,
+    Package,
 }
 
 impl Scope {
@@ -23,6 +24,15 @@ impl Scope {
             Self::Bench => "cargo xtask bench",
             Self::Test => "cargo xtask test",
             Self::Vm => "cargo xtask vm",
+            Self::Package => "cargo xtask package",
+        }
+    }
+
+    /// Whether this needs all that `other` needs.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Package, other) => matches!(other, Self::Build | Self::Package),
+            (scope, other) => other <= scope,
         }
     }
 }
@@ -82,6 +92,9 @@ const NEEDS: &[Need] = &[
         services: &["prometheus-node-exporter.service"],
         ..need(Scope::Test, "prometheus-node-exporter", "prometheus-node-exporter")
     },
+    need(Scope::Test, "shellcheck", "shellcheck"),
+    need(Scope::Test, "mandoc", "mandoc"),
+    need(Scope::Test, "man", "man-db"),
     need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
     need(Scope::Vm, "modprobe", "kmod"),
     need(Scope::Vm, "xz", "xz-utils"),
@@ -90,6 +103,11 @@ const NEEDS: &[Need] = &[
     need(Scope::Vm, "wg", "wireguard-tools"),
     need(Scope::Vm, "pppd", "ppp"),
     need(Scope::Vm, "teamd", "libteam-utils"),
+    need(Scope::Package, "xz", "xz-utils"),
+    need(Scope::Package, "lintian", "lintian"),
+    need(Scope::Package, "rpmlint", "rpmlint"),
+    // rpmlint reads packages with it, and the package's scripts are checked by it.
+    need(Scope::Package, "rpm", "rpm"),
 ];
 
 /// The needs of `scope` that the search path does not meet.
@@ -98,7 +116,7 @@ pub(crate) fn missing(scope: Scope) -> Vec<&'static Need> {
 }
 
 fn unmet(scope: Scope, present: impl Fn(&str) -> bool) -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| need.scope <= scope && !present(need.program)).collect()
+    NEEDS.iter().filter(|need| scope.contains(need.scope) && !present(need.program)).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +134,9 @@ mod tests {
         assert!(of(Scope::Test).contains(&"tcpdump"));
         assert!(!of(Scope::Test).contains(&"qemu-system-x86"));
         assert!(of(Scope::Vm).starts_with(&of(Scope::Test)));
+        assert!(of(Scope::Package).starts_with(&of(Scope::Build)));
+        assert!(!of(Scope::Package).contains(&"qemu-system-x86"));
+        assert!(!of(Scope::Vm).contains(&"lintian"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::archive::{Archive, COMPILERS, CONFLICTS};
+use super::crates::Tool;
 use super::facts::Facts;
 use super::needs::Need;
 use super::toolchain::{LINKED, LINKER_VERSION, Origin, Version, linker_supports};
@@ -33,6 +34,8 @@ pub(crate) enum Step {
     Linker {
         llvm: u32,
     },
+    /// Build a program of crates.io.
+    Tool(&'static Tool),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +96,7 @@ pub(crate) fn plan(facts: &Facts) -> Result<Plan, Blocked> {
         }
         toolchain = way.toolchain;
     }
+    steps.extend(facts.missing_tools.iter().map(|tool| Step::Tool(tool)));
     let (usual, backported) = missing_programs(facts)?.into_iter().partition(|package| {
         !facts.archive.as_ref().is_some_and(|archive| archive.behind.contains(&package.name))
     });
@@ -241,6 +245,11 @@ impl fmt::Display for Step {
                 f,
                 "bpf-linker {LINKER_VERSION} for LLVM {llvm}, built by cargo into .tools \
                  (a minute or two)"
+            ),
+            Self::Tool(tool) => write!(
+                f,
+                "{} {}, built by cargo into .tools (some minutes)",
+                tool.name, tool.version
             ),
         }
     }

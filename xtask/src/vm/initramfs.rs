@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::cpio::Archive;
-use super::kernel::{Files, quietly};
+use super::kernel::Files;
 use crate::project;
+use crate::project::quietly;
 
 /// What the first file system is for.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::package;
-use crate::project;
+use crate::project::{self, quietly};
 
 /// A kernel of Debian 12.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,14 +92,4 @@ fn only_entry(directory: &Path) -> Result<String> {
         [name] => Ok(name.clone()),
         _ => bail!("{} should contain one directory, not {names:?}", directory.display()),
     }
-}
-
-/// Runs a command; what it printed is shown only when it fails.
-pub(crate) fn quietly(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.output().with_context(|| format!("run {command:?}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?}: {}\n{}", output.status, said.trim());
-    }
-    Ok(output.stdout)
 }

@@ -17,12 +17,12 @@ mod machine;
 mod package;
 mod system;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::package as packages;
 use crate::setup::{self, Prepared, Scope};
 use crate::{build, root};
 use kernel::Kernel;
@@ -50,7 +50,8 @@ impl Choice {
 
 /// The namespace tests, on all kernels unless one is chosen.
 pub(crate) fn task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
-    let (prepared, binary) = prepare()?;
+    let prepared = prepare()?;
+    let binary = build::binary(&prepared, false)?;
     let cases = cases::select(&cases::build(&prepared)?, wanted)?;
     on_each(choice.unwrap_or(Choice::All), |kernel| {
         guest::run(kernel, &kernel.files()?, &binary, &cases)
@@ -59,17 +60,16 @@ pub(crate) fn task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
 
 /// The cases of a guest that boots systemd, on 6.12 unless another kernel is chosen.
 pub(crate) fn system_task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
-    let (prepared, binary) = prepare()?;
+    let prepared = prepare()?;
+    let package = packages::debian_package(&prepared)?;
     on_each(choice.unwrap_or(Choice::V6_12), |kernel| {
-        system::run(&prepared, kernel, &binary, wanted)
+        system::run(&prepared, kernel, &package, wanted)
     })
 }
 
-fn prepare() -> Result<(Prepared, PathBuf)> {
+fn prepare() -> Result<Prepared> {
     root::require("vm", "its guests see the host's files, and load BPF programs")?;
-    let prepared = setup::ensure(Scope::Vm)?;
-    let binary = build::binary(&prepared, false)?;
-    Ok((prepared, binary))
+    setup::ensure(Scope::Vm)
 }
 
 /// Runs the cases on each kernel, and sums up.

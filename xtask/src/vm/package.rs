@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::kernel::quietly;
 use crate::project;
+use crate::project::quietly;
 
 /// A package of one build of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,7 @@ mkdir -p "$TMPDIR"
 for module in nf_conntrack nf_tables br_netfilter; do
     modprobe "$module" || echo "vm: no module $module"
 done
-# As a package would: the cases install the unit.
-install -m 755 "/host$BINARY" "$PRROUTE_BIN" || echo "vm: cannot install $BINARY"
+dpkg --install "$PRROUTE_DEB" || echo "vm: cannot install $PRROUTE_DEB"
 
 failed=0
 while IFS='	' read -r name program arguments <&3; do

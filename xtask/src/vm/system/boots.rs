@@ -2,7 +2,8 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 9] = [
+    "package::",
     "unit::",
     "ready::",
     "wg_quick::",

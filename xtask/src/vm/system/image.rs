@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::super::kernel::{self, quietly};
+use super::super::kernel;
+use crate::project::quietly;
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.

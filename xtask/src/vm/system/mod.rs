@@ -5,8 +5,8 @@
 //!   packages -> disk -> a copy of it -> boot -> cases -> the next boot of the same disk
 //! ```
 //!
-//! The test program is `guest` of the crate `prroute-tests`. It runs in the guest as root, and
-//! installs the binary and the unit as a package would.
+//! The test program is `guest` of the crate `prroute-tests`. It runs in the guest as root; prroute was
+//! installed there by dpkg, from the package that users get.
 
 mod boots;
 mod image;
@@ -41,7 +41,7 @@ const OPTIONS: &str = "systemd.unit=multi-user.target systemd.show_status=no sys
 pub(crate) fn run(
     prepared: &Prepared,
     kernel: &Kernel,
-    binary: &Path,
+    package: &Path,
     wanted: &[String],
 ) -> Result<Report> {
     let files = kernel.files()?;
@@ -49,7 +49,7 @@ pub(crate) fn run(
     let directory = kernel::directory();
     let disk = directory.join(format!("system-{}.disk", kernel.name));
     image::copy(&image::get()?, &disk)?;
-    let environment = environment(&files, binary);
+    let environment = environment(&files, package);
     let mut sum = Report::default();
     for (number, filter) in (1..).zip(boots::plan(wanted)) {
         let cases = format!(
@@ -91,7 +91,7 @@ pub(crate) fn run(
 }
 
 /// What init.sh, agent.sh and the tests find in their environment.
-fn environment(files: &kernel::Files, binary: &Path) -> String {
+fn environment(files: &kernel::Files, package: &Path) -> String {
     initramfs::environment(&[
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
@@ -99,7 +99,7 @@ fn environment(files: &kernel::Files, binary: &Path) -> String {
         ("TMPDIR", "/run/tmp".to_owned()),
         ("MODULES", files.modules.display().to_string()),
         ("DIRECTORY", project::root().join("tests").display().to_string()),
-        ("BINARY", binary.display().to_string()),
+        ("PRROUTE_DEB", format!("/host{}", package.display())),
         ("PRROUTE_BIN", "/usr/bin/prroute".to_owned()),
         machine::patience(),
     ])

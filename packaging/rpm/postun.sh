@@ -1,0 +1,7 @@
+# After files were removed; $1: how many versions stay: 1 after an upgrade. Who runs gets the new program;
+# the programs in the kernel go on meanwhile.
+[ -d /run/systemd/system ] || exit 0
+systemctl daemon-reload || :
+if [ "$1" -ge 1 ]; then
+    systemctl try-restart prroute.service prroute-exporter.service || :
+fi

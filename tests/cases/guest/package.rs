@@ -1,0 +1,171 @@
+//! The Debian package: what dpkg makes of it, and what it leaves.
+//!
+//! The guest installs it before the cases; each of these begins without it, and leaves it installed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::{self, Family};
+use prroute_tests::command;
+use prroute_tests::lab::Lab;
+use prroute_tests::snapshot::Snapshot;
+use prroute_tests::stream::Stream;
+use prroute_tests::wait;
+
+use crate::network::{TWO_UPLINKS, expect_answers, serve};
+use crate::service::{Service, UNIT, property, systemctl};
+
+/// Emulated, the scripts of a package take a while, and the daemon stops in them.
+const LONG: Duration = Duration::from_secs(300);
+
+const INSTANCE: &str = "default";
+
+/// What belongs to the system, or to dpkg, and changes while programs run.
+const LEFT_OUT: [&str; 9] =
+    ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/host", "/var/cache"];
+
+/// What its sysusers.d entry made stays: files of a group may be anywhere.
+const GROUP_FILES: [&str; 2] = ["/etc/group-", "/etc/gshadow-"];
+
+/// Runs dpkg with this option and the package; everything that was said.
+fn dpkg(option: &str, package: &str) -> Result<String> {
+    // Where the output is no terminal, systemctl asks nobody and shows no pager.
+    let words = ["dpkg", option, package];
+    let output = command::output_within(&mut command::command(&words)?, LONG, "")?;
+    ensure!(output.status.success(), "{words:?}: {}{}", output.stdout, output.stderr);
+    Ok(output.stdout + &output.stderr)
+}
+
+fn install() -> Result<String> {
+    let package = std::env::var("PRROUTE_DEB").context("PRROUTE_DEB names no package")?;
+    dpkg("--install", &package)
+}
+
+fn purge() -> Result<String> {
+    dpkg("--purge", "prroute")
+}
+
+/// Every file of the machine.
+fn files() -> Result<BTreeSet<String>> {
+    let mut words = vec!["find", "/", "-xdev", "("];
+    for path in LEFT_OUT {
+        words.extend(["-path", path, "-o"]);
+    }
+    words.extend(["-false", ")", "-prune", "-o", "-print"]);
+    let list = command::run(&words)?;
+    Ok(list.lines().filter(|path| !GROUP_FILES.contains(path)).map(str::to_owned).collect())
+}
+
+/// What prroute could leave behind, in the kernel and as files.
+fn traces(lab: &Lab) -> Result<(Snapshot, BTreeSet<String>)> {
+    Ok((Snapshot::take(&lab.host, INSTANCE)?, files()?))
+}
+
+fn expect_no_traces(lab: &Lab, before: &(Snapshot, BTreeSet<String>)) -> Result<()> {
+    let after = traces(lab)?;
+    let changes = after.0.changes_since(&before.0);
+    ensure!(changes.is_empty(), "{changes}");
+    let files: Vec<&String> = after.1.symmetric_difference(&before.1).collect();
+    ensure!(files.is_empty(), "{files:?}");
+    ensure!(!Path::new("/run/prroute").exists(), "/run/prroute is there");
+    Ok(())
+}
+
+#[test]
+fn what_is_installed_is_not_started_and_says_what_to_do_next() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    purge()?;
+    let before = Snapshot::take(&lab.host, INSTANCE)?;
+    let said = install()?;
+    println!("{said}");
+    for part in ["not started", "prroute plan", "systemctl enable --now prroute"] {
+        assert!(said.contains(part), "no {part} in\n{said}");
+    }
+    assert_eq!(property("ActiveState")?, "inactive");
+    assert_eq!(property("UnitFileState")?, "disabled");
+    command::run(&["getent", "group", "prroute"])?;
+    let changes = Snapshot::take(&lab.host, INSTANCE)?.changes_since(&before);
+    assert!(changes.is_empty(), "{changes}");
+    Ok(())
+}
+
+#[test]
+fn an_upgrade_restarts_the_daemon_and_loses_no_packet() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
+    purge()?;
+    install()?;
+    let service = Service::install()?;
+    systemctl(&["enable", "--now", UNIT])
+        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    expect_answers(&lab)?;
+    let first = property("MainPID")?;
+    let mut streams = Vec::new();
+    for n in 1..=lab.topology.uplinks {
+        for family in Family::BOTH {
+            let (from, to) = (addressing::client(n, family), addressing::host(n, family));
+            streams.push(Stream::start(&lab.client, from, to)?);
+        }
+    }
+    let said = install()?;
+    assert!(!said.contains("not started"), "{said}");
+    wait::until("another daemon is ready", LONG, || {
+        let is_ready = property("ActiveState")? == "active" && property("MainPID")? != first;
+        Ok(is_ready.then_some(()))
+    })
+    .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let mut answered = 0;
+    for stream in streams {
+        answered += stream.lost_nothing()?;
+    }
+    println!("{answered} echo requests during an upgrade: 0 lost");
+    assert_eq!(property("UnitFileState")?, "enabled");
+    systemctl(&["disable", UNIT])?;
+    expect_answers(&lab)
+}
+
+#[test]
+fn a_removal_keeps_what_works_and_a_purge_later_leaves_nothing() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
+    purge()?;
+    let before = traces(&lab)?;
+    install()?;
+    let service = Service::install()?;
+    systemctl(&["enable", "--now", UNIT])
+        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    expect_answers(&lab)?;
+    let works = Snapshot::take(&lab.host, INSTANCE)?.of_network();
+
+    let said = dpkg("--remove", "prroute")?;
+    println!("{said}");
+    assert!(said.contains("apt purge prroute"), "{said}");
+    assert!(!Path::new("/usr/bin/prroute").exists());
+    let changes = Snapshot::take(&lab.host, INSTANCE)?.of_network().changes_since(&works);
+    assert!(changes.is_empty(), "{changes}");
+    expect_answers(&lab)?;
+
+    println!("{}", purge()?);
+    expect_no_traces(&lab, &before)?;
+    install().map(drop)
+}
+
+#[test]
+fn a_purge_of_what_runs_leaves_nothing() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    purge()?;
+    let before = traces(&lab)?;
+    install()?;
+    let service = Service::install()?;
+    systemctl(&["enable", "--now", UNIT])
+        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    // What an administrator may have made for it is its configuration.
+    std::fs::create_dir_all("/etc/prroute/conf.d").context("create the configuration")?;
+    std::fs::write("/etc/prroute/conf.d/10.toml", "exclude = []\n").context("write")?;
+    service.prroute(&["setup", "networkd"])?.success()?;
+    purge()?;
+    expect_no_traces(&lab, &before)?;
+    install().map(drop)
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask package`: what users install.
+//!
+//! ```text
+//!   program -> stage (pages, licences, changelog) -> deb -> rpm
+//!   static program + the deb's files -> tar
+//!   bill of materials, checksums
+//! ```
+//!
+//! All of it lies in `target/package`, wherever cargo builds. Two packages of one commit are the same.
+
+mod check;
+mod commit;
+mod deb;
+mod licences;
+mod program;
+mod rpm;
+mod sbom;
+mod stage;
+mod sums;
+mod tarball;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+
+use commit::Commit;
+use program::Linking;
+
+use crate::project;
+use crate::setup::{self, Prepared, Scope};
+
+/// Packages are made for this target where none is named.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What the BPF object inside the program is built for.
+const BPF_TARGET: &str = "bpfel-unknown-none";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The target that the packages are for
+    #[arg(long, default_value = TARGET)]
+    target: String,
+    /// Have lintian and rpmlint look at the packages
+    #[arg(long)]
+    check: bool,
+}
+
+/// What one package is made of, and where.
+#[derive(Debug)]
+struct Job<'a> {
+    prepared: &'a Prepared,
+    target: &'a str,
+    commit: Commit,
+}
+
+impl<'a> Job<'a> {
+    fn new(prepared: &'a Prepared, target: &'a str) -> Result<Self> {
+        Ok(Self { prepared, target, commit: Commit::of_this_tree()? })
+    }
+
+    /// A cargo that knows how old the sources are: what it runs may write no other time.
+    fn cargo(&self) -> std::process::Command {
+        let mut cargo = self.prepared.cargo();
+        cargo.env("SOURCE_DATE_EPOCH", self.commit.seconds.to_string());
+        // Its own programs are found as `cargo NAME`.
+        let mut path = vec![project::tools().join("bin")];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        if let Ok(path) = std::env::join_paths(path) {
+            cargo.env("PATH", path);
+        }
+        cargo
+    }
+}
+
+/// An empty directory for what one tool writes.
+fn output(name: &str) -> Result<PathBuf> {
+    let directory = directory().join(name);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", directory.display()));
+        }
+        _ => {}
+    }
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// The one file with this extension in a directory.
+fn only(directory: &Path, extension: &str) -> Result<PathBuf> {
+    let entries =
+        fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.find(|path| path.extension().is_some_and(|end| end == extension));
+    found.with_context(|| format!("no .{extension} in {}", directory.display()))
+}
+
+/// Where all of it is written.
+fn directory() -> PathBuf {
+    project::root().join("target/package")
+}
+
+pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
+    let prepared = setup::ensure(Scope::Package)?;
+    let job = Job::new(&prepared, &arguments.target)?;
+    let dynamic = program::build(&job, Linking::Dynamic)?;
+    let fixed = program::build(&job, Linking::Static)?;
+    stage::fill(&job)?;
+    let deb = deb::make(&job)?;
+    let tar = tarball::make(&job, &deb, &fixed)?;
+    let mut files = vec![deb, rpm::make(&job)?, tar, stage::third_party()?];
+    files.extend(sbom::make(&job)?);
+    let files = sums::publish(&files)?;
+    println!("{}", sums::size("prroute in deb and rpm", &dynamic)?);
+    println!("{}", sums::size("prroute in tar, static", &fixed)?);
+    for file in &files {
+        println!("{}", sums::size(&file.display().to_string(), file)?);
+    }
+    if arguments.check {
+        check::deb(&files[0])?;
+        check::rpm(&files[1])?;
+    }
+    Ok(true)
+}
+
+/// The Debian package alone, for a guest that installs it.
+pub(crate) fn debian_package(prepared: &Prepared) -> Result<PathBuf> {
+    let job = Job::new(prepared, TARGET)?;
+    program::build(&job, Linking::Dynamic)?;
+    stage::fill(&job)?;
+    deb::make(&job)
+}
