@@ -6,7 +6,8 @@ if [ -d /run/systemd/system ]; then
 fi
 if [ "$1" -eq 1 ]; then
     cat <<'EOF'
-prroute is installed, and not started. To see what it would do, and to start it now and at every boot:
+prroute.service is installed, and not started. To see what it would do, and to
+start it now and at every boot:
   prroute plan
   systemctl enable --now prroute
 EOF

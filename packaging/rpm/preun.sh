@@ -12,8 +12,8 @@ if [ -d "$1" ]; then
     mkdir -p /var/lib/prroute
     install -m 755 /usr/bin/prroute /var/lib/prroute/undo
     cat <<'EOF'
-prroute: the network stays as it is. Until the next boot replies leave by the right uplink, but nothing
-follows changes of the network. To undo everything:
+prroute: the network stays as it is. Until the next boot replies leave by the
+right uplink, but nothing follows changes of the network. To undo everything:
   /var/lib/prroute/undo down && rm -r /var/lib/prroute
 EOF
 fi
