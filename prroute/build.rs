@@ -51,9 +51,12 @@ fn build(out: &Path) -> Result<PathBuf> {
     // SAFETY: as above. aya-build turns each line of the inner cargo into a warning.
     unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
 
+    let other_version = env::var_os("CARGO_FEATURE_OTHER_VERSION").is_some();
+    let features: &[&str] = if other_version { &["other-version"] } else { &[] };
     aya_build::build_ebpf(
         [Package {
             name: "prroute-ebpf",
+            features,
             root_dir: package_dir.to_str().context("the path is not UTF-8")?,
             ..Package::default()
         }],

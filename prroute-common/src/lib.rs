@@ -23,4 +23,12 @@ pub mod uplink;
 
 /// Version of the pinned layout: part of the pin path, raised whenever a type in this crate
 /// or a map definition changes, so that an upgrade never reads another version's bytes.
-pub const LAYOUT_VERSION: u32 = 7;
+#[cfg(not(feature = "other-version"))]
+pub const LAYOUT_VERSION: u32 = 8;
+/// The layout of the build that tests use as another version.
+#[cfg(feature = "other-version")]
+pub const LAYOUT_VERSION: u32 = 1008;
+
+/// Version of what the programs remember: of the keys, values and meaning of the maps in
+/// [`names::REMEMBERED`]. While it stays the same, a layout uses the maps of another one.
+pub const MEMORY_VERSION: u32 = 1;

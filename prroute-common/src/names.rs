@@ -30,6 +30,8 @@ pub const MAIN_ROUTES6: &str = "MAIN_ROUTES6";
 pub const IFINDEX_SLOTS: &str = "IFINDEX_SLOTS";
 pub const ACTIVE_FACTS: &str = "ACTIVE_FACTS";
 pub const UPLINK_FACTS: &str = "UPLINK_FACTS";
+/// Which device each id was given to: for the next daemon, no program reads it.
+pub const UPLINK_IDS: &str = "UPLINK_IDS";
 pub const EXPOSED: &str = "EXPOSED";
 pub const DEVICES: &str = "DEVICES";
 pub const COUNTERS: &str = "COUNTERS";
@@ -42,7 +44,7 @@ pub const TRACE_REPORTS: &str = "TRACE_REPORTS";
 
 /// Every map that is pinned. They belong together: where one is missing, the others are of no use to
 /// a new daemon. So a new one raises `LAYOUT_VERSION`.
-pub const MAPS: [&str; 26] = [
+pub const MAPS: [&str; 27] = [
     FLOWS4,
     FLOWS6,
     DATAGRAMS4,
@@ -62,6 +64,7 @@ pub const MAPS: [&str; 26] = [
     IFINDEX_SLOTS,
     ACTIVE_FACTS,
     UPLINK_FACTS,
+    UPLINK_IDS,
     EXPOSED,
     DEVICES,
     COUNTERS,
@@ -69,6 +72,30 @@ pub const MAPS: [&str; 26] = [
     TRACE_FILTER,
     TRACE_RATE,
     TRACE_REPORTS,
+];
+
+/// What is not made anew when another layout takes over: what programs have seen, and the ids that it
+/// refers to. A change of what is in them raises `MEMORY_VERSION`. Everything else the daemon writes, from
+/// what it sees.
+pub const REMEMBERED: [&str; 18] = [
+    FLOWS4,
+    FLOWS6,
+    DATAGRAMS4,
+    DATAGRAMS6,
+    NEW4,
+    NEW6,
+    SYN_CACHE,
+    FRAGMENTS,
+    UPLINK_IDS,
+    EXPOSED,
+    COUNTERS,
+    WRONG_UPLINK,
+    UDP_ORIGIN4,
+    UDP_ORIGIN6,
+    HOST_PEERS4,
+    HOST_PEERS6,
+    WILDCARD_PORTS,
+    SOCKET_COUNTERS,
 ];
 
 /// Sets the source of datagrams that name none.

@@ -5,7 +5,7 @@ use crate::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
 use crate::observe::WrongUplinkKey;
 use crate::trace::{Filter, Rate};
 use crate::udp_origin::{HostPeer, Peer, UdpOrigin};
-use crate::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
+use crate::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts, UplinkIdentity};
 
 macro_rules! pod {
     ($($type:ty),+ $(,)?) => {
@@ -18,7 +18,7 @@ macro_rules! pod {
 }
 
 pod!(LocalAddress, Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict);
-pod!(IfindexSlot, OnLink4, OnLink6, UplinkFacts, WrongUplinkKey);
+pod!(IfindexSlot, OnLink4, OnLink6, UplinkFacts, UplinkIdentity, WrongUplinkKey);
 pod!(Filter, Rate);
 // Without bytemuck's word, but of the same kind: integers, addresses of integers, explicit padding.
 pod!(Peer<Address4>, Peer<Address6>, UdpOrigin<Address4>, UdpOrigin<Address6>, HostPeer);

@@ -195,6 +195,9 @@ pub mod flag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct UplinkFacts {
+    /// Moves everything else: whoever takes one layout for the other reads nonsense.
+    #[cfg(feature = "other-version")]
+    pub moved: [u32; 16],
     pub ifindex: u32,
     /// The uplink id.
     pub id: u16,
@@ -230,7 +233,23 @@ pub struct UplinkFacts {
     pub pad: [u32; 5],
 }
 
+#[cfg(not(feature = "other-version"))]
 const _: () = assert!(size_of::<UplinkFacts>() == 512);
+
+/// Which device an id was given to: flows refer to id and generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct UplinkIdentity {
+    /// 0: to none so far.
+    pub ifindex: u32,
+    /// As in [`UplinkFacts::generation`].
+    pub generation: u16,
+    pub pad: u16,
+    /// As in [`UplinkFacts::mac`]; 0 for none.
+    pub mac: u64,
+}
+
+const _: () = assert!(size_of::<UplinkIdentity>() == 16);
 
 /// A link-layer address as [`UplinkFacts::mac`] and flows have it.
 #[inline(always)]

@@ -230,11 +230,21 @@ impl Drop for Instance<'_> {
 
 /// The program under test: `PRROUTE_BIN`, or the workspace's debug build.
 pub fn binary() -> Result<PathBuf> {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/prroute");
-    let path = std::env::var_os("PRROUTE_BIN").map_or_else(built, PathBuf::from);
+    find("PRROUTE_BIN", "prroute", "cargo xtask build")
+}
+
+/// Another version of it, with another layout of its maps: `PRROUTE_OTHER_BIN`, or a debug build.
+pub fn other_version() -> Result<PathBuf> {
+    let build = "cargo build -p prroute --features other-version --bin prroute-other-version";
+    find("PRROUTE_OTHER_BIN", "prroute-other-version", build)
+}
+
+fn find(variable: &str, name: &str, build: &str) -> Result<PathBuf> {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug").join(name);
+    let path = std::env::var_os(variable).map_or_else(built, PathBuf::from);
     ensure!(
         path.is_file(),
-        "no {}: build it with `cargo xtask build`, or name it in PRROUTE_BIN",
+        "no {}: build it with `{build}`, or name it in {variable}",
         path.display()
     );
     std::path::absolute(&path).with_context(|| format!("make {} absolute", path.display()))

@@ -14,7 +14,7 @@ use crate::wait;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// ping, ten milliseconds between two requests.
+/// ping, ten milliseconds between two requests unless told otherwise.
 #[derive(Debug)]
 pub struct Stream {
     ping: Process,
@@ -23,9 +23,19 @@ pub struct Stream {
 impl Stream {
     /// Starts it, and waits until it is answered.
     pub fn start(namespace: &Namespace, source: IpAddr, target: IpAddr) -> Result<Self> {
+        Self::every(namespace, source, target, "0.01")
+    }
+
+    /// Likewise, with so many seconds between two requests.
+    pub fn every(
+        namespace: &Namespace,
+        source: IpAddr,
+        target: IpAddr,
+        seconds: &str,
+    ) -> Result<Self> {
         let (source, target) = (source.to_string(), target.to_string());
         let option = Family::of(target.parse().context("an address")?).option();
-        let ping = ["ping", option, "-n", "-i", "0.01", "-I", &source, &target];
+        let ping = ["ping", option, "-n", "-i", seconds, "-I", &source, &target];
         let mut stream = Self { ping: namespace.spawn(&ping)? };
         stream.is_answered()?;
         Ok(stream)

@@ -16,11 +16,20 @@ pub(crate) fn task(release: bool) -> Result<bool> {
 
 /// Builds prroute and returns where cargo put it.
 pub(crate) fn binary(prepared: &Prepared, release: bool) -> Result<PathBuf> {
+    let options: &[&str] = if release { &["--release"] } else { &[] };
+    executable_of(prepared, "prroute", options)
+}
+
+/// Builds what tests take for another version, and returns where cargo put it: the crates that are the
+/// same are built once.
+pub(crate) fn other_version(prepared: &Prepared) -> Result<PathBuf> {
+    executable_of(prepared, "prroute-other-version", &["--features", "other-version"])
+}
+
+fn executable_of(prepared: &Prepared, name: &str, options: &[&str]) -> Result<PathBuf> {
     let mut cargo = prepared.cargo();
-    cargo.args(["build", "--package", "prroute", "--message-format=json-render-diagnostics"]);
-    if release {
-        cargo.arg("--release");
-    }
+    cargo.args(["build", "--package", "prroute", "--bin", name]);
+    cargo.arg("--message-format=json-render-diagnostics").args(options);
     let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -29,16 +38,16 @@ pub(crate) fn binary(prepared: &Prepared, release: bool) -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cargo build --package prroute failed");
     }
-    executable(&String::from_utf8_lossy(&output.stdout))
-        .context("cargo build reported no executable for prroute")
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .with_context(|| format!("cargo build reported no executable {name}"))
 }
 
 /// The executable in cargo's messages, one JSON object a line.
-fn executable(messages: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "prroute")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -56,7 +65,7 @@ mod tests {
             "\n",
             r#"{"reason":"compiler-artifact","target":{"name":"prroute"},"executable":"/t/p"}"#,
         );
-        assert_eq!(executable(messages).as_deref(), Some(Path::new("/t/p")));
-        assert_eq!(executable(""), None);
+        assert_eq!(executable(messages, "prroute").as_deref(), Some(Path::new("/t/p")));
+        assert_eq!(executable("", "prroute"), None);
     }
 }

@@ -40,13 +40,18 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
     root::require("test", "the tests make network namespaces and load BPF programs")?;
     let prepared = setup::ensure(Scope::Test)?;
     let binary = build::binary(&prepared, false)?;
+    let other = build::other_version(&prepared)?;
 
     let mut tally = Tally::default();
     let mut broken = Vec::new();
     for Stage { title, arguments, at_once } in STAGES {
         eprintln!("\n== {title}");
         let mut cargo = prepared.cargo();
-        cargo.args(arguments).arg("--no-fail-fast").env("PRROUTE_BIN", &binary);
+        cargo
+            .args(arguments)
+            .arg("--no-fail-fast")
+            .env("PRROUTE_BIN", &binary)
+            .env("PRROUTE_OTHER_BIN", &other);
         if std::env::var_os(THREADS).is_none() {
             let cpus = std::thread::available_parallelism().context("count the CPUs")?;
             cargo.env(THREADS, (cpus.get() * at_once).to_string());

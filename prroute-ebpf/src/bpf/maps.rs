@@ -22,7 +22,7 @@ use prroute_common::udp_origin::{
 };
 use prroute_common::uplink::{
     IfindexSlot, MAX_FACTS, MAX_MAIN_ROUTES, MAX_ON_LINK, MAX_UPLINKS, OnLink4, OnLink6,
-    UplinkFacts,
+    UplinkFacts, UplinkIdentity,
 };
 use prroute_ebpf::wire::{Ipv4, Ipv6, Wire};
 
@@ -107,6 +107,10 @@ pub(super) static ACTIVE_FACTS: Array<u32> = Array::with_max_entries(MAX_UPLINKS
 #[map]
 pub(super) static UPLINK_FACTS: Array<UplinkFacts> =
     Array::with_max_entries(MAX_FACTS, BPF_F_MMAPABLE);
+
+/// For the daemon alone.
+#[map]
+static UPLINK_IDS: Array<UplinkIdentity> = Array::with_max_entries(MAX_UPLINKS, 0);
 
 /// When an address of an uplink was last seen on another one, by uplink id: says whether
 /// asking for the address itself can matter.

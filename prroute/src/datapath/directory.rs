@@ -17,6 +17,13 @@ pub(super) const BPFFS: &str = "/sys/fs/bpf";
 /// How the names of what belongs to a network namespace begin; no instance has such a name.
 pub(super) const NAMESPACE: &str = "netns:";
 
+/// How the name begins of the directory that says of a layout that it is in force, and which version
+/// of memory its programs have.
+pub(super) const MEMORY: &str = "memory:";
+
+/// Write permission of the group and of everybody.
+const WRITABLE: u32 = 0o022;
+
 /// Where all instances are.
 pub(super) fn of_prroute() -> PathBuf {
     Path::new(BPFFS).join("prroute")
@@ -82,10 +89,43 @@ pub(crate) fn check(path: &Path) -> Result<Option<u32>> {
         Err(error) => return Err(file_error("look at", path, error)),
     };
     let owner = metadata.uid();
-    if !metadata.is_dir() || (owner != 0 && owner != geteuid().as_raw()) {
+    if !metadata.is_dir() {
+        let is = if metadata.is_symlink() { "symbolic link" } else { "file" };
+        let what = format!("a {is} is in the place of a directory");
+        return Err(DatapathError::Foreign { path: path.to_owned(), what });
+    }
+    if owner != 0 && owner != geteuid().as_raw() {
         return Err(DatapathError::ForeignDirectory { path: path.to_owned(), owner });
     }
     Ok(Some(metadata.mode()))
+}
+
+/// Refuses what is not a file of ours, or not the directory that a name stands for.
+///
+/// # Errors
+///
+/// Says what it is.
+pub(super) fn refuse_foreign(path: &Path) -> Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(file_error("look at", path, error)),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_mark = name.starts_with(MEMORY);
+    let what = if metadata.is_symlink() {
+        "a symbolic link is in the place of a pin".to_owned()
+    } else if metadata.is_dir() != is_mark {
+        let is = if metadata.is_dir() { "directory" } else { "file" };
+        format!("a {is} is in the place of a {}", if is_mark { "directory" } else { "pin" })
+    } else if metadata.uid() != 0 && metadata.uid() != geteuid().as_raw() {
+        format!("it belongs to user {}, not to root", metadata.uid())
+    } else if metadata.mode() & WRITABLE != 0 {
+        format!("others than root may write it (mode {:04o})", metadata.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(DatapathError::Foreign { path: path.to_owned(), what })
 }
 
 /// Removes the parent of all with the last of them.

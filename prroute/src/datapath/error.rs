@@ -28,6 +28,12 @@ pub enum DatapathError {
     )]
     ForeignDirectory { path: PathBuf, owner: u32 },
     #[error(
+        "{}: {what}: prroute neither uses nor removes it; find out who made it, and remove it \
+         (rm -r {})",
+        path.display(), path.display()
+    )]
+    Foreign { path: PathBuf, what: String },
+    #[error(
         "{}: a prroute in another network namespace has just taken this instance; use another \
          --instance",
         path.display()

@@ -1,6 +1,8 @@
 //! The shape of every pinned map, checked before an existing pin is used: aya takes a pinned
 //! map as it is.
 
+use std::path::Path;
+
 use aya::maps::{MapInfo, MapType};
 use prroute_common::address::{Address4, Address6, LocalAddress, PrefixAddress6};
 use prroute_common::flow::{Flow, FlowKey4, FlowKey6, FragmentKey, FragmentVerdict};
@@ -8,7 +10,7 @@ use prroute_common::names;
 use prroute_common::observe::WrongUplinkKey;
 use prroute_common::trace::{Filter, Rate};
 use prroute_common::udp_origin::{HostPeer, Peer, UdpOrigin};
-use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts};
+use prroute_common::uplink::{IfindexSlot, OnLink4, OnLink6, UplinkFacts, UplinkIdentity};
 
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::pins::Pins;
@@ -49,6 +51,7 @@ const SHAPES: [Shape; names::MAPS.len()] = [
     shape::<u32, IfindexSlot>(names::IFINDEX_SLOTS, MapType::Array),
     shape::<u32, u32>(names::ACTIVE_FACTS, MapType::Array),
     shape::<u32, UplinkFacts>(names::UPLINK_FACTS, MapType::Array),
+    shape::<u32, UplinkIdentity>(names::UPLINK_IDS, MapType::Array),
     shape::<u32, u32>(names::EXPOSED, MapType::Array),
     // An interface index, and a program that nobody sets.
     shape::<u32, u64>(names::DEVICES, MapType::DevMapHash),
@@ -73,28 +76,49 @@ const SOCKET_SHAPES: [Shape; names::SOCKET_MAPS.len()] = [
 pub(super) fn verify(pins: &Pins) -> Result<()> {
     for shape in SHAPES.iter().chain(&SOCKET_SHAPES) {
         let path = pins.map(shape.name);
-        if !path.exists() {
-            continue;
-        }
-        let failed = |source| DatapathError::Map {
-            operation: "open pinned map",
-            object: path.display().to_string(),
-            source,
-        };
-        let info = MapInfo::from_pin(&path).map_err(failed)?;
-        let kind = info.map_type().map_err(failed)?;
-        let mismatch = |what, found: String, expected: String| {
-            Err(DatapathError::Layout { path: path.clone(), what, found, expected })
-        };
-        if kind != shape.kind {
-            return mismatch("type", format!("{kind:?}"), format!("{:?}", shape.kind));
-        }
-        if info.key_size() as usize != shape.key {
-            return mismatch("key size", info.key_size().to_string(), shape.key.to_string());
-        }
-        if info.value_size() as usize != shape.value {
-            return mismatch("value size", info.value_size().to_string(), shape.value.to_string());
+        if path.exists() {
+            expect(shape, &path)?;
         }
     }
     Ok(())
+}
+
+/// Whether the map that another version pinned is what this version would make. `entries`: of an array,
+/// how many it has to have; the loader chooses those of other maps.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub(super) fn fits(name: &str, path: &Path, entries: Option<u32>) -> Result<bool> {
+    let shape = SHAPES.iter().chain(&SOCKET_SHAPES).find(|shape| shape.name == name);
+    let Some(shape) = shape.filter(|_| path.exists()) else { return Ok(false) };
+    let info = match expect(shape, path) {
+        Err(DatapathError::Layout { .. }) => return Ok(false),
+        other => other?,
+    };
+    let is_array = matches!(shape.kind, MapType::Array | MapType::PerCpuArray);
+    Ok(!is_array || entries.is_none_or(|entries| info.max_entries() == entries))
+}
+
+fn expect(shape: &Shape, path: &Path) -> Result<MapInfo> {
+    let failed = |source| DatapathError::Map {
+        operation: "open pinned map",
+        object: path.display().to_string(),
+        source,
+    };
+    let info = MapInfo::from_pin(path).map_err(failed)?;
+    let kind = info.map_type().map_err(failed)?;
+    let mismatch = |what, found: String, expected: String| {
+        Err(DatapathError::Layout { path: path.to_owned(), what, found, expected })
+    };
+    if kind != shape.kind {
+        return mismatch("type", format!("{kind:?}"), format!("{:?}", shape.kind));
+    }
+    if info.key_size() as usize != shape.key {
+        return mismatch("key size", info.key_size().to_string(), shape.key.to_string());
+    }
+    if info.value_size() as usize != shape.value {
+        return mismatch("value size", info.value_size().to_string(), shape.value.to_string());
+    }
+    Ok(info)
 }

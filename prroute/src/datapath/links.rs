@@ -9,7 +9,7 @@ use aya_obj::generated::bpf_attach_type;
 use nix::errno::Errno;
 
 use crate::datapath::bpf::{self, LinkInfo, Target};
-use crate::datapath::directory::{move_pin, remove_pin};
+use crate::datapath::directory::{move_pin, refuse_foreign, remove_pin};
 use crate::datapath::error::{DatapathError, Result};
 
 /// What to attach to, and how.
@@ -126,8 +126,9 @@ fn pinned(pin: &Path) -> io::Result<Option<LinkInfo>> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// When the kernel refuses, or what is there is somebody else's.
 pub fn remove(pin: &Path) -> Result<()> {
+    refuse_foreign(pin)?;
     match bpf::open_pin(pin) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // What is pinned there is no link of ours, or cannot be opened: without its pin it goes.

@@ -1,7 +1,7 @@
 //! Where the datapath is pinned, and whether it will last there.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirEntryExt as _;
@@ -18,6 +18,13 @@ use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the names of the links of stacked devices begin.
 const STACKED: &str = "stacked-ingress-";
+
+/// Whether a pin of this name is a link of ours.
+pub(super) fn is_link(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    !name.ends_with("_new")
+        && ["link-", STACKED, "socket-"].iter().any(|begin| name.starts_with(begin))
+}
 
 /// How many pinned maps are left after others removed some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +105,10 @@ impl Pins {
         names::pinned_maps().all(|name| self.map(name).exists())
     }
 
-    /// Whether there is anything of this layout: a map or a link.
+    /// Whether there is anything of a datapath: a map or a link, or what another version pinned.
     pub fn has_any(&self) -> bool {
-        names::pinned_maps().any(|name| self.map(name).exists())
+        self.other_layouts().is_ok_and(|others| !others.is_empty())
+            || names::pinned_maps().any(|name| self.map(name).exists())
             || self.links().is_ok_and(|links| !links.is_empty())
     }
 
@@ -172,26 +180,27 @@ impl Pins {
 
     /// Removes pins of other layouts, once this layout's programs run in their place.
     pub fn remove_other_layouts(&self) -> Result<()> {
-        self.other_layouts()?.iter().try_for_each(|path| remove_tree(path))
+        self.other_layouts()?.iter().try_for_each(|path| remove_layout(path))
     }
 
     /// Removes every pin of this instance; what only pins kept alive ends here.
     pub fn remove(&self) -> Result<()> {
-        remove_tree(&self.instance)?;
+        if directory::check(&self.instance)?.is_none() {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        for path in entries(&self.instance)? {
+            let is_mark = directory::is_of_namespace(&path);
+            result = result.and(if is_mark { remove_entry(&path) } else { remove_layout(&path) });
+        }
+        result?;
+        remove_entry(&self.instance)?;
         directory::remove_unused();
         Ok(())
     }
 
     pub(super) fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>> {
-        let failed = |source| file_error("list", directory, source);
-        match fs::read_dir(directory) {
-            Ok(entries) => entries
-                .map(|entry| entry.map(|entry| entry.path()))
-                .collect::<io::Result<_>>()
-                .map_err(failed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(failed(error)),
-        }
+        entries(directory)
     }
 }
 
@@ -199,12 +208,41 @@ fn stacked_of(path: &Path) -> Option<Ifindex> {
     path.file_name()?.to_str()?.strip_prefix(STACKED)?.parse().ok().map(Ifindex)
 }
 
-fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+/// Removes the pins of a layout, and its directory. What is not ours stays, and so does the directory.
+///
+/// # Errors
+///
+/// Names the first that stays, after everything else was removed.
+fn remove_layout(layout: &Path) -> Result<()> {
+    if directory::check(layout)?.is_none() {
+        return Ok(());
+    }
+    let mut result = Ok(());
+    for pin in entries(layout)? {
+        result = result.and(directory::refuse_foreign(&pin).and_then(|()| remove_entry(&pin)));
+    }
+    result.and_then(|()| remove_entry(layout))
+}
+
+fn remove_entry(path: &Path) -> Result<()> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    match if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) } {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(file_error("remove", path, source))
         }
         _ => Ok(()),
+    }
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| file_error("list", directory, source);
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<_>>()
+            .map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed(error)),
     }
 }
 

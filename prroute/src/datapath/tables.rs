@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use aya::maps::{Array, Map, MapData};
 use ipnet::IpNet;
 use prroute_common::names;
-use prroute_common::uplink::{
-    IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag, mac_octets,
-};
+use prroute_common::uplink::{IFINDEX_PROBES, IfindexSlot, MAX_UPLINKS, UplinkFacts, flag};
 
 use crate::datapath::addresses::Addresses;
 use crate::datapath::devices::Devices;
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts;
+use crate::datapath::identities::Identities;
 use crate::datapath::main_routes::MainRoutes;
 use crate::datapath::maps::{failed, open};
 use crate::datapath::own_source;
@@ -34,6 +33,7 @@ pub struct Tables {
     active: Array<MapData, u32>,
     facts: Array<MapData, UplinkFacts>,
     devices: Devices,
+    identities: Identities,
 }
 
 impl Tables {
@@ -50,6 +50,7 @@ impl Tables {
             active: open(pins, names::ACTIVE_FACTS, Map::Array)?,
             facts: open(pins, names::UPLINK_FACTS, Map::Array)?,
             devices: Devices::open(pins)?,
+            identities: Identities::open(pins)?,
         })
     }
 
@@ -59,17 +60,7 @@ impl Tables {
     ///
     /// When a map cannot be read.
     pub fn known_ids(&self) -> Result<Vec<KnownId>> {
-        let mut known = Vec::new();
-        for id in 1..MAX_UPLINKS {
-            let Some(facts) = self.active_facts(id)? else { continue };
-            known.push(KnownId {
-                id: UplinkId(facts.id),
-                generation: facts.generation,
-                ifindex: Ifindex(facts.ifindex),
-                mac: (facts.mac != 0).then(|| mac_octets(facts.mac)),
-            });
-        }
-        Ok(known)
+        self.identities.known()
     }
 
     /// The uplinks that flows may be bound to.
@@ -243,6 +234,8 @@ impl Tables {
         if old == Some(new) {
             return Ok(());
         }
+        // No flow is bound to a generation that is not written down.
+        self.identities.write(&new)?;
         let next = if current == 2 * id { 2 * id + 1 } else { 2 * id };
         self.facts.set(next, new, 0).map_err(failed("write", names::UPLINK_FACTS))?;
         self.active.set(id, next, 0).map_err(failed("write", names::ACTIVE_FACTS))

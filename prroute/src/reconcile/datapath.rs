@@ -96,15 +96,7 @@ impl Reconciler {
             redirect_note: if observe { 0 } else { datapath::secret() },
             client_ports: sysctl::client_ports(),
         };
-        let attached = !self.records.journal.attached.is_empty();
-        if let Some(Remains { maps, of, in_use: true }) = self.datapath.pins.start_anew(attached)? {
-            tracing::warn!(
-                event = "flows-lost",
-                "{}: {maps} of {of} pinned maps are left, the others were removed; starting with \
-                 empty tables: flows that were opened before follow the routing tables",
-                self.datapath.pins.layout().display()
-            );
-        }
+        self.take_over_pins()?;
         let mut programs = Programs::load(&self.datapath.pins, options)?;
         sizes::tell(programs.sizes(), machine);
         let (udp_source, sockets) = sockets.attach(&mut programs, &self.datapath.pins)?;
@@ -130,6 +122,42 @@ impl Reconciler {
             stacked: BTreeMap::new(),
             sockets,
         });
+        Ok(())
+    }
+
+    /// Decides which of the pinned maps the programs go on with.
+    fn take_over_pins(&mut self) -> Result<(), ReconcileError> {
+        let pins = &self.datapath.pins;
+        pins.refuse_foreign()?;
+        // What this process has loaded came from there already.
+        let other = if self.datapath.loaded.is_none() { pins.predecessor()? } else { None };
+        if let Some(other) = other {
+            let heritage = pins.take_over(&other)?;
+            let (from, here) = (heritage.from.display(), pins.layout());
+            if heritage.forgets_flows() {
+                tracing::warn!(
+                    event = "flows-lost",
+                    "{from}: another version remembers flows in another form; starting with empty tables: \
+                     flows that were opened before follow the routing tables until their clients send"
+                );
+            } else {
+                tracing::info!(
+                    event = "layout-changed",
+                    "{from}: another version's datapath goes on in {}, with its flows",
+                    here.display()
+                );
+            }
+            return Ok(());
+        }
+        let attached = !self.records.journal.attached.is_empty();
+        if let Some(Remains { maps, of, in_use: true }) = pins.start_anew(attached)? {
+            tracing::warn!(
+                event = "flows-lost",
+                "{}: {maps} of {of} pinned maps are left, the others were removed; starting with \
+                 empty tables: flows that were opened before follow the routing tables",
+                pins.layout().display()
+            );
+        }
         Ok(())
     }
 
@@ -221,7 +249,7 @@ impl Reconciler {
         // Programs of another layout steer what could not be attached, until it can.
         result?;
         restored?;
-        Ok(self.datapath.pins.remove_other_layouts()?)
+        Ok(self.datapath.pins.come_into_force()?)
     }
 }
 

@@ -51,13 +51,22 @@ impl Reconciler {
 
     pub(super) fn outlook(&self, observed: Observed) -> Result<Outlook, ReconcileError> {
         let (found, mut skipped) = discover(&self.config, &observed, self.gateways.health());
+        let pins = &self.datapath.pins;
+        let other = match &self.datapath.loaded {
+            None => pins.predecessor()?,
+            Some(_) => None,
+        };
         let pinned = match &self.datapath.loaded {
-            None if self.datapath.pins.exists() => Some(Tables::open(&self.datapath.pins)?),
+            None if other.is_none() && pins.exists() => Some(Tables::open(pins)?),
             _ => None,
         };
         let tables =
             self.datapath.loaded.as_ref().map(|datapath| &datapath.tables).or(pinned.as_ref());
-        let mut known = tables.map(Tables::known_ids).transpose()?.unwrap_or_default();
+        let mut known = match (tables, &other) {
+            (Some(tables), _) => tables.known_ids()?,
+            (None, Some(other)) => other.known_ids()?,
+            (None, None) => Vec::new(),
+        };
         let in_force = tables.map(Tables::in_force).transpose()?.unwrap_or_default();
         let before: Vec<_> = self.records.report.uplinks.iter().map(UplinkJson::known).collect();
         follow_macs(&mut known, &before, &observed.links);

@@ -117,7 +117,8 @@ impl Reconciler {
         let families = Families::used(&outlook.observed);
         if self.datapath.loaded.is_none() {
             // Refused before anything is changed; what goes on in spite of others goes on.
-            if !self.datapath.pins.exists() {
+            let pins = &self.datapath.pins;
+            if !pins.exists() && pins.predecessor()?.is_none() {
                 outlook.plan.as_ref().map_err(Clone::clone)?;
             }
             if outlook.uplinks.len() >= ENOUGH_UPLINKS || self.datapath.pins.has_any() {

@@ -16,18 +16,20 @@ use crate::state::uplink::UplinkId;
 const MAX_NAME: usize = 15;
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct IdFile {
     schema: String,
     uplinks: Vec<Entry>,
 }
 
 impl Versioned for IdFile {
+    #[cfg(not(feature = "other-version"))]
     const SCHEMA: &'static str = "prroute.ids/1";
+    #[cfg(feature = "other-version")]
+    const SCHEMA: &'static str = "prroute.ids/1001";
+    const EXACT: bool = true;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Entry {
     id: u16,
     name: String,
@@ -50,7 +52,7 @@ impl IdFile {
     ///
     /// When the text is not what this version writes.
     pub(super) fn parse(text: &[u8]) -> Result<Vec<RememberedId>, Unusable> {
-        let file: Self = format::parse(text)?;
+        let file: Self = format::parse(text)?.value;
         let invalid = |what: String| Unusable::Damaged(serde_json::Error::custom(what));
         let mut seen = BTreeSet::new();
         let mut ids = Vec::new();

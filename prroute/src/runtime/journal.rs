@@ -13,7 +13,6 @@ use crate::state::uplink::{Ifindex, UplinkId};
 
 /// What has to be undone: written before the change is made, and read when it is undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Journal {
     schema: String,
     origin: Origin,
@@ -26,15 +25,25 @@ pub struct Journal {
     pub attached: Vec<AttachedDevice>,
     #[serde(serialize_with = "write_sysctls", deserialize_with = "read_sysctls")]
     pub sysctls: SavedSysctls,
+    /// What another version wrote down, and this one does not know how to undo.
+    #[serde(skip)]
+    pub(super) not_understood: Vec<String>,
+    /// What the version under test does not know.
+    #[cfg(feature = "other-version")]
+    #[serde(default)]
+    other_version: bool,
 }
 
 impl Versioned for Journal {
+    #[cfg(not(feature = "other-version"))]
     const SCHEMA: &'static str = "prroute.journal/1";
+    #[cfg(feature = "other-version")]
+    const SCHEMA: &'static str = "prroute.journal/1001";
+    const EXACT: bool = true;
 }
 
 /// A device that the programs were attached to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AttachedDevice {
     #[serde(with = "IdNumber")]
     pub id: UplinkId,
@@ -58,7 +67,6 @@ struct IndexNumber(u32);
 
 /// The `rp_filter` of one interface, before and after.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SysctlEntry {
     device: String,
     mac: Option<[u8; 6]>,
@@ -97,10 +105,14 @@ impl Journal {
 
     /// # Errors
     ///
-    /// When the text is not what this version writes, or speaks of another boot or network namespace.
+    /// When the text is not what prroute writes, or speaks of another boot or network namespace.
     pub fn parse(text: &[u8], here: &Origin) -> Result<Self, Unusable> {
-        let journal: Self = format::parse(text)?;
+        let format::Parsed { value: mut journal, unknown } = format::parse::<Self>(text)?;
         journal.origin.expect(here)?;
+        Self::SCHEMA.clone_into(&mut journal.schema);
+        // What of it must be undone is then looked for in the kernel.
+        journal.incomplete |= !unknown.is_empty();
+        journal.not_understood = unknown;
         Ok(journal)
     }
 

@@ -13,7 +13,6 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What the objects that a file names belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Origin {
     /// `None` where the kernel does not tell it.
     pub boot_id: Option<String>,

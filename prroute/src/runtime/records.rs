@@ -39,7 +39,17 @@ impl Records {
     /// says whether the kernel has something of this instance.
     pub fn take(directory: &RunDirectory, ranges: Ranges, managed: bool) -> Self {
         let journal = match directory.read_journal() {
-            Found::Usable(journal) => journal,
+            Found::Usable(journal) => {
+                if let [first, ..] = journal.not_understood.as_slice() {
+                    tracing::warn!(
+                        event = "file-unusable",
+                        "{} is another version's, and says of {first} what this one does not know how to \
+                         undo: what it did goes with `prroute down` of that version only",
+                        directory.journal_path().display()
+                    );
+                }
+                journal
+            }
             Found::Nothing if !managed => Journal::new(ranges),
             Found::Nothing => {
                 tracing::warn!(

@@ -70,7 +70,11 @@ pub struct DaemonReport {
 }
 
 impl Versioned for DaemonReport {
+    #[cfg(not(feature = "other-version"))]
     const SCHEMA: &'static str = "prroute.report/1";
+    #[cfg(feature = "other-version")]
+    const SCHEMA: &'static str = "prroute.report/1001";
+    const EXACT: bool = false;
 }
 
 impl DaemonReport {
@@ -119,7 +123,7 @@ impl DaemonReport {
     ///
     /// When the text is not what this version writes, or speaks of another boot or network namespace.
     pub fn parse(text: &[u8], here: &Origin) -> Result<Self, Unusable> {
-        let report: Self = format::parse(text)?;
+        let report: Self = format::parse(text)?.value;
         report.origin.expect(here)?;
         Ok(report)
     }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::directory::{Found, RunDirectory};
 use super::files;
-use super::format::{MAX_SIZE, Unusable};
+use super::format::{MAX_SIZE, Unusable, Versioned as _};
 use super::journal::{AttachedDevice, Journal};
 use super::origin::Origin;
 use super::records::Records;
@@ -90,6 +90,22 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn what_another_version_wrote_is_read_as_far_as_it_is_known() {
+    let theirs = text(&journal()).replacen(Journal::SCHEMA, "prroute.journal/7", 1);
+    let read = parse(&theirs).unwrap();
+    assert_eq!(read, journal(), "also its schema, when it is written again");
+    let more = theirs.replacen("\"incomplete\"", "\"more\": {\"a\": 1}, \"incomplete\"", 1);
+    let read = parse(&more).unwrap();
+    assert_eq!(read.not_understood, ["more"]);
+    assert!(read.incomplete, "what it does not understand is looked for in the kernel");
+    assert_eq!((&read.attached, &read.sysctls), (&journal().attached, &journal().sysctls));
+    let less = theirs.replacen("\"old\": 1,", "", 1);
+    assert!(matches!(parse(&less).unwrap_err(), Unusable::OtherVersion(_)));
+    let not_a_number = theirs.replacen("journal/7", "journal/next", 1);
+    assert!(matches!(parse(&not_a_number).unwrap_err(), Unusable::OtherVersion(_)));
+}
+
+#[test]
 fn what_another_version_boot_or_namespace_wrote_is_not_used() {
     let text = text(&journal());
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -98,7 +114,7 @@ fn what_another_version_boot_or_namespace_wrote_is_not_used() {
         assert_ne!(changed, text, "{from} is not in {text}");
         parse(&changed).unwrap_err()
     };
-    let version = replaced("prroute.journal/1", "prroute.journal/2");
+    let version = replaced("prroute.journal/", "prroute.state/");
     assert!(matches!(version, Unusable::OtherVersion(_)), "{version}");
     let other = replaced(boot.trim(), "00000000-0000-0000-0000-000000000000");
     assert!(matches!(other, Unusable::OtherBoot), "{other}");

@@ -68,6 +68,7 @@ mod subnet_gateways;
 mod topology;
 mod trial;
 mod undo;
+mod upgrade;
 mod verifier;
 mod virtual_addresses;
 mod wildcard_udp;

@@ -27,7 +27,7 @@ fn ids_are_written_for_people_and_read_again() {
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o644, 0o755));
     for (from, to) in [
-        ("ids/1", "ids/2"),
+        ("ids/1", "other/1"),
         ("\"id\": 2", "\"id\": 1"),
         ("\"id\": 2", "\"id\": 0"),
         ("\"id\": 2", "\"id\": 256"),

@@ -1,0 +1,103 @@
+//! Another version, with another layout of its maps and other state files, takes the place of this one,
+//! and this one of the other: nothing is lost, nothing leaves by the wrong uplink.
+
+mod conversations;
+mod failed_start;
+mod foreign_pins;
+mod forgotten;
+
+use anyhow::{Result, ensure};
+use prroute_common::LAYOUT_VERSION;
+use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::own_source::{OwnSource, in_both_modes};
+use prroute_tests::prroute::{self, Daemon, Instance};
+use prroute_tests::snapshot::Snapshot;
+
+use conversations::{Conversations, Flood};
+
+/// The layout of the other version.
+const OTHER_LAYOUT: u32 = 1008;
+
+/// How often each version takes the other's place.
+const TIMES: usize = 2;
+
+/// One instance as two versions see it.
+struct Versions<'lab> {
+    this: Instance<'lab>,
+    other: Instance<'lab>,
+}
+
+impl<'lab> Versions<'lab> {
+    fn of(lab: &'lab Lab, configuration: &str, own_source: OwnSource) -> Result<Self> {
+        let instance = || lab.prroute()?.own_source(own_source)?.configured(configuration);
+        Ok(Self { this: instance()?, other: instance()?.of_build(prroute::other_version()?) })
+    }
+}
+
+/// The layouts that are pinned.
+fn layouts(lab: &Lab) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(prroute::pins(lab.name()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with('v') {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn ensure_only(lab: &Lab, layout: u32) -> Result<()> {
+    let pinned = layouts(lab)?;
+    ensure!(pinned == [format!("v{layout}")], "layouts: {pinned:?}");
+    Ok(())
+}
+
+/// Ends one daemon, or kills it, and starts the other version's.
+fn replace<'lab>(old: Daemon, new: &Instance<'lab>, kill: bool) -> Result<Daemon> {
+    if kill {
+        old.kill()?;
+    } else {
+        old.terminate()?;
+    }
+    new.run(&[])
+}
+
+fn both_ways(hook: &str, own_source: OwnSource) -> Result<()> {
+    let lab = Lab::build(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    let before: Snapshot = lab.snapshot()?;
+    let configuration = format!("attach = \"{hook}\"\n");
+    let Versions { this, other } = Versions::of(&lab, &configuration, own_source)?;
+    let mut daemon = this.run(&[])?;
+    let mut conversations = Conversations::open(&lab)?;
+    let mut floods = Flood::all(&lab)?;
+    for time in 0..TIMES {
+        for (new, layout) in [(&other, OTHER_LAYOUT), (&this, LAYOUT_VERSION)] {
+            daemon = replace(daemon, new, time % 2 == 1)?;
+            ensure_only(&lab, layout)?;
+            conversations.host_speaks_first()?;
+            conversations.go_on()?;
+            for flood in &mut floods {
+                flood.is_answered()?;
+            }
+        }
+    }
+    for flood in floods {
+        flood.lost_nothing(&lab)?;
+    }
+    conversations.left_by_their_uplinks(&lab)?;
+    daemon.terminate()?;
+    this.down()?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "what the other version changed is undone, too:\n{changes}");
+    Ok(())
+}
+
+#[test]
+fn both_ways_by_tcx_links_nothing_is_lost() -> Result<()> {
+    in_both_modes(|own_source| both_ways("tcx", own_source))
+}
+
+#[test]
+fn both_ways_by_clsact_filters_nothing_is_lost() -> Result<()> {
+    in_both_modes(|own_source| both_ways("clsact", own_source))
+}
