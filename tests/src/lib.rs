@@ -9,6 +9,7 @@
 
 pub mod addressing;
 pub mod advertiser;
+pub mod attend;
 pub mod bpf;
 pub mod capability;
 pub mod capture;

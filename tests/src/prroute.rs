@@ -1,5 +1,6 @@
 //! prroute itself: an instance in a namespace, with exactly the unit's capabilities.
 
+mod attended;
 mod daemon;
 mod running;
 mod traces;

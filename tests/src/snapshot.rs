@@ -63,8 +63,10 @@ impl Snapshot {
         let asked_for = |line: &&str| {
             ["PERMANENT", "managed", "extern_learn"].iter().any(|word| line.contains(word))
         };
-        let asked_for: Vec<String> =
+        let mut asked_for: Vec<String> =
             neighbours.lines().filter(asked_for).map(without_reachability).collect();
+        // Their order is that of a hash table.
+        asked_for.sort_unstable();
         parts.push(Part { title: "ip neigh".to_owned(), text: asked_for.join("\n") });
         for directory in [prroute::pins(instance), prroute::state(instance)] {
             let mut files = Vec::new();
@@ -89,6 +91,16 @@ impl Snapshot {
             let title = &part.title;
             title.starts_with("ip -") || title.starts_with("grep ")
         });
+        self
+    }
+
+    /// Without the ids of programs on clsact: another daemon loads them anew.
+    #[must_use]
+    pub fn of_any_programs(mut self) -> Self {
+        for part in self.parts.iter_mut().filter(|part| part.title.starts_with("tc filter ")) {
+            part.text =
+                part.text.lines().map(|line| without(line, " id ", " name") + "\n").collect();
+        }
         self
     }
 

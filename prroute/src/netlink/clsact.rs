@@ -3,6 +3,7 @@
 //! The qdisc may be somebody else's, so it goes only when nothing is left on it. Whoever removes it
 //! removes our filters with it: what is gone is as good as removed.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -18,6 +19,8 @@ use crate::state::uplink::Ifindex;
 
 /// Of the qdisc itself.
 pub(super) const CLSACT_HANDLE: TcHandle = TcHandle { minor: 0, ..TcHandle::CLSACT };
+
+const CLSACT: &str = "clsact";
 
 /// Before every other filter.
 const PRIORITY: u16 = 1;
@@ -81,6 +84,28 @@ impl Kernel {
             Err(refusal) if refusal.errno() == Some(Errno::EEXIST) => Ok(false),
             Err(refusal) => Err(refused("add the clsact qdisc of", ifindex, refusal)),
         }
+    }
+
+    /// The interfaces that have a clsact qdisc, whoever made it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub async fn clsact_devices(&self) -> Result<BTreeSet<Ifindex>, NetlinkError> {
+        let mut devices = BTreeSet::new();
+        let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(0));
+        let mut socket = self.socket.lock().await;
+        let dump = socket.dump(request, |object| {
+            if let Ok(RouteNetlinkMessage::NewQueueDiscipline(qdisc)) = object
+                && qdisc.attributes.contains(&TcAttribute::Kind(CLSACT.to_owned()))
+                && let Ok(ifindex) = u32::try_from(qdisc.header.index)
+            {
+                devices.insert(Ifindex(ifindex));
+            }
+        });
+        let operation = "list the qdiscs".to_owned();
+        dump.await.map_err(|source| NetlinkError::Refused { operation, source })?;
+        Ok(devices)
     }
 
     /// Attaches a program by our filter, or puts it into the filter that is there.
@@ -217,7 +242,7 @@ fn qdisc(ifindex: Ifindex) -> TcMessage {
     let mut message = TcMessage::with_index(index(ifindex));
     message.header.handle = CLSACT_HANDLE;
     message.header.parent = TcHandle::CLSACT;
-    message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
+    message.attributes.push(TcAttribute::Kind(CLSACT.to_owned()));
     message
 }
 

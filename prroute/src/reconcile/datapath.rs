@@ -73,7 +73,7 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    fn is_for(&self, uplink: &Uplink) -> bool {
+    pub(super) fn is_for(&self, uplink: &Uplink) -> bool {
         (self.ifindex, self.generation) == (uplink.device.ifindex, uplink.generation)
     }
 }
@@ -222,14 +222,15 @@ impl Reconciler {
     /// What fails for one uplink keeps nothing from the others.
     pub(super) async fn sync_datapath(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
         let restored = self.put_back().await;
-        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
-        let mut result =
-            datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
         let hook = match self.config.attach {
             Attach::Auto => None,
             Attach::Tcx => Some(Hook::Tcx),
             Attach::Clsact => Some(Hook::Clsact),
         };
+        self.write_down_qdiscs(outlook, hook).await?;
+        let Some(datapath) = &mut self.datapath.loaded else { return Ok(()) };
+        let mut result =
+            datapath.tables.sync_rest(&outlook.uplinks, &outlook.locals, &outlook.prefixes);
         for uplink in &outlook.uplinks {
             if datapath.attached.get(&uplink.id).is_none_or(|there| !there.is_for(uplink)) {
                 let (kernel, pins, journal) =
@@ -301,12 +302,16 @@ async fn leave_other_hook(
     uplink: &Uplink,
     hook: Hook,
 ) -> Result<(), DatapathError> {
-    let Some(old) = journal.attached(uplink.id) else { return Ok(()) };
-    match old.hook {
-        _ if old.hook == hook || old.ifindex != uplink.device.ifindex => Ok(()),
-        Hook::Tcx => attach::detach_tcx(pins, uplink.id),
-        Hook::Clsact => attach::detach_clsact(kernel, old.ifindex).await.map(drop),
+    let ifindex = uplink.device.ifindex;
+    // Two, where an earlier daemon was killed on the way from one hook to the other.
+    let left = journal.attached.iter().filter(|old| !old.stacked && old.id == uplink.id);
+    for old in left.filter(|old| old.hook != hook && old.ifindex == ifindex) {
+        match old.hook {
+            Hook::Tcx => attach::detach_tcx(pins, uplink.id)?,
+            Hook::Clsact => attach::detach_clsact(kernel, ifindex).await.map(drop)?,
+        }
     }
+    Ok(())
 }
 
 fn remember(journal: &mut Journal, uplink: &Uplink, attached: &Attached) {

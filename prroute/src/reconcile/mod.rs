@@ -21,6 +21,7 @@ mod outages;
 mod outlook;
 mod own_source;
 mod pace;
+mod qdiscs;
 mod records;
 mod reload;
 mod repairs;

@@ -58,13 +58,14 @@ async fn leave_other_hook(
     device: &Stacked,
     hook: Hook,
 ) -> Result<(), DatapathError> {
-    match journal.attached_stacked(device.ifindex).map(|old| old.hook) {
-        Some(Hook::Tcx) if hook != Hook::Tcx => links::remove(&pins.stacked_link(device.ifindex)),
-        Some(Hook::Clsact) if hook != Hook::Clsact => {
-            attach::detach_clsact(kernel, device.ifindex).await.map(drop)
+    let is_left = |old: &&AttachedDevice| old.stacked && old.ifindex == device.ifindex;
+    for old in journal.attached.iter().filter(is_left).filter(|old| old.hook != hook) {
+        match old.hook {
+            Hook::Tcx => links::remove(&pins.stacked_link(device.ifindex))?,
+            Hook::Clsact => attach::detach_clsact(kernel, device.ifindex).await.map(drop)?,
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn remember(journal: &mut Journal, uplink: &Uplink, device: &Stacked, attached: &Attached) {

@@ -8,9 +8,10 @@ use crate::datapath::{Pins, links, sockets};
 use crate::netlink::Kernel;
 use crate::reconcile::{ReconcileError, unknown};
 use crate::runtime::journal::AttachedDevice;
-use crate::runtime::{Journal, Records, RunDirectory};
+use crate::runtime::{Journal, Records, RunDirectory, Store};
 use crate::state::desired::Desired;
 use crate::state::observed::Observed;
+use crate::state::plan::Op;
 use crate::state::undo::leave;
 use crate::state::uplink::Uplink;
 
@@ -78,6 +79,14 @@ pub async fn undo(
     if journal.incomplete {
         plan.ops.extend(crate::state::undo::recognised(&plan, &observed));
         unknown::say(&observed, &journal, &report, &unrecorded);
+    }
+    // If this is killed in between, a start tells old values that this wrote from those that somebody
+    // else wants. Without room for the file all is undone all the same.
+    journal.sysctls.begin(&plan, &observed);
+    if plan.ops.iter().any(Op::is_sysctl)
+        && let Err(error) = Store::of(directory).write_journal(&journal)
+    {
+        tracing::debug!("{error}");
     }
     let mut operations = 0;
     for result in kernel.apply_each(&plan).await {

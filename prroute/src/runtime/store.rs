@@ -86,6 +86,15 @@ impl Store {
         self.journal.save(journal)
     }
 
+    /// Likewise, without a word in the log.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not on the disk.
+    pub fn write_journal(&mut self, journal: &Journal) -> Result<(), RuntimeError> {
+        self.journal.write(journal)
+    }
+
     pub fn save_report(&mut self, report: &DaemonReport) {
         self.report.save(report);
     }

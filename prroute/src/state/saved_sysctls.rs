@@ -12,7 +12,8 @@ pub struct SavedSysctl {
     pub mac: Option<[u8; 6]>,
     pub old: u8,
     pub set: u8,
-    /// `false` from before the value is written until it is known to have been.
+    /// `false` from before the value is written, or the old one written back, until that is known to
+    /// have been done.
     pub applied: bool,
 }
 
@@ -42,7 +43,8 @@ impl SavedSysctls {
     }
 
     /// Keeps up with the names and MAC addresses of the devices: one may get another name today and
-    /// another address tomorrow.
+    /// another address tomorrow. What an earlier process was about to write, or to write back, when it was
+    /// killed is in force where the value is the one that was set.
     pub fn follow(&mut self, links: &[Link]) {
         for link in links {
             if let Some(saved) = self.rp_filter.get_mut(&link.ifindex.0)
@@ -50,11 +52,13 @@ impl SavedSysctls {
             {
                 link.name.clone_into(&mut saved.device);
                 saved.mac = link.mac;
+                saved.applied |= link.rp_filter == Some(saved.set);
             }
         }
     }
 
-    /// Remembers the old values of what the plan will loosen, and forgets devices that are gone.
+    /// Remembers the old values of what the plan will loosen, and that what it will restore may be the
+    /// old value from now on; forgets devices that are gone.
     pub fn begin(&mut self, plan: &Plan, observed: &Observed) {
         self.rp_filter.retain(|_, saved| observed.links.iter().any(|link| is_for(saved, link)));
         for change in loosened(plan) {
@@ -63,6 +67,11 @@ impl SavedSysctls {
             let (old, set) = (change.from, change.to);
             let saved = SavedSysctl { device, mac, old, set, applied: false };
             self.rp_filter.insert(change.ifindex.0, saved);
+        }
+        for change in restored(plan) {
+            if let Some(saved) = self.rp_filter.get_mut(&change.ifindex.0) {
+                saved.applied = false;
+            }
         }
     }
 
@@ -87,10 +96,8 @@ impl SavedSysctls {
                 saved.applied = true;
             }
         }
-        for op in &plan.ops {
-            if let Op::RestoreRpFilter(change) = op {
-                self.rp_filter.remove(&change.ifindex.0);
-            }
+        for change in restored(plan) {
+            self.rp_filter.remove(&change.ifindex.0);
         }
     }
 
@@ -105,6 +112,13 @@ impl SavedSysctls {
 fn loosened(plan: &Plan) -> impl Iterator<Item = &RpFilterChange> {
     plan.ops.iter().filter_map(|op| match op {
         Op::LoosenRpFilter(change) => Some(change),
+        _ => None,
+    })
+}
+
+fn restored(plan: &Plan) -> impl Iterator<Item = &RpFilterChange> {
+    plan.ops.iter().filter_map(|op| match op {
+        Op::RestoreRpFilter(change) => Some(change),
         _ => None,
     })
 }

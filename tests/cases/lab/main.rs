@@ -32,6 +32,8 @@ mod hostile;
 mod icmp;
 mod import;
 mod instances;
+mod interrupted;
+mod killed;
 mod last_hop;
 mod layer3;
 mod link_changes;

@@ -50,12 +50,7 @@ impl Lab {
         for n in 1..=topology.uplinks {
             let device = addressing::device(n);
             batch += &format!("link set {device} up\n");
-            for family in Family::BOTH {
-                let (address, length) =
-                    (addressing::host(n, family), addressing::prefix_length(family));
-                let at_once = addressing::at_once(family);
-                batch += &format!("address add {address}/{length} dev {device} {at_once}\n");
-            }
+            batch += &own_addresses(n);
         }
         if topology.shared {
             for family in Family::BOTH {
@@ -65,11 +60,7 @@ impl Lab {
             }
         }
         for n in 1..=topology.uplinks {
-            for family in Family::BOTH {
-                if let Some(place) = self.place_of_default(n) {
-                    batch += &format!("{}\n", self.default_route(n, family, &place));
-                }
-            }
+            batch += &self.default_routes(n);
         }
         self.host.ip_batch(&batch)?;
         let mut settings = vec![
@@ -82,6 +73,17 @@ impl Lab {
         }
         self.host.sysctl(&settings.iter().map(String::as_str).collect::<Vec<_>>())?;
         self.await_addresses()
+    }
+
+    fn default_routes(&self, number: u8) -> String {
+        let Some(place) = self.place_of_default(number) else { return String::new() };
+        let route = |family| format!("{}\n", self.default_route(number, family, &place));
+        Family::BOTH.map(route).concat()
+    }
+
+    /// Gives uplink `number` what it had at first: after [`Lab::unconfigure`] of both families.
+    pub fn configure(&self, number: u8) -> Result<()> {
+        self.host.ip_batch(&(own_addresses(number) + &self.default_routes(number)))
     }
 
     fn await_addresses(&self) -> Result<()> {
@@ -197,4 +199,15 @@ fn ip_batch_of(namespace: &Namespace, family: Family, lines: &str) -> Result<()>
 /// The address of `local 2001:db8::1 dev up1 ...`.
 fn local_address(route: &str) -> Option<Ipv6Addr> {
     route.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn own_addresses(number: u8) -> String {
+    let device = addressing::device(number);
+    let address = |family| {
+        let (address, length) =
+            (addressing::host(number, family), addressing::prefix_length(family));
+        let at_once = addressing::at_once(family);
+        format!("address add {address}/{length} dev {device} {at_once}\n")
+    };
+    Family::BOTH.map(address).concat()
 }
