@@ -1,14 +1,19 @@
 //! How much memory this process may have maps in: the machine's, or what its control groups leave it.
-//! The kernel charges a map to the control group of the process that makes it (Linux 5.11).
+//! The kernel charges a map to the control group of the process that makes it (Linux 5.11). A limit of a
+//! group of others (a container) is the size of their machine; one of the daemon's own unit is for nothing
+//! but the daemon, which may use a quarter of it for maps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::datapath::sizes::Machine;
+use crate::datapath::sizes::{Machine, PART_OF_MEMORY};
 
 /// Both versions of control groups have a file for the limit, in each group.
 const LIMIT_V2: &str = "memory.max";
 const LIMIT_V1: &str = "memory.limit_in_bytes";
+
+/// One part in four of a unit's own limit may be maps.
+const PART_OF_UNIT: u64 = 4;
 
 /// This machine, as it is now. What cannot be read is taken for nothing: tables get their smallest
 /// size then.
@@ -18,8 +23,21 @@ pub fn machine() -> Machine {
     let total = total(&read("/proc/meminfo")).unwrap_or_default();
     let files = limit_files(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
     // A group without a limit says "max" (version 2); or it has no such file, like the root.
-    let limits = files.iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    let limits = files.iter().filter_map(|file| {
+        let limit = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+        Some(machine_of(file, limit))
+    });
     Machine { memory: limits.fold(total, u64::min), cpus }
+}
+
+/// The memory of a machine on which maps may take what they may with this limit.
+fn machine_of(file: &Path, limit: u64) -> u64 {
+    let group = file.parent().and_then(Path::extension);
+    if group.is_some_and(|kind| kind == "service") {
+        (limit / PART_OF_UNIT).saturating_mul(PART_OF_MEMORY)
+    } else {
+        limit
+    }
 }
 
 fn read(path: &str) -> String {
@@ -113,6 +131,16 @@ mod tests {
             ["/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         );
         assert_eq!(files("", "0::/a\nx\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_units_own_limit_is_for_the_daemon_alone() {
+        let of = |group: &str| machine_of(&Path::new(group).join(LIMIT_V2), 400 << 20);
+        assert_eq!(of("/sys/fs/cgroup/system.slice/prroute.service"), 10_000 << 20);
+        assert_eq!(of("/sys/fs/cgroup/system.slice"), 400 << 20);
+        assert_eq!(of("/sys/fs/cgroup"), 400 << 20);
+        let unlimited = machine_of(Path::new("/a.service/memory.max"), u64::MAX);
+        assert!(unlimited > 1 << 60, "{unlimited}");
     }
 
     #[test]

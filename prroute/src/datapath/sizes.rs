@@ -27,7 +27,7 @@ use crate::state::observed::Family;
 pub const MOST_BYTES: u64 = 93_000_000;
 
 /// Of the machine's memory, all maps may have this part.
-const PART_OF_MEMORY: u64 = 100;
+pub(super) const PART_OF_MEMORY: u64 = 100;
 
 /// Entries of a table that is not in use. Fewer than any table in use has, and enough for what comes
 /// before the table is made anew.

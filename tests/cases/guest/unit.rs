@@ -45,7 +45,7 @@ fn down_ends_a_daemon_that_hangs_and_it_stays_down() -> Result<()> {
     service.wait_for(&["inactive", "failed"])?;
     assert_eq!(property("MainPID")?, "0", "{said}");
     // Longer than RestartSec: a restart would have come.
-    std::thread::sleep(wait::patience(std::time::Duration::from_secs(1)));
+    std::thread::sleep(wait::patience(std::time::Duration::from_secs(3)));
     assert_eq!(property("MainPID")?, "0", "{said}\n{}", service.journal(&[])?);
     // By number: the package gives it a name.
     let rules = command::run(&["ip", "-N", "rule", "show"])?;

@@ -2,9 +2,11 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 9] = [
+const FIRST: [&str; 11] = [
     "package::",
     "unit::",
+    "sandbox::",
+    "faults::",
     "ready::",
     "wg_quick::",
     "firewalld::",
