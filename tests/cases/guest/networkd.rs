@@ -12,7 +12,7 @@ use crate::service::{JOB, Service, systemctl};
 
 const FILES: &str = "/run/systemd/network";
 /// What `prroute setup networkd` writes.
-const DROP_IN: &str = "/etc/systemd/networkd.conf.d/prroute.conf";
+const DROP_IN: &str = "/etc/systemd/networkd.conf.d/50-prroute.conf";
 
 /// systemd-networkd with the uplinks' addresses, stopped when dropped.
 struct Manager;

@@ -162,7 +162,17 @@ fn conversations(lab: &Lab) -> Result<Vec<Conversation>> {
             conversations.push(conversation);
         }
     }
+    wait_acknowledged(lab)?;
     Ok(conversations)
+}
+
+/// What the host still waits for an acknowledgement of it sends again, to the router that it knows.
+fn wait_acknowledged(lab: &Lab) -> Result<()> {
+    wait::until("everything is acknowledged", Duration::from_secs(10), || {
+        let sockets = lab.host.run(&["ss", "-Htn", "state", "established"])?;
+        let mut unacknowledged = sockets.lines().filter_map(|line| line.split_whitespace().nth(1));
+        Ok(unacknowledged.all(|bytes| bytes == "0").then_some(()))
+    })
 }
 
 /// Datagrams prove nothing: while the old router was heard of lately, another one gets none.
