@@ -18,7 +18,7 @@ pub use self::replace::{
 };
 pub use self::reports::{
     BugReportArgs, DoctorArgs, EventsArgs, ExplainArgs, FlowsArgs, MetricsArgs, MonitorArgs,
-    StatusArgs, WaitArgs,
+    StatusArgs, VersionArgs, WaitArgs,
 };
 pub(crate) use self::time::time;
 use crate::complete;
@@ -147,6 +147,9 @@ pub enum Command {
     /// Configure another program so that it keeps prroute's rules and routes.
     #[command(subcommand, help_template = TEMPLATE, before_long_help = examples::SETUP)]
     Setup(SetupCommand),
+    /// Say which build this is: commit, BPF object, layout, and what the kernel has of what it uses.
+    #[command(help_template = TEMPLATE, before_long_help = examples::VERSION)]
+    Version(VersionArgs),
 }
 
 const FLOWS_FILTER: &str = "\

@@ -5,6 +5,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod build;
 pub mod capability;
 mod causes;
 pub mod cli;

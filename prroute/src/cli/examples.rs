@@ -44,6 +44,11 @@ Examples:
   prroute wait                     # for 10 s at most
   prroute wait --timeout 2m";
 
+pub(super) const VERSION: &str = "\
+Examples:
+  prroute version
+  prroute version --json | jq -r .bpf_object.sha256";
+
 pub(super) const METRICS: &str = "\
 Examples:
   prroute metrics

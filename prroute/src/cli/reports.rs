@@ -201,6 +201,13 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// Print it as JSON (prroute.version/1).
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct WaitArgs {
     #[command(flatten)]
     pub instance: InstanceArgs,

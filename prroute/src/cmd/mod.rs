@@ -25,6 +25,7 @@ mod setup;
 mod socket;
 mod status;
 mod trial;
+mod version;
 mod wait;
 mod wrapped;
 
@@ -106,6 +107,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::GenerateConfig => output::text(SAMPLE).map_err(Into::into),
         Command::Schema(SchemaCommand::Config) => output::json(&schema()),
         Command::Setup(command) => setup::run(&command),
+        Command::Version(args) => version::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

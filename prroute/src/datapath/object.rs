@@ -21,6 +21,12 @@ use crate::datapath::sizes::{Sizes, UNUSED};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PRROUTE_BPF_OBJECT_PATH"));
 
+/// How many bytes the embedded object has.
+#[must_use]
+pub fn size() -> usize {
+    OBJECT.len()
+}
+
 /// The ring buffer of aya-log.
 pub(super) const DECISION_LOG: &str = "AYA_LOGS";
 

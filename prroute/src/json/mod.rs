@@ -18,6 +18,7 @@ mod plan;
 mod ready;
 mod status;
 mod uplink;
+mod version;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,3 +42,6 @@ pub(crate) use status::{
     StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
 pub(crate) use uplink::{LostGatewayJson, SilentGatewayJson, SkippedJson, UplinkJson};
+#[cfg(test)]
+use version::BpfObjectJson;
+pub(crate) use version::{KernelJson, VersionJson};

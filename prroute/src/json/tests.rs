@@ -260,8 +260,26 @@ pub(crate) fn expect_example(name: &str, now: &impl Serialize) {
     );
 }
 
+fn a_version() -> VersionJson {
+    let kernel = KernelJson { release: Some("6.12.0".to_owned()), tcx: Some(true) };
+    VersionJson {
+        version: "1.2.3".to_owned(),
+        commit: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
+        dirty: true,
+        bpf_object: BpfObjectJson { sha256: "ab".repeat(32), bytes: 100_000 },
+        layout: 8,
+        memory: 1,
+        features: vec!["other-version".to_owned()],
+        architecture: "x86_64".to_owned(),
+        static_binary: true,
+        release: true,
+        ..VersionJson::of_this_build(0, kernel)
+    }
+}
+
 #[test]
 fn reports_are_as_the_examples_say() {
+    expect_example("version.json", &a_version());
     expect_example("status.json", &a_status());
     expect_example("plan.json", &a_plan());
     expect_example("check.json", &a_check());

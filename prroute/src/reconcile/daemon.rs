@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use crate::build;
 use crate::causes::with_causes;
 use crate::config::{Config, FileStamp};
 use crate::datapath::pin_monitor::PinMonitor;
@@ -128,7 +129,7 @@ impl Daemon {
         self.reconciler.records.report.ready = Some(true);
         self.reconciler.publish();
         let report = &self.reconciler.records.report;
-        tracing::info!(event = "ready", "ready, {}", report.summary);
+        tracing::info!(event = "ready", "ready, {}; {}", report.summary, build::InOneLine);
         notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
         Ok(())
     }

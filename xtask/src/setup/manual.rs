@@ -96,8 +96,8 @@ fn bpf_instructions(facts: &Facts) -> String {
         ));
     }
     text.push_str(
-        "\nOr build the BPF object elsewhere, and name it in PRROUTE_BPF_OBJECT: then neither \
-         compiler nor linker is needed.",
+        "\nOr build the BPF object elsewhere, and name it in PRROUTE_BPF_OBJECT, and its SHA-256 in \
+         PRROUTE_BPF_OBJECT_SHA256: then neither compiler nor linker is needed.",
     );
     text
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::uname;
 use nix::unistd::Pid;
-use prroute_common::LAYOUT_VERSION;
 
 use super::{SECTION, Section, programs, tools};
+use crate::build;
 use crate::config::FileStamp;
 use crate::datapath::Pins;
 use crate::instance::Instance;
@@ -19,8 +19,7 @@ use crate::runtime::{RunDirectory, unit};
 const LOG_LINES: &str = "200";
 
 pub(super) fn versions() -> Section {
-    let mut lines =
-        vec![format!("prroute {} (layout {LAYOUT_VERSION})", env!("CARGO_PKG_VERSION"))];
+    let mut lines = vec![build::InOneLine.to_string()];
     if let Ok(kernel) = uname() {
         let words = [kernel.sysname(), kernel.release(), kernel.version(), kernel.machine()];
         lines.push(words.map(|word| word.to_string_lossy()).join(" "));
