@@ -49,7 +49,25 @@ impl<H: Host> World<H> {
         let segment = Packet::segment(name.tcp(), kind, sequence, acknowledgement);
         let packet = Packet { router, ..segment.with_fin(what == Forged::Fin) };
         self.host.comes_in(uplink, &packet)?;
-        if kind == Kind::TcpOpening { self.answer_syn(name, sequence) } else { Ok(()) }
+        match kind {
+            Kind::TcpOpening => self.answer_syn(name, sequence),
+            Kind::TcpReset => {
+                self.resets(name, sequence);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The host's end of a connection is gone with a reset that has the number that it expects, whatever that
+    /// acknowledges (RFC 9293, 3.10.7.4; RFC 5961, 3): whoever guesses this one has ended the connection.
+    fn resets(&mut self, name: Name, sequence: u32) {
+        if let Some(connection) = self.connections.get_mut(&name)
+            && connection.is_confirmed()
+            && connection.client_next == sequence
+        {
+            connection.state = State::Closed;
+        }
     }
 
     /// To the host's end of a connection that it opened.

@@ -14,6 +14,8 @@ pub(super) fn all() -> Vec<(&'static str, Sequence)> {
         (Forged::Fin, Guess::BehindHeard),
         (Forged::Reset, Guess::Far),
         (Forged::Reset, Guess::AllSent),
+        // With the next number it is none of the attacker's guesses, but the end of the host's connection.
+        (Forged::Reset, Guess::BehindHeard),
     ] {
         // What the host sends first after a silence shows whether anything is recorded.
         let (end, then) = match what {
