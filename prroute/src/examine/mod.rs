@@ -114,8 +114,10 @@ impl Examination {
     pub(crate) async fn of(instance: &Instance, daemon: Option<Pid>) -> Result<Self> {
         let first = Self::look(instance, daemon).await?;
         let is_wrong = |finding: &Finding| finding.severity != Severity::Notice;
-        let is_clean =
-            first.missing().is_empty() && !filters::findings(&first).iter().any(is_wrong);
+        // A daemon that has just taken its lock is about to report.
+        let is_clean = first.is_reported
+            && first.missing().is_empty()
+            && !filters::findings(&first).iter().any(is_wrong);
         if daemon.is_none() || is_clean {
             return Ok(first);
         }
