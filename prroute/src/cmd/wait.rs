@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
 
 use crate::cli::WaitArgs;
-use crate::cmd::{NotAllowed, NotRunning, belongs, socket};
+use crate::cmd::{NoSocket, NotAllowed, NotRunning, belongs, socket};
 use crate::examine::Examination;
 use crate::http::client::AskError;
 use crate::instance::Instance;
@@ -74,8 +74,10 @@ pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Pro
 async fn ask(instance: &Instance, limit: Duration) -> Result<Progress> {
     let answer = match socket::ask_here(instance, "/v1/ready", false, limit).await {
         Err(error) if error.is::<NotRunning>() => return Ok(Progress::NotRunning),
-        // It hangs, or ended while it was asked, or has not opened its socket to the group yet.
-        Err(error) if error.is::<AskError>() || error.is::<NotAllowed>() => {
+        // It hangs, or ended while it was asked, or has not made its socket or opened it to the group yet.
+        Err(error)
+            if error.is::<AskError>() || error.is::<NotAllowed>() || error.is::<NoSocket>() =>
+        {
             return Ok(Progress::Silent(error));
         }
         answer => answer?,

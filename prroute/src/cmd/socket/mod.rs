@@ -165,7 +165,7 @@ pub(super) async fn ask(
 ) -> Result<Received> {
     let directory = RunDirectory::of(instance);
     let path = directory.socket_path();
-    let asked = Instant::now();
+    let (asked, handover) = (Instant::now(), HANDOVER.min(limit));
     let answer = loop {
         let error = match client::ask(&path, target, wants_text, limit).await {
             Ok(answer) => break answer,
@@ -175,7 +175,7 @@ pub(super) async fn ask(
             Some(ErrorKind::PermissionDenied) => NotAllowed::of(&path).into(),
             Some(ErrorKind::NotFound) => match running(&directory) {
                 // It begins, or it ends.
-                Some(_) if asked.elapsed() < HANDOVER => {
+                Some(_) if asked.elapsed() < handover => {
                     tokio::time::sleep(HANDOVER / 50).await;
                     continue;
                 }
