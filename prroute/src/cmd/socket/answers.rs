@@ -4,7 +4,6 @@
 //! process, the daemon, holds on it.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,6 +16,7 @@ use crate::cmd::cached::{Cached, Turn};
 use crate::cmd::log::recent;
 use crate::cmd::status::Look;
 use crate::cmd::{events, flows, metrics, status, wait};
+use crate::datapath::secret;
 use crate::http::{Answer, Answers, Kind, MAX_WAIT, Request, StatusCode, UNREPORTED};
 use crate::instance::Instance;
 use crate::json::HealthJson;
@@ -175,7 +175,7 @@ impl FromKernel {
 /// Tells a daemon from the one before, which may have begun in the same second. As many bits as a JSON reader
 /// with floating-point numbers keeps.
 fn run_mark() -> u64 {
-    RandomState::new().build_hasher().finish() >> (u64::BITS - f64::MANTISSA_DIGITS)
+    secret() >> (u64::BITS - f64::MANTISSA_DIGITS)
 }
 
 /// The daemon.

@@ -8,6 +8,7 @@ use prroute_tests::lab::Lab;
 use prroute_tests::probe::{Probe, Question};
 
 use super::{Explained, TWO, expect_agreement, expect_all, to_own, to_shared};
+use crate::faults::uplinks::add_bridge_of_containers;
 
 const TCP: Question = Question::Tcp(80);
 
@@ -72,16 +73,7 @@ fn an_mtu_that_the_gateway_does_not_have() -> Result<()> {
 fn a_bridge_of_containers_that_is_named_as_an_uplink() -> Result<()> {
     let lab = Lab::with_services(TWO)?;
     lab.meet_default_gateway()?;
-    for line in [
-        "link add name docker0 type bridge",
-        "link add name container type veth peer name inside",
-        "link set container master docker0 up",
-        "link set inside up",
-        "link set docker0 up",
-        "address add 172.17.0.1/16 dev docker0",
-    ] {
-        lab.host.ip(line)?;
-    }
+    add_bridge_of_containers(&lab)?;
     lab.with_configuration("[[uplink]]\nname = \"docker0\"\n", |prroute| {
         prroute.output(&["wait", "--timeout", "1m"])?.success()?;
         expect_all(&lab, prroute, &[to_shared(2, TCP, Family::V4)], ("answered", None))?;

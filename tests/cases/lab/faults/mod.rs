@@ -12,7 +12,7 @@ mod others;
 mod programs;
 mod shared;
 mod subnets;
-mod uplinks;
+pub(crate) mod uplinks;
 
 use std::time::Duration;
 

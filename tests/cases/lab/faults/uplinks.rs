@@ -25,10 +25,8 @@ fn an_uplink_that_is_excluded_by_mistake_is_named() -> Result<()> {
     expect_named_with(&lab, "exclude = [\"up3\"]\n", "uplink-excluded:up3", "out of `exclude`")
 }
 
-/// As Docker makes its bridge.
-#[test]
-fn a_bridge_of_containers_that_is_named_as_an_uplink_is() -> Result<()> {
-    let lab = Lab::build(TWO)?;
+/// As Docker makes its bridge, with a container.
+pub(crate) fn add_bridge_of_containers(lab: &Lab) -> Result<()> {
     for line in [
         "link add name docker0 type bridge",
         "link add name container type veth peer name inside",
@@ -39,6 +37,13 @@ fn a_bridge_of_containers_that_is_named_as_an_uplink_is() -> Result<()> {
     ] {
         lab.host.ip(line)?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_bridge_of_containers_that_is_named_as_an_uplink_is() -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    add_bridge_of_containers(&lab)?;
     let configuration = "[[uplink]]\nname = \"docker0\"\n";
     expect_named_with(&lab, configuration, "uplink-unfit:docker0", "out of the configuration")
 }
