@@ -73,6 +73,15 @@ fn expect_no_traces(lab: &Lab, before: &(Snapshot, BTreeSet<String>)) -> Result<
     Ok(())
 }
 
+/// As the package says what to do next.
+fn install_and_enable() -> Result<Service> {
+    install()?;
+    let service = Service::install()?;
+    systemctl(&["enable", "--now", UNIT])
+        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    Ok(service)
+}
+
 #[test]
 fn what_is_installed_is_not_started_and_says_what_to_do_next() -> Result<()> {
     let lab = Lab::around_this_machine(TWO_UPLINKS)?;
@@ -96,10 +105,7 @@ fn an_upgrade_restarts_the_daemon_and_loses_no_packet() -> Result<()> {
     let lab = Lab::around_this_machine(TWO_UPLINKS)?;
     let _echo = serve(&lab)?;
     purge()?;
-    install()?;
-    let service = Service::install()?;
-    systemctl(&["enable", "--now", UNIT])
-        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let service = install_and_enable()?;
     expect_answers(&lab)?;
     let first = property("MainPID")?;
     let mut streams = Vec::new();
@@ -132,10 +138,7 @@ fn a_removal_keeps_what_works_and_a_purge_later_leaves_nothing() -> Result<()> {
     let _echo = serve(&lab)?;
     purge()?;
     let before = traces(&lab)?;
-    install()?;
-    let service = Service::install()?;
-    systemctl(&["enable", "--now", UNIT])
-        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let _service = install_and_enable()?;
     expect_answers(&lab)?;
     let works = Snapshot::take(&lab.host, INSTANCE)?.of_network();
 
@@ -157,10 +160,7 @@ fn a_purge_of_what_runs_leaves_nothing() -> Result<()> {
     let lab = Lab::around_this_machine(TWO_UPLINKS)?;
     purge()?;
     let before = traces(&lab)?;
-    install()?;
-    let service = Service::install()?;
-    systemctl(&["enable", "--now", UNIT])
-        .with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let service = install_and_enable()?;
     // What an administrator may have made for it is its configuration.
     std::fs::create_dir_all("/etc/prroute/conf.d").context("create the configuration")?;
     std::fs::write("/etc/prroute/conf.d/10.toml", "exclude = []\n").context("write")?;

@@ -83,7 +83,7 @@ impl Conversations {
     }
 
     /// Not one packet of theirs arrived at the router of another uplink.
-    pub(super) fn left_by_their_uplinks(&self, lab: &Lab) -> Result<()> {
+    fn left_by_their_uplinks(&self, lab: &Lab) -> Result<()> {
         for family in Family::BOTH {
             for target in targets(family) {
                 expect_only_by_uplink(lab, target)?;
@@ -163,12 +163,25 @@ impl Flood {
     }
 
     /// Ends it; each request was answered, over the uplink that it came in on.
-    pub(super) fn lost_nothing(self, lab: &Lab) -> Result<()> {
+    fn lost_nothing(self, lab: &Lab) -> Result<()> {
         let answered =
             self.ping.lost_nothing().with_context(|| format!("pings to {}", self.target))?;
         println!("{}: {answered} pings, none lost", self.target);
         expect_only_by_uplink(lab, self.target)
     }
+}
+
+/// Ends everything: nothing was lost, and nothing left by another uplink.
+pub(super) fn expect_nothing_lost(
+    lab: &Lab,
+    conversations: &Conversations,
+    floods: Vec<Flood>,
+) -> Result<()> {
+    for mut flood in floods {
+        flood.is_answered()?;
+        flood.lost_nothing(lab)?;
+    }
+    conversations.left_by_their_uplinks(lab)
 }
 
 fn expect_only_by_uplink(lab: &Lab, target: IpAddr) -> Result<()> {

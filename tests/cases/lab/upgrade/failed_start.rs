@@ -9,7 +9,7 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::OwnSource;
 use prroute_tests::prroute::{self, Instance};
 
-use super::conversations::{Conversations, Flood};
+use super::conversations::{Conversations, Flood, expect_nothing_lost};
 use super::{OTHER_LAYOUT, Versions, layouts};
 
 /// `EM_BPF` of an ELF header's `e_machine`.
@@ -66,7 +66,7 @@ fn a_start_that_fails_leaves_the_other_versions_datapath_working() -> Result<()>
     let bad = lab.prroute()?.of_build(with_bad_programs(&lab)?);
     let daemon = this.run(&[])?;
     let mut conversations = Conversations::open(&lab)?;
-    let mut floods = Flood::all(&lab)?;
+    let floods = Flood::all(&lab)?;
     daemon.terminate()?;
 
     expect_no_start(&bad, "prroute_ingress").context("the verifier refuses its programs")?;
@@ -91,11 +91,7 @@ fn a_start_that_fails_leaves_the_other_versions_datapath_working() -> Result<()>
     let daemon = other.run(&[])?;
     super::ensure_only(&lab, OTHER_LAYOUT)?;
     conversations.host_speaks_first()?;
-    for mut flood in floods.drain(..) {
-        flood.is_answered()?;
-        flood.lost_nothing(&lab)?;
-    }
-    conversations.left_by_their_uplinks(&lab)?;
+    expect_nothing_lost(&lab, &conversations, floods)?;
     daemon.terminate()?;
     other.down()?;
     Ok(())

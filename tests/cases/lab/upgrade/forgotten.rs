@@ -8,7 +8,7 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::in_both_modes;
 use prroute_tests::prroute;
 
-use super::conversations::{Conversations, Flood};
+use super::conversations::{Conversations, Flood, expect_nothing_lost};
 use super::{OTHER_LAYOUT, Versions, ensure_only};
 
 /// The directory that says of a layout what its programs remember is of another version than this one's.
@@ -34,11 +34,7 @@ fn flows_in_another_form_are_forgotten_and_taken_up_again_when_their_clients_sen
         ensure!(log.contains("remembers flows in another form"), "it is said:\n{log}");
         conversations.go_on().context("clients speak first")?;
         conversations.host_speaks_first()?;
-        for mut flood in Flood::all(&lab)? {
-            flood.is_answered()?;
-            flood.lost_nothing(&lab)?;
-        }
-        conversations.left_by_their_uplinks(&lab)?;
+        expect_nothing_lost(&lab, &conversations, Flood::all(&lab)?)?;
         daemon.terminate()?;
         other.down()?;
         Ok(())

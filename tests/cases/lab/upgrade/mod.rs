@@ -13,7 +13,7 @@ use prroute_tests::own_source::{OwnSource, in_both_modes};
 use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::snapshot::Snapshot;
 
-use conversations::{Conversations, Flood};
+use conversations::{Conversations, Flood, expect_nothing_lost};
 
 /// The layout of the other version.
 const OTHER_LAYOUT: u32 = 1008;
@@ -81,10 +81,7 @@ fn both_ways(hook: &str, own_source: OwnSource) -> Result<()> {
             }
         }
     }
-    for flood in floods {
-        flood.lost_nothing(&lab)?;
-    }
-    conversations.left_by_their_uplinks(&lab)?;
+    expect_nothing_lost(&lab, &conversations, floods)?;
     daemon.terminate()?;
     this.down()?;
     let changes = lab.snapshot()?.changes_since(&before);
