@@ -136,7 +136,8 @@ impl Process {
         if let Some(status) = self.child.try_wait().context("wait for a process")? {
             return Ok(status);
         }
-        self.stop(Signal::SIGKILL, Duration::from_secs(5))
+        // The kernel first ends what it does for the process: the verifier's work, or the release of maps.
+        self.stop(Signal::SIGKILL, Duration::from_secs(60))
     }
 
     /// Everything it printed, once its pipes are closed.

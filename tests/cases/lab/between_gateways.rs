@@ -81,16 +81,17 @@ fn known(
     .with_context(|| format!("{:#}", prroute.status().unwrap_or_default()))
 }
 
-/// Waits until the host has asked for both of the other gateways without an answer.
+/// Waits until the host has asked for both of the other gateways without an answer. It asks again soon: there
+/// may be no moment in which it has given up both.
 fn asked_in_vain(lab: &Lab) -> Result<()> {
-    wait::until("the kernel gave up", PATIENCE, || {
-        let entries = lab.host.ip("neigh show dev up2 nud failed")?;
-        let is_there = |family| {
-            let address = format!("{} ", other_gateway(family));
-            entries.lines().any(|entry| entry.starts_with(&address))
-        };
-        Ok(Family::BOTH.into_iter().all(is_there).then_some(()))
-    })
+    for family in Family::BOTH {
+        let address = format!("{} ", other_gateway(family));
+        wait::until("the kernel gave up", PATIENCE, || {
+            let entries = lab.host.ip("neigh show dev up2 nud failed")?;
+            Ok(entries.lines().any(|entry| entry.starts_with(&address)).then_some(()))
+        })?;
+    }
+    Ok(())
 }
 
 /// What a client beyond router 2 has to say to one address of the host.

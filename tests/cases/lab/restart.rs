@@ -2,18 +2,24 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::{OwnSource, in_both_modes};
-use prroute_tests::process::Process;
+use prroute_tests::stream::Stream;
 use prroute_tests::wait;
 
-const SECONDS: u64 = 30;
-const PER_SECOND: u64 = 500;
 const RESTARTS: u64 = 5;
+
+/// Seconds between two requests.
+const PAUSE: &str = "0.002";
+
+/// At most so many replies between one start and the next kill.
+const REPLIES: u64 = 2_000;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An address whose replies the datapath moves.
 fn target(own_source: OwnSource, family: Family) -> IpAddr {
@@ -23,30 +29,16 @@ fn target(own_source: OwnSource, family: Family) -> IpAddr {
     }
 }
 
-/// A flood over the second uplink.
-fn ping(lab: &Lab, target: IpAddr) -> Result<Process> {
-    let family = Family::of(target);
-    lab.client.spawn(&[
-        "ping",
-        family.option(),
-        "-n",
-        "-q",
-        "-i",
-        "0.002",
-        "-c",
-        &(SECONDS * PER_SECOND).to_string(),
-        "-I",
-        &addressing::client(2, family).to_string(),
-        &target.to_string(),
-    ])
+/// After how many replies each time the daemon is killed.
+fn moments() -> Vec<u64> {
+    let random = RandomState::new();
+    (0..RESTARTS).map(|number| random.hash_one(number) % REPLIES).collect()
 }
 
-/// One moment in each fifth of the time, in seconds from the start.
-fn moments() -> Vec<f64> {
-    let slice = (SECONDS - 2) as f64 / RESTARTS as f64;
-    let random = RandomState::new();
-    let fraction = |i: u64| (random.hash_one(i) >> 11) as f64 / (1u64 << 53) as f64;
-    (0..RESTARTS).map(|i| 1.0 + slice * (i as f64 + fraction(i))).collect()
+/// How many replies each router got.
+fn arrived(lab: &Lab, target: IpAddr) -> Result<Vec<u64>> {
+    let client = addressing::client(2, Family::of(target));
+    lab.routers.iter().map(|router| router.arrived(target, client)).collect()
 }
 
 #[test]
@@ -55,37 +47,36 @@ fn kill_and_run_under_load_loses_nothing() -> Result<()> {
         let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
         let prroute = lab.prroute()?.own_source(own_source)?;
         let mut daemon = prroute.run(&[])?;
+        let targets = Family::BOTH.map(|family| target(own_source, family));
+        // Over the second uplink.
+        let stream = |target: IpAddr| {
+            Stream::every(&lab.client, addressing::client(2, Family::of(target)), target, PAUSE)
+        };
+        let mut streams = targets.into_iter().map(stream).collect::<Result<Vec<_>>>()?;
 
         let moments = moments();
-        let start = Instant::now();
-        let mut pings = Family::BOTH
-            .map(|family| ping(&lab, target(own_source, family)))
-            .into_iter()
-            .collect::<Result<Vec<_>>>()?;
         for moment in &moments {
-            let due = start + Duration::from_secs_f64(*moment);
-            wait::until("the moment", Duration::from_secs(SECONDS), || {
-                Ok((Instant::now() >= due).then_some(()))
-            })?;
+            for target in targets {
+                let before = arrived(&lab, target)?;
+                wait::until("replies", PATIENCE, || {
+                    Ok((arrived(&lab, target)?[1] >= before[1] + moment).then_some(()))
+                })?;
+            }
             daemon.kill()?;
             daemon = prroute.run(&[])?;
+            for stream in &mut streams {
+                stream.is_answered()?;
+            }
         }
-        let sent = SECONDS * PER_SECOND;
-        for ping in &mut pings {
-            ping.check_running().context("the flood ended before the last restart")?;
-        }
-        for (ping, family) in pings.iter_mut().zip(Family::BOTH) {
-            ping.wait_end(Duration::from_secs(2 * SECONDS))?;
-            let log = ping.finished_log(Duration::from_secs(5))?;
-            let all = format!("{sent} packets transmitted, {sent} received,");
-            assert!(log.contains(&all), "restarts at {moments:?} s: {log}");
-            let (target, client) = (target(own_source, family), addressing::client(2, family));
-            let arrived: Vec<u64> = lab
-                .routers
-                .iter()
-                .map(|router| router.arrived(target, client))
-                .collect::<Result<_>>()?;
-            assert_eq!(arrived, [0, sent, 0], "replies per uplink, restarts at {moments:?} s");
+        for (stream, target) in streams.into_iter().zip(targets) {
+            let answered =
+                stream.lost_nothing().with_context(|| format!("killed after {moments:?}"))?;
+            let arrived = arrived(&lab, target)?;
+            println!("{answered} requests to {target} were answered");
+            ensure!(
+                arrived[1] >= answered as u64 && arrived[0] == 0 && arrived[2] == 0,
+                "replies per uplink: {arrived:?}, killed after {moments:?}"
+            );
         }
         daemon.terminate()?;
         prroute.down()?;
