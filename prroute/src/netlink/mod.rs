@@ -16,6 +16,7 @@ mod lenient;
 mod monitor;
 mod neighbour_query;
 mod neighbours;
+mod netconf;
 mod netfilter;
 pub mod nftables;
 mod read;

@@ -12,16 +12,17 @@ use tokio::io::unix::AsyncFd;
 
 use super::relevance::{Expected, MainRoutes, Relevance};
 use super::request::{BUFFER, register, split};
-use super::{NetlinkError, lenient};
+use super::{NetlinkError, lenient, netconf};
 use crate::state::gateways::GatewayKey;
 use crate::state::observed::NeighbourEvent;
 use crate::state::plan::Plan;
 use crate::state::uplink::Uplink;
 
-/// Links, neighbours, and addresses, routes and rules of both families.
-const GROUPS: [u32; 8] = [
+/// Links, neighbours, settings of IPv4, and addresses, routes and rules of both families.
+const GROUPS: [u32; 9] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_NEIGH,
+    libc::RTNLGRP_IPV4_NETCONF,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV4_RULE,
@@ -37,6 +38,7 @@ const BURST: u32 = 256;
 /// Something happened that may change what is desired, or what is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
+    /// Of an interface, or of settings that apply to it.
     pub links: bool,
     pub addresses: bool,
     pub routes: bool,
@@ -227,6 +229,10 @@ impl Monitor {
         let mut rest = self.buffer.as_slice();
         while let Some((message, behind)) = split(rest) {
             rest = behind;
+            if netconf::is_netconf(message) {
+                self.pending.links |= netconf::makes_filter_strict(message);
+                continue;
+            }
             match lenient::deserialize(message) {
                 Ok(message) => {
                     if let NetlinkPayload::InnerMessage(message) = message.payload {

@@ -1,5 +1,4 @@
-//! Sysctls that another program changes back. The kernel announces no such change: they are read every
-//! ten seconds, and the log says so once.
+//! Sysctls that another program changes back: they are read every ten seconds, and the log says so once.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

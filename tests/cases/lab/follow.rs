@@ -112,6 +112,27 @@ fn addresses_that_come_later_are_answered() -> Result<()> {
     })
 }
 
+/// What `ufw enable` does: the setting for all interfaces makes each one's filter strict.
+#[test]
+fn filters_that_become_strict_later_are_loosened() -> Result<()> {
+    let lab = Lab::with_services(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let filter = |device: &str| {
+        let key = format!("net.ipv4.conf.{device}.rp_filter");
+        Ok::<_, anyhow::Error>(lab.host.run(&["sysctl", "-n", &key])?.trim().to_owned())
+    };
+    let before = lab.snapshot()?;
+    lab.with_prroute(|_| {
+        ensure!(filter("up2")? == "0", "there was no filter to loosen");
+        lab.host.sysctl(&["net.ipv4.conf.all.rp_filter=1"])?;
+        wait::until("both are loose", SOON, || {
+            Ok((filter("up1")? == "2" && filter("up2")? == "2").then_some(()))
+        })?;
+        lab.expect_answered_within(SOON, &pings(2, &lab.host_addresses()[2..]))
+    })?;
+    lab.host.sysctl(&["net.ipv4.conf.all.rp_filter=0"])?;
+    lab.expect_unchanged_since(&before)
+}
+
 /// What systemd-networkd does when it is told to configure an interface again: the address is away
 /// for some ten milliseconds, and with it go the kernel's and our routes, but not the rules.
 #[test]
