@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use nix::net::if_::if_indextoname;
 use prroute_common::names;
 
 use crate::datapath::attach::Hook;
@@ -13,7 +12,7 @@ use crate::datapath::hooks::{self, ProgramIds};
 use crate::datapath::observed::{self, Extent};
 use crate::datapath::{Pins, Tables, links, sockets};
 use crate::json::UplinkJson;
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::{Direction, Kernel, device_name};
 use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{DaemonReport, Journal};
 use crate::state::observed::Rule;
@@ -103,8 +102,7 @@ impl Seen {
     ) -> Result<()> {
         let (ifindex, hook) = (device.ifindex, device.hook);
         // One that is deleted lost its programs with itself.
-        let Ok(name_now) = if_indextoname(ifindex.0) else { return Ok(()) };
-        let name_now = name_now.to_string_lossy().into_owned();
+        let Some(name_now) = device_name(ifindex) else { return Ok(()) };
         let directions =
             if device.stacked { &[Direction::Ingress][..] } else { &Direction::BOTH[..] };
         let mut places = Vec::new();

@@ -9,6 +9,7 @@ pub mod audit;
 mod clsact;
 pub mod conntrack;
 mod decode;
+mod device_name;
 mod encode;
 mod fingerprint;
 mod hook_monitor;
@@ -33,6 +34,7 @@ use std::io;
 
 pub use apply::{Applied, ApplyError, OpError};
 pub use clsact::{Direction, Filter};
+pub use device_name::device_name;
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Announced, Change, Monitor};
 pub use neighbour_query::NeighbourAnswer;

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use nix::net::if_::if_indextoname;
-
 use crate::datapath::attach::{Attached, Hook};
 use crate::datapath::chain::Ours;
 use crate::datapath::hooks::{ProgramIds, program};
@@ -20,7 +18,7 @@ use crate::datapath::sockets;
 use crate::datapath::{DatapathError, Pins};
 use crate::json::UdpSourceStateJson;
 use crate::managers::Machine;
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::{Direction, Kernel, device_name};
 use crate::reconcile::allowance::{Allowance, Permission};
 use crate::reconcile::datapath::{Datapath, Loaded};
 use crate::reconcile::{ReconcileError, Reconciler};
@@ -245,12 +243,12 @@ async fn missing(
     if gone.is_empty() {
         return Ok(None);
     }
-    let Ok(name) = if_indextoname(ifindex.0) else { return Ok(None) };
+    let Some(name) = device_name(ifindex) else { return Ok(None) };
     let what = match attached.hook {
         Hook::Tcx => "tcx link",
         Hook::Clsact => "clsact filter",
     };
-    Ok(Some(format!("{}: {what} of {}", name.to_string_lossy(), gone.join(" and "))))
+    Ok(Some(format!("{}: {what} of {}", name, gone.join(" and "))))
 }
 
 /// The names of pins that are gone, or are those of others.

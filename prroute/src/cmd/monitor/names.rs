@@ -1,12 +1,12 @@
 //! Uplinks by id, as the daemon last knew them.
 
 use anyhow::{Result, bail};
-use nix::net::if_::if_indextoname;
 
 use super::line::Names;
 use crate::instance::Instance;
+use crate::netlink::device_name;
 use crate::runtime::RunDirectory;
-use crate::state::uplink::UplinkId;
+use crate::state::uplink::{Ifindex, UplinkId};
 
 pub(super) struct Known {
     by_id: Vec<(u16, String)>,
@@ -37,8 +37,7 @@ impl Known {
 
 impl Names for Known {
     fn device(&self, index: u32) -> String {
-        let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-        name.unwrap_or_else(|| format!("if{index}"))
+        device_name(Ifindex(index)).unwrap_or_else(|| format!("if{index}"))
     }
 
     fn uplink(&self, id: UplinkId) -> String {
