@@ -7,6 +7,7 @@
 //! * the commit: from git, or `PRROUTE_COMMIT`.
 
 mod commit;
+mod dwarf;
 mod object;
 
 use std::env;

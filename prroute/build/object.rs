@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya_build::{Package, Toolchain};
 use sha2::{Digest as _, Sha256};
 
+use crate::dwarf;
+
 /// A file to embed, and what it must be.
 const GIVEN: &str = "PRROUTE_BPF_OBJECT";
 const GIVEN_HASH: &str = "PRROUTE_BPF_OBJECT_SHA256";
@@ -24,9 +26,12 @@ pub(crate) fn tell(root: &Path) -> Result<()> {
     let (object, hash) = match env::var_os(GIVEN) {
         Some(given) => copy(&PathBuf::from(given), &out)?,
         None => {
-            let object = build(root, &out)?;
-            let hash = hash_of(&fs::read(&object).context("read the BPF object")?);
-            (object, hash)
+            let path = build(root, &out)?;
+            let built = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+            let object = dwarf::removed_from(&built)
+                .with_context(|| format!("remove DWARF from {}", path.display()))?;
+            fs::write(&path, &object).with_context(|| format!("write {}", path.display()))?;
+            (path, hash_of(&object))
         }
     };
     println!("cargo:rustc-env=PRROUTE_BPF_OBJECT_PATH={}", object.display());
@@ -76,6 +81,10 @@ fn build(root: &Path, out: &Path) -> Result<PathBuf> {
         ("RUSTC_BOOTSTRAP", "1"),
         // aya-build turns each line of the inner cargo into a warning.
         ("CARGO_TERM_QUIET", "true"),
+        // No path of this machine in the object: the same source gives the same object in any folder.
+        // aya-build sets the flags of rustc, so cargo has to add those that say it.
+        ("CARGO_UNSTABLE_TRIM_PATHS", "true"),
+        ("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all"),
     ] {
         // SAFETY: as above.
         unsafe { env::set_var(variable, value) };

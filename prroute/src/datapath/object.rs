@@ -247,7 +247,7 @@ pub(super) fn refused(name: &'static str, source: ProgramError) -> DatapathError
 
 #[cfg(test)]
 mod tests {
-    use super::retried;
+    use super::{OBJECT, retried};
 
     /// How often a load is tried that fails `failures` times, and what comes of it.
     fn tried(failures: usize, is_passing: bool) -> (usize, bool) {
@@ -265,5 +265,27 @@ mod tests {
         assert_eq!(tried(2, true), (3, true));
         assert_eq!(tried(usize::MAX, true), (5, false));
         assert_eq!(tried(1, false), (1, false));
+    }
+
+    fn contains(text: &str) -> bool {
+        OBJECT.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+    }
+
+    /// Else the same source would be another object in another folder.
+    #[test]
+    fn the_object_names_no_folder_of_the_machine_that_built_it() {
+        let root = env!("CARGO_MANIFEST_DIR").trim_end_matches("/prroute");
+        for folder in [root, "/registry/src/", "/rustlib/src/"] {
+            assert!(!contains(folder), "{folder}");
+        }
+    }
+
+    /// What the verifier's log shows of the source.
+    #[test]
+    fn the_object_has_types_and_lines_of_the_source_and_no_dwarf() {
+        for text in [".BTF\0", ".BTF.ext\0", "prroute-ebpf/src/bpf/egress.rs", "fn of_flow<"] {
+            assert!(contains(text), "{text}");
+        }
+        assert!(!contains(".debug_"));
     }
 }
