@@ -1,11 +1,12 @@
-//! What the distributions' own checkers say: nothing, but for what is excused in `packaging`, each with its
-//! reason.
+//! What the distributions' own checkers say, and cargo-deny: nothing, but for what is excused in `packaging`
+//! and in deny.toml, each with its reason.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
+use super::Job;
 use crate::project::{self, quietly};
 
 /// lintian; exceptions are in packaging/debian/prroute.lintian-overrides.
@@ -22,6 +23,14 @@ pub(crate) fn rpm(package: &Path) -> Result<()> {
     rpmlint.arg("--strict").arg("--config");
     rpmlint.arg(project::root().join("packaging/rpm/rpmlint.toml"));
     shown(quietly(rpmlint.arg(package)))
+}
+
+/// cargo-deny: which crates, licences and registries there may be; rules and exceptions are in deny.toml.
+pub(crate) fn dependencies(job: &Job<'_>) -> Result<()> {
+    let mut cargo = job.cargo();
+    // Not advisories: their database would have to be fetched.
+    cargo.args(["deny", "--locked", "--offline", "check", "bans", "licenses", "sources"]);
+    quietly(&mut cargo).map(drop)
 }
 
 fn shown(output: Result<Vec<u8>>) -> Result<()> {

@@ -49,7 +49,8 @@ pub(crate) fn text(job: &Job<'_>) -> Result<String> {
     Ok(write(&crates))
 }
 
-fn metadata(job: &Job<'_>, target: &str) -> Result<Value> {
+/// All that cargo knows of the workspace's crates, for a target.
+pub(crate) fn metadata(job: &Job<'_>, target: &str) -> Result<Value> {
     let mut cargo = job.cargo();
     cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", target]);
     serde_json::from_slice(&quietly(&mut cargo)?).context("read what cargo metadata printed")

@@ -8,10 +8,12 @@
 //!
 //! All of it lies in `target/package`, wherever cargo builds. Two packages of one commit are the same.
 
+mod again;
 mod check;
 mod commit;
 mod deb;
 mod licences;
+mod paths;
 mod program;
 mod rpm;
 mod sbom;
@@ -41,9 +43,12 @@ pub(crate) struct Arguments {
     /// The target that the packages are for
     #[arg(long, default_value = TARGET)]
     target: String,
-    /// Have lintian and rpmlint look at the packages
+    /// Have lintian and rpmlint look at the packages, and cargo-deny at what they are made of
     #[arg(long)]
     check: bool,
+    /// Make them a second time, in another folder, and fail unless they are the same
+    #[arg(long)]
+    reproducible: bool,
 }
 
 /// What one package is made of, and where.
@@ -103,6 +108,9 @@ fn directory() -> PathBuf {
 pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
     let prepared = setup::ensure(Scope::Package)?;
     let job = Job::new(&prepared, &arguments.target)?;
+    if arguments.reproducible {
+        again::ensure_committed()?;
+    }
     let dynamic = program::build(&job, Linking::Dynamic)?;
     let fixed = program::build(&job, Linking::Static)?;
     stage::fill(&job)?;
@@ -119,6 +127,11 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
     if arguments.check {
         check::deb(&files[0])?;
         check::rpm(&files[1])?;
+        check::dependencies(&job)?;
+    }
+    if arguments.reproducible {
+        again::compare(&job)?;
+        println!("made again in another folder: the same");
     }
     Ok(true)
 }

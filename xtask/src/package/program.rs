@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::Job;
+use super::paths::Folders;
 use crate::project::{self, quietly};
 
 /// The profile of the workspace's Cargo.toml: optimised, stripped, no debug information.
@@ -22,8 +23,9 @@ pub(crate) enum Linking {
 /// Builds it and says where it is.
 pub(crate) fn build(job: &Job<'_>, linking: Linking) -> Result<PathBuf> {
     let mut target_directory = project::target();
+    let folders = Folders::of(job)?;
+    let mut flags = folders.renaming();
     let mut cargo = job.cargo();
-    // With --target flags are for the target alone, and not for build scripts and macros.
     cargo.args(["build", "--locked", "--package", "prroute", "--bin", "prroute"]).args([
         "--profile",
         PROFILE,
@@ -33,9 +35,12 @@ pub(crate) fn build(job: &Job<'_>, linking: Linking) -> Result<PathBuf> {
     if linking == Linking::Static {
         // Of its own, so that neither builds the other's crates again.
         target_directory.push("static");
-        let flags = format!("target.{}.rustflags=['-Ctarget-feature=+crt-static']", job.target);
-        cargo.arg("--target-dir").arg(&target_directory).args(["--config", &flags]);
+        cargo.arg("--target-dir").arg(&target_directory);
+        flags.push("-Ctarget-feature=+crt-static".to_owned());
     }
+    // With --target they are for the target alone, and not for build scripts and macros; other flags of
+    // this machine do not count.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     let status = cargo.status().with_context(|| format!("run {cargo:?}"))?;
     ensure!(status.success(), "{cargo:?}: {status}");
     let program = target_directory.join(job.target).join(PROFILE).join("prroute");
@@ -45,6 +50,7 @@ pub(crate) fn build(job: &Job<'_>, linking: Linking) -> Result<PathBuf> {
         "{} should be linked otherwise: {linking:?}",
         program.display()
     );
+    folders.ensure_unnamed_in(&program)?;
     Ok(program)
 }
 

@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 use super::directory;
 use crate::project::quietly;
 
-/// Moves the files to where they are handed out, and writes `SHA256SUMS` there.
+/// The checksums of all that is handed out.
+pub(crate) const LIST: &str = "SHA256SUMS";
+
+/// Moves the files to where they are handed out, and writes their checksums there.
 pub(crate) fn publish(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut published = Vec::new();
     let mut sums = Command::new("sha256sum");
@@ -21,7 +24,7 @@ pub(crate) fn publish(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
         sums.arg(name);
         published.push(place);
     }
-    let list = directory().join("SHA256SUMS");
+    let list = directory().join(LIST);
     fs::write(&list, quietly(&mut sums)?).with_context(|| format!("write {}", list.display()))?;
     Ok(published)
 }

@@ -21,6 +21,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "cargo-deb", version: "3.8.0", scopes: &[Scope::Vm, Scope::Package] },
     Tool { name: "cargo-generate-rpm", version: "0.21.1", scopes: &[Scope::Package] },
     Tool { name: "cargo-cyclonedx", version: "0.5.9", scopes: &[Scope::Package] },
+    Tool { name: "cargo-deny", version: "0.20.2", scopes: &[Scope::Package] },
 ];
 
 impl Tool {
