@@ -1,7 +1,7 @@
 //! An uplink fails, in each way it can: connections to the shared address move with their
 //! client's packets and come back, nothing is killed, and what must not leave elsewhere is held.
 
-mod failure;
+pub(crate) mod failure;
 mod gone;
 mod on_down;
 mod others;

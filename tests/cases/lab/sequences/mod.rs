@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TOPOLOGY: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
 
 /// Makes so much time pass for the programs.
-fn pass(lab: &Lab, duration: Duration) -> Result<()> {
+pub(crate) fn pass(lab: &Lab, duration: Duration) -> Result<()> {
     let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
     let pins = Pins::of(&instance);
     let ticks: Ticks = seconds(duration.as_secs());

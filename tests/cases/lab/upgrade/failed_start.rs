@@ -9,8 +9,8 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::OwnSource;
 use prroute_tests::prroute::{self, Instance};
 
-use super::conversations::{Conversations, Flood, expect_nothing_lost};
 use super::{OTHER_LAYOUT, Versions, layouts};
+use crate::conversations::{Conversations, Flood, expect_nothing_lost};
 
 /// `EM_BPF` of an ELF header's `e_machine`.
 const BPF_MACHINE: [u8; 2] = [247, 0];

@@ -8,8 +8,8 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::in_both_modes;
 use prroute_tests::prroute;
 
-use super::conversations::{Conversations, Flood, expect_nothing_lost};
 use super::{OTHER_LAYOUT, Versions, ensure_only};
+use crate::conversations::{Conversations, Flood, expect_nothing_lost};
 
 /// The directory that says of a layout what its programs remember is of another version than this one's.
 fn remember_otherwise(lab: &Lab) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Another version, with another layout of its maps and other state files, takes the place of this one,
 //! and this one of the other: nothing is lost, nothing leaves by the wrong uplink.
 
-mod conversations;
 mod failed_start;
 mod foreign_pins;
 mod forgotten;
@@ -13,7 +12,7 @@ use prroute_tests::own_source::{OwnSource, in_both_modes};
 use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::snapshot::Snapshot;
 
-use conversations::{Conversations, Flood, expect_nothing_lost};
+use crate::conversations::{Conversations, Flood, expect_nothing_lost};
 
 /// The layout of the other version.
 const OTHER_LAYOUT: u32 = 1008;

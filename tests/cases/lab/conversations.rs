@@ -1,4 +1,4 @@
-//! What goes on while one version takes the place of another.
+//! What goes on while prroute is replaced, or stopped: open conversations, and a flood of pings.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -24,7 +24,7 @@ fn targets(family: Family) -> [IpAddr; 2] {
 }
 
 /// Open connections and datagram conversations, in both families, to own and shared addresses.
-pub(super) struct Conversations {
+pub(crate) struct Conversations {
     connections: Vec<Connection>,
     datagrams: Vec<Datagrams>,
 }
@@ -41,7 +41,7 @@ struct Datagrams {
 
 impl Conversations {
     /// Opens them; both ends have spoken.
-    pub(super) fn open(lab: &Lab) -> Result<Self> {
+    pub(crate) fn open(lab: &Lab) -> Result<Self> {
         let mut all = Self { connections: Vec::new(), datagrams: Vec::new() };
         for family in Family::BOTH {
             for target in targets(family) {
@@ -55,7 +55,7 @@ impl Conversations {
     }
 
     /// The client asks, the host answers.
-    pub(super) fn go_on(&mut self) -> Result<()> {
+    pub(crate) fn go_on(&mut self) -> Result<()> {
         for Connection { client, host } in &mut self.connections {
             say(client, host, b"question").context("from a client")?;
             say(host, client, b"answer").context("to a client")?;
@@ -70,7 +70,7 @@ impl Conversations {
 
     /// The host speaks, and the client has said nothing since the programs were replaced: only what is
     /// remembered tells which uplink is right.
-    pub(super) fn host_speaks_first(&mut self) -> Result<()> {
+    pub(crate) fn host_speaks_first(&mut self) -> Result<()> {
         for Connection { client, host } in &mut self.connections {
             let to = client.local_addr()?;
             say(host, client, b"news").with_context(|| format!("TCP to {to}"))?;
@@ -139,14 +139,14 @@ fn send(from: &UdpSocket, to: &UdpSocket, what: &[u8]) -> Result<()> {
 }
 
 /// Echo requests to one address: all of them together are 500 a second.
-pub(super) struct Flood {
+pub(crate) struct Flood {
     ping: Stream,
     target: IpAddr,
 }
 
 impl Flood {
     /// To own and shared addresses, in both families.
-    pub(super) fn all(lab: &Lab) -> Result<Vec<Self>> {
+    pub(crate) fn all(lab: &Lab) -> Result<Vec<Self>> {
         let mut floods = Vec::new();
         for family in Family::BOTH {
             for target in targets(family) {
@@ -158,7 +158,7 @@ impl Flood {
         Ok(floods)
     }
 
-    pub(super) fn is_answered(&mut self) -> Result<()> {
+    pub(crate) fn is_answered(&mut self) -> Result<()> {
         self.ping.is_answered()
     }
 
@@ -172,7 +172,7 @@ impl Flood {
 }
 
 /// Ends everything: nothing was lost, and nothing left by another uplink.
-pub(super) fn expect_nothing_lost(
+pub(crate) fn expect_nothing_lost(
     lab: &Lab,
     conversations: &Conversations,
     floods: Vec<Flood>,
