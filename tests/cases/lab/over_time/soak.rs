@@ -28,8 +28,8 @@ use crate::sequences::pass;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Small tables: what is old makes room for what is new all the time.
-const CONFIGURATION: &str = "flows = 16384\n";
+/// Small tables: what is old makes room for what is new all the time. The programs are found by their links.
+const CONFIGURATION: &str = "flows = 16384\nattach = \"tcx\"\n";
 
 /// Flows that are open at once.
 const OPEN: u64 = 1000;
@@ -248,7 +248,7 @@ fn templates() -> Result<[[Packet; 2]; 4]> {
 const CLIENTS: [&str; 2] = ["198.18.0.0", "2001:db8:77::"];
 
 #[test]
-fn of_flows_that_come_and_go_for_months_no_reply_is_lost_and_none_leaves_by_the_wrong_uplink()
+fn with_tcx_no_reply_of_flows_that_come_and_go_for_months_is_lost_or_leaves_by_the_wrong_uplink()
 -> Result<()> {
     let wanted = number_of("PRROUTE_SOAK_FLOWS", 60_000)?;
     let lab = Lab::with_services(Topology { uplinks: 2, ..Topology::DEFAULT })?;
