@@ -1,5 +1,6 @@
-//! What `contrib` offers for Prometheus and Grafana, checked by Prometheus' own tool.
+//! What `contrib` offers for Prometheus and Grafana, checked by Prometheus' own tool, and for Terraform.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -108,5 +109,36 @@ fn the_daemon_set_has_what_the_container_has() -> Result<()> {
     for words in wanted {
         ensure!(manifest.contains(&words), "no {words:?} in the manifest");
     }
+    Ok(())
+}
+
+/// The words that follow `before` in a text, up to the first character that no name has.
+fn names_after(text: &str, before: &str) -> BTreeSet<String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name = |rest: &str| rest.chars().take_while(|c| is_of_name(*c)).collect();
+    text.split(before).skip(1).map(name).collect()
+}
+
+#[test]
+fn terraform_fills_in_what_the_user_data_asks_for() -> Result<()> {
+    let read = |name: &str| std::fs::read_to_string(file(&format!("contrib/{name}")));
+    let asked = names_after(&read("cloud-init/user-data.yaml")?, "${");
+    let main = read("terraform/main.tf")?;
+    let filled_in = main.split("cloud-init/user-data.yaml\", {\n").nth(1).context("no template")?;
+    let filled_in = filled_in.split("})").next().unwrap_or_default();
+    let filled_in: BTreeSet<String> = filled_in
+        .lines()
+        .filter_map(|line| Some(line.split_once('=')?.0.trim().to_owned()))
+        .collect();
+    ensure!(asked == filled_in && asked.len() > 3, "{asked:?}\n{filled_in:?}");
+
+    let used = names_after(&(main + &read("terraform/outputs.tf")?), "var.");
+    let declared = names_after(&read("terraform/variables.tf")?, "variable \"");
+    ensure!(used == declared, "{used:?}\n{declared:?}");
+
+    let described = read("cloud-init/README.md")?;
+    let missing: Vec<_> =
+        asked.iter().filter(|name| !described.contains(&format!("| `{name}` |"))).collect();
+    ensure!(missing.is_empty(), "{missing:?}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! prroute on a Debian 12 that boots systemd, as its package installs it: `cargo xtask vm
 //! --system` runs these cases in a guest, one after the other.
 
+mod cloud_init;
 mod faults;
 mod firewalld;
 mod network;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
@@ -11,7 +11,7 @@ use prroute_tests::wait;
 use crate::service::JOB;
 
 /// The port of the echo servers, on all addresses of the guest.
-const PORT: u16 = 7007;
+pub(crate) const PORT: u16 = 7007;
 
 /// Two uplinks, each with a default route in main, and no shared address.
 pub(crate) const TWO_UPLINKS: Topology =
@@ -28,13 +28,20 @@ pub(crate) fn serve(lab: &Lab) -> Result<Echo> {
 
 /// TCP, UDP and ping to these addresses over each uplink: which are not answered.
 pub(crate) fn silent(lab: &Lab, targets: impl Fn(u8, Family) -> IpAddr) -> Result<Vec<String>> {
+    silent_at(lab, PORT, targets)
+}
+
+/// Likewise, of echo servers on this port.
+fn silent_at(lab: &Lab, port: u16, targets: impl Fn(u8, Family) -> IpAddr) -> Result<Vec<String>> {
     let mut unanswered = Vec::new();
     for n in 1..=lab.topology.uplinks {
         for family in Family::BOTH {
             let (source, target) = (addressing::client(n, family), targets(n, family));
-            let silent = echo::silent(&lab.client, source, target, PORT)?;
+            let silent = echo::silent(&lab.client, source, target, port)?;
             unanswered.extend(
-                silent.into_iter().map(|question| format!("{question} to {target}, uplink {n}")),
+                silent
+                    .into_iter()
+                    .map(|question| format!("{question} to {target}, port {port}, uplink {n}")),
             );
         }
     }
@@ -46,4 +53,23 @@ pub(crate) fn expect_answers(lab: &Lab) -> Result<()> {
     let silent = silent(lab, addressing::host)?;
     ensure!(silent.is_empty(), "not answered: {silent:?}");
     Ok(())
+}
+
+/// What is not answered of the questions to the own addresses of every uplink, on these ports.
+pub(crate) fn silent_ports(lab: &Lab, ports: &[u16]) -> Result<Vec<String>> {
+    let mut silent = Vec::new();
+    for &port in ports {
+        silent.extend(silent_at(lab, port, addressing::host)?);
+    }
+    Ok(silent)
+}
+
+/// Waits until every question to the own addresses of every uplink is answered, on these ports.
+pub(crate) fn wait_for_answers(lab: &Lab, ports: &[u16]) -> Result<()> {
+    let mut silent = Vec::new();
+    wait::until("every question is answered", JOB, || {
+        silent = silent_ports(lab, ports)?;
+        Ok(silent.is_empty().then_some(()))
+    })
+    .with_context(|| format!("not answered: {silent:#?}"))
 }

@@ -38,13 +38,26 @@ fn dpkg(option: &str, package: &str) -> Result<String> {
     Ok(output.stdout + &output.stderr)
 }
 
-fn install() -> Result<String> {
-    let package = std::env::var("PRROUTE_DEB").context("PRROUTE_DEB names no package")?;
-    dpkg("--install", &package)
+pub(crate) fn install() -> Result<String> {
+    dpkg("--install", &file()?)
 }
 
-fn purge() -> Result<String> {
+/// Where the package is.
+pub(crate) fn file() -> Result<String> {
+    std::env::var("PRROUTE_DEB").context("PRROUTE_DEB names no package")
+}
+
+pub(crate) fn purge() -> Result<String> {
     dpkg("--purge", "prroute")
+}
+
+/// For whoever purged it: it is installed again, and not enabled.
+pub(crate) fn leave_installed() -> Result<()> {
+    if Path::new("/usr/bin/prroute").exists() {
+        systemctl(&["disable", UNIT]).map(drop)
+    } else {
+        install().map(drop)
+    }
 }
 
 /// Every file of the machine.

@@ -19,7 +19,7 @@ mod system;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::package as packages;
@@ -61,7 +61,12 @@ pub(crate) fn task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
 /// The cases of a guest that boots systemd, on 6.12 unless another kernel is chosen.
 pub(crate) fn system_task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
     let prepared = prepare()?;
-    let package = packages::debian_package(&prepared)?;
+    // One that was built elsewhere saves the building.
+    let package = match std::env::var_os("PRROUTE_DEB") {
+        Some(given) => std::fs::canonicalize(&given)
+            .with_context(|| format!("PRROUTE_DEB is {}", given.display()))?,
+        None => packages::debian_package(&prepared)?,
+    };
     on_each(choice.unwrap_or(Choice::V6_12), |kernel| {
         system::run(&prepared, kernel, &package, wanted)
     })

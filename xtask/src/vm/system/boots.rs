@@ -2,7 +2,7 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 11] = [
+const FIRST: [&str; 12] = [
     "package::",
     "unit::",
     "sandbox::",
@@ -13,6 +13,7 @@ const FIRST: [&str; 11] = [
     "networkd::",
     "network_manager::",
     "socket::",
+    "cloud_init::",
     "reboot::before",
 ];
 

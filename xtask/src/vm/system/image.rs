@@ -11,7 +11,8 @@ use crate::project::quietly;
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 21] = [
+    "apt",
     "systemd",
     "systemd-sysv",
     "udev",
@@ -29,6 +30,9 @@ const PACKAGES: [&str; 17] = [
     "isc-dhcp-client",
     "dnsmasq-base",
     "radvd",
+    "curl",
+    "cloud-init",
+    "netplan.io",
 ];
 
 /// What happens to the directory tree `$1` after the packages were installed: no service starts
