@@ -24,6 +24,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Seconds after which a client renews its lease: the least that dnsmasq takes.
 const RENEWAL: u8 = 3;
 
+/// Seconds after which it asks everybody. dnsmasq's refusal is a broadcast, which systemd-networkd does
+/// not hear before.
+const REBINDING: u8 = 6;
+
 /// A running server; each network's first address is its router.
 #[derive(Debug)]
 pub struct Server {
@@ -55,6 +59,7 @@ impl Server {
             format!("--dhcp-leasefile={}", leases.display()),
             format!("--dhcp-hostsfile={}", file.display()),
             format!("--dhcp-option-force=58,{RENEWAL}s"),
+            format!("--dhcp-option-force=59,{REBINDING}s"),
             "--dhcp-option=option:domain-name,lease.test".to_owned(),
         ]);
         words.extend(networks.iter().map(|n| format!("--dhcp-range={n},static,255.255.255.0,10m")));
@@ -64,6 +69,11 @@ impl Server {
             log.contains(&format!("read {}", file.display())).then_some(())
         })?;
         Ok(Self { dnsmasq, file, addresses })
+    }
+
+    /// How often a client got its lease, for the first time or again.
+    pub fn acknowledgements(&self) -> usize {
+        self.dnsmasq.log().matches("DHCPACK(").count()
     }
 
     /// Another address for a client: the one it has is refused when it renews its lease.

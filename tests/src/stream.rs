@@ -14,6 +14,14 @@ use crate::wait;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// What became of a stream's requests.
+#[derive(Debug)]
+pub struct Tally {
+    pub sent: usize,
+    /// The numbers of those that were not answered, from 1.
+    pub missing: Vec<u32>,
+}
+
 /// ping, ten milliseconds between two requests unless told otherwise.
 #[derive(Debug)]
 pub struct Stream {
@@ -54,17 +62,24 @@ impl Stream {
 
     /// Ends it while it is answered; fails when a request was not, or was more than once. How
     /// many there were.
-    pub fn lost_nothing(mut self) -> Result<usize> {
+    pub fn lost_nothing(self) -> Result<usize> {
+        let command = self.ping.command().to_owned();
+        let Tally { sent, missing } = self.tally()?;
+        ensure!(missing.is_empty(), "{command}: no answer to {missing:?} of {sent}");
+        Ok(sent)
+    }
+
+    /// Ends it while it is answered; fails when a request was answered more than once.
+    pub fn tally(mut self) -> Result<Tally> {
         self.is_answered()?;
         self.ping.stop(Signal::SIGINT, DEADLINE)?;
         let log = self.ping.finished_log(DEADLINE)?;
+        ensure!(!log.contains("(DUP!)"), "{}: answered twice", self.ping.command());
         let answered = answered(&log);
         // What comes behind the last answer was on its way.
         let last = answered.last().copied().unwrap_or_default();
-        let missing: Vec<u32> = (1..=last).filter(|number| !answered.contains(number)).collect();
-        ensure!(missing.is_empty(), "{}: no answer to {missing:?} of {last}", self.ping.command());
-        ensure!(!log.contains("(DUP!)"), "{}: answered twice", self.ping.command());
-        Ok(answered.len())
+        let missing = (1..=last).filter(|number| !answered.contains(number)).collect();
+        Ok(Tally { sent: usize::try_from(last).context("count requests")?, missing })
     }
 }
 

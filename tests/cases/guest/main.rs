@@ -4,10 +4,15 @@
 mod cloud_init;
 mod faults;
 mod firewalld;
+mod ifupdown;
+mod leases;
+mod netplan;
 mod network;
 mod network_manager;
+mod network_manager_changes;
 mod networkd;
 mod package;
+mod pings;
 mod ready;
 mod reboot;
 mod sandbox;

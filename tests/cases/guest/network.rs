@@ -73,3 +73,39 @@ pub(crate) fn wait_for_answers(lab: &Lab, ports: &[u16]) -> Result<()> {
     })
     .with_context(|| format!("not answered: {silent:#?}"))
 }
+
+/// Echo servers on addresses that came later.
+pub(crate) fn serve_also(lab: &Lab, addresses: &[IpAddr]) -> Result<Echo> {
+    Echo::start(&lab.host, addresses, PORT)
+}
+
+/// Rules and routes of prroute, in the order of their text.
+pub(crate) fn of_prroute(lab: &Lab) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for family in Family::BOTH {
+        let option = family.option();
+        // By number: the package gives it a name.
+        let rules = lab.host.ip(&format!("-N {option} rule show"))?;
+        all.extend(rules.lines().filter(|rule| rule.contains("proto 213")).map(str::to_owned));
+        let routes = lab.host.ip(&format!("-N {option} route show table all proto 213"))?;
+        all.extend(routes.lines().map(|route| format!("{family} route {}", route.trim_end())));
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Waits until rules and routes of prroute are these, and every question is answered.
+pub(crate) fn settles(lab: &Lab, rules_and_routes: &[String]) -> Result<()> {
+    let mut now = Vec::new();
+    wait::until("rules and routes are there", JOB, || {
+        now = of_prroute(lab)?;
+        Ok((now == rules_and_routes).then_some(()))
+    })
+    .with_context(|| format!("there are {now:#?}, before were {rules_and_routes:#?}"))?;
+    answered(lab)
+}
+
+/// Waits until every question is answered.
+pub(crate) fn answered(lab: &Lab) -> Result<()> {
+    wait_for_answers(lab, &[PORT])
+}

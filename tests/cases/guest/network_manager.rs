@@ -14,11 +14,11 @@ use crate::service::{JOB, Service, systemctl};
 const STRICT: Topology = Topology { rp_filter: 1, ..TWO_UPLINKS };
 
 /// NetworkManager, stopped when dropped; its connections are gone with it.
-struct Manager;
+pub(crate) struct Manager;
 
 impl Manager {
     /// Gives it the uplinks, with the addresses they have.
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         systemctl(&["start", "NetworkManager.service"])?;
         let manager = Self;
         for n in 1..=2 {
@@ -77,7 +77,7 @@ impl Drop for Manager {
     }
 }
 
-fn nmcli(words: &[&str]) -> Result<String> {
+pub(crate) fn nmcli(words: &[&str]) -> Result<String> {
     let mut command = command::command(&[&["nmcli", "--wait", "300"], words].concat())?;
     command::output_within(&mut command, JOB, "")?.success()
 }

@@ -1,6 +1,7 @@
 //! systemd-networkd configures the uplinks.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use prroute_tests::addressing::{self, Family};
@@ -14,14 +15,16 @@ const FILES: &str = "/run/systemd/network";
 /// What `prroute setup networkd` writes.
 const DROP_IN: &str = "/etc/systemd/networkd.conf.d/50-prroute.conf";
 
+const SETTINGS: &str = "/run/systemd/networkd.conf.d";
+
 /// systemd-networkd with the uplinks' addresses, stopped when dropped.
-struct Manager;
+pub(crate) struct Manager;
 
 impl Manager {
-    fn start() -> Result<Self> {
-        for n in 1..=2 {
-            let mut text =
-                format!("[Match]\nName={}\n[Network]\nIPv6AcceptRA=no\n", addressing::device(n));
+    /// With the addresses that the lab gave the uplinks.
+    pub(crate) fn start() -> Result<Self> {
+        Self::start_with(|n| {
+            let mut text = "IPv6AcceptRA=no\n".to_owned();
             for family in Family::BOTH {
                 let (address, length) =
                     (addressing::host(n, family), addressing::prefix_length(family));
@@ -31,18 +34,26 @@ impl Manager {
                 let (gateway, metric) = (addressing::gateway(n, family), 100 * u32::from(n));
                 text += &format!("[Route]\nGateway={gateway}\nMetric={metric}\n");
             }
-            fs::create_dir_all(FILES).with_context(|| format!("create {FILES}"))?;
-            let file = format!("{FILES}/10-up{n}.network");
-            fs::write(&file, text).with_context(|| format!("write {file}"))?;
+            text
+        })
+    }
+
+    /// With the lines that `network` gives for the section `[Network]` of each uplink.
+    pub(crate) fn start_with(network: impl Fn(u8) -> String) -> Result<Self> {
+        fs::create_dir_all(FILES).with_context(|| format!("create {FILES}"))?;
+        for n in 1..=2 {
+            let text =
+                format!("[Match]\nName={}\n[Network]\n{}", addressing::device(n), network(n));
+            fs::write(file(n), text).with_context(|| format!("write {}", file(n)))?;
         }
         systemctl(&["start", "systemd-networkd.service"])?;
         Ok(Self)
     }
 
-    /// As if somebody had written the files anew.
-    fn touch(&self) -> Result<()> {
-        let files = (1..=2).map(|n| format!("{FILES}/10-up{n}.network"));
-        files.into_iter().try_for_each(|file| command::run(&["touch", &file]).map(drop))
+    /// As if somebody had written the uplink's file anew.
+    #[expect(clippy::unused_self, reason = "there is no file without the manager")]
+    pub(crate) fn touch(&self, number: u8) -> Result<()> {
+        command::run(&["touch", &file(number)]).map(drop)
     }
 }
 
@@ -56,6 +67,30 @@ impl Drop for Manager {
         // Only there when it was written.
         drop(fs::remove_file(DROP_IN));
     }
+}
+
+/// networkd's defaults since systemd 249, taken back when dropped.
+pub(crate) struct Defaults;
+
+impl Defaults {
+    pub(crate) fn set() -> Result<Self> {
+        fs::create_dir_all(SETTINGS).with_context(|| format!("create {SETTINGS}"))?;
+        let text = "[Network]\nManageForeignRoutingPolicyRules=yes\nManageForeignRoutes=yes\n";
+        fs::write(Path::new(SETTINGS).join("10-defaults.conf"), text).context("write settings")?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Defaults {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(SETTINGS) {
+            eprintln!("remove {SETTINGS}: {error}");
+        }
+    }
+}
+
+fn file(number: u8) -> String {
+    format!("{FILES}/10-up{number}.network")
 }
 
 #[test]
@@ -75,7 +110,7 @@ fn what_networkd_configures_again_is_answered_again_and_no_rule_is_lost() -> Res
         asked.with_context(|| format!("{when}\n{}", service.journal(&[]).unwrap_or_default()))
     };
     answered("at first")?;
-    manager.touch()?;
+    (1..=2).try_for_each(|n| manager.touch(n))?;
     command::run(&["networkctl", "reload"])?;
     answered("networkctl reload")?;
     command::run(&["networkctl", "reconfigure", "up2"])?;

@@ -51,6 +51,12 @@ impl Service {
         command::run(&[&query, options].concat())
     }
 
+    /// How often the daemon has said this event since the case began.
+    pub(crate) fn said(&self, event: &str) -> Result<usize> {
+        let field = format!("PRROUTE_EVENT={event}");
+        Ok(self.journal(&["--output=cat", &field])?.lines().count())
+    }
+
     /// Waits until the unit is in one of these states.
     pub(crate) fn wait_for(&self, states: &[&str]) -> Result<()> {
         wait::until(&format!("{UNIT} is {states:?}"), JOB, || {

@@ -2,7 +2,7 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 12] = [
+const FIRST: [&str; 15] = [
     "package::",
     "unit::",
     "sandbox::",
@@ -12,6 +12,9 @@ const FIRST: [&str; 12] = [
     "firewalld::",
     "networkd::",
     "network_manager::",
+    "network_manager_changes::",
+    "ifupdown::",
+    "netplan::",
     "socket::",
     "cloud_init::",
     "reboot::before",
