@@ -11,6 +11,8 @@ mod network;
 mod network_manager;
 mod network_manager_changes;
 mod networkd;
+mod networkd_dhcp;
+mod networkd_foreign;
 mod package;
 mod pings;
 mod ready;

@@ -2,7 +2,7 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 15] = [
+const FIRST: [&str; 17] = [
     "package::",
     "unit::",
     "sandbox::",
@@ -11,6 +11,8 @@ const FIRST: [&str; 15] = [
     "wg_quick::",
     "firewalld::",
     "networkd::",
+    "networkd_foreign::",
+    "networkd_dhcp::",
     "network_manager::",
     "network_manager_changes::",
     "ifupdown::",
