@@ -11,7 +11,10 @@ mkdir -p "$TMPDIR"
 for module in nf_conntrack nf_tables br_netfilter; do
     modprobe "$module" || echo "vm: no module $module"
 done
-dpkg --install "$PRROUTE_DEB" || echo "vm: cannot install $PRROUTE_DEB"
+# A boot after the first one begins with what is on the disk.
+if ! dpkg-query --show prroute > /dev/null 2>&1; then
+    dpkg --install "$PRROUTE_DEB" || echo "vm: cannot install $PRROUTE_DEB"
+fi
 
 failed=0
 while IFS='	' read -r name program arguments <&3; do
