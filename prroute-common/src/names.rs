@@ -140,3 +140,6 @@ pub const GLOBAL_REDIRECT_NOTE: &str = "REDIRECT_NOTE";
 
 /// Not 0: packets are observed, and left as they are (`mode = "observe"`).
 pub const GLOBAL_OBSERVE: &str = "OBSERVE";
+
+/// 0: the kernel has no coarse clock for programs.
+pub const GLOBAL_COARSE_CLOCK: &str = "COARSE_CLOCK";

@@ -36,7 +36,8 @@ use crate::instance::Instance;
     before_long_help = examples::PRROUTE,
     after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong \
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report \
-                  cannot be read, or `doctor` has warnings only; 78 configuration error."
+                  cannot be read, or `doctor` has warnings only; 78 a configuration or a kernel that \
+                  cannot be used."
 )]
 pub struct Cli {
     #[command(subcommand)]

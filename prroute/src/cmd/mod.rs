@@ -128,7 +128,12 @@ fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         let refused = cause.downcast_ref::<Refused>();
-        if cause.is::<ConfigError>() || refused.is_some_and(|refused| refused.configuration) {
+        let unfit = cause.downcast_ref::<ReconcileError>().is_some_and(ReconcileError::is_unfit)
+            || cause.downcast_ref::<DatapathError>().is_some_and(DatapathError::is_old_kernel);
+        if unfit
+            || cause.is::<ConfigError>()
+            || refused.is_some_and(|refused| refused.configuration)
+        {
             return code::CONFIG;
         }
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
@@ -168,4 +173,25 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
     }
     code::FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatapathError, ReconcileError, code, code_of};
+    use crate::reconcile::attachments::Unfit;
+
+    /// systemd does not start it again and again.
+    #[test]
+    fn a_kernel_that_is_too_old_ends_it_as_a_mistake_in_the_configuration_does() {
+        let missing = "bpf_redirect_neigh (Linux 5.10)".to_owned();
+        let refused = ReconcileError::from(DatapathError::OldKernel { missing: missing.clone() });
+        let several = ReconcileError::Several { first: refused.into(), further: Vec::new() };
+        let planned = ReconcileError::from(Unfit::Features(missing.clone()));
+        for error in [several, planned] {
+            assert_eq!(code_of(&error.into()), code::CONFIG);
+        }
+        let trial = DatapathError::OldKernel { missing };
+        assert_eq!(code_of(&trial.into()), code::CONFIG);
+        assert_eq!(code_of(&DatapathError::NoCgroup2.into()), code::FAILED);
+    }
 }

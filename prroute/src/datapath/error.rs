@@ -45,6 +45,12 @@ pub enum DatapathError {
     File { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("load the BPF object: {}", with_causes(.0))]
     Object(#[from] aya::EbpfError),
+    #[error(
+        "load the BPF object: {}; before Linux 5.11 maps count as locked memory, of which this process \
+         may have {limit} bytes: run prroute by its unit, or after `ulimit -l unlimited`",
+        with_causes(source)
+    )]
+    LockedMemory { source: aya::EbpfError, limit: u64 },
     #[error("{operation} {object}: {}", with_causes(source.as_ref()))]
     Program { operation: &'static str, object: String, source: Box<aya::programs::ProgramError> },
     #[error("{operation} {object}: {source}")]
@@ -66,7 +72,7 @@ pub enum DatapathError {
     NoTcx { name: String },
     #[error("cgroup v2 is not mounted")]
     NoCgroup2,
-    #[error("read the cookie of the network namespace: {source}")]
+    #[error("read the cookie of the network namespace (SO_NETNS_COOKIE, Linux 5.14): {source}")]
     Cookie { source: io::Error },
     #[error("open the decision log: {}", with_causes(.0))]
     DecisionLog(#[source] aya_log::Error),
@@ -102,6 +108,11 @@ impl DatapathError {
             return false;
         }
         self.is_caused_by(|io| io.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the kernel will refuse again however often it is asked.
+    pub fn is_old_kernel(&self) -> bool {
+        matches!(self, Self::OldKernel { .. })
     }
 
     /// The device went since it was looked at.

@@ -14,19 +14,26 @@ pub struct Feature {
 }
 
 /// The helpers of the programs on uplinks that are younger than Linux 5.0.
-pub const NEEDED: [Feature; 3] = [
+pub const NEEDED: [Feature; 2] = [
     Feature { name: "bpf_jiffies64", since: "5.6", helper: BpfHelper::BPF_FUNC_jiffies64 },
     Feature {
         name: "bpf_redirect_neigh",
         since: "5.10",
         helper: BpfHelper::BPF_FUNC_redirect_neigh,
     },
-    Feature {
-        name: "bpf_ktime_get_coarse_ns",
-        since: "5.11",
-        helper: BpfHelper::BPF_FUNC_ktime_get_coarse_ns,
-    },
 ];
+
+/// Without it the programs read a finer clock.
+pub const COARSE_CLOCK: Feature = Feature {
+    name: "bpf_ktime_get_coarse_ns",
+    since: "5.11",
+    helper: BpfHelper::BPF_FUNC_ktime_get_coarse_ns,
+};
+
+/// Whether programs can read the coarse clock.
+pub fn has_coarse_clock() -> bool {
+    missing(&[COARSE_CLOCK]).is_empty()
+}
 
 /// Those of `features` that the kernel says it does not know. One that cannot be tried is not
 /// among them: the kernel's own message says more then.
@@ -37,7 +44,7 @@ pub fn missing(features: &[Feature]) -> Vec<Feature> {
     features.iter().filter(unknown).copied().collect()
 }
 
-/// `bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10), bpf_ktime_get_coarse_ns (Linux 5.11)`.
+/// `bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10)`.
 pub fn listing(features: &[Feature]) -> String {
     let name = |feature: &Feature| format!("{} (Linux {})", feature.name, feature.since);
     features.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -49,10 +56,6 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_kernel() {
-        assert_eq!(
-            listing(&NEEDED),
-            "bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10), \
-             bpf_ktime_get_coarse_ns (Linux 5.11)"
-        );
+        assert_eq!(listing(&NEEDED), "bpf_jiffies64 (Linux 5.6), bpf_redirect_neigh (Linux 5.10)");
     }
 }

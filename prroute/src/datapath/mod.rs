@@ -21,6 +21,7 @@ pub mod hooks;
 mod identities;
 mod layout;
 pub mod links;
+mod locked;
 mod main_routes;
 mod maps;
 pub mod memory;

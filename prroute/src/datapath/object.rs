@@ -13,6 +13,7 @@ use crate::datapath::directory::{move_pin, remove_pin};
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::features;
 use crate::datapath::layout;
+use crate::datapath::locked;
 use crate::datapath::maps::failed;
 use crate::datapath::outgrown;
 use crate::datapath::pins::Pins;
@@ -88,6 +89,7 @@ impl Programs {
         loader.override_global(names::GLOBAL_REDIRECT_NOTE, &options.redirect_note, true);
         let observe = u32::from(options.observe);
         loader.override_global(names::GLOBAL_OBSERVE, &observe, true);
+        set_clock(&mut loader);
         let (first, last) = options.client_ports;
         let client_ports = u32::from(first) << 16 | u32::from(last);
         loader.override_global(names::GLOBAL_CLIENT_PORTS, &client_ports, true);
@@ -96,7 +98,7 @@ impl Programs {
         // The verifier folds the level: without the log its code is not there.
         let level = if options.log_packets { aya_log::Level::Info as u8 } else { 0 };
         loader.override_global(aya_log::LEVEL, &level, true);
-        let ebpf = loader.load(OBJECT)?;
+        let ebpf = loader.load(OBJECT).map_err(locked::explain)?;
         let mut programs = Self { ebpf, maps: BTreeMap::new(), sizes: options.sizes };
         secret::keep_for_syn_cache(pins, &secret)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
@@ -230,6 +232,14 @@ fn retried<E>(
         }
     }
     load()
+}
+
+/// Has the programs read the clock that this kernel has.
+pub(super) fn set_clock(loader: &mut EbpfLoader<'_>) {
+    static COARSE: u32 = 1;
+    static FINE: u32 = 0;
+    let clock = if features::has_coarse_clock() { &COARSE } else { &FINE };
+    loader.override_global(names::GLOBAL_COARSE_CLOCK, clock, true);
 }
 
 /// Why the kernel refused a program: what it lacks, if that is known, else its own words.

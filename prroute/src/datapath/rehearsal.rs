@@ -18,10 +18,10 @@ use prroute_common::uplink::{MAX_UPLINKS, UplinkFacts, mac_octets};
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::facts::ETHERNET_HEADER;
 use crate::datapath::maps::failed;
-use crate::datapath::object::{DECISION_LOG, OBJECT, refused, verified};
+use crate::datapath::object::{DECISION_LOG, OBJECT, refused, set_clock, verified};
 use crate::datapath::pins::Pins;
 use crate::datapath::trace::Decision;
-use crate::datapath::{layout, secret, sockets};
+use crate::datapath::{layout, locked, secret, sockets};
 use crate::state::uplink::{Ifindex, UplinkId};
 use crate::sysctl;
 use packet::Link;
@@ -74,13 +74,14 @@ impl Rehearsal {
         loader.map_max_entries(DECISION_LOG, 1);
         let cookie = sockets::netns_cookie()?;
         loader.override_global(names::GLOBAL_NETNS_COOKIE, &cookie, true);
+        set_clock(&mut loader);
         let (first, last) = sysctl::client_ports();
         let client_ports = u32::from(first) << 16 | u32::from(last);
         loader.override_global(names::GLOBAL_CLIENT_PORTS, &client_ports, true);
         let secret = secret::of_syn_cache(pins)?;
         loader.override_global(names::GLOBAL_SYN_CACHE_SECRET, &secret, true);
         loader.override_global(aya_log::LEVEL, &0_u8, true);
-        let mut ebpf = loader.load(OBJECT)?;
+        let mut ebpf = loader.load(OBJECT).map_err(locked::explain)?;
         for name in [names::PROGRAM_INGRESS, names::PROGRAM_EGRESS] {
             let program = program(&mut ebpf, name)?;
             verified(|| program.load()).map_err(|source| refused(name, source))?;

@@ -15,6 +15,7 @@ use aya_obj::generated::bpf_attach_type::{
     self, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP4_SENDMSG,
     BPF_CGROUP_UDP6_SENDMSG,
 };
+use nix::libc;
 use prroute_common::names;
 use prroute_common::udp_origin::SocketReason;
 
@@ -257,6 +258,11 @@ fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
 /// The programs tell sockets of this process's network namespace by it.
 pub(super) fn netns_cookie() -> Result<u64> {
     namespace::cookie().map_err(|source| DatapathError::Cookie { source })
+}
+
+/// Whether this kernel has no such cookie (before Linux 5.14).
+pub fn lacks_cookie() -> bool {
+    namespace::cookie().is_err_and(|error| error.raw_os_error() == Some(libc::ENOPROTOOPT))
 }
 
 #[cfg(test)]

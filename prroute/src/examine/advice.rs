@@ -18,7 +18,7 @@ pub(super) fn findings(
 ) -> Result<Vec<Finding>> {
     let (uplinks, observed) = (&examined.outlook.uplinks, &examined.outlook.observed);
     let mut all = Vec::new();
-    all.extend(kernel::finding());
+    all.extend(kernel::findings(observed));
     if uplinks.len() > 1 {
         let FilterRules { rules, unread } = filter_rules();
         all.extend(netfilter::findings(&rules, uplinks, observed));

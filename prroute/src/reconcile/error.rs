@@ -53,6 +53,16 @@ impl ReconcileError {
         }
     }
 
+    /// Whether the kernel is too old, or may not have the memory: trying again changes nothing.
+    pub fn is_unfit(&self) -> bool {
+        match self {
+            Self::Unfit(_) => true,
+            Self::Datapath(error) => error.is_old_kernel(),
+            Self::Several { first, .. } => first.is_unfit(),
+            _ => false,
+        }
+    }
+
     /// Whether something went while the kernel was being changed: what is announced of that leads to
     /// another round, which knows of it.
     pub fn is_transient(&self) -> bool {

@@ -6,7 +6,7 @@
 //! ```
 
 mod allowance;
-mod attachments;
+pub(crate) mod attachments;
 mod daemon;
 mod datapath;
 mod decision_log;

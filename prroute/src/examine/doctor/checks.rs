@@ -54,6 +54,7 @@ const CHECKS: &[(&str, Needs)] = &[
     ("left-out", Needs::Use),
     ("memory", Needs::TwoUplinks),
     ("kernel-feature", Needs::Nothing),
+    ("kernel-lacks", Needs::Nothing),
     ("nft-drop", Needs::Netfilter),
     ("nft-oif", Needs::Netfilter),
     ("netfilter-unread", Needs::TwoUplinks),
