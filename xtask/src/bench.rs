@@ -7,8 +7,9 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::build::{self, Wanted};
+use crate::root;
 use crate::setup::{self, Scope};
-use crate::{build, root};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -40,7 +41,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<ExitCode> {
     // The programs are optimised in either; what a quick run would gain goes by many times in
     // building everything once more.
     let profile = if quick { "dev" } else { "bench" };
-    let binary = build::binary(&prepared, !quick)?;
+    let binary = build::binary(&prepared, &Wanted { release: !quick, ..Wanted::default() })?;
     let mut cargo = prepared.cargo();
     cargo
         .args(["run", "--profile", profile, "--package", "prroute-bench", "--"])

@@ -4,21 +4,28 @@
 //! does the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
+mod apt;
 mod bench;
 mod build;
+mod cross;
 mod demo;
 mod package;
 mod project;
 mod root;
 mod setup;
 mod tally;
+mod target;
 mod test;
+mod unpack;
 mod vm;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use build::Wanted;
+use target::Architecture;
 
 /// prroute's build, test, bench and demo tasks.
 #[derive(Debug, Parser)]
@@ -34,9 +41,15 @@ enum Task {
     Setup,
     /// Build the prroute binary and print its path
     Build {
-        /// With optimisations, into target/release
+        /// With optimisations
         #[arg(long)]
         release: bool,
+        /// For another architecture than this machine's
+        #[arg(long, value_name = "TRIPLE", value_parser = target::parse)]
+        target: Option<Architecture>,
+        /// With no shared library at all
+        #[arg(long = "static")]
+        is_static: bool,
     },
     /// Run every test (as root: the tests make network namespaces)
     Test {
@@ -47,11 +60,14 @@ enum Task {
     /// Run tests on Debian's kernels, in QEMU (as root)
     Vm {
         /// Boot a Debian with systemd and run the cases of a whole system, not namespace tests
-        #[arg(long)]
+        #[arg(long, conflicts_with = "arch")]
         system: bool,
         /// The kernel to boot; without it all, and with --system 6.12
         #[arg(long, value_enum)]
         kernel: Option<vm::Choice>,
+        /// The architecture of the guest
+        #[arg(long, value_enum, default_value_t = Architecture::HOST)]
+        arch: Architecture,
         /// Run only this file of cases, or its tests with PART in their names as FILE::PART; may be given again
         #[arg(long = "case", value_name = "NAME")]
         cases: Vec<String>,
@@ -90,10 +106,13 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::task().map(code),
-        Task::Build { release } => build::task(release).map(code),
+        Task::Build { release, target, is_static } => {
+            let architecture = target.unwrap_or(Architecture::HOST);
+            build::task(&Wanted { architecture, release, is_static }).map(code)
+        }
         Task::Test { filter } => test::task(&filter).map(code),
-        Task::Vm { system: false, kernel, cases } => vm::task(kernel, &cases).map(code),
-        Task::Vm { system: true, kernel, cases } => vm::system_task(kernel, &cases).map(code),
+        Task::Vm { system: false, kernel, arch, cases } => vm::task(kernel, arch, &cases).map(code),
+        Task::Vm { system: true, kernel, cases, .. } => vm::system_task(kernel, &cases).map(code),
         Task::Bench(arguments) => bench::task(&arguments),
         Task::Package(arguments) => package::task(&arguments).map(code),
         Task::Demo { keep } => demo::task(keep).map(code),

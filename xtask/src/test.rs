@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::{self, Wanted};
+use crate::root;
 use crate::setup::{self, Scope};
 use crate::tally::Tally;
-use crate::{build, root};
 
 /// How many tests of a program run at once; whoever sets it decides.
 const THREADS: &str = "RUST_TEST_THREADS";
@@ -39,7 +40,7 @@ const STAGES: [Stage; 2] = [
 pub(crate) fn task(filter: &[String]) -> Result<bool> {
     root::require("test", "the tests make network namespaces and load BPF programs")?;
     let prepared = setup::ensure(Scope::Test)?;
-    let binary = build::binary(&prepared, false)?;
+    let binary = build::binary(&prepared, &Wanted::default())?;
     let other = build::other_version(&prepared)?;
 
     let mut tally = Tally::default();

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::backports;
 use super::crates::Tool;
 use super::plan::{Package, Step};
 use super::toolchain::{LINKED, LINKER_VERSION, SYSTEM_SYSROOT};
+use crate::apt::State;
 use crate::project;
 
 /// How much of a failed command's output is shown.
@@ -28,9 +28,11 @@ pub(crate) fn apply(step: &Step) -> Result<()> {
     match step {
         Step::Install(packages) => install(packages, &[])?,
         Step::Backport { packages, codename } => {
-            let state = backports::State::make(codename)?;
+            let state = State::with_backports(codename)?;
             quietly(apt_get().args(state.options()).arg("update"))?;
-            let options = [state.options(), state.release()].concat();
+            // Preferred for what is named here.
+            let release = [format!("--target-release={codename}-backports")];
+            let options = [state.options(), &release].concat();
             install(packages, &options)?;
         }
         Step::Link => {

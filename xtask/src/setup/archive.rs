@@ -18,7 +18,8 @@ pub(crate) const CONFLICTS: [&str; 5] =
 
 /// Packages, each with another of the same source that has to have its version: to install
 /// the first in an older version than the second has would remove the second.
-pub(crate) const TWINS: [(&str, &str); 1] = [("qemu-system-x86", "qemu-utils")];
+pub(crate) const TWINS: [(&str, &str); 2] =
+    [("qemu-system-x86", "qemu-utils"), ("qemu-system-arm", "qemu-system-common")];
 
 /// The state of the packages that setup deals with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

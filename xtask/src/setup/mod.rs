@@ -8,7 +8,6 @@
 
 mod apply;
 mod archive;
-mod backports;
 mod crates;
 mod facts;
 mod manual;
@@ -24,8 +23,9 @@ use facts::Facts;
 pub(crate) use needs::Scope;
 use plan::{Plan, Step};
 
-use crate::project;
 use crate::root::NotRoot;
+use crate::target::Architecture;
+use crate::{cross, project};
 
 /// The machine can do what the scope needs.
 #[derive(Debug)]
@@ -41,6 +41,14 @@ impl Prepared {
             cargo.env("PRROUTE_BPF_TOOLCHAIN", name);
         }
         cargo
+    }
+
+    /// Likewise, for another architecture.
+    pub(crate) fn cargo_for(&self, architecture: Architecture) -> Result<Command> {
+        let mut cargo = self.cargo();
+        // Options of cargo itself stand before its command.
+        cross::configure(&mut cargo, architecture)?;
+        Ok(cargo)
     }
 }
 

@@ -4,7 +4,8 @@
 
 use crate::project;
 
-/// What is about to be done; each contains what stands before it, but `Package` only `Build`.
+/// What is about to be done; each contains what stands before it, but `Package` and `Cross` only `Build`,
+/// and `VmCross` all but `Package`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     Build,
@@ -13,6 +14,10 @@ pub(crate) enum Scope {
     Test,
     Vm,
     Package,
+    /// Code for another architecture.
+    Cross,
+    /// Guests of another architecture.
+    VmCross,
 }
 
 impl Scope {
@@ -25,13 +30,16 @@ impl Scope {
             Self::Test => "cargo xtask test",
             Self::Vm => "cargo xtask vm",
             Self::Package => "cargo xtask package",
+            Self::Cross => "cargo xtask build --target",
+            Self::VmCross => "cargo xtask vm --arch",
         }
     }
 
     /// Whether this needs all that `other` needs.
     pub(crate) fn contains(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Package, other) => matches!(other, Self::Build | Self::Package),
+            (Self::Package | Self::Cross, other) => other == Self::Build || other == self,
+            (Self::VmCross, other) => other != Self::Package,
             (scope, other) => other <= scope,
         }
     }
@@ -103,6 +111,12 @@ const NEEDS: &[Need] = &[
     need(Scope::Vm, "wg", "wireguard-tools"),
     need(Scope::Vm, "pppd", "ppp"),
     need(Scope::Vm, "teamd", "libteam-utils"),
+    need(Scope::Cross, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    // Files, not programs: nothing in the path has their names, and they are looked for where they are.
+    need(Scope::Cross, "/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
+    need(Scope::Cross, "/usr/bin/rustc", "rustc-web"),
+    need(Scope::VmCross, "qemu-system-aarch64", "qemu-system-arm"),
+    need(Scope::VmCross, "qemu-aarch64-static", "qemu-user-static"),
     need(Scope::Package, "xz", "xz-utils"),
     need(Scope::Package, "lintian", "lintian"),
     need(Scope::Package, "rpmlint", "rpmlint"),
@@ -137,6 +151,10 @@ mod tests {
         assert!(of(Scope::Package).starts_with(&of(Scope::Build)));
         assert!(!of(Scope::Package).contains(&"qemu-system-x86"));
         assert!(!of(Scope::Vm).contains(&"lintian"));
+        assert!(of(Scope::VmCross).contains(&"libc6-dev-arm64-cross"));
+        assert!(!of(Scope::Vm).contains(&"gcc-aarch64-linux-gnu"));
+        assert!(!of(Scope::Cross).contains(&"iproute2"));
+        assert!(!of(Scope::VmCross).contains(&"lintian"));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::foreign;
 use crate::setup::Prepared;
+use crate::target::Architecture;
 
 /// A file of cases: a test program of its own, or a module of one that holds many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,19 +47,26 @@ const OF_MODULES: [&str; 2] = ["lab", "alone"];
 const OF_ONE: [&str; 2] = ["programs", "links"];
 
 /// Builds the cases of the host and of the guests.
-pub(crate) fn build(prepared: &Prepared) -> Result<Vec<Case>> {
+pub(crate) fn build(prepared: &Prepared, architecture: Architecture) -> Result<Vec<Case>> {
     let targets = OF_MODULES.iter().chain(&OF_ONE);
     let targets: Vec<&str> = targets.flat_map(|name| ["--test", name]).collect();
     let mut cases = Vec::new();
-    for program in programs(prepared, &targets)? {
-        cases.extend(split(&program, tests(&program.path)?));
+    for program in programs(prepared.cargo_for(architecture)?, architecture, &targets)? {
+        cases.extend(split(&program, tests(&program.path, architecture)?));
     }
     Ok(cases)
 }
 
 /// The full names of a program's tests.
-fn tests(program: &Path) -> Result<Vec<String>> {
-    let mut list = Command::new(program);
+fn tests(program: &Path, architecture: Architecture) -> Result<Vec<String>> {
+    let mut list = match architecture.is_foreign() {
+        true => {
+            let mut emulator = Command::new(format!("qemu-{}-static", architecture.machine()));
+            emulator.arg("-L").arg(foreign::files(architecture)?).arg(program);
+            emulator
+        }
+        false => Command::new(program),
+    };
     list.args(["--list", "--format", "terse"]);
     let output = list.output().with_context(|| format!("run {list:?}"))?;
     if !output.status.success() {
@@ -87,16 +96,22 @@ fn split(program: &Program, tests: Vec<String>) -> Vec<Case> {
 
 /// Builds the test program of this name.
 pub(crate) fn build_one(prepared: &Prepared, name: &str) -> Result<PathBuf> {
-    let built = programs(prepared, &["--test", name])?;
+    let built = programs(prepared.cargo(), Architecture::HOST, &["--test", name])?;
     built.into_iter().next().map(|program| program.path).with_context(|| format!("no test {name}"))
 }
 
-fn programs(prepared: &Prepared, targets: &[&str]) -> Result<Vec<Program>> {
-    let mut cargo = prepared.cargo();
+fn programs(
+    mut cargo: Command,
+    architecture: Architecture,
+    targets: &[&str],
+) -> Result<Vec<Program>> {
     cargo
         .args(["test", "--no-run", "--package", "prroute-tests"])
         .arg("--message-format=json-render-diagnostics")
         .args(targets);
+    if architecture.is_foreign() {
+        cargo.args(["--target", architecture.triple()]);
+    }
     let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

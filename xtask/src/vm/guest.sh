@@ -17,6 +17,8 @@ mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
+# As prroute's unit: before Linux 5.11 maps count as locked memory.
+ulimit -l unlimited
 # What a host has loaded that has a packet filter, containers, a network card and a modem.
 for module in nf_conntrack nf_tables br_netfilter virtio_net tun ppp_generic ppp_async; do
     modprobe "$module" || echo "vm: no module $module"

@@ -14,8 +14,12 @@ $b mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=524288,cache=loose host
     fail "mount the host's files"
 $b mount -t tmpfs -o size=80% memory /memory || fail "mount a tmpfs"
 $b mkdir /memory/upper /memory/work
-$b mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work root /root ||
+. /guest/environment
+$b mount -t overlay -o lowerdir="$FILES",upperdir=/memory/upper,workdir=/memory/work root /root ||
     fail "mount the overlay"
+# Files of another architecture lie apart, and the project not among them.
+[ "$FILES" = /host/ ] || $b mount --bind "/host$PROJECT" "/root$PROJECT" ||
+    fail "mount the project"
 $b mount -t proc proc /root/proc || fail "mount /proc"
 $b mount -t sysfs sys /root/sys || fail "mount /sys"
 $b mount -t tmpfs run /root/run || fail "mount /run"

@@ -2,7 +2,7 @@
 //! shall run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +17,8 @@ use crate::project::quietly;
 pub(crate) struct Content<'a> {
     /// The first process: a script.
     pub(crate) init: &'a str,
+    /// `None`: the machine's.
+    pub(crate) busybox: Option<PathBuf>,
     /// What is built in on one kernel may be a module on the other.
     pub(crate) modules: &'a [&'a str],
     /// Directories that file systems are mounted on.
@@ -31,7 +33,10 @@ pub(crate) fn build(kernel: &Files, content: &Content<'_>) -> Result<Vec<u8>> {
     for directory in ["bin", "dev", "modules", "guest"].iter().chain(content.mount_points) {
         archive.directory(directory);
     }
-    let busybox = project::find_program("busybox").context("busybox is not installed")?;
+    let busybox = match &content.busybox {
+        Some(busybox) => busybox.clone(),
+        None => project::find_program("busybox").context("busybox is not installed")?,
+    };
     archive.file("bin/busybox", &read(&busybox)?);
     archive.file("init", content.init.as_bytes());
     for (name, text) in content.files {

@@ -4,27 +4,68 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
-use super::package;
+use crate::apt::{STABLE, State};
 use crate::project::{self, quietly};
+use crate::target::Architecture;
+use crate::unpack::{self, Build};
 
-/// A kernel of Debian 12.
+/// How the names of the packages begin that a kernel is made of: until 7.0 its image has everything.
+const IMAGE: &str = "linux-image-";
+const PARTS: [&str; 4] = [IMAGE, "linux-binary-", "linux-modules-", "linux-base-"];
+
+/// A kernel of Debian.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
     /// As `--kernel` calls it.
     pub(crate) name: &'static str,
-    /// The package that depends on the newest build.
+    /// The package that depends on the newest build, without the architecture at its end.
     package: &'static str,
+    /// Where it comes from.
+    suite: Suite,
     /// Parts of the names of tests that do not apply to it.
     pub(crate) not_here: &'static [&'static str],
 }
 
-/// 6.1 has no tcx (6.6): tests with `tcx` in their name need it, and those with `clsact_only`
-/// are about kernels that lack it. Nor does it rename links that are up (6.2).
-pub(crate) const ALL: [Kernel; 2] = [
-    Kernel { name: "6.1", package: "linux-image-amd64", not_here: &["tcx", "live_rename"] },
-    Kernel { name: "6.12", package: "linux-image-6.12-amd64", not_here: &["clsact_only"] },
+/// A part of Debian's archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suite {
+    /// Debian 12 and its security updates: what the machine has.
+    Stable,
+    /// The security updates of this release; its first kernel may have faults that are mended there.
+    Security(&'static str),
+    /// The backports of this release.
+    Backports(&'static str),
+}
+
+/// tcx is there since 6.6: tests with `tcx` in their name need it, and those with `clsact_only`
+/// are about kernels that lack it. Links that are up are renamed since 6.2.
+pub(crate) const ALL: [Kernel; 4] = [
+    Kernel {
+        name: "5.10",
+        package: "linux-image",
+        suite: Suite::Security("bullseye"),
+        not_here: &["tcx", "live_rename"],
+    },
+    Kernel {
+        name: "6.1",
+        package: "linux-image",
+        suite: Suite::Stable,
+        not_here: &["tcx", "live_rename"],
+    },
+    Kernel {
+        name: "6.12",
+        package: "linux-image-6.12",
+        suite: Suite::Stable,
+        not_here: &["clsact_only"],
+    },
+    Kernel {
+        name: "newest",
+        package: "linux-image",
+        suite: Suite::Backports("trixie"),
+        not_here: &["clsact_only"],
+    },
 ];
 
 /// What is left of the package.
@@ -46,34 +87,56 @@ pub(crate) fn directory() -> PathBuf {
 
 impl Kernel {
     /// The kernel's files, downloaded unless they are there already.
-    pub(crate) fn files(&self) -> Result<Files> {
-        let build = package::newest(self.package)
+    pub(crate) fn files(&self, architecture: Architecture) -> Result<Files> {
+        let apt = self.apt(architecture)?;
+        let meta = format!("{}-{}", self.package, architecture.debian());
+        let builds = unpack::newest(&apt, &meta, &PARTS)
             .with_context(|| format!("find a package with Linux {}", self.name))?;
+        let image = builds.iter().find(|build| build.name.starts_with(IMAGE));
+        let build = image.context("a kernel has no image")?;
         let home = directory().join(build.directory());
         if !home.join("complete").exists() {
             eprintln!("{} {} comes from the archive once", build.name, build.version);
-            unpack(&build, &home)?;
+            make(&apt, &builds, &home)?;
         }
         let release = only_entry(&home.join("lib/modules"))?;
-        let image = home.join("boot").join(format!("vmlinuz-{release}"));
-        ensure!(image.is_file(), "{} has no {}", build.name, image.display());
-        Ok(Files { image, release, modules: home.join("lib/modules") })
+        let modules = home.join("lib/modules");
+        // Until 7.0 in /boot; since then beside its modules.
+        let places = [
+            home.join("boot").join(format!("vmlinuz-{release}")),
+            modules.join(&release).join("vmlinuz"),
+        ];
+        let image = places.into_iter().find(|place| place.is_file());
+        let image = image.with_context(|| format!("{} has no vmlinuz", build.name))?;
+        Ok(Files { image, release, modules })
+    }
+
+    /// apt, with the part of the archive that has it.
+    fn apt(&self, architecture: Architecture) -> Result<State> {
+        let security = format!("{STABLE}-security");
+        let (present, wanted) = match self.suite {
+            Suite::Stable if !architecture.is_foreign() => return Ok(State::default()),
+            Suite::Stable => (security.as_str(), security.clone()),
+            Suite::Security(release) => (security.as_str(), format!("{release}-security")),
+            Suite::Backports(release) => (STABLE, format!("{release}-backports")),
+        };
+        let name = format!("{wanted}-{}", architecture.debian());
+        State::make(&name, &[(present, &wanted)], architecture.debian())
     }
 }
 
-/// Downloads and unpacks a kernel's package, and lists its modules' dependencies.
-fn unpack(build: &package::Build, home: &Path) -> Result<()> {
+/// Downloads and unpacks a kernel's packages, and lists its modules' dependencies.
+fn make(apt: &State, builds: &[Build], home: &Path) -> Result<()> {
     let unfinished = home.with_extension("unfinished");
-    match fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("remove {}", unfinished.display()));
-        }
-        _ => {}
-    }
+    project::remove(&unfinished)?;
     fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
-    let archive = package::download(build, &unfinished)?;
-    quietly(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&unfinished))?;
-    fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))?;
+    unpack::unpack(apt, builds, &unfinished)?;
+    // Where /lib is a link to usr/lib, packages have their files there.
+    let lib = unfinished.join("lib");
+    if !lib.exists() {
+        std::os::unix::fs::symlink("usr/lib", &lib)
+            .with_context(|| format!("link {}", lib.display()))?;
+    }
     let release = only_entry(&unfinished.join("lib/modules"))?;
     quietly(Command::new("depmod").arg("--basedir").arg(&unfinished).arg(&release))?;
     fs::write(unfinished.join("complete"), "")

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use super::kernel::Files;
 use crate::tally::Tally;
+use crate::target::Architecture;
 
 /// A guest that says nothing for so long hangs: emulated, its slowest test takes four minutes.
 const SILENCE: Duration = Duration::from_secs(900);
@@ -63,6 +64,7 @@ pub(crate) fn patience() -> (&'static str, String) {
 #[derive(Debug)]
 pub(crate) struct Boot<'a> {
     pub(crate) kernel: &'a Files,
+    pub(crate) architecture: Architecture,
     /// The initramfs; written before the boot.
     pub(crate) archive: PathBuf,
     /// What the guest's console says is kept here.
@@ -81,11 +83,7 @@ impl Boot<'_> {
         let archive = &self.archive;
         fs::write(archive, initramfs).with_context(|| format!("write {}", archive.display()))?;
         let mut machine = Machine(
-            qemu(self)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-                .context("start qemu-system-x86_64")?,
+            qemu(self).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start QEMU")?,
         );
         let lines = follow(&mut machine.0)?;
         let mut report = Report::default();
@@ -149,24 +147,29 @@ fn follow(machine: &mut Child) -> Result<Receiver<String>> {
 fn qemu(boot: &Boot<'_>) -> Command {
     let mut qemu = Command::new("setpriv");
     // Whatever becomes of this task, its guest goes with it.
-    qemu.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64", "-nodefaults"]).args([
-        "-display",
-        "none",
-        "-no-reboot",
-        "-smp",
-        "2",
-        "-m",
-        "3072",
-    ]);
-    if has_virtualisation() {
-        qemu.args(["-accel", "kvm", "-cpu", "host"]);
-    } else {
-        qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
-    }
+    qemu.args(["--pdeathsig", "KILL", "--"])
+        .arg(format!("qemu-system-{}", boot.architecture.machine()))
+        .args(["-nodefaults", "-display", "none", "-no-reboot", "-smp", "2", "-m", "3072"]);
+    let processor = match (boot.architecture, is_virtualised(boot.architecture)) {
+        (_, true) => ["-accel", "kvm", "-cpu", "host"],
+        (Architecture::Amd64, false) => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        // The real algorithm of pointer authentication would take most of the time.
+        (Architecture::Arm64, false) => {
+            ["-accel", "tcg,thread=multi", "-cpu", "max,pauth-impdef=on"]
+        }
+    };
+    let serial = match boot.architecture {
+        Architecture::Amd64 => "ttyS0",
+        Architecture::Arm64 => {
+            qemu.args(["-machine", "virt"]);
+            "ttyAMA0"
+        }
+    };
+    qemu.args(processor);
     qemu.arg("-kernel").arg(&boot.kernel.image).arg("-initrd").arg(&boot.archive);
     // A panic ends the machine, and an oops is one.
     qemu.arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 oops=panic quiet loglevel=4 {}", boot.options));
+        .arg(format!("console={serial} panic=-1 oops=panic quiet loglevel=4 {}", boot.options));
     qemu.arg("-serial").arg(format!("file:{}", boot.console.display()));
     if let Some(disk) = boot.disk {
         // The disk is a copy: what a crash of the host would leave of it does not matter.
@@ -190,7 +193,10 @@ fn qemu(boot: &Boot<'_>) -> Command {
 }
 
 /// A device node alone is no processor that can do it.
-fn has_virtualisation() -> bool {
+fn is_virtualised(architecture: Architecture) -> bool {
+    if architecture.is_foreign() {
+        return false;
+    }
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = processor.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     let able = flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm");

@@ -10,11 +10,11 @@
 
 mod cases;
 mod cpio;
+mod foreign;
 mod guest;
 mod initramfs;
 mod kernel;
 mod machine;
-mod package;
 mod system;
 
 use std::time::Instant;
@@ -22,45 +22,58 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::build::{self, Wanted};
 use crate::package as packages;
+use crate::root;
 use crate::setup::{self, Prepared, Scope};
-use crate::{build, root};
+use crate::target::Architecture;
+use guest::Guest;
 use kernel::Kernel;
 use machine::Report;
 
 /// What `--kernel` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
+    #[value(name = "5.10")]
+    V5_10,
     #[value(name = "6.1")]
     V6_1,
     #[value(name = "6.12")]
     V6_12,
+    Newest,
     All,
 }
 
 impl Choice {
     fn kernels(self) -> &'static [Kernel] {
         match self {
-            Self::V6_1 => &kernel::ALL[..1],
-            Self::V6_12 => &kernel::ALL[1..],
+            Self::V5_10 => &kernel::ALL[..1],
+            Self::V6_1 => &kernel::ALL[1..2],
+            Self::V6_12 => &kernel::ALL[2..3],
+            Self::Newest => &kernel::ALL[3..],
             Self::All => &kernel::ALL,
         }
     }
 }
 
 /// The namespace tests, on all kernels unless one is chosen.
-pub(crate) fn task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
-    let prepared = prepare()?;
-    let binary = build::binary(&prepared, false)?;
-    let cases = cases::select(&cases::build(&prepared)?, wanted)?;
+pub(crate) fn task(
+    choice: Option<Choice>,
+    architecture: Architecture,
+    wanted: &[String],
+) -> Result<bool> {
+    let scope = if architecture.is_foreign() { Scope::VmCross } else { Scope::Vm };
+    let prepared = prepare(scope)?;
+    let binary = build::binary(&prepared, &Wanted { architecture, ..Wanted::default() })?;
+    let cases = cases::select(&cases::build(&prepared, architecture)?, wanted)?;
     on_each(choice.unwrap_or(Choice::All), |kernel| {
-        guest::run(kernel, &kernel.files()?, &binary, &cases)
+        Guest { kernel, architecture, binary: &binary }.run(&cases)
     })
 }
 
 /// The cases of a guest that boots systemd, on 6.12 unless another kernel is chosen.
 pub(crate) fn system_task(choice: Option<Choice>, wanted: &[String]) -> Result<bool> {
-    let prepared = prepare()?;
+    let prepared = prepare(Scope::Vm)?;
     // One that was built elsewhere saves the building.
     let package = match std::env::var_os("PRROUTE_DEB") {
         Some(given) => std::fs::canonicalize(&given)
@@ -72,9 +85,9 @@ pub(crate) fn system_task(choice: Option<Choice>, wanted: &[String]) -> Result<b
     })
 }
 
-fn prepare() -> Result<Prepared> {
+fn prepare(scope: Scope) -> Result<Prepared> {
     root::require("vm", "its guests see the host's files, and load BPF programs")?;
-    setup::ensure(Scope::Vm)
+    setup::ensure(scope)
 }
 
 /// Runs the cases on each kernel, and sums up.

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::super::kernel;
-use crate::project::quietly;
+use crate::project::{self, quietly};
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.
@@ -90,7 +90,7 @@ fn recipe() -> Vec<String> {
 
 fn make(directory: &Path, image: &Path) -> Result<()> {
     let tree = directory.join("system.tree");
-    remove(&tree)?;
+    project::remove(&tree)?;
     quietly(Command::new("mmdebstrap").args(recipe()).arg(&tree))?;
     let unfinished = image.with_extension("unfinished");
     // It would take what is there for the file system's size.
@@ -102,17 +102,8 @@ fn make(directory: &Path, image: &Path) -> Result<()> {
     }
     let mut mkfs = Command::new("mkfs.ext4");
     quietly(mkfs.arg("-q").arg("-d").arg(&tree).arg(&unfinished).arg(SIZE))?;
-    remove(&tree)?;
+    project::remove(&tree)?;
     fs::rename(&unfinished, image).with_context(|| format!("rename to {}", image.display()))
-}
-
-fn remove(tree: &Path) -> Result<()> {
-    match fs::remove_dir_all(tree) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", tree.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

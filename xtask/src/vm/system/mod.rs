@@ -22,6 +22,7 @@ use super::kernel::{self, Kernel};
 use super::machine::{self, Boot, Report};
 use crate::project;
 use crate::setup::Prepared;
+use crate::target::Architecture;
 
 /// The test program.
 const PROGRAM: &str = "guest";
@@ -44,7 +45,7 @@ pub(crate) fn run(
     package: &Path,
     wanted: &[String],
 ) -> Result<Report> {
-    let files = kernel.files()?;
+    let files = kernel.files(Architecture::HOST)?;
     let program = cases::build_one(prepared, PROGRAM)?;
     let directory = kernel::directory();
     let disk = directory.join(format!("system-{}.disk", kernel.name));
@@ -59,6 +60,7 @@ pub(crate) fn run(
         );
         let content = Content {
             init: include_str!("init.sh"),
+            busybox: None,
             modules: &MODULES,
             mount_points: &["root"],
             files: &[
@@ -71,6 +73,7 @@ pub(crate) fn run(
         };
         let boot = Boot {
             kernel: &files,
+            architecture: Architecture::HOST,
             archive: directory.join(format!("initramfs-system-{}", kernel.name)),
             console: directory.join(format!("console-system-{}", kernel.name)),
             options: OPTIONS,
