@@ -79,7 +79,8 @@ fn in_its_sandbox_it_loosens_heals_and_remembers_and_nothing_else_can_be_changed
     execute("/usr/bin/prroute").context("execute the program itself")?;
 
     // What others remove comes back: a rule, and a pin.
-    let rules = || command::run(&["ip", "rule", "show"]);
+    // In numbers: the package gives the protocol a name.
+    let rules = || command::run(&["ip", "-N", "rule", "show"]);
     let before = rules()?;
     let priority = before.lines().find(|rule| rule.contains("proto 213")).context("no rule")?;
     let priority = priority.split(':').next().context("no priority")?;

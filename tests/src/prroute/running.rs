@@ -53,7 +53,8 @@ impl<'lab> Instance<'lab> {
     fn ensure_nothing_left(&self) -> Result<()> {
         for family in ["-4", "-6"] {
             for kind in [&["rule", "show"][..], &["route", "show", "table", "all"]] {
-                let list = self.namespace.run(&[&["ip", family], kind].concat())?;
+                // By number: an installed package gives the protocol a name.
+                let list = self.namespace.run(&[&["ip", "-N", family], kind].concat())?;
                 let ours: Vec<&str> = list.lines().filter(|l| l.contains("proto 213")).collect();
                 ensure!(ours.is_empty(), "`down` left of {family} {kind:?}: {ours:#?}");
             }
