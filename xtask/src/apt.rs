@@ -49,12 +49,7 @@ impl State {
         let directory = project::target().join("apt").join(name);
         let parts = directory.join("sources.list.d");
         // What an earlier run wrote for other suites is none of this one's.
-        match fs::remove_dir_all(&parts) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", parts.display()));
-            }
-            _ => {}
-        }
+        project::remove(&parts)?;
         let lists = directory.join("lists");
         for path in [&parts, &lists.join("partial")] {
             fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;

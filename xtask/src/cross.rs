@@ -1,11 +1,10 @@
 //! Building for another architecture than the machine's: with Debian's compiler, the standard library of its
 //! package for that architecture, and the cross linker.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::apt::{STABLE, State};
 use crate::project::{self, quietly};
@@ -37,34 +36,27 @@ fn sysroot(architecture: Architecture) -> Result<PathBuf> {
     let version = installed_version()?;
     let name = format!("{}-{version}", architecture.debian());
     let home = project::target().join("sysroot").join(name);
-    if home.join("complete").exists() {
+    if unpack::is_made(&home) {
         return Ok(home);
     }
     eprintln!("the standard library for {} comes from the archive once", architecture.triple());
-    let apt = architecture_state(architecture)?;
+    let apt = state(architecture)?;
     let library = Build { name: LIBRARY.to_owned(), version };
     let builds = unpack::with_parts(&apt, library, &["libstd-rust-"])?;
-    let unfinished = home.with_extension("unfinished");
-    project::remove(&unfinished)?;
-    fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
-    unpack::unpack(&apt, &builds, &unfinished)?;
-    let lib = unfinished.join("lib");
-    std::os::unix::fs::symlink("usr/lib", &lib)
-        .with_context(|| format!("link {}", lib.display()))?;
-    let rustlib = lib.join("rustlib").join(architecture.triple());
-    ensure!(rustlib.is_dir(), "{LIBRARY} has no library for {}", architecture.triple());
-    fs::write(unfinished.join("complete"), "")
-        .with_context(|| format!("write into {}", unfinished.display()))?;
-    fs::rename(&unfinished, &home).with_context(|| format!("rename to {}", home.display()))?;
+    unpack::make(&apt, &builds, &home, |unfinished| {
+        let library = unfinished.join("lib/rustlib").join(architecture.triple());
+        ensure!(library.is_dir(), "{LIBRARY} has no library for {}", architecture.triple());
+        Ok(())
+    })?;
     Ok(home)
 }
 
 /// apt, with the packages of the machine's release for another architecture, freshly listed.
-pub(crate) fn architecture_state(architecture: Architecture) -> Result<State> {
+fn state(architecture: Architecture) -> Result<State> {
     let security = format!("{STABLE}-security");
     let suites = [(STABLE, STABLE), (&security, &security)];
     let apt = State::make(architecture.debian(), &suites, architecture.debian())?;
-    quietly(apt.command("apt-get").args(["--quiet", "update"]))?;
+    unpack::update(&apt)?;
     Ok(apt)
 }
 

@@ -2,6 +2,7 @@
 //! architectures.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::apt::State;
 use crate::project;
 use crate::project::quietly;
+
+/// A file in what was made whole.
+const COMPLETE: &str = "complete";
 
 /// A package in one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub(crate) fn with_parts(apt: &State, package: Build, parts: &[&str]) -> Result<
     followed(apt, vec![package], parts)
 }
 
-fn update(apt: &State) -> Result<()> {
+pub(crate) fn update(apt: &State) -> Result<()> {
     quietly(apt.command("apt-get").args(["--quiet", "update"])).map(drop)
 }
 
@@ -93,8 +97,36 @@ fn depends_of(shown: &str, parts: &[&str]) -> Vec<Build> {
     builds.collect()
 }
 
+/// Makes `home` of packages, whole or not at all: unpacks them beside it, has `finish` complete that, and
+/// renames it. [`is_made`] tells.
+pub(crate) fn make(
+    apt: &State,
+    builds: &[Build],
+    home: &Path,
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let unfinished = home.with_extension("unfinished");
+    project::remove(&unfinished)?;
+    fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
+    unpack(apt, builds, &unfinished)?;
+    // Where /lib is a link to usr/lib, packages have their files there.
+    let lib = unfinished.join("lib");
+    if !lib.exists() {
+        symlink("usr/lib", &lib).with_context(|| format!("link {}", lib.display()))?;
+    }
+    finish(&unfinished)?;
+    fs::write(unfinished.join(COMPLETE), "")
+        .with_context(|| format!("write into {}", unfinished.display()))?;
+    fs::rename(&unfinished, home).with_context(|| format!("rename to {}", home.display()))
+}
+
+/// Whether `home` was made before.
+pub(crate) fn is_made(home: &Path) -> bool {
+    home.join(COMPLETE).exists()
+}
+
 /// Downloads packages and unpacks them into `directory`.
-pub(crate) fn unpack(apt: &State, builds: &[Build], directory: &Path) -> Result<()> {
+fn unpack(apt: &State, builds: &[Build], directory: &Path) -> Result<()> {
     for build in builds {
         let archive = download(apt, &format!("{}={}", build.name, build.version), directory)?;
         quietly(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(directory))?;

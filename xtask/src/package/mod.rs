@@ -21,8 +21,8 @@ mod stage;
 mod sums;
 mod tarball;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context, Result};
 
@@ -81,12 +81,7 @@ impl<'a> Job<'a> {
 /// An empty directory for what one tool writes.
 fn output(name: &str) -> Result<PathBuf> {
     let directory = directory().join(name);
-    match fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("remove {}", directory.display()));
-        }
-        _ => {}
-    }
+    project::remove(&directory)?;
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     Ok(directory)
 }

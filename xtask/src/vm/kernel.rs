@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::{STABLE, State};
 use crate::project::{self, quietly};
 use crate::target::Architecture;
-use crate::unpack::{self, Build};
+use crate::unpack;
 
 /// How the names of the packages begin that a kernel is made of: until 7.0 its image has everything.
 const IMAGE: &str = "linux-image-";
@@ -95,9 +95,14 @@ impl Kernel {
         let image = builds.iter().find(|build| build.name.starts_with(IMAGE));
         let build = image.context("a kernel has no image")?;
         let home = directory().join(build.directory());
-        if !home.join("complete").exists() {
+        if !unpack::is_made(&home) {
             eprintln!("{} {} comes from the archive once", build.name, build.version);
-            make(&apt, &builds, &home)?;
+            // modprobe reads what the modules depend on.
+            unpack::make(&apt, &builds, &home, |unfinished| {
+                let release = only_entry(&unfinished.join("lib/modules"))?;
+                let mut depmod = Command::new("depmod");
+                quietly(depmod.arg("--basedir").arg(unfinished).arg(&release)).map(drop)
+            })?;
         }
         let release = only_entry(&home.join("lib/modules"))?;
         let modules = home.join("lib/modules");
@@ -123,25 +128,6 @@ impl Kernel {
         let name = format!("{wanted}-{}", architecture.debian());
         State::make(&name, &[(present, &wanted)], architecture.debian())
     }
-}
-
-/// Downloads and unpacks a kernel's packages, and lists its modules' dependencies.
-fn make(apt: &State, builds: &[Build], home: &Path) -> Result<()> {
-    let unfinished = home.with_extension("unfinished");
-    project::remove(&unfinished)?;
-    fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
-    unpack::unpack(apt, builds, &unfinished)?;
-    // Where /lib is a link to usr/lib, packages have their files there.
-    let lib = unfinished.join("lib");
-    if !lib.exists() {
-        std::os::unix::fs::symlink("usr/lib", &lib)
-            .with_context(|| format!("link {}", lib.display()))?;
-    }
-    let release = only_entry(&unfinished.join("lib/modules"))?;
-    quietly(Command::new("depmod").arg("--basedir").arg(&unfinished).arg(&release))?;
-    fs::write(unfinished.join("complete"), "")
-        .with_context(|| format!("write into {}", unfinished.display()))?;
-    fs::rename(&unfinished, home).with_context(|| format!("rename to {}", home.display()))
 }
 
 /// The name of the one thing in a directory.
