@@ -7,7 +7,7 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::command;
 use prroute_tests::lab::Lab;
 
-use crate::leases::{LATER, servers, the_later_address_is_answered, wait_for, wait_renewed};
+use crate::leases::{another_address_loses_nothing, servers, wait_renewed};
 use crate::network::{TWO_UPLINKS, answered, serve};
 use crate::pings::{self, Asker, EVERY_ADDRESS, FIRST_UPLINK};
 use crate::service::{JOB, Service};
@@ -86,15 +86,7 @@ fn an_uplink_that_goes_comes_or_is_renumbered_loses_nothing_on_the_other() -> Re
     .and_then(|outcomes| outcomes.none_lost_where_addresses_stayed(FIRST_UPLINK.len()))
     .with_context(state)?;
 
-    let stay = [&FIRST_UPLINK[..], &[(2, Family::V6)]].concat();
-    let another = &mut servers[1];
-    pings::during(&lab, "another address", Asker::Client, &stay, || {
-        another.reassign(&addressing::host_mac(2), LATER)?;
-        wait_for(&lab, 2, LATER.into())?;
-        the_later_address_is_answered(&lab)
-    })
-    .and_then(|outcomes| outcomes.none_lost_where_addresses_stayed(stay.len()))
-    .with_context(state)?;
+    another_address_loses_nothing(&lab, &mut servers[1]).with_context(state)?;
     println!("put back {} times\n{}", service.said("put-back")?, state());
     Ok(())
 }

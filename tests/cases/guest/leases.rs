@@ -10,10 +10,11 @@ use prroute_tests::lab::Lab;
 use prroute_tests::{router, wait};
 
 use crate::network::{serve_also, silent};
+use crate::pings::{self, Asker, FIRST_UPLINK};
 use crate::service::JOB;
 
 /// What the second uplink has after the renewal.
-pub(crate) const LATER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
+const LATER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
 
 /// A server behind each uplink, by whose leases the uplinks get the addresses of the plan.
 pub(crate) fn servers(lab: &Lab) -> Result<Vec<Server>> {
@@ -45,8 +46,19 @@ pub(crate) fn wait_renewed(server: &Server) -> Result<()> {
     )
 }
 
+/// The second uplink gets another address: nothing is lost on those that stay, and it is answered.
+pub(crate) fn another_address_loses_nothing(lab: &Lab, server: &mut Server) -> Result<()> {
+    let stay = [&FIRST_UPLINK[..], &[(2, Family::V6)]].concat();
+    pings::during(lab, "another address", Asker::Client, &stay, || {
+        server.reassign(&addressing::host_mac(2), LATER)?;
+        wait_for(lab, 2, LATER.into())?;
+        the_later_address_is_answered(lab)
+    })
+    .and_then(|outcomes| outcomes.none_lost_where_addresses_stayed(stay.len()))
+}
+
 /// The address that the second uplink had is gone, and every other is answered.
-pub(crate) fn the_later_address_is_answered(lab: &Lab) -> Result<()> {
+fn the_later_address_is_answered(lab: &Lab) -> Result<()> {
     let _echo = serve_also(lab, &[LATER.into()])?;
     let now = |n, family| match (n, family) {
         (2, Family::V4) => LATER.into(),

@@ -4,10 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::Lab;
 
-use crate::leases::{LATER, servers, the_later_address_is_answered, wait_for, wait_renewed};
+use crate::leases::{another_address_loses_nothing, servers, wait_for, wait_renewed};
 use crate::network::{TWO_UPLINKS, answered, serve};
 use crate::networkd::{Defaults, Manager};
-use crate::pings::{self, Asker, EVERY_ADDRESS, FIRST_UPLINK};
+use crate::pings::{self, Asker, EVERY_ADDRESS};
 use crate::service::Service;
 
 #[test]
@@ -38,15 +38,7 @@ fn a_renewal_that_brings_another_address_loses_nothing_on_the_others() -> Result
     .and_then(|outcomes| outcomes.none_lost_where_addresses_stayed(4))
     .with_context(state)?;
 
-    let stay = [&FIRST_UPLINK[..], &[(2, Family::V6)]].concat();
-    let another = &mut servers[1];
-    pings::during(&lab, "another address", Asker::Client, &stay, || {
-        another.reassign(&addressing::host_mac(2), LATER)?;
-        wait_for(&lab, 2, LATER.into())?;
-        the_later_address_is_answered(&lab)
-    })
-    .and_then(|outcomes| outcomes.none_lost_where_addresses_stayed(stay.len()))
-    .with_context(state)?;
+    another_address_loses_nothing(&lab, &mut servers[1]).with_context(state)?;
     let addresses = lab.host.ip("-4 -o address show dev up2")?;
     ensure!(!addresses.contains("10.0.2.10/"), "{addresses}");
     println!("{}", state());
