@@ -1,8 +1,8 @@
 //! Time as the datapath keeps it.
 //!
 //! A tick is 2^27 ns (134 ms) of the kernel's coarse monotonic clock
-//! (`bpf_ktime_get_coarse_ns`, Linux 5.11; before that of the fine one): fine enough for idle limits of seconds. A stamp has
-//! 32 bits, which are used up after 18 years.
+//! (`bpf_ktime_get_coarse_ns`, Linux 5.11; before that of the fine one): fine enough for idle
+//! limits of seconds. A stamp has 32 bits, which are used up after 18 years.
 
 /// A point in time in ticks, or a number of ticks.
 pub type Ticks = u32;

@@ -236,9 +236,7 @@ fn retried<E>(
 
 /// Has the programs read the clock that this kernel has.
 pub(super) fn set_clock(loader: &mut EbpfLoader<'_>) {
-    static COARSE: u32 = 1;
-    static FINE: u32 = 0;
-    let clock = if features::has_coarse_clock() { &COARSE } else { &FINE };
+    let clock: &'static u32 = if features::has_coarse_clock() { &1 } else { &0 };
     loader.override_global(names::GLOBAL_COARSE_CLOCK, clock, true);
 }
 

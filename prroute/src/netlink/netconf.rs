@@ -2,6 +2,9 @@
 
 use nix::libc::RTM_NEWNETCONF;
 
+use super::netfilter::attributes;
+use crate::state::observed::RP_FILTER_STRICT;
+
 /// `struct nlmsghdr`, and `struct netconfmsg` with what fills it up to four bytes.
 const HEAD: usize = 20;
 
@@ -9,36 +12,22 @@ const HEAD: usize = 20;
 const FORWARDING: u16 = 2;
 const RP_FILTER: u16 = 3;
 
-/// The value of `rp_filter` that drops what did not come in by the route back.
-const STRICT: i32 = 1;
-
 /// Whether a message is about settings.
 pub(super) fn is_netconf(message: &[u8]) -> bool {
-    half(message, 4) == Some(RTM_NEWNETCONF)
+    message.get(4..6) == Some(&RTM_NEWNETCONF.to_ne_bytes())
 }
 
 /// Whether it says that somebody made a reverse path filter strict: an interface's, or that of all.
 pub(super) fn makes_filter_strict(message: &[u8]) -> bool {
     let mut is_strict = false;
-    let mut at = HEAD;
-    while let (Some(length), Some(kind)) = (half(message, at), half(message, at + 2)) {
+    for (kind, value) in attributes(message.get(HEAD..).unwrap_or_default()) {
         match kind {
             FORWARDING => return false,
-            RP_FILTER => is_strict = value(message, at + 4) == Some(STRICT),
+            RP_FILTER => is_strict = value == i32::from(RP_FILTER_STRICT).to_ne_bytes(),
             _ => {}
         }
-        // No attribute is shorter than its own head.
-        at += usize::from(length).max(4).next_multiple_of(4);
     }
     is_strict
-}
-
-fn half(message: &[u8], at: usize) -> Option<u16> {
-    message.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
-}
-
-fn value(message: &[u8], at: usize) -> Option<i32> {
-    message.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes)
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ impl ReconcileError {
         }
     }
 
-    /// Whether the kernel is too old, or may not have the memory: trying again changes nothing.
+    /// Whether the kernel is too old, or the tables are larger than prroute's memory: trying again changes
+    /// nothing.
     pub fn is_unfit(&self) -> bool {
         match self {
             Self::Unfit(_) => true,

@@ -248,7 +248,7 @@ async fn missing(
         Hook::Tcx => "tcx link",
         Hook::Clsact => "clsact filter",
     };
-    Ok(Some(format!("{}: {what} of {}", name, gone.join(" and "))))
+    Ok(Some(format!("{name}: {what} of {}", gone.join(" and "))))
 }
 
 /// The names of pins that are gone, or are those of others.
