@@ -103,7 +103,8 @@ fn configuration(prroute: Prroute, flows: Option<u32>) -> String {
     text
 }
 
-/// All pins of an instance, of whatever layout.
+/// All pins of an instance, of whatever layout; not the directory in a layout's own that marks it as the
+/// one in force.
 pub(crate) fn pins(instance: &str) -> Result<Vec<PathBuf>> {
     let list = |directory: &Path| -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(directory);
@@ -111,5 +112,7 @@ pub(crate) fn pins(instance: &str) -> Result<Vec<PathBuf>> {
         entries.map(|entry| Ok(entry?.path())).collect()
     };
     let layouts = list(&prroute::pins(instance))?;
-    Ok(layouts.iter().map(|layout| list(layout)).collect::<Result<Vec<_>>>()?.concat())
+    let mut pins = layouts.iter().map(|layout| list(layout)).collect::<Result<Vec<_>>>()?.concat();
+    pins.retain(|pin| !pin.is_dir());
+    Ok(pins)
 }
