@@ -13,19 +13,20 @@ use super::skb::Skb;
 /// Whose address it is, seen from `here`.
 #[inline(always)]
 pub(super) fn locality<F: Maps>(here: &UplinkFacts, address: &F::Address) -> Locality {
-    Locality::from_code(locality_code::<F>(here, address))
+    Locality::from_code(locality_code::<F>(here, *address))
 }
 
 /// A [`Locality::code`]. A function of its own, which returns a number: the compiler would keep the
-/// payload of every variant in a register, also of those that have none.
+/// payload of every variant in a register, also of those that have none. It takes the address itself, not
+/// where it lies: Linux 7.3 loses track of stacks two calls up (docs/kernel-support.md).
 #[inline(never)]
-fn locality_code<F: Maps>(here: &UplinkFacts, address: &F::Address) -> LocalityCode {
-    if is_inline_address::<F>(here, address) {
+fn locality_code<F: Maps>(here: &UplinkFacts, address: F::Address) -> LocalityCode {
+    if is_inline_address::<F>(here, &address) {
         return Locality::OwnedHere.code();
     }
     // SAFETY: the entry may be recycled while it is read; its words are valid on their own.
-    match unsafe { F::addresses().get(address) } {
-        None if here.flags & F::LOCAL_PREFIXES != 0 && F::is_in_local_prefix(address) => {
+    match unsafe { F::addresses().get(&address) } {
+        None if here.flags & F::LOCAL_PREFIXES != 0 && F::is_in_local_prefix(&address) => {
             Locality::Shared.code()
         }
         None => Locality::NotLocal.code(),
@@ -91,15 +92,15 @@ pub(super) fn may_change_gateway<F: Maps>(
     uplink: &UplinkFacts,
     source: &F::Address,
 ) -> bool {
-    uplink.flags & F::SUBNET_GATEWAYS != 0 && is_without_rule::<F>(skb, uplink, source) != 0
+    uplink.flags & F::SUBNET_GATEWAYS != 0 && is_without_rule::<F>(skb, uplink, *source) != 0
 }
 
 /// A function of its own: in line the verifier would walk each of its callers once more.
 #[inline(never)]
-fn is_without_rule<F: Maps>(skb: &Skb, uplink: &UplinkFacts, source: &F::Address) -> u32 {
-    let has_gateway = gateway_of_source::<F>(uplink, source).is_some();
+fn is_without_rule<F: Maps>(skb: &Skb, uplink: &UplinkFacts, source: F::Address) -> u32 {
+    let has_gateway = gateway_of_source::<F>(uplink, &source).is_some();
     let has_rule = || {
-        uplink.flags & F::OWN_SOURCE == 0 && locality::<F>(uplink, source) == Locality::OwnedHere
+        uplink.flags & F::OWN_SOURCE == 0 && locality::<F>(uplink, &source) == Locality::OwnedHere
     };
     u32::from(has_gateway && (skb.is_forwarded() || !has_rule()))
 }
