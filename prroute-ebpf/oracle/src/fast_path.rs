@@ -98,16 +98,13 @@ pub(crate) fn outbound_agrees(
     let may_be_another = entry.confirmed && decide::may_be_superseded_out(entry, packet);
     let agrees = match (fast, slow) {
         (FastOut::SlowPath, _) => return Ok(()),
-        (FastOut::Own(flow), Outbound::Own(Write::Refresh(new))) => {
-            worth_writing(&entry.flow, &new) == flow.unwrap_or(entry.flow)
+        (FastOut::Own(becomes), Outbound::Own(Write::Refresh(new))) => {
+            worth_writing(&entry.flow, &new) == becomes
         }
         (
-            FastOut::Reply { uplink, router, write: flow },
+            FastOut::Reply { uplink, router, becomes },
             Outbound::Reply { uplink: to, router: by, write: Write::Refresh(new) },
-        ) => {
-            (uplink, router) == (to, by)
-                && worth_writing(&entry.flow, &new) == flow.unwrap_or(entry.flow)
-        }
+        ) => (uplink, router) == (to, by) && worth_writing(&entry.flow, &new) == becomes,
         _ => false,
     };
     if agrees && !may_be_another {

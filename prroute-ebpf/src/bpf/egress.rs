@@ -143,16 +143,16 @@ fn of_flow<F: Maps>(
     };
     let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };
     let mut reason = Reason::Redirected;
-    let (target, router, write) = match fast::decide_outbound(&packet, &entry) {
+    let (target, router, becomes) = match fast::decide_outbound(&packet, &entry) {
         FastOut::SlowPath => return Fast::SlowPath,
-        FastOut::Own(write) if keeps_own => {
+        FastOut::Own(becomes) if keeps_own => {
             reason = Reason::RedirectedToOwner;
-            (own_source::owner::<F>(skb, here, headers).unwrap_or(here), 0, write)
+            (own_source::owner::<F>(skb, here, headers).unwrap_or(here), 0, becomes)
         }
-        FastOut::Own(write) => (here, 0, write),
-        FastOut::Reply { uplink, router, write } => {
+        FastOut::Own(becomes) => (here, 0, becomes),
+        FastOut::Reply { uplink, router, becomes } => {
             let Some(target) = uplink::of(uplink) else { return Fast::SlowPath };
-            (target, router, write)
+            (target, router, becomes)
         }
     };
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
@@ -161,9 +161,7 @@ fn of_flow<F: Maps>(
     if !is_right && (is_off || size > target.mtu || observe::is_on()) {
         return Fast::SlowPath;
     }
-    if let Some(new) = write {
-        write::changed_words(at, &flow, &new);
-    }
+    write::changed_words(at, &flow, &becomes);
     if is_right {
         return Fast::Pass;
     }

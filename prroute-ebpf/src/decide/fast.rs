@@ -141,13 +141,13 @@ fn is_steady_in(packet: &InboundPacket, entry: &Entry<'_>, is_here: bool) -> boo
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastOut {
     SlowPath,
-    /// The host's own; what is written.
-    Own(Option<Flow>),
+    /// The host's own; what the entry becomes, which may be what it is.
+    Own(Flow),
     /// To the uplink that its flow came in on; it may be there already.
     Reply {
         uplink: UplinkRef,
         router: u64,
-        write: Option<Flow>,
+        becomes: Flow,
     },
 }
 
@@ -164,13 +164,14 @@ pub fn decide_outbound(packet: &OutboundPacket, entry: &Entry<'_>) -> FastOut {
     let stamped = if is_fresh { stamped.with_times_of(flow) } else { stamped };
     if flow.origin() == Some(Origin::Host) {
         let is_same = is_fresh && flow.is_answered();
-        return FastOut::Own((!is_same).then_some(stamped));
+        return FastOut::Own(if is_same { *flow } else { stamped });
     }
-    let write = match packet.kind {
-        Kind::Tcp => Some(with_progress(stamped, packet)),
-        _ => (!is_fresh).then_some(stamped),
+    let becomes = match packet.kind {
+        Kind::Tcp => with_progress(stamped, packet),
+        _ if is_fresh => *flow,
+        _ => stamped,
     };
-    FastOut::Reply { uplink: entry.uplink(), router: flow.router(), write }
+    FastOut::Reply { uplink: entry.uplink(), router: flow.router(), becomes }
 }
 
 /// As [`is_steady_in`].

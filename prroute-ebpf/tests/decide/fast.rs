@@ -64,8 +64,8 @@ fn datagram_in(flow: Flow, confirmed: bool) -> Option<Flow> {
 fn datagram_out(flow: Flow, confirmed: bool) -> Option<(UplinkRef, Flow)> {
     let packet = leaves(Kind::Datagram, Numbers::default());
     match decide_out(&packet, flow, confirmed, protocol::UDP) {
-        FastOut::Own(write) => Some((HERE, write.unwrap_or(flow))),
-        FastOut::Reply { uplink, write, .. } => Some((uplink, write.unwrap_or(flow))),
+        FastOut::Own(becomes) => Some((HERE, becomes)),
+        FastOut::Reply { uplink, becomes, .. } => Some((uplink, becomes)),
         FastOut::SlowPath => None,
     }
 }
@@ -177,7 +177,7 @@ fn a_connection_goes_on_with_its_numbers_written_in_place() {
             decide_out(&leaves(Kind::Tcp, tcp), flow, true, protocol::TCP)
         };
         let next = flow.with_sent(1010).with_received(5100);
-        assert_eq!(out(1000, 5100), FastOut::Reply { uplink, router: 0, write: Some(next) });
+        assert_eq!(out(1000, 5100), FastOut::Reply { uplink, router: 0, becomes: next });
         assert_eq!(out(990, 5100), FastOut::SlowPath, "sent again");
         assert_eq!(out(1000, 1 << 30), FastOut::SlowPath, "of another connection");
     }

@@ -39,6 +39,8 @@ pub mod rehearsal;
 mod secret;
 pub mod sizes;
 pub mod sockets;
+#[cfg(test)]
+mod stack_reads;
 mod succession;
 pub mod tables;
 pub mod targets;
