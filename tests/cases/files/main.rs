@@ -1,7 +1,6 @@
-//! What the repository holds beside the code: the README, the systemd units, the packages and the budget of the
-//! programs, against what is built. Only the host checks it.
+//! What the repository holds beside the code: the README, the systemd units and the packages, against what is
+//! built. Only the host checks it.
 
-mod budget;
 mod contrib;
 mod package;
 mod readme;

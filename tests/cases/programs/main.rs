@@ -1,4 +1,5 @@
-//! Both programs, run on packets one by one (BPF_PROG_TEST_RUN), under the unit's capabilities.
+//! Both programs, run on packets one by one (BPF_PROG_TEST_RUN), under the unit's capabilities, and what they
+//! cost the kernel ([`budget`]).
 //!
 //! A fixture has two uplinks: up1 owns 10.0.1.2 and fd00:1::2, up2 owns 10.0.2.2 and fd00:2::2;
 //! 192.0.2.80 and 2001:db8::80 are shared.
@@ -8,6 +9,7 @@ mod ages;
 #[path = "../aging.rs"]
 mod aging;
 mod awkward;
+mod budget;
 mod fast_path;
 mod fixture;
 mod frames;

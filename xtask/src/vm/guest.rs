@@ -22,6 +22,9 @@ const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virt
 /// Emulated, it boots within ten seconds.
 const BOOT: Duration = Duration::from_secs(180);
 
+/// The variable in which a test that records figures finds the reason.
+const RECORD: &str = "PRROUTE_WRITE_BUDGET";
+
 /// What a guest is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guest<'a> {
@@ -82,7 +85,9 @@ fn environment(files: &Files, binary: &Path, root: &Path) -> String {
         ("PRROUTE_BIN", binary.display().to_string()),
         machine::patience(),
     ];
-    initramfs::environment(&variables)
+    // Figures for the budget, with this reason.
+    let record = std::env::var(RECORD).ok().map(|reason| (RECORD, reason));
+    initramfs::environment(&variables.into_iter().chain(record).collect::<Vec<_>>())
 }
 
 /// A line for each case: its name, its program, and the tests that this kernel can run.

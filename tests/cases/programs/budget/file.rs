@@ -1,5 +1,6 @@
 //! `tests/budget.toml`: figures, and why they are what they are.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,12 +11,14 @@ use super::figures::{Figures, MapSize, ProgramSize};
 
 const HEAD: &str = "\
 # What the programs may cost the kernel, with the reason for each figure. `cargo test -p
-# prroute-tests --test files budget` compares, and
-#     PRROUTE_WRITE_BUDGET='the reason' cargo test -p prroute-tests --test files budget
+# prroute-tests --test programs budget` compares, and
+#     PRROUTE_WRITE_BUDGET='the reason' cargo test -p prroute-tests --test programs budget
 # records what is measured, with this reason where a figure changed.
 #
 # What the verifier walks and the JIT emits depends on the kernel: its family and machine are part
-# of an entry. On a kernel that has none the largest figures count.
+# of an entry. On a kernel that has none the largest figures count. A guest cannot write here:
+#     PRROUTE_WRITE_BUDGET='the reason' cargo xtask vm --kernel 6.1 --case programs::budget
+# shows the entries of its kernel. Before Linux 5.16 no kernel tells how much it verified: 0.
 #
 # headroom: per cent that a program may have above its entry, for another compiler's sake. Maps
 # have none.
@@ -66,6 +69,10 @@ pub(crate) fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("budget.toml")
 }
 
+fn text(value: &impl Serialize) -> Result<String> {
+    toml::to_string(value).context("write the budget as TOML")
+}
+
 impl Budget {
     pub(crate) fn load() -> Result<Self> {
         let path = path();
@@ -75,9 +82,14 @@ impl Budget {
 
     pub(crate) fn save(&self) -> Result<()> {
         let path = path();
-        let text = toml::to_string(self).context("write the budget as TOML")?;
-        fs::write(&path, format!("{HEAD}{text}"))
-            .with_context(|| format!("write {}", path.display()))
+        let text = format!("{HEAD}{}", text(self)?);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The entries of a kernel, as they are in the file.
+    pub(crate) fn entries(&self, kernel: &KernelFamily) -> Result<String> {
+        let entries = self.programs.iter().filter(|entry| entry.kernel == *kernel);
+        text(&BTreeMap::from([("program", entries.collect::<Vec<_>>())]))
     }
 
     /// Takes over what is measured on this kernel. The figures of other kernels stay, those of

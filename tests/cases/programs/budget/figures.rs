@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// Of `struct bpf_prog_info`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProgramSize {
-    /// That the verifier walked, over all branches.
+    /// That the verifier walked, over all branches; 0 where the kernel does not tell (before 5.16).
     pub(crate) verified_instructions: u32,
     pub(crate) translated_bytes: u32,
     /// 0 where the JIT is off.
@@ -61,7 +61,7 @@ pub(crate) fn measure() -> Result<Figures> {
     let mut maps = BTreeSet::new();
     for (name, info) in infos {
         let size = ProgramSize {
-            verified_instructions: info.verified_instruction_count().context("Linux 5.16")?,
+            verified_instructions: info.verified_instruction_count().unwrap_or_default(),
             translated_bytes: info.size_translated().context("CAP_BPF")?,
             jited_bytes: info.size_jitted(),
         };
