@@ -22,13 +22,20 @@ pub(crate) fn configure(cargo: &mut Command, architecture: Architecture) -> Resu
         return Ok(());
     }
     let triple = architecture.triple();
-    let sysroot = sysroot(architecture)?;
     let linker = format!("{}-linux-gnu-gcc", architecture.machine());
     // Flags that are given elsewhere are added to these, as they would not be to a variable's.
-    let flags = format!("target.{triple}.rustflags=['--sysroot={}']", sysroot.display());
+    let flags = format!("target.{triple}.rustflags={:?}", flags(architecture)?);
     cargo.args(["--config", &flags, "--config", &format!("target.{triple}.linker='{linker}'")]);
     cargo.env("RUSTC", RUSTC);
     Ok(())
+}
+
+/// What rustc needs for an architecture: what [`configure`] gives it, for who sets flags by a variable.
+pub(crate) fn flags(architecture: Architecture) -> Result<Vec<String>> {
+    if !architecture.is_foreign() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!("--sysroot={}", sysroot(architecture)?.display())])
 }
 
 /// A directory with the standard library, made once for each version of the compiler.

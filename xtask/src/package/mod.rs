@@ -31,9 +31,7 @@ use program::Linking;
 
 use crate::project;
 use crate::setup::{self, Prepared, Scope};
-
-/// Packages are made for this target where none is named.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+use crate::target::{self, Architecture};
 
 /// What the BPF object inside the program is built for.
 const BPF_TARGET: &str = "bpfel-unknown-none";
@@ -41,8 +39,8 @@ const BPF_TARGET: &str = "bpfel-unknown-none";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The target that the packages are for
-    #[arg(long, default_value = TARGET)]
-    target: String,
+    #[arg(long, default_value = Architecture::HOST.triple(), value_parser = target::parse)]
+    target: Architecture,
     /// Have lintian and rpmlint look at the packages, and cargo-deny at what they are made of
     #[arg(long)]
     check: bool,
@@ -55,18 +53,28 @@ pub(crate) struct Arguments {
 #[derive(Debug)]
 struct Job<'a> {
     prepared: &'a Prepared,
-    target: &'a str,
+    architecture: Architecture,
+    target: &'static str,
     commit: Commit,
 }
 
 impl<'a> Job<'a> {
-    fn new(prepared: &'a Prepared, target: &'a str) -> Result<Self> {
-        Ok(Self { prepared, target, commit: Commit::of_this_tree()? })
+    fn new(prepared: &'a Prepared, architecture: Architecture) -> Result<Self> {
+        let target = architecture.triple();
+        Ok(Self { prepared, architecture, target, commit: Commit::of_this_tree()? })
     }
 
     /// A cargo that knows how old the sources are: what it runs may write no other time.
     fn cargo(&self) -> std::process::Command {
-        let mut cargo = self.prepared.cargo();
+        self.dated(self.prepared.cargo())
+    }
+
+    /// Likewise, one that builds for the packages' architecture.
+    fn building_cargo(&self) -> Result<std::process::Command> {
+        Ok(self.dated(self.prepared.cargo_for(self.architecture)?))
+    }
+
+    fn dated(&self, mut cargo: std::process::Command) -> std::process::Command {
         cargo.env("SOURCE_DATE_EPOCH", self.commit.seconds.to_string());
         // Its own programs are found as `cargo NAME`.
         let mut path = vec![project::tools().join("bin")];
@@ -101,8 +109,11 @@ fn directory() -> PathBuf {
 }
 
 pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
+    if arguments.target.is_foreign() {
+        setup::ensure(Scope::Cross)?;
+    }
     let prepared = setup::ensure(Scope::Package)?;
-    let job = Job::new(&prepared, &arguments.target)?;
+    let job = Job::new(&prepared, arguments.target)?;
     if arguments.reproducible {
         again::ensure_committed()?;
     }
@@ -133,7 +144,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
 
 /// The Debian package alone, for a guest that installs it.
 pub(crate) fn debian_package(prepared: &Prepared) -> Result<PathBuf> {
-    let job = Job::new(prepared, TARGET)?;
+    let job = Job::new(prepared, Architecture::HOST)?;
     program::build(&job, Linking::Dynamic)?;
     stage::fill(&job)?;
     deb::make(&job)

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::Job;
 use super::paths::Folders;
+use crate::cross;
 use crate::project::{self, quietly};
 
 /// The profile of the workspace's Cargo.toml: optimised, stripped, no debug information.
@@ -25,7 +26,8 @@ pub(crate) fn build(job: &Job<'_>, linking: Linking) -> Result<PathBuf> {
     let mut target_directory = project::target();
     let folders = Folders::of(job)?;
     let mut flags = folders.renaming();
-    let mut cargo = job.cargo();
+    flags.extend(cross::flags(job.architecture)?);
+    let mut cargo = job.building_cargo()?;
     cargo.args(["build", "--locked", "--package", "prroute", "--bin", "prroute"]).args([
         "--profile",
         PROFILE,
