@@ -57,6 +57,17 @@ fn assets(package: &str) -> Result<BTreeSet<Asset>> {
     Ok(list.iter().map(asset).collect())
 }
 
+/// The files that an asset's source stands for: one, or all of a folder that end alike.
+fn files(source: &str) -> Result<Vec<String>> {
+    let Some((folder, end)) = source.split_once('*') else { return Ok(vec![source.to_owned()]) };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join(folder)).with_context(|| format!("read {folder}"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        found.extend(name.ends_with(end).then(|| format!("{folder}{name}")));
+    }
+    Ok(found)
+}
+
 #[test]
 fn every_file_of_the_packages_is_there() -> Result<()> {
     for asset in assets("deb")?.iter().chain(&assets("generate-rpm")?) {
@@ -64,9 +75,37 @@ fn every_file_of_the_packages_is_there() -> Result<()> {
         if source.starts_with(GENERATED) || source == "target/release/prroute" {
             continue;
         }
-        // All pages of a folder.
-        let path = root().join(source.trim_end_matches("*.md"));
-        assert!(path.exists(), "{source}");
+        let files = files(source)?;
+        assert!(!files.is_empty(), "{source}");
+        assert!(files.iter().all(|file| root().join(file).is_file()), "{files:?}");
+    }
+    Ok(())
+}
+
+/// Below one folder as here, so that they find one another.
+#[test]
+fn the_whole_book_is_packaged() -> Result<()> {
+    for package in ["deb", "generate-rpm"] {
+        let mut packaged = BTreeSet::new();
+        let mut assets = assets(package)?;
+        assets.retain(|asset| asset.source.starts_with("docs/"));
+        for Asset { source, destination } in assets {
+            let folder = source.rsplit_once('/').context("no folder")?.0;
+            assert_eq!(destination, format!("usr/share/doc/prroute/{folder}/"), "{source}");
+            packaged.extend(files(&source)?);
+        }
+        let mut folders = vec!["docs".to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(root().join(&folder))? {
+                let entry = entry?;
+                let file = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                if entry.file_type()?.is_dir() {
+                    folders.push(file);
+                } else if file != "docs/book.toml" {
+                    assert!(packaged.contains(&file), "{package} lacks {file}");
+                }
+            }
+        }
     }
     Ok(())
 }
