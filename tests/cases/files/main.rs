@@ -1,6 +1,9 @@
-//! What the repository holds beside the code: the README, the systemd units and the packages, against what is
+//! What the repository holds beside the code: its pages, the systemd units and the packages, against what is
 //! built. Only the host checks it.
 
+#[path = "../blocks.rs"]
+mod blocks;
+mod book;
 mod contrib;
 mod package;
 mod readme;

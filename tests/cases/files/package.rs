@@ -13,9 +13,9 @@ const GENERATED: &str = "target/package/stage/";
 
 /// A file of a package: where it comes from, seen from the root of the repository, and where it goes to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Asset {
-    source: String,
-    destination: String,
+pub(crate) struct Asset {
+    pub(crate) source: String,
+    pub(crate) destination: String,
 }
 
 fn root() -> PathBuf {
@@ -35,7 +35,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn assets(package: &str) -> Result<BTreeSet<Asset>> {
+pub(crate) fn assets(package: &str) -> Result<BTreeSet<Asset>> {
     let metadata = metadata(package)?;
     let list = metadata["assets"].as_array().context("no assets")?;
     let asset = |entry: &Value| match entry {
@@ -58,7 +58,7 @@ fn assets(package: &str) -> Result<BTreeSet<Asset>> {
 }
 
 /// The files that an asset's source stands for: one, or all of a folder that end alike.
-fn files(source: &str) -> Result<Vec<String>> {
+pub(crate) fn files(source: &str) -> Result<Vec<String>> {
     let Some((folder, end)) = source.split_once('*') else { return Ok(vec![source.to_owned()]) };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root().join(folder)).with_context(|| format!("read {folder}"))? {

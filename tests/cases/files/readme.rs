@@ -1,24 +1,17 @@
-//! The README's commands exist, and its configuration is valid.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! The README's configuration has every key, with its default.
 
 use ::prroute::config::Config;
 use anyhow::{Context, Result, bail};
-use prroute_tests::{command, netns, prroute, scratch::Scratch};
+use prroute_tests::{netns, scratch::Scratch};
 use serde_json::Value;
 
-fn text() -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
-}
+use crate::book::Page;
 
 /// The block of the README that is fenced as TOML.
 fn sample() -> Result<String> {
-    let text = text()?;
-    let (_, rest) = text.split_once("```toml\n").context("the README has no TOML")?;
-    let (block, _) = rest.split_once("```").context("the TOML does not end")?;
-    Ok(block.to_owned())
+    let blocks = Page::read("README.md")?.blocks;
+    let block = blocks.into_iter().find(|block| block.language == "toml");
+    Ok(block.context("the README has no TOML")?.text)
 }
 
 fn load(text: &str) -> Result<Config> {
@@ -52,22 +45,6 @@ fn the_sample_shows_every_key() -> Result<()> {
         let sign = if key == "rule-priority" { "#" } else { "" };
         let shown = text.lines().any(|line| line.starts_with(&format!("{sign}{key} = ")));
         assert!(shown, "the README does not show {key}");
-    }
-    Ok(())
-}
-
-#[test]
-fn every_command_of_the_readme_exists() -> Result<()> {
-    let text = text()?;
-    let commands: BTreeSet<&str> = text
-        .split(['`', '\n'])
-        .filter_map(|line| line.strip_prefix("prroute "))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .collect();
-    assert!(commands.contains("down") && commands.contains("status"), "{commands:?}");
-    for command in commands {
-        let words = [&prroute::binary()?.display().to_string(), command, "--help"];
-        command::run(&words).with_context(|| format!("`prroute {command}` of the README"))?;
     }
     Ok(())
 }

@@ -1,0 +1,10 @@
+//! The README, the book and all other pages, against the repository and the program: what a page refers to exists.
+
+mod commands;
+mod configuration;
+mod contents;
+mod links;
+mod packaged;
+mod page;
+
+pub(super) use self::page::Page;
