@@ -62,7 +62,7 @@ pub const KNOWN: [Known; 14] = [
         id: "ec2-net-utils",
         name: "amazon-ec2-net-utils",
         files: &["/usr/bin/setup-policy-routes", "/usr/sbin/ec2ifup"],
-        what: "makes rules for each interface's addresses, which prroute's stand before",
+        what: "makes rules for each interface's addresses from priority 10000 on: prroute adds none for those",
         ..NOBODY
     },
     Known {

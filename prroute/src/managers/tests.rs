@@ -1,8 +1,10 @@
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::known::KNOWN;
 use super::networkd::{DROP_IN_TEXT, Foreign, write_drop_in};
 use super::*;
+use crate::config::DEFAULT_RULE_PRIORITY;
 
 /// A tree that looks like a machine; gone when dropped.
 struct Tree(PathBuf);
@@ -165,4 +167,14 @@ fn a_program_of_another_network_namespace_is_not_here() {
     }
     let observed = crate::state::observed::Observed::default();
     assert!(known::recognised(&tree.machine(), &observed).is_empty());
+}
+
+/// `what` says of other programs' rules for sources on which side of prroute's they are.
+#[test]
+fn what_is_said_of_rules_agrees_with_their_priorities() {
+    for (id, first) in [("ec2-net-utils", 10_000), ("nm-cloud-setup", 30_200)] {
+        let known = KNOWN.iter().find(|known| known.id == id).unwrap();
+        let is_said_to_come_later = known.what.contains("which prroute's stand before");
+        assert_eq!(is_said_to_come_later, first > DEFAULT_RULE_PRIORITY, "{}", known.what);
+    }
 }
