@@ -6,6 +6,8 @@ mod aging;
 mod asymmetric_client;
 mod between_gateways;
 mod blocking;
+#[path = "../blocks.rs"]
+mod blocks;
 mod bridge;
 mod clsact;
 mod coexistence;
@@ -52,6 +54,7 @@ mod over_time;
 mod own_source;
 mod plan;
 mod protocols;
+mod quick_starts;
 mod refusals;
 mod reload;
 mod removed;

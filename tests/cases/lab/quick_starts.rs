@@ -1,0 +1,103 @@
+//! Who follows a quick start of the book line by line gets what it promises.
+
+mod expected;
+mod reader;
+mod site;
+
+use anyhow::Result;
+
+use self::reader::Reader;
+use self::site::Site;
+
+const NETWORKD: &str = "systemctl restart systemd-networkd";
+const LESS: &str = "less remove.sh";
+
+#[test]
+fn two_nics() -> Result<()> {
+    let site = Site::build()?;
+    site.expect_silent("10.0.2.2")?;
+    Reader::new(&site, &[NETWORKD])?.follow("two-nics.md")
+}
+
+#[test]
+fn shared_address() -> Result<()> {
+    let site = Site::build()?;
+    site.provider.ip("route add 198.51.100.10 via 10.0.2.2 dev r1")?;
+    Reader::new(&site, &[])?.follow("shared-address.md")
+}
+
+#[test]
+fn two_subnets() -> Result<()> {
+    let site = Site::build()?;
+    site.provider.ip("address add 10.0.3.1/24 dev r1")?;
+    site.host.ip_batch(
+        "address add 10.0.3.2/24 dev eth1\n\
+         route add default via 10.0.3.1 dev eth1 metric 300\n",
+    )?;
+    Reader::new(&site, &[])?.follow("two-subnets.md")
+}
+
+/// cloud-init itself: `guest::cloud_init`.
+#[test]
+fn vpc() -> Result<()> {
+    const LEFT_OUT: &[&str] = &[
+        NETWORKD,
+        "export public_mac=02:00:5e:10:00:01 private_mac=02:00:5e:10:00:02 \
+         private_destinations='[\"192.0.2.14\"]'",
+        "export package_url=https://packages.example.net/prroute_0.1.0-1_amd64.deb",
+        "export package_sha256=$(cut -d' ' -f1 prroute_0.1.0-1_amd64.deb.sha256)",
+        "envsubst < user-data.yaml > user-data",
+        "cloud-init schema --config-file user-data",
+    ];
+    Reader::new(&Site::build()?, LEFT_OUT)?.follow("vpc.md")
+}
+
+#[test]
+fn direct_return() -> Result<()> {
+    let site = Site::build()?;
+    site.host.ip("address add 198.51.100.10/32 dev lo")?;
+    site.host.sysctl(&["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"])?;
+    Reader::new(&site, &[])?.follow("direct-return.md")
+}
+
+#[test]
+fn from_netplan() -> Result<()> {
+    let site = Site::build()?;
+    site.host.ip_batch(
+        "route add default via 10.0.2.1 dev eth1 table 20\n\
+         rule add from 10.0.2.2 lookup 20\n\
+         rule add to 192.0.2.14 lookup 20\n",
+    )?;
+    Reader::new(&site, &[NETWORKD, LESS])?.follow("from-netplan.md")
+}
+
+/// The rules of ec2-net-utils, made by hand.
+#[test]
+fn from_ec2_net_utils() -> Result<()> {
+    let site = Site::build()?;
+    site.host.ip_batch(
+        "route add default via 10.0.2.1 dev eth1 table 10001\n\
+         route add 10.0.2.0/24 dev eth1 scope link table 10001\n\
+         rule add from 10.0.2.2 lookup 10001 priority 10001\n",
+    )?;
+    Reader::new(&site, &[NETWORKD, LESS])?.follow("from-ec2-net-utils.md")
+}
+
+#[test]
+fn from_connmark() -> Result<()> {
+    let site = Site::build()?;
+    site.host.ip_batch(
+        "route delete default via 10.0.2.1 dev eth1\n\
+         route add default via 10.0.2.1 dev eth1 table 100\n\
+         rule add fwmark 0x1 lookup 100\n",
+    )?;
+    let restore = "-m conntrack ! --ctstate NEW --ctdir REPLY -m connmark ! --mark 0x0 -j CONNMARK --restore-mark";
+    let save = "-i eth1 -m conntrack --ctstate NEW --ctdir ORIGINAL -j CONNMARK --set-mark 0x1";
+    for rule in
+        [format!("PREROUTING {restore}"), format!("OUTPUT {restore}"), format!("PREROUTING {save}")]
+    {
+        let words: Vec<&str> = rule.split_whitespace().collect();
+        site.host.run(&[&["iptables", "-t", "mangle", "-A"], &words[..]].concat())?;
+    }
+    Reader::new(&site, &[LESS])?.follow("from-connmark.md")
+}
