@@ -77,8 +77,13 @@ impl Keepalived {
         scratch: &Scratch,
         configuration: &Configuration<'_>,
     ) -> Result<Self> {
+        Self::start_with(namespace, scratch, &configuration.text())
+    }
+
+    /// Likewise, with this text as its configuration file.
+    pub fn start_with(namespace: &Namespace, scratch: &Scratch, text: &str) -> Result<Self> {
         let base = format!("keepalived-{}", namespace.name());
-        let file = scratch.write(&format!("{base}/conf"), &configuration.text())?;
+        let file = scratch.write(&format!("{base}/conf"), text)?;
         let path = |name: &str| scratch.path().join(&base).join(name).display().to_string();
         let (conf, pid, vrrp) = (file.display().to_string(), path("pid"), path("vrrp"));
         let process = namespace.spawn(&[

@@ -4,13 +4,29 @@ mod expected;
 mod reader;
 mod site;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::command;
+use prroute_tests::docker::{Docker, Engine, Iptables};
+use prroute_tests::image;
+use prroute_tests::keepalived::Keepalived;
+use prroute_tests::tunnel::Tunnel;
 
-use self::reader::Reader;
+use self::reader::{Reader, text};
 use self::site::Site;
+use crate::blocks::blocks;
 
 const NETWORKD: &str = "systemctl restart systemd-networkd";
 const LESS: &str = "less remove.sh";
+
+#[test]
+fn every_page_is_followed() -> Result<()> {
+    for entry in std::fs::read_dir(reader::folder())? {
+        let page = entry?.file_name().to_string_lossy().into_owned();
+        let is_followed = include_str!("quick_starts.rs").contains(&format!("follow(\"{page}\")"));
+        ensure!(is_followed || page == "README.md", "no case follows {page}");
+    }
+    Ok(())
+}
 
 #[test]
 fn two_nics() -> Result<()> {
@@ -100,4 +116,58 @@ fn from_connmark() -> Result<()> {
         site.host.run(&[&["iptables", "-t", "mangle", "-A"], &words[..]].concat())?;
     }
     Reader::new(&site, &[LESS])?.follow("from-connmark.md")
+}
+
+/// With the page's file.
+#[test]
+fn keepalived() -> Result<()> {
+    let site = Site::build()?;
+    let file = blocks(&text("keepalived.md")?)
+        .into_iter()
+        .find(|block| block.text.starts_with("# /etc/keepalived/"))
+        .context("no file of keepalived")?;
+    let mut keepalived = Keepalived::start_with(&site.host, &site.scratch, &file.text)?;
+    keepalived.wait_master(&site.host, &[("10.0.2.100".parse()?, 32)])?;
+    Reader::new(&site, &[])?.follow("keepalived.md")?;
+    keepalived.stop()
+}
+
+/// Tun devices in place of WireGuard, and the rules of wg-quick made by `ip`. The real ones: `links::point_to_point`,
+/// `guest::wg_quick`.
+#[test]
+fn vpn() -> Result<()> {
+    const WG_QUICK: &str = "#!/bin/sh -e\n\
+        for family in -4 -6; do\n\
+        ip $family rule add not fwmark 51820 table 51820\n\
+        ip $family rule add table main suppress_prefixlength 0\n\
+        done\n";
+    let site = Site::build()?;
+    let _wg0 = Tunnel::between((&site.host, "wg0"), (&site.provider, "wg0"))?;
+    let _exit = Tunnel::between((&site.host, "exit"), (&site.provider, "exit"))?;
+    site.host.ip_batch(
+        "address add 192.0.2.10/32 dev wg0\n\
+         link set wg0 mtu 1420\n\
+         route add default dev wg0 metric 5000\n\
+         route add default dev exit table 51820\n",
+    )?;
+    site.host.ip("-6 route add default dev exit table 51820")?;
+    Reader::new(&site, &[])?.with_program("wg-quick", WG_QUICK)?.follow("vpn.md")
+}
+
+#[test]
+fn docker() -> Result<()> {
+    let site = Site::build()?;
+    let engine = Engine { iptables: Iptables::Nft, userland_proxy: true };
+    let docker = Docker::start(&site.host, &site.scratch, &site.name, engine, false)?;
+    let server = format!("CMD {}", serde_json::to_string(&image::web_server(80))?);
+    let tar = image::build(&site.scratch)?.display().to_string();
+    docker.run(&["import", "--change", &server, &tar, "nginx"])?;
+    let socket = site.scratch.path().join("docker.sock");
+    let program = command::run(&["sh", "-c", "command -v docker"])?;
+    let client =
+        format!("#!/bin/sh\nexec {} --host=unix://{} \"$@\"\n", program.trim(), socket.display());
+    Reader::new(&site, &[])?
+        .with_program("docker", &client)?
+        .naming("172.30.0.", "172.17.0.")
+        .follow("docker.md")
 }

@@ -36,6 +36,17 @@ struct Step<'a> {
     promised: String,
 }
 
+/// Where the quick starts are.
+pub(super) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quick-starts")
+}
+
+/// A quick start, by the name of its file.
+pub(super) fn text(page: &str) -> Result<String> {
+    let path = folder().join(page);
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
 fn steps(block: &str) -> Result<Vec<Step<'_>>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for line in block.lines() {
@@ -64,6 +75,8 @@ pub(super) struct Reader<'site> {
     programs: PathBuf,
     /// What the reader does not type, as the lab has not what it is for.
     left_out: &'static [&'static str],
+    /// What the lab calls otherwise than the pages, and what they call it.
+    names: Vec<(String, &'static str)>,
 }
 
 impl<'site> Reader<'site> {
@@ -75,17 +88,28 @@ impl<'site> Reader<'site> {
         command::run(&["rm", "-rf", &etc.join("prroute").display().to_string()])?;
         let binary = prroute::binary()?.display().to_string();
         let text = PROGRAM.replace("@BINARY@", &binary).replace("@NAME@", &site.name);
-        let written = site.scratch.write("prroute", &text)?;
         let programs = site.scratch.path().join("bin");
-        scratch::install(&written, &programs.join("prroute"))?;
-        Ok(Self { site, instance, daemon: None, etc, programs, left_out })
+        let names = vec![(site.name.clone(), "default")];
+        let reader = Self { site, instance, daemon: None, etc, programs, left_out, names };
+        reader.with_program("prroute", &text)
+    }
+
+    /// Types `name` for this script.
+    pub(super) fn with_program(self, name: &str, script: &str) -> Result<Self> {
+        let written = self.site.scratch.write(&format!("scripts/{name}"), script)?;
+        scratch::install(&written, &self.programs.join(name))?;
+        Ok(self)
+    }
+
+    /// What the pages call `of_pages` begins with `here` in the lab.
+    pub(super) fn naming(mut self, here: &str, of_pages: &'static str) -> Self {
+        self.names.push((here.to_owned(), of_pages));
+        self
     }
 
     /// Does all that the page says, and undoes it.
     pub(super) fn follow(mut self, page: &str) -> Result<()> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quick-starts").join(page);
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = text(page)?;
         for words in self.left_out {
             ensure!(text.contains(words), "{page} no longer says {words}");
         }
@@ -145,7 +169,10 @@ impl<'site> Reader<'site> {
         let mut printed = String::new();
         let mut look = || -> Result<bool> {
             (_, printed) = self.type_in(step)?;
-            Ok(agrees(&step.promised, &printed, &self.site.name))
+            for (here, of_pages) in &self.names {
+                printed = printed.replace(here, of_pages);
+            }
+            Ok(agrees(&step.promised, &printed))
         };
         let agreed = if LOOKS.iter().any(|begin| step.command.starts_with(begin)) {
             wait::until("what is promised", SOON, || Ok(look()?.then_some(())))
@@ -170,6 +197,7 @@ impl<'site> Reader<'site> {
         command
             .env("PATH", format!("{}:{path}", self.programs.display()))
             .env("NO_COLOR", "1")
+            .env("no_proxy", "*")
             .current_dir(self.site.scratch.path());
         let output = command::output_within(&mut command, DEADLINE, "")?;
         Ok((output.status.success(), output.stdout))
