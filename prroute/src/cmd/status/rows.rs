@@ -19,12 +19,14 @@ pub(super) fn table(uplinks: &[UplinkStatusJson], details: bool) -> Table {
         header.extend(["IN/s", "MOVED/s"]);
     }
     table.set_header(header);
+    // A single uplink has no programs: prroute waits for a second one.
+    let without = if uplinks.len() < 2 { "none" } else { "MISSING" };
     for it in uplinks {
         let gateways: Vec<String> = it.answers.iter().map(gateway).collect();
         let mut row = vec![
             format!("{}{}", it.uplink.name, if it.default_route { DEFAULT_ROUTE } else { "" }),
             it.state.name().to_owned(),
-            it.hook.map_or("MISSING".to_owned(), |hook| hook.to_string()),
+            it.hook.map_or(without.to_owned(), |hook| hook.to_string()),
             if gateways.is_empty() { "none".to_owned() } else { gateways.join("\n") },
             addresses(it, details),
         ];

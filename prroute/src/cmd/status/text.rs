@@ -229,6 +229,15 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_missing_where_there_should_be_some() {
+        let mut report = a_status();
+        report.uplinks[0].hook = None;
+        assert!(!of(&report).contains("MISSING"), "prroute waits: {}", of(&report));
+        report.uplinks.push(report.uplinks[0].clone());
+        assert!(of(&report).contains("MISSING"), "{}", of(&report));
+    }
+
+    #[test]
     fn rates_have_columns_when_there_are_any() {
         let mut report = a_status();
         assert!(words(&report).contains("IN/s MOVED/s"), "{}", of(&report));
