@@ -1,5 +1,6 @@
 //! The README, the book and all other pages, against the repository and the program: what a page refers to exists.
 
+mod cases;
 mod commands;
 mod configuration;
 mod contents;
