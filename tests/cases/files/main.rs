@@ -4,7 +4,7 @@
 #[path = "../blocks.rs"]
 mod blocks;
 mod book;
+mod configuration;
 mod contrib;
 mod package;
-mod readme;
 mod unit_file;

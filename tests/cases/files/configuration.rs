@@ -1,4 +1,4 @@
-//! The README's configuration has every key, with its default.
+//! The configuration's page shows every key, with its default.
 
 use ::prroute::config::Config;
 use anyhow::{Context, Result, bail};
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::book::Page;
 
-/// The block of the README that is fenced as TOML.
+/// The block of the page that is fenced as TOML.
 fn sample() -> Result<String> {
-    let blocks = Page::read("README.md")?.blocks;
+    let blocks = Page::read("docs/configuration.md")?.blocks;
     let block = blocks.into_iter().find(|block| block.language == "toml");
-    Ok(block.context("the README has no TOML")?.text)
+    Ok(block.context("the page has no TOML")?.text)
 }
 
 fn load(text: &str) -> Result<Config> {
@@ -44,7 +44,7 @@ fn the_sample_shows_every_key() -> Result<()> {
     for key in all.iter().filter(|key| *key != "uplink") {
         let sign = if key == "rule-priority" { "#" } else { "" };
         let shown = text.lines().any(|line| line.starts_with(&format!("{sign}{key} = ")));
-        assert!(shown, "the README does not show {key}");
+        assert!(shown, "the page does not show {key}");
     }
     Ok(())
 }
