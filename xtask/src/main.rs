@@ -1,11 +1,12 @@
 //! # xtask
 //!
-//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo | package`. Each task is a file; each
+//! prroute's chores: `cargo xtask setup | build | test | vm | bench | demo | package | book`. Each task is a file; each
 //! does the set-up that it needs by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod apt;
 mod bench;
+mod book;
 mod build;
 mod cross;
 mod demo;
@@ -80,6 +81,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Make a Debian package, an RPM and a tar with a static binary, in target/package
     Package(package::Arguments),
+    /// Make a web site of the pages in docs/, in target/book
+    Book,
     /// Show the main job on a lab of network namespaces (as root)
     Demo {
         /// Leave the lab standing and print how to look inside
@@ -115,6 +118,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Vm { system: true, kernel, cases, .. } => vm::system_task(kernel, &cases).map(code),
         Task::Bench(arguments) => bench::task(&arguments),
         Task::Package(arguments) => package::task(&arguments).map(code),
+        Task::Book => book::task().map(code),
         Task::Demo { keep } => demo::task(keep).map(code),
     }
 }

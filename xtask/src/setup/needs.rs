@@ -4,8 +4,8 @@
 
 use crate::project;
 
-/// What is about to be done; each contains what stands before it, but `Package` and `Cross` only `Build`,
-/// and `VmCross` all but `Package`.
+/// What is about to be done; each contains what stands before it, but `Package`, `Book` and `Cross` only
+/// `Build`, and `VmCross` all but `Package` and `Book`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     Build,
@@ -14,6 +14,7 @@ pub(crate) enum Scope {
     Test,
     Vm,
     Package,
+    Book,
     /// Code for another architecture.
     Cross,
     /// Guests of another architecture.
@@ -30,6 +31,7 @@ impl Scope {
             Self::Test => "cargo xtask test",
             Self::Vm => "cargo xtask vm",
             Self::Package => "cargo xtask package",
+            Self::Book => "cargo xtask book",
             Self::Cross => "cargo xtask build --target",
             Self::VmCross => "cargo xtask vm --arch",
         }
@@ -38,8 +40,10 @@ impl Scope {
     /// Whether this needs all that `other` needs.
     pub(crate) fn contains(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Package | Self::Cross, other) => other == Self::Build || other == self,
-            (Self::VmCross, other) => other != Self::Package,
+            (Self::Package | Self::Book | Self::Cross, other) => {
+                other == Self::Build || other == self
+            }
+            (Self::VmCross, other) => ![Self::Package, Self::Book].contains(&other),
             (scope, other) => other <= scope,
         }
     }
