@@ -86,10 +86,9 @@ impl State {
                     self.pointers[destination].map(|pointer| pointer + instruction.imm);
             }
             BPF_JMP if operation == BPF_CALL => {
-                for pointer in self.pointers[1..=5].iter().copied().collect::<Vec<_>>() {
-                    if let Some(pointer) = pointer {
-                        self.write(pointer, LARGEST.min(-pointer));
-                    }
+                let arguments = self.pointers;
+                for pointer in arguments[1..=5].iter().flatten() {
+                    self.write(*pointer, LARGEST.min(-pointer));
                 }
                 self.pointers[..=5].fill(None);
             }
