@@ -180,7 +180,7 @@ mod tests {
         let text = a_diagnosis().to_string();
         for line in [
             "FAIL 1  WARN 1  note 0  ok 1  skipped 1\n",
-            "FAIL kind: what\n     likely made by owner\n     1 of 2\n     do it\n     fix: ip link \
+            "FAIL route-missing: what\n     likely made by owner\n     1 of 2\n     do it\n     fix: ip link \
              set eth0 up\n",
         ] {
             assert!(text.contains(line), "{text}");

@@ -3,7 +3,7 @@
 
 use crate::config::{Config, RpFilter};
 use crate::examine::Examination;
-use crate::state::findings::{Finding, Severity, word};
+use crate::state::findings::{Finding, Kind, Severity, word};
 use crate::state::observed::{Link, Observed, RP_FILTER_STRICT};
 use crate::state::uplink::Uplink;
 use crate::sysctl::netstat;
@@ -56,7 +56,6 @@ fn finding(config: &Config, link: &Link, is_set_back: bool, dropped: Option<u64>
         format!("{count} packets were dropped by such filters since boot (IPReversePathFilter)")
     });
     Finding {
-        id: format!("rp-filter:{name}"),
         severity,
         what: format!(
             "{name}: rp_filter is strict{why}: requests that main would not answer over {name} \
@@ -67,7 +66,7 @@ fn finding(config: &Config, link: &Link, is_set_back: bool, dropped: Option<u64>
         // It would change what is observed.
         fix: (!config.observes())
             .then(|| format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", word(name))),
-        ..Finding::default()
+        ..Finding::about(Kind::RpFilter, name)
     }
 }
 

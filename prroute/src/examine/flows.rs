@@ -6,7 +6,7 @@ use nix::libc::IPPROTO_TCP;
 
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::occupancy::{Occupancy, Table};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::uplink::{Uplink, UplinkId};
 
 /// So many connections say something about an uplink.
@@ -47,7 +47,6 @@ pub(super) fn unconfirmed(flows: &[FlowRecord], uplinks: &[Uplink]) -> Vec<Findi
 
 fn finding(name: &str, count: usize) -> Finding {
     Finding {
-        id: format!("unconfirmed:{name}"),
         severity: Severity::Warning,
         what: format!(
             "{name}: all of the {count} TCP connections of the last minute were answered, and none was \
@@ -56,7 +55,7 @@ fn finding(name: &str, count: usize) -> Finding {
         remedy: Some(format!("ask who runs the router behind {name} whether it lets replies out")),
         device: Some(name.to_owned()),
         fix: Some("prroute flows".to_owned()),
-        ..Finding::default()
+        ..Finding::about(Kind::Unconfirmed, name)
     }
 }
 
@@ -65,7 +64,6 @@ pub(super) fn full(occupancy: &Occupancy) -> Vec<Finding> {
     let evicted = occupancy.evicted_confirmed_at_most;
     let full = occupancy.tables.iter().filter(|table| table.confirmed && table.is_full());
     full.map(|Table { name, capacity, live, .. }| Finding {
-        id: format!("table-full:{}", name.to_lowercase()),
         severity: Severity::Warning,
         what: format!(
             "the flow table {} is full: the oldest connections are forgotten, and their replies follow \
@@ -78,7 +76,7 @@ pub(super) fn full(occupancy: &Occupancy) -> Vec<Finding> {
             format!("{live} live flows of {capacity}"),
             format!("at most {evicted} confirmed flows made room for others"),
         ],
-        ..Finding::default()
+        ..Finding::about(Kind::TableFull, name.to_lowercase())
     })
     .collect()
 }
@@ -109,7 +107,7 @@ mod tests {
 
     fn ids(flows: &[FlowRecord]) -> Vec<String> {
         let found = unconfirmed(flows, &two_networks().uplinks());
-        found.into_iter().map(|finding| finding.id).collect()
+        found.into_iter().map(|finding| finding.id.to_string()).collect()
     }
 
     #[test]

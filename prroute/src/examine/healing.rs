@@ -2,7 +2,7 @@
 
 use crate::json::HealedJson;
 use crate::runtime::seconds_since_1970;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 
 /// Seconds after which what happened once is over.
 const RECENT: u64 = 600;
@@ -26,11 +26,10 @@ fn said(healed: &HealedJson, now: u64) -> Finding {
         times => format!("{times} times, the last time"),
     };
     Finding {
-        id: "healing".to_owned(),
         severity: if is_recent { Severity::Warning } else { Severity::Notice },
         what: format!("something of prroute was deleted {times}{when}, {by}, and was put back"),
         evidence: vec![what.clone()],
-        ..Finding::default()
+        ..Finding::single(Kind::Healing)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::examine::programs::{Place, Seen};
 use crate::examine::{Examination, evidence};
 use crate::json::UdpSourceStateJson;
 use crate::netlink::Direction;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::uplink::Uplink;
 
 /// So many pins are named.
@@ -23,13 +23,12 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
     if attached && !seen.sockets {
         all.push(Finding {
-            id: "cgroup-programs".to_owned(),
             severity: Severity::Fault,
             what: "the programs for wildcard UDP servers are not attached: such servers answer \
                    from the address that routing prefers"
                 .to_owned(),
             fix,
-            ..Finding::default()
+            ..Finding::single(Kind::CgroupPrograms)
         });
     }
     all
@@ -50,7 +49,6 @@ fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let names = uplinks.iter().filter(is_without).map(|uplink| &uplink.device.name);
     names
         .map(|name| Finding {
-            id: format!("program-missing:{name}"),
             severity: Severity::Fault,
             what: format!(
                 "{name}: the programs are not attached, its replies are not {}",
@@ -58,7 +56,7 @@ fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
             ),
             device: Some(name.clone()),
             fix: examined.mend(),
-            ..Finding::default()
+            ..Finding::about(Kind::ProgramMissing, name)
         })
         .collect()
 }
@@ -86,19 +84,17 @@ fn pins(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
         false => format!("{directory}: pinned links are missing: the programs end with the daemon"),
     };
     Some(Finding {
-        id: "pins-missing".to_owned(),
         severity: Severity::Fault,
         what,
         evidence,
         fix: fix.cloned(),
-        ..Finding::default()
+        ..Finding::single(Kind::PinsMissing)
     })
 }
 
 fn layout(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
     let other = seen.other_layouts.first()?;
     Some(Finding {
-        id: "layout".to_owned(),
         severity: Severity::Warning,
         what: format!(
             "{}: pins of another version of prroute: its programs may still be attached",
@@ -106,7 +102,7 @@ fn layout(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
         ),
         evidence: vec![format!("this version: {}", seen.layout.display())],
         fix: fix.cloned(),
-        ..Finding::default()
+        ..Finding::single(Kind::Layout)
     })
 }
 
@@ -137,13 +133,12 @@ fn detached(places: &[Place], done: &str, fix: Option<&String>) -> Option<Findin
         }
     };
     Some(Finding {
-        id: format!("program-missing:{name}"),
         severity: Severity::Fault,
         what,
         device: Some(name.clone()),
         evidence: gone.iter().map(evidence).collect(),
         fix: fix.cloned(),
-        ..Finding::default()
+        ..Finding::about(Kind::ProgramMissing, name)
     })
 }
 
@@ -153,7 +148,6 @@ fn order(place: &Place, restart: Option<&String>) -> Option<Finding> {
     let (name, direction) = (device, direction.name());
     let first = before.first()?;
     Some(Finding {
-        id: format!("program-order:{name}:{direction}"),
         severity: Severity::Warning,
         what: format!(
             "{name}: {first} of others runs before prroute's {direction} program, which does not \
@@ -168,7 +162,7 @@ fn order(place: &Place, restart: Option<&String>) -> Option<Finding> {
         device: Some(name.clone()),
         evidence: before.clone(),
         fix: restart.filter(|_| *hook == Hook::Tcx).cloned(),
-        ..Finding::default()
+        ..Finding::about(Kind::ProgramOrder, format_args!("{name}:{direction}"))
     })
 }
 
@@ -182,7 +176,6 @@ fn foreign(place: &Place) -> Option<Finding> {
         many => format!("{many} programs or filters"),
     };
     Some(Finding {
-        id: format!("program-foreign:{name}:{direction}"),
         severity: Severity::Notice,
         what: format!(
             "{name}: {others} of others behind prroute's {direction} program: what prroute moves to \
@@ -190,7 +183,7 @@ fn foreign(place: &Place) -> Option<Finding> {
         ),
         device: Some(name.clone()),
         evidence: behind.clone(),
-        ..Finding::default()
+        ..Finding::about(Kind::ProgramForeign, format_args!("{name}:{direction}"))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::datapath::features::{self, Feature};
 use crate::datapath::{sockets, tcx};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::{Observed, PROTOCOL};
 
 /// What prroute would use, and does without.
@@ -54,13 +54,12 @@ fn missing(observed: &Observed) -> Vec<Wish> {
 
 fn lacking(missing: &[Feature]) -> Option<Finding> {
     (!missing.is_empty()).then(|| Finding {
-        id: "kernel-feature".to_owned(),
         severity: Severity::Fault,
         what: "the kernel is too old for prroute's programs".to_owned(),
         remedy: Some("boot a newer kernel".to_owned()),
         evidence: vec![features::listing(missing)],
         fix: Some("uname -r".to_owned()),
-        ..Finding::default()
+        ..Finding::single(Kind::KernelFeature)
     })
 }
 
@@ -69,12 +68,11 @@ fn wishing(missing: &[Wish]) -> Option<Finding> {
         format!("{name} (Linux {since}): without it {without}")
     });
     (!missing.is_empty()).then(|| Finding {
-        id: "kernel-lacks".to_owned(),
         severity: Severity::Notice,
         what: "the kernel is older than some of what prroute would use, and prroute does without"
             .to_owned(),
         evidence: evidence.collect(),
-        ..Finding::default()
+        ..Finding::single(Kind::KernelLacks)
     })
 }
 

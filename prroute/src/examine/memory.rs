@@ -5,7 +5,7 @@ use prroute_common::flow::MAX_DEFAULT_FLOWS;
 use crate::config::Config;
 use crate::datapath::sizes::{self, Demand, Machine, Sizes};
 use crate::state::families::Families;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::Observed;
 
 pub(super) fn finding(config: &Config, observed: &Observed, machine: Machine) -> Option<Finding> {
@@ -15,8 +15,8 @@ pub(super) fn finding(config: &Config, observed: &Observed, machine: Machine) ->
 
 fn judge(machine: Machine, demand: Demand) -> Option<Finding> {
     let finding = |what, remedy: &str| {
-        let (id, remedy) = ("memory".to_owned(), Some(remedy.to_owned()));
-        Some(Finding { id, severity: Severity::Notice, what, remedy, ..Finding::default() })
+        let (severity, remedy) = (Severity::Notice, Some(remedy.to_owned()));
+        Some(Finding { severity, what, remedy, ..Finding::single(Kind::Memory) })
     };
     if let Some(excess) = sizes::excess(machine, demand) {
         return finding(excess, "lower `flows` in the configuration where memory is short");

@@ -6,12 +6,10 @@ use std::net::IpAddr;
 
 use crate::examine::evidence;
 use crate::netlink::nftables::{FilterRule, Ruling, Subject};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::Observed;
 use crate::state::uplink::{Ifindex, Uplink};
 
-/// The finding that not all was looked at.
-pub(super) const UNREAD: &str = "netfilter-unread";
 /// So many rules are shown.
 const SHOWN: usize = 5;
 
@@ -73,14 +71,13 @@ impl Target<'_> {
             _ => ("leaves", "replies are lost, whichever uplink prroute would move them to"),
         };
         Some(Finding {
-            id: format!("nft-drop:{name}"),
             severity: Severity::Warning,
             what: format!("{name}: netfilter drops what {directions} here: {comes}"),
             // Only the administrator knows what the rule is for: its deletion is no command to be typed.
             remedy: Some(format!("if that is not meant: {}", delete(first))),
             device: Some(name.to_owned()),
             evidence: shown(&found),
-            ..Finding::default()
+            ..Finding::about(Kind::NftDrop, name)
         })
     }
 
@@ -102,7 +99,6 @@ impl Target<'_> {
         };
         let name = self.name;
         Some(Finding {
-            id: format!("nft-oif:{name}"),
             severity: Severity::Notice,
             what: format!(
                 "{name}: {count} by this output interface, which for a reply that prroute moves is the \
@@ -111,7 +107,7 @@ impl Target<'_> {
             remedy: Some("let such rules hold for every uplink".to_owned()),
             device: Some(name.to_owned()),
             evidence: shown(&found),
-            ..Finding::default()
+            ..Finding::about(Kind::NftOif, name)
         })
     }
 
@@ -170,27 +166,25 @@ pub(super) fn legacy() -> Option<Finding> {
 /// Not all rules of nftables were looked at.
 pub(super) fn unread(why: String) -> Finding {
     Finding {
-        id: UNREAD.to_owned(),
         severity: Severity::Notice,
         what:
             "netfilter's rules could not all be read: some that name an uplink may be missing here"
                 .to_owned(),
         evidence: vec![why],
         fix: Some("nft list ruleset".to_owned()),
-        ..Finding::default()
+        ..Finding::single(Kind::NetfilterUnread)
     }
 }
 
 fn not_looked_at(tables: &[String]) -> Option<Finding> {
     (!tables.is_empty()).then(|| Finding {
-        id: "iptables-legacy".to_owned(),
         severity: Severity::Notice,
         what: "iptables keeps rules outside nftables: rules there that name an uplink were not \
                looked for"
             .to_owned(),
         evidence: vec![format!("tables: {}", tables.join(", "))],
         fix: Some("iptables-legacy-save".to_owned()),
-        ..Finding::default()
+        ..Finding::single(Kind::IptablesLegacy)
     })
 }
 

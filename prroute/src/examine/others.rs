@@ -1,7 +1,7 @@
 //! Other programs that manage the network here: what to know of them beside prroute.
 
 use crate::managers::{Machine, known, networkd};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::Observed;
 
 pub(super) fn findings(machine: &Machine, observed: &Observed) -> Vec<Finding> {
@@ -14,20 +14,18 @@ fn finding(known: &known::Known, foreign: networkd::Foreign) -> Finding {
     let known::Known { id, name, what, .. } = known;
     if *id == known::NETWORKD && foreign.is_any() {
         return Finding {
-            id: "networkd".to_owned(),
             severity: Severity::Warning,
             what: "systemd-networkd deletes rules and routes that it did not make, when it starts and \
                    when a link changes: prroute puts its own back, and replies go astray meanwhile"
                 .to_owned(),
             fix: Some("prroute setup networkd".to_owned()),
-            ..Finding::default()
+            ..Finding::single(Kind::Networkd)
         };
     }
     Finding {
-        id: format!("manager:{id}"),
         severity: Severity::Notice,
         what: format!("{name} {what}"),
-        ..Finding::default()
+        ..Finding::about(Kind::Manager, id)
     }
 }
 

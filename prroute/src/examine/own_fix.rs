@@ -44,6 +44,7 @@ fn choose(own: &[OwnFix], findings: &[Finding]) -> Option<OwnFix> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::findings::Kind;
 
     #[test]
     fn what_changes_something_of_others_is_not_ours() {
@@ -51,8 +52,10 @@ mod tests {
         let restart = OwnFix::Service { verb: "restart", unit: "prroute.service".to_owned() };
         let own = [restart.clone(), reload.clone()];
         let printed = |fixes: &[&str]| {
-            let finding =
-                |fix: &&str| Finding { fix: Some((*fix).to_owned()), ..Finding::default() };
+            let finding = |fix: &&str| Finding {
+                fix: Some((*fix).to_owned()),
+                ..Finding::single(Kind::DaemonGone)
+            };
             choose(&own, &fixes.iter().map(finding).collect::<Vec<_>>())
         };
         assert_eq!(printed(&["ip link set eth0 up", "nft list ruleset"]), None);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::examine::Examination;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::{NeighbourState, Route, Rule};
 use crate::state::plan::Op;
 
@@ -20,16 +20,15 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
         Ok(plan) => plan,
         Err(collision) => {
             return vec![Finding {
-                id: "collision".to_owned(),
                 severity: Severity::Fault,
                 what: collision.to_string(),
-                ..Finding::default()
+                ..Finding::single(Kind::Collision)
             }];
         }
     };
-    let mut groups: BTreeMap<(Kind, Option<String>), Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Part, Option<String>), Vec<String>> = BTreeMap::new();
     for op in &plan.ops {
-        let Some((kind, device)) = kind_of(op) else { continue };
+        let Some((part, device)) = part_of(op) else { continue };
         let is_undecided = match &device {
             Some(device) => is_in_doubt(examined, device),
             // Rules depend on every gateway.
@@ -38,14 +37,14 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             }
         };
         if !is_undecided && !stands_elsewhere(examined, op) {
-            groups.entry((kind, device)).or_default().push(op.to_string());
+            groups.entry((part, device)).or_default().push(op.to_string());
         }
     }
-    groups.into_iter().map(|((kind, device), ops)| finding(examined, kind, device, &ops)).collect()
+    groups.into_iter().map(|((part, device), ops)| finding(examined, part, device, &ops)).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum Part {
     Rule,
     Route,
     Neighbour,
@@ -54,18 +53,18 @@ enum Kind {
 }
 
 /// `None`: it is told of elsewhere.
-fn kind_of(op: &Op) -> Option<(Kind, Option<String>)> {
+fn part_of(op: &Op) -> Option<(Part, Option<String>)> {
     let device = |route: &Route| route.next_hops.first().map(|hop| hop.device.clone());
     Some(match op {
         // `filters`.
         Op::LoosenRpFilter(_) => return None,
-        Op::AddRule(_) => (Kind::Rule, None),
-        Op::AddRoute(route) | Op::ReplaceRoute { new: route, .. } => (Kind::Route, device(route)),
-        Op::ManageNeighbour(key) => (Kind::Neighbour, Some(key.device.clone())),
-        Op::DeleteRule(_) => (Kind::Leftover, None),
-        Op::DeleteRoute(route) => (Kind::Leftover, device(route)),
-        Op::ReleaseNeighbour(key) => (Kind::Leftover, Some(key.device.clone())),
-        Op::RestoreRpFilter(change) => (Kind::Leftover, Some(change.device.clone())),
+        Op::AddRule(_) => (Part::Rule, None),
+        Op::AddRoute(route) | Op::ReplaceRoute { new: route, .. } => (Part::Route, device(route)),
+        Op::ManageNeighbour(key) => (Part::Neighbour, Some(key.device.clone())),
+        Op::DeleteRule(_) => (Part::Leftover, None),
+        Op::DeleteRoute(route) => (Part::Leftover, device(route)),
+        Op::ReleaseNeighbour(key) => (Part::Leftover, Some(key.device.clone())),
+        Op::RestoreRpFilter(change) => (Part::Leftover, Some(change.device.clone())),
     })
 }
 
@@ -102,32 +101,32 @@ fn is_in_doubt(examined: &Examination, device: &str) -> bool {
     })
 }
 
-fn finding(examined: &Examination, kind: Kind, device: Option<String>, ops: &[String]) -> Finding {
+fn finding(examined: &Examination, part: Part, device: Option<String>, ops: &[String]) -> Finding {
     let of = device.as_ref().map_or(String::new(), |device| format!("{device}: "));
     let count = ops.len();
     let several =
         |one: &str| if count == 1 { format!("1 {one} is") } else { format!("{count} {one}s are") };
-    let (id, severity, what) = match kind {
-        Kind::Rule => (
-            "rule-missing",
+    let (kind, severity, what) = match part {
+        Part::Rule => (
+            Kind::RuleMissing,
             Severity::Fault,
             format!(
                 "{of}{} missing: packets with an uplink's address follow main",
                 several("rule")
             ),
         ),
-        Kind::Route => (
-            "route-missing",
+        Part::Route => (
+            Kind::RouteMissing,
             Severity::Fault,
             format!("{of}{} missing in prroute's tables", several("route")),
         ),
-        Kind::Neighbour => (
-            "neighbour-missing",
+        Part::Neighbour => (
+            Kind::NeighbourMissing,
             Severity::Fault,
             format!("{of}nobody keeps the gateway's link-layer address"),
         ),
-        Kind::Leftover => (
-            "leftover",
+        Part::Leftover => (
+            Kind::Leftover,
             Severity::Notice,
             format!("{of}{} left that nothing needs", several("object")),
         ),
@@ -136,14 +135,6 @@ fn finding(examined: &Examination, kind: Kind, device: Option<String>, ops: &[St
     if count > SHOWN {
         evidence.push(format!("and {} more: prroute plan", count - SHOWN));
     }
-    let object = device.as_deref().unwrap_or("host");
-    Finding {
-        id: format!("{id}:{object}"),
-        severity,
-        what,
-        device,
-        evidence,
-        fix: examined.mend(),
-        ..Finding::default()
-    }
+    let base = Finding::about(kind, device.as_deref().unwrap_or("host"));
+    Finding { severity, what, device, evidence, fix: examined.mend(), ..base }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::examine::evidence;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::uplink::Uplink;
 
 /// So many services are shown for one address.
@@ -128,7 +128,6 @@ fn finding(address: IpAddr, name: &str, services: &[String]) -> Finding {
         several => format!("{} services listen on {address} only", several.len()),
     };
     Finding {
-        id: format!("listens-on-one-address:{address}"),
         severity: Severity::Notice,
         what: format!(
             "{service}, an address of {name}: at the addresses of other uplinks nobody answers"
@@ -139,7 +138,7 @@ fn finding(address: IpAddr, name: &str, services: &[String]) -> Finding {
         device: Some(name.to_owned()),
         evidence,
         fix: Some("ss -lntu".to_owned()),
-        ..Finding::default()
+        ..Finding::about(Kind::ListensOnOneAddress, address)
     }
 }
 
@@ -172,7 +171,7 @@ mod tests {
         let addresses = addresses.iter().map(|address| ip(address)).collect();
         let listeners = [(listener, addresses)].into();
         let found = findings(&listeners, &two_networks().uplinks());
-        found.into_iter().map(|finding| finding.id).collect()
+        found.into_iter().map(|finding| finding.id.to_string()).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::examine::Examination;
 use crate::examine::answers::Answer;
-use crate::state::findings::{Finding, Severity, word};
+use crate::state::findings::{Finding, Kind, Severity, word};
 use crate::state::lost_gateways::LostGateway;
 use crate::state::observed::{Family, Link, Observed};
 use crate::state::uplink::{Discovered, Uplink};
@@ -44,12 +44,11 @@ fn without_carrier(name: &str, is_set_down: bool) -> Finding {
         false => ("has no carrier: look at the cable and the switch", None),
     };
     Finding {
-        id: format!("carrier:{name}"),
         severity: Severity::Fault,
         what: format!("{name} {what}"),
         device: Some(name.to_owned()),
         fix,
-        ..Finding::default()
+        ..Finding::about(Kind::Carrier, name)
     }
 }
 
@@ -59,10 +58,9 @@ fn of(device: &Discovered, link: Option<&Link>, answers: &[Answer]) -> Vec<Findi
         .undecided
         .iter()
         .map(|what| Finding {
-            id: format!("gateway-undecided:{name}"),
             what: what.clone(),
             device: Some(name.clone()),
-            ..Finding::default()
+            ..Finding::about(Kind::GatewayUndecided, name)
         })
         .collect();
     if !device.up {
@@ -78,13 +76,12 @@ fn of(device: &Discovered, link: Option<&Link>, answers: &[Answer]) -> Vec<Findi
             None => (Severity::Fault, String::new()),
         };
         all.push(Finding {
-            id: format!("gateway-silent:{name}:{gateway}"),
             severity,
             what: format!("{name}: gateway {gateway} does not answer{rest}"),
             remedy: Some("look at the router, and at the way to it".to_owned()),
             device: Some(name.clone()),
             fix: Some(format!("ping -c 3 -I {} {gateway}", word(name))),
-            ..Finding::default()
+            ..Finding::about(Kind::GatewaySilent, format_args!("{name}:{gateway}"))
         });
     }
     all
@@ -102,12 +99,11 @@ fn gone(name: &str, LostGateway { family, gateway, .. }: &LostGateway, on_link: 
         (Family::V6, _) => format!("ip -6 route add default via {gateway}"),
     };
     Finding {
-        id: format!("gateway-gone:{name}:{gateway}"),
         what: format!("{name} had the gateway {gateway}, and has no default route any more"),
         remedy: Some("put the route back".to_owned()),
         device: Some(name.to_owned()),
         fix: Some(format!("{via} dev {}{onlink} metric {METRIC}", word(name))),
-        ..Finding::default()
+        ..Finding::about(Kind::GatewayGone, format_args!("{name}:{gateway}"))
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct CountsJson {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CheckJson {
-    id: String,
+    id: &'static str,
     outcome: OutcomeJson,
 }
 
@@ -89,6 +89,6 @@ impl From<&Check> for CheckJson {
             Outcome::Found => OutcomeJson::Found,
             Outcome::Skipped => OutcomeJson::Skipped,
         };
-        Self { id: check.id.clone(), outcome }
+        Self { id: check.kind.name(), outcome }
     }
 }

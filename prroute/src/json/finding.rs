@@ -42,7 +42,16 @@ impl From<Severity> for SeverityJson {
 impl From<&Finding> for FindingJson {
     fn from(finding: &Finding) -> Self {
         let Finding { id, severity, what, owner, remedy, device, evidence, fix } = finding.clone();
-        Self { id, severity: severity.into(), what, owner, remedy, device, evidence, fix }
+        Self {
+            id: id.to_string(),
+            severity: severity.into(),
+            what,
+            owner,
+            remedy,
+            device,
+            evidence,
+            fix,
+        }
     }
 }
 

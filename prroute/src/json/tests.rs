@@ -18,7 +18,7 @@ use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
 use crate::datapath::wrong_uplinks::WrongUplink;
 use crate::state::advice::Advice;
-use crate::state::findings::{Check, Finding, Outcome, Severity};
+use crate::state::findings::{Check, Finding, Kind, Outcome, Severity};
 use crate::state::fixture::{ip, net, two_networks};
 use crate::state::share::LeftOut;
 use crate::state::uplink::{
@@ -49,7 +49,6 @@ fn skipped() -> Vec<Skipped> {
 
 fn findings() -> Vec<Finding> {
     let finding = |severity, owner: Option<&str>| Finding {
-        id: "kind:object".to_owned(),
         severity,
         what: "what".to_owned(),
         owner: owner.map(str::to_owned),
@@ -57,6 +56,7 @@ fn findings() -> Vec<Finding> {
         device: Some("eth0".to_owned()),
         evidence: vec!["1 of 2".to_owned()],
         fix: Some("ip link set eth0 up".to_owned()),
+        ..Finding::about(Kind::RouteMissing, "eth0")
     };
     vec![finding(Severity::Warning, Some("owner")), finding(Severity::Notice, None)]
 }
@@ -160,11 +160,11 @@ pub(crate) fn a_status() -> StatusJson {
 }
 
 pub(crate) fn a_diagnosis() -> DoctorJson {
-    let check = |id: &str, outcome| Check { id: id.to_owned(), outcome };
+    let check = |kind, outcome| Check { kind, outcome };
     let checks = vec![
-        check("kind", Outcome::Found),
-        check("carrier", Outcome::Ok),
-        check("mtu", Outcome::Skipped),
+        check(Kind::RouteMissing, Outcome::Found),
+        check(Kind::Carrier, Outcome::Ok),
+        check(Kind::Mtu, Outcome::Skipped),
     ];
     let warning = |finding| Finding { severity: Severity::Warning, ..finding };
     let mut found = findings().into_iter();

@@ -6,6 +6,7 @@ mod catch_all;
 mod check;
 mod direct_return;
 mod health;
+mod kind;
 mod own_source;
 mod owner;
 pub mod reverse_path;
@@ -17,6 +18,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::check::{Check, Outcome};
 pub(crate) use self::health::Health;
+pub use self::kind::{Id, Kind};
 use super::desired::Desired;
 use super::observed::Observed;
 use super::own_source::OwnSources;
@@ -24,22 +26,20 @@ use super::uplink::Uplink;
 use crate::config::Config;
 
 /// How much a finding matters, the worst first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Something that prroute made or needs is not there: replies go astray now.
     Fault,
     /// Packets go astray until somebody does something.
-    #[default]
     Warning,
     /// All is well, but not as usual.
     Notice,
 }
 
 /// One thing that was found. It is written for somebody who has never heard of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Kind and object, as `kind:object`: the same for as long as it lasts.
-    pub id: String,
+    pub id: Id,
     pub severity: Severity,
     /// What is the matter with which object, and what comes of it. One sentence without a full stop.
     pub what: String,
@@ -53,6 +53,31 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// The command that mends it, to be typed as it is.
     pub fix: Option<String>,
+}
+
+impl Finding {
+    /// A warning about an object, which says nothing yet.
+    pub(crate) fn about(kind: Kind, object: impl fmt::Display) -> Self {
+        Self::of(kind.of(&object))
+    }
+
+    /// Likewise, about what a host has once.
+    pub(crate) fn single(kind: Kind) -> Self {
+        Self::of(kind.alone())
+    }
+
+    fn of(id: Id) -> Self {
+        Self {
+            id,
+            severity: Severity::Warning,
+            what: String::new(),
+            owner: None,
+            remedy: None,
+            device: None,
+            evidence: Vec::new(),
+            fix: None,
+        }
+    }
 }
 
 impl fmt::Display for Finding {

@@ -144,7 +144,7 @@ fn table(table: &occupancy::Table) -> Option<Table> {
 fn count(findings: &[Finding]) -> Vec<Findings> {
     let mut counts = BTreeMap::<(Severity, &str), usize>::new();
     for finding in findings {
-        let kind = finding.id.split_once(':').map_or(finding.id.as_str(), |(kind, _)| kind);
+        let kind = finding.id.kind().name();
         *counts.entry((finding.severity, kind)).or_default() += 1;
     }
     let named = |((severity, kind), count): ((Severity, &str), usize)| {
@@ -161,6 +161,7 @@ fn count(findings: &[Finding]) -> Vec<Findings> {
 #[cfg(test)]
 mod tests {
     use super::{Finding, Severity, count, gateways};
+    use crate::state::findings::Kind;
     use crate::state::fixture::two_networks;
     use crate::state::observed::NeighbourState;
 
@@ -201,13 +202,12 @@ mod tests {
 
     #[test]
     fn findings_are_counted_by_severity_and_kind() {
-        let finding =
-            |severity, id: &str| Finding { id: id.to_owned(), severity, ..Finding::default() };
+        let finding = |severity, kind, object| Finding { severity, ..Finding::about(kind, object) };
         let counts = count(&[
-            finding(Severity::Warning, "route-missing:eth0"),
-            finding(Severity::Fault, "route-missing:eth0"),
-            finding(Severity::Fault, "route-missing:eth1"),
-            finding(Severity::Notice, "collision"),
+            finding(Severity::Warning, Kind::RouteMissing, "eth0"),
+            finding(Severity::Fault, Kind::RouteMissing, "eth0"),
+            finding(Severity::Fault, Kind::RouteMissing, "eth1"),
+            Finding { severity: Severity::Notice, ..Finding::single(Kind::Collision) },
         ]);
         let counts: Vec<_> = counts.iter().map(|it| (it.severity, &*it.kind, it.count)).collect();
         let expected = [

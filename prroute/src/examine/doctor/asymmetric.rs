@@ -3,7 +3,7 @@
 use super::Host;
 use super::facts::Way;
 use crate::examine::evidence;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::uplink::Uplink;
 
 /// So many addresses are shown.
@@ -47,14 +47,13 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
     let evidence = evidence::first(SHOWN, asked);
     let severity = if is_routed(first) { Severity::Fault } else { Severity::Notice };
     Some(Finding {
-        id: format!("asymmetric:{name}"),
         severity,
         what: format!("requests to {} on {name} {answered}", first.from),
         device: Some(name.clone()),
         evidence,
         remedy: Some("`prroute plan` shows what prroute would change".to_owned()),
         fix: Some("systemctl enable --now prroute".to_owned()),
-        ..Finding::default()
+        ..Finding::about(Kind::Asymmetric, name)
     })
 }
 

@@ -1,7 +1,7 @@
-//! What was looked at, by stable ids: the kinds of findings.
+//! What was looked at: the kinds of findings.
 
-use crate::examine::{Examination, netfilter};
-use crate::state::findings::{Check, Finding, Outcome};
+use crate::examine::Examination;
+use crate::state::findings::{Check, Finding, Kind, Outcome};
 
 /// What a check needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,60 +22,64 @@ enum Needs {
     Pings,
 }
 
-const CHECKS: &[(&str, Needs)] = &[
-    ("configuration-invalid", Needs::Nothing),
-    ("few-uplinks", Needs::Nothing),
-    ("uplink-candidate", Needs::Nothing),
-    ("uplink-excluded", Needs::Nothing),
-    ("uplink-unfit", Needs::Nothing),
-    ("address-missing", Needs::Nothing),
-    ("carrier", Needs::Nothing),
-    ("gateway-silent", Needs::Nothing),
-    ("gateway-none", Needs::Nothing),
-    ("gateway-off-subnet", Needs::Nothing),
-    ("gateway-own-address", Needs::Nothing),
-    ("gateway-fallback", Needs::Nothing),
-    ("gateway-standby", Needs::Nothing),
-    ("forwarding-off", Needs::Nothing),
-    ("mtu", Needs::Pings),
-    ("asymmetric", Needs::NoUse),
-    ("shared-address-nowhere", Needs::Use),
-    ("same-subnet", Needs::TwoUplinks),
-    ("reverse-path-filter", Needs::Netfilter),
-    ("catch-all", Needs::TwoUplinks),
-    ("catch-all-destinations", Needs::TwoUplinks),
-    ("direct-return", Needs::TwoUplinks),
-    ("own-source", Needs::TwoUplinks),
-    ("rp-filter", Needs::Use),
-    ("daemon-gone", Needs::Use),
-    ("report-unreadable", Needs::Daemon),
-    ("reload-refused", Needs::Daemon),
-    ("configuration-changed", Needs::Daemon),
-    ("left-out", Needs::Use),
-    ("memory", Needs::TwoUplinks),
-    ("kernel-feature", Needs::Nothing),
-    ("kernel-lacks", Needs::Nothing),
-    ("nft-drop", Needs::Netfilter),
-    ("nft-oif", Needs::Netfilter),
-    ("netfilter-unread", Needs::TwoUplinks),
-    ("iptables-legacy", Needs::TwoUplinks),
-    ("listens-on-one-address", Needs::TwoUplinks),
-    ("networkd", Needs::Nothing),
-    ("healing", Needs::Daemon),
-    ("unconfirmed", Needs::Use),
-    ("table-full", Needs::Use),
-    ("layout", Needs::Use),
-    ("program-order", Needs::Use),
-    ("program-foreign", Needs::Use),
-    ("pins-missing", Needs::Use),
-    ("program-missing", Needs::Use),
-    ("cgroup-programs", Needs::Use),
-    ("collision", Needs::Configuration),
-    ("rule-missing", Needs::Configuration),
-    ("route-missing", Needs::Configuration),
-    ("neighbour-missing", Needs::Configuration),
-    ("leftover", Needs::Configuration),
-];
+const fn needs(kind: Kind) -> Needs {
+    match kind {
+        Kind::ConfigurationInvalid
+        | Kind::FewUplinks
+        | Kind::UplinkCandidate
+        | Kind::UplinkExcluded
+        | Kind::UplinkUnfit
+        | Kind::AddressMissing
+        | Kind::Carrier
+        | Kind::GatewaySilent
+        | Kind::GatewayNone
+        | Kind::GatewayOffSubnet
+        | Kind::GatewayOwnAddress
+        | Kind::GatewayFallback
+        | Kind::GatewayStandby
+        | Kind::GatewayUndecided
+        | Kind::ForwardingOff
+        | Kind::KernelFeature
+        | Kind::KernelLacks
+        | Kind::Networkd
+        | Kind::Manager => Needs::Nothing,
+        Kind::SameSubnet
+        | Kind::CatchAll
+        | Kind::CatchAllDestinations
+        | Kind::Moved
+        | Kind::DirectReturn
+        | Kind::OwnSource
+        | Kind::Memory
+        | Kind::NetfilterUnread
+        | Kind::IptablesLegacy
+        | Kind::ListensOnOneAddress => Needs::TwoUplinks,
+        Kind::ReversePathFilter | Kind::NftDrop | Kind::NftOif => Needs::Netfilter,
+        Kind::GatewayGone
+        | Kind::SharedAddressNowhere
+        | Kind::RpFilter
+        | Kind::DaemonGone
+        | Kind::LeftOut
+        | Kind::Unconfirmed
+        | Kind::TableFull
+        | Kind::Layout
+        | Kind::ProgramOrder
+        | Kind::ProgramForeign
+        | Kind::PinsMissing
+        | Kind::ProgramMissing
+        | Kind::CgroupPrograms => Needs::Use,
+        Kind::Collision
+        | Kind::RuleMissing
+        | Kind::RouteMissing
+        | Kind::NeighbourMissing
+        | Kind::Leftover => Needs::Configuration,
+        Kind::ReportUnreadable
+        | Kind::ReloadRefused
+        | Kind::ConfigurationChanged
+        | Kind::Healing => Needs::Daemon,
+        Kind::Asymmetric => Needs::NoUse,
+        Kind::Mtu => Needs::Pings,
+    }
+}
 
 pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bool) -> Vec<Check> {
     let is_met = |needs: Needs| match needs {
@@ -83,7 +87,7 @@ pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bo
         Needs::TwoUplinks => examined.outlook.uplinks.len() > 1,
         Needs::Netfilter => {
             examined.outlook.uplinks.len() > 1
-                && findings.iter().all(|finding| finding.id != netfilter::UNREAD)
+                && findings.iter().all(|finding| finding.id.kind() != Kind::NetfilterUnread)
         }
         Needs::Use => examined.is_in_use(),
         Needs::Configuration => {
@@ -95,37 +99,18 @@ pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bo
         Needs::NoUse => !examined.is_in_use(),
         Needs::Pings => is_answered,
     };
-    outcomes(CHECKS, findings, is_met)
+    Kind::ALL.iter().map(|kind| check(*kind, findings, is_met(needs(*kind)))).collect()
 }
 
-fn outcomes(
-    checks: &[(&str, Needs)],
-    findings: &[Finding],
-    is_met: impl Fn(Needs) -> bool,
-) -> Vec<Check> {
-    let found: Vec<&str> = findings.iter().map(kind).collect();
-    let mut all: Vec<Check> = checks
-        .iter()
-        .map(|(id, needs)| {
-            let outcome = match (found.contains(id), is_met(*needs)) {
-                (true, _) => Outcome::Found,
-                (false, true) => Outcome::Ok,
-                (false, false) => Outcome::Skipped,
-            };
-            Check { id: (*id).to_owned(), outcome }
-        })
-        .collect();
-    for id in found {
-        if !all.iter().any(|check| check.id == id) {
-            all.push(Check { id: id.to_owned(), outcome: Outcome::Found });
-        }
-    }
-    all
-}
-
-/// What an id begins with.
-fn kind(finding: &Finding) -> &str {
-    finding.id.split(':').next().unwrap_or_default()
+/// `is_met`: it could be looked at.
+fn check(kind: Kind, findings: &[Finding], is_met: bool) -> Check {
+    let is_found = findings.iter().any(|finding| finding.id.kind() == kind);
+    let outcome = match (is_found, is_met) {
+        (true, _) => Outcome::Found,
+        (false, true) => Outcome::Ok,
+        (false, false) => Outcome::Skipped,
+    };
+    Check { kind, outcome }
 }
 
 #[cfg(test)]
@@ -133,31 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_check_is_once_in_the_list() {
-        let mut ids: Vec<&str> = CHECKS.iter().map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        let count = ids.len();
-        ids.dedup();
-        assert_eq!(ids.len(), count);
-    }
-
-    #[test]
     fn a_check_that_found_nothing_is_ok_only_where_it_could_look() {
-        let finding = |id: &str| Finding { id: id.to_owned(), ..Finding::default() };
-        let findings = [finding("carrier:eth0"), finding("carrier:eth1"), finding("new:eth0")];
-        let checks =
-            [("carrier", Needs::Nothing), ("few", Needs::Nothing), ("gone", Needs::Daemon)];
-        let outcomes = outcomes(&checks, &findings, |needs| needs == Needs::Nothing);
-        let said: Vec<(&str, Outcome)> =
-            outcomes.iter().map(|check| (check.id.as_str(), check.outcome)).collect();
-        assert_eq!(
-            said,
-            [
-                ("carrier", Outcome::Found),
-                ("few", Outcome::Ok),
-                ("gone", Outcome::Skipped),
-                ("new", Outcome::Found)
-            ]
-        );
+        let findings = ["eth0", "eth1"].map(|name| Finding::about(Kind::Carrier, name));
+        let outcome = |kind, is_met| check(kind, &findings, is_met).outcome;
+        assert_eq!(outcome(Kind::Carrier, true), Outcome::Found);
+        assert_eq!(outcome(Kind::Carrier, false), Outcome::Found);
+        assert_eq!(outcome(Kind::FewUplinks, true), Outcome::Ok);
+        assert_eq!(outcome(Kind::DaemonGone, false), Outcome::Skipped);
     }
 }

@@ -1,7 +1,7 @@
 //! Ports that are published to containers, and uplinks that forward nothing.
 
 use super::Host;
-use crate::state::findings::{Finding, Severity, word};
+use crate::state::findings::{Finding, Kind, Severity, word};
 
 pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     let is_own = |address: &std::net::Ipv4Addr| {
@@ -12,8 +12,7 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let off = &host.facts.not_forwarding;
-    let finding = |object: String, of: &str, fix: String| Finding {
-        id: format!("forwarding-off{object}"),
+    let finding = |base: Finding, of: &str, fix: String| Finding {
         severity: Severity::Fault,
         what: format!(
             "{of} no IPv4 packets, but netfilter rules publish ports of containers: they are not \
@@ -21,16 +20,16 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
         ),
         evidence: vec![format!("dnat to {container}")],
         fix: Some(fix),
-        ..Finding::default()
+        ..base
     };
     if off.len() == host.uplinks.len() && !off.is_empty() {
         let fix = "sysctl -w net.ipv4.ip_forward=1".to_owned();
-        return vec![finding(String::new(), "this host forwards", fix)];
+        return vec![finding(Finding::single(Kind::ForwardingOff), "this host forwards", fix)];
     }
     let of_device = |name: &String| Finding {
         device: Some(name.clone()),
         ..finding(
-            format!(":{name}"),
+            Finding::about(Kind::ForwardingOff, name),
             &format!("{name} forwards"),
             format!("sysctl -w net/ipv4/conf/{}/forwarding=1", word(name)),
         )

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Host;
 use crate::config::UplinkConfig;
 use crate::state::discover::settings;
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::{Family, host_net};
 use crate::state::uplink::{Discovered, Uplink};
 
@@ -23,13 +23,12 @@ fn of(host: &Host<'_>, uplink: &Uplink) -> Vec<Finding> {
         .link(device.ifindex)
         .and_then(|link| settings(host.config, link))
         .map_or(&[][..], |settings: &UplinkConfig| &settings.gateways);
-    let finding = |kind: &str, gateway: &IpAddr, severity, what: String| Finding {
-        id: format!("{kind}:{name}:{gateway}"),
+    let finding = |kind, gateway: &IpAddr, severity, what: String| Finding {
         severity,
         what: format!("{name}: {what}"),
         device: Some(name.clone()),
         remedy: (severity != Severity::Notice).then(|| REMEDY.to_owned()),
-        ..Finding::default()
+        ..Finding::about(kind, format_args!("{name}:{gateway}"))
     };
     let mut all = Vec::new();
     let is_own = |gateway: &IpAddr| {
@@ -38,12 +37,12 @@ fn of(host: &Host<'_>, uplink: &Uplink) -> Vec<Finding> {
     for gateway in configured {
         if is_own(gateway) {
             let what = format!("the configured gateway {gateway} is an address of this host");
-            all.push(finding("gateway-own-address", gateway, Severity::Fault, what));
+            all.push(finding(Kind::GatewayOwnAddress, gateway, Severity::Fault, what));
         } else if !is_reached(device, gateway) && !answers(host, device, gateway) {
             let what = format!(
                 "the configured gateway {gateway} is in no subnet of {name}, and does not answer"
             );
-            all.push(finding("gateway-off-subnet", gateway, Severity::Fault, what));
+            all.push(finding(Kind::GatewayOffSubnet, gateway, Severity::Fault, what));
         }
     }
     for family in Family::BOTH {
@@ -56,7 +55,7 @@ fn of(host: &Host<'_>, uplink: &Uplink) -> Vec<Finding> {
             let what = format!(
                 "the configured gateway {wanted} does not answer, and {used} is used instead of it"
             );
-            all.push(finding("gateway-fallback", wanted, Severity::Warning, what));
+            all.push(finding(Kind::GatewayFallback, wanted, Severity::Warning, what));
         }
         let standby = |gateway: &&IpAddr| {
             Family::of(gateway) == family && Some(**gateway) != used && wanted.is_none()
@@ -65,20 +64,19 @@ fn of(host: &Host<'_>, uplink: &Uplink) -> Vec<Finding> {
         for gateway in device.gateways.iter().filter(standby).filter(|_| general) {
             let Some(used) = used.filter(|_| !serves_some(device, gateway)) else { continue };
             let what = format!("gateway {gateway} is used only where {used} does not answer");
-            all.push(finding("gateway-standby", gateway, Severity::Notice, what));
+            all.push(finding(Kind::GatewayStandby, gateway, Severity::Notice, what));
         }
     }
     let has_none = device.gateways.is_empty() && !device.way_out.iter().any(|way| way.direct);
     if device.up && has_none && !device.addresses.is_empty() {
         all.push(Finding {
-            id: format!("gateway-none:{name}"),
             severity: Severity::Notice,
             what: format!(
                 "{name}: no gateway is known: replies go to the router that their request came from"
             ),
             device: Some(name.clone()),
             remedy: Some(format!("name one by `gateway` in [[uplink]] name = \"{name}\"")),
-            ..Finding::default()
+            ..Finding::about(Kind::GatewayNone, name)
         });
     }
     all

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Host;
 use crate::examine::Examination;
-use crate::state::findings::{Finding, Severity, word};
+use crate::state::findings::{Finding, Kind, Severity, word};
 use crate::state::observed::NeighbourState;
 use crate::state::uplink::Uplink;
 
@@ -135,7 +135,6 @@ fn finding(reach: &Reach) -> Option<Finding> {
     let Reach { uplink, gateway, mtu, largest } = reach;
     let Largest::Bytes(bytes) = largest else { return None };
     Some(Finding {
-        id: format!("mtu:{uplink}"),
         severity: Severity::Warning,
         what: format!(
             "{uplink}: its MTU is {mtu}, but gateway {gateway} answers no ping of more than {bytes} \
@@ -146,7 +145,7 @@ fn finding(reach: &Reach) -> Option<Finding> {
         // With less, the kernel takes IPv6 from the device.
         fix: (*bytes >= LEAST_IPV6)
             .then(|| format!("ip link set dev {} mtu {bytes}", word(uplink))),
-        ..Finding::default()
+        ..Finding::about(Kind::Mtu, uplink)
     })
 }
 

@@ -1,12 +1,11 @@
 //! Addresses that were answered, and that this host has no more.
 
 use super::Host;
-use crate::state::findings::Finding;
+use crate::state::findings::{Finding, Kind};
 use crate::state::observed::host_net;
 
 pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     let of = |address: &std::net::IpAddr| Finding {
-        id: format!("shared-address-nowhere:{address}"),
         what: format!(
             "no interface has {address}, of which conversations are recorded: requests to it are \
              not answered here"
@@ -15,7 +14,7 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
             "if no other host has taken it over: ip address add {} dev lo",
             host_net(*address)
         )),
-        ..Finding::default()
+        ..Finding::about(Kind::SharedAddressNowhere, address)
     };
     host.facts.nowhere.iter().map(of).collect()
 }

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::Host;
-use crate::state::findings::Finding;
+use crate::state::findings::{Finding, Kind};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{is_global, overlap};
 use crate::state::uplink::{Discovered, Uplink};
@@ -34,7 +34,6 @@ fn finding(host: &Host<'_>, one: &Uplink, other: &Uplink) -> Option<Finding> {
     let (a, b) = (&one.name, &other.name);
     let has_shared = has_shared_address(host);
     Some(Finding {
-        id: format!("same-subnet:{a}:{b}"),
         what: format!(
             "{a} and {b} are both in {net}, and each answers ARP requests for the other's \
              addresses: requests may come in on the wrong one"
@@ -60,7 +59,7 @@ fn finding(host: &Host<'_>, one: &Uplink, other: &Uplink) -> Option<Finding> {
             });
             format!("sysctl -w {}", set.join(" "))
         }),
-        ..Finding::default()
+        ..Finding::about(Kind::SameSubnet, format_args!("{a}:{b}"))
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Host;
 use crate::config::Config;
 use crate::state::discover::{self, NO_ADDRESS, Unfit, discover, is_notable, names, settings};
-use crate::state::findings::{Finding, Severity};
+use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::gateways::Health;
 use crate::state::gateways::choose::has_default_route;
 use crate::state::observed::Link;
@@ -52,10 +52,9 @@ fn too_few(host: &Host<'_>) -> Option<Finding> {
         false => Severity::Warning,
     };
     Some(Finding {
-        id: "few-uplinks".to_owned(),
         severity,
         what: format!("{found}: with fewer than two prroute has nothing to do"),
-        ..Finding::default()
+        ..Finding::single(Kind::FewUplinks)
     })
 }
 
@@ -77,7 +76,6 @@ fn excluded(host: &Host<'_>, link: &Link, skipped: &Skipped, would_be: bool) -> 
         (false, false, false) => return None,
     };
     Some(Finding {
-        id: format!("uplink-excluded:{name}"),
         severity,
         what: format!(
             "{name} is {}{why}: replies to what comes in there go elsewhere",
@@ -87,17 +85,16 @@ fn excluded(host: &Host<'_>, link: &Link, skipped: &Skipped, would_be: bool) -> 
         remedy: Some(
             "if that is not meant, take it out of `exclude`, then run `prroute reload`".to_owned(),
         ),
-        ..Finding::default()
+        ..Finding::about(Kind::UplinkExcluded, name)
     })
 }
 
 fn address_missing(name: &str, what: &str) -> Finding {
     Finding {
-        id: format!("address-missing:{name}"),
         what: format!("{name} {what}"),
         device: Some(name.to_owned()),
         remedy: Some(format!("give it one: ip address add ADDRESS/LENGTH dev {name}")),
-        ..Finding::default()
+        ..Finding::about(Kind::AddressMissing, name)
     }
 }
 
@@ -105,14 +102,13 @@ fn candidate(host: &Host<'_>, link: &Link, skipped: &Skipped) -> Finding {
     let name = &link.name;
     let is_routed = has_default_route(host.config.ranges, host.observed, link.ifindex);
     Finding {
-        id: format!("uplink-candidate:{name}"),
         severity: if is_routed { Severity::Warning } else { Severity::Notice },
         what: format!("{name} is no uplink: {}", skipped.reason),
         device: Some(name.clone()),
         remedy: Some(format!(
             "[[uplink]] name = \"{name}\" makes it one, `exclude` says that it is none"
         )),
-        ..Finding::default()
+        ..Finding::about(Kind::UplinkCandidate, name)
     }
 }
 
@@ -134,11 +130,10 @@ fn unfit(host: &Host<'_>, link: &Link) -> Option<Finding> {
             .to_owned(),
     };
     Some(Finding {
-        id: format!("uplink-unfit:{name}"),
         what: format!("[[uplink]] names {name}, which {why}"),
         device: Some(name.clone()),
         remedy: Some("take it out of the configuration, then run `prroute reload`".to_owned()),
-        ..Finding::default()
+        ..Finding::about(Kind::UplinkUnfit, name)
     })
 }
 

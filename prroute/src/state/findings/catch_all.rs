@@ -1,7 +1,7 @@
 //! Rules of others that catch everything, and where ours stand because of them.
 
 use super::owner::owner;
-use super::{Finding, Severity};
+use super::{Finding, Kind, Severity};
 use crate::config::{Config, RANGE};
 use crate::state::desired::Desired;
 use crate::state::observed::{Family, Rule};
@@ -11,7 +11,6 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
     let mut all = Vec::new();
     for (rule, families, place) in grouped(desired, |place| &place.behind) {
         all.push(Finding {
-            id: format!("catch-all:{}", object(rule)),
             severity: Severity::Warning,
             what: format!(
                 "rule {rule} ({families}) matches all packets before prroute's rules do: replies \
@@ -19,14 +18,13 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
             ),
             owner: owner(rule).map(str::to_owned),
             remedy: Some(remedy(config, place)),
-            ..Finding::default()
+            ..Finding::about(Kind::CatchAll, object(rule))
         });
     }
     all.extend(moved(desired));
     for (rule, families, _) in grouped(desired, |place| &place.before) {
         if is_behind(desired, rule) {
             all.push(Finding {
-                id: format!("catch-all-destinations:{}", object(rule)),
                 severity: Severity::Warning,
                 what: format!(
                     "rule {rule} ({families}) matches all packets before prroute's rules for `to` \
@@ -34,7 +32,7 @@ pub(super) fn findings(config: &Config, desired: &Desired) -> Vec<Finding> {
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(format!("give it a priority above {}", end(config))),
-                ..Finding::default()
+                ..Finding::about(Kind::CatchAllDestinations, object(rule))
             });
         }
     }
@@ -59,13 +57,12 @@ fn moved(desired: &Desired) -> Option<Finding> {
         Some(rule) => format!("before rule {rule}, which matches all packets"),
         None => "where they moved because a rule of others matched all packets".to_owned(),
     };
+    let before = rule.map_or_else(|| "gone".to_owned(), object);
     Some(Finding {
-        id: format!("moved:{}:{}", rule.map_or("gone".to_owned(), object), first.first),
         severity: Severity::Notice,
         what: format!("prroute's rules for {stand}, {because}"),
         owner: rule.and_then(owner).map(str::to_owned),
-        remedy: None,
-        ..Finding::default()
+        ..Finding::about(Kind::Moved, format_args!("{before}:{}", first.first))
     })
 }
 

@@ -1,10 +1,12 @@
 //! What was looked at, whether or not something was found.
 
+use super::Kind;
+
 /// A check and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
-    /// The kind of its findings: what their ids begin with, up to the colon.
-    pub(crate) id: String,
+    /// Of its findings.
+    pub(crate) kind: Kind,
     pub(crate) outcome: Outcome,
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::{Finding, Severity};
+use super::{Finding, Kind, Severity};
 use crate::config::Reply;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::locals::is_host_device;
@@ -53,7 +53,6 @@ pub(super) fn finding(
         addresses.push(format!("{} more", all.len() - SHOWN));
     }
     Some(Finding {
-        id: "direct-return".to_owned(),
         severity: Severity::Warning,
         what: format!(
             "{} on {}: the host does not announce it by ARP (arp_ignore, arp_announce), as on a \
@@ -68,7 +67,7 @@ pub(super) fn finding(
             "if a load balancer sends to {back}, set reply = \"off\" in [[uplink]] name = \
              \"{back}\"; if routers do, set reply = \"gateway\" there, and this is not said again"
         )),
-        ..Finding::default()
+        ..Finding::single(Kind::DirectReturn)
     })
 }
 

@@ -28,11 +28,12 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kind;
     use super::*;
 
     #[test]
     fn a_fault_degrades_and_a_warning_does_not() {
-        let with = |severity| vec![Finding { severity, ..Finding::default() }];
+        let with = |severity| vec![Finding { severity, ..Finding::single(Kind::Layout) }];
         let (fault, warning) = (with(Severity::Fault), with(Severity::Warning));
         assert_eq!(Health::of(true, true, &warning), Health::Ok);
         assert_eq!(Health::of(true, true, &fault), Health::Degraded);

@@ -2,7 +2,7 @@
 //! program, and no rule of ours stands before it.
 
 use super::owner::owner;
-use super::{Finding, Severity};
+use super::{Finding, Kind, Severity};
 use crate::config::{Config, PRIORITY_MAIN};
 use crate::state::catch_all::catch_alls;
 use crate::state::observed::{Family, Observed, Route, RouteKind, TABLE_MAIN, host_net};
@@ -37,19 +37,17 @@ pub(super) fn findings(
                 },
             };
             all.push(Finding {
-                id: format!("own-source:{family}:rule-{}", rule.priority),
                 severity: Severity::Warning,
                 what: format!(
                     "{family}: rule {rule} {way} packets with an uplink's address, replies too"
                 ),
                 owner: owner(rule).map(str::to_owned),
                 remedy: Some(REMEDY.to_owned()),
-                ..Finding::default()
+                ..Finding::about(Kind::OwnSource, format_args!("{family}:rule-{}", rule.priority))
             });
         }
         if let Some(device) = elsewhere(observed, uplinks, family, TABLE_MAIN) {
             all.push(Finding {
-                id: format!("own-source:{family}:main"),
                 severity: Severity::Warning,
                 what: format!(
                     "{family}: a default route of main leads over {device}, which is no uplink: \
@@ -58,7 +56,7 @@ pub(super) fn findings(
                 ),
                 owner: None,
                 remedy: Some(REMEDY.to_owned()),
-                ..Finding::default()
+                ..Finding::about(Kind::OwnSource, format_args!("{family}:main"))
             });
         }
     }

@@ -4,13 +4,11 @@
 
 use ipnet::IpNet;
 
-use super::{Finding, Severity};
+use super::{Finding, Kind, Severity};
 use crate::state::observed::{Family, ReversePathFilter};
 
 /// What firewalld calls its table.
 const FIREWALLD: &str = "firewalld";
-/// Kind of the finding.
-pub const ID: &str = "reverse-path-filter";
 
 /// One finding for all of them, where they are about a family that two uplinks speak. Of each uplink
 /// name and addresses count.
@@ -34,7 +32,6 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[(&str, &[IpNet])]) -> O
     let (table, chain) = (&filter.table, &filter.chain);
     let is_firewalld = table == FIREWALLD;
     Some(Finding {
-        id: ID.to_owned(),
         severity: Severity::Warning,
         what: format!(
             "a netfilter rule (table {table}, chain {chain}) drops {} packets that come in by \
@@ -52,7 +49,7 @@ pub fn finding(filters: &[ReversePathFilter], uplinks: &[(&str, &[IpNet])]) -> O
              --loose), or except the uplinks from it"
                 .to_owned()
         }),
-        ..Finding::default()
+        ..Finding::single(Kind::ReversePathFilter)
     })
 }
 
