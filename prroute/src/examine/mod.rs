@@ -198,6 +198,7 @@ impl Examination {
             all.extend(filters::findings(self));
             all.extend(self.programs.iter().flat_map(|seen| hooks::others(self, seen)));
         }
+        all.extend(service::configuration(self));
         all.extend(uplinks::findings(self));
         all.extend(self.outlook.findings.iter().cloned());
         all.sort_by_key(|finding| finding.severity);

@@ -7,7 +7,6 @@ use crate::state::share::LeftOut;
 
 pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     let mut all = Vec::new();
-    let report = &examined.report;
     if examined.daemon.is_none() {
         all.push(Finding {
             severity: Severity::Fault,
@@ -24,32 +23,39 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             ..Finding::single(Kind::ReportUnreadable)
         });
     }
+    all.extend(examined.outlook.left_out.iter().map(left_out));
+    all
+}
+
+/// What is wrong with the configuration's files, also before the first start, or with what the daemon has of them.
+pub(super) fn configuration(examined: &Examination) -> Option<Finding> {
+    let refusal = examined.report.reload.refusal.as_ref();
     if let Some(error) = &examined.configuration.error {
-        all.push(Finding {
+        Some(Finding {
             what: format!("{}; the daemon would not start with it", error.summary()),
             fix: Some(check(examined)),
             ..Finding::single(Kind::ConfigurationInvalid)
-        });
-    } else if let Some(refusal) = &report.reload.refusal {
-        all.push(Finding {
+        })
+    } else if let Some(refusal) = refusal.filter(|_| examined.is_in_use()) {
+        Some(Finding {
             what: format!(
                 "the last reload was refused, and the configuration before it is in force: {}",
                 refusal.message
             ),
             fix: Some(examined.command("reload")),
             ..Finding::single(Kind::ReloadRefused)
-        });
+        })
     } else if examined.configuration.is_stale {
-        all.push(Finding {
+        Some(Finding {
             severity: Severity::Notice,
             what: "the configuration was changed since the daemon read it, and is not in force"
                 .to_owned(),
             fix: Some(examined.command("reload")),
             ..Finding::single(Kind::ConfigurationChanged)
-        });
+        })
+    } else {
+        None
     }
-    all.extend(examined.outlook.left_out.iter().map(left_out));
-    all
 }
 
 /// Of the files that the daemon reads.
