@@ -82,6 +82,8 @@ pub enum Command {
     ///
     /// Asks the kernel, also where no daemon runs, and where prroute was never started. Exit codes: 0
     /// nothing found, 1 faults, 5 warnings only, 3 no daemon runs (what was found is printed).
+    ///
+    /// What each finding means: /usr/share/doc/prroute/docs/findings.md.
     #[command(help_template = TEMPLATE, before_long_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// List the recorded flows.

@@ -4,6 +4,7 @@ mod cases;
 mod commands;
 mod configuration;
 mod contents;
+mod findings;
 mod links;
 mod packaged;
 mod page;
