@@ -5,13 +5,14 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table};
 
 use crate::cmd::status::{age, text};
-use crate::json::{GatewayJson, RatesJson, UplinkStatusJson};
+use crate::json::{GatewayJson, HealthJson, RatesJson, StatusJson, UplinkStatusJson};
 
 /// Behind the name of an uplink.
 pub(super) const DEFAULT_ROUTE: &str = "*";
 
 /// `details`: with all addresses.
-pub(super) fn table(uplinks: &[UplinkStatusJson], details: bool) -> Table {
+pub(super) fn table(report: &StatusJson, details: bool) -> Table {
+    let uplinks = &report.uplinks;
     let mut table = text::table();
     let mut header = vec!["UPLINK", "STATE", "PROGRAMS", "GATEWAY (LAST ANSWER)", "ADDRESSES"];
     let has_rates = uplinks.iter().any(|it| it.rates.is_some());
@@ -19,8 +20,8 @@ pub(super) fn table(uplinks: &[UplinkStatusJson], details: bool) -> Table {
         header.extend(["IN/s", "MOVED/s"]);
     }
     table.set_header(header);
-    // A single uplink has no programs: prroute waits for a second one.
-    let without = if uplinks.len() < 2 { "none" } else { "MISSING" };
+    // All is well without programs while prroute waits for a second uplink. How many are shown says nothing: `dev`.
+    let without = if report.health == HealthJson::Ok { "none" } else { "MISSING" };
     for it in uplinks {
         let gateways: Vec<String> = it.answers.iter().map(gateway).collect();
         let mut row = vec![

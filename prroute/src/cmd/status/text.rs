@@ -44,7 +44,7 @@ impl fmt::Display for Text<'_> {
             problem(f, finding, shown.details)?;
         }
         if !report.uplinks.is_empty() {
-            writeln!(f, "{}", rows::table(&report.uplinks, shown.details).trim_fmt())?;
+            writeln!(f, "{}", rows::table(report, shown.details).trim_fmt())?;
         }
         if let Some(observed) = &report.observed {
             observed::write(f, observed, *shown)?;
@@ -231,8 +231,10 @@ mod tests {
     #[test]
     fn programs_are_missing_where_there_should_be_some() {
         let mut report = a_status();
-        report.uplinks[0].hook = None;
+        (report.uplinks[0].hook, report.health) = (None, HealthJson::Ok);
         assert!(!of(&report).contains("MISSING"), "prroute waits: {}", of(&report));
+        report.health = HealthJson::Degraded;
+        assert!(of(&report).contains("MISSING"), "one uplink shown of several: {}", of(&report));
         report.uplinks.push(report.uplinks[0].clone());
         assert!(of(&report).contains("MISSING"), "{}", of(&report));
     }
