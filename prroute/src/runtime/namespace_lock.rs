@@ -7,9 +7,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::{major, minor};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::datapath::directory;
 use crate::instance::Instance;
@@ -46,6 +47,12 @@ impl NamespaceLock {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(LockError::file("open", &path))?,
             };
+            // One that a killed daemon left can be locked where nobody may write. What comes next would be done
+            // by half there.
+            match access(&path, AccessFlags::W_OK) {
+                Err(Errno::ENOENT) => continue,
+                writable => writable.map_err(|e| LockError::file("write to", &path)(e.into()))?,
+            }
             match opened.try_lock() {
                 Ok(()) if is_at(&opened, &path) => {
                     remove_abandoned();

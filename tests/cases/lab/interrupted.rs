@@ -145,6 +145,8 @@ fn with_read_only_bpffs<'lab>(lab: &'lab Lab) -> Result<Instance<'lab>> {
     Ok(lab.prroute()?.wrapped(words.map(str::to_owned).to_vec()))
 }
 
+/// The daemon before was killed: its directory, which is the lock, is there or not, as another daemon of this
+/// machine removes it at its start.
 #[test]
 fn a_read_only_bpffs_is_an_error_and_the_datapath_before_goes_on() -> Result<()> {
     let lab = Lab::with_services(TWO)?;
