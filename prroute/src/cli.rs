@@ -23,6 +23,7 @@ pub use self::reports::{
 pub(crate) use self::time::time;
 use crate::complete;
 use crate::instance::Instance;
+pub use crate::json::Format;
 
 /// Makes replies leave by the interface that their request came in on.
 #[derive(Debug, Parser)]
@@ -67,6 +68,8 @@ pub enum Command {
     ///
     /// Everything is asked of the kernel now, with or without a daemon. `!` marks what sends replies
     /// astray, `-` what is merely unusual; the command that mends it stands below, after `->`.
+    ///
+    /// What each means: /usr/share/doc/prroute/docs/findings.md, by the word in brackets.
     #[command(help_template = TEMPLATE, before_long_help = examples::STATUS, after_help = STATUS_CODES)]
     Status(StatusArgs),
     /// Wait until the daemon is ready: replies are steered.
@@ -83,7 +86,7 @@ pub enum Command {
     /// Asks the kernel, also where no daemon runs, and where prroute was never started. Exit codes: 0
     /// nothing found, 1 faults, 5 warnings only, 3 no daemon runs (what was found is printed).
     ///
-    /// What each finding means: /usr/share/doc/prroute/docs/findings.md.
+    /// What each means: /usr/share/doc/prroute/docs/findings.md, by the word before the colon.
     #[command(help_template = TEMPLATE, before_long_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// List the recorded flows.
@@ -144,9 +147,9 @@ pub enum Command {
     /// Print a configuration file with every key, its default and an explanation.
     #[command(help_template = TEMPLATE, before_long_help = examples::GENERATE_CONFIG)]
     GenerateConfig,
-    /// Print a machine-readable schema.
-    #[command(subcommand, help_template = TEMPLATE, before_long_help = examples::SCHEMA)]
-    Schema(SchemaCommand),
+    /// Print the JSON Schema of the configuration, or of what a command prints with --json.
+    #[command(help_template = TEMPLATE, before_long_help = examples::SCHEMA)]
+    Schema(SchemaArgs),
     /// Configure another program so that it keeps prroute's rules and routes.
     #[command(subcommand, help_template = TEMPLATE, before_long_help = examples::SETUP)]
     Setup(SetupCommand),
@@ -182,11 +185,11 @@ const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daem
 const WAIT_CODES: &str = "Exit codes: 0 ready; 1 the time is over, and what is missing is said; 3 the \
                           time is over, and no daemon runs; 4 permission denied.";
 
-#[derive(Debug, Subcommand)]
-pub enum SchemaCommand {
-    /// The JSON Schema of the configuration.
-    #[command(help_template = TEMPLATE, before_long_help = examples::SCHEMA)]
-    Config,
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what.
+    #[arg(value_name = "WHAT")]
+    pub what: Format,
 }
 
 #[derive(Debug, Subcommand)]

@@ -119,7 +119,8 @@ Examples:
 
 pub(super) const SCHEMA: &str = "\
 Examples:
-  prroute schema config            # the JSON Schema of the configuration";
+  prroute schema config            # for editors, and what writes files
+  prroute schema status            # for what reads `status --json`";
 
 pub(super) const SETUP: &str = "\
 Examples:

@@ -15,7 +15,7 @@ use crate::cmd::{NotRunning, Warnings, belongs, output, reload, wait};
 use crate::examine::doctor::{Diagnosis, ask_gateways};
 use crate::examine::{Examination, OwnFix};
 use crate::instance::Instance;
-use crate::json::{CountsJson, DoctorJson, FindingJson, ResultJson, SeverityJson};
+use crate::json::{CountsJson, DoctorJson, FindingJson, Format, ResultJson, SeverityJson};
 
 /// Where all but the first line of a finding begin.
 const INDENT: &str = "     ";
@@ -45,7 +45,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     let counts = CountsJson::of(&diagnosis.findings, &diagnosis.checks);
     let uplinks = examined.outlook.uplinks.iter();
     let report = DoctorJson {
-        schema: "prroute.doctor/1",
+        schema: Format::Doctor.id(),
         version: env!("CARGO_PKG_VERSION"),
         kernel: uname()?.release().to_string_lossy().into_owned(),
         instance: instance.to_string(),
@@ -144,8 +144,8 @@ impl fmt::Display for Findings<'_> {
                 SeverityJson::Warning => "WARN",
                 SeverityJson::Notice => "note",
             };
-            let kind = finding.id.split(':').next().unwrap_or_default();
-            f.write_str(&wrapped(INDENT, &format!("{word} {kind}: {}", finding.what)))?;
+            let said = format!("{word} {}: {}", finding.kind(), finding.what);
+            f.write_str(&wrapped(INDENT, &said))?;
             if let Some(owner) = &finding.owner {
                 f.write_str(&wrapped(INDENT, &format!("{INDENT}likely made by {owner}")))?;
             }

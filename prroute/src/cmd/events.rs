@@ -11,7 +11,7 @@ use crate::cli::EventsArgs;
 use crate::cmd::log::recent::Message;
 use crate::cmd::{output, socket};
 use crate::instance::Instance;
-use crate::json::{EventJson, EventsJson};
+use crate::json::{EventJson, EventsJson, Format};
 
 /// For how long a request waits for news.
 const WAIT: u64 = 25;
@@ -87,7 +87,7 @@ fn line(event: &EventJson) -> String {
 /// As the daemon tells them.
 pub(super) fn report(instance: &Instance, run: u64, last: u64, all: &[Arc<Message>]) -> EventsJson {
     EventsJson {
-        schema: "prroute.events/1".to_owned(),
+        schema: Format::Events.id().to_owned(),
         instance: instance.to_string(),
         pid: std::process::id(),
         run,

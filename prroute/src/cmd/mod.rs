@@ -44,8 +44,8 @@ use clap_complete::CompleteEnv;
 
 use crate::capability::MissingCapabilities;
 use crate::causes::with_causes;
-use crate::cli::{Cli, Command, SchemaCommand};
-use crate::config::{ConfigError, SAMPLE, schema};
+use crate::cli::{Cli, Command};
+use crate::config::{ConfigError, SAMPLE};
 use crate::datapath::DatapathError;
 use crate::explain::QuestionError;
 use crate::http::client::AskError;
@@ -105,7 +105,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(command) => export::run(&command),
         Command::GenerateConfig => output::text(SAMPLE).map_err(Into::into),
-        Command::Schema(SchemaCommand::Config) => output::json(&schema()),
+        Command::Schema(args) => output::json(&args.what.schema()),
         Command::Setup(command) => setup::run(&command),
         Command::Version(args) => version::run(&args),
     };

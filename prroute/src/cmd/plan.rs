@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cli::PlanArgs;
 use crate::cmd::{belongs, output};
 use crate::config::{Config, Mode};
-use crate::json::{ExplainedJson, PlanJson, ProgramsJson};
+use crate::json::{ExplainedJson, Format, PlanJson, ProgramsJson};
 use crate::netlink::Kernel;
 use crate::reconcile::{Attachments, Outlook, Reconciler, ToAttach};
 use crate::runtime::{Records, RunDirectory};
@@ -69,7 +69,7 @@ fn report(
         those.map(|one| one.device.clone()).collect()
     };
     Ok(PlanJson {
-        schema: "prroute.plan/2",
+        schema: Format::Plan.id(),
         mode: reconciler.config().mode,
         manages,
         uplinks: outlook.uplinks.iter().map(Into::into).collect(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use aya::programs::SchedClassifier;
 use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type};
 use nix::errno::Errno;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::error::{DatapathError, Result};
@@ -19,7 +20,7 @@ use crate::netlink::{Direction, Kernel};
 use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the programs are hooked in; journal, reports and messages spell it alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
     Tcx,

@@ -1,14 +1,17 @@
 //! `prroute check --json`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::FindingJson;
+use super::{FindingJson, Format};
 use crate::config::{ConfigError, Mistake};
 use crate::state::advice::Advice;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct CheckJson {
+    /// Name and number of this format.
     schema: &'static str,
+    /// No file has a mistake.
     valid: bool,
     /// The first mistake.
     error: Option<MistakeJson>,
@@ -16,16 +19,21 @@ pub(crate) struct CheckJson {
     errors: Vec<MistakeJson>,
     /// The kernel does not fit: the daemon would refuse to start.
     pub(super) conflict: Option<String>,
+    /// What is valid and does not fit this host, one sentence each.
     warnings: Vec<String>,
     /// What of others would keep prroute from its work.
     findings: Vec<FindingJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct MistakeJson {
+    /// Its path, as it was opened.
     file: String,
+    /// From 1; `null`: the whole file.
     line: Option<usize>,
+    /// The key that is wrong; `null`: it is not about one.
     key: Option<String>,
+    /// What is wrong with it.
     message: String,
 }
 
@@ -33,7 +41,7 @@ impl CheckJson {
     pub(crate) fn of(advice: &Advice, error: Option<&ConfigError>) -> Self {
         let mistakes = error.map(ConfigError::mistakes).unwrap_or_default();
         Self {
-            schema: "prroute.check/1",
+            schema: Format::Check.id(),
             valid: error.is_none(),
             error: mistakes.first().map(Into::into),
             errors: mistakes.iter().map(Into::into).collect(),

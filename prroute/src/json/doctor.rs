@@ -1,15 +1,20 @@
 //! `prroute doctor --json`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::FindingJson;
 use crate::state::findings::{Check, Finding, Outcome, Severity};
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct DoctorJson {
+    /// Name and number of this format.
     pub(crate) schema: &'static str,
+    /// Of the command.
     pub(crate) version: &'static str,
+    /// Its release, as `uname -r` has it.
     pub(crate) kernel: String,
+    /// The name of the instance.
     pub(crate) instance: String,
     /// `null` when no daemon runs.
     pub(crate) pid: Option<i32>,
@@ -17,14 +22,17 @@ pub(crate) struct DoctorJson {
     pub(crate) in_use: bool,
     /// Names of the interfaces that are uplinks.
     pub(crate) uplinks: Vec<String>,
+    /// The worst that was found, notices aside.
     pub(crate) result: ResultJson,
+    /// Findings by severity, and checks without any.
     pub(crate) counts: CountsJson,
     /// The worst first.
     pub(crate) findings: Vec<FindingJson>,
+    /// What was looked at, whether or not it found something.
     pub(crate) checks: Vec<CheckJson>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ResultJson {
     Ok,
@@ -33,22 +41,29 @@ pub(crate) enum ResultJson {
 }
 
 /// Findings by severity, and checks without any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct CountsJson {
+    /// Findings that are faults.
     pub(crate) fault: usize,
+    /// Findings that are warnings.
     pub(crate) warning: usize,
+    /// Findings that are notices.
     pub(crate) notice: usize,
+    /// Checks that found nothing.
     pub(crate) ok: usize,
+    /// Checks that could not be made, or had nothing to look at.
     pub(crate) skipped: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct CheckJson {
+    /// What of a finding stands before the colon.
     id: &'static str,
+    /// What came of it.
     outcome: OutcomeJson,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum OutcomeJson {
     Ok,

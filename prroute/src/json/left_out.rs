@@ -2,17 +2,23 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::state::share::LeftOut;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct LeftOutJson {
+    /// Its id; `null`: addresses that no single uplink has.
     uplink: Option<u16>,
+    /// Of the uplink.
     name: String,
+    /// On-link prefixes: replies there go by the gateway.
     prefixes: usize,
+    /// Routes of main, at least so many: packets with another uplink's address leave by that one.
     #[serde(default)]
     main_routes: usize,
+    /// Addresses and local prefixes: replies from there follow the routing tables.
     addresses: usize,
 }
 

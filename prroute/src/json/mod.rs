@@ -16,6 +16,7 @@ mod operation;
 mod own_source;
 mod plan;
 mod ready;
+mod schema;
 mod status;
 mod uplink;
 mod version;
@@ -32,11 +33,12 @@ pub(crate) use explain::{
 pub(crate) use finding::{FindingJson, SeverityJson};
 pub(crate) use flows::{FlowFacts, FlowsJson, FlowsSummaryJson, ServiceJson, protocol_name};
 pub(crate) use left_out::LeftOutJson;
-pub(crate) use monitor::{SaidJson, TracedJson};
+pub(crate) use monitor::{MonitorJson, SaidJson, TracedJson};
 pub(crate) use observed::{ObservedJson, WrongUplinkJson};
 pub(crate) use own_source::OwnSourceJson;
 pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use ready::ReadyJson;
+pub use schema::Format;
 pub(crate) use status::{
     ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RatesJson, RefusalJson,
     StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,

@@ -2,11 +2,21 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+/// One line.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[serde(untagged)]
+pub(crate) enum MonitorJson {
+    Said(SaidJson),
+    Traced(TracedJson),
+}
+
 /// A packet, or what one did to its flow.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct TracedJson {
+    /// Name and number of this format.
     pub(crate) schema: String,
     /// RFC 3339, UTC.
     pub(crate) time: String,
@@ -16,11 +26,15 @@ pub(crate) struct TracedJson {
     pub(crate) direction: String,
     /// The interface that it was on.
     pub(crate) dev: String,
+    /// By its name, where it has a common one; else the number.
     pub(crate) protocol: String,
+    /// As in the IP header.
     pub(crate) source: IpAddr,
     /// 0 without ports; an echo's identifier.
     pub(crate) source_port: u16,
+    /// As in the IP header.
     pub(crate) destination: IpAddr,
+    /// 0 without ports.
     pub(crate) destination_port: u16,
     /// Of TCP, as tcpdump has them.
     pub(crate) flags: Option<String>,
@@ -45,9 +59,11 @@ pub(crate) struct TracedJson {
 }
 
 /// What the daemon said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct SaidJson {
+    /// Name and number of this format.
     pub(crate) schema: String,
+    /// RFC 3339, UTC.
     pub(crate) time: String,
     /// `uplink` or `heal`.
     pub(crate) kind: String,
@@ -57,5 +73,6 @@ pub(crate) struct SaidJson {
     pub(crate) event: String,
     /// The interface, where it is about one.
     pub(crate) dev: Option<String>,
+    /// One sentence.
     pub(crate) text: String,
 }

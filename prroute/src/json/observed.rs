@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::datapath::wrong_uplinks::WrongUplink;
 use crate::state::uplink::{Uplink, UplinkId};
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct ObservedJson {
     /// For how long was counted.
     pub(crate) seconds: Option<u64>,
@@ -17,15 +18,19 @@ pub(crate) struct ObservedJson {
     pub(crate) services: Vec<WrongUplinkJson>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct WrongUplinkJson {
     /// By name, or the number of one that has none.
     pub(crate) protocol: String,
+    /// The local one, which was asked.
     pub(crate) address: IpAddr,
     /// `null` where there are none, as in ICMP and in fragments.
     pub(crate) port: Option<u16>,
+    /// The uplink that they left by.
     pub(crate) left_by: String,
+    /// The uplink that their requests came in on.
     pub(crate) belongs_on: String,
+    /// How many.
     pub(crate) packets: u64,
 }
 

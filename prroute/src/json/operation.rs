@@ -3,53 +3,85 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::state::observed::{Family, Mark, NextHop, Rejection, Route, RouteKind, Rule};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OperationJson {
+    /// Strict reverse-path filtering is made loose.
     LoosenRpFilter(RpFilterJson),
+    /// The kernel is told to keep a gateway's link-layer address known.
     ManageNeighbour(NeighbourJson),
+    /// A route is added.
     AddRoute(RouteJson),
-    ReplaceRoute { old: RouteJson, new: RouteJson },
+    /// A route takes the place of another one.
+    ReplaceRoute {
+        /// That is there.
+        old: RouteJson,
+        /// That takes its place.
+        new: RouteJson,
+    },
+    /// A rule is added.
     AddRule(RuleJson),
+    /// A rule of prroute is deleted.
     DeleteRule(RuleJson),
+    /// A route of prroute is deleted.
     DeleteRoute(RouteJson),
+    /// The kernel need no longer keep a gateway's link-layer address known.
     ReleaseNeighbour(NeighbourJson),
+    /// Reverse-path filtering is made strict again.
     RestoreRpFilter(RpFilterJson),
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct RpFilterJson {
+    /// Number of the interface.
     ifindex: u32,
+    /// Name of the interface.
     device: String,
+    /// The value that is there.
     from: u8,
+    /// The value that is written.
     to: u8,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct NeighbourJson {
+    /// Number of the interface.
     ifindex: u32,
+    /// Of the gateway.
     address: IpAddr,
+    /// Name of the interface.
     device: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct RouteJson {
+    /// Number of the table.
     table: u32,
+    /// A prefix; `0.0.0.0/0` and `::/0` are default routes.
+    #[schemars(with = "String")]
     destination: IpNet,
+    /// For these sources only (IPv6).
+    #[schemars(with = "Option<String>")]
     source: Option<IpNet>,
+    /// Its priority among routes to the same destination.
     metric: u32,
+    /// What the kernel calls its type.
     kind: RouteKindJson,
+    /// Who made it, by the number of `RTPROT_*`; 213 is prroute.
     protocol: u8,
+    /// Its scope is `link`.
     scope_link: bool,
+    /// More than one: a multipath route.
     next_hops: Vec<NextHopJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum RouteKindJson {
     Unicast,
@@ -57,35 +89,57 @@ enum RouteKindJson {
     Other(u8),
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct NextHopJson {
+    /// Number of the interface.
     ifindex: u32,
+    /// Name of the interface.
     device: String,
+    /// `null`: on the link.
     gateway: Option<IpAddr>,
+    /// The gateway counts as on the link, whatever its address.
     onlink: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct RuleJson {
+    /// `v4` or `v6`.
     family: &'static str,
+    /// A smaller number comes first.
     priority: u32,
+    /// For these sources only.
+    #[schemars(with = "Option<String>")]
     source: Option<IpNet>,
+    /// For these destinations only.
+    #[schemars(with = "Option<String>")]
     destination: Option<IpNet>,
+    /// For packets that came in there; `lo`: those of the host itself.
     iif: Option<String>,
+    /// For sockets that are bound to this device.
     oif: Option<String>,
+    /// For packets with this mark.
     mark: Option<MarkJson>,
+    /// For all packets that it does *not* match (`not`).
     invert: bool,
+    /// The table that is looked up.
     table: u32,
+    /// The rule at which the search goes on.
     goto: Option<u32>,
+    /// `blackhole`, `unreachable` or `prohibit`.
     refusal: Option<&'static str>,
+    /// Routes with a prefix of this length, or shorter, do not count.
     suppress_prefix_length: Option<u32>,
+    /// Who made it, by the number of `RTPROT_*`; 213 is prroute.
     protocol: u8,
+    /// It has conditions that are not shown here.
     other: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct MarkJson {
+    /// What the mark has to be.
     value: u32,
+    /// The bits of the mark that are compared.
     mask: u32,
 }
 

@@ -1,14 +1,17 @@
 //! What keeps own sources, in the reports.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::OwnSource;
 use crate::state::observed::Family;
 use crate::state::own_source::{Account, Cause};
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct OwnSourceJson {
+    /// `ipv4` or `ipv6`.
     family: &'static str,
+    /// What keeps them by their uplink.
     kept_by: OwnSource,
     /// Rules beside the kernel's: it asks all of them for every packet that it routes.
     rules: Vec<CauseJson>,
@@ -19,13 +22,22 @@ pub(crate) struct OwnSourceJson {
     pub(crate) sentences: Vec<String>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 #[serde(tag = "of", rename_all = "kebab-case")]
 enum CauseJson {
+    /// Addresses of the host.
     Sources,
+    /// `to` of the configuration.
     Destinations,
+    /// `bind-device`.
     Devices,
-    Others { count: usize, first: u32 },
+    /// Rules that are not prroute's.
+    Others {
+        /// How many.
+        count: usize,
+        /// The priority of the first.
+        first: u32,
+    },
 }
 
 impl From<&Account> for OwnSourceJson {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::FindingJson;
@@ -14,16 +15,23 @@ use crate::config::Mode;
 use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct PlanJson {
+    /// Name and number of this format.
     pub(crate) schema: &'static str,
+    /// As the configuration says.
     pub(crate) mode: Mode,
     /// With fewer than two uplinks nothing is managed.
     pub(crate) manages: bool,
+    /// The interfaces that would be managed.
     pub(crate) uplinks: Vec<UplinkJson>,
+    /// The interfaces that would not.
     pub(crate) skipped: Vec<SkippedJson>,
+    /// Addresses that need no rule of prroute.
     pub(crate) recognised: Vec<RecognisedJson>,
+    /// What of others would be in the way.
     pub(crate) findings: Vec<FindingJson>,
+    /// In the order in which they would be done.
     pub(crate) operations: Vec<ExplainedJson>,
     /// Devices that the programs would be attached to.
     pub(crate) attach: Vec<String>,
@@ -43,26 +51,30 @@ pub(crate) struct PlanJson {
     pub(crate) own_source: Vec<OwnSourceJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct ProgramsJson {
+    /// Name of the interface.
     pub(crate) device: String,
+    /// `ingress`, `egress`.
     pub(crate) directions: Vec<&'static str>,
     /// `null`: the kernel does not tell whether it has tcx.
     pub(crate) hook: Option<Hook>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct ExplainedJson {
     /// As an administrator would type it.
     pub(crate) command: String,
+    /// Why it would be done.
     pub(crate) reason: String,
     #[serde(flatten)]
     pub(crate) operation: OperationJson,
 }
 
 /// An address that others route by source already.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct RecognisedJson {
+    /// Of the host.
     address: IpAddr,
     #[serde(flatten)]
     by: SourceRoutingJson,
@@ -71,11 +83,28 @@ pub(crate) struct RecognisedJson {
     pub(crate) sentence: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
 enum SourceRoutingJson {
-    Rule { priority: u32, table: u32 },
-    Route { table: u32, source: IpNet, device: String, gateway: Option<IpAddr> },
+    /// A rule looks a table up.
+    Rule {
+        /// Of the rule.
+        priority: u32,
+        /// The table that it looks up.
+        table: u32,
+    },
+    /// A route for some sources only.
+    Route {
+        /// The table that it is in.
+        table: u32,
+        /// The prefix of the sources.
+        #[schemars(with = "String")]
+        source: IpNet,
+        /// The interface that it leads over.
+        device: String,
+        /// `null`: it has none.
+        gateway: Option<IpAddr>,
+    },
 }
 
 impl From<&Recognised> for RecognisedJson {

@@ -1,9 +1,11 @@
 //! What the daemon answers on its socket to who waits for it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ReadyJson {
+    /// Name and number of this format.
     pub(crate) schema: String,
     /// Replies are steered.
     pub(crate) ready: bool,

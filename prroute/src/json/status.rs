@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,16 +16,21 @@ use crate::datapath::occupancy::{Occupancy, Table};
 use crate::datapath::sockets::UdpSource;
 use crate::state::findings::Health;
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct StatusJson {
+    /// Name and number of this format.
     pub(crate) schema: &'static str,
+    /// Of the command.
     pub(crate) version: &'static str,
+    /// The name of the instance.
     pub(crate) instance: String,
+    /// The first word that `status` prints.
     pub(crate) health: HealthJson,
     /// As the programs were loaded.
     pub(crate) mode: Mode,
     /// `null` when no daemon runs; the datapath may be there all the same.
     pub(crate) pid: Option<i32>,
+    /// Of the daemon; `null` while none runs.
     pub(crate) uptime_seconds: Option<u64>,
     /// For how long no daemon has been running; `null` while one runs, or when nothing tells.
     pub(crate) unwatched_seconds: Option<u64>,
@@ -32,10 +38,13 @@ pub(crate) struct StatusJson {
     pub(crate) last_pid: Option<i32>,
     /// The datapath is loaded.
     pub(crate) datapath: bool,
+    /// What is managed, in words.
     pub(crate) summary: String,
+    /// The interfaces that are managed.
     pub(crate) uplinks: Vec<UplinkStatusJson>,
     /// The host's addresses that are no single uplink's.
     pub(crate) shared: Vec<IpAddr>,
+    /// The interfaces that are not.
     pub(crate) skipped: Vec<SkippedJson>,
     /// Prefixes and addresses that the datapath has no room for.
     pub(crate) left_out: Vec<LeftOutJson>,
@@ -59,10 +68,11 @@ pub(crate) struct StatusJson {
     pub(crate) own_source: Vec<OwnSourceJson>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct UplinkStatusJson {
     #[serde(flatten)]
     pub(crate) uplink: UplinkJson,
+    /// Of the interface, and of what replies need there.
     pub(crate) state: UplinkStateJson,
     /// What main has no better route for leaves by it.
     pub(crate) default_route: bool,
@@ -78,14 +88,15 @@ pub(crate) struct UplinkStatusJson {
     pub(crate) rates: Option<RatesJson>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct RatesJson {
+    /// Packets that came in.
     pub(crate) received_per_second: f64,
     /// Packets that were moved to this uplink.
     pub(crate) moved_per_second: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum UplinkStateJson {
     Up,
@@ -107,10 +118,12 @@ impl UplinkStateJson {
     }
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct GatewayJson {
+    /// Its address.
     pub(crate) gateway: IpAddr,
     /// Of these sources, or of this subnet, only.
+    #[schemars(with = "Option<String>")]
     pub(crate) only_for: Option<IpNet>,
     /// It was asked, and did not answer.
     pub(crate) silent: bool,
@@ -122,9 +135,11 @@ pub(crate) struct GatewayJson {
     pub(crate) answered_seconds_ago: Option<f64>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct ConfigurationJson {
+    /// In the order in which they were read; none: all is default.
     pub(crate) files: Vec<PathBuf>,
+    /// `null`: no daemon has told.
     pub(crate) read_seconds_ago: Option<u64>,
 }
 
@@ -141,8 +156,9 @@ impl UplinkStatusJson {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct HealedJson {
+    /// How often, since the daemon started.
     pub(crate) times: u64,
     /// Who deleted it, as far as could be told, the last time.
     pub(crate) by: String,
@@ -154,30 +170,39 @@ pub(crate) struct HealedJson {
     pub(crate) last: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct RefusalJson {
     /// The configuration is at fault, not the kernel.
     pub(crate) configuration: bool,
+    /// Why it was refused.
     pub(crate) message: String,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct OccupancyJson {
+    /// Of flows.
     pub(crate) tables: Vec<TableJson>,
+    /// Upper limit of confirmed flows that made room for others.
     pub(crate) evicted_confirmed_at_most: u64,
+    /// Upper limit of others that did.
     pub(crate) evicted_unconfirmed_at_most: u64,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct TableJson {
+    /// As its map is pinned.
     pub(crate) name: &'static str,
+    /// Its flows have shown that both ends take part.
     pub(crate) confirmed: bool,
+    /// Entries that it has room for.
     pub(crate) capacity: u32,
+    /// Entries that are used, old ones too.
     pub(crate) entries: usize,
+    /// Entries that are not too old to count.
     pub(crate) live: usize,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(crate) struct UdpSourceJson {
     #[serde(flatten)]
     pub(crate) state: UdpSourceStateJson,
@@ -185,12 +210,21 @@ pub(crate) struct UdpSourceJson {
     pub(crate) counters: Map<String, Value>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub(crate) enum UdpSourceStateJson {
+    /// `udp-source = false`, or no uplinks.
     Off,
-    Attached { cgroup: PathBuf },
-    Unavailable { reason: String },
+    /// The programs run.
+    Attached {
+        /// The control group to which they are attached.
+        cgroup: PathBuf,
+    },
+    /// The kernel refused.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl From<Occupancy> for OccupancyJson {
@@ -232,7 +266,7 @@ impl From<UdpSource> for UdpSourceStateJson {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum HealthJson {
     Ok,

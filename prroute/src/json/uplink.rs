@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mac;
@@ -14,69 +15,114 @@ use crate::state::uplink::{
     Discovered, Ifindex, PerFamily, Skipped, SourceRoute, Stacked, SubnetGateway, Uplink, UplinkId,
 };
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct UplinkJson {
+    /// From 1; stays with the interface.
     pub(crate) id: u16,
+    /// Of the id: another device may have it later.
     pub(crate) generation: u16,
+    /// Number of the interface.
     pub(crate) ifindex: u32,
+    /// Name of the interface.
     pub(crate) name: String,
+    /// Its MAC address; `null`: it has no Ethernet header.
     #[serde(with = "mac")]
+    #[schemars(with = "Option<String>")]
     pub(crate) mac: Option<[u8; 6]>,
+    /// Largest network-layer packet in bytes.
     pub(crate) mtu: u32,
+    /// Set up, with a carrier.
     pub(crate) up: bool,
+    /// With their prefix lengths, those included that the kernel still checks for duplicates.
+    #[schemars(with = "Vec<String>")]
     pub(crate) addresses: Vec<IpNet>,
+    /// Prefixes that are reached without a gateway.
+    #[schemars(with = "Vec<String>")]
     pub(crate) on_link: Vec<IpNet>,
+    /// Preferred next hop of IPv4; that may be an IPv6 address.
     pub(crate) gateway4: Option<IpAddr>,
+    /// Preferred next hop of IPv6.
     pub(crate) gateway6: Option<IpAddr>,
+    /// The kernel has not failed to resolve it.
     pub(crate) gateway4_usable: bool,
+    /// The kernel has not failed to resolve it.
     pub(crate) gateway6_usable: bool,
+    /// The kernel has a link-layer address for it, or needs none.
     #[serde(default)]
     pub(crate) gateway4_resolved: bool,
+    /// The kernel has a link-layer address for it, or needs none.
     #[serde(default)]
     pub(crate) gateway6_resolved: bool,
+    /// All that are known, in order of preference.
     pub(crate) gateways: Vec<IpAddr>,
+    /// Gateways for subnets of this interface that the preferred one does not serve.
     #[serde(default)]
     pub(crate) subnet_gateways: Vec<SubnetGatewayJson>,
+    /// Default routes for some sources only, the longest prefix first.
     #[serde(default)]
     pub(crate) source_routes: Vec<SourceRouteJson>,
+    /// Every default route of IPv6 is for some sources only.
     #[serde(default)]
     pub(crate) only_by_source6: bool,
+    /// What cannot be decided about its gateways, one sentence each.
     #[serde(default)]
     pub(crate) undecided: Vec<String>,
+    /// It has a default route of IPv4 without a gateway.
     pub(crate) direct4: bool,
+    /// It has a default route of IPv6 without a gateway.
     pub(crate) direct6: bool,
+    /// Devices that stand on it and count as it, such as a macvlan with a virtual address.
     #[serde(default)]
     pub(crate) stacked: Vec<StackedJson>,
+    /// To which next hop replies are sent.
     #[serde(default)]
     pub(crate) reply: Reply,
+    /// `on-down = "hold"`: what belongs on it leaves by no other uplink.
     #[serde(default)]
     pub(crate) hold: bool,
+    /// The number of its routing table, where the configuration gives one.
     pub(crate) table: Option<u32>,
+    /// Destinations that the configuration sends over it.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub(crate) to: Vec<IpNet>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SubnetGatewayJson {
+    /// The subnet that it serves.
+    #[schemars(with = "String")]
     pub(crate) net: IpNet,
+    /// Its address.
     pub(crate) gateway: IpAddr,
+    /// The kernel has not failed to resolve it.
     pub(crate) usable: bool,
+    /// The kernel has a link-layer address for it.
     pub(crate) resolved: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SourceRouteJson {
+    /// The sources that it is for.
+    #[schemars(with = "String")]
     pub(crate) source: IpNet,
+    /// `null`: it has none.
     pub(crate) gateway: Option<IpAddr>,
+    /// The kernel has not failed to resolve the gateway.
     pub(crate) usable: bool,
+    /// The kernel has a link-layer address for the gateway.
     pub(crate) resolved: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct StackedJson {
+    /// Number of the device.
     pub(crate) ifindex: u32,
+    /// Name of the device.
     pub(crate) name: String,
+    /// Its MAC address.
     #[serde(with = "mac")]
+    #[schemars(with = "Option<String>")]
     pub(crate) mac: Option<[u8; 6]>,
 }
 
@@ -116,10 +162,13 @@ impl From<&LostGatewayJson> for LostGateway {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SkippedJson {
+    /// Name of the interface.
     pub(crate) name: String,
+    /// Number of the interface.
     pub(crate) ifindex: u32,
+    /// Why it is no uplink.
     pub(crate) reason: String,
 }
 

@@ -2,15 +2,15 @@
 
 use crate::explain::{Explanation, Found, Kind, Leaves, Step, Way};
 use crate::json::{
-    ExplainJson, LeavesJson, PartJson, RequestJson, StepJson, StepResultJson, VerdictJson, WayJson,
-    protocol_name,
+    ExplainJson, Format, LeavesJson, PartJson, RequestJson, StepJson, StepResultJson, VerdictJson,
+    WayJson, protocol_name,
 };
 
 pub(super) fn of(explanation: &Explanation) -> ExplainJson {
     let question = &explanation.question;
     let number = question.number();
     ExplainJson {
-        schema: "prroute.explain/1",
+        schema: Format::Explain.id(),
         request: RequestJson {
             protocol: protocol_name(number),
             protocol_number: number,

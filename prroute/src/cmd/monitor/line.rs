@@ -10,7 +10,7 @@ use prroute_common::reason::Reason;
 use prroute_common::trace::Verdict;
 
 use crate::datapath::trace::{Decision, NextHop, TracedPacket};
-use crate::json::{TracedJson, protocol_name};
+use crate::json::{Format, TracedJson, protocol_name};
 use crate::state::uplink::UplinkId;
 
 /// What devices and uplinks are called.
@@ -150,7 +150,7 @@ pub(super) fn json(
 ) -> TracedJson {
     let decision = &packet.decision;
     TracedJson {
-        schema: "prroute.event/1".to_owned(),
+        schema: Format::Monitor.id().to_owned(),
         time,
         kind: kind.to_owned(),
         direction: if decision.came_in { "in" } else { "out" }.to_owned(),

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::question::Question;
 use crate::cmd::{events, socket};
 use crate::instance::Instance;
-use crate::json::{EventJson, EventsJson, SaidJson};
+use crate::json::{EventJson, EventsJson, Format, SaidJson};
 
 /// Of uplinks and their gateways, by the beginnings of names in docs/journal.md.
 const UPLINK: [&str; 6] = ["uplink-", "gateway-", "renamed", "stacked", "flapping", "not-managed"];
@@ -58,7 +58,7 @@ pub(super) fn text(event: &EventJson) -> String {
 
 pub(super) fn json(event: &EventJson, kind: &str) -> SaidJson {
     SaidJson {
-        schema: "prroute.event/1".to_owned(),
+        schema: Format::Monitor.id().to_owned(),
         time: event.time.clone(),
         kind: kind.to_owned(),
         priority: event.priority.clone(),

@@ -10,7 +10,8 @@ pub(super) fn line(report: &StatusJson) -> String {
         let is_its = |it: &&FindingJson| {
             it.severity != SeverityJson::Notice && it.device.as_deref() == device
         };
-        let mut kinds: Vec<&str> = report.findings.iter().filter(is_its).map(kind).collect();
+        let mut kinds: Vec<&str> =
+            report.findings.iter().filter(is_its).map(FindingJson::kind).collect();
         kinds.dedup();
         kinds
     };
@@ -29,9 +30,4 @@ pub(super) fn line(report: &StatusJson) -> String {
         words.push(format!("host:{}", host.join(",")));
     }
     words.join(" ")
-}
-
-/// The part of the id that is before the object.
-fn kind(finding: &FindingJson) -> &str {
-    finding.id.split(':').next().unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use crate::datapath::{sockets, wrong_uplinks};
 use crate::examine::{Answer, Examination, Seen};
 use crate::instance::Instance;
 use crate::json::{
-    ConfigurationJson, GatewayJson, ObservedJson, OwnSourceJson, StatusJson, UdpSourceJson,
+    ConfigurationJson, Format, GatewayJson, ObservedJson, OwnSourceJson, StatusJson, UdpSourceJson,
     UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
 use crate::runtime::report::{DaemonReport, OwnSourceReport};
@@ -34,7 +34,7 @@ pub(super) fn report(
     let last_alive = || RunDirectory::of(instance).last_alive()?.elapsed().ok();
     let shared = outlook.locals.iter().filter(|local| local.owner.is_none());
     Ok(StatusJson {
-        schema: "prroute.status/2",
+        schema: Format::Status.id(),
         version: env!("CARGO_PKG_VERSION"),
         instance: instance.to_string(),
         health: examined.health(&findings).into(),

@@ -131,7 +131,7 @@ fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
 fn problem(f: &mut fmt::Formatter<'_>, finding: &FindingJson, details: bool) -> fmt::Result {
     let mark = if finding.severity == SeverityJson::Notice { "-" } else { "!" };
     let mut table = table();
-    table.add_row([mark.to_owned(), finding.to_string()]);
+    table.add_row([mark.to_owned(), format!("{finding} [{}]", finding.kind())]);
     pad_first(&mut table, (2, 0));
     writeln!(f, "{}", table.trim_fmt())?;
     if let Some(fix) = &finding.fix {

@@ -8,5 +8,6 @@ mod findings;
 mod links;
 mod packaged;
 mod page;
+mod reference;
 
 pub(super) use self::page::Page;
