@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::guarantees::promises;
 use super::page::root;
 
 /// A file of Rust: its modules from the root of the repository on, and the names of its functions.
@@ -78,11 +79,10 @@ fn codes(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The second column of the promises.
+/// The column `tests` of the promises.
 fn of_promises() -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(root().join("docs/guarantees.md"))?;
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').nth(1));
-    Ok(rows.flat_map(codes).map(str::to_owned).collect())
+    let promises = promises()?;
+    Ok(promises.iter().flat_map(|promise| codes(&promise.tests)).map(str::to_owned).collect())
 }
 
 /// The last lines of quick starts.

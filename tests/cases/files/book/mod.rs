@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod contents;
 mod findings;
+mod guarantees;
 mod links;
 mod packaged;
 mod page;
