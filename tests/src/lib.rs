@@ -10,6 +10,7 @@
 pub mod addressing;
 pub mod advertiser;
 pub mod attend;
+pub mod bird;
 pub mod bpf;
 pub mod capability;
 pub mod capture;

@@ -1,10 +1,12 @@
 //! Who follows a quick start of the book line by line gets what it promises.
 
+mod bgp;
 mod expected;
 mod reader;
 mod site;
 
 use anyhow::{Context as _, Result, ensure};
+use prroute_tests::bird::Bird;
 use prroute_tests::command;
 use prroute_tests::docker::{Docker, Engine, Iptables};
 use prroute_tests::image;
@@ -16,6 +18,7 @@ use self::site::Site;
 use crate::blocks::blocks;
 
 const NETWORKD: &str = "systemctl restart systemd-networkd";
+const BIRD: &str = "systemctl enable --now bird";
 const LESS: &str = "less remove.sh";
 
 #[test]
@@ -130,6 +133,20 @@ fn keepalived() -> Result<()> {
     keepalived.wait_master(&site.host, &[("10.0.2.100".parse()?, 32)])?;
     Reader::new(&site, &[])?.follow("keepalived.md")?;
     keepalived.stop()
+}
+
+/// With the page's file.
+#[test]
+fn anycast() -> Result<()> {
+    let site = Site::build()?;
+    let routers = bgp::routers(&site)?;
+    let reader = Reader::new(&site, &[BIRD])?;
+    reader.write_first_file("anycast.md")?;
+    let host = Bird::start(&site.host, &site.scratch, reader.etc())?;
+    let birdc = bgp::birdc(&site, &host)?;
+    reader.with_program("birdc", &birdc)?.follow("anycast.md")?;
+    host.stop()?;
+    routers.stop()
 }
 
 /// Tun devices in place of WireGuard, and the rules of wg-quick made by `ip`. The real ones: `links::point_to_point`,

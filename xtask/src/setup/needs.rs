@@ -92,6 +92,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "dhclient", "isc-dhcp-client"),
     Need { services: &["radvd.service"], ..need(Scope::Test, "radvd", "radvd") },
     Need { services: &["keepalived.service"], ..need(Scope::Test, "keepalived", "keepalived") },
+    Need { services: &["bird.service"], ..need(Scope::Test, "bird", "bird2") },
+    Need { services: &["puppet.service"], ..need(Scope::Test, "puppet", "puppet-agent") },
     need(Scope::Test, "systemd-analyze", "systemd"),
     need(Scope::Test, "python3", "python3"),
     need(Scope::Test, "bpftool", "bpftool"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use prroute_tests::prroute::{self, Daemon, Instance};
 use prroute_tests::{command, mounts, scratch, wait};
 
@@ -18,8 +18,15 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(20);
 
 /// What only looks may be typed again.
-const LOOKS: [&str; 6] =
-    ["prroute status", "prroute explain", "prroute flows", "prroute doctor", "prroute plan", "ip "];
+const LOOKS: [&str; 7] = [
+    "prroute status",
+    "prroute explain",
+    "prroute flows",
+    "prroute doctor",
+    "prroute plan",
+    "birdc show",
+    "ip ",
+];
 
 /// The name of the instance is all that a page does not say; scripts that `prroute import` makes do.
 const PROGRAM: &str = "#!/bin/sh\n\
@@ -129,6 +136,21 @@ impl<'site> Reader<'site> {
             daemon.terminate()?;
         }
         self.instance.down().map(drop)
+    }
+
+    /// /etc of the host.
+    pub(super) fn etc(&self) -> &Path {
+        &self.etc
+    }
+
+    /// Writes the first file of a page, for a program that is started before the page is followed.
+    pub(super) fn write_first_file(&self, page: &str) -> Result<()> {
+        for block in blocks(&text(page)?) {
+            if self.write_file(&block)? {
+                return Ok(());
+            }
+        }
+        bail!("{page} has no file")
     }
 
     /// Whether the block was a file of the host's /etc.

@@ -1,0 +1,45 @@
+//! Routes by BGP, with BIRD.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+
+use crate::mounts;
+use crate::netns::Namespace;
+use crate::process::Process;
+use crate::scratch::Scratch;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running BIRD.
+#[derive(Debug)]
+pub struct Bird {
+    process: Process,
+    socket: PathBuf,
+}
+
+impl Bird {
+    /// Starts with `/etc/bird/bird.conf` below this /etc; what it opens beside it is below `scratch`.
+    pub fn start(namespace: &Namespace, scratch: &Scratch, etc: &Path) -> Result<Self> {
+        let path = |end: &str| scratch.path().join(format!("bird-{}.{end}", namespace.name()));
+        let (socket, pid) = (path("ctl"), path("pid").display().to_string());
+        let wrapper = mounts::wrapper(&[(etc, "/etc")])?;
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let opened = socket.display().to_string();
+        let bird = ["bird", "-f", "-c", "/etc/bird/bird.conf", "-s", &opened, "-P", &pid];
+        let process = namespace.spawn(&[&wrapper[..], &bird].concat())?;
+        Ok(Self { process, socket })
+    }
+
+    /// Where `birdc` reaches it.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Ends it, with its sessions and the routes that it made.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.stop(Signal::SIGTERM, DEADLINE).map(drop)
+    }
+}
