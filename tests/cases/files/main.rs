@@ -7,4 +7,5 @@ mod book;
 mod configuration;
 mod contrib;
 mod package;
+mod puppet;
 mod unit_file;
