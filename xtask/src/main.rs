@@ -10,6 +10,7 @@ mod book;
 mod build;
 mod cross;
 mod demo;
+mod failures;
 mod package;
 mod project;
 mod root;

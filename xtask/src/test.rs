@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Wanted};
+use crate::failures::Failures;
 use crate::root;
 use crate::setup::{self, Scope};
 use crate::tally::Tally;
@@ -44,6 +45,7 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
     let other = build::other_version(&prepared)?;
 
     let mut tally = Tally::default();
+    let mut failures = Failures::default();
     let mut broken = Vec::new();
     for Stage { title, arguments, at_once } in STAGES {
         eprintln!("\n== {title}");
@@ -60,11 +62,12 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
         if !filter.is_empty() {
             cargo.arg("--").args(filter);
         }
-        if !stage(&mut cargo, &mut tally)? {
+        if !stage(&mut cargo, &mut tally, &mut failures)? {
             broken.push(title);
         }
     }
 
+    print!("\n{failures}");
     println!("\ntotal: {} passed, {} failed", tally.passed, tally.failed);
     for title in &broken {
         eprintln!("failed: {title}");
@@ -80,7 +83,7 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
 }
 
 /// Runs one stage, shows its output as it comes and counts its results.
-fn stage(cargo: &mut Command, tally: &mut Tally) -> Result<bool> {
+fn stage(cargo: &mut Command, tally: &mut Tally, failures: &mut Failures) -> Result<bool> {
     let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -92,6 +95,7 @@ fn stage(cargo: &mut Command, tally: &mut Tally) -> Result<bool> {
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tally.count(&line);
+        failures.note(&line);
     }
     Ok(child.wait().context("wait for cargo test")?.success())
 }

@@ -25,7 +25,7 @@ use crate::cmd::{NotRunning, belongs, events, output};
 use crate::datapath::Pins;
 use crate::datapath::trace::{RENEWAL, TracedPacket, Tracer};
 use crate::instance::Instance;
-use crate::json::EventJson;
+use crate::json::{EventJson, MonitorJson};
 
 /// Packets that are shown in a second, and that are written to a file.
 const SHOWN: u32 = 1000;
@@ -170,7 +170,7 @@ impl<'a> Shown<'a> {
         match self.args.json {
             true => {
                 let object = line::json(packet, kind, time, &self.names);
-                output::written_json(&format!("{}\n", serde_json::to_string(&object)?))?;
+                printed(&MonitorJson::Traced(object))?;
             }
             false if self.capture.is_none() => {
                 let time = line::shown_time(&time, self.args.timestamp);
@@ -189,8 +189,7 @@ impl<'a> Shown<'a> {
         let Some(kind) = said::kind(event, self.question) else { return Ok(()) };
         match self.args.json {
             true => {
-                let object = said::json(event, kind);
-                output::written_json(&format!("{}\n", serde_json::to_string(&object)?))?;
+                printed(&MonitorJson::Said(said::json(event, kind)))?;
             }
             false => {
                 let time = line::shown_time(&event.time, self.args.timestamp);
@@ -226,4 +225,8 @@ impl<'a> Shown<'a> {
 fn boot_time() -> SystemTime {
     let since = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     SystemTime::now() - since
+}
+
+fn printed(line: &MonitorJson) -> Result<()> {
+    Ok(output::written_json(&format!("{}\n", serde_json::to_string(line)?))?)
 }
