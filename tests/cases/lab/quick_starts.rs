@@ -4,6 +4,7 @@ mod bgp;
 mod expected;
 mod reader;
 mod site;
+mod symptoms;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::bird::Bird;
