@@ -9,6 +9,7 @@ mod findings;
 mod guarantees;
 mod json;
 mod links;
+mod metrics;
 mod packaged;
 mod page;
 mod reference;
