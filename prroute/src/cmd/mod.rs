@@ -194,4 +194,26 @@ mod tests {
         assert_eq!(code_of(&trial.into()), code::CONFIG);
         assert_eq!(code_of(&DatapathError::NoCgroup2.into()), code::FAILED);
     }
+
+    #[test]
+    fn the_page_of_commands_has_the_exit_codes() {
+        let page = include_str!("../../../docs/commands.md");
+        let (_, table) = page.split_once("| code | means |").unwrap();
+        let rows =
+            table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(' ').next());
+        let explained: Vec<u8> = rows.map(|code| code.parse().unwrap()).collect();
+        let mut codes = vec![
+            0,
+            code::FAILED,
+            code::USAGE,
+            code::NOT_RUNNING,
+            code::PERMISSION,
+            code::UNKNOWN,
+            code::WARNINGS,
+            code::CONFIG,
+        ];
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(explained, codes);
+    }
 }

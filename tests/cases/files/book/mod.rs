@@ -12,6 +12,7 @@ mod links;
 mod metrics;
 mod packaged;
 mod page;
+mod paths;
 mod reference;
 
 pub(super) use self::page::Page;
