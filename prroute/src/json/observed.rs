@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::protocol_name;
 use crate::datapath::wrong_uplinks::WrongUplink;
 use crate::state::uplink::{Uplink, UplinkId};
 
@@ -55,7 +56,7 @@ impl WrongUplinkJson {
             uplink.map_or_else(|| format!("#{id} (gone)"), |uplink| uplink.device.name.clone())
         };
         Self {
-            protocol: protocol(counted.protocol),
+            protocol: protocol_name(counted.protocol).into_owned(),
             address: counted.address,
             port: (counted.port != 0).then_some(counted.port),
             left_by: name(counted.left_by),
@@ -70,17 +71,6 @@ impl WrongUplinkJson {
             Some(port) => SocketAddr::new(self.address, port).to_string(),
             None => self.address.to_string(),
         }
-    }
-}
-
-fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        number => number.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::page::{Page, root};
+use super::page::{Page, read};
 
 const MEASURED: &str = "docs/benchmarks.md";
 const SECTION: &str = "Figures";
@@ -49,7 +49,7 @@ fn statements(section: &str) -> Vec<String> {
 
 /// The rows of the table that others quote.
 fn measured() -> Result<Vec<Vec<String>>> {
-    let text = std::fs::read_to_string(root().join(MEASURED))?;
+    let text = read(MEASURED)?;
     let heading = format!("## {SECTION}\n");
     let section = sections(&text).into_iter().find(|section| section.starts_with(&heading));
     let section = section.context("no section of figures")?;
@@ -81,7 +81,7 @@ fn quoted_figures_are_those_of_the_bench() -> Result<()> {
             && !path.starts_with("docs/adr/")
     });
     for page in pages {
-        for section in sections(&std::fs::read_to_string(root().join(&page))?) {
+        for section in sections(&read(&page)?) {
             let of_section = statements(&section).into_iter();
             let of_section = of_section.filter(|statement| has_nanoseconds(statement));
             for statement in of_section {
@@ -102,7 +102,7 @@ fn quoted_figures_are_those_of_the_bench() -> Result<()> {
 /// The pages say that only for containers CONNMARK costs less than rules, and nowhere less than the datapath.
 #[test]
 fn connmark_costs_less_where_the_pages_say_so() -> Result<()> {
-    let text = std::fs::read_to_string(root().join(MEASURED))?;
+    let text = read(MEASURED)?;
     let rows = text.lines().filter(|line| line.starts_with("| ") && line.contains("| **+"));
     let mut count = 0;
     for row in rows {

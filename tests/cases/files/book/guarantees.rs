@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 
-use super::page::{Page, root};
+use super::page::{Page, read, root};
 
 const INDEX: &str = "docs/guarantees.md";
 const FOLDER: &str = "docs/guarantees";
@@ -48,7 +48,7 @@ fn pages() -> Result<BTreeSet<String>> {
 pub(super) fn promises() -> Result<Vec<Promise>> {
     let mut promises = Vec::new();
     for page in pages()? {
-        let text = std::fs::read_to_string(root().join(&page))?;
+        let text = read(&page)?;
         let lines = text.lines().filter(|line| line.starts_with('|'));
         for row in lines.filter(|line| *line != COLUMNS && *line != "|---|---|---|") {
             promises.push(Promise::parse(row).with_context(|| format!("{page}: {row}"))?);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::page::{Page, root};
+use super::page::{Page, read};
 
 /// Has a list of names.
 const EXPLAINED: &str = "docs/explain.md";
@@ -16,8 +16,7 @@ const HEADING: &str = "\n## JSON\n";
 fn example(schema: &str) -> Result<Value> {
     let name = schema.strip_prefix("prroute.").and_then(|rest| rest.split('/').next());
     let path = format!("prroute/tests/formats/{}.json", name.context("no schema of prroute's")?);
-    let text = std::fs::read(root().join(&path)).with_context(|| format!("read {path}"))?;
-    Ok(serde_json::from_slice(&text)?)
+    Ok(serde_json::from_str(&read(&path)?)?)
 }
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -42,7 +41,7 @@ fn unknown(sample: &str) -> Result<Vec<String>> {
 
 #[test]
 fn a_name_that_a_page_explains_is_one_that_is_printed() -> Result<()> {
-    let text = std::fs::read_to_string(root().join(EXPLAINED))?;
+    let text = read(EXPLAINED)?;
     let (_, section) = text.split_once(HEADING).context("no section")?;
     let mut explained = section.split('`').skip(1).step_by(2);
     let schema = explained.next().context("no schema")?;

@@ -5,16 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use prroute_common::reason::Reason;
 
-use super::page::root;
+use super::page::read;
 
 const PAGE: &str = "docs/metrics.md";
 
 /// All of them, as a test of the program has them printed.
 const PRINTED: &str = "prroute/tests/formats/metrics.txt";
-
-fn read(path: &str) -> Result<String> {
-    std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))
-}
 
 /// What stands before labels, and before the figure.
 fn name(sample: &str) -> String {

@@ -26,11 +26,14 @@ pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// A file of the repository, by its path from the root.
+pub(super) fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))
+}
+
 impl Page {
     pub(crate) fn read(path: &str) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))?;
-        Ok(Self::parse(path, &text))
+        Ok(Self::parse(path, &read(path)?))
     }
 
     /// All pages of the repository.

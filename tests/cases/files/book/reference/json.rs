@@ -52,8 +52,8 @@ impl<'a> Schema<'a> {
     }
 
     fn kinds(self) -> Vec<String> {
-        let Self { value, .. } = self.resolved();
         let here = self.resolved();
+        let value = here.value;
         if let Some(only) = value.get("const") {
             return vec![format!("`{only}`")];
         }
@@ -113,10 +113,11 @@ impl<'a> Schema<'a> {
             if let Some(known) = fields.iter_mut().find(|field| field.path == path) {
                 known.kinds.extend(kinds);
                 known.meaning += &format!(" {meaning}");
-            } else if let Some(other) = &listed {
-                let meaning = format!("{meaning} Its fields are those of `{other}`.");
-                fields.push(Field { path: path.clone(), kinds, meaning });
             } else {
+                let meaning = match &listed {
+                    Some(other) => format!("{meaning} Its fields are those of `{other}`."),
+                    None => meaning,
+                };
                 fields.push(Field { path: path.clone(), kinds, meaning });
             }
             if let Some(name) = property.value["$ref"].as_str().filter(|_| property.has_fields()) {
