@@ -154,7 +154,12 @@ fn anycast() -> Result<()> {
 /// `guest::wg_quick`.
 #[test]
 fn vpn() -> Result<()> {
+    // The daemon looks when all is there, as it does where no command takes 20 ms: else it may go before the
+    // first rule of a family, and the second comes before it.
     const WG_QUICK: &str = "#!/bin/sh -e\n\
+        daemon=$(prroute status | sed -n 's/.*, pid \\([0-9]*\\),.*/\\1/p')\n\
+        kill -STOP \"$daemon\"\n\
+        trap 'kill -CONT \"$daemon\"' EXIT\n\
         for family in -4 -6; do\n\
         ip $family rule add not fwmark 51820 table 51820\n\
         ip $family rule add table main suppress_prefixlength 0\n\
