@@ -1,6 +1,9 @@
 //! What the kernel or the disk refuses in the middle of a start, and what happens in the middle of one: it
 //! is said, nothing is half-applied, and what an earlier daemon left goes on.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -145,22 +148,41 @@ fn with_read_only_bpffs<'lab>(lab: &'lab Lab) -> Result<Instance<'lab>> {
     Ok(lab.prroute()?.wrapped(words.map(str::to_owned).to_vec()))
 }
 
-/// The daemon before was killed: its directory, which is the lock, is there or not, as another daemon of this
-/// machine removes it at its start.
+/// Removes the directory that a killed daemon left, and had locked, as another daemon of this machine does at its
+/// start.
+fn remove_lock_directory(lab: &Lab) -> Result<()> {
+    let path = Path::new("/run/netns").join(lab.host.name());
+    let inode = std::fs::metadata(&path).with_context(|| format!("{}", path.display()))?.ino();
+    let of_host = format!("netns:{inode}-");
+    for entry in std::fs::read_dir("/sys/fs/bpf/prroute").context("list what is pinned")? {
+        let entry = entry.context("list what is pinned")?;
+        if entry.file_name().to_string_lossy().starts_with(&of_host) {
+            let removed = std::fs::remove_dir(entry.path());
+            let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+            ensure!(removed.as_ref().err().is_none_or(is_gone), "{entry:?}: {removed:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Without a datapath before, with that of a killed daemon, and with that of one whose lock is gone.
 #[test]
 fn a_read_only_bpffs_is_an_error_and_the_datapath_before_goes_on() -> Result<()> {
     let lab = Lab::with_services(TWO)?;
     let before = lab.snapshot()?;
     let prroute = lab.prroute()?;
-    for earlier in [false, true] {
-        if earlier {
+    for (killed, locked) in [(false, false), (true, true), (true, false)] {
+        if killed {
             prroute.run(&[])?.kill()?;
+        }
+        if killed && !locked {
+            remove_lock_directory(&lab)?;
         }
         let installed = lab.snapshot()?.of_kernel();
         let reader = with_read_only_bpffs(&lab)?;
         for words in [["run"], ["down"]] {
             let output = reader.output(&words)?;
-            if !earlier && words == ["down"] && output.status.success() {
+            if !killed && words == ["down"] && output.status.success() {
                 continue;
             }
             expect_refused(&output, &[], "Read-only file system")?;
@@ -168,7 +190,7 @@ fn a_read_only_bpffs_is_an_error_and_the_datapath_before_goes_on() -> Result<()>
             ensure!(changes.is_empty(), "{words:?}: {changes}");
         }
         std::mem::forget(reader);
-        if earlier {
+        if killed {
             probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
         }
     }
