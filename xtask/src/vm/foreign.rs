@@ -79,8 +79,9 @@ fn recipe(architecture: Architecture) -> Vec<String> {
         "--format=directory".to_owned(),
         format!("--architectures={}", architecture.debian()),
         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr".to_owned(),
-        // The shell and the like: `extract` unpacks only what is named.
-        format!("--include=?essential,{}", PACKAGES.join(",")),
+        // The shell and the like: `extract` unpacks only what is named. A pattern takes all of its option.
+        "--include=?essential".to_owned(),
+        format!("--include={}", PACKAGES.join(",")),
     ];
     words.extend(LEFT_OUT.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
     words.push(format!("--customize-hook={SET_UP}"));
