@@ -84,7 +84,7 @@ fn recipe(architecture: Architecture) -> Vec<String> {
         format!("--include={}", PACKAGES.join(",")),
     ];
     words.extend(LEFT_OUT.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
-    words.push(format!("--customize-hook={SET_UP}"));
+    words.push(format!("--extract-hook={SET_UP}"));
     words.push(STABLE.to_owned());
     words
 }
