@@ -11,13 +11,13 @@ pub mod journal;
 mod lock;
 mod namespace_lock;
 mod origin;
+mod process;
 mod records;
 pub mod report;
 pub mod socket;
 mod stop;
 mod store;
 pub(crate) mod unit;
-mod uptime;
 
 pub(crate) use clock::{seconds_since_1970, since_boot};
 pub use directory::{Found, RunDirectory};
@@ -28,11 +28,11 @@ pub use journal::Journal;
 pub use lock::{InstanceLock, LockError};
 pub use namespace_lock::NamespaceLock;
 pub use origin::Origin;
+pub use process::uptime;
 pub use records::Records;
 pub use report::DaemonReport;
 pub use stop::{PATIENCE as STOP_PATIENCE, Stopped, stop};
 pub use store::Store;
-pub use uptime::uptime;
 
 #[cfg(test)]
 mod tests;

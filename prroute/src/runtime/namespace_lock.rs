@@ -17,10 +17,14 @@ use crate::instance::Instance;
 use crate::namespace::NetworkNamespace;
 use crate::runtime::directory::RunDirectory;
 use crate::runtime::lock::{InstanceLock, LockError};
+use crate::runtime::process::is_ending;
 
-/// How long to try. A killed process releases the lock some time after others see that it is gone, and a
-/// process that removes leftovers holds it for a moment.
+/// How long to try. A process that removes leftovers holds the lock for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Likewise where the holder was killed. The kernel releases the lock when it has closed what the process had
+/// open, and waits for readers of each BPF map and program among that: on a busy machine for seconds.
+const PATIENCE_WITH_ENDING: Duration = Duration::from_secs(30);
 
 /// How often it is tried meanwhile.
 const RETRY: Duration = Duration::from_millis(20);
@@ -39,7 +43,8 @@ impl NamespaceLock {
     /// When another process holds it, or the directory cannot be made.
     pub fn acquire(namespace: NetworkNamespace) -> Result<Self, LockError> {
         let path = directory::of_namespace(namespace);
-        let deadline = Instant::now() + PATIENCE;
+        let begin = Instant::now();
+        let mut patience = PATIENCE;
         loop {
             directory::create(&path)?;
             let opened = match open(&path) {
@@ -59,13 +64,16 @@ impl NamespaceLock {
                     return Ok(Self { path, _directory: opened });
                 }
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(RETRY);
-                }
                 Err(TryLockError::WouldBlock) => {
                     let holder = holder(&opened);
-                    let instance = holder.and_then(instance_of);
-                    return Err(LockError::NamespaceHeld { holder, instance });
+                    if holder.is_some_and(is_ending) {
+                        patience = PATIENCE_WITH_ENDING;
+                    }
+                    if begin.elapsed() >= patience {
+                        let instance = holder.and_then(instance_of);
+                        return Err(LockError::NamespaceHeld { holder, instance });
+                    }
+                    std::thread::sleep(RETRY);
                 }
                 Err(TryLockError::Error(error)) => {
                     return Err(LockError::file("lock", &path)(error));

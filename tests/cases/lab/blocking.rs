@@ -22,8 +22,8 @@ use prroute_tests::scratch;
 
 const TWO: Topology = Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT };
 
-/// An end within the limits that `prroute down` gives a daemon and itself.
-const LIMIT: Duration = Duration::from_secs(15);
+/// An end, whatever else the machine has to do: what hangs is not waited for.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Everything in a directory, and it.
 fn tree(directory: &Path) -> Result<Vec<PathBuf>> {
