@@ -59,6 +59,8 @@ impl Router {
             "net.ipv4.conf.default.send_redirects=0",
             "net.ipv4.conf.all.send_redirects=0",
             "net.netfilter.nf_conntrack_tcp_loose=0",
+            // Its 30 s for a short exchange would be a deadline of whatever happens between two datagrams.
+            "net.netfilter.nf_conntrack_udp_timeout=600",
         ])?;
         // Where the kernel has bridge netfilter, it would route what the bridge only switches.
         namespace.run(&[
