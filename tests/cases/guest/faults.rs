@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 use prroute_tests::lab::Lab;
 use prroute_tests::{command, wait};
 
+use crate::configuration::Configuration;
 use crate::network::{TWO_UPLINKS, expect_answers, serve};
 use crate::service::{JOB, Service, UNIT, property, systemctl};
 
 const DROP_INS: &str = "/run/systemd/system/prroute.service.d";
-const CONFIGURATION: &str = "/etc/prroute/prroute.toml";
 
 /// The unit's `RestartSec=`.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -35,26 +35,6 @@ impl Drop for DropIn {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(DROP_INS) {
             eprintln!("remove {DROP_INS}: {error}");
-        }
-    }
-}
-
-/// A configuration file, gone when dropped.
-struct Configuration;
-
-impl Configuration {
-    fn write(text: &str) -> Result<Self> {
-        let directory = Path::new(CONFIGURATION).parent().context("no directory")?;
-        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-        fs::write(CONFIGURATION, text).with_context(|| format!("write {CONFIGURATION}"))?;
-        Ok(Self)
-    }
-}
-
-impl Drop for Configuration {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(CONFIGURATION) {
-            eprintln!("remove {CONFIGURATION}: {error}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! prroute on a Debian 12 that boots systemd, as its package installs it: `cargo xtask vm
 //! --system` runs these cases in a guest, one after the other.
 
+mod ansible;
 mod cloud_init;
+mod configuration;
 mod faults;
 mod firewalld;
 mod ifupdown;
@@ -20,5 +22,7 @@ mod reboot;
 mod sandbox;
 mod service;
 mod socket;
+mod ufw;
 mod unit;
 mod wg_quick;
+mod wg_quick_uplink;

@@ -2,7 +2,7 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 17] = [
+const FIRST: [&str; 20] = [
     "package::",
     "unit::",
     "sandbox::",
@@ -19,6 +19,9 @@ const FIRST: [&str; 17] = [
     "netplan::",
     "socket::",
     "cloud_init::",
+    "ufw::",
+    "wg_quick_uplink::",
+    "ansible::",
     "reboot::before",
 ];
 

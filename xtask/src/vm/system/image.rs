@@ -11,7 +11,7 @@ use crate::project::{self, quietly};
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.
-const PACKAGES: [&str; 21] = [
+const PACKAGES: [&str; 24] = [
     "apt",
     "systemd",
     "systemd-sysv",
@@ -33,6 +33,9 @@ const PACKAGES: [&str; 21] = [
     "curl",
     "cloud-init",
     "netplan.io",
+    "ufw",
+    "ansible-core",
+    "python3-apt",
 ];
 
 /// What happens to the directory tree `$1` after the packages were installed: no service starts

@@ -1,0 +1,84 @@
+//! ufw with its own rules and kernel settings: it drops what is not asked for, and asks the kernel for
+//! strict reverse path filters.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing;
+use prroute_tests::command;
+use prroute_tests::lab::{Lab, Topology};
+
+use crate::network::{PORT, TWO_UPLINKS, serve, silent, wait_for_answers};
+use crate::service::{JOB, Service};
+
+/// No filter but ufw's.
+const NO_FILTER: Topology = Topology { rp_filter: 0, ..TWO_UPLINKS };
+
+/// What ufw sets when it is enabled.
+const SETTINGS: &str = "/etc/ufw/sysctl.conf";
+
+/// What these settings say elsewhere, and on hosts that were upgraded; Debian 12's are silent about it.
+const STRICT: &str = "net/ipv4/conf/default/rp_filter=1\nnet/ipv4/conf/all/rp_filter=1\n";
+
+/// ufw with the echo servers' port open; disabled and forgotten when dropped.
+struct Firewall {
+    settings: String,
+}
+
+impl Firewall {
+    fn enable() -> Result<Self> {
+        let settings = fs::read_to_string(SETTINGS).with_context(|| format!("read {SETTINGS}"))?;
+        let strict = format!("{settings}{STRICT}");
+        let firewall = Self { settings };
+        fs::write(SETTINGS, strict).with_context(|| format!("write {SETTINGS}"))?;
+        ufw(&["allow", &PORT.to_string()])?;
+        ufw(&["--force", "enable"])?;
+        Ok(firewall)
+    }
+}
+
+impl Drop for Firewall {
+    fn drop(&mut self) {
+        if let Err(error) = ufw(&["--force", "reset"]) {
+            eprintln!("{error:#}");
+        }
+        if let Err(error) = fs::write(SETTINGS, &self.settings) {
+            eprintln!("write {SETTINGS}: {error}");
+        }
+    }
+}
+
+fn ufw(words: &[&str]) -> Result<String> {
+    let mut command = command::command(&[&["ufw"], words].concat())?;
+    command::output_within(&mut command, JOB, "")?.success()
+}
+
+fn filter_of_all() -> Result<String> {
+    Ok(command::run(&["sysctl", "-n", "net.ipv4.conf.all.rp_filter"])?.trim().to_owned())
+}
+
+#[test]
+fn both_uplinks_are_answered_whatever_is_done_with_it() -> Result<()> {
+    let lab = Lab::around_this_machine(NO_FILTER)?;
+    let _echo = serve(&lab)?;
+    let _firewall = Firewall::enable()?;
+    ensure!(filter_of_all()? == "1", "ufw asks for no strict filter: {}", filter_of_all()?);
+    let lost = silent(&lab, addressing::host)?;
+    println!("without prroute: {lost:?}");
+    ensure!(lost.iter().any(|question| question.ends_with("uplink 2")), "{lost:?}");
+
+    let service = Service::start()?;
+    let answered = |after: &str| {
+        wait_for_answers(&lab, &[PORT])
+            .with_context(|| format!("{after}\n{}", service.journal(&[]).unwrap_or_default()))
+    };
+    answered("ufw enable")?;
+    for command in [&["reload"][..], &["disable"], &["--force", "enable"]] {
+        ufw(command)?;
+        answered(&format!("ufw {command:?}"))?;
+    }
+    ensure!(ufw(&["status"])?.starts_with("Status: active"), "{}", ufw(&["status"])?);
+    let complaints = service.journal(&["--priority=warning"])?;
+    ensure!(complaints.is_empty(), "{complaints}");
+    Ok(())
+}
