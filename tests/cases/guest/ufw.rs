@@ -20,16 +20,21 @@ const SETTINGS: &str = "/etc/ufw/sysctl.conf";
 /// What these settings say elsewhere, and on hosts that were upgraded; Debian 12's are silent about it.
 const STRICT: &str = "net/ipv4/conf/default/rp_filter=1\nnet/ipv4/conf/all/rp_filter=1\n";
 
-/// ufw with the echo servers' port open; disabled and forgotten when dropped.
+/// What they ask for, which stays when ufw is disabled.
+const FILTERS: [&str; 2] = ["net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter"];
+
+/// ufw with the echo servers' port open; disabled and forgotten, and the filters as before, when dropped.
 struct Firewall {
     settings: String,
+    filters: String,
 }
 
 impl Firewall {
     fn enable() -> Result<Self> {
         let settings = fs::read_to_string(SETTINGS).with_context(|| format!("read {SETTINGS}"))?;
         let strict = format!("{settings}{STRICT}");
-        let firewall = Self { settings };
+        let filters = command::run(&[&["sysctl"], &FILTERS[..]].concat())?.replace(" = ", "=");
+        let firewall = Self { settings, filters };
         fs::write(SETTINGS, strict).with_context(|| format!("write {SETTINGS}"))?;
         ufw(&["allow", &PORT.to_string()])?;
         ufw(&["--force", "enable"])?;
@@ -44,6 +49,10 @@ impl Drop for Firewall {
         }
         if let Err(error) = fs::write(SETTINGS, &self.settings) {
             eprintln!("write {SETTINGS}: {error}");
+        }
+        let filters: Vec<&str> = self.filters.lines().collect();
+        if let Err(error) = command::run(&[&["sysctl", "-q", "-w"], &filters[..]].concat()) {
+            eprintln!("{error:#}");
         }
     }
 }
