@@ -20,6 +20,9 @@ const ATTENTION: Duration = Duration::from_millis(50);
 /// Time without an answer after which a question counts as lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What [`silent`] asks.
+pub const QUESTIONS: [&str; 3] = ["TCP", "UDP", "ping"];
+
 /// Echo servers, stopped when dropped.
 #[derive(Debug)]
 pub struct Echo {
@@ -89,23 +92,24 @@ pub fn silent(
     target: IpAddr,
     port: u16,
 ) -> Result<Vec<&'static str>> {
+    let [by_tcp, by_udp, by_ping] = QUESTIONS;
     let mut silent = Vec::new();
     let (near, there) = (SocketAddr::new(source, 0), SocketAddr::new(target, port));
     let tcp = socket::tcp_from(from, near, there, PATIENCE);
     if tcp.and_then(|mut tcp| tcp_round(&mut tcp, 5_000)).is_err() {
-        silent.push("TCP");
+        silent.push(by_tcp);
     }
     let udp = socket::udp(from, source, 0)?;
     udp.set_read_timeout(Some(wait::patience(PATIENCE))).context("set a read timeout")?;
     if !udp_round(&udp, there, 1_000)? {
-        silent.push("UDP");
+        silent.push(by_udp);
     }
     let seconds = wait::patience(PATIENCE).as_secs().to_string();
     let (option, near, there) =
         (Family::of(source).option(), source.to_string(), target.to_string());
     let ping = ["ping", option, "-n", "-q", "-c", "1", "-W", &seconds, "-I", &near, &there];
     if !from.output(&ping)?.status.success() {
-        silent.push("ping");
+        silent.push(by_ping);
     }
     Ok(silent)
 }

@@ -35,15 +35,24 @@ pub(crate) fn silent(lab: &Lab, targets: impl Fn(u8, Family) -> IpAddr) -> Resul
 fn silent_at(lab: &Lab, port: u16, targets: impl Fn(u8, Family) -> IpAddr) -> Result<Vec<String>> {
     let mut unanswered = Vec::new();
     for n in 1..=lab.topology.uplinks {
-        for family in Family::BOTH {
-            let (source, target) = (addressing::client(n, family), targets(n, family));
-            let silent = echo::silent(&lab.client, source, target, port)?;
-            unanswered.extend(
-                silent
-                    .into_iter()
-                    .map(|question| format!("{question} to {target}, port {port}, uplink {n}")),
-            );
-        }
+        unanswered.extend(silent_over(lab, n, port, &targets)?);
+    }
+    Ok(unanswered)
+}
+
+/// Likewise, over this uplink.
+fn silent_over(
+    lab: &Lab,
+    n: u8,
+    port: u16,
+    targets: impl Fn(u8, Family) -> IpAddr,
+) -> Result<Vec<String>> {
+    let mut unanswered = Vec::new();
+    for family in Family::BOTH {
+        let (source, target) = (addressing::client(n, family), targets(n, family));
+        let silent = echo::silent(&lab.client, source, target, port)?.into_iter();
+        let named = silent.map(|what| format!("{what} to {target}, port {port}, uplink {n}"));
+        unanswered.extend(named);
     }
     Ok(unanswered)
 }
@@ -62,6 +71,29 @@ pub(crate) fn silent_ports(lab: &Lab, ports: &[u16]) -> Result<Vec<String>> {
         silent.extend(silent_at(lab, port, addressing::host)?);
     }
     Ok(silent)
+}
+
+/// Before prroute is started: these ports answer over the uplink that main prefers, once their servers run, and nothing
+/// answers over another.
+pub(crate) fn expect_routing_alone(lab: &Lab, ports: &[u16]) -> Result<()> {
+    let preferred = 1;
+    let mut silent = Vec::new();
+    wait::until("the preferred uplink answers", JOB, || {
+        silent.clear();
+        for &port in ports {
+            silent.extend(silent_over(lab, preferred, port, addressing::host)?);
+        }
+        Ok(silent.is_empty().then_some(()))
+    })
+    .with_context(|| format!("not answered: {silent:#?}"))?;
+    for n in (1..=lab.topology.uplinks).filter(|&n| n != preferred) {
+        for &port in ports {
+            let silent = silent_over(lab, n, port, addressing::host)?;
+            let all = Family::BOTH.len() * echo::QUESTIONS.len();
+            ensure!(silent.len() == all, "of uplink {n} only these are not answered: {silent:#?}");
+        }
+    }
+    Ok(())
 }
 
 /// Waits until every question to the own addresses of every uplink is answered, on these ports.

@@ -2,7 +2,7 @@
 
 /// Those before the guest is started again: modules of the test program `guest`, and single
 /// tests of them.
-const FIRST: [&str; 20] = [
+const FIRST: [&str; 23] = [
     "package::",
     "unit::",
     "sandbox::",
@@ -21,6 +21,9 @@ const FIRST: [&str; 20] = [
     "cloud_init::",
     "ufw::",
     "wg_quick_uplink::",
+    "ec2_net_utils::",
+    "docker::",
+    "podman::",
     "ansible::",
     "reboot::before",
 ];

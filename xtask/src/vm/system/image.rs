@@ -11,7 +11,7 @@ use crate::project::{self, quietly};
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.
-const PACKAGES: [&str; 24] = [
+const PACKAGES: [&str; 32] = [
     "apt",
     "systemd",
     "systemd-sysv",
@@ -34,8 +34,16 @@ const PACKAGES: [&str; 24] = [
     "cloud-init",
     "netplan.io",
     "ufw",
+    "docker.io",
+    "apparmor",
+    "podman",
+    "netavark",
+    "crun",
+    "busybox",
+    "socat",
     "ansible-core",
     "python3-apt",
+    "amazon-ec2-net-utils",
 ];
 
 /// What happens to the directory tree `$1` after the packages were installed: no service starts
