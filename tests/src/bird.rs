@@ -38,6 +38,11 @@ impl Bird {
         &self.socket
     }
 
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Ends it, with its sessions and the routes that it made.
     pub fn stop(mut self) -> Result<()> {
         self.process.stop(Signal::SIGTERM, DEADLINE).map(drop)

@@ -145,7 +145,8 @@ fn anycast() -> Result<()> {
     reader.write_first_file("anycast.md")?;
     let host = Bird::start(&site.host, &site.scratch, reader.etc())?;
     let birdc = bgp::birdc(&site, &host)?;
-    reader.with_program("birdc", &birdc)?.follow("anycast.md")?;
+    let followed = reader.with_program("birdc", &birdc)?.follow("anycast.md");
+    followed.with_context(|| format!("BIRD said:\n{}", host.log()))?;
     host.stop()?;
     routers.stop()
 }

@@ -166,7 +166,13 @@ impl Pair {
             }
             Ok(())
         })?;
-        lab.expect_unchanged_since(&before)?;
+        // A backup that could not hear the peer in time, on a busy machine, has the addresses until it does.
+        let mut changes = String::new();
+        wait::until("everything is as before", SOON, || {
+            changes = lab.snapshot()?.changes_since(&before).to_string();
+            Ok(changes.is_empty().then_some(()))
+        })
+        .with_context(|| changes.clone())?;
         host.stop()
     }
 }
