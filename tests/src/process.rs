@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -22,6 +22,8 @@ pub struct Process {
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
     keep: bool,
+    /// Neither the program nor its group is there: the number may be another's by now.
+    gone: bool,
 }
 
 impl Process {
@@ -50,7 +52,7 @@ impl Process {
             child.stderr.take().map(|pipe| follow(pipe, Arc::clone(&log))),
         ];
         let readers = readers.into_iter().flatten().collect();
-        Ok(Self { child, command: line, log, readers, keep: false })
+        Ok(Self { child, command: line, log, readers, keep: false, gone: false })
     }
 
     /// Starts a program that outlives this process; nothing it prints is collected.
@@ -63,7 +65,8 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("start {line}"))?;
-        Ok(Self { child, command: line, log: Arc::default(), readers: Vec::new(), keep: true })
+        let (log, readers) = (Arc::default(), Vec::new());
+        Ok(Self { child, command: line, log, readers, keep: true, gone: false })
     }
 
     pub fn pid(&self) -> Pid {
@@ -80,9 +83,16 @@ impl Process {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How it ended, once it has. From then on its number is free, unless something of its group lives.
+    fn end(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait().context("wait for a process")?;
+        self.gone |= status.is_some() && killpg(self.pid(), None).is_err();
+        Ok(status)
+    }
+
     /// Fails with what it printed when it has ended.
     pub fn check_running(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait().context("wait for a process")? {
+        if let Some(status) = self.end()? {
             bail!("{} ended with {status}:\n{}", self.command, self.last_log());
         }
         Ok(())
@@ -113,16 +123,14 @@ impl Process {
 
     /// Sends `signal` to the program itself, not to its children.
     pub fn signal(&self, signal: Signal) -> Result<()> {
+        ensure!(!self.gone, "{signal} cannot be sent: ended before: {}", self.command);
         kill(self.pid(), signal).with_context(|| format!("send {signal} to {}", self.command))
     }
 
     /// Waits for the end; an error that shows the log after `deadline`.
     pub fn wait_end(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        let status = wait::until_done("the end of the process", deadline, || {
-            self.child.try_wait().context("wait for a process")
-        })
-        .with_context(|| format!("{}:\n{}", self.command, self.log()))?;
-        Ok(status)
+        let status = wait::until_done("the end of the process", deadline, || self.end());
+        status.with_context(|| format!("{}:\n{}", self.command, self.log()))
     }
 
     /// Asks it to end and waits for that.
@@ -133,7 +141,7 @@ impl Process {
 
     /// Kills it (SIGKILL) and reaps it.
     pub fn kill(&mut self) -> Result<ExitStatus> {
-        if let Some(status) = self.child.try_wait().context("wait for a process")? {
+        if let Some(status) = self.end()? {
             return Ok(status);
         }
         // The kernel first ends what it does for the process: the verifier's work, or the release of maps.
@@ -154,7 +162,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.keep {
+        if self.keep || self.gone {
             return;
         }
         // The group also holds what the program started and left behind. ESRCH: all gone.
@@ -183,4 +191,57 @@ fn follow(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHand
             log.push('\n');
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use nix::sys::signal::Signal;
+
+    use super::Process;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// Other programs take numbers as well: several tries.
+    const TRIES: u32 = 200;
+
+    /// A program that gets the number of one that has ended; the kernel counts on from the number in this file.
+    fn successor(of: &Process) -> Process {
+        let number = of.pid().as_raw();
+        for _ in 0..TRIES {
+            std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+            let process = Process::spawn(Command::new("sleep").arg("60")).unwrap();
+            if process.pid().as_raw() == number {
+                return process;
+            }
+        }
+        panic!("no program got the number {number}");
+    }
+
+    #[test]
+    fn what_has_ended_kills_nobody_who_has_its_number_now() {
+        let mut ended = Process::spawn(&mut Command::new("true")).unwrap();
+        assert!(ended.wait_end(DEADLINE).unwrap().success());
+        let mut other = successor(&ended);
+        assert!(ended.signal(Signal::SIGKILL).is_err());
+        drop(ended);
+        // Killed, it would end at once.
+        assert!(other.wait_end(Duration::from_millis(300)).is_err());
+        other.check_running().unwrap();
+    }
+
+    #[test]
+    fn what_a_program_left_behind_goes_with_it() {
+        let mut shell =
+            Process::spawn(Command::new("sh").args(["-c", "sleep 60 & echo $!"])).unwrap();
+        let number = shell.wait_log("a number", DEADLINE, |log| log.trim().parse::<u32>().ok());
+        let left = format!("/proc/{}/stat", number.unwrap());
+        shell.wait_end(DEADLINE).unwrap();
+        let lives = || std::fs::read_to_string(&left).is_ok_and(|stat| !stat.contains(") Z "));
+        assert!(lives());
+        drop(shell);
+        crate::wait::until("its end", DEADLINE, || Ok((!lives()).then_some(()))).unwrap();
+    }
 }
