@@ -23,6 +23,11 @@ impl Manager {
         let manager = Self;
         for n in 1..=2 {
             let device = addressing::device(n);
+            // It hears of a device from udev, which may take a moment.
+            wait::until("NetworkManager knows the device", JOB, || {
+                let known = nmcli(&["--get-values", "DEVICE", "device"])?;
+                Ok(known.lines().any(|name| name == device).then_some(()))
+            })?;
             nmcli(&["device", "set", &device, "managed", "yes"])?;
             let address = |family| {
                 format!("{}/{}", addressing::host(n, family), addressing::prefix_length(family))
