@@ -12,24 +12,38 @@ use crate::project;
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    /// Its features; all that it has by default when `None`.
+    features: Option<&'static str>,
     /// Whoever asks for one of these, and nobody else.
     scopes: &'static [Scope],
 }
 
 const TOOLS: &[Tool] = &[
     // The guest installs prroute as a Debian package.
-    Tool { name: "cargo-deb", version: "3.8.0", scopes: &[Scope::Vm, Scope::Package] },
-    Tool { name: "cargo-generate-rpm", version: "0.21.1", scopes: &[Scope::Package] },
-    Tool { name: "cargo-cyclonedx", version: "0.5.9", scopes: &[Scope::Package] },
-    Tool { name: "cargo-deny", version: "0.20.2", scopes: &[Scope::Package] },
-    Tool { name: "mdbook", version: "0.5.4", scopes: &[Scope::Book] },
+    Tool {
+        name: "cargo-deb",
+        version: "3.8.0",
+        features: None,
+        scopes: &[Scope::Vm, Scope::Package],
+    },
+    Tool {
+        name: "cargo-generate-rpm",
+        version: "0.21.1",
+        features: None,
+        scopes: &[Scope::Package],
+    },
+    Tool { name: "cargo-cyclonedx", version: "0.5.9", features: None, scopes: &[Scope::Package] },
+    Tool { name: "cargo-deny", version: "0.20.2", features: None, scopes: &[Scope::Package] },
+    // Without its web server.
+    Tool { name: "mdbook", version: "0.5.4", features: Some("search"), scopes: &[Scope::Book] },
 ];
 
 impl Tool {
     /// The words behind `cargo` that install it.
     pub(crate) fn install_words(&self) -> Vec<String> {
         let words = ["install", self.name, "--version", self.version, "--locked", "--force"];
-        words.map(str::to_owned).to_vec()
+        let features = self.features.map(|list| ["--no-default-features", "--features", list]);
+        words.iter().chain(features.iter().flatten()).map(|&word| word.to_owned()).collect()
     }
 }
 
