@@ -66,8 +66,9 @@ fn user_data() -> Result<String> {
 }
 
 /// The network as a cloud describes it: addresses and a default route by each uplink, which are named, since
-/// netplan finds by link-layer address only what has a permanent one, and no veth has.
-fn network() -> String {
+/// netplan finds by link-layer address only what has a permanent one, and no veth has. `rules` adds tables
+/// and rules of netplan, as a host has them that was set up without prroute.
+fn network(rules: bool) -> String {
     let mut text = "version: 2\nethernets:\n".to_owned();
     for n in [PUBLIC, PRIVATE] {
         let both = |value: &dyn Fn(Family) -> String| Family::BOTH.map(value).concat();
@@ -79,19 +80,32 @@ fn network() -> String {
             Family::V4 => "0.0.0.0/0",
             Family::V6 => "::/0",
         };
-        let route = |family| {
-            let (to, via, metric) =
-                (any(family), addressing::gateway(n, family), 100 * u32::from(n));
-            format!("      - {{to: \"{to}\", via: \"{via}\", metric: {metric}}}\n")
+        let route = |place: &str| {
+            let (to, via) = (|family| any(family), |family| addressing::gateway(n, family));
+            both(&|family| {
+                format!("      - {{to: \"{}\", via: \"{}\", {place}}}\n", to(family), via(family))
+            })
         };
         let device = addressing::device(n);
         text += &format!(
             "  {device}:\n    accept-ra: false\n    addresses:\n{}    routes:\n{}",
             both(&address),
-            both(&route),
+            route(&format!("metric: {}", 100 * u32::from(n))),
         );
+        if rules {
+            let rule = |family| {
+                let from = addressing::host(n, family);
+                format!("      - {{from: \"{from}\", table: {}}}\n", table(n))
+            };
+            text += &route(&format!("table: {}", table(n)));
+            text += &format!("    routing-policy:\n{}", both(&rule));
+        }
     }
     text
+}
+
+fn table(number: u8) -> u8 {
+    10 * number
 }
 
 /// A host that cloud-init sets up; as it was when dropped, with the package installed.
@@ -185,11 +199,31 @@ fn set_up(lab: &Lab, name: &str, network: &str) -> Result<(Host, Service)> {
 #[test]
 fn a_host_of_contribs_user_data_answers_on_both_uplinks() -> Result<()> {
     let lab = bare()?;
-    let (_host, service) = set_up(&lab, "plain", &network())?;
+    let (_host, service) = set_up(&lab, "plain", &network(false))?;
     let _echo = serve(&lab)?;
     wait_for_answers(&lab, &[PORT]).with_context(|| service.journal(&[]).unwrap_or_default())?;
     wait::until("management is reached over the private uplink", JOB, || {
         let route = lab.host.ip(&format!("route get {MANAGEMENT}"))?;
         Ok(route.contains(&format!(" dev {} ", addressing::device(PRIVATE))).then_some(()))
     })
+}
+
+#[test]
+fn where_netplan_already_routes_by_source_nothing_is_added_for_these_addresses() -> Result<()> {
+    let lab = bare()?;
+    let (_host, service) = set_up(&lab, "rules", &network(true))?;
+    let _echo = serve(&lab)?;
+    wait_for_answers(&lab, &[PORT]).with_context(|| service.journal(&[]).unwrap_or_default())?;
+    let rules = lab.host.ip("-4 -N rule show")? + &lab.host.ip("-6 -N rule show")?;
+    for n in [PUBLIC, PRIVATE] {
+        for family in Family::BOTH {
+            let netplans = format!("from {} lookup {}", addressing::host(n, family), table(n));
+            ensure!(rules.contains(&netplans), "no {netplans} in\n{rules}");
+        }
+    }
+    let of_a_source = |rule: &str| rule.contains("from 10.0.") || rule.contains("from 2001:db8:");
+    let ours = rules.lines().filter(|rule| rule.contains("proto 213") && of_a_source(rule));
+    let ours: Vec<&str> = ours.collect();
+    ensure!(ours.is_empty(), "{ours:?}");
+    Ok(())
 }
