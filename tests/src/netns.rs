@@ -1,7 +1,8 @@
 //! Named network namespaces.
 //!
-//! Programs enter them with `nsenter --net`: `ip netns exec` would give each its own /sys, in
-//! which pinned BPF objects do not last and the cgroup mounts are missing.
+//! Programs are started by a thread that has entered, or enter with `nsenter --net`: `ip netns exec`
+//! would give each its own /sys, in which pinned BPF objects do not last and the cgroup mounts are
+//! missing.
 
 use std::path::PathBuf;
 use std::process::Command;

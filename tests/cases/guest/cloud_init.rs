@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::Lab;
-use prroute_tests::{command, wait};
+use prroute_tests::wait;
 
 use crate::network::{PORT, TWO_UPLINKS, serve, wait_for_answers};
 use crate::package;
-use crate::service::{JOB, Service, property, systemctl};
+use crate::service::{JOB, Service, property, run, systemctl};
 
 const USER_DATA: &str = "../contrib/cloud-init/user-data.yaml";
 
@@ -32,18 +31,11 @@ const TEXT: &str = "datasource_list: [NoCloud]\n\
 const WRITTEN: [&str; 4] =
     ["/etc/netplan", "/run/systemd/network", "/etc/prroute", "/etc/systemd/networkd.conf.d"];
 
-/// Emulated, a stage of cloud-init takes a while, and one of them installs a package.
-const LONG: Duration = Duration::from_secs(300);
-
 const PUBLIC: u8 = 1;
 const PRIVATE: u8 = 2;
 
 /// What is reached over the private uplink.
 const MANAGEMENT: &str = "192.0.2.14";
-
-fn run(words: &[&str]) -> Result<String> {
-    command::output_within(&mut command::command(words)?, LONG, "")?.success()
-}
 
 /// The user-data with everything filled in.
 fn user_data() -> Result<String> {

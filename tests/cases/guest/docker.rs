@@ -1,19 +1,15 @@
 //! Docker under systemd, with containers on its own network, on a user's, and on the host's.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::lab::Lab;
 use prroute_tests::{command, image};
 
 use crate::network::{PORT, TWO_UPLINKS, expect_routing_alone, serve, wait_for_answers};
-use crate::service::{Service, systemctl};
+use crate::service::{Service, run, systemctl};
 
 const SETTINGS: &str = "/etc/docker/daemon.json";
-
-/// Emulated, the engine takes a while for everything.
-const LONG: Duration = Duration::from_secs(300);
 
 /// The containers: name, port, and where they are.
 const DEFAULT: (&str, u16, &[&str]) = ("inside", 7008, &[]);
@@ -22,10 +18,6 @@ const HOSTS: (&str, u16, &[&str]) = ("outside", 7010, &["--network=host"]);
 
 /// What is asked: the containers, and the host's own servers.
 const PORTS: [u16; 4] = [PORT, DEFAULT.1, USERS.1, HOSTS.1];
-
-fn run(words: &[&str]) -> Result<String> {
-    command::output_within(&mut command::command(words)?, LONG, "")?.success()
-}
 
 fn docker(words: &[&str]) -> Result<String> {
     run(&[&["docker"], words].concat())

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
@@ -12,11 +11,11 @@ use prroute_tests::advertiser::{Advertisement, Advertiser};
 use prroute_tests::dhcp;
 use prroute_tests::echo::Echo;
 use prroute_tests::lab::Lab;
-use prroute_tests::{command, router, wait};
+use prroute_tests::{router, wait};
 
 use crate::metadata::Metadata;
 use crate::network::{PORT, TWO_UPLINKS, silent};
-use crate::service::{JOB, Service, systemctl};
+use crate::service::{JOB, Service, run, systemctl};
 
 /// The package's configuration of networkd, which names the drivers of Amazon's interfaces.
 const NETWORK: &str = "/usr/lib/systemd/network/80-ec2.network";
@@ -24,9 +23,6 @@ const DRIVERS: &str = "Driver=ena ixgbevf vif";
 
 /// What the package and the case leave.
 const FILES: [&str; 2] = ["/run/systemd/network", "/etc/systemd/networkd.conf.d"];
-
-/// Emulated, the package's script takes a while.
-const LONG: Duration = Duration::from_secs(300);
 
 /// What networkd makes of a router's advertisement, by the interface's MAC address.
 fn address(number: u8, family: Family) -> IpAddr {
@@ -122,10 +118,6 @@ impl Drop for Package {
             drop(fs::remove_dir_all(directory));
         }
     }
-}
-
-fn run(words: &[&str]) -> Result<String> {
-    command::output_within(&mut command::command(words)?, LONG, "")?.success()
 }
 
 /// The rules of both families, with the numbers of who made them.

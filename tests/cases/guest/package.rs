@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
@@ -15,10 +14,7 @@ use prroute_tests::stream::Stream;
 use prroute_tests::wait;
 
 use crate::network::{TWO_UPLINKS, expect_answers, serve};
-use crate::service::{Service, UNIT, property, systemctl};
-
-/// Emulated, the scripts of a package take a while, and the daemon stops in them.
-const LONG: Duration = Duration::from_secs(300);
+use crate::service::{LONG, Service, UNIT, property, systemctl};
 
 const INSTANCE: &str = "default";
 

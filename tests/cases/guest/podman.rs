@@ -1,24 +1,18 @@
 //! podman with netavark: ports that it publishes.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
+use prroute_tests::image;
 use prroute_tests::lab::Lab;
-use prroute_tests::{command, image};
 
 use crate::network::{TWO_UPLINKS, expect_routing_alone, serve, wait_for_answers};
-use crate::service::Service;
+use crate::service::{Service, run};
 
 const PORT: u16 = 7011;
 const CONTAINER: &str = "web";
 const NETWORK: &str = "front";
 
-/// Emulated, a container takes a while to start.
-const LONG: Duration = Duration::from_secs(300);
-
 fn podman(words: &[&str]) -> Result<String> {
-    let mut podman = command::command(&[&["podman"], words].concat())?;
-    command::output_within(&mut podman, LONG, "")?.success()
+    run(&[&["podman"], words].concat())
 }
 
 /// A container on a network of its own, both gone when dropped.

@@ -12,6 +12,14 @@ pub(crate) const UNIT: &str = "prroute.service";
 /// How long a job of systemd may take that starts or stops a program.
 pub(crate) const JOB: Duration = Duration::from_secs(60);
 
+/// How long a program may take that installs, imports or starts a lot: emulated, that takes a while.
+pub(crate) const LONG: Duration = Duration::from_secs(300);
+
+/// Runs a program to its end, which may take [`LONG`]; its standard output, or an error.
+pub(crate) fn run(words: &[&str]) -> Result<String> {
+    command::output_within(&mut command::command(words)?, LONG, "")?.success()
+}
+
 /// The installed unit: stopped when dropped, and all that the daemon made is gone.
 #[derive(Debug)]
 pub(crate) struct Service {

@@ -113,7 +113,7 @@ fn a_sysctl_that_another_program_sets_back_is_one_warning() -> Result<()> {
     let set_back = "up2: rp_filter was set to 1 again";
     let log = lab.prroute()?.while_running(|prroute| {
         let said = |value: u8, line: &str| {
-            lab.host.run(&["sysctl", "-qw", &format!("net.ipv4.conf.up2.rp_filter={value}")])?;
+            lab.host.sysctl(&[&format!("net.ipv4.conf.up2.rp_filter={value}")])?;
             wait::until(line, 4 * SOON, || Ok(prroute.log().contains(line).then_some(())))
         };
         said(1, set_back)?;
