@@ -14,36 +14,44 @@ use crate::wait;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long an answer may take: so long fping knows what it asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What became of a stream's requests.
 #[derive(Debug)]
 pub struct Tally {
     pub sent: usize,
-    /// The numbers of those that were not answered, from 1.
+    /// The numbers of those that were not answered, from 0.
     pub missing: Vec<u32>,
 }
 
-/// ping, ten milliseconds between two requests unless told otherwise.
+/// fping: where ten milliseconds or less are between two requests, ping spins until the next one and takes all
+/// of a processor.
 #[derive(Debug)]
 pub struct Stream {
     ping: Process,
 }
 
 impl Stream {
-    /// Starts it, and waits until it is answered.
+    /// Starts it, ten milliseconds between two requests, and waits until it is answered.
     pub fn start(namespace: &Namespace, source: IpAddr, target: IpAddr) -> Result<Self> {
-        Self::every(namespace, source, target, "0.01")
+        Self::every(namespace, source, target, Duration::from_millis(10))
     }
 
-    /// Likewise, with so many seconds between two requests.
+    /// Likewise, with this time between two requests.
     pub fn every(
         namespace: &Namespace,
         source: IpAddr,
         target: IpAddr,
-        seconds: &str,
+        pause: Duration,
     ) -> Result<Self> {
+        let option = Family::of(target).option();
         let (source, target) = (source.to_string(), target.to_string());
-        let option = Family::of(target.parse().context("an address")?).option();
-        let ping = ["ping", option, "-n", "-i", seconds, "-I", &source, &target];
+        let pause = pause.as_millis().to_string();
+        let patience = PATIENCE.as_millis().to_string();
+        // Without `-i` there are ten milliseconds between any two of its packets.
+        let fping = ["fping", option, "--loop", "-i", "1", "-p", &pause, "-t", &patience];
+        let ping = [&fping[..], &["-S", &source, &target]].concat();
         let mut stream = Self { ping: namespace.spawn(&ping)? };
         stream.is_answered()?;
         Ok(stream)
@@ -52,10 +60,10 @@ impl Stream {
     /// Waits for answers to what is sent from now on.
     pub fn is_answered(&mut self) -> Result<()> {
         const MORE: usize = 20;
-        let before = answered(&self.ping.log()).len();
+        let before = answers(&self.ping.log()).len();
         wait::until("answers", DEADLINE, || {
             self.ping.check_running()?;
-            Ok((answered(&self.ping.log()).len() >= before + MORE).then_some(()))
+            Ok((answers(&self.ping.log()).len() >= before + MORE).then_some(()))
         })
         .with_context(|| format!("{}:\n{}", self.ping.command(), self.ping.log()))
     }
@@ -73,20 +81,18 @@ impl Stream {
     pub fn tally(mut self) -> Result<Tally> {
         self.is_answered()?;
         self.ping.stop(Signal::SIGINT, DEADLINE)?;
-        let log = self.ping.finished_log(DEADLINE)?;
-        ensure!(!log.contains("(DUP!)"), "{}: answered twice", self.ping.command());
-        let answered = answered(&log);
+        let answers = answers(&self.ping.finished_log(DEADLINE)?);
+        let answered: BTreeSet<u32> = answers.iter().copied().collect();
+        ensure!(answered.len() == answers.len(), "{}: answered twice", self.ping.command());
         // What comes behind the last answer was on its way.
-        let last = answered.last().copied().unwrap_or_default();
-        let missing = (1..=last).filter(|number| !answered.contains(number)).collect();
-        Ok(Tally { sent: usize::try_from(last).context("count requests")?, missing })
+        let sent = answered.last().map_or(0, |last| last + 1);
+        let missing = (0..sent).filter(|number| !answered.contains(number)).collect();
+        Ok(Tally { sent: usize::try_from(sent).context("count requests")?, missing })
     }
 }
 
-/// The numbers of the requests that were answered.
-fn answered(log: &str) -> BTreeSet<u32> {
-    log.lines()
-        .filter(|line| line.contains(" bytes from "))
-        .filter_map(|line| line.split_once("icmp_seq=")?.1.split_whitespace().next()?.parse().ok())
-        .collect()
+/// The numbers of the requests that were answered, of lines like `192.0.2.1 : [7], 64 bytes, 0.2 ms (...)`.
+fn answers(log: &str) -> Vec<u32> {
+    let number = |line: &str| line.split_once(" : [")?.1.split_once("], ")?.0.parse().ok();
+    log.lines().filter(|line| line.contains(" bytes, ")).filter_map(number).collect()
 }

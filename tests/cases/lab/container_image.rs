@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::docker::{Docker, Engine, Iptables};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::stream::Stream;
 use prroute_tests::{command, probe, prroute, scratch, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,17 +96,14 @@ fn it_steers_as_the_service_does_and_what_it_made_outlives_it() -> Result<()> {
     ensure!(!log.contains("WARN"), "{log}");
 
     let (source, target) = (addressing::client(2, Family::V4), addressing::shared(Family::V4));
-    let ping = ["ping", "-n", "-q", "-i", "0.01", "-I", &source.to_string(), &target.to_string()];
-    let mut ping = lab.client.spawn(&ping)?;
+    let pings = Stream::start(&lab.client, source, target)?;
     docker.run(&["restart", "prroute"])?;
     wait_ready()?;
     docker.run(&["rm", "--force", "prroute"])?;
     probe::expect_all_answered(&lab.ask(&all)?).context("without a container")?;
     run(FIRST, "run")?;
     wait_ready()?;
-    ping.stop(Signal::SIGINT, PATIENCE)?;
-    let lost = ping.finished_log(PATIENCE)?;
-    ensure!(lost.contains(" 0% packet loss"), "{lost}");
+    pings.lost_nothing()?;
 
     docker.run(&["rm", "--force", "prroute"])?;
     run(LAST, "down")?;

@@ -138,7 +138,10 @@ fn send(from: &UdpSocket, to: &UdpSocket, what: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Echo requests to one address: all of them together are 500 a second.
+/// Between two echo requests to one address: to all of them together go 500 a second.
+const PAUSE: Duration = Duration::from_millis(8);
+
+/// Echo requests to one address.
 pub(crate) struct Flood {
     ping: Stream,
     target: IpAddr,
@@ -151,7 +154,7 @@ impl Flood {
         for family in Family::BOTH {
             for target in targets(family) {
                 let source = addressing::client(UPLINK, family);
-                let ping = Stream::every(&lab.client, source, target, "0.008")?;
+                let ping = Stream::every(&lab.client, source, target, PAUSE)?;
                 floods.push(Self { ping, target });
             }
         }

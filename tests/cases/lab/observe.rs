@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
 use prroute_tests::echo::Echo;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe};
 use prroute_tests::prroute::{self, Instance};
+use prroute_tests::stream::Stream;
 use prroute_tests::{socket, wait};
 use serde_json::Value;
 
@@ -163,8 +163,7 @@ fn a_reload_enforces_and_observes_again() -> Result<()> {
     let mut daemon = prroute.run(&[])?;
     // An address whose replies leave by the right uplink in either mode.
     let (source, target) = (addressing::client(1, Family::V4), addressing::host(1, Family::V4));
-    let ping = ["ping", "-n", "-q", "-i", "0.01", "-I", &source.to_string(), &target.to_string()];
-    let mut ping = lab.client.spawn(&ping)?;
+    let pings = Stream::start(&lab.client, source, target)?;
     for round in 0..2 {
         prroute.configure("")?;
         prroute.output(&["reload"])?.success()?;
@@ -183,9 +182,7 @@ fn a_reload_enforces_and_observes_again() -> Result<()> {
         let status = prroute.status()?;
         ensure!(status["mode"] == "observe" && status["health"] == "ok", "{status:#}");
     }
-    ping.stop(Signal::SIGINT, PATIENCE)?;
-    let log = ping.finished_log(PATIENCE)?;
-    ensure!(log.contains(" 0% packet loss"), "{log}");
+    pings.lost_nothing()?;
     // A start with the other mode takes over, too.
     daemon.terminate()?;
     prroute.configure("")?;

@@ -13,8 +13,8 @@ use prroute_tests::wait;
 
 const RESTARTS: u64 = 5;
 
-/// Seconds between two requests.
-const PAUSE: &str = "0.002";
+/// Between two requests.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// At most so many replies between one start and the next kill.
 const REPLIES: u64 = 2_000;

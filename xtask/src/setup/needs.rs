@@ -87,6 +87,7 @@ const NEEDS: &[Need] = &[
     need(Scope::Demo, "iptables-nft", "iptables"),
     need(Scope::Demo, "busybox", "busybox-static"),
     need(Scope::Bench, "iptables-legacy", "iptables"),
+    need(Scope::Test, "fping", "fping"),
     need(Scope::Test, "tcpdump", "tcpdump"),
     need(Scope::Test, "tshark", "tshark"),
     need(Scope::Test, "dhclient", "isc-dhcp-client"),

@@ -13,7 +13,7 @@ use crate::project::{self, quietly};
 use crate::target::Architecture;
 
 /// Beside Debian's essential packages: what the lab runs in cases that another kernel can break.
-const PACKAGES: [&str; 27] = [
+const PACKAGES: [&str; 28] = [
     "base-passwd",
     "bind9-dnsutils",
     "busybox-static",
@@ -21,6 +21,7 @@ const PACKAGES: [&str; 27] = [
     "curl",
     "dnsmasq-base",
     "ethtool",
+    "fping",
     "iproute2",
     "iptables",
     "iputils-ping",

@@ -11,7 +11,7 @@ use crate::project::{self, quietly};
 
 /// Beside systemd and Debian's essential packages: what the cases run beside prroute, and what
 /// the lab needs.
-const PACKAGES: [&str; 32] = [
+const PACKAGES: [&str; 33] = [
     "apt",
     "systemd",
     "systemd-sysv",
@@ -21,6 +21,7 @@ const PACKAGES: [&str; 32] = [
     "procps",
     "iproute2",
     "iputils-ping",
+    "fping",
     "nftables",
     "iptables",
     "wireguard-tools",
