@@ -161,8 +161,8 @@ pub fn wan_prefix_length(family: Family) -> u8 {
     }
 }
 
-/// Words behind an IPv6 address that is used before the kernel knows that its link is up: a busy kernel
-/// takes its time, and until then the address is tentative.
+/// Words behind an IPv6 address that is used at once: until a busy kernel finds the time, the address is tentative, on
+/// loopback too, and no program can bind to it.
 pub fn at_once(family: Family) -> &'static str {
     match family {
         Family::V4 => "",

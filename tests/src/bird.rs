@@ -1,15 +1,17 @@
 //! Routes by BGP, with BIRD.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
 use crate::mounts;
 use crate::netns::Namespace;
 use crate::process::Process;
 use crate::scratch::Scratch;
+use crate::wait;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -21,7 +23,8 @@ pub struct Bird {
 }
 
 impl Bird {
-    /// Starts with `/etc/bird/bird.conf` below this /etc; what it opens beside it is below `scratch`.
+    /// Starts with `/etc/bird/bird.conf` below this /etc, and waits until it has read that; what it opens beside it is
+    /// below `scratch`.
     pub fn start(namespace: &Namespace, scratch: &Scratch, etc: &Path) -> Result<Self> {
         let path = |end: &str| scratch.path().join(format!("bird-{}.{end}", namespace.name()));
         let (socket, pid) = (path("ctl"), path("pid").display().to_string());
@@ -29,7 +32,13 @@ impl Bird {
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
         let opened = socket.display().to_string();
         let bird = ["bird", "-f", "-c", "/etc/bird/bird.conf", "-s", &opened, "-P", &pid];
-        let process = namespace.spawn(&[&wrapper[..], &bird].concat())?;
+        let mut process = namespace.spawn(&[&wrapper[..], &bird].concat())?;
+        wait::until("BIRD has read its configuration", DEADLINE, || {
+            process.check_running()?;
+            let number = fs::read_to_string(&pid).unwrap_or_default();
+            Ok((!number.is_empty()).then_some(()))
+        })
+        .with_context(|| process.log())?;
         Ok(Self { process, socket })
     }
 

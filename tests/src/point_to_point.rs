@@ -45,10 +45,10 @@ pub fn is_answered_beside_ethernet<Link>(
         let (host, other) = ends(family);
         let (far, option) = (far(family), family.option());
         let (length, full) = (addressing::prefix_length(family), addressing::full_length(family));
-        let at_once = if family == Family::V6 { "nodad" } else { "" };
+        let at_once = addressing::at_once(family);
         lab.host.ip(&format!("address add {host}/{length} dev {device} {at_once}"))?;
         peer.ip(&format!("address add {other}/{length} dev {device} {at_once}"))?;
-        peer.ip(&format!("address add {far}/{full} dev lo"))?;
+        peer.ip(&format!("address add {far}/{full} dev lo {at_once}"))?;
         peer.ip(&format!("route add {} dev {device}", addressing::shared(family)))?;
         let metric = if default_by_link { 50 } else { 500 };
         lab.host.ip(&format!("{option} route add default dev {device} metric {metric}"))?;

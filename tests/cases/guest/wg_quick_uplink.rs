@@ -59,7 +59,8 @@ impl Tunnel {
         lab.client.ip("link set peer up")?;
         for family in Family::BOTH {
             let (far, full) = (far(family), addressing::full_length(family));
-            lab.client.ip(&format!("address add {far}/{full} dev lo"))?;
+            let at_once = addressing::at_once(family);
+            lab.client.ip(&format!("address add {far}/{full} dev lo {at_once}"))?;
             lab.client.ip(&format!("route add {} dev peer src {far}", own(family)))?;
         }
         let addresses = Family::BOTH

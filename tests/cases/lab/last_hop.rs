@@ -68,8 +68,8 @@ impl Second {
         ))?;
         namespace.ip_batch(&format!(
             "link set eth0 address {SECOND_MAC}\nlink set wan up\n\
-             address add 10.0.2.2/24 dev eth0\naddress add 2001:db8:2::2/64 dev eth0\n\
-             address add 198.51.100.252/24 dev wan\naddress add 2001:db8:ff::252/64 dev wan\n"
+             address add 10.0.2.2/24 dev eth0\naddress add 2001:db8:2::2/64 dev eth0 nodad\n\
+             address add 198.51.100.252/24 dev wan\naddress add 2001:db8:ff::252/64 dev wan nodad\n"
         ))?;
         for family in Family::BOTH {
             let (option, client) = (family.option(), second_client(family)?);
@@ -80,7 +80,8 @@ impl Second {
                 Family::V6 => "2001:db8:ff::252",
             };
             namespace.ip(&format!("route add {shared} via {host}"))?;
-            lab.client.ip(&format!("address add {client}/{length} dev wan"))?;
+            let at_once = addressing::at_once(family);
+            lab.client.ip(&format!("address add {client}/{length} dev wan {at_once}"))?;
             lab.client.ip(&format!("{option} route add default via {router} dev wan table 152"))?;
             lab.client.ip(&format!("{option} rule add priority 99 from {client} lookup 152"))?;
         }

@@ -136,7 +136,8 @@ fn transit_follows_the_routing_table() -> Result<()> {
             let host = |n| addressing::host(n, family);
             let gateway = |n| addressing::gateway(n, family);
             let length = addressing::full_length(family);
-            second.ip(&format!("address add {beyond}/{length} dev lo"))?;
+            let at_once = addressing::at_once(family);
+            second.ip(&format!("address add {beyond}/{length} dev lo {at_once}"))?;
             second.ip(&format!("route add {client} via {} dev lan", host(2)))?;
             first.ip(&format!("route add {beyond} via {} dev lan", host(1)))?;
             lab.host.ip(&format!("route add {beyond} via {} dev up2", gateway(2)))?;

@@ -80,11 +80,11 @@ fn build() -> Result<(Lab, [Echo; 3])> {
     })?;
     let inside = &lab.router(PRIVATE).namespace;
     for family in Family::BOTH {
-        let length = addressing::full_length(family);
+        let (length, at_once) = (addressing::full_length(family), addressing::at_once(family));
         for address in [management(family), name_server(family)] {
-            inside.ip(&format!("address add {address}/{length} dev lo"))?;
+            inside.ip(&format!("address add {address}/{length} dev lo {at_once}"))?;
         }
-        lab.client.ip(&format!("address add {}/{length} dev lo", service(family)))?;
+        lab.client.ip(&format!("address add {}/{length} dev lo {at_once}", service(family)))?;
         let client = addressing::stateless_client(family);
         for router in &lab.routers {
             router.namespace.ip(&format!("route add {} via {client}", service(family)))?;

@@ -56,7 +56,8 @@ impl Lab {
             for family in Family::BOTH {
                 let (address, length) =
                     (addressing::shared(family), addressing::full_length(family));
-                batch += &format!("address add {address}/{length} dev lo\n");
+                let at_once = addressing::at_once(family);
+                batch += &format!("address add {address}/{length} dev lo {at_once}\n");
             }
         }
         for n in 1..=topology.uplinks {

@@ -49,12 +49,12 @@ impl Site {
             host += &format!(
                 "link add name eth{number} address 02:00:5e:10:00:0{mac} type veth peer name r{number} netns {provider}\n\
                  address add 10.0.{link}.2/24 dev eth{number}\n\
-                 address add 2001:db8:{link}::2/64 dev eth{number}\n\
+                 address add 2001:db8:{link}::2/64 dev eth{number} nodad\n\
                  link set eth{number} up\n"
             );
             routers += &format!(
                 "address add 10.0.{link}.1/24 dev r{number}\n\
-                 address add 2001:db8:{link}::1/64 dev r{number}\n\
+                 address add 2001:db8:{link}::1/64 dev r{number} nodad\n\
                  link set r{number} up\n"
             );
         }

@@ -111,10 +111,10 @@ impl Vpc {
              link set {BRIDGE} up\n\
              address add 10.0.0.1/24 dev {BRIDGE}\n\
              address add 10.0.1.1/24 dev {BRIDGE}\n\
-             address add 2001:db8:a::1/64 dev {BRIDGE}\n\
+             address add 2001:db8:a::1/64 dev {BRIDGE} nodad\n\
              link add name wan type veth peer name eth0 netns {client}\n\
              address add 198.51.100.1/24 dev wan\n\
-             address add 2001:db8:ff::1/64 dev wan\n\
+             address add 2001:db8:ff::1/64 dev wan nodad\n\
              link set wan up\n\
              link add name peer type veth peer name eth0 netns {peer}\n\
              link set peer master {BRIDGE} up\n",
@@ -127,7 +127,7 @@ impl Vpc {
         ] {
             namespace.ip_batch(&format!(
                 "link set eth0 up\n\
-                 address add {}/24 dev eth0\naddress add {}/64 dev eth0\n\
+                 address add {}/24 dev eth0\naddress add {}/64 dev eth0 nodad\n\
                  route add default via {}\nroute add default via {}\n",
                 of(Family::V4),
                 of(Family::V6),

@@ -53,7 +53,8 @@ fn an_address_of_the_host_as_a_whole_is_answered_by_each_router() -> Result<()> 
         for family in Family::BOTH {
             let target = addressing::shared(family);
             let length = addressing::full_length(family);
-            rented.lab.host.ip(&format!("address add {target}/{length} dev lo"))?;
+            let at_once = addressing::at_once(family);
+            rented.lab.host.ip(&format!("address add {target}/{length} dev lo {at_once}"))?;
             targets.push(target);
         }
         let dnsmasq = services::dnsmasq(&rented.lab.host, &targets, 5353)?;
