@@ -195,15 +195,21 @@ async fn addresses(socket: &mut Socket) -> Result<Dump<Address>, NetlinkError> {
 async fn rules_of(socket: &mut Socket, family: Family) -> Result<Dump<Rule>, NetlinkError> {
     let mut request = RuleMessage::default();
     request.header.family = encode::family(family);
-    dump(socket, "rules", RouteNetlinkMessage::GetRule(request), |all, message| {
+    let read = dump(socket, "rules", RouteNetlinkMessage::GetRule(request), |all, message| {
         if let RouteNetlinkMessage::NewRule(message) = message {
             all.extend(decode::rule(&message));
         }
-    })
-    .await
+    });
+    match read.await {
+        Err(NetlinkError::Refused { source, .. }) if source.is_unknown_family() => {
+            Ok(Dump { found: Vec::new(), unreadable: Vec::new(), steady: true })
+        }
+        read => read,
+    }
 }
 
-/// Routes that have not expired, and for how long they are valid.
+/// Routes that have not expired, and for how long they are valid. A kernel that does not have the family tells those of
+/// all others.
 async fn routes_of(
     socket: &mut Socket,
     family: Family,
@@ -222,7 +228,9 @@ async fn routes_of(
         |all: &mut Vec<Expiring>, message| {
             let RouteNetlinkMessage::NewRoute(message) = message else { return };
             let Ok(validity) = decode::validity(&message) else { return };
-            let Some(route) = decode::route(&message) else { return };
+            let Some(route) = decode::route(&message).filter(|r| r.family() == family) else {
+                return;
+            };
             // The table is read from its beginning (again).
             if all.is_empty() {
                 over.clear();

@@ -42,6 +42,11 @@ impl Refusal {
         self.source.kind() == io::ErrorKind::PermissionDenied
     }
 
+    /// The kernel does not have the family of addresses: IPv6 after `ipv6.disable=1`.
+    pub fn is_unknown_family(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP))
+    }
+
     /// See [`is_transient`].
     pub fn is_transient(&self) -> bool {
         is_transient(&self.source)

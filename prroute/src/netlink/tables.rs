@@ -25,7 +25,8 @@ impl Kernel {
             let of_family = dump(&mut socket, "routes", request, |all, message| {
                 let RouteNetlinkMessage::NewRoute(message) = message else { return };
                 let is_valid = decode::validity(&message).is_ok();
-                let route = decode::route(&message).filter(|_| is_valid);
+                let is_of_family = |route: &Route| is_valid && route.family() == family;
+                let route = decode::route(&message).filter(is_of_family);
                 all.extend(route.filter(|route| tables.contains(&route.table)));
             });
             routes.extend(of_family.await?.found);

@@ -122,8 +122,15 @@ pub fn desire_with(
     }
     let speaks = |family| desired.rules.iter().any(|rule: &Rule| rule.family == family);
     let families: Vec<_> = Family::BOTH.into_iter().filter(|family| speaks(*family)).collect();
-    let home = families.into_iter().map(|family| Rule::nop(family, config.ranges.rule_priority));
-    desired.rules.extend(home);
+    for family in families {
+        let home = config.ranges.rule_priority;
+        let place = desired.places.iter().find(|place| place.family == family);
+        let first = place.map_or(home, |place| place.first);
+        desired.rules.insert(Rule::nop(family, home));
+        if place::local(config.ranges, observed, family).is_some_and(|local| local > first) {
+            desired.rules.insert(rules::of_local(family, first));
+        }
+    }
     desired.routes = routes::of(config.ranges, observed, uplinks, &sources.shared);
     let asked: BTreeSet<(Family, u32)> =
         desired.rules.iter().map(|rule| (rule.family, rule.table)).collect();

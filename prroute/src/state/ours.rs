@@ -3,7 +3,7 @@
 //! In our ranges everything with our protocol number is. The [block of rules for sources](super::place)
 //! may stand before our range: there a rule must be one that the block can have, too.
 
-use super::observed::{Family, PROTOCOL, Route, Rule, TABLE_MAIN};
+use super::observed::{Family, PROTOCOL, Route, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::config::Ranges;
 
 pub(super) fn is_our_rule(ranges: Ranges, rule: &Rule) -> bool {
@@ -29,6 +29,7 @@ fn is_of_block(ranges: Ranges, rule: &Rule) -> bool {
     let Rule { source, destination, invert, table, goto, suppress_prefix_length, .. } = rule;
     match (source, destination, goto, suppress_prefix_length) {
         (_, None, Some(_), None) => *invert,
+        (None, None, None, None) => !invert && *table == TABLE_LOCAL,
         (Some(_), _, None, None) if ranges.has_table(*table) => !invert,
         (Some(_), None, None, None) => !invert && *table == TABLE_MAIN,
         (Some(net), None, None, Some(length)) => {

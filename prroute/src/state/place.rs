@@ -9,7 +9,7 @@
 use super::catch_all::catch_alls;
 use super::observed::{Family, Observed, PROTOCOL, Rule, TABLE_LOCAL};
 use super::ours::is_our_rule;
-use crate::config::Config;
+use crate::config::{Config, Ranges};
 use ipnet::IpNet;
 
 /// Priorities of the block.
@@ -73,11 +73,12 @@ pub(super) fn choose(
     let home = ranges.rule_priority;
     let caught = catch_alls(ranges, observed, family, sources);
     let of_family = || observed.rules.iter().filter(move |rule| rule.family == family);
-    // Before the rule for the local table nothing local would be local any more.
-    let local = of_family().filter(|rule| rule.table == TABLE_LOCAL).map(|rule| rule.priority);
-    let floor = local.max().unwrap_or_default();
+    // It goes behind the rule for the local table, which may come after our range.
+    let floor = local(ranges, observed, family).unwrap_or_default();
     let is_behind = |first: u32, rule: &Rule| rule.priority <= first + last;
-    let is_good = |first: u32| first > floor && !caught.iter().any(|rule| is_behind(first, rule));
+    let is_good = |first: u32| {
+        (first > floor || first == home) && !caught.iter().any(|rule| is_behind(first, rule))
+    };
 
     let current =
         if config.rule_priority_is_fixed { home } else { current(home, family, observed) };
@@ -105,6 +106,14 @@ pub(super) fn choose(
     let before = rules(&|rule| !is_behind(first, rule) && is_behind(home, rule));
     let stays = (!behind.is_empty()).then_some(stays);
     Place { family, first, home: first == home, before, behind, stays }
+}
+
+/// The priority of the last rule of others for the local table.
+pub(super) fn local(ranges: Ranges, observed: &Observed, family: Family) -> Option<u32> {
+    let is_local = |rule: &&Rule| {
+        rule.family == family && rule.table == TABLE_LOCAL && !is_our_rule(ranges, rule)
+    };
+    observed.rules.iter().filter(is_local).map(|rule| rule.priority).max()
 }
 
 /// Where the block is now: the lowest of our rules that do nothing is its first one.

@@ -1,7 +1,7 @@
 //! Why an operation is in a plan, in an administrator's words.
 
 use super::desired::offset;
-use super::observed::{Route, RouteKind, Rule, TABLE_MAIN};
+use super::observed::{Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
 use super::own_source::OwnSources;
 use super::plan::{NeighbourKey, Op};
 use super::subnet_tables::tables;
@@ -123,6 +123,9 @@ impl Names<'_> {
         match (&rule.source, &rule.destination) {
             _ if rule.is_shortcut() => "packets with other sources skip these rules".to_owned(),
             _ if rule.is_nop() => self.nop(rule.priority).to_owned(),
+            _ if rule.table == TABLE_LOCAL => {
+                "what is local stays local: the kernel's own rule for that comes later".to_owned()
+            }
             (Some(_), Some(_)) => format!(
                 "packets from {name} to its own subnet {destination} leave by {name}: main may \
                  prefer another interface"

@@ -4,12 +4,13 @@ use ipnet::IpNet;
 
 use crate::config::Ranges;
 use crate::state::desired::sections::Entry;
-use crate::state::observed::{Family, Rule, TABLE_MAIN};
+use crate::state::observed::{Family, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::state::sources::{Source, Sources};
 use crate::state::uplink::Uplink;
 
 /// Offsets of the priorities. Those before [`DESTINATION`] are the block that may stand elsewhere.
 pub(in crate::state) mod offset {
+    pub(in crate::state) const LOCAL: u32 = 1;
     pub(in crate::state) const ON_LINK: u32 = 10;
     pub(in crate::state) const SPECIFIC: u32 = 20;
     pub(in crate::state) const OWN: u32 = 30;
@@ -49,6 +50,12 @@ pub(super) fn of_sources(
         Entry { net, rules: vec![main, source_rule(net, offset::SHARED, ranges.table)] }
     });
     owned.chain(shared).collect()
+}
+
+/// A rule for the local table before all other rules of a family that are ours, of which `first` is the first: where the
+/// kernel's own comes later, as for VRFs, what is local must not leave.
+pub(super) fn of_local(family: Family, first: u32) -> Rule {
+    Rule { iif: Some("lo".to_owned()), ..rule(family, first + offset::LOCAL, TABLE_LOCAL) }
 }
 
 /// Rules for the administrator's destinations, for as long as there is a way to them; those of

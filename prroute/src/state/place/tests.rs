@@ -220,6 +220,28 @@ fn the_block_never_goes_before_the_local_table() {
     assert_eq!(round(&Config::default(), &mut host, Moves::default()), [21_000, 21_000]);
 }
 
+/// As before VRFs are made, by hand or by network operating systems.
+#[test]
+fn where_the_local_table_is_looked_up_behind_our_range_the_block_looks_it_up_first() {
+    let of_local = |host: &Host| -> Vec<u32> {
+        let is_ours = |rule: &&Rule| rule.table == TABLE_LOCAL && rule.protocol == PROTOCOL;
+        host.0.rules.iter().filter(is_ours).map(|rule| rule.priority).collect()
+    };
+    let mut host = two_networks();
+    round(&Config::default(), &mut host, Moves::default());
+    assert_eq!(of_local(&host), [0; 0], "as the kernel has it");
+    let kernel = host.0.rules.iter_mut().filter(|rule| rule.table == TABLE_LOCAL);
+    kernel.for_each(|rule| rule.priority = 32_765);
+    for again in 0..2 {
+        assert_eq!(round(&Config::default(), &mut host, Moves::default()), [21_000, 21_000]);
+        assert_eq!(of_local(&host), [21_001, 21_001], "before each source ({again})");
+    }
+    let kernel = host.0.rules.iter_mut().filter(|rule| rule.priority == 32_765);
+    kernel.for_each(|rule| rule.priority = 0);
+    round(&Config::default(), &mut host, Moves::default());
+    assert_eq!(of_local(&host), [0; 0], "not longer than needed");
+}
+
 #[test]
 fn destinations_and_devices_stay_in_our_range() {
     let uplink = UplinkConfig {
