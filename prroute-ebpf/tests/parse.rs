@@ -208,6 +208,8 @@ fn the_first_fragment_has_ports_and_the_later_ones_know_their_packet() {
 fn the_links_own_affairs_are_not_ours() {
     for (source, destination) in [
         ([0, 0, 0, 0], [255, 255, 255, 255]),
+        ([192, 0, 2, 1], [255, 255, 255, 255]),
+        ([192, 0, 2, 1], [239, 255, 255, 250]),
         ([192, 0, 2, 1], [224, 0, 0, 251]),
         ([169, 254, 1, 1], [192, 0, 2, 1]),
         ([127, 0, 0, 1], [192, 0, 2, 1]),

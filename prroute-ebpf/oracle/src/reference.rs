@@ -243,8 +243,12 @@ fn expectation<A: Copy>(
 
 fn is_unicast4(address: [u8; 4]) -> bool {
     let ip = std::net::Ipv4Addr::from(address);
-    let is_class_e = address[0] >= 240;
-    !(address[0] == 0 || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || is_class_e)
+    let is_zero_net = address[0] == 0;
+    !(is_zero_net
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_broadcast())
 }
 
 fn is_unicast6(address: [u8; 16]) -> bool {

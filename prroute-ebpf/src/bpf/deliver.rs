@@ -15,6 +15,7 @@ use prroute_ebpf::wire::{Address6, Family, Wire, gateway_of_source};
 use super::action::{Action, TC_ACT_REDIRECT};
 use super::address;
 use super::count::count;
+use super::frame::Frame;
 use super::maps::Maps;
 use super::skb::Skb;
 use super::uplink;
@@ -85,6 +86,17 @@ pub(super) fn delivery_of<F: Maps>(
     let target = redirect.target;
     let is_on_link = || address::is_on_link::<F>(target, packet.destination);
     choose(redirect, || is_up, is_on_link)
+}
+
+/// Whether there is a way to the target, which is up, for the packet in the frame, if it fits.
+#[inline(always)]
+pub(super) fn has_next_hop<F: Maps>(target: &UplinkFacts, frame: &Frame) -> bool {
+    let source = F::narrow(&frame.segment.source);
+    let destination = F::narrow(&frame.segment.destination);
+    let router = frame.target.router;
+    let redirect = Redirect::<F> { target, source: &source, router, size: 0, is_there: false };
+    let is_on_link = || address::is_on_link::<F>(target, destination);
+    !matches!(choose(&redirect, || true, is_on_link), Delivery::LeaveOrHold(_))
 }
 
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.

@@ -16,7 +16,7 @@ use super::headers::{self, Headers};
 use super::lookup::{self, Found};
 use super::maps::{Maps, by_family};
 use super::outbound::{self, Next};
-use super::skb::{Network, Skb};
+use super::skb::{GSO_BY_FRAGS, Network, Skb};
 use super::too_big::{self, Told};
 use super::{
     address, clock, fragment, icmp_source, log, mss, observe, own_source, ports, trace, uplink,
@@ -262,8 +262,12 @@ const LONGEST_PLAIN: u32 = 65_535 + Ipv6::HEADER;
 pub(super) fn size_of_segment(skb: &Skb, here: &UplinkFacts, frame: &Frame) -> u32 {
     let length = skb.len().saturating_sub(here.link_header);
     let payload = skb.segment_size();
-    if payload == 0 {
-        return length;
+    match payload {
+        0 => return length,
+        // Its association made its packets as they fit, and nobody says how large they are. One that does not fit here
+        // is lost, and its sender is told when it comes again, by itself.
+        GSO_BY_FRAGS => return 0,
+        _ => {}
     }
     let segment = &frame.segment;
     let network = segment.headers.saturating_sub(segment.transport);

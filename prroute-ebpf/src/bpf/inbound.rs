@@ -59,9 +59,8 @@ struct Destination {
 fn destination<F: Maps>(here: &UplinkFacts, frame: &mut Frame) -> Destination {
     let address = F::narrow(&frame.segment.destination);
     let locality = address::locality::<F>(here, &address);
-    let is_exposed = locality == Locality::OwnedHere
-        && address::may_be_exposed(here)
-        && address::is_exposed::<F>(&address);
+    // As on the fast path: of all its addresses.
+    let is_exposed = locality == Locality::OwnedHere && address::may_be_exposed(here);
     let remote = F::narrow(&frame.segment.source);
     let ports = key::inbound_ports(&frame.segment);
     frame.set_key::<F>(F::key(address, remote, ports, frame.segment.protocol));

@@ -23,6 +23,9 @@ fn note() -> (u32, u32) {
     (note as u32, (note >> 32) as u32)
 }
 
+/// A [segment size](Skb::segment_size) that is none: SCTP's super-packets are of whole packets.
+pub(super) const GSO_BY_FRAGS: u32 = 0xffff;
+
 /// The VLAN identifier's bits in a tag.
 const VLAN_ID: u32 = 0x0fff;
 

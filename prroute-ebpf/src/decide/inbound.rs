@@ -178,7 +178,13 @@ fn fresh(packet: &InboundPacket) -> Flow {
 /// Notes where the data behind a SYN begins, and how much came with it.
 #[inline(always)]
 fn with_syn(flow: Flow, packet: &InboundPacket) -> Flow {
-    flow.with_received(packet.tcp.sequence.wrapping_add(1)).with_syn_data(packet.payload as u16)
+    flow.with_received(behind_syn(packet)).with_syn_data(packet.payload as u16)
+}
+
+/// The number behind a SYN's own.
+#[inline(always)]
+fn behind_syn(packet: &InboundPacket) -> u32 {
+    packet.tcp.sequence.wrapping_add(1)
 }
 
 #[inline(always)]
@@ -281,6 +287,8 @@ fn continued(packet: &InboundPacket, entry: &FlowEntry, flow: Flow) -> Inbound {
     match packet.kind {
         // What is known of a confirmed connection's numbers is void when the host accepts a new one.
         Kind::TcpOpening if entry.confirmed => Inbound::Refresh(flow),
+        // The same SYN again, from a client whose SYN-ACK is late. The host need not answer each of them.
+        Kind::TcpOpening if flow.received() == Some(behind_syn(packet)) => Inbound::Refresh(flow),
         Kind::TcpOpening => Inbound::Refresh(with_syn(flow.without_numbers(), packet)),
         Kind::Tcp | Kind::TcpReset | Kind::TcpAnswer if entry.confirmed => {
             Inbound::Refresh(with_said_by_remote(flow, packet))

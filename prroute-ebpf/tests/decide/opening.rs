@@ -5,7 +5,7 @@ use prroute_ebpf::decide::{
     AtSyn, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef, Write, inbound,
     inbound_needs_flow, outbound, outbound_needs_flow,
 };
-use prroute_ebpf::wire::parse::Kind;
+use prroute_ebpf::wire::parse::{Kind, Numbers};
 
 use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, departure, flow, known, own};
 
@@ -72,6 +72,22 @@ fn tcp_is_confirmed_by_the_acknowledgement_of_the_syn_ack() {
         panic!("the right acknowledgement confirms")
     };
     assert_eq!(confirmed.heard(), Some(1001));
+}
+
+/// Where a client's SYN comes three times within half a second, Linux answers two of them (`tcp_invalid_ratelimit`).
+#[test]
+fn the_same_syn_again_leaves_the_syn_ack_what_is_to_be_acknowledged() {
+    let syn = |sequence| {
+        let packet = arrival(Kind::TcpOpening, None);
+        InboundPacket { tcp: Numbers { sequence, ..packet.tcp }, ..packet }
+    };
+    let answered = flow(HERE, 1).with_received(501).with_sent(1001);
+    let again = inbound(&syn(500), known(answered, false), true);
+    assert_eq!(again, Inbound::Refresh(answered.with_last_in(NOW)));
+    let Inbound::Refresh(other) = inbound(&syn(700), known(answered, false), true) else {
+        panic!("a SYN opens no second flow of one key")
+    };
+    assert_eq!((other.received(), other.sent()), (Some(701), None), "another connection");
 }
 
 #[test]

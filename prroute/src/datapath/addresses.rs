@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use ipnet::IpNet;
 use prroute_common::address::{
     Address4, Address6, LocalAddress as AddressEntry, MAX_ADDRESSES, MAX_LOCAL_PREFIXES,
     PrefixAddress6, address4, address6, octets4, octets6,
 };
 use prroute_common::names;
+use prroute_common::time::Ticks;
 use prroute_common::uplink::{MAX_ON_LINK, OnLink4, OnLink6};
 
 use crate::datapath::error::Result;
@@ -20,6 +21,9 @@ use crate::datapath::prefixes::{Prefixes, keys, keys_of_uplinks};
 use crate::state::uplink::{LocalAddress, Uplink};
 
 pub(super) struct Addresses {
+    /// When a packet for an address of each uplink last came in elsewhere: written by the programs, and kept when another
+    /// version of them takes over.
+    exposed: Array<MapData, Ticks>,
     addresses4: HashMap<MapData, Address4, AddressEntry>,
     addresses6: HashMap<MapData, Address6, AddressEntry>,
     prefixes4: Prefixes<Address4>,
@@ -31,6 +35,7 @@ pub(super) struct Addresses {
 impl Addresses {
     pub(super) fn open(pins: &Pins) -> Result<Self> {
         Ok(Self {
+            exposed: open(pins, names::EXPOSED, Map::Array)?,
             addresses4: open(pins, names::ADDRESSES4, Map::HashMap)?,
             addresses6: open(pins, names::ADDRESSES6, Map::HashMap)?,
             prefixes4: Prefixes::open(pins, names::LOCAL_PREFIXES4, MAX_LOCAL_PREFIXES)?,
@@ -57,12 +62,15 @@ impl Addresses {
         );
         let on_link = self.on_link4.sync(&v4).and(self.on_link6.sync(&v6));
         let (wanted4, wanted6) = entries(locals);
-        let addresses4 = sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, |key| {
-            IpAddr::from(Ipv4Addr::from(octets4(*key)))
-        });
-        let addresses6 = sync_addresses(&mut self.addresses6, names::ADDRESSES6, &wanted6, |key| {
-            IpAddr::from(Ipv6Addr::from(octets6(*key)))
-        });
+        let exposed = &self.exposed;
+        let addresses4 =
+            sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, exposed, |key| {
+                IpAddr::from(Ipv4Addr::from(octets4(*key)))
+            });
+        let addresses6 =
+            sync_addresses(&mut self.addresses6, names::ADDRESSES6, &wanted6, exposed, |key| {
+                IpAddr::from(Ipv6Addr::from(octets6(*key)))
+            });
         prefixes.and(on_link).and(addresses4).and(addresses6)
     }
 }
@@ -86,6 +94,7 @@ fn sync_addresses<K: aya::Pod>(
     map: &mut HashMap<MapData, K, AddressEntry>,
     name: &'static str,
     wanted: &[(K, u32)],
+    exposed: &Array<MapData, Ticks>,
     address: impl Fn(&K) -> IpAddr,
 ) -> Result<()> {
     let present: Vec<K> =
@@ -98,7 +107,7 @@ fn sync_addresses<K: aya::Pod>(
         map.remove(key).map_err(failed("delete from", name))?;
     }
     for (key, owner) in wanted {
-        add_address(map, name, key, *owner)?;
+        add_address(map, name, key, *owner, exposed)?;
     }
     for key in superfluous {
         map.remove(key).map_err(failed("delete from", name))?;
@@ -111,6 +120,7 @@ fn add_address<K: aya::Pod>(
     name: &'static str,
     address: &K,
     owner: u32,
+    exposed: &Array<MapData, Ticks>,
 ) -> Result<()> {
     match map.get(address, 0) {
         // The entry carries the exposure stamp.
@@ -118,7 +128,10 @@ fn add_address<K: aya::Pod>(
         Ok(_) | Err(MapError::KeyNotFound) => {}
         Err(source) => return Err(failed("read", name)(source)),
     }
-    map.insert(address, AddressEntry { owner, exposed_at: 0 }, 0).map_err(failed("write", name))
+    // It may have been there before, with connections that came in elsewhere. When one of the owner's addresses was asked
+    // for there is late enough: it costs lookups alone.
+    let exposed_at = exposed.get(&owner, 0).map_err(failed("read", names::EXPOSED))?;
+    map.insert(address, AddressEntry { owner, exposed_at }, 0).map_err(failed("write", name))
 }
 
 /// How many have to go before all new ones can come.

@@ -51,6 +51,27 @@ fn the_hosts_own_packets_leave_by_the_owner_of_their_source() {
     });
 }
 
+/// The address goes and comes back, or another version of the programs takes over and has to be told of it.
+#[test]
+fn a_connection_that_came_in_elsewhere_outlives_the_entry_of_its_address() {
+    with_datapath(|fixture| {
+        let data = |to: (&str, u16), from| frame(Kind::Ack, from, to);
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_1) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, owned)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, owned, client)), PASS);
+            assert_eq!(fixture.ingress(2, &data(owned, client)), PASS);
+            assert_eq!(fixture.egress(2, &data(client, owned)), PASS, "where it came in");
+        }
+        let locals = std::mem::take(&mut fixture.locals);
+        fixture.sync();
+        fixture.locals = locals;
+        fixture.sync();
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_1) {
+            assert_eq!(fixture.egress(2, &data(client, owned)), PASS, "the host speaks first");
+        }
+    });
+}
+
 #[test]
 fn nothing_of_it_moves_where_rules_see_to_that() {
     with_fixture(|fixture| {

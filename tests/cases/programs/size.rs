@@ -70,6 +70,22 @@ fn the_sender_of_a_reply_too_big_for_its_uplink_is_told_the_size() {
     });
 }
 
+/// Of an uplink without a next hop the kernel's own way is taken, on which the reply may fit.
+#[test]
+fn nobody_is_told_the_size_of_an_uplink_that_no_way_leads_to() {
+    with_fixture(|fixture| {
+        fixture.uplinks[1].device.way_out.v4.resolved = false;
+        fixture.uplinks[1].device.way_out.v6.resolved = false;
+        small_uplink(fixture);
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, shared)), PASS);
+            let reply = frame_with(Kind::Udp, shared, client, &[7; 1281]);
+            assert_eq!(fixture.egress(1, &reply), PASS);
+        }
+        assert_eq!(fixture.count(2, Reason::SenderTold), 0);
+    });
+}
+
 /// The maximum segment size a frame offers, and whether its checksum is right.
 fn offered(frame: &[u8]) -> (u16, bool) {
     let packet = SlicedPacket::from_ethernet(frame).unwrap();

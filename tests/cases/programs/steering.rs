@@ -72,6 +72,31 @@ fn an_address_asked_on_another_uplink_is_answered_there() {
     });
 }
 
+/// A client's SYN comes again while its SYN-ACK is on its way, and the host answers no more of them.
+#[test]
+fn a_syn_that_comes_again_does_not_undo_the_handshake() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), REDIRECT);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, shared)), PASS);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Ack, shared, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(2, Reason::Confirmed), 2);
+    });
+}
+
+/// Clouds give addresses of 240.0.0.0/4 to containers, and Linux routes them.
+#[test]
+fn a_client_with_a_reserved_address_is_a_client() {
+    with_fixture(|fixture| {
+        let client = ("240.1.2.3", 40_000);
+        assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, SHARED[0])), PASS);
+        assert_eq!(fixture.egress(1, &frame(Kind::Udp, SHARED[0], client)), REDIRECT);
+    });
+}
+
 #[test]
 fn a_connection_older_than_its_record_is_taken_up_when_both_ends_agree_on_its_numbers() {
     with_fixture(|fixture| {

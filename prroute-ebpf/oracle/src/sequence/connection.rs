@@ -174,6 +174,12 @@ impl Connection {
         }
     }
 
+    /// Its client has not heard of its SYN-ACK, and has not moved since its SYN.
+    pub(super) fn is_half_open(&self) -> bool {
+        matches!(self.state, State::SynSent | State::SynReceived)
+            && self.used.iter().eq([&self.uplink])
+    }
+
     pub(super) fn is_confirmed(&self) -> bool {
         matches!(self.state, State::Established | State::Closed)
             || (self.state == State::SynReceived && self.has_data)

@@ -103,6 +103,7 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
     let uplink = 1 + u16::from(whose >> 3 & 1);
     match what % 36 {
         0 => Event::Syn { name, uplink, has_data: more % 4 == 0 },
+        1 if more % 4 == 3 => Event::SynAgain { name },
         1 => Event::SynAck { name },
         2 => Event::Accept { name },
         3..=5 => Event::Connect { name, uplink },

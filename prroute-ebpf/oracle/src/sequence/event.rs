@@ -24,6 +24,10 @@ pub enum Event {
     SynAck {
         name: Name,
     },
+    /// The client sends its SYN again, without data: the SYN-ACK is late.
+    SynAgain {
+        name: Name,
+    },
     /// The client acknowledges the SYN-ACK.
     Accept {
         name: Name,

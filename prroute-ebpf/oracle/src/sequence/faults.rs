@@ -104,6 +104,16 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             ]),
         ),
         (
+            "a_syn_comes_again_behind_its_syn_ack",
+            at_gateways(vec![
+                Event::Syn { name: SHARED, uplink: 2, has_data: false },
+                Event::SynAck { name: SHARED },
+                Event::SynAgain { name: SHARED },
+                Event::Accept { name: SHARED },
+                serve(SHARED, Size::Small),
+            ]),
+        ),
+        (
             "9_data_comes_with_the_syn",
             at_gateways(vec![
                 Event::Syn { name: SHARED, uplink: 2, has_data: true },

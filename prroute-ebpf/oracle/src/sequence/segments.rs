@@ -9,6 +9,8 @@ use super::world::{Host, STEP, TRUE_ROUTER, World};
 
 /// Bytes of one segment.
 pub(super) const SEGMENT: u32 = 1000;
+/// Bytes that come with a SYN.
+const SYN_DATA: u32 = 100;
 /// What may be in flight.
 const IN_FLIGHT: u32 = 1 << 29;
 
@@ -106,7 +108,7 @@ impl<H: Host> World<H> {
         let facts = self.facts(name);
         let older = self.connections.remove(&name);
         let mut begun = Connection::begin(name, uplink, self.begun, older.as_ref(), &facts);
-        let length = if has_data { 100 } else { 0 };
+        let length = if has_data { SYN_DATA } else { 0 };
         let sequence = begun.client_next.wrapping_sub(1);
         let packet = Packet {
             router: TRUE_ROUTER,
@@ -117,6 +119,19 @@ impl<H: Host> World<H> {
         begun.client_next = begun.client_next.wrapping_add(length);
         self.connections.insert(name, begun);
         self.host.comes_in(uplink, &packet)
+    }
+
+    pub(super) fn syn_again(&mut self, name: Name) -> Result<(), String> {
+        self.with_any(name, |world, connection| {
+            if !connection.is_half_open() {
+                return Ok(());
+            }
+            connection.half_open[usize::from(connection.uplink)] = Some(world.now);
+            let behind = 1 + if connection.has_data { SYN_DATA } else { 0 };
+            let sequence = connection.client_next.wrapping_sub(behind);
+            let packet = Packet::segment(name.tcp(), Kind::TcpOpening, sequence, 0);
+            world.comes_in(connection, packet, false)
+        })
     }
 
     pub(super) fn syn_ack(&mut self, name: Name) -> Result<(), String> {

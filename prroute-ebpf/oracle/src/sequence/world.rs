@@ -105,6 +105,7 @@ impl<H: Host> World<H> {
         match event {
             Event::Syn { name, uplink, has_data } => self.syn(name, uplink, has_data),
             Event::SynAck { name } => self.syn_ack(name),
+            Event::SynAgain { name } => self.syn_again(name),
             Event::Accept { name } => self.accept(name),
             Event::Connect { name, uplink } => {
                 self.syn(name, uplink, false)?;

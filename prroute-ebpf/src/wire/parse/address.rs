@@ -2,17 +2,21 @@
 
 use crate::wire::{Address4, Address6};
 
-/// Neither unspecified, loopback, link-local, multicast nor broadcast.
+/// Neither unspecified, loopback, link-local, multicast nor broadcast. What lies behind multicast (240.0.0.0/4) is
+/// reserved, and Linux speaks to it as to any other address (since 2.6.25); clouds give it to containers.
 #[inline(always)]
 pub(in crate::wire) fn is_unicast4(address: Address4) -> bool {
     const LOOPBACK: u32 = 127;
-    const LAST_UNICAST: u32 = 223;
+    const MULTICAST: u32 = 0xe;
+    const BROADCAST: Address4 = Address4::MAX;
     const LINK_LOCAL: u16 = u16::from_ne_bytes([169, 254]);
     // By words: every packet comes by here, and bytes would be taken out one by one.
     let [first, ..] = address.to_ne_bytes();
     let first = u32::from(first);
-    first.wrapping_sub(1) < LAST_UNICAST
+    first != 0
         && first != LOOPBACK
+        && first >> 4 != MULTICAST
+        && address != BROADCAST
         && (address.to_le() as u16).to_le() != LINK_LOCAL
 }
 

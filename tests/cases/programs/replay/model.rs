@@ -1,6 +1,5 @@
 //! The library's side of the fixture: what it says of a packet, and what that leaves behind.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use prroute_common::flow::Flow;
@@ -28,14 +27,14 @@ fn is_client(port: [u8; 2]) -> bool {
 /// The library's side of the fixture.
 pub(super) struct Model {
     owners: Vec<(IpAddr, Option<u16>)>,
-    /// Addresses of [`OUT`] that were seen on [`IN`].
-    exposed: HashSet<IpAddr>,
+    /// An address of [`OUT`] was seen on [`IN`].
+    is_exposed: bool,
 }
 
 impl Model {
     pub(super) fn of(fixture: &Fixture) -> Self {
         let owners = fixture.locals.iter().map(|local| (local.address, local.owner.map(|id| id.0)));
-        Self { owners: owners.collect(), exposed: HashSet::new() }
+        Self { owners: owners.collect(), is_exposed: false }
     }
 
     fn locality(&self, here: u16, address: IpAddr) -> Locality {
@@ -68,9 +67,7 @@ impl Model {
         if !decide::inbound_needs_flow(segment.kind, destination, false, false) {
             return Default::default();
         }
-        if matches!(destination, Locality::OwnedBy(_)) {
-            self.exposed.insert(address);
-        }
+        self.is_exposed |= matches!(destination, Locality::OwnedBy(_));
         let arrival = InboundPacket {
             kind: segment.kind,
             protocol: segment.protocol,
@@ -107,8 +104,7 @@ impl Model {
         if source == Locality::NotLocal && segment.kind != Kind::Error {
             return nothing;
         }
-        let exposed = self.exposed.contains(&address);
-        if !decide::outbound_needs_flow(segment.kind, source, exposed, false, false) {
+        if !decide::outbound_needs_flow(segment.kind, source, self.is_exposed, false, false) {
             return nothing;
         }
         let headers = ETHERNET + segment.headers as usize;
