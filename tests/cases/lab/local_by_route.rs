@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::{socket, wait};
+use prroute_tests::{probe, socket, wait};
 
 const UPLINKS: u8 = Topology::DEFAULT.uplinks;
 
@@ -150,4 +150,27 @@ fn a_local_prefix_is_answered_over_every_uplink() -> Result<()> {
 #[test]
 fn a_local_prefix_is_answered_over_every_uplink_by_clsact() -> Result<()> {
     answers("attach = \"clsact\"\n")
+}
+
+/// As before VRFs are made: what comes in is routed by them before it is local.
+#[test]
+fn where_the_local_table_is_looked_up_last_the_host_reaches_itself() -> Result<()> {
+    let lab = Lab::with_services(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
+    for option in Family::BOTH.map(Family::option) {
+        lab.host.ip(&format!("{option} rule add priority 32765 table local"))?;
+        lab.host.ip(&format!("{option} rule del priority 0"))?;
+    }
+    let before = lab.snapshot()?;
+    lab.with_prroute(|_| {
+        for (number, family) in (1..=UPLINKS).flat_map(|n| Family::BOTH.map(|family| (n, family))) {
+            let own = addressing::host(number, family).to_string();
+            let ping =
+                ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "5", "-I", &own, &own];
+            lab.host.run(&ping).with_context(|| format!("{own} asks itself"))?;
+        }
+        probe::expect_all_answered(&lab.ask(&probe::to_everything(UPLINKS))?)
+    })?;
+    let changes = lab.snapshot()?.changes_since(&before);
+    ensure!(changes.is_empty(), "not as before:\n{changes}");
+    Ok(())
 }

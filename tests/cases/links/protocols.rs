@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
@@ -18,6 +18,11 @@ use prroute_tests::{socket, wait};
 
 const PORT: u16 = 7007;
 const SCTP: u64 = 132;
+
+/// Together a megabyte, which is more than a window.
+const MESSAGES: usize = 128;
+const MESSAGE: usize = 8 << 10;
+
 const ESP: u64 = 50;
 
 const TOPOLOGY: Topology = Topology { uplinks: 2, ..Topology::DEFAULT };
@@ -67,6 +72,15 @@ fn sctp_talk(lab: &Lab, source: IpAddr, target: IpAddr) -> Result<()> {
         client.read_exact(&mut heard).context("hear the answer")?;
         ensure!(heard == word, "another answer: {heard:?}");
     }
+    // The kernel sends so much in super-packets.
+    let writer = std::thread::spawn(move || {
+        (0..MESSAGES).try_for_each(|_| accepted.write_all(&[7; MESSAGE])).map(|()| accepted)
+    });
+    let mut heard = vec![0; MESSAGES * MESSAGE];
+    client.read_exact(&mut heard).context("hear much")?;
+    let written = writer.join().map_err(|_| anyhow!("the writer panicked"))?;
+    written.context("say much")?;
+    ensure!(heard.iter().all(|byte| *byte == 7), "other bytes than were sent");
     Ok(())
 }
 
@@ -86,7 +100,7 @@ fn arrived(lab: &Lab, protocol: u64, source: IpAddr, target: IpAddr) -> Result<V
 fn sctp_is_answered_over_the_uplink_it_came_in_on() -> Result<()> {
     let lab = Lab::build(TOPOLOGY)?;
     lab.meet_default_gateway()?;
-    lab.with_prroute(|_| {
+    lab.with_prroute(|prroute| {
         for family in Family::BOTH {
             let source = addressing::client(2, family);
             for target in [addressing::host(2, family), addressing::shared(family)] {
@@ -95,6 +109,7 @@ fn sctp_is_answered_over_the_uplink_it_came_in_on() -> Result<()> {
                 ensure!(counts[0] == 0 && counts[1] > 0, "replies of {target}: {counts:?}");
             }
         }
+        ensure!(prroute.count("sender_told")? == 0, "packets were taken for too big");
         Ok(())
     })
 }
