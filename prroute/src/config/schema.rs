@@ -63,8 +63,9 @@ pub fn schema() -> Value {
                 MAX_TABLE,
             )),
             "rp-filter": with_default("rp-filter", one_of(
-                "Strict reverse-path filtering of uplinks.",
-                &["loosen", "leave"],
+                "Strict reverse-path filtering of uplinks: it is made loose, made loose again whenever \
+                 somebody makes it strict, or left as it is.",
+                &["loosen", "enforce", "leave"],
             )),
             "own-source": with_default("own-source", one_of(
                 "What sends packets of the host's own by the uplink that has their source address: \

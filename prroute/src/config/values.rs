@@ -36,8 +36,11 @@ pub enum Attach {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RpFilter {
-    /// Strict reverse-path filtering of an uplink is made loose while prroute manages it.
+    /// Strict reverse-path filtering of an uplink is made loose while prroute manages it, and left to who makes it strict
+    /// again.
     Loosen,
+    /// It is made loose again and again.
+    Enforce,
     Leave,
 }
 

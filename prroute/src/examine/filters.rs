@@ -43,7 +43,11 @@ fn finding(config: &Config, link: &Link, is_set_back: bool, dropped: Option<u64>
             Severity::Fault,
             " again (another program set it back, or somebody on purpose; prroute leaves it so)",
         ),
-        (RpFilter::Loosen, false) => (Severity::Fault, ""),
+        (RpFilter::Enforce, true) => (
+            Severity::Fault,
+            " again (another program set it back; `rp-filter = \"enforce\"` makes it loose soon)",
+        ),
+        (RpFilter::Loosen | RpFilter::Enforce, false) => (Severity::Fault, ""),
         (RpFilter::Leave, _) => {
             (Severity::Warning, ", and `rp-filter = \"leave\"` in the configuration leaves it so")
         }

@@ -30,6 +30,15 @@ pub struct Losses {
     pub routes: usize,
     /// Entries of gateways.
     pub neighbours: usize,
+    /// Reverse-path filters that were made strict again.
+    pub filters: usize,
+}
+
+impl Losses {
+    /// Something was deleted.
+    pub const fn has_deletions(&self) -> bool {
+        self.rules + self.routes + self.neighbours > 0
+    }
 }
 
 impl fmt::Display for Losses {

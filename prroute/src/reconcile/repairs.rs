@@ -1,4 +1,4 @@
-//! Rules and routes that others deleted: what of a plan puts them back, and how fast.
+//! Rules and routes that others deleted, and settings that they set back: what of a plan puts them back, and how fast.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use crate::state::desired::Desired;
 use crate::state::gateways::KeptGateway;
 use crate::state::observed::{Route, Rule};
 use crate::state::plan::{NeighbourKey, Op, Plan};
+use crate::state::saved_sysctls::SavedSysctls;
 
 /// Routes that are missed so soon after a link or an address changed went with it.
 const STIR: Duration = Duration::from_secs(2);
@@ -22,6 +23,8 @@ pub(super) struct Repairs {
     routes: BTreeSet<Route>,
     /// Entries that the kernel keeps for us.
     neighbours: BTreeSet<NeighbourKey>,
+    /// Devices whose reverse-path filter we made loose.
+    loosened: BTreeSet<u32>,
     allowance: Allowance,
     /// When a link or an address changed last.
     stirred: Option<Instant>,
@@ -35,6 +38,7 @@ impl Repairs {
             rules: BTreeSet::new(),
             routes: BTreeSet::new(),
             neighbours: BTreeSet::new(),
+            loosened: BTreeSet::new(),
             allowance: Allowance::default(),
             stirred: None,
             moves: MoveLimit::new(now),
@@ -49,6 +53,12 @@ impl Repairs {
         }
         self.rules.extend(desired.rules.iter().cloned());
         self.routes.extend(desired.routes.iter().cloned());
+    }
+
+    /// These filters are as they were set, apart from what is still to be put back.
+    pub(super) fn loosened(&mut self, sysctls: &SavedSysctls) {
+        let applied = sysctls.rp_filter.iter().filter(|(_, saved)| saved.applied);
+        self.loosened = applied.map(|(ifindex, _)| *ifindex).collect();
     }
 
     /// Gateways' entries are there. Where the kernel does not keep them resolved, it may collect them.
@@ -92,6 +102,7 @@ impl Repairs {
         for op in plan.ops.iter().filter(|op| self.puts_back(op)) {
             match op {
                 Op::AddRule(_) => losses.rules += 1,
+                Op::LoosenRpFilter(_) => losses.filters += 1,
                 _ if by_itself => {}
                 Op::ManageNeighbour(_) => losses.neighbours += 1,
                 _ => losses.routes += 1,
@@ -105,6 +116,7 @@ impl Repairs {
             Op::AddRule(rule) => self.rules.contains(rule),
             Op::AddRoute(new) | Op::ReplaceRoute { new, .. } => self.routes.contains(new),
             Op::ManageNeighbour(key) => self.neighbours.contains(key),
+            Op::LoosenRpFilter(change) => self.loosened.contains(&change.ifindex.0),
             _ => false,
         }
     }

@@ -47,6 +47,7 @@ impl Reconciler {
         monitor.expect_taken_back(&applied.left);
         self.log.counts = Counts::of(&applied.in_force);
         self.repairs.in_place(&outlook.desired);
+        self.repairs.loosened(&self.records.journal.sysctls);
         self.repairs.moves.note(&outlook.desired.places, Instant::now());
         self.repairs.not_yet(&applied.rest);
         self.repairs.not_yet(&applied.left);
@@ -96,6 +97,12 @@ impl Reconciler {
             if !first {
                 return;
             }
+        }
+        if losses.filters > 0 {
+            tell_of_filters(&permission, losses.filters);
+        }
+        if !losses.has_deletions() {
+            return;
         }
         let culprit = Machine::default().likely_culprit(losses);
         match permission {
@@ -160,6 +167,22 @@ impl Reconciler {
             }
         }
         Ok(())
+    }
+}
+
+/// `rp-filter = "enforce"`.
+fn tell_of_filters(permission: &Permission, count: usize) {
+    match permission {
+        Permission::Granted => tracing::warn!(
+            event = "sysctl-set-again",
+            "rp_filter of {count} interfaces of uplinks was set to 1, by another program or on purpose; \
+             prroute sets it to 2 again"
+        ),
+        Permission::NotBefore { pause, .. } => tracing::warn!(
+            event = "sysctl-set-again",
+            "rp_filter of uplinks is set to 1 again and again; prroute sets it to 2 again in {} s",
+            pause.as_secs_f64().ceil()
+        ),
     }
 }
 

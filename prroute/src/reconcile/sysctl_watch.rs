@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
+use crate::config::RpFilter;
 use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::{Reconciler, lines};
 use crate::sysctl;
@@ -46,9 +47,10 @@ impl SysctlWatch {
 }
 
 impl Reconciler {
-    /// When to look next; `None`: prroute has changed nothing.
+    /// When to look next; `None`: prroute has changed nothing, or changes it again without looking.
     pub(super) fn next_sysctl_look(&self) -> Option<Instant> {
-        (!self.records.journal.sysctls.is_empty()).then_some(self.sysctls.due)
+        let leaves_it_so = self.config.rp_filter != RpFilter::Enforce;
+        (leaves_it_so && !self.records.journal.sysctls.is_empty()).then_some(self.sysctls.due)
     }
 
     /// Reads what prroute has set. What cannot be read is gone with its device.

@@ -140,7 +140,7 @@ pub fn desire_with(
     desired.neighbours = to_keep(observed, uplinks);
     desired.loosen = filters::loosen(config, observed, uplinks, saved);
     desired.restore = filters::restore(observed, saved, |link| {
-        config.rp_filter == RpFilter::Loosen
+        config.rp_filter != RpFilter::Leave
             && uplinks.iter().any(|u| u.device.is_device(link.ifindex))
     });
     desired

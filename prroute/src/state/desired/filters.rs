@@ -6,7 +6,7 @@ use crate::state::plan::RpFilterChange;
 use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::Uplink;
 
-/// Strict filters on uplinks, except where the administrator made them strict again after us.
+/// Strict filters on uplinks, except where somebody made them strict again after us, and the configuration leaves it so.
 pub(super) fn loosen(
     config: &Config,
     observed: &Observed,
@@ -20,7 +20,7 @@ pub(super) fn loosen(
     let devices = uplinks.iter().flat_map(|u| u.device.devices());
     let links = devices.filter_map(|ifindex| observed.link(ifindex));
     links
-        .filter(|link| saved.applied(link).is_none())
+        .filter(|link| config.rp_filter == RpFilter::Enforce || saved.applied(link).is_none())
         .filter_map(|link| Some((link, link.rp_filter?)))
         .filter(|(_, value)| all.max(*value) == RP_FILTER_STRICT)
         .map(|(link, value)| RpFilterChange {
