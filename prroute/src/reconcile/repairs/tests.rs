@@ -39,7 +39,7 @@ fn in_place() -> Repairs {
 }
 
 fn losses(rules: usize, routes: usize) -> Losses {
-    Losses { rules, routes, neighbours: 0 }
+    Losses { rules, routes, ..Losses::default() }
 }
 
 #[test]

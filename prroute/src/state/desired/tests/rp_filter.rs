@@ -44,6 +44,11 @@ fn the_old_filter_is_restored_unless_somebody_changed_it() {
     assert_eq!((desired.loosen, desired.restore), (vec![], vec![]));
     let back = crate::state::undo::undo(&config, &host.0, &saved);
     assert_eq!(back.ops.iter().filter(|op| matches!(op, Op::RestoreRpFilter(_))).count(), 0);
+
+    // Unless the configuration insists.
+    let insists = Config { rp_filter: crate::config::RpFilter::Enforce, ..Config::default() };
+    let desired = desire(&insists, &host.0, &host.uplinks(), &saved);
+    assert_eq!((desired.loosen.len(), desired.restore), (1, vec![]));
 }
 
 #[test]
