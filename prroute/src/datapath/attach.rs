@@ -16,7 +16,7 @@ use crate::datapath::hooks::{Hooks, program};
 use crate::datapath::links::{self, Attachment, HeldLink};
 use crate::datapath::object::Programs;
 use crate::datapath::pins::Pins;
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::{CLSACT, Direction, Kernel};
 use crate::state::uplink::{Ifindex, UplinkId};
 
 /// How the programs are hooked in; journal, reports and messages spell it alike.
@@ -134,6 +134,12 @@ async fn attach_clsact(
     hooks: &Hooks<'_>,
 ) -> Result<Attached> {
     let made_qdisc = kernel.add_clsact(hooks.ifindex).await?;
+    if !made_qdisc
+        && let Some(kind) = kernel.hook_qdiscs().await?.remove(&hooks.ifindex)
+        && kind != CLSACT
+    {
+        return Err(DatapathError::OtherQdisc { name: hooks.name.to_owned(), kind });
+    }
     for (direction, _) in hooks.links() {
         let name = program(*direction);
         let program = descriptor(programs.get(name)?, name)?;

@@ -70,6 +70,12 @@ pub enum DatapathError {
          attach by clsact filters"
     )]
     NoTcx { name: String },
+    #[error(
+        "{name}: its {kind} qdisc has the place of the clsact qdisc that prroute's filters need; move \
+         its filters to a clsact qdisc, which has all that it has (tc qdisc del dev {name} {kind}; tc \
+         qdisc add dev {name} clsact)"
+    )]
+    OtherQdisc { name: String, kind: String },
     #[error("cgroup v2 is not mounted")]
     NoCgroup2,
     #[error("read the cookie of the network namespace (SO_NETNS_COOKIE, Linux 5.14): {source}")]
@@ -113,6 +119,11 @@ impl DatapathError {
     /// Whether the kernel will refuse again however often it is asked.
     pub fn is_old_kernel(&self) -> bool {
         matches!(self, Self::OldKernel { .. })
+    }
+
+    /// Whether something of others keeps the programs from one device, and nothing from any other.
+    pub fn is_of_one_device(&self) -> bool {
+        matches!(self, Self::OtherQdisc { .. })
     }
 
     /// The device went since it was looked at.

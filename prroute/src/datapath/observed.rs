@@ -10,7 +10,7 @@ use crate::datapath::chain::{Entry, Ours};
 use crate::datapath::error::{DatapathError, Result};
 use crate::datapath::hooks::{self, ProgramIds};
 use crate::datapath::links;
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::{CLSACT, Direction, Kernel};
 use crate::state::uplink::Ifindex;
 
 /// How much of a hook is read.
@@ -52,10 +52,27 @@ pub async fn on_hook(
         let entry = |TcxProgram { program, link }| Entry::Tcx { program, link };
         chain.extend(programs.into_iter().map(entry));
     }
-    if extent.includes(Hook::Clsact) {
+    if extent.includes(Hook::Clsact)
+        && !is_of_ingress_qdisc(kernel, ifindex, direction, extent).await?
+    {
         chain.extend(kernel.filters(ifindex, direction).await?.into_iter().map(Entry::Filter));
     }
     Ok(chain)
+}
+
+/// Whether the kernel would list the filters for packets that come in once more, as those for packets
+/// that leave: an `ingress` qdisc has one hook only. Ours are never there, so that only matters where those
+/// of others are listed.
+async fn is_of_ingress_qdisc(
+    kernel: &Kernel,
+    ifindex: Ifindex,
+    direction: Direction,
+    extent: Extent,
+) -> Result<bool> {
+    if extent != Extent::All || direction != Direction::Egress {
+        return Ok(false);
+    }
+    Ok(kernel.hook_qdiscs().await?.get(&ifindex).is_some_and(|kind| kind != CLSACT))
 }
 
 /// By which hook the program for one direction is attached to a device right now; `None`: it is not.

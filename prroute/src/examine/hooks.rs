@@ -1,12 +1,14 @@
 //! What is to be said of programs and pins.
 
+use std::collections::BTreeMap;
+
 use crate::datapath::attach::Hook;
 use crate::datapath::chain::Standing;
 use crate::examine::programs::{Place, Seen};
 use crate::examine::{Examination, evidence};
 use crate::json::UdpSourceStateJson;
 use crate::netlink::Direction;
-use crate::state::findings::{Finding, Kind, Severity};
+use crate::state::findings::{Finding, Kind, Severity, word};
 use crate::state::uplink::Uplink;
 
 /// So many pins are named.
@@ -20,6 +22,9 @@ pub(super) fn missing(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let devices = seen.places.chunk_by(|a, b| a.device == b.device);
     all.extend(devices.filter_map(|places| detached(places, done(examined), fix.as_ref())));
     all.extend(never_attached(examined, seen));
+    if examined.attaches_by_clsact() {
+        all.iter_mut().for_each(|finding| name_other_qdisc(finding, &seen.other_qdiscs));
+    }
     let attached = matches!(examined.report.udp_source, Some(UdpSourceStateJson::Attached { .. }));
     if attached && !seen.sockets {
         all.push(Finding {
@@ -59,6 +64,19 @@ fn never_attached(examined: &Examination, seen: &Seen) -> Vec<Finding> {
             ..Finding::about(Kind::ProgramMissing, name)
         })
         .collect()
+}
+
+/// Where a qdisc of another kind has the place of ours, no daemon attaches anything.
+fn name_other_qdisc(finding: &mut Finding, other_qdiscs: &BTreeMap<String, String>) {
+    let Some(name) = &finding.device else { return };
+    let Some(kind) = other_qdiscs.get(name) else { return };
+    let device = word(name);
+    finding.evidence.push(format!("the {kind} qdisc has the place of the clsact qdisc"));
+    finding.remedy = Some(format!(
+        "move its filters to a clsact qdisc, which has all that it has: tc qdisc del dev {device} {kind}; \
+         tc qdisc add dev {device} clsact"
+    ));
+    finding.fix = None;
 }
 
 /// What else is there.
@@ -229,6 +247,19 @@ mod tests {
         after.behind = before.before;
         assert!(order(&after, None).is_none());
         assert_eq!(foreign(&after).map(|it| it.severity), Some(Severity::Notice));
+    }
+
+    /// Starting a daemon, which is the command otherwise, changes nothing there.
+    #[test]
+    fn a_qdisc_in_the_place_of_ours_is_named_with_what_to_do() {
+        let gone = place(Direction::Egress, Standing::Missing);
+        let mut finding = detached(&[gone], "moved", Some(&"prroute run".to_owned())).unwrap();
+        let other = |device: &str| [(device.to_owned(), "ingress".to_owned())].into();
+        name_other_qdisc(&mut finding, &other("eth2"));
+        assert!(finding.fix.is_some() && finding.remedy.is_none(), "{finding:?}");
+        name_other_qdisc(&mut finding, &other("eth1"));
+        assert!(finding.fix.is_none(), "{finding:?}");
+        assert!(finding.remedy.unwrap().contains("tc qdisc del dev eth1 ingress"));
     }
 
     #[test]

@@ -39,8 +39,8 @@ use self::answers::Reported;
 pub(crate) use self::own_fix::OwnFix;
 pub(crate) use self::programs::Seen;
 pub(crate) use self::sockets::listening_at;
-use crate::config::{Config, ConfigError, FileStamp, Mode};
-use crate::datapath::Pins;
+use crate::config::{Attach, Config, ConfigError, FileStamp, Mode};
+use crate::datapath::{Pins, tcx};
 use crate::instance::Instance;
 use crate::json::UplinkJson;
 use crate::netlink::Kernel;
@@ -176,6 +176,15 @@ impl Examination {
     /// Packets are only observed: nothing is moved, and nothing is changed.
     pub(crate) fn observes(&self) -> bool {
         self.configuration.config.observes()
+    }
+
+    /// A daemon attaches the programs to clsact qdiscs.
+    pub(crate) fn attaches_by_clsact(&self) -> bool {
+        match self.configuration.config.attach {
+            Attach::Tcx => false,
+            Attach::Clsact => true,
+            Attach::Auto => tcx::is_supported() == Some(false),
+        }
     }
 
     /// prroute has something in the kernel, or a daemon that sees to it.

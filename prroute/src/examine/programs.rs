@@ -12,7 +12,7 @@ use crate::datapath::hooks::{self, ProgramIds};
 use crate::datapath::observed::{self, Extent};
 use crate::datapath::{Pins, Tables, links, sockets};
 use crate::json::UplinkJson;
-use crate::netlink::{Direction, Kernel, device_name};
+use crate::netlink::{CLSACT, Direction, Kernel, device_name};
 use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{DaemonReport, Journal};
 use crate::state::observed::Rule;
@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(super) other_layouts: Vec<PathBuf>,
     /// Of each device that prroute attaches to.
     pub(super) places: Vec<Place>,
+    /// Devices, by name, where a qdisc of another kind has the place of the clsact qdisc.
+    pub(super) other_qdiscs: BTreeMap<String, String>,
 }
 
 /// One hook of a device that prroute attaches to.
@@ -67,6 +69,11 @@ impl Seen {
             without_maps: !pins.exists(),
             ..Self::default()
         };
+        for (ifindex, kind) in kernel.hook_qdiscs().await? {
+            if kind != CLSACT {
+                seen.other_qdiscs.extend(device_name(ifindex).map(|name| (name, kind)));
+            }
+        }
         if !seen.without_maps {
             seen.own_source = Some(Tables::open(pins)?.own_source()?);
         }

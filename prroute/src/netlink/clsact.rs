@@ -3,7 +3,7 @@
 //! The qdisc may be somebody else's, so it goes only when nothing is left on it. Whoever removes it
 //! removes our filters with it: what is gone is as good as removed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -20,7 +20,8 @@ use crate::state::uplink::Ifindex;
 /// Of the qdisc itself.
 pub(super) const CLSACT_HANDLE: TcHandle = TcHandle { minor: 0, ..TcHandle::CLSACT };
 
-const CLSACT: &str = "clsact";
+/// Its kind.
+pub const CLSACT: &str = "clsact";
 
 /// Before every other filter.
 const PRIORITY: u16 = 1;
@@ -72,7 +73,8 @@ pub struct Filter {
 }
 
 impl Kernel {
-    /// Adds the clsact qdisc to an interface. `false`: it is there already.
+    /// Adds the clsact qdisc to an interface. `false`: it, or another qdisc, has this place already;
+    /// [`Self::hook_qdiscs`] tells.
     ///
     /// # Errors
     ///
@@ -86,26 +88,32 @@ impl Kernel {
         }
     }
 
-    /// The interfaces that have a clsact qdisc, whoever made it.
+    /// The kind of the qdisc in the place of clsact, by interface, whoever made it. An `ingress` qdisc has
+    /// that place too, and the same handle, but no hook for packets that leave: for the kernel a filter for
+    /// them is one for packets that come in.
     ///
     /// # Errors
     ///
     /// When the kernel cannot be asked.
-    pub async fn clsact_devices(&self) -> Result<BTreeSet<Ifindex>, NetlinkError> {
-        let mut devices = BTreeSet::new();
+    pub async fn hook_qdiscs(&self) -> Result<BTreeMap<Ifindex, String>, NetlinkError> {
+        let mut found = BTreeMap::new();
         let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(0));
         let mut socket = self.socket.lock().await;
         let dump = socket.dump(request, |object| {
             if let Ok(RouteNetlinkMessage::NewQueueDiscipline(qdisc)) = object
-                && qdisc.attributes.contains(&TcAttribute::Kind(CLSACT.to_owned()))
+                && qdisc.header.parent == TcHandle::CLSACT
                 && let Ok(ifindex) = u32::try_from(qdisc.header.index)
             {
-                devices.insert(Ifindex(ifindex));
+                let kind = qdisc.attributes.into_iter().find_map(|attribute| match attribute {
+                    TcAttribute::Kind(kind) => Some(kind),
+                    _ => None,
+                });
+                found.extend(kind.map(|kind| (Ifindex(ifindex), kind)));
             }
         });
         let operation = "list the qdiscs".to_owned();
         dump.await.map_err(|source| NetlinkError::Refused { operation, source })?;
-        Ok(devices)
+        Ok(found)
     }
 
     /// Attaches a program by our filter, or puts it into the filter that is there.
@@ -211,7 +219,7 @@ impl Kernel {
     }
 
     /// Every filter of a hook, `None` for one that cannot be decoded; without the qdisc, or the
-    /// interface, there is none.
+    /// interface, there is none. Of an `ingress` qdisc each hook has the same ones.
     async fn each_filter(
         &self,
         ifindex: Ifindex,

@@ -33,7 +33,7 @@ mod unreadable;
 use std::io;
 
 pub use apply::{Applied, ApplyError, OpError};
-pub use clsact::{Direction, Filter};
+pub use clsact::{CLSACT, Direction, Filter};
 pub use device_name::device_name;
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Announced, Change, Monitor};

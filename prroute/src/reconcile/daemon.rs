@@ -291,7 +291,7 @@ impl Daemon {
         if let Some(((level, text), kind)) = said {
             lines::write(&Line::new(level, kind, text));
         }
-        if result.is_ok() {
+        if result.is_ok() || result.is_err_and(|error| error.is_of_one_device()) {
             self.change = Change::default();
         }
         let now = &self.reconciler.records.report.summary;

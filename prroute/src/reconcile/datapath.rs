@@ -235,12 +235,14 @@ impl Reconciler {
             if datapath.attached.get(&uplink.id).is_none_or(|there| !there.is_for(uplink)) {
                 let (kernel, pins, journal) =
                     (&self.kernel, &self.datapath.pins, &mut self.records.journal);
-                result = result.and(attach_to(datapath, kernel, pins, journal, uplink, hook).await);
+                let attached = attach_to(datapath, kernel, pins, journal, uplink, hook).await;
+                result = both(result, attached);
             }
         }
         let (kernel, pins, journal) =
             (&self.kernel, &self.datapath.pins, &mut self.records.journal);
-        result = result.and(stacked::attach(datapath, kernel, pins, journal, outlook, hook).await);
+        let stacked = stacked::attach(datapath, kernel, pins, journal, outlook, hook).await;
+        result = both(result, stacked);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         // Whoever asks meanwhile does not miss programs on what is no uplink any more.
         self.records.note_round(outlook, self.config.mode);
@@ -251,6 +253,17 @@ impl Reconciler {
         result?;
         restored?;
         Ok(self.datapath.pins.come_into_force()?)
+    }
+}
+
+/// The first failure, but for one that keeps nothing from the other uplinks.
+fn both(
+    first: Result<(), DatapathError>,
+    second: Result<(), DatapathError>,
+) -> Result<(), DatapathError> {
+    match (first, second) {
+        (Err(first), Err(second)) if first.is_of_one_device() => Err(second),
+        (first, second) => first.and(second),
     }
 }
 

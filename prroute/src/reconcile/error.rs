@@ -64,6 +64,11 @@ impl ReconcileError {
         }
     }
 
+    /// Whether something of others keeps the programs from one device, while everything else is in place.
+    pub fn is_of_one_device(&self) -> bool {
+        matches!(self, Self::Datapath(error) if error.is_of_one_device())
+    }
+
     /// Whether something went while the kernel was being changed: what is announced of that leads to
     /// another round, which knows of it.
     pub fn is_transient(&self) -> bool {
@@ -76,11 +81,14 @@ impl ReconcileError {
     }
 }
 
-/// The first error that will not go by itself, or else the first.
+/// The first error that will not go by itself, or else the first; one of a single device only where there
+/// is no other.
 pub(super) fn first_failure<const N: usize>(
     results: [Result<(), ReconcileError>; N],
 ) -> Result<(), ReconcileError> {
-    let mut errors = results.into_iter().filter_map(Result::err);
+    let (one_device, others): (Vec<_>, Vec<_>) =
+        results.into_iter().filter_map(Result::err).partition(ReconcileError::is_of_one_device);
+    let mut errors = others.into_iter().chain(one_device);
     let Some(first) = errors.next() else { return Ok(()) };
     let lasting = first.is_transient().then(|| errors.find(|error| !error.is_transient()));
     Err(lasting.flatten().unwrap_or(first))

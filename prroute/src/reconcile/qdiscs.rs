@@ -39,13 +39,13 @@ impl Reconciler {
         if devices.is_empty() {
             return Ok(());
         }
-        let there = self.kernel.clsact_devices().await?;
+        let there = self.kernel.hook_qdiscs().await?;
         let journal = &mut self.records.journal;
         let before = journal.attached.len();
         for (id, ifindex, name, stacked) in devices {
             let is_known =
                 journal.attached.iter().any(|old| old.ifindex == ifindex && old.made_qdisc);
-            if !is_known && !there.contains(&ifindex) {
+            if !is_known && !there.contains_key(&ifindex) {
                 let (name, hook, made_qdisc) = (name.clone(), Hook::Clsact, true);
                 let device = AttachedDevice { id, ifindex, name, hook, made_qdisc, stacked };
                 journal.attached.push(device);

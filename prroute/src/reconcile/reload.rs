@@ -168,6 +168,10 @@ const fn not_in_place(outcome: Outcome) -> Option<&'static str> {
             "not all rules and routes are in place yet; the rest follows within seconds (`prroute \
              plan` lists them)",
         ),
+        Outcome::WithoutDevice => Some(
+            "the programs are not attached to every uplink, because something of others is in their \
+             place (`prroute status` names it)",
+        ),
         Outcome::Complete => None,
     }
 }

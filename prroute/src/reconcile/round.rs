@@ -21,6 +21,8 @@ pub(super) enum Outcome {
     Unsteady,
     /// Something was removed in the middle of it: the next round knows.
     Interrupted,
+    /// All but the programs on a device where something of others has their place.
+    WithoutDevice,
 }
 
 /// What becomes of what was changed before the kernel refuses something.
@@ -41,7 +43,7 @@ impl Reconciler {
     }
 
     /// A round whose failure is a refusal: nothing is half-applied then. That something was removed in
-    /// the middle of it is none.
+    /// the middle of it is none, nor that a single device cannot have the programs.
     ///
     /// # Errors
     ///
@@ -52,11 +54,16 @@ impl Reconciler {
         change: Change,
     ) -> Result<Outcome, ReconcileError> {
         match self.round(monitor, change, OnRefusal::TakeBack).await {
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() || error.is_of_one_device() => {
                 tracing::debug!("{error}");
                 let is_unfinished =
                     self.schedule.next_round().is_some_and(|due| due <= Instant::now());
-                Ok(if is_unfinished { Outcome::Unfinished } else { Outcome::Interrupted })
+                Ok(match error.is_transient() {
+                    _ if is_unfinished => Outcome::Unfinished,
+                    true => Outcome::Interrupted,
+                    // The round that comes soon tells the log of it.
+                    false => Outcome::WithoutDevice,
+                })
             }
             result => result,
         }

@@ -6,10 +6,11 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, Result, ensure};
 use prroute_common::names;
 use prroute_tests::bpf::{self, Direction, Place};
-use prroute_tests::lab::Lab;
+use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::Instance;
+use prroute_tests::wait;
 
-use super::{DOCTOR, STATUS, Said, TWO, expect_clean, expect_named};
+use super::{DOCTOR, SOON, STATUS, Said, TWO, expect_clean, expect_named};
 use crate::removed::removal;
 
 /// What others do while no daemon runs is named, with the command that mends it: one that starts does
@@ -63,6 +64,57 @@ fn pins_that_were_removed_are_named() -> Result<()> {
 fn rules_that_were_flushed_are_named() -> Result<()> {
     is_named_without_a_daemon("tcx", ("rule-missing:host", "rule"), |lab, _| {
         lab.host.ip("-4 rule flush protocol 213").map(drop)
+    })
+}
+
+/// An `ingress` qdisc on uplink 2, with a filter.
+fn add_ingress_qdisc(lab: &Lab) -> Result<()> {
+    lab.host.run(&["tc", "qdisc", "add", "dev", "up2", "ingress"])?;
+    let filter = ["tc", "filter", "add", "dev", "up2", "ingress", "pref", "7", "protocol", "ip"];
+    lab.host.run(&[&filter[..], &["bpf", "da", "bytecode", "1,6 0 0 4294967295"]].concat())?;
+    Ok(())
+}
+
+/// It has the place of the clsact qdisc, and no hook for what leaves.
+#[test]
+fn an_ingress_qdisc_in_the_place_of_ours_is_named_and_keeps_no_other_uplink_back() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    let before = lab.snapshot()?;
+    add_ingress_qdisc(&lab)?;
+    let theirs = || lab.host.run(&["tc", "filter", "show", "dev", "up2", "ingress"]);
+    let filters = theirs()?;
+    lab.with_configuration("attach = \"clsact\"\n", |prroute| {
+        let finding = expect_named(prroute, STATUS, "program-missing:up2", 1)?;
+        let remedy = finding["remedy"].as_str().context("remedy")?;
+        ensure!(remedy.contains("tc qdisc del dev up2 ingress"), "{finding:#}");
+        ensure!(finding["evidence"].to_string().contains("ingress qdisc"), "{finding:#}");
+        ensure!(finding["fix"].is_null(), "a restart changes nothing: {finding:#}");
+        wait::until("the log names it", SOON, || {
+            Ok(prroute.log().contains("up2: its ingress qdisc").then_some(()))
+        })?;
+        assert_eq!(theirs()?, filters, "nothing of ours among theirs");
+        let status = prroute.status()?;
+        for index in [0, 2] {
+            ensure!(status["uplinks"][index]["hook"] == "clsact", "{status:#}");
+        }
+        // A reload is no more hindered than the start.
+        prroute.output(&["reload"])?.success()?;
+        lab.host.run(&["tc", "qdisc", "del", "dev", "up2", "ingress"])?;
+        expect_clean(prroute, STATUS)
+    })?;
+    lab.expect_unchanged_since(&before)
+}
+
+/// The kernel lists what comes in as what leaves, too.
+#[test]
+fn tcx_beside_an_ingress_qdisc_names_its_filters_once() -> Result<()> {
+    let lab = Lab::build(TWO)?;
+    add_ingress_qdisc(&lab)?;
+    lab.with_configuration("attach = \"tcx\"\n", |prroute| {
+        let said = Said::by(prroute, STATUS)?;
+        ensure!(said.finding("program-foreign:up2:ingress").is_some(), "{said:#?}");
+        ensure!(said.finding("program-foreign:up2:egress").is_none(), "{said:#?}");
+        Ok(())
     })
 }
 
