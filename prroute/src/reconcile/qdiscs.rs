@@ -1,8 +1,9 @@
-//! A clsact qdisc is written down before it is made: whoever is killed in between has made it all the same,
-//! and is to remove it.
+//! A clsact qdisc and the filters on it are written down before they are made: whoever is killed in between,
+//! or is refused the second filter, has made the first all the same, and is to remove it.
 
 use crate::datapath::attach::Hook;
 use crate::datapath::{hooks, tcx};
+use crate::netlink::CLSACT;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler};
 use crate::runtime::journal::AttachedDevice;
 
@@ -43,10 +44,18 @@ impl Reconciler {
         let journal = &mut self.records.journal;
         let before = journal.attached.len();
         for (id, ifindex, name, stacked) in devices {
-            let is_known =
-                journal.attached.iter().any(|old| old.ifindex == ifindex && old.made_qdisc);
-            if !is_known && !there.contains_key(&ifindex) {
-                let (name, hook, made_qdisc) = (name.clone(), Hook::Clsact, true);
+            let made_qdisc = match there.get(&ifindex).map(String::as_str) {
+                None => true,
+                Some(CLSACT) => false,
+                // Nothing can be attached there.
+                Some(_) => continue,
+            };
+            let is_known = journal.attached.iter().any(|old| {
+                let is_it = old.ifindex == ifindex && old.stacked == stacked;
+                is_it && old.hook == Hook::Clsact && (old.made_qdisc || !made_qdisc)
+            });
+            if !is_known {
+                let (name, hook) = (name.clone(), Hook::Clsact);
                 let device = AttachedDevice { id, ifindex, name, hook, made_qdisc, stacked };
                 journal.attached.push(device);
             }

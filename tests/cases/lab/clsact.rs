@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::lab::{Lab, Topology};
@@ -100,6 +100,24 @@ fn clsact_beside_clsact_filters() -> Result<()> {
 #[test]
 fn tcx_beside_clsact_filters() -> Result<()> {
     works_beside_filters("tcx")
+}
+
+/// Somebody has a filter of the priority of ours, for one protocol: the kernel has no second one there.
+#[test]
+fn clsact_where_one_filter_is_refused_leaves_the_other_to_nobody() -> Result<()> {
+    for hook in ["ingress", "egress"] {
+        let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+        lab.host.run(&["tc", "qdisc", "add", "dev", "up2", "clsact"])?;
+        let place = ["tc", "filter", "add", "dev", "up2", hook, "pref", "1", "protocol", "ip"];
+        lab.host.run(&[&place[..], &["bpf", "da", "bytecode", "1,6 0 0 4294967295"]].concat())?;
+        let before = lab.snapshot()?;
+        let prroute = lab.prroute()?.configured("attach = \"clsact\"\n")?;
+        let output = prroute.output(&["run"])?;
+        let named = output.stderr.contains(&format!("attach the {hook} filter"));
+        ensure!(!output.status.success() && named, "{output:?}");
+        lab.expect_unchanged_since(&before)?;
+    }
+    Ok(())
 }
 
 fn works_beside_tcx(attach: &str) -> Result<()> {

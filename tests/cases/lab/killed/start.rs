@@ -92,3 +92,23 @@ fn a_second_start_that_is_killed_takes_nothing_from_the_first() -> Result<()> {
     }
     Ok(())
 }
+
+/// The qdiscs are somebody else's: the filters are all there is to remove.
+#[test]
+fn filters_on_a_qdisc_of_others_are_removed_after_a_start_that_was_killed() -> Result<()> {
+    let lab = Lab::with_services(TOPOLOGY)?;
+    for device in ["up1", "up2"] {
+        lab.host.run(&["tc", "qdisc", "add", "dev", device, "clsact"])?;
+    }
+    let scene = Scene::new(&lab, OwnSource::Rules, "attach = \"clsact\"\n")?;
+    for number in 2..=4 {
+        let moment = before("add filter", number);
+        let killed = || {
+            scene.killed_start(moment)?;
+            scene.prroute.down()?;
+            lab.expect_unchanged_since(&scene.before)
+        };
+        killed().with_context(|| format!("{moment:?}"))?;
+    }
+    Ok(())
+}
