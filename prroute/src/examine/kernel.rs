@@ -3,7 +3,7 @@
 use crate::datapath::features::{self, Feature};
 use crate::datapath::{sockets, tcx};
 use crate::state::findings::{Finding, Kind, Severity};
-use crate::state::observed::{Observed, PROTOCOL};
+use crate::state::observed::Observed;
 
 /// What prroute would use, and does without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn findings(observed: &Observed) -> Vec<Finding> {
 
 /// What can be told of the kernel without changing anything.
 fn missing(observed: &Observed) -> Vec<Wish> {
-    let kept = || observed.neighbours.iter().filter(|it| it.protocol == PROTOCOL);
+    let kept = || observed.neighbours.iter().filter(|it| it.is_ours());
     let wishes = [
         (COARSE_CLOCK, !features::has_coarse_clock()),
         (COOKIE, sockets::lacks_cookie()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::desired::Desired;
-use super::observed::{Family, Observed, PROTOCOL, Route, RouteKey, Rule};
+use super::observed::{Family, Observed, Route, RouteKey, Rule};
 use super::ours::{is_our_route, is_our_rule};
 use super::place::BLOCK;
 use super::plan::{NeighbourKey, Op, Plan};
@@ -176,7 +176,7 @@ fn neighbours(desired: &Desired, observed: &Observed) -> (Vec<Op>, Vec<Op>) {
     let ours: BTreeSet<NeighbourKey> = observed
         .neighbours
         .iter()
-        .filter(|n| n.protocol == PROTOCOL)
+        .filter(|neighbour| neighbour.is_ours())
         .filter_map(|n| {
             let device = observed.link(n.ifindex)?.name.clone();
             Some(NeighbourKey { ifindex: n.ifindex, address: n.address, device })

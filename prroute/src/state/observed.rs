@@ -132,6 +132,12 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
+    /// Whether it was made for prroute. Who makes such an entry a permanent one has taken it over: the
+    /// kernel keeps the number of who made it first.
+    pub fn is_ours(&self) -> bool {
+        self.protocol == PROTOCOL && self.state != NeighbourState::Fixed
+    }
+
     /// How long ago it answered last, as far as the kernel knows it.
     pub fn last_answer(&self) -> Option<Duration> {
         let answers = matches!(self.state, NeighbourState::Resolved | NeighbourState::Probing);

@@ -43,10 +43,10 @@ fn wait_usable(prroute: &Instance<'_>, number: usize, expected: bool) -> Result<
     Ok(start.elapsed())
 }
 
-/// Questions to the router of uplink 2, as they arrive there.
-fn questions(lab: &Lab) -> Result<Capture> {
+/// Questions to the router of an uplink, as they arrive there.
+fn questions(lab: &Lab, number: u8) -> Result<Capture> {
     let filter = "arp[6:2] = 1 or (icmp6 and ip6[40] = 135)";
-    Capture::start(&lab.router(2).namespace, "host", "in", filter)
+    Capture::start(&lab.router(number).namespace, "host", "in", filter)
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn questions_cost_a_healthy_gateway_one_packet_each_and_no_reply() -> Result<()>
     wait_usable(&silent, 2, true)?;
 
     let echo = Echo::start(&lab.host, &Family::BOTH.map(addressing::shared), PORT)?;
-    let (asked, unasked) = (questions(&lab)?, questions(&other)?);
+    let (asked, unasked) = (questions(&lab, 2)?, questions(&other, 2)?);
     let clients = Family::BOTH.map(|family| {
         let client = socket::udp(&lab.client, addressing::stateless_client(family), 0)?;
         anyhow::Ok((client, SocketAddr::new(addressing::shared(family), PORT)))
@@ -136,7 +136,7 @@ fn one_lost_question_decides_nothing() -> Result<()> {
                 }
             }",
         )?;
-        let capture = questions(&lab)?;
+        let capture = questions(&lab, 2)?;
         let dropped = || -> Result<usize> {
             let list = router.run(&["nft", "list", "table", "netdev", "loss"])?;
             Ok(list.matches("counter packets 1 ").count())
@@ -150,4 +150,44 @@ fn one_lost_question_decides_nothing() -> Result<()> {
     })?;
     ensure!(!log.contains("route del"), "nothing was moved:\n{log}");
     Ok(())
+}
+
+/// Who says for good where a gateway is wants nobody to ask; the kernel goes on showing such an entry as
+/// made by prroute, which had it made first.
+#[test]
+fn an_entry_that_somebody_makes_permanent_is_not_asked_and_outlives_prroute() -> Result<()> {
+    let lab = trusting_lab()?;
+    let mac = addressing::gateway_mac(2);
+    let expect_permanent = || -> Result<()> {
+        for family in Family::BOTH {
+            let gateway = addressing::gateway(2, family);
+            let entry = lab.host.ip(&format!("neigh show {gateway} dev up2"))?;
+            let is_theirs = entry.contains(&mac.to_string()) && entry.contains("PERMANENT");
+            ensure!(is_theirs, "{gateway}: {entry:?}");
+        }
+        Ok(())
+    };
+    lab.with_configuration("gateway-probe = 1\n", |prroute| {
+        wait_usable(prroute, 2, true)?;
+        for family in Family::BOTH {
+            let gateway = addressing::gateway(2, family);
+            let entry = format!("{gateway} lladdr {mac} dev up2 nud permanent");
+            lab.host.ip(&format!("neigh replace {entry}"))?;
+        }
+        let (permanent, other) = (questions(&lab, 2)?, questions(&lab, 1)?);
+        // Two questions in each period, one for each family.
+        ensure!(
+            other.wait_for(7, SOON)?,
+            "the gateway of another uplink is asked\n{}",
+            prroute.log()
+        );
+        expect_permanent()?;
+        assert_eq!(permanent.stop()?, Vec::<String>::new(), "nobody asks");
+        assert_eq!(usable(prroute, 2)?, [true; 2], "replies go there");
+        let status = prroute.status()?;
+        let findings = status["findings"].to_string();
+        ensure!(!findings.contains("neighbour-missing"), "{findings}");
+        Ok(())
+    })?;
+    expect_permanent()
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::desired::{desire, desire_with};
 use super::super::fixture::{Host, carry_out, crowd, ip, net, rule, two_networks, uplinks};
-use super::super::observed::{Family, NeighbourState};
+use super::super::observed::{Family, NeighbourState, PROTOCOL};
 use super::super::place::Moves;
 use super::super::undo::undo;
 use super::*;
@@ -80,6 +80,26 @@ fn foreign_objects_in_our_range_are_refused_by_name() {
     );
     let plan = undo(&config, &host.0, &SavedSysctls::default());
     assert!(plan.is_empty(), "undo passes them over: {plan}");
+}
+
+/// The kernel keeps our number where somebody makes our entry a permanent one.
+#[test]
+fn a_neighbour_entry_that_somebody_makes_permanent_is_not_ours_any_more() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    let entry = &mut host.0.neighbours[0];
+    (entry.state, entry.managed) = (NeighbourState::Fixed, false);
+    let address = entry.address;
+    assert_eq!(entry.protocol, PROTOCOL);
+    assert!(plan_for(&host.0, &saved).is_empty(), "{}", plan_for(&host.0, &saved));
+    let down = undo(&Config::default(), &host.0, &saved);
+    let released = down.ops.iter().filter_map(|op| match op {
+        Op::ReleaseNeighbour(key) => Some(key.address),
+        _ => None,
+    });
+    let released: Vec<_> = released.collect();
+    assert!(!released.is_empty() && !released.contains(&address), "{down}");
 }
 
 /// A line that nobody can read helps nobody.

@@ -27,6 +27,9 @@ pub type GatewayKey = (Ifindex, IpAddr);
 enum Standing {
     /// Has a link-layer address that is not in doubt, or needs none, or is none of ours to keep.
     Resolved,
+    /// Somebody has set its link-layer address for good: who asks whether it is there makes the kernel
+    /// forget that.
+    Fixed,
     /// Being asked since then: for the first time, or for confirmation of what it said.
     Asked {
         since: Instant,
@@ -45,7 +48,8 @@ impl Standing {
     /// Of a gateway of which nothing was known.
     const fn of(state: NeighbourState, now: Instant) -> Self {
         match state {
-            NeighbourState::Resolved | NeighbourState::Fixed => Self::Resolved,
+            NeighbourState::Resolved => Self::Resolved,
+            NeighbourState::Fixed => Self::Fixed,
             NeighbourState::Failed => Self::Failed { silent: false },
             NeighbourState::Incomplete | NeighbourState::Probing => {
                 Self::Asked { since: now, first: !state.has_address(), seen: true }
@@ -54,7 +58,7 @@ impl Standing {
     }
 
     const fn can_be_sent_to(self) -> bool {
-        matches!(self, Self::Resolved | Self::Asked { first: false, .. })
+        matches!(self, Self::Resolved | Self::Fixed | Self::Asked { first: false, .. })
     }
 
     const fn has_failed(self) -> bool {
@@ -66,7 +70,7 @@ impl Standing {
         match self {
             Self::Asked { since, first: true, .. } => Some(since + PATIENCE),
             Self::Asked { since, first: false, .. } => Some(since + PATIENCE_WITH_KNOWN),
-            Self::Resolved | Self::Failed { .. } => None,
+            Self::Resolved | Self::Fixed | Self::Failed { .. } => None,
         }
     }
 }
@@ -97,7 +101,7 @@ impl Gateway {
 
     fn set(&mut self, standing: Standing, now: Instant) {
         let (since, has_answered) = match self.standing {
-            Standing::Resolved => (now, true),
+            Standing::Resolved | Standing::Fixed => (now, true),
             Standing::Asked { since, first, .. } => (since, !first),
             Standing::Failed { .. } => (now, false),
         };
@@ -160,7 +164,7 @@ impl Health {
         self.gateways.keys().copied()
     }
 
-    /// Whether the kernel has a link-layer address that is not in doubt.
+    /// Whether the kernel has a link-layer address that is not in doubt, and learned it itself.
     pub(super) fn is_certain(&self, key: GatewayKey) -> bool {
         self.standing(key) == Some(Standing::Resolved)
     }
@@ -218,7 +222,8 @@ impl Health {
     }
 
     /// Notes what the kernel says of a neighbour. Tells whether packets can be sent to a gateway
-    /// that they could not be sent to before, or the reverse.
+    /// that they could not be sent to before, or the reverse, and whether somebody took its entry over
+    /// or left it.
     pub(super) fn note(&mut self, key: GatewayKey, state: NeighbourState, now: Instant) -> bool {
         let Some(gateway) = self.gateways.get_mut(&key) else { return false };
         let before = gateway.standing;
@@ -233,12 +238,14 @@ impl Health {
             (Standing::Failed { .. }, Standing::Failed { .. }) => before,
             (said, _) => said,
         };
-        if state == NeighbourState::Resolved && before != Standing::Resolved {
+        let was_in_doubt = !matches!(before, Standing::Resolved | Standing::Fixed);
+        if state == NeighbourState::Resolved && was_in_doubt {
             gateway.answered = Some(now);
         }
         gateway.set(standing, now);
         before.can_be_sent_to() != standing.can_be_sent_to()
             || before.has_failed() != standing.has_failed()
+            || (before == Standing::Fixed) != (standing == Standing::Fixed)
     }
 
     /// Notes what a look at the kernel shows.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::state::observed::{Link, NeighbourState, Observed, PROTOCOL};
+use crate::state::observed::{Link, NeighbourState, Observed};
 use crate::state::plan::NeighbourKey;
 use crate::state::uplink::Uplink;
 
@@ -24,8 +24,8 @@ pub(crate) fn to_keep(observed: &Observed, uplinks: &[Uplink]) -> BTreeSet<Neigh
         .map(|uplink| &uplink.device)
         .filter(|device| device.up && observed.link(device.ifindex).is_some_and(resolves));
     let is_free = |key: &NeighbourKey| {
-        observed.neighbour(key.ifindex, key.address).is_none_or(|n| {
-            n.protocol == PROTOCOL || !(n.managed || n.state == NeighbourState::Fixed)
+        observed.neighbour(key.ifindex, key.address).is_none_or(|entry| {
+            entry.is_ours() || !(entry.managed || entry.state == NeighbourState::Fixed)
         })
     };
     let keys = devices.flat_map(|device| {
@@ -64,7 +64,7 @@ impl Probe {
         self.kept = wanted
             .iter()
             .filter_map(|key| Some((key, entry(key)?)))
-            .filter(|(_, entry)| entry.protocol == PROTOCOL)
+            .filter(|(_, entry)| entry.is_ours())
             .map(|(key, entry)| KeptGateway { key: key.clone(), managed: entry.managed })
             .collect();
         self.period = period;

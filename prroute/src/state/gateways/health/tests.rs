@@ -250,6 +250,36 @@ fn gateways_of_ours_are_asked_once_a_period_and_none_that_is_being_asked() {
     assert_eq!(gateways.take_due(start + 4000 * MS), [], "it is being asked");
 }
 
+/// A question would make the kernel forget the address that somebody set.
+#[test]
+fn a_gateway_whose_entry_somebody_makes_permanent_is_news_and_is_asked_no_more() {
+    let start = Instant::now();
+    let seen = observed(Some(NeighbourState::Resolved));
+    let uplinks = allocate(&[], discover(&Config::default(), &seen, &Health::default()).0);
+    let wanted = |observed| crate::state::gateways::to_keep(observed, &uplinks);
+    let mut gateways = Gateways::new(start);
+    gateways.watch(&seen, &uplinks, &wanted(&seen), Some(2000 * MS), start);
+    let (ifindex, address) = key();
+    let says = |state, at| NeighbourEvent { at, ifindex, address, state: Some(state) };
+    let at = start + 1000 * MS;
+    assert!(gateways.hear(&[says(NeighbourState::Fixed, at)]), "there is something to be done");
+    assert!(!gateways.hear(&[says(NeighbourState::Fixed, at)]), "it is done");
+    assert_eq!(gateways.take_due(start + 2000 * MS), [], "not asked, though no round was made yet");
+    // The round that follows lets it go.
+    let seen = observed(Some(NeighbourState::Fixed));
+    gateways.look(&seen, at);
+    assert_eq!(wanted(&seen), [].into());
+    gateways.watch(&seen, &uplinks, &wanted(&seen), Some(2000 * MS), at);
+    assert_eq!(gateways.kept(), []);
+    assert!(gateways.health().is_resolved(&seen, key()), "replies go there");
+    // And the one after it is taken back is followed again.
+    let later = start + 9000 * MS;
+    assert!(gateways.hear(&[says(NeighbourState::Resolved, later)]));
+    let seen = observed(Some(NeighbourState::Resolved));
+    gateways.watch(&seen, &uplinks, &wanted(&seen), Some(2000 * MS), later);
+    assert_eq!(gateways.take_due(later + 2000 * MS), gateways.kept());
+}
+
 fn silence(health: &Health) -> Option<Silence> {
     let (silent, silence) = health.silences().next()?;
     (silent == key()).then_some(silence)
