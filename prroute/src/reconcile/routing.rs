@@ -30,7 +30,7 @@ impl Reconciler {
         on_refusal: OnRefusal,
     ) -> Result<Outcome, ReconcileError> {
         self.enter_ranges();
-        self.tolerate(outlook)?;
+        self.tolerate(outlook);
         let plan = outlook.plan.as_mut().map_err(|collision| collision.clone())?;
         // What was announced until now explains what was seen, also where no round is due to it yet.
         let mut change = change;
@@ -69,7 +69,7 @@ impl Reconciler {
 
     /// What others put into our ranges while we were there is named, and no reason to leave the
     /// addresses of this host to themselves.
-    fn tolerate(&mut self, outlook: &mut Outlook) -> Result<(), ReconcileError> {
+    fn tolerate(&mut self, outlook: &mut Outlook) {
         let Err(collision) = &outlook.plan else {
             if self.records.report.collision.take().is_some() {
                 tracing::info!(
@@ -77,16 +77,14 @@ impl Reconciler {
                     "no rule or route of others is in prroute's ranges any more"
                 );
             }
-            return Ok(());
+            return;
         };
         let said = collision.to_string();
         if self.records.report.collision.as_ref() != Some(&said) {
             tracing::warn!(event = "collision", "{said}; left as it is");
             self.records.report.collision = Some(said);
         }
-        let plan = in_spite_of(collision, &outlook.desired, &outlook.observed);
-        outlook.plan = Ok(plan.ok_or_else(|| collision.clone())?);
-        Ok(())
+        outlook.plan = Ok(in_spite_of(collision, &outlook.desired, &outlook.observed));
     }
 
     /// Others deleted what was in place: it comes back at once, but not in an endless fight.

@@ -62,11 +62,17 @@ pub fn diff(config: &Config, desired: &Desired, observed: &Observed) -> Result<P
 }
 
 /// The plan in spite of objects of others that came into our ranges: they stay as they are, and in
-/// force. `None` where one of them has the place of a route of ours.
-pub fn in_spite_of(collision: &Collision, desired: &Desired, observed: &Observed) -> Option<Plan> {
-    let keys: BTreeSet<_> = collision.routes.iter().map(Route::key).collect();
-    let is_free = desired.routes.iter().all(|route| !keys.contains(&route.key()));
-    is_free.then(|| difference(collision.ranges, desired, observed))
+/// force. Where a route of theirs has the key of one that is desired, nothing is changed under that key:
+/// the kernel might take theirs for ours.
+pub fn in_spite_of(collision: &Collision, desired: &Desired, observed: &Observed) -> Plan {
+    let ranges = collision.ranges;
+    let theirs: BTreeSet<_> = collision.routes.iter().map(Route::key).collect();
+    let (taken, mut routes): (Vec<Route>, Vec<Route>) =
+        desired.routes.iter().cloned().partition(|route| theirs.contains(&route.key()));
+    let taken: BTreeSet<_> = taken.iter().map(Route::key).collect();
+    let is_beside = |route: &&Route| is_our_route(ranges, route) && taken.contains(&route.key());
+    routes.extend(observed.routes.iter().filter(is_beside).cloned());
+    difference(ranges, &Desired { routes, ..desired.clone() }, observed)
 }
 
 fn refuse_foreign(ranges: Ranges, observed: &Observed) -> Result<(), Collision> {

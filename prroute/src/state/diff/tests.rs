@@ -82,6 +82,39 @@ fn foreign_objects_in_our_range_are_refused_by_name() {
     assert!(plan.is_empty(), "undo passes them over: {plan}");
 }
 
+/// Whoever takes the place of one route keeps nothing else from following.
+#[test]
+fn beside_a_route_of_others_in_the_place_of_ours_all_else_follows() {
+    let mut host = two_networks();
+    let mut saved = SavedSysctls::default();
+    carry_out_and_save(&plan_for(&host.0, &saved), &mut host.0, &mut saved);
+    let is_ours = |route: &Route| route.table == 21_001 && route.is_default();
+    let ours = host.0.routes.iter().find(|route| is_ours(route)).unwrap().clone();
+    let mut theirs = Route { protocol: 4, ..ours.clone() };
+    theirs.next_hops[0].gateway = Some(ip("192.168.1.77"));
+    let moved = host.0.addresses.iter_mut().find(|a| a.net == net("192.168.2.10/24"));
+    moved.unwrap().net = net("192.168.3.10/24");
+    // In its place, or beside it.
+    for instead in [true, false] {
+        let mut kernel = host.0.clone();
+        kernel.routes.retain(|route| !(instead && is_ours(route)));
+        kernel.routes.push(theirs.clone());
+        let follow = |kernel: &Observed| {
+            let config = Config::default();
+            let desired = desire(&config, kernel, &uplinks(&config, kernel), &saved);
+            let collision = diff(&config, &desired, kernel).unwrap_err();
+            assert_eq!(collision.routes, [theirs.clone()]);
+            in_spite_of(&collision, &desired, kernel)
+        };
+        carry_out(&follow(&kernel), &mut kernel);
+        let new = |rule: &Rule| rule.source.is_some_and(|it| it.contains(&ip("192.168.3.10")));
+        assert!(kernel.rules.iter().any(new), "instead: {instead}");
+        assert!(kernel.routes.contains(&theirs), "theirs stays");
+        assert_eq!(kernel.routes.contains(&ours), !instead, "and ours, if it is there");
+        assert!(follow(&kernel).is_empty(), "nothing is tried again and again");
+    }
+}
+
 /// The kernel keeps our number where somebody makes our entry a permanent one.
 #[test]
 fn a_neighbour_entry_that_somebody_makes_permanent_is_not_ours_any_more() {
