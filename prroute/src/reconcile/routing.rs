@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::config::Ranges;
 use crate::json::HealedJson;
 use crate::managers::{Culprit, Losses, Machine};
 use crate::netlink::{Applied, Change, Monitor};
@@ -157,13 +158,12 @@ impl Reconciler {
     }
 
     async fn leave_former_ranges(&mut self, outlook: &Outlook) -> Result<(), ReconcileError> {
-        for former in std::mem::take(&mut self.records.journal.former_ranges) {
-            let plan = leave(former, self.config.ranges, &outlook.desired, &outlook.observed);
-            if let Err(error) = self.kernel.apply(&plan).await {
-                self.records.journal.former_ranges.push(former);
-                return Err(error.into());
-            }
-        }
+        let (kernel, now) = (&self.kernel, self.config.ranges);
+        leave_each(&mut self.records.journal.former_ranges, async |former| {
+            let plan = leave(former, now, &outlook.desired, &outlook.observed);
+            kernel.apply(&plan).await
+        })
+        .await?;
         Ok(())
     }
 }
@@ -184,11 +184,59 @@ fn tell_of_filters(permission: &Permission, count: usize) {
     }
 }
 
+/// Leaves each of these ranges, whatever becomes of the others. Those that could not be left stay, and are
+/// tried again.
+///
+/// # Errors
+///
+/// Tells what failed first.
+async fn leave_each<E>(
+    former: &mut Vec<Ranges>,
+    mut leave: impl AsyncFnMut(Ranges) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut result, mut left_alone) = (Ok(()), 0);
+    while let Some(ranges) = former.get(left_alone).copied() {
+        match leave(ranges).await {
+            Ok(()) => drop(former.remove(left_alone)),
+            Err(error) => {
+                left_alone += 1;
+                result = result.and(Err(error));
+            }
+        }
+    }
+    result
+}
+
 impl HealedJson {
     pub(super) fn note(&mut self, culprit: Culprit, what: &str) {
         self.times += 1;
         self.last = Some(seconds_since_1970());
         self.by = culprit.to_string();
         what.clone_into(&mut self.what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(table: u32) -> Ranges {
+        Ranges { table, ..Ranges::default() }
+    }
+
+    /// Whoever forgets one of them leaves its rules in the kernel for good.
+    #[tokio::test]
+    async fn ranges_that_cannot_be_left_are_kept_and_keep_no_other_from_being_left() {
+        let mut former = [1, 2, 3, 4].map(ranges).to_vec();
+        let mut tried = Vec::new();
+        let result = leave_each(&mut former, async |it| {
+            tried.push(it.table);
+            if it.table % 2 == 1 { Ok(()) } else { Err(it.table) }
+        })
+        .await;
+        assert_eq!((result, tried), (Err(2), vec![1, 2, 3, 4]), "the first failure");
+        assert_eq!(former, [2, 4].map(ranges));
+        assert_eq!(leave_each(&mut former, async |_| Ok::<_, u32>(())).await, Ok(()));
+        assert!(former.is_empty());
     }
 }
