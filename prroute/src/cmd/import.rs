@@ -68,7 +68,8 @@ fn of_this_host() -> Result<(Setup, Vec<&'static str>)> {
         let routes = kernel.routes_of(&tables, &observed.links).await?;
         anyhow::Ok((observed, routes))
     })?;
-    let mut setup = import::of_host(&observed, &routes);
+    let mut setup = import::of_host(&observed, &routes.routes);
+    import::miss_routes(&mut setup, &routes.unreadable);
     if import::uses_marks(&observed) {
         for program in ["iptables", "ip6tables"] {
             setup.append(marks(program));

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::marks::Marking;
 use super::model::{Action, Device, Rule, Setup, Table};
 use super::tables::{Way, way};
+use super::unread::Subject;
 use crate::family::Family;
 use crate::state::observed::Mark;
 
@@ -51,6 +52,14 @@ pub(super) fn fate(setup: &Setup, rule: &Rule) -> Result<Fate, String> {
     if !selects {
         return says("it decides about every packet; prroute puts its rules for sources before it");
     }
+    if let Some(unread) = setup.unread_route(rule.family, table) {
+        return Err(match &unread.subject {
+            Subject::Route { table: Some(_), .. } => {
+                format!("a route of table {table} was not read: {}", unread.place)
+            }
+            _ => format!("a route that may be of table {table} was not read: {}", unread.place),
+        });
+    }
     let way = way(setup, rule.family, table)?;
     let own_iif = rule.iif.as_deref().filter(|iif| *iif != "lo");
     match (rule.mark, own_iif, &rule.oif, rule.from, rule.to) {
@@ -92,6 +101,9 @@ pub(super) fn is_set_by(rule: &Rule, set: Mark) -> bool {
 
 /// Who sets the mark that a rule looks at.
 fn check_mark(setup: &Setup, family: Family, mark: Mark, device: &Device) -> Result<(), String> {
+    if let Some(unread) = setup.unread_marks(family) {
+        return Err(format!("what may set this mark was not read: {}", unread.place));
+    }
     let of_family = setup.marks.iter().filter(|rule| rule.family() == family);
     let setters = of_family.filter_map(|rule| match &rule.marking {
         Marking::Set { iif, mark: set } if set.value & mark.mask == mark.value => Some((rule, iif)),

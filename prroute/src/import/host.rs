@@ -6,6 +6,8 @@ use std::sync::Arc;
 use nix::libc;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table};
+use super::unread::Subject;
+use crate::family::Family;
 use crate::state::observed::{
     self, Observed, PROTOCOL, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
@@ -37,7 +39,12 @@ pub(crate) fn read(observed: &Observed, routes: &[observed::Route]) -> Setup {
         match route(found, place()) {
             Some(route) => setup.routes.push(route),
             None => {
-                setup.miss(place(), format!("the route {found} is of a kind that is not known"));
+                let subject = Subject::Route {
+                    family: Some(Family::of_net(&found.destination)),
+                    table: Some(Table::Number(found.table)),
+                };
+                let why = format!("the route {found} is of a kind that is not known");
+                setup.miss_of(place(), subject, why);
             }
         }
     }
@@ -47,6 +54,15 @@ pub(crate) fn read(observed: &Observed, routes: &[observed::Route]) -> Setup {
         }
     }
     setup
+}
+
+/// Takes down routes that could not be decoded: each may be of any table.
+pub(crate) fn miss(setup: &mut Setup, unreadable: &[(Family, String)]) {
+    for (family, error) in unreadable {
+        let place = Place { source: SOURCE.into(), line: None };
+        let subject = Subject::Route { family: Some(*family), table: None };
+        setup.miss_of(place, subject, format!("a route cannot be decoded: {error}"));
+    }
 }
 
 fn rule(rule: &observed::Rule, place: Place) -> Rule {
@@ -79,6 +95,7 @@ fn route(route: &observed::Route, place: Place) -> Option<Route> {
         RouteKind::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT) => {
             Kind::Refusal
         }
+        RouteKind::Other(libc::RTN_THROW) => Kind::Throw,
         RouteKind::Other(
             libc::RTN_LOCAL | libc::RTN_BROADCAST | libc::RTN_ANYCAST | libc::RTN_MULTICAST,
         ) => Kind::Kernels,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::model::{Device, Hop, Kind, Place, Route, Setup, Table};
+use super::unread::{Subject, table_unless_hidden};
 use super::words::{self, Context};
 use crate::family::Family;
 
@@ -16,6 +17,17 @@ pub(super) enum Part {
     Rules(Family),
     Routes(Family),
     Interface,
+}
+
+impl Part {
+    /// What a line that is not read is about.
+    fn subject(self, words: &[String]) -> Subject {
+        match self {
+            Self::Rules(family) => Subject::rule(words, Some(family)),
+            Self::Routes(family) => Subject::route(words, Some(family), table_unless_hidden(words)),
+            Self::Interface => Subject::Other,
+        }
+    }
 }
 
 /// The part and the interface that a file's name says.
@@ -66,7 +78,7 @@ pub(super) fn read(name: &str, part: Part, device: &str, text: &str) -> Setup {
             Part::Interface => Err("this is no `NAME=VALUE`".to_owned()),
         };
         if let Err(why) = read {
-            setup.miss(place(), why);
+            setup.miss_of(place(), part.subject(&words), why);
         }
     }
     let place = |line: usize| Place { source: source.clone(), line: Some(line) };

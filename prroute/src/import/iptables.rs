@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::marks::{MarkRule, Marking};
+use super::marks::{MarkRule, Marking, family};
 use super::model::{Place, Setup};
+use super::unread::{NotRead, Subject};
 use super::words::mark;
 use crate::state::observed::Mark;
 
@@ -41,10 +42,12 @@ fn saved(name: &str, program: &str, text: &str) -> Setup {
             Some('[' | '-') => {
                 let rule = line.split_once("] ").filter(|_| line.starts_with('['));
                 let words = split(rule.map_or(line, |(_, rule)| rule));
-                if table.is_empty() {
-                    setup.miss(place(), "no line `*TABLE` stands before this rule");
-                } else if let Err(why) = rule_of(&words, &table, program, place(), &mut setup) {
-                    setup.miss(place(), why);
+                let read = match table.is_empty() {
+                    true => Err("no line `*TABLE` stands before this rule".to_owned()),
+                    false => rule_of(&words, &table, program, place(), &mut setup),
+                };
+                if let Err(why) = read {
+                    setup.miss_of(place(), subject(&words, program), why);
                 }
             }
             Some(_) if line == "COMMIT" => table.clear(),
@@ -60,19 +63,61 @@ pub(super) fn command(
     program: &str,
     place: Place,
     setup: &mut Setup,
-) -> Result<bool, String> {
+) -> Result<bool, NotRead> {
+    let not_read = |why| NotRead::new(subject(words, program), why);
+    let (table, rest) = without_options(words).map_err(|why| not_read(why.to_owned()))?;
+    rule_of(&rest, table, program, place, setup).map_err(not_read)?;
+    Ok(true)
+}
+
+/// What an unread rule is about.
+fn subject(words: &[String], program: &str) -> Subject {
+    match handles_marks(words) {
+        true => Subject::Marks { family: Some(family(program)) },
+        false => Subject::Other,
+    }
+}
+
+/// Whether a rule, however it is written, sets or copies marks.
+pub(super) fn handles_marks(words: &[String]) -> bool {
+    let targets = ["MARK", "CONNMARK", "TPROXY", "HMARK"];
+    let options = ["--set-mark", "--set-xmark", "--or-mark", "--xor-mark", "--restore-mark"];
+    let is_target = |word: &str| targets.contains(&word);
+    let mut pairs = words.windows(2);
+    pairs.any(|pair| matches!(&*pair[0], "-j" | "--jump") && is_target(&pair[1]))
+        || words.iter().any(|word| {
+            let joined = word.strip_prefix("--jump=").or_else(|| word.strip_prefix("-j"));
+            let option = word.split('=').next().unwrap_or_default();
+            joined.is_some_and(is_target) || options.contains(&option)
+        })
+}
+
+/// The table, and the words that are no options of the program itself.
+fn without_options(words: &[String]) -> Result<(&str, Vec<String>), &'static str> {
+    let is_number = |word: &&String| word.bytes().all(|byte| byte.is_ascii_digit());
     let mut table = "filter";
     let mut rest = Vec::new();
-    let mut words_left = words.iter();
-    while let Some(word) = words_left.next() {
-        if word == "-t" || word == "--table" {
-            table = words_left.next().map(String::as_str).ok_or("nothing stands behind `-t`")?;
-        } else if word != "-w" && word != "--wait" {
-            rest.push(word.clone());
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        match &**word {
+            "-t" | "--table" => {
+                table = words.next().map(String::as_str).ok_or("nothing stands behind `-t`")?;
+            }
+            // Seconds and microseconds, which need not be there.
+            "-w" | "--wait" | "-W" | "--wait-interval" => {
+                words.next_if(is_number);
+            }
+            "-v" | "--verbose" => {}
+            other => {
+                if let Some(name) = other.strip_prefix("--table=") {
+                    table = name;
+                } else if !["--wait=", "--wait-interval="].iter().any(|it| other.starts_with(it)) {
+                    rest.push(word.clone());
+                }
+            }
         }
     }
-    rule_of(&rest, table, program, place, setup)?;
-    Ok(true)
+    Ok((table, rest))
 }
 
 /// Words in which `"` begins and ends what belongs together.
@@ -113,6 +158,11 @@ fn rule_of(
     let (chain, mut words) = match words {
         [verb, chain, rest @ ..] if matches!(&**verb, "-A" | "--append") => (chain, rest),
         [verb, chain, rest @ ..] if matches!(&**verb, "-I" | "--insert") => (chain, rest),
+        // What is looked for or deleted is not there when the script has ended.
+        [verb, ..] if matches!(&**verb, "-C" | "--check" | "-D" | "--delete") => return Ok(()),
+        [verb, ..] if handles_marks(words) => {
+            return Err(format!("what `{verb}` does with a rule about marks is not understood"));
+        }
         _ => return Ok(()),
     };
     if let [position, rest @ ..] = words
@@ -120,7 +170,13 @@ fn rule_of(
     {
         words = rest;
     }
-    let Some(found) = matches(words)? else { return Ok(()) };
+    let found = match matches(words)? {
+        Some(found) => found,
+        None if handles_marks(words) => {
+            return Err("what it does with marks is not understood".to_owned());
+        }
+        None => return Ok(()),
+    };
     let selective = found.selective || !BUILT_IN.contains(&&**chain);
     setup.marks.push(MarkRule {
         place,
@@ -186,64 +242,4 @@ fn matches(words: &[String]) -> Result<Option<Found>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The marks of an administrator whose containers answer on the second interface.
-    const SAVED: &str = "\
-*mangle
--A PREROUTING -m conntrack ! --ctstate NEW --ctdir REPLY -m connmark ! --mark 0x0 -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
-[12:3456] -A PREROUTING -i eth1 -m conntrack --ctstate NEW --ctdir ORIGINAL -j CONNMARK --set-xmark 0x1/0xffffffff
--A OUTPUT -m conntrack ! --ctstate NEW --ctdir REPLY -m connmark ! --mark 0x0 -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
-COMMIT
-*filter
-:INPUT ACCEPT [0:0]
--A INPUT -p tcp -m comment --comment \"a b\" -j ACCEPT
-COMMIT
-";
-
-    #[test]
-    fn marks_of_connections_are_read_as_they_are_saved() {
-        let setup = read("rules.v4", SAVED);
-        assert_eq!(setup.unread, []);
-        let [restore, set, own] = &setup.marks[..] else { panic!("{:?}", setup.marks) };
-        let mark = Mark { value: 1, mask: u32::MAX };
-        assert_eq!(set.marking, Marking::Set { iif: Some("eth1".to_owned()), mark });
-        assert_eq!((&restore.marking, &own.marking), (&Marking::Copy, &Marking::Copy));
-        assert!(!set.selective && !restore.selective && !own.selective);
-        assert_eq!(
-            set.deletion(),
-            "iptables -t mangle -D PREROUTING -i eth1 -m conntrack --ctstate NEW --ctdir ORIGINAL \
-             -j CONNMARK --set-xmark 0x1/0xffffffff"
-        );
-        assert!(own.deletion().contains(" ! --ctstate NEW "), "{}", own.deletion());
-        assert_eq!(read("ip6tables", SAVED).marks[0].program, "ip6tables");
-    }
-
-    #[test]
-    fn a_rule_for_some_packets_only_says_so() {
-        for rule in [
-            "-A PREROUTING -i eth1 -p tcp --dport 80 -j CONNMARK --set-mark 1",
-            "-A PREROUTING ! -i eth1 -j MARK --set-mark 1",
-            "-A mine -i eth1 -j MARK --set-mark 1",
-        ] {
-            let setup = read("s", &format!("*mangle\n{rule}\n"));
-            assert!(setup.marks[0].selective, "{rule}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
-        let said =
-            |text| read("s", text).unread.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            said("-A PREROUTING -j MARK --set-mark 1"),
-            ["s:1: no line `*TABLE` stands before this rule"]
-        );
-        assert_eq!(
-            said("*mangle\n-A PREROUTING -j MARK --or-mark 1\n"),
-            ["s:2: what `-j MARK --or-mark 1` does is not understood"]
-        );
-        assert_eq!(said("hello"), ["s:1: this is no line of iptables-save"]);
-    }
-}
+mod tests;

@@ -40,6 +40,11 @@ impl MarkRule {
     }
 
     pub(crate) fn family(&self) -> Family {
-        if self.program.starts_with("ip6") { Family::V6 } else { Family::V4 }
+        family(&self.program)
     }
+}
+
+/// Whose rules a program makes.
+pub(super) fn family(program: &str) -> Family {
+    if program.starts_with("ip6") { Family::V6 } else { Family::V4 }
 }

@@ -16,6 +16,7 @@ mod script;
 mod shell;
 mod tables;
 mod translate;
+mod unread;
 mod words;
 mod yaml;
 
@@ -26,7 +27,9 @@ use clap::ValueEnum;
 
 use crate::family::Family;
 
-pub(crate) use self::host::{read as of_host, tables as tables_of_host, uses_marks};
+pub(crate) use self::host::{
+    miss as miss_routes, read as of_host, tables as tables_of_host, uses_marks,
+};
 pub(crate) use self::iptables::of_program as of_iptables;
 pub(crate) use self::model::{Setup, table_names};
 pub(crate) use self::translate::{Import, translate};

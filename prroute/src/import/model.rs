@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::marks::MarkRule;
+use super::unread::{Subject, Unread};
 use crate::family::Family;
 use crate::state::observed::{Mark, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 
@@ -186,6 +187,7 @@ impl fmt::Display for Route {
         match &self.kind {
             Kind::Unicast => {}
             Kind::Refusal => f.write_str("unreachable ")?,
+            Kind::Throw => f.write_str("throw ")?,
             Kind::Kernels => f.write_str("local ")?,
         }
         match self.destination.prefix_len() {
@@ -212,21 +214,10 @@ pub(crate) enum Kind {
     Unicast,
     /// Packets go no further: unreachable, blackhole, prohibit.
     Refusal,
+    /// The next rule decides, as if the table had no route.
+    Throw,
     /// The host's own addresses, and what is for all: the kernel makes those.
     Kernels,
-}
-
-/// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unread {
-    pub(crate) place: Place,
-    pub(crate) why: String,
-}
-
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
 }
 
 /// All that was read.
@@ -252,10 +243,6 @@ impl Setup {
         self.unread.append(&mut other.unread);
     }
 
-    pub(crate) fn miss(&mut self, place: Place, why: impl Into<String>) {
-        self.unread.push(Unread { place, why: why.into() });
-    }
-
     /// Gives tables their numbers, where `rt_tables` has them.
     pub(crate) fn resolve(&mut self, names: &BTreeMap<String, u32>) {
         let resolve = |table: &mut Table| {
@@ -271,6 +258,12 @@ impl Setup {
             }
         }
         self.routes.iter_mut().for_each(|route| resolve(&mut route.table));
+        for unread in &mut self.unread {
+            if let Subject::Rule { table, .. } | Subject::Route { table, .. } = &mut unread.subject
+            {
+                table.iter_mut().for_each(resolve);
+            }
+        }
     }
 }
 

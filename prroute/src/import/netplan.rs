@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Setup, Table, number};
+use super::unread::{Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use super::yaml::{self, Node, NotYaml};
 use crate::family::Family;
@@ -33,15 +34,18 @@ pub(super) fn read(files: &[(String, String)]) -> Setup {
         let documents = match yaml::read(text) {
             Ok(documents) => documents,
             Err(NotYaml { line, why }) => {
-                setup.miss(Place { source, line: Some(line) }, why);
+                setup.miss_of(Place { source, line: Some(line) }, Subject::Anything, why);
                 continue;
             }
         };
         for network in documents.iter().filter_map(|document| document.get("network")) {
             for (kind, all) in network.entries() {
-                if kind == "vrfs" {
-                    let place = Place { source: source.clone(), line: Some(all.line) };
-                    setup.miss(place, "a VRF has routes and rules of its own: they are not read");
+                let vrfs = all.entries().filter(|_| kind == "vrfs");
+                for (_, vrf) in vrfs {
+                    let place = Place { source: source.clone(), line: Some(vrf.line) };
+                    let why = "a VRF has routes and rules of its own: they are not read";
+                    let subject = Subject::Route { family: None, table: table_of(vrf, None) };
+                    setup.miss_of(place, subject, why);
                 }
                 if KINDS.contains(&kind) {
                     let all = all.entries();
@@ -75,6 +79,29 @@ fn device(node: &Node) -> Option<Device> {
     match (matches.get("name").and_then(text), matches.get("macaddress").and_then(text)) {
         (Some(name), _) => Some(Device::Name(name)),
         (None, mac) => mac.map(Device::Mac),
+    }
+}
+
+/// The table that is named; `default` where none is.
+fn table_of(node: &Node, default: Option<Table>) -> Option<Table> {
+    match node.get("table") {
+        Some(table) => table.text().and_then(Table::parse),
+        None => default,
+    }
+}
+
+/// What an entry that is not read is about.
+fn subject(key: &str, node: &Node) -> Subject {
+    let words: Vec<&str> =
+        ["from", "to", "via"].iter().filter_map(|key| node.get(key).and_then(Node::text)).collect();
+    let (family, table) = (family_of(&words), table_of(node, Some(Table::MAIN)));
+    match key {
+        "routes" => Subject::Route { family, table },
+        _ => Subject::Rule {
+            family,
+            table,
+            looks_at_marks: node.get("mark").or_else(|| node.get("fwmark")).is_some(),
+        },
     }
 }
 
@@ -127,7 +154,7 @@ impl Definition<'_> {
                 };
                 if let Err(why) = read {
                     let place = self.place(item);
-                    self.setup.miss(place, format!("{key}: {why}"));
+                    self.setup.miss_of(place, subject(key, item), format!("{key}: {why}"));
                 }
             }
         }
@@ -164,6 +191,7 @@ impl Definition<'_> {
                     kind = match text {
                         "unicast" => Kind::Unicast,
                         "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
+                        "throw" => Kind::Throw,
                         "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
                         _ => return Err(wrong()),
                     }
@@ -187,7 +215,7 @@ impl Definition<'_> {
             if text.contains(':') { Family::V6.any() } else { family.any() }
         });
         let hops = match kind {
-            Kind::Refusal => Vec::new(),
+            Kind::Refusal | Kind::Throw => Vec::new(),
             _ => vec![Hop { via, device: Some(self.device.clone()) }],
         };
         let place = self.place(node);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table, number};
+use super::unread::{Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use crate::family::Family;
 
@@ -37,7 +38,8 @@ pub(super) fn read(files: &[(String, String)]) -> Setup {
         let mut file = File { source: (*name).into(), device, setup: &mut setup };
         for section in sections {
             if let Err((line, why)) = file.section(section) {
-                file.miss(line, why);
+                let place = file.place(line);
+                file.setup.miss_of(place, subject(section), why);
             }
         }
     }
@@ -99,6 +101,30 @@ fn wrong(key: &Key) -> Wrong {
     (key.line, format!("`{}={}` is not understood", key.name, key.value))
 }
 
+/// What a section that is not read is about.
+fn subject(section: &Section) -> Subject {
+    let value =
+        |name: &str| section.keys.iter().rfind(|key| key.name == name).map(|key| &*key.value);
+    let table = |name: &str, default| value(name).map_or(default, Table::parse);
+    let words: Vec<&str> =
+        ["From", "To", "Destination", "Source", "Gateway"].into_iter().filter_map(value).collect();
+    let family = family_of(&words);
+    match section.name.as_str() {
+        "RoutingPolicyRule" => Subject::Rule {
+            family,
+            table: table("Table", Some(Table::MAIN)),
+            looks_at_marks: value("FirewallMark").is_some(),
+        },
+        "Route" => Subject::Route { family, table: table("Table", Some(Table::MAIN)) },
+        "DHCPv4" => Subject::Route { family: Some(Family::V4), table: table("RouteTable", None) },
+        "DHCPv6" | "IPv6AcceptRA" => {
+            Subject::Route { family: Some(Family::V6), table: table("RouteTable", None) }
+        }
+        "DHCP" => Subject::Route { family: None, table: table("RouteTable", None) },
+        _ => Subject::Other,
+    }
+}
+
 fn is_yes(value: &str) -> bool {
     matches!(value, "1" | "yes" | "true" | "on" | "y" | "t")
 }
@@ -106,11 +132,6 @@ fn is_yes(value: &str) -> bool {
 impl File<'_> {
     fn place(&self, line: usize) -> Place {
         Place { source: self.source.clone(), line: Some(line) }
-    }
-
-    fn miss(&mut self, line: usize, why: String) {
-        let place = self.place(line);
-        self.setup.miss(place, why);
     }
 
     fn section(&mut self, section: &Section) -> Result<(), Wrong> {
@@ -187,6 +208,7 @@ impl File<'_> {
                     kind = match value {
                         "unicast" => Kind::Unicast,
                         "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
+                        "throw" => Kind::Throw,
                         "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
                         _ => return Err(wrong(key)),
                     }
@@ -202,7 +224,7 @@ impl File<'_> {
         });
         let family = if of_text { Family::V6 } else { Family::V4 };
         let hops = match kind {
-            Kind::Refusal => Vec::new(),
+            Kind::Refusal | Kind::Throw => Vec::new(),
             _ => vec![Hop { via, device: self.device.clone() }],
         };
         self.setup.routes.push(Route {

@@ -62,6 +62,13 @@ impl Import {
         for kept in &self.kept {
             item(text, &format!("{} ({}): {}", kept.what, kept.place, kept.why));
         }
+        if !self.unread.is_empty() {
+            text.push('\n');
+            comment(text, "Not read; it stays as it is, with all that it may need:");
+        }
+        for unread in &self.unread {
+            item(text, &unread.to_string());
+        }
         if !self.notes.is_empty() {
             text.push('\n');
             comment(text, "Different from before:");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::iptables;
 use super::model::{Place, Setup, Table};
 use super::shell::{commands, joined};
+use super::unread::{NotRead, Subject, is_unknown, table_unless_hidden};
 use super::words::{self, Context};
 use crate::family::Family;
 use crate::state::observed::PROTOCOL;
@@ -20,8 +21,11 @@ pub(super) fn read(name: &str, text: &str) -> Setup {
         for words in commands(&text) {
             match command(&words, &mut listed, place(), &mut setup) {
                 Ok(true) => {}
-                Ok(false) => others.push(line),
-                Err(why) => setup.miss(place(), why),
+                Ok(false) => match Subject::command(&words) {
+                    Subject::Other => others.push(line),
+                    subject => setup.miss_of(place(), subject, "this command is not understood"),
+                },
+                Err(NotRead { subject, why }) => setup.miss_of(place(), subject, why),
             }
         }
     }
@@ -61,7 +65,7 @@ fn command(
     listed: &mut Context,
     place: Place,
     setup: &mut Setup,
-) -> Result<bool, String> {
+) -> Result<bool, NotRead> {
     // Behind `sudo`, a prompt, `if !`.
     let at = words.iter().position(|word| is_program(word) && program(word) != "sudo");
     let first = words.first().map(String::as_str).unwrap_or_default();
@@ -73,7 +77,8 @@ fn command(
     if name != "ip" {
         return iptables::command(arguments, name, place, setup);
     }
-    let (family, arguments) = options(arguments)?;
+    let (named_family, arguments) = options(arguments)?;
+    let family = named_family.unwrap_or(Family::V4);
     let [object, verb, rest @ ..] = arguments else {
         // `ip rule` and `ip route` alone list.
         return Ok(match arguments {
@@ -104,19 +109,35 @@ fn command(
     if !adds {
         return Ok(true);
     }
-    if let Some(variable) = rest.iter().find(|word| word.contains(['$', '`'])) {
-        return Err(format!(
+    let subject = || match is_rule {
+        true => Subject::rule(rest, named_family),
+        false => Subject::route(rest, named_family, table_unless_hidden(rest)),
+    };
+    if let Some(variable) = rest.iter().find(|word| is_unknown(word)) {
+        let why = format!(
             "what `{variable}` stands for is known to the shell only: run the script, and import \
              this host"
-        ));
+        );
+        return Err(NotRead::new(subject(), why));
     }
+    let read = add(is_rule, rest, family, place, setup);
+    read.map(|()| true).map_err(|why| NotRead::new(subject(), why))
+}
+
+fn add(
+    is_rule: bool,
+    words: &[String],
+    family: Family,
+    place: Place,
+    setup: &mut Setup,
+) -> Result<(), String> {
     if is_rule {
-        setup.rules.push(words::rule(rest, family, place)?);
+        setup.rules.push(words::rule(words, family, place)?);
     } else {
         let context = Context { family, table: Table::MAIN, device: None };
-        setup.routes.push(words::route(rest, context, place)?);
+        setup.routes.push(words::route(words, context, place)?);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A line of a batch, or of what `ip` lists.
@@ -126,33 +147,35 @@ fn bare(
     listed: &Context,
     place: Place,
     setup: &mut Setup,
-) -> Result<bool, String> {
+) -> Result<bool, NotRead> {
     if let ("rule" | "route", Some("add" | "replace" | "append")) =
         (first, words.get(1).map(String::as_str))
     {
-        let rest = words.get(2..).unwrap_or_default();
         // The family is that of the whole batch, unless an address says it.
-        if first == "rule" {
-            setup.rules.push(words::rule(rest, Family::V4, place)?);
-        } else {
-            let context = Context { family: Family::V4, table: Table::MAIN, device: None };
-            setup.routes.push(words::route(rest, context, place)?);
-        }
-        return Ok(true);
+        let rest = words.get(2..).unwrap_or_default();
+        let read = add(first == "rule", rest, Family::V4, place, setup);
+        return read.map(|()| true).map_err(|why| NotRead::new(Subject::command(words), why));
     }
     if is_ours(words) {
         return Ok(true);
     }
     if let Some(priority) = first.strip_suffix(':').and_then(|word| word.parse().ok()) {
         let rest = words.get(1..).unwrap_or_default();
-        let mut rule = words::rule(rest, listed.family, place)?;
+        let subject = || Subject::rule(rest, Some(listed.family));
+        let rule = words::rule(rest, listed.family, place);
+        let mut rule = rule.map_err(|why| NotRead::new(subject(), why))?;
         rule.priority = Some(priority);
         setup.rules.push(rule);
         return Ok(true);
     }
+    let subject = || Subject::route(words, Some(listed.family), Some(listed.table.clone()));
     if words::begins_route(first) {
-        setup.routes.push(words::route(words, listed.clone(), place)?);
+        let route = words::route(words, listed.clone(), place);
+        setup.routes.push(route.map_err(|why| NotRead::new(subject(), why))?);
         return Ok(true);
+    }
+    if first == "nexthop" {
+        return Err(NotRead::new(subject(), "a way of the route above it is not read"));
     }
     Ok(false)
 }
@@ -165,25 +188,30 @@ fn is_ours(words: &[String]) -> bool {
 }
 
 /// The family that options of `ip` name, and what stands behind them.
-fn options(words: &[String]) -> Result<(Family, &[String]), String> {
-    let mut family = Family::V4;
+fn options(words: &[String]) -> Result<(Option<Family>, &[String]), NotRead> {
+    let other = |why: &str| NotRead::new(Subject::Other, why);
+    let mut family = None;
     let mut rest = words;
     while let [word, behind @ ..] = rest
         && let Some(option) = word.strip_prefix('-')
     {
         rest = behind;
         match option.trim_start_matches('-') {
-            "4" => family = Family::V4,
-            "6" => family = Family::V6,
+            "4" => family = Some(Family::V4),
+            "6" => family = Some(Family::V6),
             "f" | "family" => match rest {
                 [name, behind @ ..] => {
-                    family = if name == "inet6" { Family::V6 } else { Family::V4 };
+                    family = Some(if name == "inet6" { Family::V6 } else { Family::V4 });
                     rest = behind;
                 }
-                [] => return Err("nothing stands behind `-f`".to_owned()),
+                [] => return Err(other("nothing stands behind `-f`")),
             },
-            "n" | "netns" => {
-                return Err("it is about another network namespace (`-n`)".to_owned());
+            "n" | "netns" => return Err(other("it is about another network namespace (`-n`)")),
+            // From standard input they may be what stands below.
+            "b" | "batch" if rest.first().is_some_and(|file| file != "-") => {
+                let why =
+                    "what is in the batch is not read: put its lines in the place of this one";
+                return Err(NotRead::new(Subject::Anything, why));
             }
             _ => {}
         }

@@ -37,6 +37,13 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
     for route in routes {
         match route.kind {
             Kind::Kernels => {}
+            Kind::Throw => {
+                return Err(format!(
+                    "table {table} leaves what goes to {} to the next rules (`throw`), which \
+                     prroute's tables do not",
+                    route.destination
+                ));
+            }
             Kind::Refusal if route.is_default() => way.holds = true,
             _ if route.is_default() => {}
             _ if is_on_link(setup, route, &way) => way.on_link.push(route.destination),

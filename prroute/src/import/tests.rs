@@ -1,6 +1,7 @@
 //! Whole notations: what administrators have published, in their own words.
 
 mod any_text;
+mod unread;
 
 use std::path::Path;
 
@@ -68,8 +69,8 @@ fn tables_of_two_networks_that_were_typed_in() {
     assert_eq!(
         kept,
         [
-            "ip rule from 10.255.72.230/32 lookup users: table users has no default route",
-            "ip rule from all iif eth1 lookup users: table users has no default route",
+            "ip rule from 10.255.72.230/32 lookup users: a route of table users was not read: article:5",
+            "ip rule from all iif eth1 lookup users: a route of table users was not read: article:5",
         ]
     );
 

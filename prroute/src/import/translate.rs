@@ -9,6 +9,7 @@ use super::fate::{Fate, fate, is_set_by};
 use super::marks::{MarkRule, Marking};
 use super::model::{Action, Device, Place, Rule, Setup, Table};
 use super::tables::{Way, main_leads};
+use super::unread::Unread;
 use crate::family::Family;
 
 /// What stands in the configuration for an uplink.
@@ -48,6 +49,7 @@ pub(crate) struct Import {
     pub(crate) tables: BTreeSet<(Family, Table)>,
     /// Where their routes were read, and what says again what was said before.
     pub(crate) places: Vec<Place>,
+    pub(crate) unread: Vec<Unread>,
 }
 
 impl Import {
@@ -59,10 +61,11 @@ impl Import {
 
 /// Translates a set-up.
 pub(crate) fn translate(setup: &Setup) -> Import {
-    let mut import = Import::default();
+    let mut import = Import { unread: setup.unread.clone(), ..Import::default() };
     let mut looked_up: BTreeSet<(Family, Table)> = BTreeSet::new();
     let mut still: BTreeSet<(Family, Table)> = BTreeSet::new();
-    let mut keeps: BTreeSet<Family> = BTreeSet::new();
+    let mut keeps: BTreeSet<Family> =
+        Family::BOTH.into_iter().filter(|family| setup.has_unread_rule(*family)).collect();
     let mut seen: BTreeSet<(Family, String)> = BTreeSet::new();
     for rule in &setup.rules {
         if !seen.insert((rule.family, rule.to_string())) {
@@ -107,7 +110,17 @@ pub(crate) fn translate(setup: &Setup) -> Import {
     let has_routes = |(family, table): &(Family, Table)| {
         setup.routes.iter().any(|route| route.table == *table && route.family() == *family)
     };
-    import.tables = looked_up.difference(&still).filter(|key| has_routes(key)).cloned().collect();
+    for (family, table) in looked_up.difference(&still).filter(|key| has_routes(key)) {
+        match setup.unread_lookup(*family, table) {
+            Some(unread) => {
+                let why = "a rule that was not read may look it up".to_owned();
+                import.keep(format!("{family} table {table}"), &unread.place, why);
+            }
+            None => {
+                import.tables.insert((*family, table.clone()));
+            }
+        }
+    }
     let is_of_table = |family, table: &Table| {
         import.tables.iter().any(|(its, name)| *its == family && name == table)
     };
@@ -189,10 +202,16 @@ impl Import {
             let all: Vec<&MarkRule> =
                 setup.marks.iter().filter(|rule| rule.family() == family).collect();
             let sets = all.iter().filter(|rule| rule.marking != Marking::Copy);
-            let (replaced, other): (Vec<&MarkRule>, Vec<&MarkRule>) =
-                sets.copied().partition(|rule| goes(rule, &self.rules) && !is_kept(rule));
+            let unread = setup.unread_look_at_marks(family);
+            let (replaced, other): (Vec<&MarkRule>, Vec<&MarkRule>) = sets
+                .copied()
+                .partition(|rule| goes(rule, &self.rules) && !is_kept(rule) && unread.is_none());
             for rule in &other {
-                kept.push((*rule, "no rule that prroute replaces looks at the mark"));
+                let why = match unread.is_some() && goes(rule, &self.rules) {
+                    true => "a rule that was not read may look at the mark",
+                    false => "no rule that prroute replaces looks at the mark",
+                };
+                kept.push((*rule, why));
             }
             let is_over = other.is_empty() && !replaced.is_empty();
             for rule in all {

@@ -141,6 +141,26 @@ pub(super) fn rule(words: &[String], family: Family, place: Place) -> Result<Rul
     Ok(rule)
 }
 
+/// Whether one value of a rule or route stands behind a word.
+pub(super) fn takes_value(word: &str) -> bool {
+    const OF_BOTH: [&str; 10] =
+        ["from", "to", "dev", "iif", "oif", "table", "lookup", "proto", "protocol", "priority"];
+    const OF_RULES: [&str; 10] = [
+        "fwmark",
+        "pref",
+        "preference",
+        "order",
+        "prio",
+        "goto",
+        "ipproto",
+        "sport",
+        "dport",
+        "uidrange",
+    ];
+    const OF_ROUTES: [&str; 7] = ["via", "inet", "inet6", "src", "metric", "scope", "mtu"];
+    OF_BOTH.contains(&word) || OF_RULES.contains(&word) || OF_ROUTES.contains(&word)
+}
+
 /// Whether a line can be a route as `ip route` lists it.
 pub(super) fn begins_route(word: &str) -> bool {
     kind(word).is_some() || word == "default" || prefix(word).is_ok_and(|net| net.is_some())
@@ -150,6 +170,7 @@ fn kind(word: &str) -> Option<Kind> {
     Some(match word {
         "unicast" => Kind::Unicast,
         "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
+        "throw" => Kind::Throw,
         "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
         _ => return None,
     })
@@ -177,7 +198,7 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
     };
     let mut destination: Option<Option<IpNet>> = None;
     let mut hop = Hop { via: None, device: None };
-    let mut several = false;
+    let (mut several, mut has_object) = (false, false);
     let mut words = Words::new(words);
     while let Some(word) = words.next() {
         match word {
@@ -205,8 +226,12 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
             "src" | "proto" | "protocol" | "scope" | "tos" | "dsfield" | "advmss" | "rtt"
             | "rttvar" | "rto_min" | "window" | "cwnd" | "initcwnd" | "initrwnd" | "ssthresh"
             | "hoplimit" | "pref" | "expires" | "congctl" | "features" | "quickack" | "realms"
-            | "weight" | "error" | "reordering" | "fastopen_no_cookie" | "nhid" | "age" => {
+            | "weight" | "error" | "reordering" | "fastopen_no_cookie" | "age" => {
                 words.skip(word)?;
+            }
+            "nhid" => {
+                words.skip(word)?;
+                has_object = true;
             }
             "mtu" => {
                 if words.value(word)? == "lock" {
@@ -240,8 +265,10 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
     family = of_via.as_ref().map_or(family, Family::of);
     family = route.source.as_ref().map_or(family, Family::of_net);
     route.destination = destination.unwrap_or_else(|| family.any());
-    if route.kind == Kind::Refusal {
+    if matches!(route.kind, Kind::Refusal | Kind::Throw) {
         route.hops.clear();
+    } else if has_object && route.hops.iter().all(|hop| hop.via.is_none() && hop.device.is_none()) {
+        return Err("which way its next hop object leads is not read".to_owned());
     }
     Ok(route)
 }

@@ -41,6 +41,7 @@ pub use neighbour_query::NeighbourAnswer;
 pub use read::MainRoutes;
 pub use request::{Refusal, is_transient};
 pub use route_query::{RouteAnswer, RouteQuestion};
+pub use tables::RoutesOfTables;
 use tokio::sync::Mutex;
 
 /// A netlink operation that failed.

@@ -9,15 +9,23 @@ use super::read::{dump, name_devices};
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::observed::{Family, Link, Route};
 
+/// What was read of some tables.
+#[derive(Clone, Debug, Default)]
+pub struct RoutesOfTables {
+    pub routes: Vec<Route>,
+    /// Why a route could not be decoded: each may be of any table.
+    pub unreadable: Vec<(Family, String)>,
+}
+
 impl Kernel {
     /// All routes of some tables, of both families, but those that have expired.
     pub async fn routes_of(
         &self,
         tables: &BTreeSet<u32>,
         links: &[Link],
-    ) -> Result<Vec<Route>, NetlinkError> {
+    ) -> Result<RoutesOfTables, NetlinkError> {
         let mut socket = self.socket.lock().await;
-        let mut routes = Vec::new();
+        let (mut routes, mut unreadable) = (Vec::new(), Vec::new());
         for family in Family::BOTH {
             let mut request = RouteMessage::default();
             request.header.address_family = encode::family(family);
@@ -29,9 +37,11 @@ impl Kernel {
                 let route = decode::route(&message).filter(is_of_family);
                 all.extend(route.filter(|route| tables.contains(&route.table)));
             });
-            routes.extend(of_family.await?.found);
+            let of_family = of_family.await?;
+            routes.extend(of_family.found);
+            unreadable.extend(of_family.unreadable.into_iter().map(|it| (family, it.error)));
         }
         name_devices(&mut routes, links, &[]);
-        Ok(routes)
+        Ok(RoutesOfTables { routes, unreadable })
     }
 }

@@ -197,6 +197,27 @@ fn tables_and_rules_by_hand_are_replaced_without_a_lost_packet() -> Result<()> {
     prroute.down().map(drop)
 }
 
+/// What it sends on to the next rule, prroute's table would send by the uplink.
+#[test]
+fn a_table_with_a_throw_route_stays_with_its_rules() -> Result<()> {
+    let lab = Lab::build(SECOND_BY_RULES)?;
+    tables_by_hand(&lab)?;
+    lab.host.ip("route add throw 172.31.0.0/16 table 2")?;
+    let prroute = lab.prroute()?;
+    let (configuration, removal) = import(&prroute)?;
+    let address = addressing::host(2, Family::V4);
+    for text in [&configuration, &removal] {
+        ensure!(text.contains("172.31.0.0/16") && text.contains("(`throw`)"), "{text}");
+    }
+    let says = |line: &str| removal.lines().any(|it| it == line);
+    ensure!(says("ip route flush table 1") && says("ip -6 route flush table 2"), "{removal}");
+    ensure!(!says("ip route flush table 2"), "{removal}");
+    let is_rule =
+        |line: &str| line.starts_with("ip rule del") && line.contains(&address.to_string());
+    ensure!(!removal.lines().any(is_rule), "{removal}");
+    Ok(())
+}
+
 /// A tool's file for the second uplink: a table, a rule for its address, and one for a destination.
 fn netplan(lab: &Lab) -> Result<String> {
     let (address, gateway) = (addressing::host(2, Family::V4), addressing::gateway(2, Family::V4));
