@@ -132,6 +132,49 @@ fn the_drop_in_is_written_once_and_does_what_it_says() {
     assert!(Foreign::effective(&tree.machine()).is_any(), "a later file still overrides it");
 }
 
+/// networkd is not root: `f` in a thread with this umask, which is its own.
+fn with_umask_077(f: impl FnOnce() + Send) {
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::stat::{Mode, umask};
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_FS).unwrap();
+            umask(Mode::from_bits_truncate(0o077));
+            f();
+        });
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn networkd_may_read_the_drop_in_whatever_the_umask_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tree = Tree::new();
+    let mode = |path: &str| fs::metadata(tree.0.join(path)).unwrap().permissions().mode() & 0o777;
+    let set = |path: &str, mode| {
+        fs::set_permissions(tree.0.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (folder, file) =
+        ("etc/systemd/networkd.conf.d", "etc/systemd/networkd.conf.d/50-prroute.conf");
+    with_umask_077(|| assert!(write_drop_in(&tree.machine()).unwrap()));
+    assert_eq!((mode("etc/systemd"), mode(folder), mode(file)), (0o755, 0o755, 0o644));
+    // What an earlier version left is mended, and then it is there.
+    for closed in [folder, file] {
+        set(closed, 0o700);
+        with_umask_077(|| {
+            assert!(write_drop_in(&tree.machine()).unwrap(), "{closed}");
+            assert!(!write_drop_in(&tree.machine()).unwrap(), "{closed}");
+        });
+        assert_eq!((mode(folder), mode(file)), (0o755, 0o644), "{closed}");
+    }
+    assert_eq!(tree.foreign(), (false, false));
+    // Files of root are passed over where only root may read them.
+    if nix::unistd::geteuid().is_root() {
+        set(file, 0o600);
+        assert_eq!(tree.foreign(), (true, true));
+    }
+}
+
 #[test]
 fn programs_are_known_by_what_they_leave() {
     use crate::state::fixture::{net, rule, two_networks};
