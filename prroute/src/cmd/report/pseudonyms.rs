@@ -177,11 +177,27 @@ fn find(text: &str, at: usize) -> Option<(Occurrence, usize)> {
     if !is_part(bytes[at]) {
         return None;
     }
+    if let Some(found) = identifier(text, at) {
+        return Some(found);
+    }
     let before = at.checked_sub(1).map(|before| bytes[before]);
     let length = bytes[at..].iter().take(LONGEST).take_while(|byte| is_part(**byte)).count();
     let ends = (at + 1..=at + length).rev();
     ends.filter_map(|end| Some((read(&text[at..end], before, bytes.get(end).copied())?, end)))
         .next()
+}
+
+/// A port or a switch, which `ip` writes as one number: often it is a MAC address.
+fn identifier(text: &str, at: usize) -> Option<(Occurrence, usize)> {
+    let (before, rest) = text.split_at_checked(at)?;
+    if !before.ends_with("portid ") && !before.ends_with("switchid ") {
+        return None;
+    }
+    let length = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+    let digits = rest.as_bytes()[..length].chunks(2);
+    let byte = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
+    let bytes: Vec<u8> = digits.map(byte).collect::<Option<_>>()?;
+    (length >= 12).then_some((Occurrence::Mac(bytes), at + length))
 }
 
 /// `before` and `behind` are the characters around: what is part of a longer word is no address.
@@ -210,7 +226,8 @@ fn read(word: &str, before: Option<u8>, behind: Option<u8>) -> Option<Occurrence
     if let Ok(address) = word.replace('-', ".").parse::<Ipv4Addr>() {
         return Some(Occurrence::Ip(address.into()));
     }
-    mac(word, ':').or_else(|| mac(word, '-')).map(Occurrence::Mac)
+    let mac = mac(word, ':').or_else(|| mac(word, '-'));
+    mac.or_else(|| bridge_mac(word).filter(|_| behind != Some(b':'))).map(Occurrence::Mac)
 }
 
 /// Six or more bytes as two hexadecimal digits each.
@@ -221,6 +238,17 @@ fn mac(word: &str, separator: char) -> Option<Vec<u8>> {
     };
     let bytes: Vec<u8> = word.split(separator).map(byte).collect::<Option<_>>()?;
     (bytes.len() >= 6).then_some(bytes)
+}
+
+/// Six bytes without leading zeros, as `ip` writes what bridges are known by. An IPv6 address has more
+/// groups, or `::`.
+fn bridge_mac(word: &str) -> Option<Vec<u8>> {
+    let byte = |digits: &str| match digits.len() {
+        1 | 2 => u8::from_str_radix(digits, 16).ok(),
+        _ => None,
+    };
+    let bytes: Vec<u8> = word.split(':').map(byte).collect::<Option<_>>()?;
+    (bytes.len() == 6).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -67,8 +67,38 @@ pub(super) fn all(instance: &Instance, daemon: Option<Pid>) -> Vec<Section> {
     all.push(log(instance, daemon));
     let directory = RunDirectory::of(instance);
     all.push(file("what the daemon reports", &directory.path().join("report.json")));
-    all.push(file("what is to be undone", &directory.path().join("journal.json")));
+    let mut journal = file("what is to be undone", &directory.path().join("journal.json"));
+    journal.body = journal.body.map(|text| with_macs_as_text(&text));
+    all.push(journal);
     all
+}
+
+/// MAC addresses as everywhere else, in place of lists of their bytes: `--hash-addresses` finds them, too.
+fn with_macs_as_text(json: &str) -> String {
+    const KEY: &str = "\"mac\":";
+    let mut parts = json.split(KEY);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(KEY);
+        let list = part.trim_start().strip_prefix('[');
+        // What was cut off ends with the text.
+        let split = list.map(|list| list.split_once(']').unwrap_or((list, "")));
+        match split {
+            None => text.push_str(part),
+            Some((bytes, rest)) => {
+                let bytes: Vec<String> = bytes
+                    .split(',')
+                    .map(|byte| byte.trim().parse::<u8>().map_or_else(|_| "?".to_owned(), hex))
+                    .collect();
+                text.push_str(&format!(" \"{}\"{rest}", bytes.join(":")));
+            }
+        }
+    }
+    text
+}
+
+fn hex(byte: u8) -> String {
+    format!("{byte:02x}")
 }
 
 /// What a command of prroute prints.
@@ -198,6 +228,21 @@ mod tests {
         let expected = ["21001", "default", "main"].map(str::to_owned);
         assert_eq!(tables(rules), BTreeSet::from(expected));
         assert_eq!(tables("ip is not installed"), BTreeSet::from(["main".to_owned()]));
+    }
+
+    #[test]
+    fn the_journals_mac_addresses_are_written_as_everywhere_else() {
+        let journal = include_str!("../../../tests/formats/journal.json");
+        let text = with_macs_as_text(journal);
+        assert!(text.contains("\"mac\": \"02:00:00:00:00:01\",\n      \"old\": 1,"), "{text}");
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+        for (other, expected) in [
+            ("{\"mac\": null, \"old\": [1]}", "{\"mac\": null, \"old\": [1]}"),
+            ("{\"mac\":[2,0,\n94", "{\"mac\": \"02:00:5e\""),
+            ("", ""),
+        ] {
+            assert_eq!(with_macs_as_text(other), expected);
+        }
     }
 
     #[test]

@@ -27,6 +27,17 @@ fn every_notation_is_found_and_what_is_around_stays() {
         ("mac = \"02-00-5e-10-00-01\"", "mac = \"mac-1\""),
         ("8000.02:00:5e:10:00:01", "8000.mac-1"),
         (
+            "link/ether 02:42:ac:11:00:02 bridge_id 8000.2:42:ac:11:0:2 designated_root \
+             8000.2:42:AC:11:0:3",
+            "link/ether mac-1 bridge_id 8000.mac-1 designated_root 8000.mac-2",
+        ),
+        (
+            "link/ether 02:42:ac:11:00:02 portname p0 switchid 0242ac110002 portid 0242ac110003 x",
+            "link/ether mac-1 portname p0 switchid mac-1 portid mac-2 x",
+        ),
+        ("2001:db8:1:2:3:4:5:6 1:2:3:4:5:6:7:8 1:2:3:4:5:6::", "ipv6-1 ipv6-2 ipv6-3"),
+        ("12:34:56 1:2:3:4:5", "12:34:56 1:2:3:4:5"),
+        (
             "a gateway 10.0.1.1: silent. Another, 10.0.1.2.",
             "a gateway ipv4-1: silent. Another, ipv4-2.",
         ),
