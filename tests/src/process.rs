@@ -1,6 +1,6 @@
 //! Programs that run in the background until their owner is dropped.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +35,14 @@ impl Process {
     /// Likewise, with a standard input on which nothing comes, and which does not end.
     pub fn spawn_with_open_input(command: &mut Command) -> Result<Self> {
         Self::spawn_with(command, Stdio::piped())
+    }
+
+    /// Writes to an input that [is open](Self::spawn_with_open_input), which does not end.
+    pub fn write_input(&mut self, text: &str) -> Result<()> {
+        let command = &self.command;
+        let input = self.child.stdin.as_mut();
+        let input = input.with_context(|| format!("{command} has no open standard input"))?;
+        input.write_all(text.as_bytes()).with_context(|| format!("write to {command}"))
     }
 
     fn spawn_with(command: &mut Command, input: Stdio) -> Result<Self> {

@@ -58,6 +58,10 @@ pub(super) fn of(instance: &Instance) -> Result<DaemonReport> {
                 "the daemon (pid {pid}) ended before it had read the \
                                      configuration"
             ),
+            // The signal would undo everything.
+            None if report.daemon == Some(holder.as_raw()) && report.trial => {
+                bail!("`prroute try` (pid {holder}) is running: end it first")
+            }
             // Not who only takes things back, nor a daemon that does not hear signals yet: the
             // signal would end them.
             None if report.daemon == Some(holder.as_raw()) => {

@@ -63,7 +63,9 @@ async fn attempt(args: &TryArgs, config: Config, read: Vec<FileStamp>) -> Result
         observe: false,
         log_packets: false,
     };
-    let mut session = Session::prepare(setup).await?.start().await?;
+    let mut session = Session::prepare(setup).await?;
+    session.daemon.is_trial();
+    let mut session = session.start().await?;
     let ending = hold(&mut session, args.time, &mut hang_up).await;
     if matches!(ending, Ok(Ending::Confirmed)) {
         output::remark(kept(args, configured));

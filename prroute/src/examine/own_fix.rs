@@ -28,9 +28,14 @@ impl Examination {
         choose(&self.own_fixes(), findings)
     }
 
+    /// The command that has the daemon read the configuration again; `None`: nobody would.
+    pub(super) fn reload(&self) -> Option<String> {
+        (self.daemon.is_some() && !self.report.trial).then(|| self.command("reload"))
+    }
+
     fn own_fixes(&self) -> Vec<OwnFix> {
         let service = |verb| Some(OwnFix::Service { verb, unit: self.unit.clone()? });
-        let reload = self.daemon.map(|_| OwnFix::Reload(self.command("reload")));
+        let reload = self.reload().map(OwnFix::Reload);
         [service("restart"), service("start"), reload].into_iter().flatten().collect()
     }
 }

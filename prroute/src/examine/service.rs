@@ -42,7 +42,7 @@ pub(super) fn configuration(examined: &Examination) -> Option<Finding> {
                 "the last reload was refused, and the configuration before it is in force: {}",
                 refusal.message
             ),
-            fix: Some(examined.command("reload")),
+            fix: examined.reload(),
             ..Finding::single(Kind::ReloadRefused)
         })
     } else if examined.configuration.is_stale {
@@ -50,7 +50,7 @@ pub(super) fn configuration(examined: &Examination) -> Option<Finding> {
             severity: Severity::Notice,
             what: "the configuration was changed since the daemon read it, and is not in force"
                 .to_owned(),
-            fix: Some(examined.command("reload")),
+            fix: examined.reload(),
             ..Finding::single(Kind::ConfigurationChanged)
         })
     } else {

@@ -92,6 +92,11 @@ impl Daemon {
         })
     }
 
+    /// Says in its report that it is a trial.
+    pub fn is_trial(&mut self) {
+        self.reconciler.records.report.trial = true;
+    }
+
     /// What is to be undone, whether or not the disk has it.
     pub fn into_records(self) -> Records {
         self.reconciler.records.into_records()

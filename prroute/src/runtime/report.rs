@@ -26,6 +26,9 @@ pub struct DaemonReport {
     pub(crate) summary: String,
     /// The process id of the daemon, once it handles signals.
     pub(crate) daemon: Option<i32>,
+    /// That daemon is `prroute try`: SIGHUP ends it, and it undoes everything.
+    #[serde(default)]
+    pub(crate) trial: bool,
     /// That daemon has finished its start: replies are steered.
     #[serde(default)]
     pub(crate) ready: Option<bool>,

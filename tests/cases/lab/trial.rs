@@ -92,6 +92,32 @@ fn a_session_that_breaks_undoes_what_is_in_force_until_then() -> Result<()> {
     Ok(())
 }
 
+/// What a daemon is told to read again a trial would take for the end of its session.
+#[test]
+fn a_reload_beside_a_trial_is_refused_and_undoes_nothing() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    let before = lab.snapshot()?;
+    let mut prroute = lab.prroute()?;
+    prroute.configure("")?;
+    let mut trial = asking(&prroute, "600s")?;
+    prroute.configure("# changed meanwhile\n")?;
+    let Output { status, stderr, .. } = prroute.output(&["reload"])?;
+    let pid = trial.pid();
+    let words = format!("`prroute try` (pid {pid}) is running: end it first");
+    ensure!(status.code() == Some(1) && stderr.contains(&words), "{status}: {stderr}");
+    // Neither is it what `doctor` does about a configuration that was changed.
+    let doctor = prroute.output(&["doctor", "--fix"])?;
+    ensure!(doctor.stdout.contains("configuration-changed"), "{doctor:?}");
+    ensure!(!doctor.stdout.contains("prroute reload"), "{doctor:?}");
+    probe::expect_all_answered(&lab.ask(&probe::to_everything(2))?)?;
+    trial.write_input("\n")?;
+    let ended = trial.wait_end(STOP)?;
+    let log = trial.finished_log(STOP)?;
+    ensure!(ended.success() && log.contains("kept: it works on"), "{ended}:\n{log}");
+    prroute.down()?;
+    lab.expect_unchanged_since(&before)
+}
+
 #[test]
 fn a_trial_that_is_killed_is_seen() -> Result<()> {
     let lab = Lab::build(TWO)?;

@@ -16,7 +16,7 @@ pub(super) fn report() -> DaemonReport {
     let (uplinks, skipped, findings) = json::tests::uplinks_skipped_and_findings();
     let mut report = DaemonReport::new(uplinks);
     report.summary = "managing 1 uplink".to_owned();
-    report.daemon = Some(42);
+    (report.daemon, report.trial) = (Some(42), true);
     (report.ready, report.configuration_read) = (Some(true), Some(1_790_000_000));
     report.configuration = Some(Vec::new());
     report.config_file = Some("/etc/prroute/prroute.toml".into());
