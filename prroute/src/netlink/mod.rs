@@ -19,6 +19,7 @@ mod neighbour_query;
 mod neighbours;
 mod netconf;
 mod netfilter;
+mod next_hop;
 pub mod nftables;
 mod read;
 mod relevance;

@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::relevance::{Expected, MainRoutes, Relevance};
 use super::request::{BUFFER, register, split};
-use super::{NetlinkError, lenient, netconf};
+use super::{NetlinkError, lenient, netconf, next_hop};
 use crate::state::gateways::GatewayKey;
 use crate::state::observed::NeighbourEvent;
 use crate::state::plan::Plan;
@@ -30,6 +30,8 @@ const GROUPS: [u32; 9] = [
     libc::RTNLGRP_IPV6_ROUTE,
     libc::RTNLGRP_IPV6_RULE,
 ];
+/// Next hop objects, since Linux 5.3: a kernel without the group has none of them.
+const NEXT_HOPS: u32 = libc::RTNLGRP_NEXTHOP;
 /// What the kernel may queue for us, as far as `net.core.rmem_max` allows.
 const QUEUE: usize = 1 << 20;
 /// Datagrams that are read before a change is handed out although more are waiting.
@@ -233,6 +235,10 @@ impl Monitor {
                 self.pending.links |= netconf::makes_filter_strict(message);
                 continue;
             }
+            if let Some(has_changed) = next_hop::of_next_hops(message) {
+                self.pending.routes |= has_changed;
+                continue;
+            }
             match lenient::deserialize(message) {
                 Ok(message) => {
                     if let NetlinkPayload::InnerMessage(message) = message.payload {
@@ -269,6 +275,10 @@ fn socket() -> io::Result<AsyncFd<netlink_sys::Socket>> {
     socket.set_rx_buf_sz(QUEUE)?;
     for group in GROUPS {
         socket.add_membership(group)?;
+    }
+    match socket.add_membership(NEXT_HOPS) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
+        _ => {}
     }
     register(socket)
 }

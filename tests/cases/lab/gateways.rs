@@ -3,10 +3,14 @@
 //! main in `conformance`, another table in `no_default`, DHCP and router advertisements in
 //! `seed_002`, the configuration in `seed_003`, none in `last_hop`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Defaults, Lab, Topology};
-use prroute_tests::probe;
+use prroute_tests::{probe, wait};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// Three uplinks without default routes, and with addresses.
 fn build() -> Result<Lab> {
@@ -81,4 +85,26 @@ fn each_gateway_of_one_multipath_route_is_used() -> Result<()> {
         lab.host.ip(&line).with_context(|| format!("{family}"))?;
     }
     conforms(&lab)
+}
+
+/// The kernel takes IPv4 routes away with their next hop object, and announces the object alone.
+#[test]
+fn a_default_route_that_goes_with_its_next_hop_object_is_noticed() -> Result<()> {
+    let lab = build()?;
+    for number in 1..=3 {
+        let (device, gateway) =
+            (addressing::device(number), addressing::gateway(number, Family::V4));
+        lab.host.ip(&format!("nexthop add id {number} via {gateway} dev {device}"))?;
+        lab.host.ip(&format!("route add 0.0.0.0/0 nhid {number} metric 10{number}"))?;
+    }
+    lab.with_prroute(|prroute| {
+        // What the daemon makes of it: `status` looks for itself.
+        let ours =
+            format!("default via {} dev up2 table 21002", addressing::gateway(2, Family::V4));
+        let is_known = || anyhow::Ok(lab.host.ip("route show table all")?.contains(&ours));
+        ensure!(is_known()?, "{}", lab.host.ip("route show table all")?);
+        lab.host.ip("nexthop del id 2")?;
+        wait::until("the gateway is gone", SOON, || Ok((!is_known()?).then_some(())))
+            .with_context(|| prroute.log())
+    })
 }
