@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use std::ops::{Not, RangeInclusive};
 
 use ipnet::IpNet;
 use prroute_common::uplink::MAX_UPLINKS;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::source::mac_address;
 use super::{Attach, Mode, OnDown, OnStop, OwnSource, Pattern, Reply, RpFilter};
 
 /// First rule priority of our block when the configuration names no other.
@@ -22,8 +24,9 @@ pub const RANGE: u32 = 1000;
 /// Seconds. Detection takes this, and as long as two unanswered questions.
 const DEFAULT_GATEWAY_PROBE: u32 = 2;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// A daemon writes it into its report: what is not there, which an earlier version has not written, is the default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Config {
     pub mode: Mode,
     /// What a stopping daemon does with datapath, rules and tables.
@@ -37,7 +40,7 @@ pub struct Config {
     #[serde(flatten)]
     pub ranges: Ranges,
     /// `rule-priority` is in the configuration: all of prroute's rules are in that range.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Not::not")]
     pub rule_priority_is_fixed: bool,
     pub rp_filter: RpFilter,
     pub own_source: OwnSource,
@@ -103,13 +106,13 @@ impl Ranges {
 }
 
 /// Which interfaces an `[[uplink]]` is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selector {
     /// By name, altname or glob of either.
     Name(Pattern),
     /// By MAC address.
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "display", deserialize_with = "parse")]
     Mac([u8; 6]),
 }
 
@@ -142,6 +145,11 @@ fn display<S: serde::Serializer>(mac: &[u8; 6], serializer: S) -> Result<S::Ok, 
     serializer.collect_str(&Selector::Mac(*mac))
 }
 
+fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 6], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    mac_address(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is no MAC address")))
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,7 +163,7 @@ impl fmt::Display for Selector {
 
 /// One `[[uplink]]`: settings for the interfaces it names, which become uplinks even where
 /// discovery would not take them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct UplinkConfig {
     #[serde(flatten)]

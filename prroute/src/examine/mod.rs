@@ -28,7 +28,6 @@ mod sockets;
 mod uplinks;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -77,30 +76,35 @@ pub(crate) struct Examination {
     unit: Option<String>,
 }
 
-/// The configuration in force, as far as the files say it, with the mode of the programs.
+/// The configuration in force, and what became of its files.
 #[derive(Debug)]
 pub(crate) struct Configuration {
+    /// What the daemon works with, with the mode of the programs. Without a daemon, and of one that does not
+    /// say it, what the files say.
     pub(crate) config: Config,
     /// The files cannot be used.
     pub(crate) error: Option<ConfigError>,
     /// The daemon has read other files, or other contents.
     pub(crate) is_stale: bool,
+    /// It can be told what the kernel should have.
+    is_known: bool,
 }
 
 impl Configuration {
-    fn read(file: Option<&Path>, daemon: Option<&DaemonReport>) -> Self {
+    fn read(report: &DaemonReport, daemon: Option<Pid>) -> Self {
+        let file = report.config_file.as_deref();
         let now = FileStamp::of_configuration(file).ok();
-        let read = daemon.and_then(|report| report.configuration.as_ref());
+        let read = daemon.and(report.configuration.as_ref());
         let is_stale = now.zip(read).is_some_and(|(now, read)| now != *read);
-        match Config::load(file) {
-            Ok(config) => Self { config, error: None, is_stale },
-            Err(error) => Self { config: Config::default(), error: Some(error), is_stale },
-        }
-    }
-
-    /// Whether it can be told what the kernel should have.
-    const fn is_known(&self) -> bool {
-        self.error.is_none() && !self.is_stale
+        let (written, error) = match Config::load(file) {
+            Ok(config) => (Some(config), None),
+            Err(error) => (None, Some(error)),
+        };
+        let in_force = daemon.and_then(|pid| report.in_force_of(pid)).cloned();
+        let is_known = in_force.is_some() || error.is_none() && !is_stale;
+        // What the last daemon worked with is nearer to what there is than the defaults are.
+        let config = in_force.or(written).or_else(|| report.in_force.clone()).unwrap_or_default();
+        Self { config, error, is_stale, is_known }
     }
 }
 
@@ -136,8 +140,7 @@ impl Examination {
         let (report, journal) = (records.report.clone(), records.journal.clone());
         let is_reported = report.was_read();
         let known = records.ids.iter().map(|entry| entry.name.clone()).collect();
-        let file = report.config_file.clone();
-        let mut configuration = Configuration::read(file.as_deref(), daemon.map(|_| &report));
+        let mut configuration = Configuration::read(&report, daemon);
         let pins = Pins::of(instance);
         configuration.config.mode = match &report.programs {
             // What programs do was decided when they were loaded.

@@ -13,7 +13,7 @@ const SHOWN: usize = 3;
 pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     // Where it is not known what is asked for, nothing can be missing; and a table that changes all
     // the time was not read.
-    if !examined.configuration.is_known() || examined.outlook.observed.unsteady {
+    if !examined.configuration.is_known || examined.outlook.observed.unsteady {
         return Vec::new();
     }
     let plan = match &examined.outlook.plan {

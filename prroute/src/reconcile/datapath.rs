@@ -245,7 +245,7 @@ impl Reconciler {
         result = both(result, stacked);
         datapath.attached.retain(|id, _| outlook.uplinks.iter().any(|uplink| uplink.id == *id));
         // Whoever asks meanwhile does not miss programs on what is no uplink any more.
-        self.records.note_round(outlook, self.config.mode);
+        self.records.note_round(outlook, &self.config);
         self.records.store.save_report(&self.records.report);
         let journal = &mut self.records.journal;
         undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::Mode;
+use crate::config::Config;
 use crate::json::{SilentGatewayJson, UplinkJson};
 use crate::reconcile::telling::summary;
 use crate::reconcile::{Outlook, Reconciler};
@@ -47,9 +47,10 @@ impl Written {
     }
 
     /// What `status` is told of a round.
-    pub(super) fn note_round(&mut self, outlook: &Outlook, mode: Mode) {
+    pub(super) fn note_round(&mut self, outlook: &Outlook, config: &Config) {
+        self.note_config(config);
         let report = &mut self.report;
-        report.summary = summary(&outlook.uplinks, mode);
+        report.summary = summary(&outlook.uplinks, config.mode);
         let uplinks: Vec<UplinkJson> = outlook.uplinks.iter().map(Into::into).collect();
         let lost = report.lost_gateways_after(&uplinks, &outlook.observed.links);
         report.lost_gateways = lost.iter().map(Into::into).collect();
@@ -58,6 +59,13 @@ impl Written {
         report.left_out = outlook.left_out.iter().map(Into::into).collect();
         if !outlook.observed.unsteady {
             report.findings = outlook.findings.iter().map(Into::into).collect();
+        }
+    }
+
+    /// What is in force, whatever becomes of the files.
+    fn note_config(&mut self, config: &Config) {
+        if self.report.in_force.as_ref() != Some(config) {
+            self.report.in_force = Some(config.clone());
         }
     }
 
@@ -94,6 +102,8 @@ impl Reconciler {
 
     /// Writes what changed. What cannot be written now is tried again, also when nothing happens.
     pub(super) fn save(&mut self) {
+        // Also after a reload that was refused.
+        self.records.note_config(&self.config);
         self.records.store.save_journal(&self.records.journal);
         self.records.store.save_report(&self.records.report);
         if self.records.store.is_failing() {

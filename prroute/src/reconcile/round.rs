@@ -177,7 +177,7 @@ impl Reconciler {
         if !outlook.observed.unsteady {
             self.log.say_findings(&outlook.findings);
         }
-        self.records.note_round(&outlook, self.config.mode);
+        self.records.note_round(&outlook, &self.config);
         self.records.note_silence(self.gateways.silences());
         self.save();
         first_failure([facts, applied, synced, retried.map_err(Into::into)])?;

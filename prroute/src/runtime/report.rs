@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::config::{FileStamp, OwnSource};
+use crate::config::{Config, FileStamp, OwnSource};
 use crate::datapath::hooks::ProgramIds;
 use crate::json::{
     FindingJson, HealedJson, LeftOutJson, LostGatewayJson, RefusalJson, SilentGatewayJson,
@@ -40,6 +40,10 @@ pub struct DaemonReport {
     /// The files as they were when they were read last, and accepted.
     #[serde(default)]
     pub(crate) configuration: Option<Vec<FileStamp>>,
+    /// What the daemon works with, whatever became of the files since; `None`: an earlier version, which does
+    /// not say it, or a later one, whose words are not known.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub(crate) in_force: Option<Config>,
     /// When that was, in seconds since 1970.
     #[serde(default)]
     pub(crate) configuration_read: Option<u64>,
@@ -122,6 +126,11 @@ impl DaemonReport {
         self.ready != Some(false) && self.daemon == Some(pid.as_raw())
     }
 
+    /// The configuration that the daemon with this pid works with; `None`: it has not said it.
+    pub(crate) fn in_force_of(&self, pid: Pid) -> Option<&Config> {
+        self.in_force.as_ref().filter(|_| self.daemon == Some(pid.as_raw()))
+    }
+
     /// # Errors
     ///
     /// When the text is not what this version writes, or speaks of another boot or network namespace.
@@ -130,6 +139,12 @@ impl DaemonReport {
         report.origin.expect(here)?;
         Ok(report)
     }
+}
+
+/// Words of another version's configuration take nothing else of its report away.
+fn if_understood<'de, D: Deserializer<'de>>(file: D) -> Result<Option<Config>, D::Error> {
+    let written = Option::<serde_json::Value>::deserialize(file)?;
+    Ok(written.and_then(|config| serde_json::from_value(config).ok()))
 }
 
 /// About [`crate::state::own_source`].

@@ -130,6 +130,20 @@ fn what_another_version_boot_or_namespace_wrote_is_not_used() {
     assert!(message.len() < 80, "bounded: {message}");
 }
 
+#[test]
+fn a_configuration_of_another_version_takes_nothing_else_of_its_report_away() {
+    let here = Origin::current();
+    let read = |mode: &str| {
+        let mut written = serde_json::to_value(report()).unwrap();
+        written["in_force"]["mode"] = mode.into();
+        DaemonReport::parse(written.to_string().as_bytes(), &here).unwrap()
+    };
+    assert_eq!(read("observe"), report());
+    let mut without = report();
+    without.in_force = None;
+    assert_eq!(read("unheard-of"), without);
+}
+
 /// A directory, a FIFO, a link to nowhere, a sparse file: nothing waits, nothing is read for long.
 #[test]
 fn whatever_is_in_the_place_is_set_aside_once() {

@@ -92,7 +92,7 @@ pub(super) fn list(examined: &Examination, findings: &[Finding], is_answered: bo
         Needs::Use => examined.is_in_use(),
         Needs::Configuration => {
             examined.is_in_use()
-                && examined.configuration.is_known()
+                && examined.configuration.is_known
                 && !examined.outlook.observed.unsteady
         }
         Needs::Daemon => examined.daemon.is_some(),

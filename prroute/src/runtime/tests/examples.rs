@@ -1,12 +1,14 @@
 //! Each file as the examples in `tests/formats` have it.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::super::ids::IdFile;
 use super::super::report::Reload;
 use super::ids::remembered;
 use super::*;
-use crate::config::OwnSource;
+use crate::config::{Config, OwnSource};
 use crate::datapath::hooks::ProgramIds;
 use crate::json;
 use crate::state::families::Families;
@@ -19,6 +21,7 @@ pub(super) fn report() -> DaemonReport {
     (report.daemon, report.trial) = (Some(42), true);
     (report.ready, report.configuration_read) = (Some(true), Some(1_790_000_000));
     report.configuration = Some(Vec::new());
+    report.in_force = Some(configuration());
     report.config_file = Some("/etc/prroute/prroute.toml".into());
     let (refusal, notes) = (Some(json::tests::refusal()), vec!["a note".to_owned()]);
     report.reload = Reload { started: 2, finished: 1, refusal, notes };
@@ -40,6 +43,17 @@ pub(super) fn report() -> DaemonReport {
     }];
     report.left_out = json::tests::left_out();
     report
+}
+
+/// With something in every key.
+fn configuration() -> Config {
+    let text = "mode = 'observe'\non-stop = 'undo'\nattach = 'tcx'\nflows = 65536\nexclude = ['eth9', 'veth*']\n\
+                rule-priority = 5000\ntable = 6000\nrp-filter = 'leave'\nown-source = 'datapath'\n\
+                on-down = 'hold'\nbind-device = true\nudp-source = false\ngateway-probe = 5\n\
+                [[uplink]]\nname = 'wg0'\ngateway = ['192.168.1.1']\nreply = 'last-hop'\n\
+                on-down = 'route'\ntable = 6500\nto = ['192.0.2.0/24']\n\
+                [[uplink]]\nmac = '02:00:00:00:00:01'\n";
+    Config::parse(Path::new("prroute.toml"), text).unwrap()
 }
 
 /// The example is what is written, and what is read again.
