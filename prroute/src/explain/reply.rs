@@ -117,7 +117,7 @@ fn leading<'a>(
 }
 
 fn filtered(host: &Host<'_>, question: &Question, received: &Received, by: &Link) -> super::Step {
-    let mut packet = Packet {
+    let packet = Packet {
         protocol: question.number(),
         source: received.server,
         destination: question.client,
@@ -126,16 +126,18 @@ fn filtered(host: &Host<'_>, question: &Question, received: &Received, by: &Link
         is_reply: true,
         is_first: received.is_first,
         is_local: false,
+        is_marked: false,
     };
     let mut walks = Vec::new();
     let rules = &host.rules.ruleset;
     let first = if received.guest.is_some() { FORWARD } else { OUTPUT };
     // The answer to what opens a connection, and what follows it.
     for is_first in [received.is_first, false] {
-        packet.is_first = is_first;
+        let mut packet = Packet { is_first, ..packet.clone() };
         if received.guest.is_some() {
             let mut before = Packet { output: None, ..packet.clone() };
             walks.push(walk(rules, PREROUTING, &mut before));
+            packet.is_marked = before.is_marked;
         }
         walks.extend([first, POSTROUTING].map(|hook| walk(rules, hook, &mut packet)));
     }

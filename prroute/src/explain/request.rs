@@ -90,16 +90,18 @@ pub(super) async fn follow(
     let guest = route.device.filter(|_| !is_local);
     let mut packet = packet(host, question, server, iif.ifindex, is_first);
     packet.is_local = is_local;
+    packet.is_marked = before.is_marked;
     packet.output = guest.map(|device| host.port(device));
     let hooks = if is_local { &[INPUT][..] } else { &[FORWARD, POSTROUTING] };
     let mut walks = vec![before];
     walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut packet)));
     // A connection needs its later segments, too.
     if is_first && question.number() == TCP {
-        let mut later = Packet { is_first: false, destination: question.local, ..packet.clone() };
-        later.output = None;
-        walks.push(walk(&host.rules.ruleset, PREROUTING, &mut later));
-        let mut later = Packet { is_first: false, ..packet };
+        let fresh = Packet { is_first: false, is_marked: false, ..packet.clone() };
+        let mut later = Packet { destination: question.local, output: None, ..fresh };
+        let before = walk(&host.rules.ruleset, PREROUTING, &mut later);
+        let mut later = Packet { is_first: false, is_marked: before.is_marked, ..packet };
+        walks.push(before);
         walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut later)));
     }
     let unread = host.rules.unread(question.family());
@@ -191,6 +193,7 @@ fn packet(
         is_reply: false,
         is_first,
         is_local: false,
+        is_marked: false,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Packet {
     pub(crate) is_first: bool,
     /// The host has the destination itself.
     pub(crate) is_local: bool,
+    /// A rule has set its mark, to what is not known. It keeps it from hook to hook.
+    pub(crate) is_marked: bool,
 }
 
 /// `NF_CT_STATE_BIT` of a connection's state.
@@ -66,7 +68,7 @@ impl Packet {
                 let ether_type = if is_v4 { libc::ETH_P_IP } else { libc::ETH_P_IPV6 };
                 known(&u16::try_from(ether_type).unwrap_or_default().to_be_bytes())
             }
-            libc::NFT_META_MARK => known(&[0; 4]),
+            libc::NFT_META_MARK if !self.is_marked => known(&[0; 4]),
             libc::NFT_META_IIF => index(self.input.as_ref()),
             libc::NFT_META_OIF => index(self.output.as_ref()),
             libc::NFT_META_IIFNAME => name(self.input.as_ref()),
@@ -180,6 +182,7 @@ pub(super) mod tests {
             is_reply: output.is_some(),
             is_first: true,
             is_local: output.is_none(),
+            is_marked: false,
         }
     }
 

@@ -76,7 +76,7 @@ struct Perhaps {
 }
 
 /// Takes a packet through the chains of a hook (`NF_INET_*`), in the order of their priorities. A packet
-/// that is translated goes on with its new destination.
+/// that is translated or marked goes on so: to the next hook, too.
 pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked {
     let mut walked = Walked {
         passage: Passage::Passes,
@@ -84,7 +84,7 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
         translated: None,
         is_marked: false,
     };
-    let is_marked = Cell::new(false);
+    let is_marked = Cell::new(packet.is_marked);
     let mut chains: Vec<(Base, &Chain)> = ruleset
         .chains
         .iter()
@@ -113,7 +113,8 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
                 Passage::Passes
             }
         };
-        walked.is_marked = is_marked.get();
+        packet.is_marked = is_marked.get();
+        walked.is_marked = packet.is_marked;
         match (passage, &walked.passage) {
             (dropped @ Passage::Dropped(_), _) => {
                 walked.passage = dropped;

@@ -1,3 +1,5 @@
+use nix::libc;
+
 use super::super::packet::tests::packet;
 use super::*;
 use crate::explain::question::TCP;
@@ -106,4 +108,30 @@ fn a_first_packet_is_translated_and_goes_on_so() {
     assert_eq!(request.destination, "172.17.0.2:80".parse().unwrap());
     request.is_first = false;
     assert_eq!(walk(&ruleset, PREROUTING, &mut request).translated, None, "conntrack knows it");
+}
+
+/// A mark that one hook gives is asked for at the next one: by what it was set to is not known.
+#[test]
+fn a_mark_goes_with_the_packet_from_hook_to_hook() {
+    const PREROUTING: u32 = 0;
+    const INPUT: u32 = 1;
+    const MARK: u32 = libc::NFT_META_MARK.cast_unsigned();
+    let base = |hook, drops| Some(Base { hook, priority: 0, is_nat: false, drops });
+    let asks = [
+        Expression::Meta { key: MARK, to: 1 },
+        Expression::Compare { operation: 0, from: 1, with: vec![1, 0, 0, 0] },
+        decide(Verdict::Accept),
+    ];
+    let marks: &[&[Expression]] = &[&[Expression::Marks]];
+    let chains = |marks| {
+        vec![chain("pre", base(PREROUTING, false), marks), chain("in", base(INPUT, true), &[&asks])]
+    };
+    let last = |marks| {
+        let ruleset = Ruleset { chains: chains(marks), ..Ruleset::default() };
+        let mut request = packet(TCP, "203.0.113.11:40000", "198.51.100.10:80", None);
+        let [_, last] = [PREROUTING, INPUT].map(|hook| walk(&ruleset, hook, &mut request));
+        last.passage
+    };
+    assert_eq!(named(&last(marks)), "perhaps, by nft rule inet fwx in handle 1");
+    assert_eq!(named(&last(&[])), "dropped by the policy of nft chain inet fwx in");
 }
