@@ -30,7 +30,8 @@ impl Nat {
 
 pub(crate) fn judge(nat: &Nat, local: SocketAddr) -> Step {
     const STAGE: Stage = Stage::Nat;
-    let unknown = |detail: String| Step::new(STAGE, Found::Unknown, detail);
+    // To whom a request goes decides all that follows.
+    let unknown = |detail: String| Step::new(STAGE, Found::Unknown, detail).decides_the_rest();
     let nothing = || Step::new(STAGE, Found::Nothing, "no DNAT");
     match nat {
         Nat { tracked: Some(server), .. } if *server == local => {

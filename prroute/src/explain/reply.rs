@@ -4,10 +4,10 @@ use anyhow::Result;
 
 use super::Course;
 use super::host::{Host, has_no_neighbours};
-use super::netfilter::{self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, walk};
+use super::netfilter::{self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, Walked, walk};
 use super::next_hop::{self, Exit, Hop};
 use super::program::{self, Decision, NextHop, Outcome};
-use super::question::Question;
+use super::question::{ICMP, ICMPV6, Question, TCP};
 use super::rehearse::Rehearser;
 use super::request::Received;
 use super::route::{self, Answers, Reply};
@@ -17,6 +17,7 @@ use super::verdict::Leaves;
 use crate::netlink::{Direction, RouteAnswer, RouteQuestion};
 use crate::state::observed::{Link, PROTOCOL, Rule};
 use crate::state::uplink::{Ifindex, Uplink};
+use crate::sysctl;
 
 /// `None`: it does not leave.
 pub(super) async fn follow(
@@ -28,11 +29,15 @@ pub(super) async fn follow(
     rehearser: &mut Option<Rehearser>,
 ) -> Result<Option<Leaves>> {
     let answers = answers(host, question, received).await?;
-    let rule = answers.route.as_ref().ok().and_then(|route| {
-        let found = leading(host, question, received, answers.entry.as_ref().unwrap_or(route));
-        course.take(rule::judge(found, route));
-        found
-    });
+    let (rule, by_mark) = rules(host, question, received, &answers);
+    let marked = marked_before(host, question, received, by_mark);
+    let is_decided_by_mark = marked.is_some();
+    if let Some(step) = marked {
+        course.take(step);
+    }
+    if let Ok(route) = &answers.route {
+        course.take(rule::judge(rule, route));
+    }
     let may_be_open = received
         .listener
         .as_ref()
@@ -49,7 +54,13 @@ pub(super) async fn follow(
     let Some(by) = route.device.and_then(|device| host.observed.link(device)) else {
         return Ok(None);
     };
-    if !course.take(filtered(host, question, received, by)) {
+    let walks = walks(host, question, received, by);
+    let marked = netfilter::marked(Stage::NetfilterOut, &walks, by_mark);
+    if let Some(step) = marked.filter(|_| !is_decided_by_mark) {
+        course.take(step);
+    }
+    let (seen, unread) = (format!("sees oif {}", by.name), host.rules.unread(question.family()));
+    if !course.take(netfilter::judge(Stage::NetfilterOut, &seen, &walks, unread)) {
         return Ok(None);
     }
     let hooked = host.hooked(by.ifindex, Direction::Egress);
@@ -98,12 +109,13 @@ async fn answers(host: &Host<'_>, question: &Question, received: &Received) -> R
     Ok(Answers { route, entry, without_source })
 }
 
-fn leading<'a>(
+/// The rule that leads to the reply's route, and the one by which it may take another one with a mark.
+fn rules<'a>(
     host: &Host<'a>,
     question: &Question,
     received: &Received,
-    answer: &RouteAnswer,
-) -> Option<&'a Rule> {
+    answers: &Answers,
+) -> (Option<&'a Rule>, Option<&'a Rule>) {
     let iif = received.guest.map_or_else(|| "lo".to_owned(), |device| host.name(device));
     let bound = received.listener.as_ref().and_then(super::listener::Listener::device);
     let oif = bound.map(|device| host.name(device));
@@ -113,37 +125,76 @@ fn leading<'a>(
         iif: &iif,
         oif: oif.as_deref(),
     };
-    rule::leading_to(&host.observed.rules, &selected, answer)
+    let rules = &host.observed.rules;
+    let leading = answers.route.as_ref().ok().and_then(|route| {
+        rule::leading_to(rules, &selected, answers.entry.as_ref().unwrap_or(route))
+    });
+    (leading, rule::by_mark(rules, &selected, leading))
 }
 
-fn filtered(host: &Host<'_>, question: &Question, received: &Received, by: &Link) -> super::Step {
-    let packet = Packet {
+/// Of a reply that has a mark before its route is looked up.
+fn marked_before(
+    host: &Host<'_>,
+    question: &Question,
+    received: &Received,
+    by_mark: Option<&Rule>,
+) -> Option<super::Step> {
+    const STAGE: Stage = Stage::NetfilterOut;
+    if received.guest.is_some() {
+        let walks = segments(received).map(|is_first| {
+            let mut packet = packet(host, question, received, is_first);
+            walk(&host.rules.ruleset, PREROUTING, &mut packet)
+        });
+        return netfilter::marked(STAGE, &walks, by_mark);
+    }
+    let by = has_mark_of_request(question, received)?;
+    by_mark
+        .map(|rule| netfilter::by_mark(STAGE, &format!("it has its request's mark ({by})"), rule))
+}
+
+/// The sysctl by which a reply of the host's own has the mark of its request.
+fn has_mark_of_request(question: &Question, received: &Received) -> Option<&'static str> {
+    let (is_on, name) = match question.number() {
+        TCP => (sysctl::accepts_marks(), "tcp_fwmark_accept"),
+        ICMP | ICMPV6 => (sysctl::reflects_marks(question.family()), "fwmark_reflect"),
+        _ => return None,
+    };
+    (received.is_marked && received.guest.is_none() && is_on).then_some(name)
+}
+
+/// The answer to what opens a connection, and what follows it.
+const fn segments(received: &Received) -> [bool; 2] {
+    [received.is_first, false]
+}
+
+fn packet(host: &Host<'_>, question: &Question, received: &Received, is_first: bool) -> Packet {
+    Packet {
         protocol: question.number(),
         source: received.server,
         destination: question.client,
         input: received.guest.map(|device| host.port(device)),
-        output: Some(host.port(by.ifindex)),
+        output: None,
         is_reply: true,
-        is_first: received.is_first,
+        is_first,
         is_local: false,
-        is_marked: false,
-    };
+        is_marked: has_mark_of_request(question, received).is_some(),
+    }
+}
+
+/// What netfilter does with a reply that routing sends to `by`.
+fn walks(host: &Host<'_>, question: &Question, received: &Received, by: &Link) -> Vec<Walked> {
     let mut walks = Vec::new();
     let rules = &host.rules.ruleset;
     let first = if received.guest.is_some() { FORWARD } else { OUTPUT };
-    // The answer to what opens a connection, and what follows it.
-    for is_first in [received.is_first, false] {
-        let mut packet = Packet { is_first, ..packet.clone() };
+    for is_first in segments(received) {
+        let mut packet = packet(host, question, received, is_first);
         if received.guest.is_some() {
-            let mut before = Packet { output: None, ..packet.clone() };
-            walks.push(walk(rules, PREROUTING, &mut before));
-            packet.is_marked = before.is_marked;
+            walks.push(walk(rules, PREROUTING, &mut packet));
         }
+        packet.output = Some(host.port(by.ifindex));
         walks.extend([first, POSTROUTING].map(|hook| walk(rules, hook, &mut packet)));
     }
-    let seen = format!("sees oif {}", by.name);
-    let unread = host.rules.unread(question.family());
-    netfilter::judge(Stage::NetfilterOut, &seen, &walks, unread)
+    walks
 }
 
 /// Where the reply leaves: as routing chose, or as the program moves it.

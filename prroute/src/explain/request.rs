@@ -1,6 +1,7 @@
 //! The request's way: from the interface that it comes in by to who hears it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::slice;
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -17,10 +18,11 @@ use super::program;
 use super::question::{Question, TCP};
 use super::rehearse::Rehearser;
 use super::rp_filter::{self, RpFilter};
+use super::rule::{self, Selected};
 use super::step::Stage;
 use super::uplink;
 use crate::netlink::{Direction, RouteAnswer, RouteQuestion, conntrack};
-use crate::state::observed::{Family, Link};
+use crate::state::observed::{Family, Link, RP_FILTER_STRICT, Rule, TABLE_LOCAL};
 use crate::state::uplink::Ifindex;
 use crate::sysctl;
 
@@ -36,6 +38,8 @@ pub(super) struct Received {
     pub(super) is_first: bool,
     /// The link-layer address that it would come from, where that is known.
     pub(super) sender: Option<[u8; 6]>,
+    /// It has a mark that is not known.
+    pub(super) is_marked: bool,
 }
 
 /// `None`: its way ends before somebody hears it.
@@ -67,6 +71,12 @@ pub(super) async fn follow(
     }
     let server = nat.server(question.local);
     let answer = routed(host, question, server, iif.ifindex).await?;
+    let by_mark = by_mark(host, question, server, iif, answer.as_ref().ok());
+    let marked = netfilter::marked(Stage::NetfilterIn, slice::from_ref(&before), by_mark);
+    let is_decided_by_mark = marked.is_some();
+    if let Some(step) = marked {
+        course.take(step);
+    }
     let checked = filtered(host, question, iif, answer.as_ref().err().copied());
     if !course.take(rp_filter::judge(&checked)) {
         return Ok(None);
@@ -95,6 +105,7 @@ pub(super) async fn follow(
     let hooks = if is_local { &[INPUT][..] } else { &[FORWARD, POSTROUTING] };
     let mut walks = vec![before];
     walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut packet)));
+    let is_marked = packet.is_marked;
     // A connection needs its later segments, too.
     if is_first && question.number() == TCP {
         let fresh = Packet { is_first: false, is_marked: false, ..packet.clone() };
@@ -104,11 +115,15 @@ pub(super) async fn follow(
         walks.push(before);
         walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut later)));
     }
+    let marked = netfilter::marked(Stage::NetfilterIn, &walks, by_mark);
+    if let Some(step) = marked.filter(|_| !is_decided_by_mark) {
+        course.take(step);
+    }
     let unread = host.rules.unread(question.family());
     if !course.take(netfilter::judge(Stage::NetfilterIn, "", &walks, unread)) {
         return Ok(None);
     }
-    let received = Received { server, guest, listener: None, is_first, sender };
+    let received = Received { server, guest, listener: None, is_first, sender, is_marked };
     match guest {
         Some(device) => {
             let via = route.gateway.unwrap_or(server.ip());
@@ -175,6 +190,37 @@ async fn routed(
         ..RouteQuestion::own(server.ip(), Some(question.client.ip()))
     };
     Ok(host.kernel.route(&asked).await?)
+}
+
+/// The rule by which the request may take another route with a mark than without.
+fn by_mark<'a>(
+    host: &Host<'a>,
+    question: &Question,
+    server: SocketAddr,
+    iif: &Link,
+    route: Option<&RouteAnswer>,
+) -> Option<&'a Rule> {
+    let rules = &host.observed.rules;
+    let packet = Selected {
+        source: question.client.ip(),
+        destination: server.ip(),
+        iif: &iif.name,
+        oif: None,
+    };
+    let is_local =
+        route.is_some_and(RouteAnswer::is_local) || !holders(host.observed, server.ip()).is_empty();
+    let is_strict = host.observed.rp_filter_all.max(iif.rp_filter) == Some(RP_FILTER_STRICT);
+    let leading = match route {
+        // The route back is looked up with the mark, too.
+        _ if is_strict && sysctl::filters_by_mark(&iif.name) => None,
+        _ if is_local => {
+            let of_family = rules.iter().filter(|rule| rule.family == question.family());
+            of_family.filter(|rule| rule.table == TABLE_LOCAL).min_by_key(|rule| rule.priority)
+        }
+        Some(route) => rule::leading_to(rules, &packet, route),
+        None => None,
+    };
+    rule::by_mark(rules, &packet, leading)
 }
 
 fn packet(

@@ -6,7 +6,7 @@ use super::step::{Found, Stage, Step};
 use crate::netlink::RouteAnswer;
 use crate::state::observed::{Family, PROTOCOL, Rule};
 
-/// A packet, as rules look at it. It has no mark.
+/// A packet, as rules look at it. Unless it is said otherwise it has no mark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selected<'a> {
     pub(crate) source: IpAddr,
@@ -18,13 +18,17 @@ pub(crate) struct Selected<'a> {
 }
 
 impl Selected<'_> {
-    /// `None`: it has selectors that are not known here.
-    fn is_selected_by(&self, rule: &Rule) -> Option<bool> {
-        let is_it = rule.source.is_none_or(|net| net.contains(&self.source))
+    /// By all that a rule looks at but the mark, and what is not known here.
+    fn fits(&self, rule: &Rule) -> bool {
+        rule.source.is_none_or(|net| net.contains(&self.source))
             && rule.destination.is_none_or(|net| net.contains(&self.destination))
             && rule.iif.as_ref().is_none_or(|iif| iif == self.iif)
             && rule.oif.as_ref().is_none_or(|oif| Some(oif.as_str()) == self.oif)
-            && rule.mark.is_none_or(|mark| mark.value == 0);
+    }
+
+    /// `None`: it has selectors that are not known here.
+    fn is_selected_by(&self, rule: &Rule) -> Option<bool> {
+        let is_it = self.fits(rule) && rule.mark.is_none_or(|mark| mark.value == 0);
         match rule.other {
             true if is_it != rule.invert => None,
             _ => Some(is_it != rule.invert),
@@ -67,8 +71,23 @@ pub(crate) fn leading_to<'a>(
     perhaps
 }
 
+/// The first rule by which the packet may take another route with a mark than without. `leading` leads to the
+/// route that it takes without; `None`: it takes none, or by which rule is not known.
+pub(crate) fn by_mark<'a>(
+    rules: &'a [Rule],
+    packet: &Selected<'_>,
+    leading: Option<&Rule>,
+) -> Option<&'a Rule> {
+    let family = Family::of(&packet.destination);
+    let last = leading.filter(|rule| !rule.other).map_or(u32::MAX, |rule| rule.priority);
+    let depends = |rule: &&Rule| {
+        rule.family == family && rule.priority <= last && rule.mark.is_some() && packet.fits(rule)
+    };
+    rules.iter().filter(depends).min_by_key(|rule| rule.priority)
+}
+
 /// As `ip rule` prints it.
-fn words(rule: &Rule) -> String {
+pub(crate) fn words(rule: &Rule) -> String {
     let text = rule.to_string();
     let text = text.strip_prefix("priority ").unwrap_or(&text);
     text.rsplit_once(" protocol ").map_or(text, |(rule, _)| rule).to_owned()
@@ -139,6 +158,28 @@ mod tests {
         let at = host.0.rules.len();
         host.0.rules[at - 2].goto = Some(200);
         assert_eq!(priority(&host, &answer(254, "203.0.113.0/24")), Some(32_766));
+    }
+
+    #[test]
+    fn a_mark_counts_where_a_rule_looks_at_it_that_comes_no_later_than_the_one_that_leads() {
+        let mut host = Host::new().rule(100, "10.0.2.0/24", 7).rule(200, "10.0.2.0/24", 8);
+        let at = host.0.rules.len();
+        host.0.rules[at - 2].mark = Some(Mark { value: 7, mask: u32::MAX });
+        let rules = &host.0.rules;
+        let packet = |source| Selected {
+            source: ip(source),
+            destination: ip("203.0.113.11"),
+            iif: "lo",
+            oif: None,
+        };
+        let found = |source, leading: Option<u32>| {
+            let leading = leading.and_then(|it| rules.iter().find(|rule| rule.priority == it));
+            by_mark(rules, &packet(source), leading).map(|rule| rule.priority)
+        };
+        assert_eq!(found("10.0.2.10", Some(200)), Some(100));
+        assert_eq!(found("10.0.2.10", None), Some(100));
+        assert_eq!(found("10.0.2.10", Some(0)), None, "the kernel's own comes first");
+        assert_eq!(found("10.0.1.10", Some(200)), None, "it is about others");
     }
 
     #[test]

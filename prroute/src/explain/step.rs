@@ -78,6 +78,8 @@ pub(crate) struct Step {
     pub(crate) object: Vec<(&'static str, String)>,
     /// Nobody answers, and the sender is told so: by RST, or by an ICMP error.
     pub(crate) is_refusal: bool,
+    /// Where it is unknown: all that comes after it may be otherwise, too.
+    pub(crate) decides_the_rest: bool,
 }
 
 impl Step {
@@ -90,6 +92,7 @@ impl Step {
             remedy: None,
             object: Vec::new(),
             is_refusal: false,
+            decides_the_rest: false,
         }
     }
 
@@ -113,6 +116,11 @@ impl Step {
 
     pub(crate) fn object(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.object.push((name, value.to_string()));
+        self
+    }
+
+    pub(crate) fn decides_the_rest(mut self) -> Self {
+        self.decides_the_rest = true;
         self
     }
 

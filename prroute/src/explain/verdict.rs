@@ -50,9 +50,10 @@ pub(crate) fn judge(iif: &str, steps: &[Step], leaves: Option<&Leaves>) -> Verdi
         |is_it: &dyn Fn(&Step) -> bool| steps.iter().position(is_it).map(|at| (at + 1, &steps[at]));
     let unknown = at(&|step| step.found == Found::Unknown);
     let stop = at(&|step| step.found == Found::Stop);
-    // To whom a request goes decides all that follows; what else is unknown does not undo a drop.
-    let decides_all = unknown.filter(|(_, step)| step.stage == Stage::Nat || stop.is_none());
-    match (decides_all, stop) {
+    let decides_the_rest = at(&|step| step.found == Found::Unknown && step.decides_the_rest);
+    // What else is unknown does not undo a drop.
+    let decides = if stop.is_some() { decides_the_rest } else { unknown };
+    match (decides, stop) {
         (Some((number, step)), stop) if stop.is_none_or(|(other, _)| other > number) => Verdict {
             kind: Kind::Unknown,
             stops_at: Some(number),
@@ -181,10 +182,13 @@ mod tests {
 
     #[test]
     fn what_is_unknown_counts_unless_a_drop_is_certain() {
-        let nat = steps(&[(Stage::Nat, Found::Unknown), (Stage::Listener, Found::Stop)]);
+        let mut nat = steps(&[(Stage::Nat, Found::Unknown), (Stage::Listener, Found::Stop)]);
+        nat[0].decides_the_rest = true;
         assert_eq!(judge("eth1", &nat, None).kind, Kind::Unknown, "somebody else may hear it");
         let filter = steps(&[(Stage::NetfilterIn, Found::Unknown), (Stage::Listener, Found::Stop)]);
         assert_eq!(judge("eth1", &filter, None).kind, Kind::Dropped);
+        nat.reverse();
+        assert_eq!(judge("eth1", &nat, None).kind, Kind::Dropped, "it does not get there");
         let uncertain = steps(&[(Stage::NetfilterOut, Found::Unknown)]);
         let verdict = judge("eth1", &uncertain, Some(&leaves("eth1", true)));
         assert_eq!((verdict.kind, verdict.stops_at), (Kind::Unknown, Some(1)));

@@ -25,7 +25,7 @@ pub(crate) fn tables(observed: &Observed) -> BTreeSet<u32> {
 
 /// Whether a rule of others looks at marks.
 pub(crate) fn uses_marks(observed: &Observed) -> bool {
-    observed.rules.iter().any(|rule| rule.protocol != PROTOCOL && rule.mark.is_some())
+    observed.foreign_rules_by_mark().next().is_some()
 }
 
 /// What others have set up; `routes` are all of [those tables](tables).

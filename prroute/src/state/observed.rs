@@ -219,4 +219,9 @@ impl Observed {
     pub fn addresses_on(&self, ifindex: Ifindex) -> impl Iterator<Item = &Address> {
         self.addresses.iter().filter(move |address| address.ifindex == ifindex)
     }
+
+    /// Rules of others that look at marks.
+    pub(crate) fn foreign_rules_by_mark(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.protocol != PROTOCOL && rule.mark.is_some())
+    }
 }

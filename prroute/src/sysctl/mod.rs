@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub use netstat::netstat;
 pub use ports::client_ports;
 
+use crate::family::Family;
 use crate::state::observed::ArpSettings;
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";
@@ -62,6 +63,27 @@ pub fn is_forwarding(device: &str) -> Result<bool, SysctlError> {
 /// `net.ipv6.conf.all.forwarding`: what comes in anywhere may be for others.
 pub fn is_forwarding_ipv6() -> Result<bool, SysctlError> {
     read(Path::new("/proc/sys/net/ipv6/conf/all/forwarding")).map(|value| value != 0)
+}
+
+/// `net.ipv4.conf.<device>.src_valid_mark`, or that of `all`: reverse-path filtering looks at marks.
+pub fn filters_by_mark(device: &str) -> bool {
+    let is_on = |device| Ok::<_, SysctlError>(read(&path(device, "src_valid_mark")?)? != 0);
+    ["all", device].into_iter().any(|device| is_on(device).unwrap_or_default())
+}
+
+/// `net.ipv4.tcp_fwmark_accept`, of both families: a connection has the mark of the packet that opened it.
+pub fn accepts_marks() -> bool {
+    read(Path::new("/proc/sys/net/ipv4/tcp_fwmark_accept")).is_ok_and(|value| value != 0)
+}
+
+/// `net.ipv4.fwmark_reflect`, `net.ipv6.fwmark_reflect`: what the kernel itself answers has the mark of what was
+/// asked.
+pub fn reflects_marks(family: Family) -> bool {
+    let path = match family {
+        Family::V4 => "/proc/sys/net/ipv4/fwmark_reflect",
+        Family::V6 => "/proc/sys/net/ipv6/fwmark_reflect",
+    };
+    read(Path::new(path)).is_ok_and(|value| value != 0)
 }
 
 /// `net.ipv4.conf.<device>.arp_ignore` and `arp_announce`.

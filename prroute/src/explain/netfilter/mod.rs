@@ -9,9 +9,10 @@ use std::fs;
 
 pub(crate) use self::packet::{Packet, Port};
 pub(crate) use self::walk::{Passage, Place, Translated, Walked, walk};
+use super::rule;
 use super::step::{Found, Stage, Step};
 use crate::netlink::nftables::ruleset::{self, Ruleset};
-use crate::state::observed::Family;
+use crate::state::observed::{Family, Rule};
 
 /// `NF_INET_*`.
 pub(crate) const PREROUTING: u32 = 0;
@@ -73,13 +74,29 @@ pub(crate) fn judge(stage: Stage, seen: &str, walks: &[Walked], unread: Option<S
             Step::new(stage, Found::Unknown, told(what)).remedy(remedy(place)).object("rule", place)
         }
         (_, Some(unread)) => Step::new(stage, Found::Unknown, told(unread)),
-        _ if walks.iter().any(|walked| walked.is_marked) => Step::new(
-            stage,
-            Found::Warn,
-            told("no rule drops it; one sets its mark, without which the routes were asked".into()),
-        ),
         _ => Step::ok(stage, told("no rule drops it".to_owned())),
     }
+}
+
+/// Of a packet whose mark a rule sets before its route is looked up, where `rule` of `ip rule` looks at marks:
+/// the routes are asked without one.
+pub(crate) fn marked(stage: Stage, walks: &[Walked], rule: Option<&Rule>) -> Option<Step> {
+    let rule = rule?;
+    let marks = |walked: &Walked| walked.marks_for_routing.is_some();
+    let is_dropped = |walked: &Walked| matches!(walked.passage, Passage::Dropped(_));
+    let at = walks.iter().position(marks)?;
+    if walks[..=at].iter().any(is_dropped) {
+        return None;
+    }
+    let place = walks[at].marks_for_routing.as_ref()?;
+    let step = by_mark(stage, &format!("{place} sets its mark"), rule);
+    Some(step.remedy(remedy(place)).object("rule", place))
+}
+
+/// Which route a packet takes is not known, as it has a mark that is not known.
+pub(crate) fn by_mark(stage: Stage, why: &str, rule: &Rule) -> Step {
+    let what = format!("{why}, and routing goes by marks (ip rule {})", rule::words(rule));
+    Step::new(stage, Found::Unknown, what).decides_the_rest().object("priority", rule.priority)
 }
 
 fn cause(stage: Stage, place: &Place) -> String {
@@ -97,9 +114,16 @@ fn remedy(place: &Place) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::observed::Mark;
 
     fn walked(passage: Passage) -> Walked {
-        Walked { passage, may_be_translated: None, translated: None, is_marked: false }
+        Walked {
+            passage,
+            may_be_translated: None,
+            translated: None,
+            is_marked: false,
+            marks_for_routing: None,
+        }
     }
 
     fn place(handle: u64) -> Place {
@@ -117,6 +141,26 @@ mod tests {
         assert_eq!(step.remedy.as_deref(), Some("see it with `nft -a list chain inet fwx o`"));
         let step = judge(Stage::NetfilterIn, "", &walks[..1], None);
         assert_eq!(step.found, Found::Unknown);
+    }
+
+    #[test]
+    fn a_mark_makes_the_route_unknown_where_a_rule_looks_at_marks() {
+        let marks = |passage| Walked { marks_for_routing: Some(place(5)), ..walked(passage) };
+        let rule = Rule {
+            mark: Some(Mark { value: 1, mask: u32::MAX }),
+            table: 100,
+            ..Rule::nop(Family::V4, 99)
+        };
+        let found = |walks: &[Walked], rule| marked(Stage::NetfilterOut, walks, rule);
+        let step = found(&[walked(Passage::Passes), marks(Passage::Passes)], Some(&rule)).unwrap();
+        assert!(step.found == Found::Unknown && step.decides_the_rest);
+        assert_eq!(
+            step.detail,
+            "nft rule inet fwx o handle 5 sets its mark, and routing goes by marks (ip rule 99 from all fwmark 0x1 lookup 100)"
+        );
+        assert_eq!(found(&[marks(Passage::Passes)], None), None);
+        assert_eq!(found(&[walked(Passage::Passes)], Some(&rule)), None);
+        assert_eq!(found(&[marks(Passage::Dropped(place(6)))], Some(&rule)), None);
     }
 
     #[test]

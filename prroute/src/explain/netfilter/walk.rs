@@ -1,8 +1,9 @@
 //! A packet's way through the chains of one hook.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 
+use super::PREROUTING;
 use super::machine::{Action, run};
 use super::packet::Packet;
 use crate::netlink::nftables::Verdict;
@@ -48,8 +49,10 @@ pub(crate) struct Walked {
     /// Rules that a packet may be translated by without that it is known to whom.
     pub(crate) may_be_translated: Option<Place>,
     pub(crate) translated: Option<Translated>,
-    /// A rule has set the packet's mark: other routes may count.
+    /// A rule has set the packet's mark.
     pub(crate) is_marked: bool,
+    /// The rule that did so before a route is looked up for the packet.
+    pub(crate) marks_for_routing: Option<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +86,10 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
         may_be_translated: None,
         translated: None,
         is_marked: false,
+        marks_for_routing: None,
     };
-    let is_marked = Cell::new(packet.is_marked);
+    let marked_by = OnceCell::new();
+    let is_marked = Cell::new(false);
     let mut chains: Vec<(Base, &Chain)> = ruleset
         .chains
         .iter()
@@ -98,7 +103,7 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
             continue;
         }
         let mut perhaps = Perhaps::default();
-        let walker = Walker { ruleset, packet, is_marked: &is_marked };
+        let walker = Walker { ruleset, packet, is_marked: &is_marked, marked_by: &marked_by };
         let end = walker.chain(chain, &mut perhaps, 0);
         if walked.may_be_translated.is_none() {
             walked.may_be_translated = perhaps.translates.take();
@@ -113,8 +118,11 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
                 Passage::Passes
             }
         };
-        packet.is_marked = is_marked.get();
-        walked.is_marked = packet.is_marked;
+        packet.is_marked |= is_marked.get();
+        walked.is_marked = is_marked.get();
+        if hook == PREROUTING || base.reroutes {
+            walked.marks_for_routing = marked_by.get().cloned();
+        }
         match (passage, &walked.passage) {
             (dropped @ Passage::Dropped(_), _) => {
                 walked.passage = dropped;
@@ -155,6 +163,8 @@ struct Walker<'a> {
     ruleset: &'a Ruleset,
     packet: &'a Packet,
     is_marked: &'a Cell<bool>,
+    /// The first rule that has set the mark at this hook.
+    marked_by: &'a OnceCell<Place>,
 }
 
 impl Walker<'_> {
@@ -166,6 +176,9 @@ impl Walker<'_> {
         for rule in &chain.rules {
             let here = || place(chain, Some(rule.handle));
             let ruled = run(&rule.expressions, self.packet, self.is_marked, set);
+            if self.is_marked.get() {
+                self.marked_by.get_or_init(here);
+            }
             let Some(ruled) = ruled else { continue };
             let end = match ruled.action {
                 Action::Translate { address, port } => {

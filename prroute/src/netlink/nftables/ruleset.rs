@@ -32,6 +32,8 @@ pub struct Base {
     pub priority: i32,
     /// It sees the first packet of a connection only.
     pub is_nat: bool,
+    /// What it marks is routed again.
+    pub reroutes: bool,
     /// What no rule decides about is dropped.
     pub drops: bool,
 }
@@ -145,11 +147,13 @@ fn chain(message: &[u8]) -> Option<Chain> {
     const TYPE: u16 = 7;
     const DROP: u32 = libc::NF_DROP as u32;
     let chain = message.get(HEADERS..)?;
+    let is_of_type = |name: &str| value(chain, TYPE).map(text).as_deref() == Some(name);
     let base = value(chain, HOOK).and_then(|hook| {
         Some(Base {
             hook: number(hook, 1)?,
             priority: number(hook, 2)?.cast_signed(),
-            is_nat: value(chain, TYPE).map(text).as_deref() == Some("nat"),
+            is_nat: is_of_type("nat"),
+            reroutes: is_of_type("route"),
             drops: number(chain, POLICY) == Some(DROP),
         })
     });

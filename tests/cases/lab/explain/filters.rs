@@ -1,9 +1,11 @@
 //! What filters packets on the host: reverse-path filtering, and rules of netfilter.
 
-use anyhow::{Result, ensure};
-use prroute_tests::addressing::Family;
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::probe::Question;
+use prroute_tests::own_source::OwnSource;
+use prroute_tests::probe::{self, Question};
+use serde_json::Value;
 
 use super::{Explained, TWO, expect_all, to_own, to_shared};
 
@@ -94,6 +96,103 @@ fn what_is_not_understood_is_said_to_be_unknown() -> Result<()> {
         explained.expect("unknown", Some("netfilter"))?;
         let other = Explained::of(prroute, &to_own(2, Question::Udp(53), Family::V4))?;
         other.expect("answered", None)
+    })
+}
+
+/// Connection marks and a table for each uplink: where the replies leave no one can tell who does not know the marks.
+fn by_connection_marks(lab: &Lab) -> Result<()> {
+    let mut marks = String::new();
+    for n in 1..=2 {
+        let (device, table) = (addressing::device(n), Lab::table(n));
+        marks += &format!("iifname {device} ct state new ct mark set {n}\n");
+        let gateway = addressing::gateway(n, Family::V4);
+        lab.host.ip(&format!("route add default via {gateway} dev {device} table {table}"))?;
+        lab.host.ip(&format!("rule add fwmark {n} lookup {table}"))?;
+    }
+    lab.host.nft(&format!(
+        "table inet marks {{
+            chain prerouting {{ type filter hook prerouting priority mangle; {marks} }}
+            chain output {{ type route hook output priority mangle; meta mark set ct mark; }}
+        }}"
+    ))?;
+    Ok(())
+}
+
+#[test]
+fn where_replies_leave_by_marks_it_is_unknown_and_no_fault() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.meet_default_gateway()?;
+    by_connection_marks(&lab)?;
+    let prroute = lab.prroute()?;
+    for question in Question::ALL {
+        let probe = to_shared(2, question, Family::V4);
+        let explained = Explained::of(&prroute, &probe)?;
+        explained.expect("unknown", Some("netfilter"))?;
+        let said = explained.text.contains("sets its mark, and routing goes by marks (ip rule ");
+        ensure!(said, "{}", explained.text);
+        probe::expect_all_answered(&lab.ask(&[probe])?)?;
+    }
+    // No rule of its family looks at marks.
+    let other = Explained::of(&prroute, &to_shared(2, TCP, Family::V6))?;
+    ensure!(other.verdict() == "wrong-uplink", "{}", other.text);
+    let doctor = prroute.output(&["doctor", "--json"])?.stdout;
+    let doctor: Value = serde_json::from_str(&doctor).context(doctor)?;
+    let findings = doctor["findings"].as_array().context("no findings")?;
+    let told: Vec<_> = findings.iter().filter(|it| it["id"] == "asymmetric:up2").collect();
+    ensure!(told.len() == 1 && told[0]["severity"] == "warning", "{told:#?}");
+    Ok(())
+}
+
+/// A rule by marks that comes before prroute's, and one that nothing depends on.
+#[test]
+fn a_reply_that_is_marked_before_prroutes_rules_is_not_said_to_be_answered() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_own_source(OwnSource::Rules, |prroute| {
+        let asked = [to_own(2, TCP, Family::V4)];
+        lab.host.nft(
+            "table inet marks {
+                chain output { type route hook output priority mangle; tcp sport 80 meta mark set 7; }
+            }",
+        )?;
+        lab.host.ip("link add tunnel type veth peer name tunnel-end")?;
+        lab.host.ip("link set tunnel up")?;
+        lab.host.ip("link set tunnel-end up")?;
+        lab.host.ip("route add default dev tunnel table 777")?;
+        lab.host.ip("rule add priority 30000 fwmark 7 lookup 777")?;
+        expect_all(&lab, prroute, &asked, ("answered", None))?;
+        lab.host.ip("rule add priority 20000 fwmark 7 lookup 777")?;
+        let explained = Explained::of(prroute, &asked[0])?;
+        explained.expect("unknown", Some("netfilter"))?;
+        let outcomes = lab.ask(&asked)?;
+        ensure!(!outcomes[0].answered(), "it goes into the tunnel: {}", outcomes[0]);
+        let unmarked = [to_own(2, Question::Udp(53), Family::V4)];
+        expect_all(&lab, prroute, &unmarked, ("answered", None))
+    })
+}
+
+/// A chain of one hook marks, one of the next goes by the mark.
+#[test]
+fn a_mark_is_not_forgotten_between_hooks() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        lab.host.nft(
+            "table inet filter {
+                chain pre {
+                    type filter hook prerouting priority mangle;
+                    iifname up2 meta mark set 0x1
+                }
+                chain in {
+                    type filter hook input priority filter; policy drop;
+                    meta mark 0x1 accept
+                    ct state established accept
+                    meta l4proto ipv6-icmp accept
+                }
+            }",
+        )?;
+        let marked = to_own(2, TCP, Family::V4);
+        Explained::of(prroute, &marked)?.expect("unknown", Some("netfilter"))?;
+        probe::expect_all_answered(&lab.ask(&[marked])?)?;
+        expect_all(&lab, prroute, &[to_own(1, TCP, Family::V4)], ("dropped", Some("netfilter")))
     })
 }
 

@@ -13,7 +13,7 @@ fn table() -> Table {
 }
 
 fn base(priority: i32, drops: bool) -> Option<Base> {
-    Some(Base { hook: OUTPUT, priority, is_nat: false, drops })
+    Some(Base { hook: OUTPUT, priority, is_nat: false, reroutes: false, drops })
 }
 
 fn chain(name: &str, base: Option<Base>, rules: &[&[Expression]]) -> Chain {
@@ -97,7 +97,13 @@ fn what_may_decide_makes_the_end_uncertain() {
 #[test]
 fn a_first_packet_is_translated_and_goes_on_so() {
     const PREROUTING: u32 = 0;
-    let nat = Some(Base { hook: PREROUTING, priority: -100, is_nat: true, drops: false });
+    let nat = Some(Base {
+        hook: PREROUTING,
+        priority: -100,
+        is_nat: true,
+        reroutes: false,
+        drops: false,
+    });
     let port = Some(80);
     let address = Some([172, 17, 0, 2].into());
     let chains = vec![chain("pre", nat, &[&[Expression::Translate { address, port }]])];
@@ -116,7 +122,8 @@ fn a_mark_goes_with_the_packet_from_hook_to_hook() {
     const PREROUTING: u32 = 0;
     const INPUT: u32 = 1;
     const MARK: u32 = libc::NFT_META_MARK.cast_unsigned();
-    let base = |hook, drops| Some(Base { hook, priority: 0, is_nat: false, drops });
+    let base =
+        |hook, drops| Some(Base { hook, priority: 0, is_nat: false, reroutes: false, drops });
     let asks = [
         Expression::Meta { key: MARK, to: 1 },
         Expression::Compare { operation: 0, from: 1, with: vec![1, 0, 0, 0] },
@@ -134,4 +141,25 @@ fn a_mark_goes_with_the_packet_from_hook_to_hook() {
     };
     assert_eq!(named(&last(marks)), "perhaps, by nft rule inet fwx in handle 1");
     assert_eq!(named(&last(&[])), "dropped by the policy of nft chain inet fwx in");
+}
+
+/// Routes are looked up after prerouting, and again after chains of the type route.
+#[test]
+fn a_mark_counts_for_routing_where_a_route_is_looked_up_after_it() {
+    const PREROUTING: u32 = 0;
+    const POSTROUTING: u32 = 4;
+    let marked = |hook, reroutes| {
+        let base = Some(Base { hook, priority: 0, is_nat: false, reroutes, drops: false });
+        let chains = vec![chain("m", base, &[&[limit()], &[Expression::Marks]])];
+        let ruleset = Ruleset { chains, ..Ruleset::default() };
+        let walked =
+            walk(&ruleset, hook, &mut packet(TCP, "203.0.113.11:4", "198.51.100.10:80", None));
+        assert!(walked.is_marked);
+        walked.marks_for_routing.map(|place| place.to_string())
+    };
+    let rule = Some("nft rule inet fwx m handle 2".to_owned());
+    assert_eq!(marked(PREROUTING, false), rule);
+    assert_eq!(marked(OUTPUT, true), rule);
+    assert_eq!(marked(OUTPUT, false), None);
+    assert_eq!(marked(POSTROUTING, false), None);
 }

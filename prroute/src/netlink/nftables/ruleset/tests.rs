@@ -98,7 +98,7 @@ fn a_chain_has_its_hook_and_policy() {
     bytes.extend(attributes.concat());
     let read = chain(&bytes).unwrap();
     assert_eq!((read.table.family, read.name.as_str()), ("ip", "out"));
-    let expected = Base { hook: 3, priority: -100, is_nat: true, drops: true };
+    let expected = Base { hook: 3, priority: -100, is_nat: true, reroutes: false, drops: true };
     assert_eq!(read.base, Some(expected));
     for length in 0..bytes.len() {
         drop(chain(&bytes[..length]));
