@@ -38,6 +38,16 @@ impl Listener {
         }
     }
 
+    /// The user by whom rules choose the route of what answers; the kernel's own answers are root's. `None`: it
+    /// is not known.
+    pub(crate) fn uid(&self) -> Option<u32> {
+        match self {
+            Self::Socket { socket, .. } => socket.uid,
+            Self::Kernel { .. } => Some(0),
+            Self::Nobody { .. } | Self::Unknown(_) => None,
+        }
+    }
+
     /// A socket without a connection and an address of its own, which may send without a source.
     pub(crate) fn may_send_without_source(&self, protocol: u8) -> bool {
         match self {
@@ -71,7 +81,7 @@ impl Listener {
     }
 }
 
-/// By /proc/net, which does not tell the device that a socket is bound to.
+/// By /proc/net, which does not tell the device that a socket is bound to; whose it is is not looked at.
 fn without_diag(protocol: u8, server: SocketAddr, error: &io::Error) -> Listener {
     let elsewhere = listening_at(protocol, server.port());
     let hears = |local: &SocketAddr| {
@@ -81,7 +91,7 @@ fn without_diag(protocol: u8, server: SocketAddr, error: &io::Error) -> Listener
     match elsewhere.iter().copied().find(hears) {
         Some(local) => {
             let state = if protocol == TCP { LISTEN } else { 7 };
-            let socket = Socket { state, local, device: None, inode: 0 };
+            let socket = Socket { state, local, device: None, uid: None, inode: 0 };
             Listener::Socket { socket, process: None }
         }
         None if error.kind() == io::ErrorKind::Unsupported => Listener::Nobody { elsewhere },
@@ -99,19 +109,22 @@ fn sctp(server: SocketAddr) -> Listener {
         let port: u16 = fields.get(5)?.parse().ok()?;
         let addresses = fields.get(8..)?.iter().filter_map(|address| address.parse().ok());
         let ends = addresses.map(move |address| SocketAddr::new(address, port));
-        Some((fields.get(7)?.parse().unwrap_or(0), ends.collect::<Vec<_>>()))
+        let uid: Option<u32> = fields.get(6)?.parse().ok();
+        Some((uid, fields.get(7)?.parse().unwrap_or(0), ends.collect::<Vec<_>>()))
     };
-    let all: Vec<(u32, Vec<SocketAddr>)> = text.lines().skip(1).filter_map(of_line).collect();
+    let all: Vec<(Option<u32>, u32, Vec<SocketAddr>)> =
+        text.lines().skip(1).filter_map(of_line).collect();
     let hears = |local: &SocketAddr| {
         local.port() == server.port() && (local.ip() == server.ip() || local.ip().is_unspecified())
     };
-    for (inode, ends) in &all {
+    for (uid, inode, ends) in &all {
         if let Some(local) = ends.iter().copied().find(hears) {
-            let socket = Socket { state: LISTEN, local, device: None, inode: *inode };
-            return Listener::Socket { socket, process: process_with(*inode) };
+            let (uid, inode) = (*uid, *inode);
+            let socket = Socket { state: LISTEN, local, device: None, uid, inode };
+            return Listener::Socket { socket, process: process_with(inode) };
         }
     }
-    let elsewhere = all.into_iter().flat_map(|(_, ends)| ends);
+    let elsewhere = all.into_iter().flat_map(|(.., ends)| ends);
     Listener::Nobody { elsewhere: elsewhere.filter(|it| it.port() == server.port()).collect() }
 }
 
@@ -209,7 +222,7 @@ mod tests {
 
     fn socket(local: &str, state: u8) -> Listener {
         let local = local.parse().unwrap();
-        let socket = Socket { state, local, device: None, inode: 7 };
+        let socket = Socket { state, local, device: None, uid: Some(0), inode: 7 };
         Listener::Socket { socket, process: Some("python3 (1287)".to_owned()) }
     }
 

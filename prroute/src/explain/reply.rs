@@ -98,6 +98,7 @@ async fn answers(host: &Host<'_>, question: &Question, received: &Received) -> R
         oif: received.listener.as_ref().and_then(super::listener::Listener::device),
         protocol: question.number(),
         ports: (received.server.port(), question.client.port()),
+        uid: received.listener.as_ref().and_then(super::listener::Listener::uid),
         ..RouteQuestion::own(question.client.ip(), Some(received.server.ip()))
     };
     let route = host.kernel.route(&asked).await?;

@@ -27,12 +27,14 @@ pub struct RouteQuestion {
     pub protocol: u8,
     /// Of source and destination.
     pub ports: (u16, u16),
+    /// The user that its socket belongs to; `None`: the one who asks. The kernel's own packets are root's.
+    pub uid: Option<u32>,
 }
 
 impl RouteQuestion {
     /// Of a packet of the host's own.
     pub const fn own(to: IpAddr, from: Option<IpAddr>) -> Self {
-        Self { to, from, iif: None, oif: None, protocol: 0, ports: (0, 0) }
+        Self { to, from, iif: None, oif: None, protocol: 0, ports: (0, 0), uid: None }
     }
 }
 
@@ -137,7 +139,7 @@ impl Kernel {
 }
 
 fn message(question: &RouteQuestion, flags: RouteFlags) -> RouteMessage {
-    let RouteQuestion { to, from, iif, oif, protocol, ports } = *question;
+    let RouteQuestion { to, from, iif, oif, protocol, ports, uid } = *question;
     let length = |address: IpAddr| host_net(address).prefix_len();
     let mut message = RouteMessage::default();
     message.header.address_family = encode::family(Family::of(&to));
@@ -151,6 +153,7 @@ fn message(question: &RouteQuestion, flags: RouteFlags) -> RouteMessage {
     }
     attributes.extend(iif.map(|Ifindex(index)| RouteAttribute::Iif(index)));
     attributes.extend(oif.map(|Ifindex(index)| RouteAttribute::Oif(index)));
+    attributes.extend(uid.map(RouteAttribute::Uid));
     match i32::from(protocol) {
         libc::IPPROTO_TCP | libc::IPPROTO_UDP => {
             attributes.push(RouteAttribute::IpProto(protocol));
@@ -214,6 +217,7 @@ mod tests {
             iif: Some(Ifindex(7)),
             protocol: 6,
             ports: (40_000, 80),
+            uid: Some(1_000),
             ..RouteQuestion::own(ip("10.0.2.10"), Some(ip("198.51.100.11")))
         };
         let asked = message(&question, RouteFlags::LookupTable);
@@ -223,6 +227,7 @@ mod tests {
             RouteAttribute::IpProto(6),
             RouteAttribute::Sport(40_000),
             RouteAttribute::Dport(80),
+            RouteAttribute::Uid(1_000),
         ] {
             assert!(asked.attributes.contains(&attribute), "{asked:?}");
         }

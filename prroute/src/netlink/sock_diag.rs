@@ -30,6 +30,8 @@ pub struct Found {
     pub local: SocketAddr,
     /// The device that it is bound to.
     pub device: Option<Ifindex>,
+    /// The user that it belongs to, for whom rules may choose another route; `None`: not told.
+    pub uid: Option<u32>,
     pub inode: u32,
 }
 
@@ -142,6 +144,7 @@ fn answer(message: &[u8]) -> Option<Found> {
         state: body[1],
         local: SocketAddr::new(address, u16::from_be_bytes([body[4], body[5]])),
         device: word(40).filter(|index| *index != 0).map(Ifindex),
+        uid: Some(word(64)?),
         inode: word(68)?,
     })
 }
@@ -165,6 +168,7 @@ mod tests {
         let port = wildcard.local_addr().unwrap().port();
         let listens = found(libc::IPPROTO_TCP, ([127, 0, 0, 1], port).into()).unwrap();
         assert!(listens.is_wildcard() && listens.state == 10, "{listens:?}");
+        assert_eq!(listens.uid, Some(nix::unistd::getuid().as_raw()));
         let specific = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = specific.local_addr().unwrap();
         assert_eq!(found(libc::IPPROTO_TCP, address).map(|it| it.local), Some(address));

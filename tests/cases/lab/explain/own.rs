@@ -1,14 +1,18 @@
 //! Addresses of the host itself: of one uplink, and shared by all.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::Lab;
 use prroute_tests::own_source::OwnSource;
 use prroute_tests::probe::Question;
+use prroute_tests::wait;
 use serde_json::Value;
 
 use super::{Explained, TWO, expect_agreement, expect_all, probes, to_own, to_shared};
 
+const SOON: Duration = Duration::from_secs(60);
 const ANSWERED: (&str, Option<&str>) = ("answered", None);
 
 #[test]
@@ -108,5 +112,36 @@ fn without_an_uplink_each_has_a_line() -> Result<()> {
         ensure!(wrong.status.code() == Some(2), "{wrong:?}");
         ensure!(wrong.stderr.contains("expected `to LOCAL[:PORT]` at the end"), "{wrong:?}");
         Ok(())
+    })
+}
+
+/// A rule of others sends what one user's programs answer elsewhere.
+#[test]
+fn a_service_is_asked_for_as_the_user_whose_socket_answers() -> Result<()> {
+    const PORT: u16 = 8080;
+    let lab = Lab::with_services(TWO)?;
+    let words = "setpriv --reuid 1000 --clear-groups /usr/bin/python3 -m http.server --directory /usr/share";
+    let mut words: Vec<&str> = words.split(' ').collect();
+    let port = PORT.to_string();
+    words.push(&port);
+    let _server = lab.host.spawn(&words)?;
+    wait::until("it listens", SOON, || {
+        let listening = lab.host.run(&["ss", "-Htln", "sport", "=", &format!(":{port}")])?;
+        Ok((!listening.is_empty()).then_some(()))
+    })?;
+    lab.with_own_source(OwnSource::Rules, |prroute| {
+        let theirs = to_own(2, Question::Tcp(PORT), Family::V4);
+        let others =
+            [to_own(2, Question::Tcp(80), Family::V4), to_own(2, Question::Ping, Family::V4)];
+        expect_all(&lab, prroute, &[theirs], ANSWERED)?;
+        lab.host.ip("link add vpn type veth peer name vpn-end")?;
+        lab.host.ip("link set vpn up")?;
+        lab.host.ip("link set vpn-end up")?;
+        lab.host.ip("route add default dev vpn table 777")?;
+        lab.host.ip("rule add priority 20000 uidrange 1000-1000 lookup 777")?;
+        let explained = expect_agreement(&lab, prroute, &[theirs])?;
+        ensure!(explained[0].verdict() == "wrong-uplink", "{}", explained[0].text);
+        ensure!(explained[0].text.contains("dev vpn"), "{}", explained[0].text);
+        expect_all(&lab, prroute, &others, ANSWERED)
     })
 }
