@@ -44,7 +44,7 @@ fn a_filter_that_is_set_back_again_and_again_is_made_loose_with_pauses() -> Resu
         Ok((value.trim() == "2").then_some(()))
     };
     daemon.process.wait_log("that it is set again, with a pause", PATIENCE, |log| {
-        let _ = lab.host.sysctl(&[STRICT]);
+        drop(lab.host.sysctl(&[STRICT]));
         log.contains("prroute sets it to 2 again in ").then_some(())
     })?;
     let said = daemon.process.log().matches("prroute sets it to 2 again\n").count();
