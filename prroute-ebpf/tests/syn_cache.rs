@@ -93,8 +93,10 @@ proptest! {
                 (key4(one, secret), key4(other, secret)),
                 (key6(wide(one), secret), key6(wide(other), secret)),
             ] {
-                met += u32::from(one.index == other.index);
-                prop_assert_eq!(other.cached(one.word(PLACE, NOW), NOW), None);
+                let is_same_slot = one.index == other.index;
+                met += u32::from(is_same_slot);
+                // Marks alone are equal for one of 2^24 pairs.
+                prop_assert!(!is_same_slot || other.cached(one.word(PLACE, NOW), NOW).is_none());
             }
         }
         prop_assert!(met < 3, "the same slot for {} of 32 secrets", met);
