@@ -1,6 +1,6 @@
 //! Rules, tables, neighbours and sysctls: from the plan to the kernel.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Ranges;
 use crate::json::HealedJson;
@@ -18,6 +18,9 @@ use crate::state::units::Units;
 
 /// Operations of one round: a longer plan must not keep the datapath from following.
 const OPERATIONS: usize = 512;
+
+/// How long after one round with a collision the next one is.
+const NEXT_LOOK: Duration = Duration::from_secs(5);
 
 impl Reconciler {
     /// Applies the plan, as much of it as a round may take, and leaves the ranges of an earlier
@@ -86,6 +89,8 @@ impl Reconciler {
             self.records.report.collision = Some(said);
         }
         outlook.plan = Ok(in_spite_of(collision, &outlook.desired, &outlook.observed));
+        // Not all that others remove from our tables is heard of.
+        self.schedule.round_by(Instant::now() + NEXT_LOOK);
     }
 
     /// Others deleted what was in place: it comes back at once, but not in an endless fight.
@@ -173,8 +178,8 @@ fn tell_of_filters(permission: &Permission, count: usize) {
     match permission {
         Permission::Granted => tracing::warn!(
             event = "sysctl-set-again",
-            "rp_filter of {count} interfaces of uplinks was set to 1, by another program or on purpose; \
-             prroute sets it to 2 again"
+            "rp_filter was set to 1 on {count} of the uplinks' interfaces, by another program or on \
+             purpose; prroute sets it to 2 again"
         ),
         Permission::NotBefore { pause, .. } => tracing::warn!(
             event = "sysctl-set-again",
