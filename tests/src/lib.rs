@@ -16,6 +16,7 @@ pub mod capability;
 pub mod capture;
 pub mod cgroup;
 pub mod command;
+pub mod connection_marks;
 pub mod demo;
 pub mod dhcp;
 pub mod docker;

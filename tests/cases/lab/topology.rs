@@ -4,6 +4,7 @@ use anyhow::Result;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::capture::Capture;
+use prroute_tests::connection_marks;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe, Question};
 
@@ -24,26 +25,7 @@ fn without_help_only_the_first_uplink_answers() -> Result<()> {
 fn connection_marks_satisfy_it() -> Result<()> {
     let lab = Lab::with_services(Topology { routers_know_host: false, ..Topology::DEFAULT })?;
     lab.meet_default_gateway()?;
-    let mut marks = String::new();
-    for n in 1..=3 {
-        let device = addressing::device(n);
-        let table = Lab::table(n);
-        marks += &format!("iifname {device} ct state new ct mark set {n}\n");
-        for family in Family::BOTH {
-            let option = family.option();
-            let gateway = addressing::gateway(n, family);
-            lab.host.ip(&format!(
-                "{option} route add default via {gateway} dev {device} table {table}"
-            ))?;
-            lab.host.ip(&format!("{option} rule add fwmark {n} lookup {table}"))?;
-        }
-    }
-    lab.host.nft(&format!(
-        "table inet marks {{
-            chain prerouting {{ type filter hook prerouting priority mangle; {marks} }}
-            chain output {{ type route hook output priority mangle; meta mark set ct mark; }}
-        }}"
-    ))?;
+    connection_marks::set_up(&lab, &Family::BOTH)?;
     probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)
 }
 

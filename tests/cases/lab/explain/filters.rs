@@ -1,7 +1,8 @@
 //! What filters packets on the host: reverse-path filtering, and rules of netfilter.
 
 use anyhow::{Context as _, Result, ensure};
-use prroute_tests::addressing::{self, Family};
+use prroute_tests::addressing::Family;
+use prroute_tests::connection_marks;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::OwnSource;
 use prroute_tests::probe::{self, Question};
@@ -99,30 +100,12 @@ fn what_is_not_understood_is_said_to_be_unknown() -> Result<()> {
     })
 }
 
-/// Connection marks and a table for each uplink: where the replies leave no one can tell who does not know the marks.
-fn by_connection_marks(lab: &Lab) -> Result<()> {
-    let mut marks = String::new();
-    for n in 1..=2 {
-        let (device, table) = (addressing::device(n), Lab::table(n));
-        marks += &format!("iifname {device} ct state new ct mark set {n}\n");
-        let gateway = addressing::gateway(n, Family::V4);
-        lab.host.ip(&format!("route add default via {gateway} dev {device} table {table}"))?;
-        lab.host.ip(&format!("rule add fwmark {n} lookup {table}"))?;
-    }
-    lab.host.nft(&format!(
-        "table inet marks {{
-            chain prerouting {{ type filter hook prerouting priority mangle; {marks} }}
-            chain output {{ type route hook output priority mangle; meta mark set ct mark; }}
-        }}"
-    ))?;
-    Ok(())
-}
-
+/// Where they leave no one can tell who does not know the marks of connections.
 #[test]
 fn where_replies_leave_by_marks_it_is_unknown_and_no_fault() -> Result<()> {
     let lab = Lab::with_services(TWO)?;
     lab.meet_default_gateway()?;
-    by_connection_marks(&lab)?;
+    connection_marks::set_up(&lab, &[Family::V4])?;
     let prroute = lab.prroute()?;
     for question in Question::ALL {
         let probe = to_shared(2, question, Family::V4);
