@@ -59,7 +59,7 @@ struct Destination {
 fn destination<F: Maps>(here: &UplinkFacts, frame: &mut Frame) -> Destination {
     let address = F::narrow(&frame.segment.destination);
     let locality = address::locality::<F>(here, &address);
-    // As on the fast path: of all its addresses.
+    // One stamp for all addresses of the uplink, as on the fast path.
     let is_exposed = locality == Locality::OwnedHere && address::may_be_exposed(here);
     let remote = F::narrow(&frame.segment.source);
     let ports = key::inbound_ports(&frame.segment);

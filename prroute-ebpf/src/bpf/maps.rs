@@ -112,8 +112,8 @@ pub(super) static UPLINK_FACTS: Array<UplinkFacts> =
 #[map]
 static UPLINK_IDS: Array<UplinkIdentity> = Array::with_max_entries(MAX_UPLINKS, 0);
 
-/// When an address of an uplink was last seen on another one, by uplink id: says whether
-/// asking for the address itself can matter.
+/// When an address of an uplink was last seen on another one, by uplink id: says whether the flows of
+/// its addresses have to be looked up there.
 #[map]
 pub(super) static EXPOSED: Array<Ticks> = Array::with_max_entries(MAX_UPLINKS, 0);
 

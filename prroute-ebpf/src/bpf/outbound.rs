@@ -77,7 +77,7 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
     );
     let owner = owner.and_then(uplink::with_id);
     let is_exposed = match locality {
-        // As on the fast path: of all its addresses.
+        // One stamp for all addresses of the uplink, as on the fast path.
         Locality::OwnedHere => address::may_be_exposed(here),
         Locality::OwnedBy(_) => owner.is_some() && address::is_exposed::<F>(&address),
         Locality::Shared | Locality::NotLocal => false,
