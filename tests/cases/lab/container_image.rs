@@ -69,6 +69,12 @@ fn it_steers_as_the_service_does_and_what_it_made_outlives_it() -> Result<()> {
     let before = lab.snapshot()?;
 
     let instance = lab.prroute()?;
+    // The directories of the volumes go with the last instance in them: without one of their own, another
+    // lab's end takes them away before they are mounted.
+    for parent in ["/run/prroute", "/var/lib/prroute"] {
+        let own = Path::new(parent).join(instance.name());
+        std::fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
+    }
     let run = |number: usize, command: &str| {
         let options = options(&docker, number, &etc)?;
         let options: Vec<&str> = options.iter().map(String::as_str).collect();

@@ -29,14 +29,15 @@ fn number(value: &Value, key: &str) -> Result<u64> {
     value[key].as_u64().with_context(|| format!("no number {key} in {value}"))
 }
 
-/// Each portion is on record before the next is sent: more at once may not fit in a device's queue.
+/// Each portion is on record before the next is sent: more at once may not fit in a device's queue. What
+/// was lost there beside other traffic is sent again.
 fn recorded_flood(wire: &Wire, datagrams: u32, prroute: &Instance<'_>) -> Result<u32> {
     const PORTION: u32 = 512;
     let before = prroute.count("opened_inbound")?;
     for first in (0..datagrams).step_by(PORTION as usize) {
         let end = datagrams.min(first + PORTION);
-        flood(wire, first..end, &AtomicBool::new(false))?;
         wait::until("all are recorded", Duration::from_secs(10), || {
+            flood(wire, first..end, &AtomicBool::new(false))?;
             let recorded = prroute.count("opened_inbound")? - before;
             Ok((recorded >= u64::from(end)).then_some(()))
         })?;
