@@ -4,8 +4,9 @@ use core::ptr;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::bpf_sock;
-use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release};
+use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_lookup_udp, bpf_sk_release};
 use prroute_ebpf::wire::Family;
+use prroute_ebpf::wire::parse::protocol;
 
 use super::frame::Frame;
 use super::skb::Skb;
@@ -65,6 +66,29 @@ pub(super) fn sends_itself(skb: &Skb, frame: &Frame) -> bool {
     // SAFETY: as above.
     let is_at = is_wildcard || unsafe { difference(frame.family, socket, source) } == 0;
     is_at && port == u16::from_be_bytes(segment.source_port)
+}
+
+/// Whether a UDP socket may send the datagram in the frame, perhaps with a translated source. What a tunnel of
+/// the kernel wraps (VXLAN, Geneve, FOU) has the socket of the packet inside, or none; a UDP socket that is
+/// connected is that of the datagram if it is connected to where that goes.
+#[inline(always)]
+pub(super) fn is_of_udp_socket(skb: &Skb, frame: &Frame) -> bool {
+    let sender = skb.sender();
+    if sender.is_null() {
+        return false;
+    }
+    // SAFETY: the kernel keeps the socket while the packet lives; what the helper returns is the same one,
+    // or null for one that is not a whole socket.
+    let socket = unsafe { bpf_sk_fullsock(sender) };
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: as above; the verifier checks the access.
+    let protocol = unsafe { ptr::read_volatile(&raw const (*socket).protocol) };
+    // SAFETY: as above.
+    let peer = unsafe { ptr::read_volatile(&raw const (*socket).dst_port) };
+    protocol == u32::from(protocol::UDP)
+        && (peer == 0 || peer == u16::from_ne_bytes(frame.segment.destination_port))
 }
 
 /// Who gets the datagram in the frame.

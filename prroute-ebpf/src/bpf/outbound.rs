@@ -168,7 +168,7 @@ fn disown(skb: &Skb) -> u32 {
 
 /// Whether a datagram of the host's own only looks like the answer to one that came in before, which
 /// anybody may have sent (R3): its socket was not there then, or was a client's, or sends to this peer
-/// without being asked. Of an answered flow that is settled.
+/// without being asked; or no socket sends it at all, but a tunnel. Of an answered flow that is settled.
 #[inline(always)]
 fn is_unasked(skb: &Skb, frame: &Frame, entry: &FlowEntry, packet: &OutboundPacket) -> bool {
     if packet.forwarded
@@ -179,9 +179,12 @@ fn is_unasked(skb: &Skb, frame: &Frame, entry: &FlowEntry, packet: &OutboundPack
     {
         return false;
     }
-    // What is translated has no socket where it comes in.
-    (entry.flow.has_no_socket() && listener::sends_itself(skb, frame))
-        || udp_origin::is_hosts_peer(frame, packet.now)
+    // What is translated has no socket where it comes in; nor has the port from which a tunnel of the kernel sends.
+    let is_hosts = || {
+        listener::sends_itself(skb, frame)
+            || (packet.from_client_port && !listener::is_of_udp_socket(skb, frame))
+    };
+    (entry.flow.has_no_socket() && is_hosts()) || udp_origin::is_hosts_peer(frame, packet.now)
 }
 
 /// Decides.

@@ -89,3 +89,25 @@ fn an_uplink_whose_replies_are_off_records_nothing() {
         assert!(fixture.flows().is_empty());
     });
 }
+
+/// A tunnel of the kernel's sends from any port of clients, without a socket that could have been asked there.
+/// In a test run no packet is a UDP socket's.
+#[test]
+fn a_datagram_from_a_clients_port_that_no_udp_socket_sends_was_not_asked_for() {
+    with_fixture(|fixture| {
+        for (peer, server) in CLIENT.into_iter().zip(SHARED) {
+            let peer = (peer.0, 4789);
+            let tunnel = (server.0, 40_001);
+            for _ in 0..3 {
+                assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, tunnel)), PASS);
+                assert_eq!(fixture.egress(1, &frame(Kind::Udp, tunnel, peer)), PASS);
+            }
+            // A guest's published port, and a service that is translated.
+            let guest = (server.0, 40_002);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, guest)), PASS);
+            assert_eq!(fixture.egress_forwarded(1, &frame(Kind::Udp, guest, peer)), REDIRECT);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, peer, server)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, server, peer)), REDIRECT);
+        }
+    });
+}

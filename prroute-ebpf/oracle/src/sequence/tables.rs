@@ -170,7 +170,8 @@ impl Tables {
             return false;
         }
         let is_client = packet.key.local_port == CLIENT_PORT;
-        if self.sockets == Sockets::There && known.flow.has_no_socket() {
+        // Without sockets it is a translation that sends, but not from a client's port.
+        if known.flow.has_no_socket() && (is_client || self.sockets == Sockets::There) {
             return true;
         }
         let peer = self.host_peers.get(&packet.key);

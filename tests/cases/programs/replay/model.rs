@@ -8,7 +8,7 @@ use prroute_ebpf::decide::{
     self, FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef,
 };
 use prroute_ebpf::wire::key;
-use prroute_ebpf::wire::parse::{Kind, Segment};
+use prroute_ebpf::wire::parse::{Kind, Segment, protocol};
 use prroute_oracle::ETHERNET;
 
 use super::family::Readable;
@@ -119,7 +119,11 @@ impl Model {
             from_client_port: is_client(segment.source_port),
             now: NOW,
         };
-        match decide::outbound(&departure, known) {
+        // No UDP socket sends it, and from a client's port nobody else answers.
+        let is_unasked = segment.protocol == protocol::UDP
+            && segment.kind == Kind::Datagram
+            && departure.from_client_port;
+        match decide::outbound(&departure, known.filter(|_| !is_unasked)) {
             Outbound::OpenByHost(_) => {
                 let listed = F::listed(&key::outbound::<F>(segment), false);
                 let counts = vec![(OUT, Reason::OpenedByHost)];
