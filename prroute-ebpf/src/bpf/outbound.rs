@@ -248,7 +248,7 @@ fn settle(here: &'static UplinkFacts) -> Next {
         }
         OutboundKind::OpenByHost | OutboundKind::Own => frame.sends_own,
     };
-    let next = if goes { to_target(here, frame) } else { Next::Pass };
+    let next = if goes { to_target(here, frame, &packet) } else { Next::Pass };
     let target = (next == Next::Redirect).then_some(&frame.target);
     fragment::remember(frame, target, packet.now);
     next
@@ -266,14 +266,23 @@ fn to_owner(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> b
     !is_off || frame.sends_own
 }
 
-/// Whether the target is there, and is not left to the kernel.
+/// Whether the target is there, and is not left to the kernel. A reply whose uplink is gone, or gets none, is a
+/// packet like others: where no rules see to that it goes to the owner of its source (R2).
 #[inline(always)]
-fn to_target(here: &UplinkFacts, frame: &Frame) -> Next {
-    let Some(target) = uplink::of(frame.target.uplink) else {
-        count(here.id, Reason::UplinkGone);
+fn to_target(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> Next {
+    let is_reply = frame.leaves == OutboundKind::Reply;
+    match uplink::of(frame.target.uplink) {
+        None => count(here.id, Reason::UplinkGone),
+        // An uplink that gets no replies still gets the host's own packets that have its source.
+        Some(target) if target.flags & flag::REPLY_OFF == 0 || (frame.sends_own && !is_reply) => {
+            return Next::Redirect;
+        }
+        Some(_) => {}
+    }
+    if !is_reply || !frame.sends_own {
         return Next::Pass;
-    };
-    // An uplink that gets no replies still gets the host's own packets that have its source.
-    let is_own = frame.sends_own && frame.leaves != OutboundKind::Reply;
-    if target.flags & flag::REPLY_OFF != 0 && !is_own { Next::Pass } else { Next::Redirect }
+    }
+    let (uplink, reason) = (packet.leaves_by, Reason::RedirectedToOwner);
+    frame.target = RedirectTarget { router: 0, uplink, reason };
+    Next::Redirect
 }

@@ -166,3 +166,42 @@ fn an_uplink_that_gets_no_replies_still_gets_what_has_its_source() {
         }
     });
 }
+
+/// Its conversations too, which were replies to it before.
+#[test]
+fn an_uplink_that_gets_no_replies_any_more_still_gets_what_has_its_source() {
+    with_datapath(|fixture| {
+        let exchanges = || CLIENT.into_iter().zip(OWNED_2);
+        for (client, owned) in exchanges() {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, owned)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+        }
+        fixture.uplinks[1].device.reply = Reply::Off;
+        fixture.sync();
+        for (client, owned) in exchanges() {
+            for _ in 0..3 {
+                assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::Redirected), 2);
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 6);
+    });
+}
+
+/// Another device has the uplink's id by now.
+#[test]
+fn a_reply_whose_uplink_is_gone_goes_to_the_owner_of_its_source() {
+    with_datapath(|fixture| {
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            assert_eq!(fixture.ingress(1, &frame(Kind::Udp, client, owned)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), PASS, "there");
+        }
+        fixture.uplinks[0].generation += 1;
+        fixture.sync();
+        for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(1, Reason::UplinkGone), 2);
+        assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 2);
+    });
+}
