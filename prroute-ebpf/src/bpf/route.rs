@@ -15,9 +15,12 @@ use super::uplink;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// `BPF_FIB_LKUP_RET_SUCCESS` and `BPF_FIB_LKUP_RET_NO_NEIGH`: there is a route.
+/// `BPF_FIB_LKUP_RET_SUCCESS`, `.._NO_NEIGH` and `.._FRAG_NEEDED`: there is a route. Without a length to ask about
+/// the last one is said when the interface is known already, also of what fits an interface without link-layer
+/// header; whether the packet fits is the kernel's to say.
 const FOUND: i64 = 0;
 const FOUND_WITHOUT_NEIGHBOUR: i64 = 7;
+const FOUND_TOO_SMALL: i64 = 8;
 
 /// Whether the packet in the frame is for a guest: the kernel would forward it to an interface that is
 /// no uplink. On an interface whose forwarding is off it would not.
@@ -51,7 +54,7 @@ fn forwarded_to(skb: &Skb, frame: &Frame) -> u32 {
     // SAFETY: the context is valid, and the structure is initialised and of the given length.
     let result = unsafe { bpf_fib_lookup(skb.context().as_ptr(), parameters, length, 0) };
     match result {
-        FOUND | FOUND_WITHOUT_NEIGHBOUR => parameters.ifindex,
+        FOUND | FOUND_WITHOUT_NEIGHBOUR | FOUND_TOO_SMALL => parameters.ifindex,
         _ => 0,
     }
 }

@@ -140,3 +140,43 @@ fn a_guests_connection_moves_when_its_uplink_fails() -> Result<()> {
         Ok(())
     })
 }
+
+/// Behind an interface with smaller packets than the uplinks': the first one is divided, or refused in the
+/// name of the uplink that it came in over.
+#[test]
+fn a_first_packet_that_is_too_large_for_the_guests_link_is_answered_too() -> Result<()> {
+    const LARGEST: [(Family, &str, &str); 2] =
+        [(Family::V4, "1472", "1"), (Family::V6, "1452", "4")];
+    /// `SOL_IP`, `IP_MTU_DISCOVER`, `IP_PMTUDISC_DONT`: routers may divide.
+    const DIVISIBLE: (i32, i32, i32) = (0, 10, 0);
+    let (lab, guest) = lab_with_guest(0)?;
+    let _echo = Echo::start(&guest, &[addressing::guest(Family::V4)], ECHO)?;
+    guest.ip("link set eth0 mtu 1400")?;
+    lab.host.ip("link set guests mtu 1400")?;
+    lab.with_prroute(|_| {
+        for (family, size, pings) in LARGEST {
+            let target = addressing::guest(family);
+            // Without a neighbour the kernel does not look at the size.
+            let meet = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "5"];
+            lab.host.run(&[&meet[..], &[&target.to_string()]].concat())?;
+            for n in [2, 3, 1] {
+                let (from, to) = (addressing::client(n, family).to_string(), target.to_string());
+                let ping =
+                    ["ping", family.option(), "-n", "-q", "-c", pings, "-i", "0.2", "-W", "2"];
+                let large = ["-M", "dont", "-s", size, "-I", &from, &to];
+                lab.client
+                    .run(&[&ping[..], &large].concat())
+                    .with_context(|| format!("{family}, uplink {n}"))?;
+            }
+        }
+        let (level, name, value) = DIVISIBLE;
+        for n in 1..=3 {
+            let udp = socket::udp(&lab.client, addressing::client(n, Family::V4), 0)?;
+            udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
+            socket::set_option(&udp, level, name, &value.to_ne_bytes())?;
+            let target = SocketAddr::new(addressing::guest(Family::V4), ECHO);
+            assert!(echo::udp_round(&udp, target, 1472)?, "UDP over uplink {n}");
+        }
+        Ok(())
+    })
+}
