@@ -16,7 +16,7 @@ use super::action::{Action, TC_ACT_REDIRECT};
 use super::address;
 use super::count::count;
 use super::frame::Frame;
-use super::maps::Maps;
+use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::uplink;
 
@@ -88,15 +88,18 @@ pub(super) fn delivery_of<F: Maps>(
     choose(redirect, || is_up, is_on_link)
 }
 
-/// Whether there is a way to the target, which is up, for the packet in the frame, if it fits.
-#[inline(always)]
-pub(super) fn has_next_hop<F: Maps>(target: &UplinkFacts, frame: &Frame) -> bool {
-    let source = F::narrow(&frame.segment.source);
-    let destination = F::narrow(&frame.segment.destination);
-    let router = frame.target.router;
-    let redirect = Redirect::<F> { target, source: &source, router, size: 0, is_there: false };
-    let is_on_link = || address::is_on_link::<F>(target, destination);
-    !matches!(choose(&redirect, || true, is_on_link), Delivery::LeaveOrHold(_))
+/// Whether there is a way to the target, which is up, for the packet in the frame, if it fits. A function of
+/// its own: it is asked at several places, all of them rare.
+#[inline(never)]
+pub(super) fn has_next_hop(target: &UplinkFacts, frame: &Frame) -> bool {
+    by_family!(frame.family, F => {
+        let source = F::narrow(&frame.segment.source);
+        let destination = F::narrow(&frame.segment.destination);
+        let router = frame.target.router;
+        let redirect = Redirect::<F> { target, source: &source, router, size: 0, is_there: false };
+        let is_on_link = || address::is_on_link::<F>(target, destination);
+        !matches!(choose(&redirect, || true, is_on_link), Delivery::LeaveOrHold(_))
+    })
 }
 
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.

@@ -204,9 +204,6 @@ fn send(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let Some(frame) = Frame::of(Direction::Out) else { return Action::Pass };
     let Some(target) = uplink::of(frame.target.uplink) else { return Action::Pass };
     let kind = frame.segment.kind;
-    if kind == Kind::Error {
-        icmp_source::correct(skb, here, frame, target);
-    }
     if by_family!(frame.family, F => is_right::<F>(skb, here, frame, target)) {
         return Action::Pass;
     }
@@ -214,7 +211,12 @@ fn send(skb: &Skb, here: &'static UplinkFacts) -> Action {
         mss::fit(skb, here, frame, target);
     }
     let size = size_of_segment(skb, here, frame);
-    if size > target.mtu && kind != Kind::Error && uplink::is_up(target) {
+    if kind == Kind::Error {
+        // What stays here keeps the source that the kernel gave it.
+        if size <= target.mtu {
+            icmp_source::correct(skb, here, frame, target);
+        }
+    } else if size > target.mtu && uplink::is_up(target) {
         match too_big::tell_sender(skb, here, frame, target) {
             Told::No => {}
             Told::Yes => {

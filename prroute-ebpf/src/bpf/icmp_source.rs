@@ -13,6 +13,7 @@ use prroute_ebpf::wire::{Address4, Address6, Family, Ipv4, Ipv6, is_inline_addre
 
 use super::frame::Frame;
 use super::skb::Skb;
+use super::{deliver, uplink};
 
 /// Offsets in the network headers, and of the checksum in an ICMPv6 header.
 const IPV4_CHECKSUM: u32 = 10;
@@ -24,11 +25,14 @@ const ICMPV6_CHECKSUM: u32 = 2;
 /// `BPF_F_PSEUDO_HDR`.
 const PSEUDO_HEADER: u64 = 1 << 4;
 
-/// Gives the error in the frame, which goes to `target`, a source that is right there.
+/// Gives the error in the frame, which goes to `target` if there is a way to it, a source that is right there.
 #[inline(never)]
 pub(super) fn correct(skb: &Skb, here: &UplinkFacts, frame: &Frame, target: &UplinkFacts) -> u32 {
     let sender = frame.segment.sender;
-    if sender == frame.segment.source {
+    if sender == frame.segment.source
+        || !uplink::is_up(target)
+        || !deliver::has_next_hop(target, frame)
+    {
         return 0;
     }
     match frame.family {

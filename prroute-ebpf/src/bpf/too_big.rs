@@ -13,7 +13,7 @@ use aya_ebpf::helpers::generated::{
 };
 use network_types::eth::{EthHdr, EtherType};
 use prroute_common::uplink::{UplinkFacts, flag, mac_octets};
-use prroute_ebpf::wire::{Family, Ipv4, Ipv6, Wire as _};
+use prroute_ebpf::wire::{Family, Ipv4, Wire as _};
 
 use super::action::TC_ACT_REDIRECT;
 use super::deliver::{self, store};
@@ -51,7 +51,7 @@ pub(super) fn tell_sender(
     // routable where a gateway's link-local address is not. A packet that has no way there is another matter.
     let has_source = match frame.family {
         Family::Ipv4 => target.flags & (flag::GATEWAY4 | flag::GATEWAY4_IS_V6) == flag::GATEWAY4,
-        Family::Ipv6 => deliver::has_next_hop::<Ipv6>(target, frame),
+        Family::Ipv6 => deliver::has_next_hop(target, frame),
     };
     if here.link_header != ETHERNET || target.link_header != ETHERNET || !has_source {
         return Told::No;

@@ -13,6 +13,7 @@ mod budget;
 mod fast_path;
 mod fixture;
 mod frames;
+mod icmp_source;
 mod indexes;
 mod left_alone;
 mod local_prefixes;
