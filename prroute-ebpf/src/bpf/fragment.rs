@@ -13,7 +13,7 @@ use super::deliver::{Outgoing, deliver};
 use super::frame::{Direction, Frame, RedirectTarget};
 use super::maps::{FRAGMENTS, Maps, by_family};
 use super::skb::Skb;
-use super::{address, clock, observe, uplink};
+use super::{address, clock, headers, observe, uplink};
 
 /// IPv4 tells identifications apart by protocol; IPv6 does not.
 #[inline(always)]
@@ -55,6 +55,9 @@ fn write(frame: &Frame, identification: u32, verdict: &FragmentVerdict) {
 #[inline(never)]
 pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let Some(frame) = Frame::of(Direction::Out) else { return Action::Pass };
+    if headers::is_broadcast(skb, here) {
+        return Action::Pass;
+    }
     by_family!(frame.family, F => follow_first::<F>(skb, here, frame))
 }
 

@@ -72,6 +72,14 @@ fn read_into<F: Maps>(skb: &Skb, here: &UplinkFacts, direction: Direction) -> He
     }
 }
 
+/// Whether a frame is for everybody on its link, whatever its network header says: the address of a subnet's
+/// broadcasts looks like others. A group's address would not tell: gateways may have one (network load balancing).
+#[inline(always)]
+pub(super) fn is_broadcast(skb: &Skb, here: &UplinkFacts) -> bool {
+    const EVERYBODY: u64 = 0xffff_ffff_ffff;
+    here.link_header != 0 && skb.linear().read(0).map(mac_word) == Some(EVERYBODY)
+}
+
 /// The link-layer address a frame came from, in the low 48 bits; 0 where frames have none, and where
 /// nobody else can be sent to there: an address of several hosts, none, or the uplink's own.
 #[inline(always)]

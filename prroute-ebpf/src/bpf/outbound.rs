@@ -16,7 +16,8 @@ use super::frame::{Direction, Frame, PendingWrite, RedirectTarget, Table, WriteT
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
-    address, clock, fragment, listener, lookup, ports, syn_cache, udp_origin, uplink, write,
+    address, clock, fragment, headers, listener, lookup, ports, syn_cache, udp_origin, uplink,
+    write,
 };
 
 /// What comes next for the packet in the frame.
@@ -99,6 +100,10 @@ fn source<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> 
 fn prepare(skb: &Skb, here: &'static UplinkFacts) -> Next {
     let Some(frame) = Frame::of(Direction::Out) else { return Next::Pass };
     (frame.is_decided, frame.sends_own, frame.changes_gateway) = (false, false, false);
+    // Never moved, and nothing is recorded of it.
+    if headers::is_broadcast(skb, here) {
+        return Next::Pass;
+    }
     let source = by_family!(frame.family, F => source::<F>(skb, here, frame));
     let Source { locality, owner, .. } = source;
     let forwarded = skb.is_forwarded();

@@ -3,6 +3,7 @@
 use prroute::config::Reply;
 use prroute_common::reason::Reason;
 
+use super::awkward::fragment;
 use super::fixture::{PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 use super::steering::{CLIENT, OWNED_1, SHARED};
@@ -88,6 +89,36 @@ fn an_uplink_whose_replies_are_off_records_nothing() {
         assert_eq!(fixture.ingress(2, &frame(Kind::Syn, CLIENT[0], SHARED[0])), PASS);
         assert!(fixture.flows().is_empty());
     });
+}
+
+/// Somebody has asked on another segment in the name of everybody on this one: the kernel drops that, behind
+/// the program.
+#[test]
+fn broadcasts_are_neither_recorded_nor_moved() {
+    with_fixture(|fixture| {
+        let (everybody, host) = (("10.0.1.255", 137), ("10.0.1.2", 137));
+        assert_eq!(fixture.egress(1, &broadcast(frame(Kind::Udp, host, everybody))), PASS);
+        assert!(fixture.flows().is_empty());
+        assert_eq!(fixture.ingress(2, &frame(Kind::Udp, everybody, host)), PASS);
+        for _ in 0..3 {
+            assert_eq!(fixture.egress(1, &broadcast(frame(Kind::Udp, host, everybody))), PASS);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, everybody, host)), PASS);
+        }
+        assert_eq!(fixture.count(2, Reason::Confirmed), 0);
+        // What the kernel sends to one host, or to a gateway with a group's address, is moved.
+        let mut reply = frame(Kind::Udp, host, everybody);
+        reply[0] = 3;
+        assert_eq!(fixture.egress(1, &reply), REDIRECT);
+        let later = fragment(frame(Kind::Udp, host, everybody), 64, false);
+        assert_eq!(fixture.egress(1, &fragment(reply, 0, true)), REDIRECT);
+        assert_eq!(fixture.egress(1, &later), REDIRECT);
+        assert_eq!(fixture.egress(1, &broadcast(later)), PASS);
+    });
+}
+
+fn broadcast(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[..6].copy_from_slice(&[0xff; 6]);
+    frame
 }
 
 /// A tunnel of the kernel's sends from any port of clients, without a socket that could have been asked there.
