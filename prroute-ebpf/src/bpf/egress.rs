@@ -246,10 +246,20 @@ pub(super) fn is_right<F: Maps>(
     frame: &Frame,
     target: &UplinkFacts,
 ) -> bool {
-    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && frame.target.router != 0;
-    target.id == here.id
-        && !by_last_hop
-        && !address::may_change_gateway::<F>(skb, here, &F::narrow(&frame.segment.source))
+    is_right_from::<F>(skb, here, target, &F::narrow(&frame.segment.source), frame.target.router)
+}
+
+/// Likewise of a packet from `source`, whose request came from `router`, if that was noted.
+#[inline(always)]
+pub(super) fn is_right_from<F: Maps>(
+    skb: &Skb,
+    here: &UplinkFacts,
+    target: &UplinkFacts,
+    source: &F::Address,
+    router: u64,
+) -> bool {
+    let by_last_hop = target.flags & F::NOTES_ROUTERS != 0 && router != 0;
+    target.id == here.id && !by_last_hop && !address::may_change_gateway::<F>(skb, here, source)
 }
 
 /// The hop-by-hop header that tells the length of an IPv6 packet beyond 64 KiB (RFC 2675).

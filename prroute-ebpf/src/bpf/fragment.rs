@@ -13,7 +13,7 @@ use super::deliver::{Outgoing, deliver};
 use super::frame::{Direction, Frame, RedirectTarget};
 use super::maps::{FRAGMENTS, Maps, by_family};
 use super::skb::Skb;
-use super::{address, clock, headers, observe, uplink};
+use super::{address, clock, egress, headers, observe, uplink};
 
 /// IPv4 tells identifications apart by protocol; IPv6 does not.
 #[inline(always)]
@@ -90,8 +90,11 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Fram
         (goes.then_some(target), Reason::RedirectedToOwner)
     };
     let Some(target) = target else { return Action::Pass };
-    let size = skb.len().saturating_sub(here.link_header);
     let router = verdict.router;
+    if egress::is_right_from::<F>(skb, here, target, &source, router) {
+        return Action::Pass;
+    }
+    let size = skb.len().saturating_sub(here.link_header);
     frame.target = RedirectTarget { router, uplink: UplinkRef::of(target), reason };
     let packet = Outgoing { source, destination, router, size, reason };
     if observe::is_on() {

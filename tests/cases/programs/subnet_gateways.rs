@@ -2,6 +2,7 @@
 
 use prroute::state::uplink::SubnetGateway;
 
+use super::awkward::fragment;
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 use super::steering::{CLIENT, OWNED_2};
@@ -33,5 +34,22 @@ fn a_connection_that_a_guest_opens_leaves_by_one_gateway() {
                 assert_eq!(fixture.egress_forwarded(2, &segment(Kind::Ack)), PASS);
             }
         }
+    });
+}
+
+/// A rule has chosen their router: main has a route to the client that is more specific than a default one.
+#[test]
+fn fragments_of_the_hosts_own_leave_by_one_router() {
+    with_fixture(|fixture| {
+        with_subnet_gateways(fixture);
+        let (client, owned) = (CLIENT[0], OWNED_2[0]);
+        assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, owned)), PASS);
+        let reply = frame(Kind::Udp, owned, client);
+        let later = fragment(reply.clone(), 64, false);
+        assert_eq!(fixture.egress(2, &fragment(reply.clone(), 0, true)), PASS);
+        assert_eq!(fixture.egress(2, &later), PASS);
+        // No rule has chosen for a guest's.
+        assert_eq!(fixture.egress_forwarded(2, &fragment(reply, 0, true)), REDIRECT);
+        assert_eq!(fixture.egress_forwarded(2, &later), REDIRECT);
     });
 }
