@@ -13,6 +13,7 @@ mod device_name;
 mod encode;
 mod fingerprint;
 mod hook_monitor;
+mod interest;
 mod lenient;
 mod monitor;
 mod neighbour_query;

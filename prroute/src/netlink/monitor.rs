@@ -10,11 +10,11 @@ use nix::libc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::relevance::{Expected, MainRoutes, Relevance};
+use super::relevance::{Expected, Relevance, WatchedRoutes};
 use super::request::{BUFFER, register, split};
 use super::{NetlinkError, lenient, netconf, next_hop};
 use crate::state::gateways::GatewayKey;
-use crate::state::observed::NeighbourEvent;
+use crate::state::observed::{NeighbourEvent, Observed};
 use crate::state::plan::Plan;
 use crate::state::uplink::Uplink;
 
@@ -114,10 +114,9 @@ impl Monitor {
         self.relevance.watched = watched;
     }
 
-    /// Names the interfaces over which main's routes matter, and the destinations known to be routed
-    /// over them, replacing those named before.
-    pub fn watch_main_routes(&mut self, uplinks: &[Uplink]) {
-        self.relevance.main_routes = MainRoutes::of(uplinks);
+    /// Names the addresses and uplinks on which it depends which routes matter, replacing those named before.
+    pub fn watch_routes(&mut self, observed: &Observed, uplinks: &[Uplink]) {
+        self.relevance.routes = WatchedRoutes::of(observed, uplinks);
     }
 
     /// Hands out what has been announced until now, without waiting.

@@ -11,14 +11,15 @@ use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
+use super::interest::Interest;
 use super::request::Socket;
 use super::steady::{Dump, Expiring, RouteItem, skipped};
 use super::unreadable::Object;
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{
-    Address, ArpSettings, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route,
-    RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN, is_global,
+    Address, ArpSettings, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route, Rule,
+    is_global,
 };
 use crate::state::uplink::{Ifindex, Skipped};
 use crate::sysctl;
@@ -216,7 +217,7 @@ async fn routes_of(
     addresses: &[Address],
     main_routes: MainRoutes,
 ) -> Result<Dump<Expiring>, NetlinkError> {
-    let own: BTreeSet<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
+    let interest = Interest::of(addresses);
     let mut last_table = None;
     let mut over: BTreeMap<Ifindex, usize> = BTreeMap::new();
     let mut request = RouteMessage::default();
@@ -247,34 +248,13 @@ async fn routes_of(
                 }
             }
             // Several routes in a row are of one table.
-            if matters(&route, &own) || last_table != Some(route.table) {
+            if interest.matters(&route) || last_table != Some(route.table) {
                 last_table = Some(route.table);
                 all.push((RouteItem::Whole(route), validity));
             }
         },
     )
     .await
-}
-
-/// Whether a route can influence the desired state. A host may have a million others.
-fn matters(route: &Route, own: &BTreeSet<IpAddr>) -> bool {
-    if route.protocol == PROTOCOL {
-        return true;
-    }
-    if route.is_local() {
-        let net = route.destination;
-        return net.prefix_len() < net.max_prefix_len() || !own.contains(&net.addr());
-    }
-    if route.table == TABLE_LOCAL {
-        return false;
-    }
-    if route.kind != RouteKind::Unicast {
-        return route.is_default() && route.kind.refuses();
-    }
-    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
-    let net = route.destination;
-    let holds_own = || own.range(net.network()..=net.broadcast()).next().is_some();
-    route.is_default_for_some() || (on_link && (route.table == TABLE_MAIN || holds_own()))
 }
 
 pub(super) fn name_devices(routes: &mut [Route], links: &[Link], unreadable: &[Skipped]) {

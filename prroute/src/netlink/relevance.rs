@@ -11,11 +11,12 @@ use netlink_packet_route::rule::RuleMessage;
 
 use super::decode;
 use super::fingerprint::Links;
+use super::interest::Interest;
 use super::monitor::Change;
 use super::unreadable::{Object, Reread, Unreadable};
 use crate::state::gateways::GatewayKey;
 use crate::state::observed::{
-    Family, MainRoute, Neighbour, NeighbourEvent, PROTOCOL, Route, RouteKey, RouteKind, Rule,
+    Family, MainRoute, Neighbour, NeighbourEvent, Observed, PROTOCOL, Route, RouteKey, Rule,
     TABLE_MAIN,
 };
 use crate::state::plan::{Op, Plan};
@@ -33,33 +34,50 @@ pub(super) struct Relevance {
     /// ... and those events, oldest first.
     pub(super) neighbours: Vec<NeighbourEvent>,
     pub(super) expected: Expected,
-    pub(super) main_routes: MainRoutes,
+    pub(super) routes: WatchedRoutes,
     reread: Reread,
 }
 
-/// Routes of `main` that are facts of the datapath, or would be.
+/// Routes that are news: what the desired state depends on, and what may have taken the place of it. The
+/// kernel announces of a route that is replaced only the other one.
 #[derive(Debug, Default)]
-pub(super) struct MainRoutes {
-    /// Interfaces that are uplinks, where the datapath keeps own sources.
+pub(super) struct WatchedRoutes {
+    interest: Interest,
+    /// Prefixes on the links of uplinks.
+    on_link: BTreeSet<IpNet>,
+    /// Interfaces that are uplinks, where the datapath keeps own sources: what main routes over them is a
+    /// fact of the datapath.
     over: BTreeSet<Ifindex>,
-    /// Another route to one of these may take the place of one over an uplink.
+    /// What main is known to route over them.
     known: BTreeSet<IpNet>,
 }
 
-impl MainRoutes {
-    pub(super) fn of(uplinks: &[Uplink]) -> Self {
+impl WatchedRoutes {
+    pub(super) fn of(observed: &Observed, uplinks: &[Uplink]) -> Self {
         let asks = |uplink: &&Uplink| {
             let own_source = uplink.device.own_source;
             Family::BOTH.into_iter().any(|family| own_source.is_datapath(family))
         };
         let devices = || uplinks.iter().filter(asks).map(|uplink| &uplink.device);
         Self {
+            interest: Interest::of(&observed.addresses),
+            on_link: uplinks.iter().flat_map(|u| u.device.on_link.iter().copied()).collect(),
             over: devices().flat_map(Discovered::devices).collect(),
             known: devices().flat_map(|device| device.main_routes.iter().copied()).collect(),
         }
     }
 
     fn has(&self, route: &Route) -> bool {
+        self.interest.matters(route) || self.is_in_place_of_one(route) || self.is_fact(route)
+    }
+
+    /// Whatever kind of route it is, and in whichever table: those of other managers have on-link routes
+    /// that count, too.
+    fn is_in_place_of_one(&self, route: &Route) -> bool {
+        route.is_default_for_some() || self.on_link.contains(&route.destination)
+    }
+
+    fn is_fact(&self, route: &Route) -> bool {
         let is_over = |hop: MainRoute| self.over.contains(&hop.ifindex);
         !self.over.is_empty()
             && route.table == TABLE_MAIN
@@ -178,7 +196,7 @@ impl Relevance {
     }
 
     fn matters(&self, message: &RouteMessage) -> bool {
-        decode::route(message).is_some_and(|route| matters(&route) || self.main_routes.has(&route))
+        decode::route(message).is_some_and(|route| self.routes.has(&route))
     }
 }
 
@@ -189,21 +207,6 @@ fn is_ours(message: &RouteMessage) -> bool {
 
 fn is_our_rule(message: &RuleMessage) -> bool {
     decode::rule(message).is_some_and(|rule| rule.protocol == PROTOCOL)
-}
-
-/// A default route (also one for some sources only, or one that refuses packets), one of ours,
-/// main's route to a link, or one to the host itself: what decides about gateways, on-link prefixes,
-/// local ones, and what rules of others catch. Other routes may flap, but where they are facts of the
-/// datapath ([`MainRoutes`]).
-fn matters(route: &Route) -> bool {
-    if route.protocol == PROTOCOL || route.is_local() {
-        return true;
-    }
-    let on_link = route.next_hops.iter().any(|hop| hop.gateway.is_none());
-    match route.kind {
-        RouteKind::Unicast => route.is_default_for_some() || (route.table == TABLE_MAIN && on_link),
-        kind => route.is_default() && kind.refuses(),
-    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ mod nat;
 mod no_default;
 mod observe;
 mod occupancy;
+mod on_link;
 mod outbound;
 mod over_time;
 mod own_source;

@@ -7,6 +7,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 use netlink_packet_route::rule::RuleAttribute;
 
 use super::*;
+use crate::state::observed::Address;
 
 fn route(length: u8, table: u32, gateway: bool, protocol: u8) -> RouteMessage {
     let mut message = RouteMessage::default();
@@ -101,6 +102,51 @@ fn what_we_delete_ourselves_is_no_news_once() {
     assert!(relevance.judge(Message::DelRoute(gone)).routes);
 }
 
+/// Of a route that is replaced only the other one is announced.
+#[test]
+fn what_may_have_replaced_an_on_link_route_is_news() {
+    let mut relevance = Relevance::default();
+    let other = |table| route(16, table, true, 4);
+    assert!(!relevance.judge(Message::NewRoute(other(254))).routes);
+    let mut refuses = other(254);
+    refuses.header.kind = RouteType::BlackHole;
+    relevance.routes.on_link.insert("10.0.0.0/16".parse().unwrap());
+    assert!(relevance.judge(Message::NewRoute(other(254))).routes, "a gateway's");
+    assert!(relevance.judge(Message::NewRoute(refuses)).routes, "one that refuses packets");
+    assert!(relevance.judge(Message::NewRoute(other(100))).routes, "in a table of another manager");
+    let narrower = route(24, 254, true, 4);
+    assert!(!relevance.judge(Message::NewRoute(narrower)).routes, "another destination");
+}
+
+/// Nor is it said what kind of default route there was before.
+#[test]
+fn a_default_route_of_any_kind_is_news() {
+    for kind in [RouteType::BlackHole, RouteType::Throw, RouteType::Unreachable] {
+        let mut message = route(0, 254, true, 4);
+        message.header.kind = kind;
+        assert!(Relevance::default().judge(Message::NewRoute(message)).routes, "{kind:?}");
+    }
+}
+
+/// A manager that keeps an interface's routes in a table of its own.
+#[test]
+fn on_link_routes_of_other_tables_are_news_where_they_hold_an_own_address() {
+    let mut relevance = Relevance::default();
+    let message = route(24, 100, false, 4);
+    assert!(!relevance.judge(Message::DelRoute(message.clone())).routes);
+    let address = Address {
+        ifindex: Ifindex(7),
+        net: "10.0.0.10/24".parse().unwrap(),
+        scope_global: true,
+        tentative: false,
+        failed: false,
+        no_prefix_route: true,
+    };
+    relevance.routes.interest = Interest::of(&[address]);
+    assert!(relevance.judge(Message::NewRoute(message.clone())).routes);
+    assert!(relevance.judge(Message::DelRoute(message)).routes);
+}
+
 /// Where the datapath keeps own sources, what main routes over uplinks is a fact.
 #[test]
 fn main_routes_over_uplinks_are_news_where_they_are_facts() {
@@ -111,15 +157,15 @@ fn main_routes_over_uplinks_are_news_where_they_are_facts() {
     };
     let (main, elsewhere) = (route(24, 254, true, 4), route(24, 100, true, 4));
     let mut relevance = Relevance::default();
-    relevance.main_routes.over.insert(Ifindex(7));
+    relevance.routes.over.insert(Ifindex(7));
     assert!(relevance.judge(Message::NewRoute(main.clone())).routes);
     assert!(relevance.judge(Message::DelRoute(main.clone())).routes);
     assert!(!relevance.judge(Message::NewRoute(elsewhere)).routes, "another table");
     assert!(!relevance.judge(Message::NewRoute(other_device(main.clone()))).routes);
     // It may have taken the place of one over an uplink.
-    relevance.main_routes.known.insert("10.0.0.0/24".parse().unwrap());
+    relevance.routes.known.insert("10.0.0.0/24".parse().unwrap());
     assert!(relevance.judge(Message::NewRoute(other_device(main.clone()))).routes);
-    relevance.main_routes = MainRoutes::default();
+    relevance.routes = WatchedRoutes::default();
     assert!(!relevance.judge(Message::NewRoute(main)).routes);
 }
 
