@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError};
 use crate::datapath::memory;
 use crate::datapath::sizes::{self, Demand};
 use crate::json::CheckJson;
-use crate::netlink::Kernel;
+use crate::netlink::{Kernel, MainRoutes, Wanted};
 use crate::state::advice::{Advice, advise};
 use crate::state::families::Families;
 use crate::state::findings::Severity;
@@ -63,7 +63,9 @@ fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 
 fn compare(config: &Config) -> Result<Advice> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let observed = runtime.block_on(async { Kernel::connect().await?.observe().await })?;
+    let wanted = Wanted { ranges: config.ranges, main_routes: MainRoutes::Skipped };
+    let observed =
+        runtime.block_on(async { Kernel::connect().await?.observe_with(wanted).await })?;
     let mut advice = advise(config, &observed);
     let (families, udp_source) = (Families::used(&observed), config.gives_udp_sources());
     let demand = Demand { flows: config.flows, families, udp_source };

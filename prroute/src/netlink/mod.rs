@@ -40,7 +40,7 @@ pub use device_name::device_name;
 pub use hook_monitor::HookMonitor;
 pub use monitor::{Announced, Change, Monitor};
 pub use neighbour_query::NeighbourAnswer;
-pub use read::MainRoutes;
+pub use read::{MainRoutes, Wanted};
 pub use request::{Refusal, is_transient};
 pub use route_query::{RouteAnswer, RouteQuestion};
 pub use tables::RoutesOfTables;

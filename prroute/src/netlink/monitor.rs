@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use super::relevance::{Expected, Relevance, WatchedRoutes};
 use super::request::{BUFFER, register, split};
 use super::{NetlinkError, lenient, netconf, next_hop};
+use crate::config::Ranges;
 use crate::state::gateways::GatewayKey;
 use crate::state::observed::{NeighbourEvent, Observed};
 use crate::state::plan::Plan;
@@ -114,9 +115,10 @@ impl Monitor {
         self.relevance.watched = watched;
     }
 
-    /// Names the addresses and uplinks on which it depends which routes matter, replacing those named before.
-    pub fn watch_routes(&mut self, observed: &Observed, uplinks: &[Uplink]) {
-        self.relevance.routes = WatchedRoutes::of(observed, uplinks);
+    /// Names our tables, and the addresses and uplinks on which it depends which other routes matter,
+    /// replacing those named before.
+    pub fn watch_routes(&mut self, ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) {
+        self.relevance.routes = WatchedRoutes::of(ranges, observed, uplinks);
     }
 
     /// Hands out what has been announced until now, without waiting.

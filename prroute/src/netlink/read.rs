@@ -16,6 +16,7 @@ use super::request::Socket;
 use super::steady::{Dump, Expiring, RouteItem, skipped};
 use super::unreadable::Object;
 use super::{Kernel, NetlinkError, decode, encode};
+use crate::config::Ranges;
 use crate::state::locals::is_host_device;
 use crate::state::observed::{
     Address, ArpSettings, Family, Link, Neighbour, NeighbourState, Observed, PROTOCOL, Route, Rule,
@@ -36,8 +37,18 @@ pub enum MainRoutes {
     Wanted,
 }
 
+/// What is read of the kernel's routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Where our tables are: of these, routes of others are read too.
+    pub ranges: Ranges,
+    pub main_routes: MainRoutes,
+}
+
 /// Of one interface and family: a router may have a million, and the datapath has room for fewer.
 const MAIN_ROUTES_READ: usize = 2 * prroute_common::uplink::MAX_MAIN_ROUTES as usize;
+/// Routes of others in our tables, of one family.
+const FOREIGN_ROUTES_READ: usize = 4096;
 
 impl Kernel {
     /// The rules of both families, as they are now.
@@ -52,11 +63,12 @@ impl Kernel {
     /// of them is announced to [`super::Monitor`]. One that does not hold still is as it was
     /// before, and [`Observed::unsteady`] says so; links and neighbours are as they were read.
     pub async fn observe(&self) -> Result<Observed, NetlinkError> {
-        self.observe_with(MainRoutes::Skipped).await
+        let (ranges, main_routes) = (Ranges::default(), MainRoutes::Skipped);
+        self.observe_with(Wanted { ranges, main_routes }).await
     }
 
-    /// Likewise, and where `main` leads to, if that is wanted.
-    pub async fn observe_with(&self, main_routes: MainRoutes) -> Result<Observed, NetlinkError> {
+    /// Likewise, of our tables elsewhere, and where `main` leads to, if that is wanted.
+    pub async fn observe_with(&self, wanted: Wanted) -> Result<Observed, NetlinkError> {
         let mut socket = self.socket.lock().await;
         let mut before = self.steady.lock().await;
         let mut unsteady = false;
@@ -79,7 +91,7 @@ impl Kernel {
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
-            let found = routes_of(&mut socket, family, &addresses, main_routes).await?;
+            let found = routes_of(&mut socket, family, &addresses, wanted).await?;
             let last = before.routes.entry(family).or_default();
             let may_be = |object: &Object, (item, _): &Expiring| item.is_about(object);
             let found = found.with_last(last, &mut lost, may_be, |(item, _)| item.key());
@@ -215,10 +227,10 @@ async fn routes_of(
     socket: &mut Socket,
     family: Family,
     addresses: &[Address],
-    main_routes: MainRoutes,
+    wanted: Wanted,
 ) -> Result<Dump<Expiring>, NetlinkError> {
-    let interest = Interest::of(addresses);
-    let mut last_table = None;
+    let interest = Interest::of(wanted.ranges, addresses);
+    let (mut last_table, mut foreign) = (None, 0);
     let mut over: BTreeMap<Ifindex, usize> = BTreeMap::new();
     let mut request = RouteMessage::default();
     request.header.address_family = encode::family(family);
@@ -235,9 +247,9 @@ async fn routes_of(
             // The table is read from its beginning (again).
             if all.is_empty() {
                 over.clear();
-                last_table = None;
+                (last_table, foreign) = (None, 0);
             }
-            if main_routes == MainRoutes::Wanted {
+            if wanted.main_routes == MainRoutes::Wanted {
                 let protocol = route.protocol;
                 for route in route.main_routes() {
                     let count = over.entry(route.ifindex).or_default();
@@ -245,6 +257,12 @@ async fn routes_of(
                     if *count <= MAIN_ROUTES_READ {
                         all.push((RouteItem::Main { route, protocol }, validity));
                     }
+                }
+            }
+            if interest.is_one_of_many(&route) {
+                foreign += 1;
+                if foreign > FOREIGN_ROUTES_READ {
+                    return;
                 }
             }
             // Several routes in a row are of one table.

@@ -14,6 +14,7 @@ use super::fingerprint::Links;
 use super::interest::Interest;
 use super::monitor::Change;
 use super::unreadable::{Object, Reread, Unreadable};
+use crate::config::Ranges;
 use crate::state::gateways::GatewayKey;
 use crate::state::observed::{
     Family, MainRoute, Neighbour, NeighbourEvent, Observed, PROTOCOL, Route, RouteKey, Rule,
@@ -53,14 +54,14 @@ pub(super) struct WatchedRoutes {
 }
 
 impl WatchedRoutes {
-    pub(super) fn of(observed: &Observed, uplinks: &[Uplink]) -> Self {
+    pub(super) fn of(ranges: Ranges, observed: &Observed, uplinks: &[Uplink]) -> Self {
         let asks = |uplink: &&Uplink| {
             let own_source = uplink.device.own_source;
             Family::BOTH.into_iter().any(|family| own_source.is_datapath(family))
         };
         let devices = || uplinks.iter().filter(asks).map(|uplink| &uplink.device);
         Self {
-            interest: Interest::of(&observed.addresses),
+            interest: Interest::of(ranges, &observed.addresses),
             on_link: uplinks.iter().flat_map(|u| u.device.on_link.iter().copied()).collect(),
             over: devices().flat_map(Discovered::devices).collect(),
             known: devices().flat_map(|device| device.main_routes.iter().copied()).collect(),

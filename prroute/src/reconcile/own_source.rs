@@ -4,7 +4,7 @@
 use tracing::Level;
 
 use crate::config::OwnSource;
-use crate::netlink::{MainRoutes, NetlinkError};
+use crate::netlink::{MainRoutes, NetlinkError, Wanted};
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler};
 use crate::state::observed::{Family, Observed, PROTOCOL, Rule};
 use crate::state::own_source::{Account, OwnSources, accounts, note_rules};
@@ -33,13 +33,12 @@ pub(super) fn keep_rules(outlook: &mut Outlook) {
 impl Reconciler {
     /// The state of the kernel, as far as the configuration asks for it.
     pub(super) async fn observe(&self) -> Result<Observed, NetlinkError> {
-        self.kernel
-            .observe_with(match self.config.own_source {
-                _ if self.config.observes() => MainRoutes::Skipped,
-                OwnSource::Rules => MainRoutes::Skipped,
-                OwnSource::Datapath => MainRoutes::Wanted,
-            })
-            .await
+        let main_routes = match self.config.own_source {
+            _ if self.config.observes() => MainRoutes::Skipped,
+            OwnSource::Rules => MainRoutes::Skipped,
+            OwnSource::Datapath => MainRoutes::Wanted,
+        };
+        self.kernel.observe_with(Wanted { ranges: self.config.ranges, main_routes }).await
     }
 
     /// What keeps own sources, and what it costs, in each family that an uplink speaks. Nothing does where packets

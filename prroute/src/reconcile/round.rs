@@ -120,7 +120,7 @@ impl Reconciler {
         let mut outlook = self.outlook(observed)?;
         self.watch_gateways(&outlook);
         monitor.watch_neighbours(self.gateways.watched());
-        monitor.watch_routes(&outlook.observed, &outlook.uplinks);
+        monitor.watch_routes(self.config.ranges, &outlook.observed, &outlook.uplinks);
         let families = Families::used(&outlook.observed);
         if self.datapath.loaded.is_none() {
             // Refused before anything is changed; what goes on in spite of others goes on.

@@ -36,7 +36,7 @@ fn change_rule(lab: &Lab, change: &str, priority: u32) -> Result<()> {
 }
 
 /// By which uplink a datagram to the client leaves.
-fn leaves_by(lab: &Lab, source: IpAddr) -> Result<usize> {
+pub(super) fn leaves_by(lab: &Lab, source: IpAddr) -> Result<usize> {
     let target = addressing::stateless_client(Family::of(source));
     let arrived = || -> Result<Vec<u64>> {
         let total = |router: &prroute_tests::router::Router| {
@@ -259,53 +259,4 @@ fn two_uplinks_on_one_subnet_each_answer_peers_on_the_link() -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// A route of others in the place of one of ours is named and left, and all else goes on to follow the
-/// network: that uplink's other rules and routes, and those of the others. So it is for the daemon that
-/// starts next.
-#[test]
-fn beside_a_route_in_the_place_of_ours_all_else_follows() -> Result<()> {
-    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
-    let mut daemon = prroute.run(&[])?;
-    let table = |number: u8| 21_000 + u32::from(number);
-    let theirs = table(1);
-    let gateway = addressing::gateway(1, Family::V4);
-    lab.host.ip(&format!("route replace default via {gateway} dev up1 table {theirs} mtu 1400"))?;
-    wait::until("the route is named", SOON, || {
-        let status = prroute.status()?;
-        let collision = status["collision"].as_str().unwrap_or_default();
-        Ok(collision.contains(&format!("table {theirs}")).then_some(()))
-    })
-    .with_context(|| daemon.process.log())?;
-    for third in [91, 93] {
-        for number in [1, 2] {
-            let source = IpAddr::V4(Ipv4Addr::new(10, 0, third + number, 1));
-            lab.host.ip(&format!("address add {source}/24 dev up{number}"))?;
-            wait::until("a new address has its rules", SOON, || {
-                Ok((leaves_by(&lab, source)? == usize::from(number)).then_some(()))
-            })
-            .with_context(|| daemon.process.log())?;
-            wait::until("and its route", SOON, || {
-                let routes = lab.host.ip(&format!("route show table {}", table(number)))?;
-                Ok(routes.contains(&format!("10.0.{}.0/24", third + number)).then_some(()))
-            })
-            .with_context(|| daemon.process.log())?;
-        }
-        daemon.terminate()?;
-        daemon = prroute.run(&[])?;
-    }
-    let routes = lab.host.ip(&format!("-N route show table {theirs}"))?;
-    let defaults: Vec<&str> = routes.lines().filter(|line| line.contains("default")).collect();
-    ensure!(defaults.len() == 1 && defaults[0].contains("mtu 1400"), "theirs is left: {routes}");
-    lab.host.ip(&format!("route del default table {theirs}"))?;
-    wait::until("ours is back, and nothing is in the way", SOON, || {
-        let routes = lab.host.ip(&format!("-N route show table {theirs}"))?;
-        let is_back = routes.lines().any(|l| l.contains("default") && l.contains("proto 213"));
-        Ok((is_back && prroute.status()?["collision"].is_null()).then_some(()))
-    })
-    .with_context(|| daemon.process.log())?;
-    daemon.terminate()?;
-    prroute.down().map(drop)
 }

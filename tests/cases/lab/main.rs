@@ -27,6 +27,7 @@ mod faults;
 mod findings;
 mod flows;
 mod follow;
+mod foreign_routes;
 mod fragments;
 mod gateways;
 mod guests;

@@ -51,6 +51,18 @@ fn routes_that_decide_nothing_may_flap() {
     assert!(judge(Message::DelRoute(for_some)), "those of some sources too");
 }
 
+/// It is named, and what it takes the place of cannot be put back.
+#[test]
+fn every_route_of_others_in_our_tables_is_news() {
+    let mut relevance = Relevance::default();
+    assert!(relevance.judge(Message::NewRoute(route(16, 21_001, true, 4))).routes);
+    assert!(relevance.judge(Message::DelRoute(route(16, 21_001, true, 4))).routes);
+    let mut refuses = route(16, 21_001, false, 4);
+    refuses.header.kind = RouteType::Unreachable;
+    assert!(relevance.judge(Message::NewRoute(refuses)).routes);
+    assert!(!relevance.judge(Message::NewRoute(route(16, 20_999, true, 4))).routes);
+}
+
 #[test]
 fn our_own_additions_are_no_news_and_our_losses_are() {
     let mut relevance = Relevance::default();
@@ -142,7 +154,7 @@ fn on_link_routes_of_other_tables_are_news_where_they_hold_an_own_address() {
         failed: false,
         no_prefix_route: true,
     };
-    relevance.routes.interest = Interest::of(&[address]);
+    relevance.routes.interest = Interest::of(Ranges::default(), &[address]);
     assert!(relevance.judge(Message::NewRoute(message.clone())).routes);
     assert!(relevance.judge(Message::DelRoute(message)).routes);
 }
