@@ -333,7 +333,12 @@ fn remember(journal: &mut Journal, uplink: &Uplink, attached: &Attached) {
         .attached
         .iter()
         .any(|device| device.ifindex == uplink.device.ifindex && device.made_qdisc);
-    journal.attached.retain(|device| device.stacked || device.id != uplink.id);
+    // From a device that had the id before there is something to be detached yet.
+    let is_it = |device: &AttachedDevice| {
+        let (id, ifindex) = (device.id, device.ifindex);
+        !device.stacked && (id, ifindex) == (uplink.id, uplink.device.ifindex)
+    };
+    journal.attached.retain(|device| !is_it(device));
     journal.attached.push(AttachedDevice {
         id: uplink.id,
         ifindex: uplink.device.ifindex,

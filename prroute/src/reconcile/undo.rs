@@ -13,7 +13,7 @@ use crate::state::desired::Desired;
 use crate::state::observed::Observed;
 use crate::state::plan::Op;
 use crate::state::undo::leave;
-use crate::state::uplink::Uplink;
+use crate::state::uplink::{Ifindex, Uplink};
 
 /// What was there to undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +149,19 @@ pub(super) async fn detach_except(
         true => stands(device.ifindex),
         false => uplinks.iter().any(|u| u.id == device.id && u.device.ifindex == device.ifindex),
     };
-    for device in std::mem::take(&mut journal.attached) {
-        if stays(&device) || failures.note(detach(kernel, &device).await).is_none() {
+    let attached = std::mem::take(&mut journal.attached);
+    // The filters of a device that is another uplink now are that one's.
+    let in_use: Vec<(Ifindex, Hook)> = attached
+        .iter()
+        .filter(|device| !device.stacked && stays(device))
+        .map(|device| (device.ifindex, device.hook))
+        .collect();
+    for device in attached {
+        let is_left = !stays(&device);
+        if is_left && in_use.contains(&(device.ifindex, device.hook)) {
+            continue;
+        }
+        if !is_left || failures.note(detach(kernel, &device).await).is_none() {
             journal.attached.push(device);
         }
     }

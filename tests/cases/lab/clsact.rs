@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::lab::{Lab, Topology};
@@ -143,4 +143,53 @@ fn tcx_beside_tcx_programs() -> Result<()> {
 #[test]
 fn clsact_beside_tcx_programs() -> Result<()> {
     works_beside_tcx("clsact")
+}
+
+/// A bridge of that name with an address.
+fn bridge(lab: &Lab) -> Result<()> {
+    lab.host.ip_batch(
+        "link add name br0 type bridge\n\
+         address add 10.0.50.10/24 dev br0\n\
+         link set br0 up\n",
+    )
+}
+
+/// On how many hooks of a device our filters are.
+fn filters(lab: &Lab, device: &str) -> Result<usize> {
+    let mut count = 0;
+    for hook in ["ingress", "egress"] {
+        let filters = lab.host.run(&["tc", "filter", "show", "dev", device, hook])?;
+        count += usize::from(filters.contains("prroute_"));
+    }
+    Ok(count)
+}
+
+/// VLANs, bonds and bridges are remembered by name: a new one of that name has the old one's id.
+#[test]
+fn clsact_filters_leave_a_device_whose_name_and_id_another_one_has() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let configuration = "attach = \"clsact\"\n[[uplink]]\nname = \"br0\"\n";
+    let prroute = lab.prroute()?.configured(configuration)?;
+    let id = || -> Result<serde_json::Value> {
+        let status = prroute.status()?;
+        let uplinks = status["uplinks"].as_array().cloned().unwrap_or_default();
+        let uplink = uplinks.into_iter().find(|uplink| uplink["name"] == "br0");
+        Ok(uplink.context("br0 is an uplink")?["id"].clone())
+    };
+    bridge(&lab)?;
+    let daemon = prroute.run(&[])?;
+    let before = id()?;
+    assert_eq!(filters(&lab, "br0")?, 2);
+    daemon.terminate()?;
+    lab.host.ip_batch("address flush dev br0\nlink set br0 down\nlink set br0 name old\n")?;
+    bridge(&lab)?;
+    let daemon = prroute.run(&[])?;
+    assert_eq!(id()?, before, "the id has another device");
+    assert_eq!((filters(&lab, "br0")?, filters(&lab, "old")?), (2, 0));
+    let qdiscs = lab.host.run(&["tc", "qdisc", "show", "dev", "old"])?;
+    ensure!(!qdiscs.contains("clsact"), "{qdiscs}");
+    daemon.terminate()?;
+    prroute.down()?;
+    assert_eq!((filters(&lab, "br0")?, filters(&lab, "old")?), (0, 0));
+    Ok(())
 }
