@@ -21,12 +21,19 @@ pub struct Advertisement {
     pub prefix: Option<String>,
     /// Seconds for which these addresses are preferred.
     pub preferred: u32,
+    /// As a default gateway: `low`, `medium` or `high`.
+    pub preference: &'static str,
 }
 
 impl Advertisement {
     /// A default gateway, and addresses of `prefix`.
     pub fn of(prefix: &str) -> Self {
-        Self { lifetime: 1800, prefix: Some(prefix.to_owned()), preferred: 14_400 }
+        Self {
+            lifetime: 1800,
+            prefix: Some(prefix.to_owned()),
+            preferred: 14_400,
+            preference: "medium",
+        }
     }
 
     fn configuration(&self, interface: &str) -> String {
@@ -39,8 +46,8 @@ impl Advertisement {
         });
         format!(
             "interface {interface} {{\n    AdvSendAdvert on; MinRtrAdvInterval 3; \
-             MaxRtrAdvInterval 4; AdvDefaultLifetime {};\n{prefix}}};\n",
-            self.lifetime
+             MaxRtrAdvInterval 4; AdvDefaultLifetime {}; AdvDefaultPreference {};\n{prefix}}};\n",
+            self.lifetime, self.preference
         )
     }
 }

@@ -6,13 +6,13 @@ use crate::state::observed::{Family, Observed, Route, TABLE_MAIN};
 use crate::state::uplink::Ifindex;
 
 /// Of either family those of the route that packets without a better one take: of the longest prefixes the
-/// one with the lowest metric.
+/// one with the lowest metric, and of these the routers that are preferred.
 pub(super) fn devices(observed: &Observed) -> BTreeSet<Ifindex> {
     let of_family = |family| {
         let is_one = move |route: &&Route| {
             route.table == TABLE_MAIN && route.is_default() && route.family() == family
         };
-        let preference = |route: &Route| (u8::MAX - route.destination.prefix_len(), route.metric);
+        let preference = |route: &Route| (u8::MAX - route.destination.prefix_len(), route.rank());
         let all = observed.routes.iter().filter(is_one);
         let best = all.clone().map(preference).min();
         all.filter(move |route| Some(preference(route)) == best)

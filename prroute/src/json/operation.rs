@@ -177,8 +177,17 @@ impl From<&NeighbourKey> for NeighbourJson {
 
 impl From<&Route> for RouteJson {
     fn from(route: &Route) -> Self {
-        let Route { table, destination, source, metric, kind, protocol, scope_link, next_hops } =
-            route;
+        let Route {
+            table,
+            destination,
+            source,
+            metric,
+            preference: _,
+            kind,
+            protocol,
+            scope_link,
+            next_hops,
+        } = route;
         let kind = match kind {
             RouteKind::Unicast => RouteKindJson::Unicast,
             RouteKind::Other(number) => RouteKindJson::Other(*number),

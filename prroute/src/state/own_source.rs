@@ -80,7 +80,7 @@ fn preferred_defaults(observed: &Observed, family: Family) -> impl Iterator<Item
     };
     let is_preferred = move |route: &&Route| {
         let mut others = defaults().filter(|other| other.destination == route.destination);
-        others.all(|other| other.metric >= route.metric)
+        others.all(|other| other.rank() >= route.rank())
     };
     defaults().filter(is_preferred).flat_map(|route| &route.next_hops)
 }

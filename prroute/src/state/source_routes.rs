@@ -36,7 +36,7 @@ impl<'a> MainDefaults<'a> {
         }
         let length = |net: IpNet| Reverse(net.prefix_len());
         routes.sort_by_key(|route| {
-            (length(route.destination), route.source.map_or(Reverse(0), length), route.metric)
+            (length(route.destination), route.source.map_or(Reverse(0), length), route.rank())
         });
         Self(routes)
     }

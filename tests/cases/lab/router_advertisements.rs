@@ -217,3 +217,24 @@ fn tentative_temporary_and_deprecated_addresses_have_their_rules() -> Result<()>
     lab.host.ip("-6 route flush dev up2 proto kernel root 2001:db8:2::/64")?;
     lab.expect_unchanged_since(&before)
 }
+
+/// RFC 4191: their routes have one metric.
+#[test]
+fn of_two_routers_the_one_that_says_it_is_preferred_is_the_gateway() -> Result<()> {
+    let lab = build()?;
+    let other = other_router(&lab)?;
+    let low = Advertisement { preference: "low", ..advertisement() };
+    let high = Advertisement { prefix: None, preference: "high", ..advertisement() };
+    let provider = Advertiser::start(&lab.router(2).namespace, router::LAN, &lab.scratch, &low)?;
+    wait::until("a router", DEADLINE, || gateway(&lab, "main"))?;
+    lab.with_prroute(|_| {
+        routed_by(&lab, &lab.router(2).namespace, router::LAN)?;
+        let preferred = Advertiser::start(&other, "eth0", &lab.scratch, &high)?;
+        routed_by(&lab, &other, "eth0")?;
+        answers_go_to(&lab, OTHER_MAC)?;
+        drop(preferred);
+        Ok(())
+    })?;
+    drop(provider);
+    Ok(())
+}

@@ -6,7 +6,9 @@ use crate::config::{Mode, OwnSource};
 use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::fixture::{ip, net};
-use crate::state::observed::{Family, Mark, NextHop, Rejection, Route, RouteKind, Rule};
+use crate::state::observed::{
+    Family, Mark, NextHop, Rejection, Route, RouteKind, RouterPreference, Rule,
+};
 use crate::state::own_source::{Account, Cause};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
 use crate::state::uplink::Ifindex;
@@ -32,6 +34,7 @@ fn route(kind: RouteKind) -> Route {
         destination: net("2001:db8::/32"),
         source: Some(net("2001:db8:1::/64")),
         metric: 1024,
+        preference: RouterPreference::default(),
         kind,
         protocol: 213,
         scope_link: false,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags,
-    RouteScope, RouteType, RouteVia,
+    RoutePreference, RouteScope, RouteType, RouteVia,
 };
 
 use super::family;
-use crate::state::observed::{Family, NextHop, Route, RouteKind};
+use crate::state::observed::{Family, NextHop, Route, RouteKind, RouterPreference};
 use crate::state::uplink::Ifindex;
 
 /// Names of the devices are not part of the message.
@@ -26,6 +26,7 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
         destination: family.any(),
         source: None,
         metric: 0,
+        preference: RouterPreference::default(),
         kind: match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
             other => RouteKind::Other(other.into()),
@@ -39,6 +40,9 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
         match attribute {
             RouteAttribute::Table(table) => route.table = *table,
             RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::Preference(preference) => {
+                route.preference = router_preference(*preference)
+            }
             RouteAttribute::Destination(address) => {
                 let length = header.destination_prefix_length;
                 route.destination = IpNet::new(route_address(address)?, length).ok()?;
@@ -87,6 +91,15 @@ pub(in crate::netlink) fn validity(message: &RouteMessage) -> Result<Option<Dura
 /// A route that the kernel has not deleted yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::netlink) struct Expired;
+
+/// What no router may say counts as medium, as it does for the kernel.
+const fn router_preference(preference: RoutePreference) -> RouterPreference {
+    match preference {
+        RoutePreference::High => RouterPreference::High,
+        RoutePreference::Low => RouterPreference::Low,
+        _ => RouterPreference::Medium,
+    }
+}
 
 const fn leads_nowhere(kind: RouteType) -> bool {
     matches!(

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Config;
 use crate::state::fixture::{found, link};
 use crate::state::ids::allocate;
-use crate::state::observed::{Address, Family, NextHop, Route, RouteKind};
+use crate::state::observed::{Address, Family, NextHop, Route, RouteKind, RouterPreference};
 use crate::state::uplink::Ifindex;
 
 /// Two NICs, each with a default route.
@@ -29,6 +29,7 @@ fn host() -> Observed {
             destination: Family::V4.any(),
             source: None,
             metric: u32::from(n),
+            preference: RouterPreference::default(),
             kind: RouteKind::Unicast,
             protocol: 4,
             scope_link: false,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::state::gateways::KeptGateway;
-use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind};
+use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind, RouterPreference};
 use crate::state::uplink::Ifindex;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,6 +15,7 @@ fn route(gateway: Option<&str>) -> Route {
         destination: Family::V4.any(),
         source: None,
         metric: 0,
+        preference: RouterPreference::default(),
         kind: RouteKind::Unicast,
         protocol: PROTOCOL,
         scope_link: false,

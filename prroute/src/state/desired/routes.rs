@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::Ranges;
-use crate::state::observed::{Family, NextHop, Observed, PROTOCOL, Route, RouteKind, host_net};
+use crate::state::observed::{
+    Family, NextHop, Observed, PROTOCOL, Route, RouteKind, RouterPreference, host_net,
+};
 use crate::state::subnet_tables::tables;
 use crate::state::uplink::{Uplink, UplinkId, WayOut};
 
@@ -78,6 +80,7 @@ fn route(ranges: Ranges, uplink: &Uplink, destination: IpNet, gateway: Option<Ip
         destination,
         source: None,
         metric: if family == Family::V4 { 0 } else { METRIC6 },
+        preference: RouterPreference::default(),
         kind: RouteKind::Unicast,
         protocol: PROTOCOL,
         scope_link: family == Family::V4 && gateway.is_none(),

@@ -1,5 +1,5 @@
 use super::super::fixture::{Host, found, ip, net, two_networks};
-use super::super::observed::{NeighbourState, TABLE_MAIN};
+use super::super::observed::{NeighbourState, RouterPreference, TABLE_MAIN};
 use super::*;
 use crate::config::{Pattern, Reply, Selector};
 

@@ -77,7 +77,7 @@ fn elsewhere<'a>(
     };
     let is_in_use = |route: &&Route| {
         let same = defaults().filter(|other| other.destination == route.destination);
-        route.kind == RouteKind::Unicast && same.map(|r| r.metric).min() == Some(route.metric)
+        route.kind == RouteKind::Unicast && same.map(Route::rank).min() == Some(route.rank())
     };
     let mut hops = defaults().filter(is_in_use).flat_map(|route| &route.next_hops);
     let is_uplink = |ifindex| uplinks.iter().any(|uplink| uplink.device.is_device(ifindex));

@@ -62,7 +62,7 @@ pub(crate) struct FamilyGateways {
 }
 
 /// Default routes of others over one interface, the best one first: main before other tables,
-/// 0/0 before halves, low metric before high. Source-specific ones are among them.
+/// 0/0 before halves, low metric before high, then by the router's preference. Source-specific ones are among them.
 fn default_routes(
     ranges: Ranges,
     observed: &Observed,
@@ -83,7 +83,7 @@ fn default_routes(
         })
         .collect();
     routes.sort_by_key(|route| {
-        (route.table != TABLE_MAIN, route.destination.prefix_len(), route.metric)
+        (route.table != TABLE_MAIN, route.destination.prefix_len(), route.rank())
     });
     routes
 }

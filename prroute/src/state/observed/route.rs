@@ -46,6 +46,16 @@ pub struct NextHop {
     pub onlink: bool,
 }
 
+/// What a router says of itself (RFC 4191), the best one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "lowercase"))]
+pub enum RouterPreference {
+    High,
+    #[default]
+    Medium,
+    Low,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(Deserialize))]
 pub struct Route {
@@ -54,6 +64,9 @@ pub struct Route {
     /// Of which sources' packets it is a route; `None`: of all (IPv4 has no other ones).
     pub source: Option<IpNet>,
     pub metric: u32,
+    /// Of IPv6 routes with the same destination and metric.
+    #[cfg_attr(test, serde(default))]
+    pub preference: RouterPreference,
     pub kind: RouteKind,
     pub protocol: u8,
     /// `RT_SCOPE_LINK` (IPv4 only: IPv6 has no route scopes).
@@ -82,6 +95,11 @@ impl Route {
     /// Whether it is a route for all packets with a source in `net`.
     pub fn serves(&self, net: &IpNet) -> bool {
         self.source.is_none_or(|source| source.contains(net))
+    }
+
+    /// Of several routes to one destination the kernel takes the one with the lowest.
+    pub const fn rank(&self) -> (u32, RouterPreference) {
+        (self.metric, self.preference)
     }
 
     /// Whether its destinations are the host's own, as they are without any address there.

@@ -17,6 +17,27 @@ fn gateways_main_before_other_tables_and_low_metric_before_high() {
     assert_eq!(device.gateways, order);
 }
 
+/// RFC 4191: so the kernel chooses between routers that advertise themselves, whose routes have one metric.
+#[test]
+fn of_routers_with_one_metric_the_preferred_one_comes_first() {
+    let routers = [
+        ("fe80::3", RouterPreference::Low),
+        ("fe80::2", RouterPreference::Medium),
+        ("fe80::1", RouterPreference::High),
+    ];
+    let mut host = Host::new().nic("eth0").address("eth0", "2001:db8::2/64");
+    for (gateway, preference) in routers {
+        host = host.route_with("eth0", "::/0", Some(gateway), TABLE_MAIN, 1024, 9);
+        host.0.routes.last_mut().unwrap().preference = preference;
+    }
+    let gateways = |host: &Host| only(host, "eth0").gateways;
+    assert_eq!(gateways(&host), ["fe80::1", "fe80::2", "fe80::3"].map(ip));
+    // A metric is the administrator's word.
+    let low = host.0.routes.iter_mut().find(|r| r.preference == RouterPreference::Low);
+    low.unwrap().metric = 100;
+    assert_eq!(gateways(&host)[0], ip("fe80::3"));
+}
+
 #[test]
 fn configured_gateways_come_first_by_family() {
     let host = two_networks();

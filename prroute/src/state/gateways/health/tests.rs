@@ -4,7 +4,9 @@ use crate::state::discover::discover;
 use crate::state::fixture::link;
 use crate::state::gateways::Gateways;
 use crate::state::ids::allocate;
-use crate::state::observed::{Address, Family, Neighbour, NextHop, Route, RouteKind, TABLE_MAIN};
+use crate::state::observed::{
+    Address, Family, Neighbour, NextHop, Route, RouteKind, RouterPreference, TABLE_MAIN,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,6 +41,7 @@ fn observed(state: Option<NeighbourState>) -> Observed {
             destination: Family::V4.any(),
             source: None,
             metric: 0,
+            preference: RouterPreference::default(),
             kind: RouteKind::Unicast,
             protocol: 4,
             scope_link: false,
