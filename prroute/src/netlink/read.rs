@@ -1,5 +1,7 @@
 //! Reading the kernel's state.
 
+mod routes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -8,10 +10,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
-use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 
-use super::interest::Interest;
+use self::routes::routes_of;
 use super::request::Socket;
 use super::steady::{Dump, Expiring, RouteItem, skipped};
 use super::unreadable::Object;
@@ -45,11 +46,6 @@ pub struct Wanted {
     pub main_routes: MainRoutes,
 }
 
-/// Of one interface and family: a router may have a million, and the datapath has room for fewer.
-const MAIN_ROUTES_READ: usize = 2 * prroute_common::uplink::MAX_MAIN_ROUTES as usize;
-/// Routes of others in our tables, of one family.
-const FOREIGN_ROUTES_READ: usize = 4096;
-
 impl Kernel {
     /// The rules of both families, as they are now.
     pub async fn rules(&self) -> Result<Vec<Rule>, NetlinkError> {
@@ -59,9 +55,9 @@ impl Kernel {
         Ok(rules)
     }
 
-    /// The state of the kernel. Every table is consistent in itself; what changes between two
-    /// of them is announced to [`super::Monitor`]. One that does not hold still is as it was
-    /// before, and [`Observed::unsteady`] says so; links and neighbours are as they were read.
+    /// The state of the kernel. Every table is consistent in itself, but for IPv6 routes that change all
+    /// the time; what changes between two of them is announced to [`super::Monitor`]. One that does not
+    /// hold still is as it was before, and [`Observed::unsteady`] says so; links and neighbours are as they were read.
     pub async fn observe(&self) -> Result<Observed, NetlinkError> {
         let (ranges, main_routes) = (Ranges::default(), MainRoutes::Skipped);
         self.observe_with(Wanted { ranges, main_routes }).await
@@ -91,8 +87,8 @@ impl Kernel {
         let mut next_expiry: Option<Duration> = None;
         let mut rules = Vec::new();
         for family in Family::BOTH {
-            let found = routes_of(&mut socket, family, &addresses, wanted).await?;
             let last = before.routes.entry(family).or_default();
+            let found = routes_of(&mut socket, family, &addresses, wanted, last.as_deref()).await?;
             let may_be = |object: &Object, (item, _): &Expiring| item.is_about(object);
             let found = found.with_last(last, &mut lost, may_be, |(item, _)| item.key());
             let found = found.or_before(last, &mut unsteady);
@@ -219,60 +215,6 @@ async fn rules_of(socket: &mut Socket, family: Family) -> Result<Dump<Rule>, Net
         }
         read => read,
     }
-}
-
-/// Routes that have not expired, and for how long they are valid. A kernel that does not have the family tells those of
-/// all others.
-async fn routes_of(
-    socket: &mut Socket,
-    family: Family,
-    addresses: &[Address],
-    wanted: Wanted,
-) -> Result<Dump<Expiring>, NetlinkError> {
-    let interest = Interest::of(wanted.ranges, addresses);
-    let (mut last_table, mut foreign) = (None, 0);
-    let mut over: BTreeMap<Ifindex, usize> = BTreeMap::new();
-    let mut request = RouteMessage::default();
-    request.header.address_family = encode::family(family);
-    dump(
-        socket,
-        "routes",
-        RouteNetlinkMessage::GetRoute(request),
-        |all: &mut Vec<Expiring>, message| {
-            let RouteNetlinkMessage::NewRoute(message) = message else { return };
-            let Ok(validity) = decode::validity(&message) else { return };
-            let Some(route) = decode::route(&message).filter(|r| r.family() == family) else {
-                return;
-            };
-            // The table is read from its beginning (again).
-            if all.is_empty() {
-                over.clear();
-                (last_table, foreign) = (None, 0);
-            }
-            if wanted.main_routes == MainRoutes::Wanted {
-                let protocol = route.protocol;
-                for route in route.main_routes() {
-                    let count = over.entry(route.ifindex).or_default();
-                    *count += 1;
-                    if *count <= MAIN_ROUTES_READ {
-                        all.push((RouteItem::Main { route, protocol }, validity));
-                    }
-                }
-            }
-            if interest.is_one_of_many(&route) {
-                foreign += 1;
-                if foreign > FOREIGN_ROUTES_READ {
-                    return;
-                }
-            }
-            // Several routes in a row are of one table.
-            if interest.matters(&route) || last_table != Some(route.table) {
-                last_table = Some(route.table);
-                all.push((RouteItem::Whole(route), validity));
-            }
-        },
-    )
-    .await
 }
 
 pub(super) fn name_devices(routes: &mut [Route], links: &[Link], unreadable: &[Skipped]) {

@@ -147,7 +147,8 @@ impl Socket {
         self.acknowledgement().await
     }
 
-    /// Reads a table. `false`: it changed meanwhile, and what was handed out is not consistent.
+    /// Reads a table. `false`: it changed meanwhile, and what was handed out is not consistent. Of IPv6
+    /// routes the kernel does not say that.
     pub(super) async fn dump(
         &mut self,
         message: RouteNetlinkMessage,

@@ -15,7 +15,7 @@ const SHOWN: usize = 16;
 pub(super) type Expiring = (RouteItem, Option<Duration>);
 
 /// The part of a route that prroute uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RouteItem {
     Whole(Route),
     /// Of `main`, and no default route: where it leads is enough.
@@ -63,6 +63,26 @@ pub(super) struct Steady {
     pub(super) addresses: Option<Vec<Address>>,
     pub(super) routes: BTreeMap<Family, Option<Vec<Expiring>>>,
     pub(super) rules: BTreeMap<Family, Option<Vec<Rule>>>,
+}
+
+impl Dump<Expiring> {
+    /// What this reading or an earlier one has: each of them may lack something.
+    pub(super) fn or_in(mut self, earlier: Self) -> Self {
+        let mut known: BTreeSet<RouteItem> =
+            self.found.iter().map(|(item, _)| item.clone()).collect();
+        self.found.extend(earlier.found.into_iter().filter(|(item, _)| known.insert(item.clone())));
+        self.steady &= earlier.steady;
+        self
+    }
+
+    /// Whether a route is missing that was there before, and matters.
+    pub(super) fn lacks(&self, before: &[Expiring], matters: impl Fn(&Route) -> bool) -> bool {
+        let found: BTreeSet<&RouteItem> = self.found.iter().map(|(item, _)| item).collect();
+        before.iter().map(|(item, _)| item).any(|item| match item {
+            RouteItem::Whole(route) => matters(route) && !found.contains(item),
+            RouteItem::Main { .. } => false,
+        })
+    }
 }
 
 impl<T: Clone> Dump<T> {

@@ -133,6 +133,11 @@ pub(crate) fn two_networks() -> Peer {
         ip(&format!("-6 route add default via 2001:db8:{n}::1 dev up{n} metric {n}"));
     }
     settled();
+    // The kernel makes them a moment after the addresses.
+    until("routes to the addresses themselves", || {
+        let local = ip("-6 route show table local");
+        [1, 2].iter().all(|n| local.contains(&format!("local 2001:db8:{n}::10 ")))
+    });
     peer
 }
 

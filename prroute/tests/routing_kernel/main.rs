@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "the time a large host takes is worth seeing")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod flapping;
 mod gateways;
 mod harness;
 mod many;

@@ -1,0 +1,78 @@
+//! Routes that come and go while they are read.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use prroute::state::observed::{Family, Observed, TABLE_MAIN};
+
+use super::harness::*;
+
+const ROUTES: u32 = 5_000;
+/// So many go and come back at once.
+const BLOCK: u32 = 500;
+const READINGS: u32 = 60;
+
+fn lines(verb: &str, numbers: std::ops::Range<u32>) -> String {
+    numbers
+        .map(|n| format!("route {verb} 2001:db8:f:{n:x}::/64 via 2001:db8:2::1 dev up2\n"))
+        .collect()
+}
+
+/// Deletes routes and adds others, until it is dropped.
+struct Flapping {
+    sh: Child,
+    file: PathBuf,
+}
+
+impl Flapping {
+    fn start() -> Self {
+        let file = std::env::temp_dir().join(format!("prroute-flapping-{}", std::process::id()));
+        let blocks = || (0..ROUTES / BLOCK).map(|n| n * BLOCK..(n + 1) * BLOCK);
+        let all: String =
+            blocks().map(|block| lines("del", block.clone()) + &lines("add", block)).collect();
+        std::fs::write(&file, all).unwrap();
+        let forever = format!("while :; do ip -6 -force -batch {} 2>&1; done", file.display());
+        let mut sh = Command::new("setpriv");
+        sh.args(["--pdeathsig", "KILL", "sh", "-c", &forever]).stdout(Stdio::null());
+        Self { sh: sh.spawn().unwrap(), file }
+    }
+}
+
+impl Drop for Flapping {
+    fn drop(&mut self) {
+        self.sh.kill().unwrap();
+        self.sh.wait().unwrap();
+        std::fs::remove_file(&self.file).unwrap();
+    }
+}
+
+/// The kernel tells of IPv6 routes in several parts, and leaves out some when others go meanwhile; the
+/// default route is the last one.
+#[test]
+fn no_default_route_and_none_of_ours_is_missed_while_others_come_and_go() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        ip_batch(&lines("add", 0..ROUTES));
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        let count = |observed: &Observed| {
+            let of_family = observed.routes.iter().filter(|route| route.family() == Family::V6);
+            let matter = of_family.filter(|route| {
+                let ours = route.protocol == 213;
+                ours || (route.table == TABLE_MAIN && route.is_default())
+            });
+            matter.count()
+        };
+        let before = count(&reconciler.kernel.observe().await.unwrap());
+        assert!(before > 4, "{before}");
+        let flapping = Flapping::start();
+        let mut missed = 0;
+        for _ in 0..READINGS {
+            let observed = reconciler.kernel.observe().await.unwrap();
+            assert!(!observed.unsteady);
+            missed += u32::from(count(&observed) != before);
+        }
+        assert_eq!(missed, 0, "of {READINGS} readings");
+        drop((flapping, peer));
+    });
+}
