@@ -5,7 +5,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
 use super::request::{Refusal, Socket};
-use super::{Kernel, encode, neighbours};
+use super::{Kernel, device_name, encode, neighbours};
 use crate::state::plan::{Op, Plan, RpFilterChange};
 use crate::state::units::{Course, Reach, Units};
 use crate::sysctl::{self, Outcome, SysctlError};
@@ -17,6 +17,8 @@ pub enum OpError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
+    #[error("{0} has another name now")]
+    Renamed(String),
 }
 
 impl OpError {
@@ -30,6 +32,7 @@ impl OpError {
                 refusal.is_transient() || (is_route && refusal.errno() == Some(Errno::EACCES))
             }
             Self::Sysctl(_) => false,
+            Self::Renamed(_) => true,
         }
     }
 }
@@ -63,6 +66,7 @@ impl ApplyError {
         match &self.source {
             OpError::Refused(refusal) => refusal.is_permission_denied(),
             OpError::Sysctl(error) => error.is_permission_denied(),
+            OpError::Renamed(_) => false,
         }
     }
 }
@@ -227,7 +231,7 @@ async fn take_back(socket: &mut Socket, inverse: &[Op]) -> Vec<String> {
 /// `false`: the kernel was in the desired state already.
 async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
     let (message, flags, harmless): (_, _, &[Errno]) = match op {
-        Op::LoosenRpFilter(change) | Op::RestoreRpFilter(change) => return rp_filter(change),
+        Op::LoosenRpFilter(change) | Op::RestoreRpFilter(change) => return rp_filter(op, change),
         Op::ManageNeighbour(key) => {
             neighbours::manage(socket, key).await?;
             return Ok(true);
@@ -265,11 +269,11 @@ async fn execute(socket: &mut Socket, op: &Op) -> Result<bool, OpError> {
     }
 }
 
-fn rp_filter(change: &RpFilterChange) -> Result<bool, OpError> {
-    match sysctl::change_rp_filter(&change.device, change.from, change.to) {
+fn rp_filter(op: &Op, change: &RpFilterChange) -> Result<bool, OpError> {
+    let RpFilterChange { ifindex, device, from, to } = change;
+    match sysctl::change_rp_filter(device, *ifindex, *from, *to) {
         Ok(Outcome::Written) => Ok(true),
         Ok(Outcome::LeftAt(value)) => {
-            let device = &change.device;
             tracing::info!(
                 event = "sysctl-left",
                 uplink = Some(device.as_str()),
@@ -277,7 +281,11 @@ fn rp_filter(change: &RpFilterChange) -> Result<bool, OpError> {
             );
             Ok(false)
         }
-        Err(error) if error.is_gone() => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) if !error.is_gone() => Err(error.into()),
+        // What is to be put back waits for the name that the device has now.
+        Ok(Outcome::NotItsName) | Err(_) => match (op, device_name(*ifindex)) {
+            (Op::RestoreRpFilter(_), Some(_)) => Err(OpError::Renamed(device.clone())),
+            _ => Ok(false),
+        },
     }
 }

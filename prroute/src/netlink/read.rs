@@ -76,7 +76,7 @@ impl Kernel {
         let unreadable: Vec<Skipped> =
             lost.iter().filter_map(|message| skipped(message, &links)).collect();
         for link in &mut links {
-            link.rp_filter = sysctl::rp_filter(&link.name).ok();
+            link.rp_filter = sysctl::rp_filter_of(&link.name, link.ifindex).ok().flatten();
         }
         let addresses = addresses(&mut socket).await?;
         let key = |address: &Address| (address.ifindex, address.net);

@@ -8,6 +8,7 @@ use tracing::Level;
 use crate::config::RpFilter;
 use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::{Reconciler, lines};
+use crate::state::uplink::Ifindex;
 use crate::sysctl;
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -56,10 +57,14 @@ impl Reconciler {
     /// Reads what prroute has set. What cannot be read is gone with its device.
     pub(super) fn look_at_sysctls(&mut self, now: Instant) {
         self.sysctls.due = now + PERIOD;
-        let saved = self.records.journal.sysctls.rp_filter.values();
-        let loosened = saved.filter(|saved| saved.applied && saved.set != STRICT);
-        let strict = loosened.filter(|saved| sysctl::rp_filter(&saved.device).ok() == Some(STRICT));
-        let strict = strict.map(|saved| saved.device.clone()).collect();
+        let saved = self.records.journal.sysctls.rp_filter.iter();
+        let loosened = saved.filter(|(_, saved)| saved.applied && saved.set != STRICT);
+        let is_strict = |ifindex: u32, device: &str| {
+            let value = sysctl::rp_filter_of(device, Ifindex(ifindex));
+            value.is_ok_and(|value| value == Some(STRICT))
+        };
+        let strict = loosened.filter(|(ifindex, saved)| is_strict(**ifindex, &saved.device));
+        let strict = strict.map(|(_, saved)| saved.device.clone()).collect();
         self.sysctls.tell(strict).iter().for_each(lines::write);
     }
 }

@@ -8,15 +8,18 @@ mod netstat;
 mod ports;
 pub(crate) mod received;
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+
+use nix::net::if_::if_nametoindex;
 
 pub use netstat::netstat;
 pub use ports::client_ports;
 
 use crate::family::Family;
 use crate::state::observed::ArpSettings;
+use crate::state::uplink::Ifindex;
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";
 const RP_FILTER: &str = "rp_filter";
@@ -48,11 +51,23 @@ pub enum Outcome {
     Written,
     /// Somebody else changed the value; it stays.
     LeftAt(u8),
+    /// The device has another name, or none any more; whatever has this one is left as it is.
+    NotItsName,
 }
 
 /// `net.ipv4.conf.<device>.rp_filter`.
 pub fn rp_filter(device: &str) -> Result<u8, SysctlError> {
     read(&path(device, RP_FILTER)?)
+}
+
+/// Likewise, of the device with this index. `None`: that has another name now.
+pub fn rp_filter_of(device: &str, ifindex: Ifindex) -> Result<Option<u8>, SysctlError> {
+    let path = path(device, RP_FILTER)?;
+    let mut file = File::open(&path).map_err(|source| not_read(&path, source))?;
+    if !is_name_of(device, ifindex) {
+        return Ok(None);
+    }
+    read_from(&mut file, &path).map(Some)
 }
 
 /// `net.ipv4.conf.<device>.forwarding`: what comes in there may be for others.
@@ -92,19 +107,33 @@ pub fn arp(device: &str) -> Result<ArpSettings, SysctlError> {
     Ok(ArpSettings { device: device.to_owned(), ignore: ignore?, announce: announce? })
 }
 
-/// Writes `to` when the value is `from`.
-pub fn change_rp_filter(device: &str, from: u8, to: u8) -> Result<Outcome, SysctlError> {
+/// Writes `to` when the value is `from`, and the name is that of the device with this index.
+pub fn change_rp_filter(
+    device: &str,
+    ifindex: Ifindex,
+    from: u8,
+    to: u8,
+) -> Result<Outcome, SysctlError> {
     let path = path(device, RP_FILTER)?;
-    let value = read(&path)?;
+    let opened = File::options().read(true).write(true).open(&path);
+    let mut file = opened.map_err(|source| not_read(&path, source))?;
+    if !is_name_of(device, ifindex) {
+        return Ok(Outcome::NotItsName);
+    }
+    let value = read_from(&mut file, &path)?;
     if value != from {
         return Ok(Outcome::LeftAt(value));
     }
-    fs::write(&path, to.to_string()).map_err(|source| SysctlError {
-        operation: format!("write {to} to"),
-        path,
-        source,
-    })?;
+    // At another place than the beginning the kernel ignores what is written.
+    let written = file.rewind().and_then(|()| file.write_all(to.to_string().as_bytes()));
+    written.map_err(|source| SysctlError { operation: format!("write {to} to"), path, source })?;
     Ok(Outcome::Written)
+}
+
+/// Asked after a file of the device was opened: when the device gets another name later, the kernel makes
+/// its files anew, and the one that is open can be used no longer (`ENOENT`). It never is another device's.
+fn is_name_of(device: &str, ifindex: Ifindex) -> bool {
+    if_nametoindex(device) == Ok(ifindex.0)
 }
 
 fn path(device: &str, name: &str) -> Result<PathBuf, SysctlError> {
@@ -117,9 +146,18 @@ fn path(device: &str, name: &str) -> Result<PathBuf, SysctlError> {
 }
 
 fn read(path: &Path) -> Result<u8, SysctlError> {
-    let failed =
-        |source| SysctlError { operation: "read".to_owned(), path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let mut file = File::open(path).map_err(|source| not_read(path, source))?;
+    read_from(&mut file, path)
+}
+
+fn not_read(path: &Path, source: io::Error) -> SysctlError {
+    SysctlError { operation: "read".to_owned(), path: path.to_owned(), source }
+}
+
+fn read_from(file: &mut File, path: &Path) -> Result<u8, SysctlError> {
+    let failed = |source| not_read(path, source);
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
     let value = text.trim().parse();
     value.map_err(|e| failed(io::Error::new(io::ErrorKind::InvalidData, e)))
 }
@@ -128,13 +166,28 @@ fn read(path: &Path) -> Result<u8, SysctlError> {
 mod tests {
     use super::*;
 
+    const LOOPBACK: Ifindex = Ifindex(1);
+
     #[test]
     fn a_value_somebody_changed_is_left() {
         let value = rp_filter("lo").unwrap();
         assert_eq!(
-            change_rp_filter("lo", value.wrapping_add(1), value).unwrap(),
+            change_rp_filter("lo", LOOPBACK, value.wrapping_add(1), value).unwrap(),
             Outcome::LeftAt(value)
         );
+        assert_eq!(change_rp_filter("lo", LOOPBACK, value, value).unwrap(), Outcome::Written);
+        assert_eq!(rp_filter_of("lo", LOOPBACK).unwrap(), Some(value));
+    }
+
+    /// Two devices may have exchanged their names since they were looked at.
+    #[test]
+    fn a_device_that_has_the_name_of_another_is_left() {
+        let other = Ifindex(LOOPBACK.0 + 1);
+        let value = rp_filter("lo").unwrap();
+        let outcome = change_rp_filter("lo", other, value, value ^ 1).unwrap();
+        assert_eq!(outcome, Outcome::NotItsName);
+        assert_eq!(rp_filter("lo").unwrap(), value);
+        assert_eq!(rp_filter_of("lo", other).unwrap(), None);
     }
 
     #[test]
