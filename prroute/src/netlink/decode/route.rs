@@ -41,7 +41,7 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
             RouteAttribute::Table(table) => route.table = *table,
             RouteAttribute::Priority(metric) => route.metric = *metric,
             RouteAttribute::Preference(preference) => {
-                route.preference = router_preference(*preference)
+                route.preference = router_preference(*preference);
             }
             RouteAttribute::Destination(address) => {
                 let length = header.destination_prefix_length;
