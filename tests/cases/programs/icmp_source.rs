@@ -29,14 +29,23 @@ fn source(frame: &[u8]) -> IpAddr {
     }
 }
 
-/// What becomes of an error that uplink 1 is about to send, of each family: before, and after.
-fn errors(fixture: &mut Fixture) -> Vec<(Vec<u8>, (i32, Vec<u8>))> {
+/// What becomes of an error that uplink 1 is about to send.
+struct Sent {
+    before: Vec<u8>,
+    action: i32,
+    after: Vec<u8>,
+}
+
+type Spoil = fn(&mut Fixture);
+
+/// An error of each family.
+fn errors(fixture: &mut Fixture) -> Vec<Sent> {
     let mut errors = Vec::new();
     for ((client, shared), sender) in CLIENT.into_iter().zip(SHARED).zip(OWNED_1) {
         assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, shared)), PASS);
-        let error = time_exceeded(sender, client, shared);
-        let after = fixture.egress_rewritten(1, &error);
-        errors.push((error, after));
+        let before = time_exceeded(sender, client, shared);
+        let (action, after) = fixture.egress_rewritten(1, &before);
+        errors.push(Sent { before, action, after });
     }
     errors
 }
@@ -44,7 +53,7 @@ fn errors(fixture: &mut Fixture) -> Vec<(Vec<u8>, (i32, Vec<u8>))> {
 #[test]
 fn an_error_that_is_moved_has_a_source_of_its_uplink() {
     with_fixture(|fixture| {
-        for ((before, (action, after)), owned) in errors(fixture).into_iter().zip(OWNED_2) {
+        for (Sent { before, action, after }, owned) in errors(fixture).into_iter().zip(OWNED_2) {
             assert_eq!(action, REDIRECT);
             assert_eq!(source(&after), owned.0.parse::<IpAddr>().unwrap());
             assert_eq!(after.len(), before.len());
@@ -54,7 +63,7 @@ fn an_error_that_is_moved_has_a_source_of_its_uplink() {
 
 #[test]
 fn an_error_that_cannot_be_moved_keeps_the_source_that_the_kernel_gave_it() {
-    let spoil: [(Reason, fn(&mut Fixture)); 3] = [
+    let spoil: [(Reason, Spoil); 3] = [
         (Reason::NoNextHop, |fixture| {
             fixture.uplinks[1].device.way_out.v4.resolved = false;
             fixture.uplinks[1].device.way_out.v6.resolved = false;
@@ -66,7 +75,7 @@ fn an_error_that_cannot_be_moved_keeps_the_source_that_the_kernel_gave_it() {
         with_fixture(move |fixture| {
             spoil(fixture);
             fixture.sync();
-            for (before, (action, after)) in errors(fixture) {
+            for Sent { before, action, after } in errors(fixture) {
                 assert_eq!(action, PASS, "{reason:?}");
                 assert_eq!(before, after, "{reason:?}");
             }
