@@ -249,7 +249,7 @@ fn settle(here: &'static UplinkFacts) -> Next {
         OutboundKind::Pass => frame.sends_own || frame.changes_gateway,
         OutboundKind::Unproved => {
             count(here.id, Reason::Unconfirmed);
-            frame.sends_own
+            frame.sends_own || frame.changes_gateway
         }
         OutboundKind::OpenByHost | OutboundKind::Own => frame.sends_own,
     };

@@ -7,8 +7,8 @@
 use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
 
+use super::confirm::{answers_syn, is_owner, takes_data};
 use super::inbound::is_elsewhere;
-use super::outbound::{answers_syn, is_owner};
 use super::{FlowEntry, InboundPacket, OutboundPacket};
 use crate::wire::parse::{Kind, Numbers};
 
@@ -34,11 +34,11 @@ pub fn is_preferred_in(newer: &FlowEntry, packet: &InboundPacket) -> bool {
             && newer.flow.sent() == Some(packet.tcp.acknowledgement))
 }
 
-/// Likewise for a segment that is about to leave, from an address whose packets in are not looked at.
+/// Likewise for a segment that is about to leave. What came in on the owner of its address was not looked at, and
+/// the host may have taken data with a SYN.
 #[inline(always)]
 pub fn may_be_superseded_out(confirmed: &FlowEntry, packet: &OutboundPacket) -> bool {
     packet.kind == Kind::Tcp
-        && packet.source.is_owned()
         && !is_owner(packet, confirmed)
         && !continues(&confirmed.flow, &packet.tcp)
         && confirmed.origin == Origin::Inbound
@@ -54,8 +54,8 @@ pub(super) fn continues(flow: &Flow, tcp: &Numbers) -> bool {
 #[inline(always)]
 pub fn is_preferred_out(newer: &FlowEntry, packet: &OutboundPacket) -> bool {
     newer.origin == Origin::Inbound
-        && is_owner(packet, newer)
         && newer.flow.sent() == Some(packet.tcp.sequence)
+        && (is_owner(packet, newer) || takes_data(&newer.flow, packet.tcp.acknowledgement))
 }
 
 /// Whether the host's SYN-ACK, or reset without a number, answers the SYN of the unconfirmed entry and

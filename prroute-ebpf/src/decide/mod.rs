@@ -7,6 +7,7 @@
 
 mod beside;
 mod closing;
+mod confirm;
 pub mod deliver;
 pub mod fast;
 mod inbound;

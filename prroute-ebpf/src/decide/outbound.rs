@@ -4,6 +4,7 @@ use prroute_common::flow::{Flow, Origin};
 use prroute_common::time::Ticks;
 
 use super::closing::{is_end, with_end_of_host};
+use super::confirm::shows_remote;
 use super::{FlowEntry, Locality, UplinkRef, is_between};
 use crate::wire::parse::{Kind, Numbers};
 
@@ -190,33 +191,22 @@ pub fn outbound(packet: &OutboundPacket, entry: Option<FlowEntry>) -> Outbound {
         // Never redirected. The record keeps its answers from being taken for a request.
         Kind::TcpOpening => Outbound::OpenByHost(by_host),
         // The host accepts a connection: whatever was known of an older one's numbers is void.
-        Kind::TcpAnswer => {
+        Kind::TcpAnswer if entry.confirmed => {
             let accepted = flow.without_numbers().with_sent(sequence.wrapping_add(1));
-            let accepted = accepted.with_received(acknowledgement).with_heard(sequence);
-            if entry.confirmed {
-                reply(Write::Refresh(accepted))
-            } else if takes_data(&flow, acknowledgement) {
-                reply(Write::Confirm(accepted))
-            } else {
-                reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1))))
-            }
+            reply(Write::Refresh(accepted.with_received(acknowledgement).with_heard(sequence)))
         }
+        // Which proves nothing: the host answers whoever sends a SYN.
+        Kind::TcpAnswer => reply(Write::Refresh(flow.with_sent(sequence.wrapping_add(1)))),
         Kind::TcpReset if !entry.confirmed && !is_answer_to(&flow, sequence) => unproved(packet),
         Kind::TcpReset if entry.confirmed && is_end(&flow, sequence) => {
             reply(Write::Refresh(flow.with_reset()))
         }
         Kind::TcpReset | Kind::Error => reply(Write::Nothing),
         Kind::Tcp if is_of_another(packet, &entry) => unproved(packet),
+        Kind::Tcp if !entry.confirmed && !shows_remote(packet, &entry) => unproved(packet),
         Kind::Tcp => {
             let flow = with_end_of_host(with_progress(flow, packet), &entry.flow, packet);
-            if entry.confirmed {
-                reply(Write::Refresh(flow))
-            } else if is_owner(packet, &entry) || flow.heard() == Some(sequence) {
-                // Who acknowledged exactly what the host sends next, or again, sees its packets.
-                reply(Write::Confirm(flow))
-            } else {
-                unproved(packet)
-            }
+            reply(if entry.confirmed { Write::Refresh(flow) } else { Write::Confirm(flow) })
         }
         _ => reply(Write::Refresh(flow)),
     }
@@ -261,23 +251,6 @@ fn unproved(packet: &OutboundPacket) -> Outbound {
     match packet.source {
         Locality::OwnedBy(owner) => Outbound::ToOwner(owner),
         _ => Outbound::Unproved,
-    }
-}
-
-/// Whether a SYN-ACK acknowledges data that came with the SYN: the client has a cookie that it got at
-/// this address (TCP Fast Open, RFC 7413).
-#[inline(always)]
-fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
-    flow.received().is_some_and(|behind_syn| behind_syn != acknowledgement)
-        && answers_syn(flow, acknowledgement)
-}
-
-/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known.
-#[inline(always)]
-pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
-    match flow.received() {
-        Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= u32::from(flow.syn_data()),
-        None => true,
     }
 }
 
@@ -336,17 +309,6 @@ fn is_news(flow: &Flow, end: u32) -> bool {
     match flow.sent() {
         Some(sent) => end != sent && end.wrapping_sub(sent) < 1 << 31,
         None => true,
-    }
-}
-
-/// Whether the flow is bound to the uplink that owns its local address: its packets in were not
-/// looked at, and the host's own data there is proof enough.
-#[inline(always)]
-pub(super) fn is_owner(packet: &OutboundPacket, entry: &FlowEntry) -> bool {
-    match packet.source {
-        Locality::OwnedHere => entry.uplink() == packet.here,
-        Locality::OwnedBy(owner) => owner == entry.flow.uplink(),
-        Locality::Shared | Locality::NotLocal => false,
     }
 }
 

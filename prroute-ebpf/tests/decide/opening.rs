@@ -5,7 +5,7 @@ use prroute_ebpf::decide::{
     AtSyn, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, UplinkRef, Write, inbound,
     inbound_needs_flow, outbound, outbound_needs_flow,
 };
-use prroute_ebpf::wire::parse::{Kind, Numbers};
+use prroute_ebpf::wire::parse::{Kind, Numbers, TcpFlags};
 
 use crate::{ELSEWHERE, HERE, KINDS, NOW, arrival, departure, flow, known, own};
 
@@ -125,6 +125,18 @@ fn the_hosts_own_data_confirms_a_flow_on_the_owner_of_its_address() {
     let data = OutboundPacket { source: Locality::OwnedBy(2), ..departure(Kind::Tcp, 1, 1) };
     let verdict = outbound(&data, known(flow(ELSEWHERE, 1), false));
     assert!(matches!(verdict, Outbound::Reply { write: Write::Confirm(_), .. }), "{verdict:?}");
+    let fin = TcpFlags::new(true, true);
+    let end = OutboundPacket { payload: 0, tcp: Numbers { flags: fin, ..data.tcp }, ..data };
+    let verdict = outbound(&end, known(flow(ELSEWHERE, 1), false));
+    assert!(matches!(verdict, Outbound::Reply { write: Write::Confirm(_), .. }), "{verdict:?}");
+    // Linux sends it for a second SYN of the same ports, with other numbers, while it has no more than a first.
+    for (source, expected) in
+        [(Locality::OwnedBy(2), Outbound::ToOwner(2)), (Locality::OwnedHere, Outbound::Unproved)]
+    {
+        let ack = OutboundPacket { payload: 0, source, here: ELSEWHERE, ..data };
+        let answered = flow(ELSEWHERE, 1).with_sent(1);
+        assert_eq!(outbound(&ack, known(answered, false)), expected, "an acknowledgement alone");
+    }
     let other = OutboundPacket { source: Locality::OwnedBy(3), ..data };
     let verdict = outbound(&other, known(flow(ELSEWHERE, 1), false));
     assert_eq!(verdict, Outbound::ToOwner(3), "a SYN elsewhere takes nothing from the owner");

@@ -71,33 +71,44 @@ fn the_hosts_first_data_is_the_newer_connections_on_the_owner() {
     let forged = known(flow(HERE, 1).with_received(5001), false).unwrap();
     assert!(!is_preferred_out(&forged, &data));
     let shared = OutboundPacket { source: Locality::Shared, ..data };
-    assert!(!may_be_superseded_out(&older(), &shared), "an acknowledgement comes in first");
+    assert!(!is_preferred_out(&newer(), &shared), "an acknowledgement comes in first");
 }
 
+/// A SYN-ACK the host sends to whoever sends a SYN; data only to who has a cookie.
 #[test]
-fn a_syn_ack_for_the_syns_data_proves_the_client() {
+fn data_behind_a_syn_ack_for_the_syns_data_proves_the_client() {
     let syn = InboundPacket { payload: 1000, ..arrival(Kind::TcpOpening, None) };
     let opened = inbound(&syn, None, true);
     let Inbound::Open(opened) = opened else { panic!("{opened:?}") };
-    let answer = |acknowledgement| {
-        let mut answer = departure(Kind::TcpAnswer, 1000, 0);
-        answer.tcp.acknowledgement = acknowledgement;
-        outbound(&answer, known(opened, false))
+    let leaves = |kind, flow, sequence, payload, acknowledgement| {
+        let mut segment = departure(kind, sequence, payload);
+        segment.tcp.acknowledgement = acknowledgement;
+        outbound(&segment, known(flow, false))
     };
-    let verdict = answer(101);
+    for acknowledgement in [0, 1, 101, 1001, 1002] {
+        let verdict = leaves(Kind::TcpAnswer, opened, 1000, 0, acknowledgement);
+        assert!(
+            matches!(verdict, Outbound::Reply { uplink: HERE, write: Write::Refresh(_), .. }),
+            "{acknowledgement}: {verdict:?}"
+        );
+    }
+    let answered = opened.with_sent(1001);
+    for (flow, sequence, payload, acknowledgement, why) in [
+        (answered, 1001, 9, 1, "the SYN alone"),
+        (answered, 1001, 9, 0, "not even that"),
+        (answered, 1001, 9, 1002, "more than came with it"),
+        (answered, 1001, 0, 101, "an acknowledgement alone"),
+        (answered, 1002, 9, 101, "not the first data"),
+        (opened, 1001, 9, 101, "no SYN-ACK"),
+    ] {
+        let verdict = leaves(Kind::Tcp, flow, sequence, payload, acknowledgement);
+        assert_eq!(verdict, Outbound::Unproved, "{why}");
+    }
+    let verdict = leaves(Kind::Tcp, answered, 1001, 9, 101);
     let Outbound::Reply { uplink: HERE, write: Write::Confirm(proved), .. } = verdict else {
         panic!("{verdict:?}")
     };
-    assert_eq!((proved.sent(), proved.received()), (Some(1001), Some(101)));
-    for (acknowledgement, why) in
-        [(1, "the SYN alone"), (0, "not even that"), (1002, "more than came with it")]
-    {
-        let verdict = answer(acknowledgement);
-        assert!(
-            matches!(verdict, Outbound::Reply { write: Write::Refresh(_), .. }),
-            "{why}: {verdict:?}"
-        );
-    }
+    assert_eq!((proved.sent(), proved.received()), (Some(1010), Some(101)));
     // Its numbers let it move like any other.
     let ack = InboundPacket {
         tcp: Numbers { sequence: 101, acknowledgement: 1001, flags: TcpFlags::new(true, false) },
@@ -109,6 +120,13 @@ fn a_syn_ack_for_the_syns_data_proves_the_client() {
         true,
     );
     assert!(matches!(moved, Inbound::Rebind(_)), "{moved:?}");
+    // On the ports of an older connection it is the newer one's.
+    let mut data = departure(Kind::Tcp, 1001, 9);
+    data.tcp.acknowledgement = 101;
+    let newer = known(answered, false).unwrap();
+    assert!(may_be_superseded_out(&older(), &data) && is_preferred_out(&newer, &data));
+    data.tcp.acknowledgement = 1;
+    assert!(!is_preferred_out(&newer, &data), "it takes nothing of the SYN's data");
 }
 
 /// Who has two SYNs of one name come in has the SYN-ACK go to whose it answers.

@@ -5,6 +5,7 @@ use prroute_ebpf::wire::parse::Kind;
 use super::connection::State;
 use super::event::{Forged, Guess};
 use super::packet::{Name, Packet};
+use super::segments::SYN_DATA;
 use super::world::{FALSE_ROUTER, Host, World};
 
 impl<H: Host> World<H> {
@@ -23,7 +24,7 @@ impl<H: Host> World<H> {
             Forged::Answer => return self.answer(name, uplink, FALSE_ROUTER),
             Forged::DialSyn => return self.forge_to_dial(name, uplink, Kind::TcpOpening),
             Forged::DialAck => return self.forge_to_dial(name, uplink, Kind::Tcp),
-            Forged::Syn => Kind::TcpOpening,
+            Forged::Syn | Forged::BrokenSyn => Kind::TcpOpening,
             Forged::SynAck => Kind::TcpAnswer,
             Forged::Ack | Forged::Fin => Kind::Tcp,
             Forged::Reset => Kind::TcpReset,
@@ -46,7 +47,9 @@ impl<H: Host> World<H> {
             connection.is_forged(uplink, &facts);
         }
         let router = FALSE_ROUTER;
-        let segment = Packet::segment(name.tcp(), kind, sequence, acknowledgement);
+        let (before, length) = if what == Forged::BrokenSyn { (10, SYN_DATA) } else { (0, 0) };
+        let number = sequence.wrapping_sub(before);
+        let segment = Packet::segment(name.tcp(), kind, number, acknowledgement).with(length);
         let packet = Packet { router, ..segment.with_fin(what == Forged::Fin) };
         self.host.comes_in(uplink, &packet)?;
         match kind {

@@ -58,6 +58,8 @@ pub(super) struct Connection {
     /// Nothing has had the host forget its record.
     pub(super) is_recorded: bool,
     pub(super) has_data: bool,
+    /// The server has sent data before the handshake was over.
+    pub(super) is_served_early: bool,
     /// Which ends have sent a FIN, which is one of the numbers behind the data.
     pub(super) client_fin: bool,
     pub(super) server_fin: bool,
@@ -94,6 +96,7 @@ impl Connection {
             last_packet: facts.now,
             is_recorded: true,
             has_data: false,
+            is_served_early: false,
             client_fin: false,
             server_fin: false,
         };
@@ -152,7 +155,7 @@ impl Connection {
         let idle = now.wrapping_sub(self.last_packet);
         let limit = match self.state {
             State::SynSent => UNCONFIRMED_IDLE,
-            State::SynReceived if !self.has_data => UNCONFIRMED_IDLE,
+            State::SynReceived if !self.is_served_early => UNCONFIRMED_IDLE,
             State::Closed => CLOSED_IDLE,
             _ => KEEPALIVES,
         };
@@ -182,7 +185,7 @@ impl Connection {
 
     pub(super) fn is_confirmed(&self) -> bool {
         matches!(self.state, State::Established | State::Closed)
-            || (self.state == State::SynReceived && self.has_data)
+            || (self.state == State::SynReceived && self.is_served_early)
     }
 
     /// Its SYN may be noted in the entry of a connection that had its ports before.

@@ -128,6 +128,7 @@ fn event([what, whose, more]: [u8; 3]) -> Event {
             let guess = of(&GUESSES, more >> 3);
             let what = match of(&FORGED, more) {
                 Forged::Ack if more >> 7 != 0 => Forged::Fin,
+                Forged::Syn if more >> 7 != 0 => Forged::BrokenSyn,
                 what => what,
             };
             Event::Forge { name, uplink, what, guess }

@@ -183,6 +183,9 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forged {
     Syn,
+    /// One with data and a number a little before that of the SYN that the host answers: its checksum is
+    /// wrong, and the other one came in fragments.
+    BrokenSyn,
     SynAck,
     Ack,
     Fin,

@@ -123,6 +123,29 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             ]),
         ),
         (
+            "9_data_comes_with_the_syn_on_the_ports_of_another_connection",
+            at_gateways(vec![
+                connect(SHARED, 1),
+                serve(SHARED, Size::Small),
+                Event::Close { name: SHARED },
+                PAUSE,
+                Event::Syn { name: SHARED, uplink: 2, has_data: true },
+                Event::SynAck { name: SHARED },
+                serve(SHARED, Size::Small),
+                Event::Accept { name: SHARED },
+            ]),
+        ),
+        (
+            "9_a_syn_with_data_is_forged_that_the_host_does_not_answer",
+            at_gateways(vec![
+                forge(2, Forged::BrokenSyn, Guess::Zero),
+                time(seconds(1)),
+                forge(2, Forged::Ack, Guess::Zero),
+                connect(SHARED, 1),
+                serve(SHARED, Size::Small),
+            ]),
+        ),
+        (
             "13_an_answer_is_forged_before_the_host_asks",
             at_gateways(vec![
                 forge(2, Forged::Answer, Guess::Zero),

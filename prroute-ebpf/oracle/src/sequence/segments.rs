@@ -10,7 +10,7 @@ use super::world::{Host, STEP, TRUE_ROUTER, World};
 /// Bytes of one segment.
 pub(super) const SEGMENT: u32 = 1000;
 /// Bytes that come with a SYN.
-const SYN_DATA: u32 = 100;
+pub(super) const SYN_DATA: u32 = 100;
 /// What may be in flight.
 const IN_FLIGHT: u32 = 1 << 29;
 
@@ -179,6 +179,7 @@ impl<H: Host> World<H> {
             let first = connection.server_next;
             connection.server_next = first.wrapping_add(size);
             outcome = self.segment_out(&mut connection, first, size.min(SEGMENT));
+            connection.is_served_early |= connection.state == State::SynReceived;
             if outcome.is_ok() && size > SEGMENT {
                 let last = connection.server_next.wrapping_sub(SEGMENT);
                 outcome = self.segment_out(&mut connection, last, SEGMENT);

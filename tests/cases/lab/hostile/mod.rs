@@ -6,6 +6,7 @@ mod eviction;
 mod readdress;
 mod spoofing;
 mod stalled;
+mod syns;
 mod tunnels;
 mod unasked;
 mod victim;
