@@ -34,7 +34,7 @@ pub struct UdpOrigin<A> {
     pub last_reply: Ticks,
     /// The last request to `address`.
     pub last_request: Ticks,
-    /// Bits of [`CONFIRMED`] and [`DUE`]. A whole word, like every pair of fields before it: the
+    /// Bits of [`CONFIRMED`] and [`DUE`], and above [`DUE_SHIFT`] when `elsewhere` was asked. A whole word, like every pair of fields before it: the
     /// compiler writes two neighbours at once, which the verifier allows at a word's alignment.
     pub flags: u64,
 }
@@ -64,8 +64,30 @@ pub const fn host_peers(flows: u32) -> u32 {
 /// one is idle.
 pub const CONFIRMED: u64 = 1 << 0;
 
-/// One answer is due from `elsewhere`.
+/// One answer is due from `elsewhere`, soon after that was asked.
 pub const DUE: u64 = 1 << 1;
+
+/// Where the ticks begin at which it was.
+pub const DUE_SHIFT: u32 = 32;
+
+impl<A> UdpOrigin<A> {
+    /// An answer is due from `elsewhere`, which was asked then.
+    #[inline(always)]
+    pub const fn set_due(&mut self, then: Ticks) {
+        self.flags = self.flags & CONFIRMED | DUE | (then as u64) << DUE_SHIFT;
+    }
+
+    #[inline(always)]
+    pub const fn clear_due(&mut self) {
+        self.flags &= CONFIRMED;
+    }
+
+    /// When `elsewhere` was asked, while an answer is due from there.
+    #[inline(always)]
+    pub const fn due_since(&self) -> Option<Ticks> {
+        if self.flags & DUE != 0 { Some((self.flags >> DUE_SHIFT) as Ticks) } else { None }
+    }
+}
 
 /// Entries per family for a number of flows: most flows are not UDP.
 pub const fn entries(flows: u32) -> u32 {

@@ -1,10 +1,10 @@
 //! From which address a wildcard UDP server answers, request by request.
 
 use prroute_common::address::{Address4, address4};
-use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
+use prroute_common::flow::{ANSWER_TIME, HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
 use prroute_common::udp_origin::{HostPeer, UdpOrigin};
 use prroute_ebpf::decide::udp_origin::{
-    first_request, is_hosts, record_request, sent_unasked, source_for_reply,
+    first_request, is_hosts, is_settled, record_request, sent_unasked, source_for_reply,
 };
 use prroute_ebpf::wire::Ipv4;
 
@@ -72,6 +72,30 @@ fn a_foreign_request_gets_one_answer_of_a_confirmed_conversation() {
         conversation.wait(OTHER_REBIND_IDLE / 8);
         assert_eq!(conversation.source_for_reply(), Some(A));
     }
+}
+
+/// A server that has no answer to garbage sends its next datagram to its client, and not to who forged it.
+#[test]
+fn an_answer_elsewhere_is_due_for_a_second_and_until_the_next_request() {
+    let mut conversation = Conversation::confirmed(A);
+    conversation.ask(B);
+    assert!(!is_settled(&conversation.asked, &A, conversation.now), "a request to A counts");
+    conversation.ask(A);
+    assert!(is_settled(&conversation.asked, &A, conversation.now));
+    assert_eq!(conversation.source_for_reply(), Some(A), "the answer to the request");
+    for silence in [ANSWER_TIME, OTHER_REBIND_IDLE - 1, 60 * 86_400 * 7] {
+        let mut conversation = Conversation::confirmed(A);
+        conversation.ask(B);
+        conversation.wait(silence);
+        for _ in 0..2 {
+            assert_eq!(conversation.source_for_reply(), Some(A), "unasked, after {silence} ticks");
+        }
+    }
+    let mut conversation = Conversation::confirmed(A);
+    conversation.ask(B);
+    conversation.wait(ANSWER_TIME - 1);
+    assert_eq!(conversation.source_for_reply(), Some(B));
+    assert_eq!(conversation.source_for_reply(), Some(A));
 }
 
 #[test]

@@ -66,6 +66,10 @@ where
     each::<Peer<A>, UdpOrigin<A>>(&pin(asked), Map::LruHashMap, |asked| {
         earlier(&mut asked.last_request, by);
         earlier(&mut asked.last_reply, by);
+        if let Some(mut then) = asked.due_since() {
+            earlier(&mut then, by);
+            asked.set_due(then);
+        }
     });
     each::<Peer<A>, HostPeer>(&pin(hosts), Map::LruHashMap, |host| {
         earlier(&mut host.opened_at, by);

@@ -3,16 +3,17 @@
 //! A peer's first request decides. A request to another of the host's addresses takes over at
 //! once while nothing is confirmed, as when a client tries one address after the other from one
 //! port. Once confirmed (request, answer, request), it takes over only after the first address
-//! was idle for [`OTHER_REBIND_IDLE`]; until then it gets exactly one answer. So whoever asks
-//! another address with somebody else's source gets no more than the answer to its request.
+//! was idle for [`OTHER_REBIND_IDLE`]; until then it gets one answer, in [`ANSWER_TIME`], and if the first
+//! address is not asked before. So whoever asks another address with somebody else's source gets no more
+//! than the answer to its request, and where the server has none, what it sends in that time.
 //!
 //! A peer to whom the host has sent without being asked is the host's: its requests change nothing.
 //! Where the host serves, it may become the peer's for [`HOST_FIRST`]: a telephone that is called before
 //! it has asked again.
 
-use prroute_common::flow::{HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
+use prroute_common::flow::{ANSWER_TIME, HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
 use prroute_common::time::{Ticks, since};
-use prroute_common::udp_origin::{CONFIRMED, DUE, HostPeer, UdpOrigin};
+use prroute_common::udp_origin::{CONFIRMED, HostPeer, UdpOrigin};
 
 use crate::wire::Wire;
 
@@ -35,6 +36,10 @@ pub fn record_request<F: Wire>(
         if origin.last_reply != 0 && origin.flags & CONFIRMED == 0 {
             origin.flags |= CONFIRMED;
         }
+        // What the server sends next answers this.
+        if origin.due_since().is_some() {
+            origin.clear_due();
+        }
         if since(now, origin.last_request) >= SEEN_REFRESH {
             origin.last_request = now;
         }
@@ -48,7 +53,7 @@ pub fn record_request<F: Wire>(
         origin.flags = 0;
     } else {
         origin.elsewhere = address;
-        origin.flags |= DUE;
+        origin.set_due(now);
     }
 }
 
@@ -66,9 +71,11 @@ pub fn source_for_reply<A: Copy>(
     if is_over(origin, now) && !speaks_first {
         return None;
     }
-    if origin.flags & DUE != 0 {
-        origin.flags &= !DUE;
-        return Some(origin.elsewhere);
+    if let Some(then) = origin.due_since() {
+        origin.clear_due();
+        if since(now, then) < ANSWER_TIME {
+            return Some(origin.elsewhere);
+        }
     }
     if origin.last_reply == 0 || since(now, origin.last_reply) >= SEEN_REFRESH {
         origin.last_reply = now;
@@ -81,6 +88,7 @@ pub fn source_for_reply<A: Copy>(
 pub fn is_settled<A: PartialEq>(origin: &UdpOrigin<A>, address: &A, now: Ticks) -> bool {
     origin.address == *address
         && origin.flags & CONFIRMED != 0
+        && origin.due_since().is_none()
         && since(now, origin.last_request) < SEEN_REFRESH
 }
 

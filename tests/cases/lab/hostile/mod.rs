@@ -3,6 +3,7 @@
 
 mod attacker;
 mod eviction;
+mod garbage;
 mod readdress;
 mod spoofing;
 mod stalled;
@@ -11,15 +12,19 @@ mod tunnels;
 mod unasked;
 mod victim;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use prroute::datapath::Pins;
+use prroute_common::time::seconds;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
 use prroute_tests::echo::Echo;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::prroute::Instance;
 
+use crate::aging;
 use victim::Victim;
 
 const PORT: u16 = 7007;
@@ -42,6 +47,21 @@ fn leak(lab: &Lab) -> Result<Capture> {
 fn expect_no_leak(capture: Capture) -> Result<()> {
     let leaked = capture.stop()?;
     ensure!(leaked.is_empty(), "{} packets on the attacker's segment: {leaked:#?}", leaked.len());
+    Ok(())
+}
+
+fn wildcard(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// Everything that was noted happened so much earlier.
+fn pass(lab: &Lab, duration: Duration) -> Result<()> {
+    let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
+    let pins = Pins::of(&instance);
+    aging::age(|name| pins.map(name), seconds(duration.as_secs()));
     Ok(())
 }
 

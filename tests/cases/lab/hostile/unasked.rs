@@ -1,35 +1,26 @@
 //! The host's own datagrams that nobody asked for: a log, figures, traps, to a collector that never
 //! answers. The attacker asks in the collector's name, at every port that a sender may have.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use prroute::datapath::Pins;
 use prroute_common::names;
-use prroute_common::time::seconds;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::capture::Capture;
 use prroute_tests::lab::Lab;
 use prroute_tests::{socket, wait};
 
 use super::attacker::Attacker;
-use super::{PATIENCE, expect_no_leak, lab};
-use crate::aging;
+use super::{PATIENCE, expect_no_leak, lab, pass, wildcard};
 
 const COLLECTOR: u16 = 5140;
 
 /// To where the attacker's datagrams go: addresses of his segment's uplink, of another, and of none.
 fn targets(family: Family) -> [IpAddr; 3] {
     [addressing::host(2, family), addressing::host(1, family), addressing::shared(family)]
-}
-
-fn wildcard(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-    }
 }
 
 fn collector(family: Family) -> SocketAddr {
@@ -62,13 +53,6 @@ fn spray(attacker: &Attacker, family: Family) -> Result<()> {
     targets(family)
         .into_iter()
         .try_for_each(|target| attacker.ask_every_client_port(collector(family), target))
-}
-
-fn pass(lab: &Lab, duration: Duration) -> Result<()> {
-    let instance = lab.name().parse().map_err(anyhow::Error::msg)?;
-    let pins = Pins::of(&instance);
-    aging::age(|name| pins.map(name), seconds(duration.as_secs()));
-    Ok(())
 }
 
 /// What leaves on the attacker's segment for the collector. A report that nobody listens at a port he
