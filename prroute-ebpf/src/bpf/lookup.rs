@@ -10,6 +10,7 @@ use prroute_ebpf::wire::parse::{Kind, protocol};
 use super::action::Fast;
 use super::frame::{Direction, Frame, Table};
 use super::maps::{Maps, by_family};
+use super::ports;
 
 /// An entry that the fast path has found, as it was read. It is written in place: an update would
 /// reallocate the element.
@@ -110,7 +111,7 @@ pub(super) fn live_unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
 }
 
 /// Looks up an entry that lives: a confirmed one wins over an unconfirmed one. Of a datagram also one
-/// that does not live any more, if there is no other.
+/// that does not live any more, if there is no other; of two of them the one that says where its peer is.
 #[inline(never)]
 pub(super) fn flow(frame: &mut Frame, now: Ticks) -> *mut Flow {
     frame.entry.table = Table::None;
@@ -126,11 +127,22 @@ pub(super) fn flow(frame: &mut Frame, now: Ticks) -> *mut Flow {
     }
     let aged = frame.entry.flow;
     let second = unconfirmed(frame, now);
-    if !first.is_null() && (second.is_null() || frame.entry.is_aged) {
-        frame.entry.set(aged, Table::Confirmed, true);
-        return first;
+    if first.is_null() || (!second.is_null() && is_preferred_aged(frame, &aged)) {
+        return second;
     }
-    second
+    frame.entry.set(aged, Table::Confirmed, true);
+    first
+}
+
+/// Whether the unconfirmed entry in the frame is preferred to a confirmed one that has aged.
+#[inline(always)]
+fn is_preferred_aged(frame: &Frame, confirmed: &Flow) -> bool {
+    if !frame.entry.is_aged {
+        return true;
+    }
+    let local_port = by_family!(frame.family, F => frame.key::<F>().local_port);
+    let at_client_port = ports::is_client(local_port);
+    decide::is_preferred_aged(&frame.entry.flow, confirmed, at_client_port)
 }
 
 /// Looks up the entry of the packet in the frame that came in.

@@ -2,7 +2,8 @@
 //!
 //! While a confirmed flow may still be alive, whoever sends a SYN with its ports elsewhere is recorded
 //! beside it, unconfirmed. What belongs to the newer connection is told by its numbers, and when
-//! that is confirmed it replaces the older one.
+//! that is confirmed it replaces the older one. Of datagrams an unconfirmed entry lies beside a confirmed one
+//! that has aged.
 
 use prroute_common::flow::{Flow, Origin, TCP_REBIND_IDLE};
 use prroute_common::time::Ticks;
@@ -56,6 +57,15 @@ pub fn is_preferred_out(newer: &FlowEntry, packet: &OutboundPacket) -> bool {
     newer.origin == Origin::Inbound
         && newer.flow.sent() == Some(packet.tcp.sequence)
         && (is_owner(packet, newer) || takes_data(&newer.flow, packet.tcp.acknowledgement))
+}
+
+/// Which of two entries of a datagram flow that are both too old says where the host's next datagram goes:
+/// whether the unconfirmed one does, because its peer was heard there last, and the host has answered. At a
+/// client's port the peer must have asked twice.
+#[inline(always)]
+pub fn is_preferred_aged(unconfirmed: &Flow, confirmed: &Flow, at_client_port: bool) -> bool {
+    let later = unconfirmed.last_in().wrapping_sub(confirmed.last_in()).cast_signed();
+    unconfirmed.is_answered() && !at_client_port && later > 0
 }
 
 /// Whether the host's SYN-ACK, or reset without a number, answers the SYN of the unconfirmed entry and

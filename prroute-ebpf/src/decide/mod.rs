@@ -25,7 +25,8 @@ use prroute_common::uplink::UplinkFacts;
 use crate::wire::parse::protocol;
 
 pub use beside::{
-    is_answered, is_preferred_in, is_preferred_out, may_be_superseded_in, may_be_superseded_out,
+    is_answered, is_preferred_aged, is_preferred_in, is_preferred_out, may_be_superseded_in,
+    may_be_superseded_out,
 };
 pub use inbound::{Inbound, InboundKind, InboundPacket, inbound, inbound_needs_flow};
 pub use outbound::{

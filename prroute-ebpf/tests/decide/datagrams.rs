@@ -2,7 +2,8 @@
 
 use prroute_common::flow::{ANSWER_TIME, HOST_FIRST, OTHER_IDLE, UNCONFIRMED_IDLE};
 use prroute_ebpf::decide::{
-    FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, Write, inbound, outbound,
+    FlowEntry, Inbound, InboundPacket, Locality, Outbound, OutboundPacket, Write, inbound,
+    is_preferred_aged, outbound,
 };
 use prroute_ebpf::wire::parse::{Kind, protocol};
 
@@ -38,6 +39,19 @@ fn what_the_host_says_first_after_a_pause_goes_where_its_peer_was() {
     assert_eq!(outbound(&call, unanswered), Outbound::OpenByHost(own(HERE, 0)));
     let reply = departure(Kind::EchoReply, 0, 0);
     assert_eq!(outbound(&reply, entry(asked(OTHER_IDLE + 1), true)), Outbound::Pass);
+}
+
+/// A telephone that has registered once elsewhere, and somebody who has asked there in its name.
+#[test]
+fn of_two_aged_entries_the_later_one_speaks_if_it_is_answered() {
+    let confirmed = flow(ELSEWHERE, OTHER_IDLE + 2).with_last_out(NOW - OTHER_IDLE - 1);
+    let asked = flow(HERE, UNCONFIRMED_IDLE + 2);
+    let answered = asked.with_last_out(NOW - UNCONFIRMED_IDLE - 1);
+    assert!(is_preferred_aged(&answered, &confirmed, false));
+    assert!(!is_preferred_aged(&asked, &confirmed, false), "nobody has answered");
+    assert!(!is_preferred_aged(&answered, &confirmed, true), "a client's port");
+    let earlier = answered.with_last_in(confirmed.last_in() - 1);
+    assert!(!is_preferred_aged(&earlier, &confirmed, false), "the other one is later");
 }
 
 #[test]

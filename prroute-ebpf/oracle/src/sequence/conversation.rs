@@ -171,10 +171,11 @@ impl Conversation {
                 let talk = if is_over { talk.again(by, now) } else { again };
                 Began::Host(Talk { last: now, last_out: now, ..talk })
             }),
-            // The older of two entries that are both too old speaks for the flow.
+            // Of two entries that are both too old the older one speaks for what the host has not answered.
             Began::Peer(talk)
                 if self.has_aged
                     && !talk.is_confirmed
+                    && !talk.is_answered
                     && now.wrapping_sub(talk.last) + SLACK >= UNCONFIRMED_IDLE =>
             {
                 None

@@ -104,6 +104,19 @@ pub fn all() -> Vec<(&'static str, Sequence)> {
             ]),
         ),
         (
+            "4_the_host_speaks_first_to_a_peer_that_has_moved",
+            at_gateways(vec![
+                Event::Request { name: SHARED, uplink: 1 },
+                Event::Speak { name: SHARED },
+                Event::Request { name: SHARED, uplink: 1 },
+                time(seconds(190)),
+                Event::Request { name: SHARED, uplink: 2 },
+                Event::Speak { name: SHARED },
+                time(seconds(60)),
+                Event::Speak { name: SHARED },
+            ]),
+        ),
+        (
             "a_syn_comes_again_behind_its_syn_ack",
             at_gateways(vec![
                 Event::Syn { name: SHARED, uplink: 2, has_data: false },

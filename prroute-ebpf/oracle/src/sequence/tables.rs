@@ -104,10 +104,14 @@ impl Tables {
             _ if key.protocol == protocol::TCP => return self.live(Table::New, key),
             _ => {}
         }
-        match self.entry(Table::New, key) {
-            Some(second) if first.is_none() || !second.1.is_aged => Some(second),
-            _ => first,
-        }
+        let at_client_port = key.local_port == CLIENT_PORT;
+        let is_preferred = |newer: &FlowEntry| {
+            first.is_none_or(|(_, older)| {
+                let is_preferred = decide::is_preferred_aged;
+                !newer.is_aged || is_preferred(&newer.flow, &older.flow, at_client_port)
+            })
+        };
+        self.entry(Table::New, key).filter(|(_, newer)| is_preferred(newer)).or(first)
     }
 
     pub(super) fn of_syn(&self, key: Key, acknowledgement: u32) -> Option<Entry> {
