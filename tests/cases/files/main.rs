@@ -7,5 +7,6 @@ mod book;
 mod configuration;
 mod contrib;
 mod package;
+mod package_scripts;
 mod puppet;
 mod unit_file;

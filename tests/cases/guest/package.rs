@@ -38,6 +38,27 @@ pub(crate) fn install() -> Result<String> {
     dpkg("--install", &file()?)
 }
 
+/// The guest's image enables nothing. Without that, Debian's own presets hold: they enable everything.
+struct DebianPresets;
+
+impl DebianPresets {
+    const IMAGE: &str = "/etc/systemd/system-preset/00-nothing.preset";
+    const ASIDE: &str = "/etc/systemd/system-preset/00-nothing.aside";
+
+    fn hold() -> Result<Self> {
+        std::fs::rename(Self::IMAGE, Self::ASIDE).context("put the image's preset aside")?;
+        Ok(Self)
+    }
+}
+
+impl Drop for DebianPresets {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::rename(Self::ASIDE, Self::IMAGE) {
+            eprintln!("put the image's preset back: {error}");
+        }
+    }
+}
+
 /// Where the package is.
 pub(crate) fn file() -> Result<String> {
     std::env::var("PRROUTE_DEB").context("PRROUTE_DEB names no package")
@@ -96,13 +117,18 @@ fn what_is_installed_is_not_started_and_says_what_to_do_next() -> Result<()> {
     let lab = Lab::around_this_machine(TWO_UPLINKS)?;
     purge()?;
     let before = Snapshot::take(&lab.host, INSTANCE)?;
+    let presets = DebianPresets::hold()?;
     let said = install()?;
+    drop(presets);
     println!("{said}");
     for part in ["not started", "prroute plan", "systemctl enable --now prroute"] {
         assert!(said.contains(part), "no {part} in\n{said}");
     }
     assert_eq!(property("ActiveState")?, "inactive");
-    assert_eq!(property("UnitFileState")?, "disabled");
+    for unit in [UNIT, "prroute-metrics.timer", "prroute-exporter.socket"] {
+        let state = systemctl(&["show", "--property=UnitFileState", "--value", unit])?;
+        assert_eq!(state.trim_end(), "disabled", "{unit}");
+    }
     command::run(&["getent", "group", "prroute"])?;
     let changes = Snapshot::take(&lab.host, INSTANCE)?.changes_since(&before);
     assert!(changes.is_empty(), "{changes}");

@@ -1,0 +1,132 @@
+//! What the scripts of the packages do, in a directory tree instead of the machine's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use prroute_tests::command::{self, Output};
+use prroute_tests::netns;
+use prroute_tests::scratch::Scratch;
+
+const UNITS: [&str; 3] = ["prroute.service", "prroute-metrics.timer", "prroute-exporter.socket"];
+
+/// What the scripts name of the machine.
+const PLACES: [&str; 4] = ["/etc/", "/run/", "/usr/bin/prroute", "/var/lib/"];
+
+/// Programs that would change the machine: here they write down how they are called.
+const WRITTEN_DOWN: [&str; 3] = ["deb-systemd-invoke", "systemctl", "systemd-sysusers"];
+
+/// A directory tree in which the package is installed.
+struct Tree {
+    scratch: Scratch,
+}
+
+impl Tree {
+    fn create() -> Result<Self> {
+        let tree = Self { scratch: Scratch::create(&netns::unique_name(), false)? };
+        for unit in UNITS {
+            let text =
+                fs::read_to_string(packaging(unit)).with_context(|| format!("read {unit}"))?;
+            tree.scratch.write(&format!("usr/lib/systemd/system/{unit}"), &text)?;
+        }
+        tree.scratch.write("usr/bin/prroute", "the program")?;
+        fs::create_dir_all(tree.path("etc/systemd/system"))?;
+        fs::create_dir_all(tree.path("var/lib/systemd"))?;
+        fs::create_dir_all(tree.path("run/systemd/system"))?;
+        for program in WRITTEN_DOWN {
+            let file = tree.scratch.write(
+                &format!("stubs/{program}"),
+                &format!("#!/bin/sh\necho {program} \"$@\" >> {}\n", tree.path("calls").display()),
+            )?;
+            fs::set_permissions(file, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(tree)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.scratch.path().join(path)
+    }
+
+    /// Runs a script of `packaging`, as dpkg or rpm calls it.
+    fn run(&self, script: &str, arguments: &[&str]) -> Result<Output> {
+        let mut text =
+            fs::read_to_string(packaging(script)).with_context(|| format!("read {script}"))?;
+        for place in PLACES {
+            let here = self.path(place.trim_start_matches('/')).display().to_string();
+            let end = if place.ends_with('/') { "/" } else { "" };
+            text = text.replace(place, &format!("{}{end}", here.trim_end_matches('/')));
+        }
+        let file = self.scratch.write(&format!("scripts/{script}"), &text)?.display().to_string();
+        let path = format!(
+            "PATH={}:{}",
+            self.path("stubs").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let root = format!("DPKG_ROOT={}", self.scratch.path().display());
+        // Without it deb-systemd-helper does nothing.
+        let package = "DPKG_MAINTSCRIPT_PACKAGE=prroute";
+        let words = [&["env", &path, &root, package, "sh", &file], arguments].concat();
+        command::output(&mut command::command(&words)?)
+    }
+
+    /// The calls since the last time.
+    fn calls(&self) -> Result<Vec<String>> {
+        let file = self.path("calls");
+        let Ok(calls) = fs::read_to_string(&file) else { return Ok(Vec::new()) };
+        fs::remove_file(&file)?;
+        Ok(calls.lines().map(str::to_owned).collect())
+    }
+
+    fn is_enabled(&self, unit: &str) -> bool {
+        self.link(unit).is_symlink()
+    }
+
+    fn is_masked(&self, unit: &str) -> bool {
+        self.path("etc/systemd/system").join(unit).is_symlink()
+    }
+
+    /// As `systemctl enable` makes it.
+    fn enable(&self, unit: &str) -> Result<()> {
+        let link = self.link(unit);
+        fs::create_dir_all(link.parent().context("no folder")?)?;
+        std::os::unix::fs::symlink(format!("/usr/lib/systemd/system/{unit}"), link)
+            .with_context(|| format!("enable {unit}"))
+    }
+
+    fn link(&self, unit: &str) -> PathBuf {
+        let target = match unit.rsplit_once('.') {
+            Some((_, "timer")) => "timers",
+            Some((_, "socket")) => "sockets",
+            _ => "multi-user",
+        };
+        self.path("etc/systemd/system").join(format!("{target}.target.wants/{unit}"))
+    }
+}
+
+fn packaging(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file)
+}
+
+#[test]
+fn a_first_installation_enables_no_unit_and_a_later_one_those_that_were() -> Result<()> {
+    let tree = Tree::create()?;
+    tree.run("debian/postinst", &["configure"])?.success()?;
+    for unit in UNITS {
+        ensure!(!tree.is_enabled(unit), "{unit} was enabled");
+    }
+    ensure!(!tree.calls()?.iter().any(|call| call.contains("start")), "something was started");
+
+    // An upgrade keeps it so, as what an administrator enabled.
+    tree.enable("prroute.service")?;
+    tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
+    tree.run("debian/prerm", &["remove"])?.success()?;
+    tree.run("debian/postrm", &["remove"])?.success()?;
+    ensure!(tree.is_masked("prroute.service"), "a removal masks");
+    tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
+    for unit in UNITS {
+        ensure!(!tree.is_masked(unit), "{unit} stays masked");
+        ensure!(tree.is_enabled(unit) == (unit == "prroute.service"), "{unit}");
+    }
+    Ok(())
+}
