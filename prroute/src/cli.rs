@@ -229,9 +229,14 @@ pub struct CheckArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Check, too, that the running daemon works with all that this configuration says; it may have more.
+    #[arg(long, conflicts_with = "json")]
+    pub in_force: bool,
 }
 
 #[derive(Debug, Args)]
+    #[command(flatten)]
+    pub instance: InstanceArgs,
 pub struct InstanceArgs {
     /// Which instance of prroute, where each network namespace has one of its own.
     #[arg(long, value_name = "NAME", default_value = "default",

@@ -111,7 +111,8 @@ pub(super) const CHECK: &str = "\
 Examples:
   prroute check                    # the files that a daemon reads
   prroute check ./new.toml
-  prroute check --offline -        # standard input, and not this host";
+  prroute check --offline -        # standard input, and not this host
+  prroute check --in-force         # the daemon works with it";
 
 pub(super) const GENERATE_CONFIG: &str = "\
 Examples:

@@ -50,8 +50,9 @@ pub struct ImportArgs {
     pub notation: Option<Notation>,
     /// Print the commands that remove what prroute replaces, as a script for sh.
     ///
-    /// It waits until prroute's daemon runs. Then it removes rules before tables, so that each
-    /// packet has a way at any moment.
+    /// It waits until prroute's daemon runs, and ends there where that works with another
+    /// configuration than the one that is printed without this. Then it removes rules before
+    /// tables, so that each packet has a way at any moment.
     #[arg(long)]
     pub removal: bool,
     #[command(flatten)]

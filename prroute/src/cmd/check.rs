@@ -3,27 +3,29 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::cli::CheckArgs;
-use crate::cmd::output;
+use crate::cmd::{NotRunning, belongs, output};
 use crate::config::{Config, ConfigError};
 use crate::datapath::memory;
 use crate::datapath::sizes::{self, Demand};
+use crate::instance::Instance;
 use crate::json::CheckJson;
 use crate::netlink::{Kernel, MainRoutes, Wanted};
+use crate::runtime::{InstanceLock, RunDirectory};
 use crate::state::advice::{Advice, advise};
 use crate::state::families::Families;
 use crate::state::findings::Severity;
 
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
-    let (advice, error) = match load(args.file.as_deref()) {
-        Ok(config) if args.offline => {
-            drop(config);
-            (Advice::default(), None)
-        }
-        Ok(config) => (compare(&config)?, None),
-        Err(error) => (Advice::default(), Some(error)),
+    let (config, error) = match load(args.file.as_deref()) {
+        Ok(config) => (Some(config), None),
+        Err(error) => (None, Some(error)),
+    };
+    let advice = match &config {
+        Some(config) if !args.offline => compare(config)?,
+        _ => Advice::default(),
     };
     if args.json {
         output::json(&CheckJson::of(&advice, error.as_ref()))?;
@@ -45,6 +47,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
     if let Some(conflict) = advice.conflict {
         return Err(conflict.into());
     }
+    if let Some(config) = config.filter(|_| args.in_force) {
+        expect_in_force(&config, &args.instance.instance)?;
+        return Ok(output::line("the daemon works with this configuration")?);
+    }
     if !args.json {
         output::line("the configuration is valid")?;
     }
@@ -59,6 +65,25 @@ fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         }
         file => Config::load(file),
     }
+}
+
+/// The daemon works with all that this configuration says.
+fn expect_in_force(config: &Config, instance: &Instance) -> Result<()> {
+    let directory = RunDirectory::of(instance);
+    belongs::find_present(instance, "check")?;
+    let pid = InstanceLock::holder(&directory)?.ok_or_else(|| NotRunning::of(instance))?;
+    let report = directory.read_report().usable().unwrap_or_default();
+    let in_force = report.in_force_of(pid);
+    let in_force = in_force.with_context(|| {
+        format!("the daemon (pid {pid}) does not say with which configuration it works")
+    })?;
+    let lacking = in_force.lacking(config).join(", ");
+    ensure!(
+        lacking.is_empty(),
+        "the daemon (pid {pid}) works with another configuration, which lacks: {lacking}. Put this one where the \
+         daemon reads it, and `prroute reload`"
+    );
+    Ok(())
 }
 
 fn compare(config: &Config) -> Result<Advice> {

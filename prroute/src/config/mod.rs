@@ -5,6 +5,7 @@
 mod error;
 mod fields;
 mod files;
+mod lacking;
 mod load;
 mod pattern;
 mod raw;

@@ -17,6 +17,11 @@ const PATIENCE: &str = "60s";
 /// Of a rule whose own priority is not known: before main's, behind all that `ip rule add` makes.
 const LAST_PRIORITY: u32 = 32_765;
 
+const BIND_DEVICE: &str = "bind-device = true\n";
+/// The line behind the configuration in the script, with quotes where the shell is to replace nothing in it. A
+/// configuration has no such line: its strings are within quotes.
+const END: &str = "CONFIGURATION";
+
 /// Where connections cannot be listed, as long as UDP's are remembered.
 const WAIT_FOR_MARKED: &str = "\
 connections() {
@@ -41,7 +46,7 @@ impl Import {
              `prroute import --removal` removes.",
         );
         if self.bind_device {
-            text.push_str("\nbind-device = true\n");
+            text.push_str(&format!("\n{BIND_DEVICE}"));
         }
         for (device, entry) in &self.uplinks {
             text.push('\n');
@@ -51,6 +56,15 @@ impl Import {
             uplink(&mut text, device, entry);
         }
         self.write_remarks(&mut text);
+        text
+    }
+
+    /// The same without a comment.
+    fn keys(&self) -> String {
+        let mut text = if self.bind_device { BIND_DEVICE.to_owned() } else { String::new() };
+        for (device, entry) in &self.uplinks {
+            uplink(&mut text, device, entry);
+        }
         text
     }
 
@@ -96,11 +110,24 @@ impl Import {
         // The daemon answers when it has brought into force what it has read and seen.
         let reload = format!("prroute reload{instance} > /dev/null\n");
         text.push_str(&format!("{wait}{reload}"));
+        self.write_condition(&mut text, &instance);
         self.write_rules(&mut text, &format!("{reload}{wait}"));
         self.write_rest(&mut text);
         self.write_files(&mut text, managers);
         self.write_remarks(&mut text);
         text
+    }
+
+    /// Without the configuration prroute may know none of the uplinks: what led over them would be gone.
+    fn write_condition(&self, text: &mut String, instance: &str) {
+        text.push('\n');
+        comment(text, "Ends here unless the daemon works with what `prroute import` has printed.");
+        text.push_str(&format!(
+            "prroute check --offline --in-force{instance} - > /dev/null << '{END}'\n"
+        ));
+        text.push_str(&self.keys());
+        text.push_str(END);
+        text.push('\n');
     }
 
     fn write_rules(&self, text: &mut String, until_in_force: &str) {

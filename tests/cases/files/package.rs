@@ -148,6 +148,24 @@ fn every_unit_is_packaged() -> Result<()> {
     Ok(())
 }
 
+/// So that `prroute import > /etc/prroute/prroute.toml` finds a folder. Neither packager makes an empty one.
+#[test]
+fn the_folder_of_the_configuration_is_packaged() -> Result<()> {
+    for package in ["deb", "generate-rpm"] {
+        let assets = assets(package)?;
+        let is_there = |asset: &Asset| asset.destination == "etc/prroute/conf.d/README";
+        assert!(assets.iter().any(is_there), "{package}");
+    }
+    // A file of /etc that an upgrade does not replace where it was changed.
+    let deb = metadata("deb")?;
+    let listed = deb["conf-files"].as_array().context("no conf-files")?;
+    let listed: BTreeSet<String> = listed.iter().map(text).collect();
+    let below_etc = assets("deb")?.into_iter().map(|asset| format!("/{}", asset.destination));
+    let below_etc: BTreeSet<String> = below_etc.filter(|path| path.starts_with("/etc/")).collect();
+    assert_eq!(listed, below_etc);
+    Ok(())
+}
+
 #[test]
 fn the_scripts_of_the_packages_are_sound() -> Result<()> {
     let mut scripts: Vec<String> = Vec::new();

@@ -35,6 +35,7 @@ mod healing;
 mod hostile;
 mod icmp;
 mod import;
+mod import_condition;
 mod instances;
 mod interrupted;
 mod killed;
