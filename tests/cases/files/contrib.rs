@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use ::prroute::cli::Cli;
 use anyhow::{Context as _, Result, ensure};
+use clap::Parser as _;
 use prroute_tests::command;
 use serde_json::Value;
 
@@ -92,6 +94,8 @@ fn the_daemon_set_has_what_the_container_has() -> Result<()> {
         "readOnlyRootFilesystem: true".to_owned(),
         "allowPrivilegeEscalation: false".to_owned(),
     ];
+    ensure!(values("--security-opt").contains(&"apparmor=unconfined"), "{command}");
+    wanted.push("appArmorProfile:\n              type: Unconfined\n".to_owned());
     let volumes = values("--volume");
     ensure!(added.len() == 3 && volumes.len() == 5, "{command}");
     for volume in volumes {
@@ -108,6 +112,23 @@ fn the_daemon_set_has_what_the_container_has() -> Result<()> {
     }
     for words in wanted {
         ensure!(manifest.contains(&words), "no {words:?} in the manifest");
+    }
+    Ok(())
+}
+
+/// What the kubelet runs in the container, the program takes.
+#[test]
+fn the_probes_of_the_daemon_set_are_commands_of_prroute() -> Result<()> {
+    let manifest = std::fs::read_to_string(file("contrib/kubernetes/prroute.yaml"))?;
+    let probes = manifest.lines().filter_map(|line| line.trim().strip_prefix("command: "));
+    let probes: Vec<Vec<String>> = probes.map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(probes.len() == 3, "{probes:?}");
+    for probe in &probes {
+        ensure!(probe[0] == "/usr/bin/prroute", "{probe:?}");
+        Cli::try_parse_from(probe).with_context(|| format!("{probe:?}"))?;
+    }
+    for kind in ["startupProbe:", "livenessProbe:", "readinessProbe:"] {
+        ensure!(manifest.contains(kind), "no {kind}");
     }
     Ok(())
 }

@@ -96,6 +96,8 @@ fn it_steers_as_the_service_does_and_what_it_made_outlives_it() -> Result<()> {
     let status = inside(&["status"])?;
     ensure!(status.contains(": ok, 2 of 2 uplinks answer"), "{status}");
     ensure!(status.contains("config     /etc/prroute/prroute.toml"), "{status}");
+    // What the DaemonSet's probe of life asks.
+    inside(&["events", "--last", "1"])?;
     // The host's own program sees the same.
     instance.output(&["wait"])?.success()?;
     let log = docker.logs("prroute")?;
