@@ -9,7 +9,7 @@ use crate::datapath::Pins;
 use crate::netlink::Kernel;
 use crate::reconcile::undo;
 use crate::runtime::{
-    self, InstanceLock, NamespaceLock, Records, RunDirectory, STOP_PATIENCE, Stopped,
+    self, InstanceLock, NamespaceLock, Records, RunDirectory, STOP_PATIENCE, Stopped, restart, unit,
 };
 
 pub(super) fn run(args: &InstanceArgs) -> Result<()> {
@@ -17,12 +17,19 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     let pins = Pins::of(&args.instance);
     let found = belongs::find(&args.instance, "down")?;
     let directory = RunDirectory::of(&args.instance);
+    let unit = found.daemon.and_then(unit::of_process);
+    let unit = unit.or_else(|| unit::that_starts(&args.instance));
     let stopped = runtime::stop(&directory)?;
     if let Stopped::Killed(pid) = stopped {
         let limit = STOP_PATIENCE.as_secs();
         output::remark(format_args!(
             "the daemon (pid {pid}) did not stop within {limit} s; killed it"
         ));
+    }
+    if let Some(unit) = unit
+        && restart::prevent(&unit)?
+    {
+        output::remark(format_args!("systemd was about to start the daemon again: stopped {unit}"));
     }
     let _namespace_lock =
         found.has_bpffs.then(|| NamespaceLock::acquire(found.namespace)).transpose()?;

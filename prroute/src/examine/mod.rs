@@ -270,7 +270,7 @@ impl Examination {
     /// What starts a daemon: its unit with this verb, or its command.
     fn start(&self, verb: &str) -> String {
         match (&self.unit, &self.report.config_file) {
-            (Some(unit), _) => systemctl(verb, unit),
+            (Some(unit), _) => unit::command(verb, unit),
             (None, Some(file)) => {
                 self.command(&format!("run --config {}", word(&file.to_string_lossy())))
             }
@@ -280,7 +280,7 @@ impl Examination {
 
     /// What starts a daemon that runs anew; `None`: it is no unit, and whoever started it knows.
     fn restart(&self) -> Option<String> {
-        self.unit.as_ref().map(|unit| systemctl("restart", unit))
+        self.unit.as_ref().map(|unit| unit::command("restart", unit))
     }
 
     /// A command of prroute's for this instance.
@@ -290,8 +290,4 @@ impl Examination {
             false => format!("prroute {words} --instance {}", self.instance),
         }
     }
-}
-
-fn systemctl(verb: &str, unit: &str) -> String {
-    format!("systemctl {verb} {}", unit.strip_suffix(".service").unwrap_or(unit))
 }

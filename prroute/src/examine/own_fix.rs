@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::examine::{Examination, systemctl};
+use crate::examine::Examination;
+use crate::runtime::unit;
 use crate::state::findings::Finding;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ impl fmt::Display for OwnFix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reload(command) => f.write_str(command),
-            Self::Service { verb, unit } => f.write_str(&systemctl(verb, unit)),
+            Self::Service { verb, unit } => f.write_str(&unit::command(verb, unit)),
         }
     }
 }

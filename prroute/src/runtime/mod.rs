@@ -14,6 +14,7 @@ mod origin;
 mod process;
 mod records;
 pub mod report;
+pub(crate) mod restart;
 pub mod socket;
 mod stop;
 mod store;

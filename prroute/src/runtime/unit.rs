@@ -28,6 +28,17 @@ pub(crate) fn of_process(pid: Pid) -> Option<String> {
     named_in(&String::from_utf8_lossy(&read("cgroup")?))
 }
 
+/// Whether this process is in the unit's control group.
+pub(crate) fn is_own(unit: &str) -> bool {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    named_in(&cgroups).as_deref() == Some(unit)
+}
+
+/// What an administrator types.
+pub(crate) fn command(verb: &str, unit: &str) -> String {
+    format!("systemctl {verb} {}", unit.strip_suffix(".service").unwrap_or(unit))
+}
+
 /// Its parent is the first process; and what inherits the variable (systemd 248) has another id.
 fn is_started_by_systemd(pid: Pid, stat: &[u8], environ: &[u8]) -> bool {
     let stat = String::from_utf8_lossy(stat);

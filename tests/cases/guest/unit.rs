@@ -47,6 +47,34 @@ fn down_ends_a_daemon_that_hangs_and_it_stays_down() -> Result<()> {
     // Longer than RestartSec: a restart would have come.
     std::thread::sleep(wait::patience(std::time::Duration::from_secs(3)));
     assert_eq!(property("MainPID")?, "0", "{said}\n{}", service.journal(&[])?);
+    expect_no_rules()
+}
+
+/// The unit waits for RestartSec, or has not even noticed yet: both times it would start the daemon again.
+#[test]
+fn down_in_the_pause_before_a_restart_stays_down() -> Result<()> {
+    let _lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    for waits in [true, false] {
+        let service = Service::start()?;
+        command::run(&["kill", "-KILL", &property("MainPID")?])?;
+        if waits {
+            wait::until("the unit waits for its restart", JOB, || {
+                Ok((property("SubState")? == "auto-restart").then_some(()))
+            })?;
+        }
+        let said = service.prroute(&["down"])?.success()?;
+        // Longer than RestartSec: a restart would have come.
+        std::thread::sleep(wait::patience(std::time::Duration::from_secs(5)));
+        let state = property("ActiveState")?;
+        let is_down = ["inactive", "failed"].contains(&state.as_str());
+        assert!(is_down, "{state}: {said}\n{}", service.journal(&[])?);
+        assert_eq!(property("MainPID")?, "0", "{said}");
+        expect_no_rules()?;
+    }
+    Ok(())
+}
+
+fn expect_no_rules() -> Result<()> {
     // By number: the package gives it a name.
     let rules = command::run(&["ip", "-N", "rule", "show"])?;
     assert!(!rules.contains("proto 213"), "{rules}");
