@@ -15,29 +15,66 @@ const LIMIT_V1: &str = "memory.limit_in_bytes";
 /// One part in four of a unit's own limit may be maps.
 const PART_OF_UNIT: u64 = 4;
 
+/// What the daemon itself takes, with room to spare.
+const DAEMON: u64 = 64 << 20;
+
 /// This machine, as it is now. What cannot be read is taken for nothing: tables get their smallest
 /// size then.
 pub fn machine() -> Machine {
     let cpus = aya::util::nr_cpus().unwrap_or(1);
     let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
     let total = total(&read("/proc/meminfo")).unwrap_or_default();
+    let limits = limits().into_iter().map(|(file, limit)| machine_of(&file, limit));
+    Machine { memory: limits.fold(total, u64::min), cpus }
+}
+
+/// The limit of the unit that this process is, which the kernel enforces: all maps and the process have to
+/// find room in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitLimit {
+    pub unit: String,
+    pub bytes: u64,
+}
+
+impl UnitLimit {
+    /// What of it is left for maps.
+    pub const fn for_maps(&self) -> u64 {
+        self.bytes.saturating_sub(DAEMON)
+    }
+}
+
+/// `None`: no unit has a limit for this process.
+pub fn unit_limit() -> Option<UnitLimit> {
+    let of_units = limits()
+        .into_iter()
+        .filter_map(|(file, bytes)| Some(UnitLimit { unit: unit_of(&file)?.to_owned(), bytes }));
+    of_units.min_by_key(|limit| limit.bytes)
+}
+
+/// Each limit of this process's groups, in bytes, and the file that has it.
+fn limits() -> Vec<(PathBuf, u64)> {
     let files = limit_files(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
     // A group without a limit says "max" (version 2); or it has no such file, like the root.
-    let limits = files.iter().filter_map(|file| {
-        let limit = fs::read_to_string(file).ok()?.trim().parse().ok()?;
-        Some(machine_of(file, limit))
-    });
-    Machine { memory: limits.fold(total, u64::min), cpus }
+    let limit = |file: &PathBuf| fs::read_to_string(file).ok()?.trim().parse().ok();
+    files
+        .into_iter()
+        .filter_map(|file| Some((limit(&file)?, file)))
+        .map(|(n, file)| (file, n))
+        .collect()
 }
 
 /// The memory of a machine on which maps may take what they may with this limit.
 fn machine_of(file: &Path, limit: u64) -> u64 {
-    let group = file.parent().and_then(Path::extension);
-    if group.is_some_and(|kind| kind == "service") {
-        (limit / PART_OF_UNIT).saturating_mul(PART_OF_MEMORY)
-    } else {
-        limit
+    match unit_of(file) {
+        Some(_) => (limit / PART_OF_UNIT).saturating_mul(PART_OF_MEMORY),
+        None => limit,
     }
+}
+
+/// The unit whose group this file belongs to.
+fn unit_of(file: &Path) -> Option<&str> {
+    let group = file.parent()?.file_name()?.to_str()?;
+    group.ends_with(".service").then_some(group)
 }
 
 fn read(path: &str) -> String {
@@ -94,6 +131,7 @@ fn place<'a>(mount: &'a str, file: &str, group: &'a Path) -> Option<(&'a Path, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datapath::sizes::{Demand, Sizes};
 
     const HYBRID: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
@@ -141,6 +179,21 @@ mod tests {
         assert_eq!(of("/sys/fs/cgroup"), 400 << 20);
         let unlimited = machine_of(Path::new("/a.service/memory.max"), u64::MAX);
         assert!(unlimited > 1 << 60, "{unlimited}");
+    }
+
+    /// As `MemoryMax=` of the package's unit is, and as `flows` doubles the tables.
+    #[test]
+    fn a_million_flows_find_room_in_the_packages_unit_and_two_do_not() {
+        let unit = include_str!("../../../packaging/prroute.service");
+        let megabytes = unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")).unwrap();
+        let bytes = megabytes.strip_suffix('M').unwrap().parse::<u64>().unwrap() << 20;
+        let limit = UnitLimit { unit: "prroute.service".to_owned(), bytes };
+        for cpus in [1, 64] {
+            let machine = Machine { memory: u64::MAX, cpus };
+            let maps = |flows| Sizes::plan(machine, Demand::of_flows(flows)).bytes();
+            assert!(maps(1 << 20) < limit.for_maps(), "{}", maps(1 << 20));
+            assert!(maps(1_100_000) > limit.for_maps());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Attach;
 use crate::datapath::attach::Hook;
 use crate::datapath::features::{self, NEEDED};
+use crate::datapath::memory::UnitLimit;
 use crate::datapath::sizes::{Demand, Megabytes};
 use crate::datapath::sockets::{self, Sockets};
 use crate::datapath::{DatapathError, Sizes, hooks, memory, observed, tcx};
@@ -47,6 +48,16 @@ pub enum Unfit {
         Megabytes(*memory)
     )]
     Memory { flows: u32, bytes: u64, memory: u64 },
+    #[error(
+        "flows = {flows}: the tables take {}, and {} of the {} of {} are left for them: raise MemoryMax= of {}, or \
+         lower `flows`",
+        Megabytes(*bytes),
+        Megabytes(limit.for_maps()),
+        Megabytes(limit.bytes),
+        limit.unit,
+        limit.unit
+    )]
+    Unit { flows: u32, bytes: u64, limit: UnitLimit },
 }
 
 impl Reconciler {
@@ -153,6 +164,12 @@ impl Reconciler {
         if !missing.is_empty() {
             return Err(Unfit::Features(features::listing(&missing)).into());
         }
+        self.expect_room(families)
+    }
+
+    /// The tables that the configuration asks for can be made. Otherwise the kernel would refuse them, or end the
+    /// daemon, at every start.
+    pub(super) fn expect_room(&self, families: Families) -> Result<(), ReconcileError> {
         let machine = memory::machine();
         let Some(flows) = self.config.flows else { return Ok(()) };
         let udp_source = self.config.gives_udp_sources();
@@ -160,6 +177,9 @@ impl Reconciler {
         let bytes = Sizes::plan(machine, demand).bytes();
         if bytes > machine.memory {
             return Err(Unfit::Memory { flows, bytes, memory: machine.memory }.into());
+        }
+        if let Some(limit) = memory::unit_limit().filter(|limit| bytes > limit.for_maps()) {
+            return Err(Unfit::Unit { flows, bytes, limit }.into());
         }
         Ok(())
     }

@@ -97,6 +97,9 @@ impl Reconciler {
             client_ports: sysctl::client_ports(),
         };
         self.take_over_pins()?;
+        if !self.datapath.pins.exists() {
+            self.expect_room(families)?;
+        }
         let mut programs = Programs::load(&self.datapath.pins, options)?;
         sizes::tell(programs.sizes(), machine);
         let (udp_source, sockets) = sockets.attach(&mut programs, &self.datapath.pins)?;

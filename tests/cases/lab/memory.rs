@@ -146,6 +146,21 @@ fn a_limit_of_the_control_group_makes_tables_smaller() -> Result<()> {
         .map(drop)
 }
 
+/// The tables have to find room in it, whatever the machine has. The group is named as a unit's is.
+#[test]
+fn more_flows_than_a_unit_has_room_for_are_refused_and_the_limit_is_named() -> Result<()> {
+    let lab = lab()?;
+    let unit = format!("{}.service", lab.name());
+    let group = Limited::create(&unit, 512 << 20)?;
+    let mut prroute = lab.prroute()?.wrapped(group.wrapper());
+    prroute.configure("flows = 1100000\n")?;
+    let refused = prroute.output(&["run"])?;
+    ensure!(refused.status.code() == Some(78), "{refused:?}");
+    let advice = format!("raise MemoryMax= of {unit}");
+    ensure!(refused.stderr.contains(&advice), "{}", refused.stderr);
+    Ok(())
+}
+
 #[test]
 fn a_family_that_comes_into_use_gets_its_tables_and_the_other_one_forgets_nothing() -> Result<()> {
     let lab = lab()?;
