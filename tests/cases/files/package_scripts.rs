@@ -130,3 +130,83 @@ fn a_first_installation_enables_no_unit_and_a_later_one_those_that_were() -> Res
     }
     Ok(())
 }
+
+const UNDO: &str = "var/lib/prroute/undo";
+const METRICS: &str = "var/lib/prometheus/node-exporter/prroute.prom";
+
+/// What removes a package, as dpkg or rpm calls it.
+const REMOVALS: [(&str, &str); 2] = [("debian/prerm", "remove"), ("rpm/preun.sh", "0")];
+
+fn calls_a_stop(calls: &[String]) -> bool {
+    calls.iter().any(|call| call.contains(" stop ") || call.contains(" disable "))
+}
+
+#[test]
+fn a_removal_leaves_the_program_that_undoes_and_no_metrics_that_nobody_renews() -> Result<()> {
+    for (script, argument) in REMOVALS {
+        let tree = Tree::create()?;
+        fs::create_dir_all(tree.path("run/prroute/default"))?;
+        tree.scratch.write(METRICS, "prroute_up 1\n")?;
+        tree.run(script, &[argument])?.success()?;
+        ensure!(calls_a_stop(&tree.calls()?), "{script} stops nothing");
+        ensure!(fs::read_to_string(tree.path(UNDO))? == "the program", "{script}");
+        ensure!(!tree.path(METRICS).exists(), "{script} leaves metrics");
+
+        // Nothing of it is in the kernel: nothing has to be undone.
+        let tree = Tree::create()?;
+        tree.run(script, &[argument])?.success()?;
+        ensure!(calls_a_stop(&tree.calls()?), "{script} stops nothing");
+        ensure!(!tree.path(UNDO).exists(), "{script}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_removal_that_cannot_leave_the_program_fails_before_it_stops_anything() -> Result<()> {
+    for (script, argument) in REMOVALS {
+        let tree = Tree::create()?;
+        fs::create_dir_all(tree.path("run/prroute/default"))?;
+        // Nothing can be written there, as on a full disk.
+        tree.scratch.write("var/lib/prroute", "")?;
+        let output = tree.run(script, &[argument])?;
+        ensure!(!output.status.success(), "{script}: {output:?}");
+        ensure!(!calls_a_stop(&tree.calls()?), "{script} has stopped something");
+    }
+    // Whatever else ended it: what dpkg calls then starts what is enabled, and removes the copy.
+    let tree = Tree::create()?;
+    tree.scratch.write(UNDO, "a part of the program")?;
+    tree.run("debian/postinst", &["abort-remove"])?.success()?;
+    let start = format!("deb-systemd-invoke start {}", UNITS.join(" "));
+    ensure!(tree.calls()?.contains(&start), "nothing is started again");
+    ensure!(!tree.path(UNDO).exists(), "the copy stays");
+    Ok(())
+}
+
+/// What is printed is run by an administrator. The program to undo goes last.
+#[test]
+fn what_a_removal_of_the_rpm_prints_undoes_every_instance() -> Result<()> {
+    let tree = Tree::create()?;
+    for instance in ["blue", "default"] {
+        fs::create_dir_all(tree.path("run/prroute").join(instance))?;
+    }
+    let done = tree.path("done").display().to_string();
+    let refuses = "[ \"$3\" = blue ] && [ -e REFUSE ] && exit 1";
+    let refuse = tree.scratch.write("refuse", "")?.display().to_string();
+    let program =
+        format!("#!/bin/sh\n{}\necho \"$@\" >> {done}\n", refuses.replace("REFUSE", &refuse));
+    tree.scratch.write("usr/bin/prroute", &program)?;
+    let said = tree.run("rpm/preun.sh", &["0"])?.success()?;
+    let commands: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("  ")).collect();
+    ensure!(commands.len() == 3, "{said}");
+    let printed = commands.join("\n");
+    let shell = || command::output(&mut command::command(&["sh", "-c", &printed])?);
+
+    // One of another network namespace is not undone here, and nothing else then.
+    ensure!(!shell()?.status.success() && tree.path(UNDO).exists(), "{printed}");
+    fs::remove_file(&refuse)?;
+    shell()?.success()?;
+    let done = fs::read_to_string(&done)?;
+    ensure!(done == "down --instance blue\ndown --instance default\n", "{done}");
+    ensure!(!tree.path("var/lib/prroute").exists(), "{printed}");
+    Ok(())
+}

@@ -25,6 +25,9 @@ const LEFT_OUT: [&str; 9] =
 /// What its sysusers.d entry made stays: files of a group may be anywhere.
 const GROUP_FILES: [&str; 2] = ["/etc/group-", "/etc/gshadow-"];
 
+/// Where Debian's node_exporter reads.
+const TEXTFILES: &str = "/var/lib/prometheus/node-exporter";
+
 /// Runs dpkg with this option and the package; everything that was said.
 fn dpkg(option: &str, package: &str) -> Result<String> {
     // Where the output is no terminal, systemctl asks nobody and shows no pager.
@@ -172,21 +175,26 @@ fn a_removal_keeps_what_works_and_a_purge_later_leaves_nothing() -> Result<()> {
     let lab = Lab::around_this_machine(TWO_UPLINKS)?;
     let _echo = serve(&lab)?;
     purge()?;
+    std::fs::create_dir_all(TEXTFILES).context("create the folder of node_exporter")?;
     let before = traces(&lab)?;
-    let _service = install_and_enable()?;
+    let service = install_and_enable()?;
     expect_answers(&lab)?;
+    let metrics = Path::new(TEXTFILES).join("prroute.prom");
+    service.prroute(&["metrics", "--textfile", &metrics.display().to_string()])?.success()?;
     let works = Snapshot::take(&lab.host, INSTANCE)?.of_network();
 
     let said = dpkg("--remove", "prroute")?;
     println!("{said}");
     assert!(said.contains("apt purge prroute"), "{said}");
     assert!(!Path::new("/usr/bin/prroute").exists());
+    assert!(!metrics.exists(), "metrics that nobody renews say that all is well");
     let changes = Snapshot::take(&lab.host, INSTANCE)?.of_network().changes_since(&works);
     assert!(changes.is_empty(), "{changes}");
     expect_answers(&lab)?;
 
     println!("{}", purge()?);
     expect_no_traces(&lab, &before)?;
+    std::fs::remove_dir_all(TEXTFILES).context("remove the folder of node_exporter")?;
     install().map(drop)
 }
 
