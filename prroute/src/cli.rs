@@ -1,9 +1,11 @@
 //! The command line.
 
+mod device;
 mod examples;
 mod replace;
 mod reports;
 mod time;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+pub use self::device::DeviceError;
 use self::examples::TEMPLATE;
 use self::replace::{EXPORT_EXAMPLES, IMPORT_EXAMPLES};
 pub use self::replace::{
@@ -226,17 +229,17 @@ pub struct CheckArgs {
     /// Check the configuration alone, without this host's interfaces and rules.
     #[arg(long)]
     pub offline: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
     /// Check, too, that the running daemon works with all that this configuration says; it may have more.
     #[arg(long, conflicts_with = "json")]
     pub in_force: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
 }
 
 #[derive(Debug, Args)]
-    #[command(flatten)]
-    pub instance: InstanceArgs,
 pub struct InstanceArgs {
     /// Which instance of prroute, where each network namespace has one of its own.
     #[arg(long, value_name = "NAME", default_value = "default",
@@ -287,7 +290,7 @@ mod tests {
             let words = ["prroute", "status"].into_iter().chain(words.split(' '));
             assert!(Cli::try_parse_from(words.clone()).is_ok(), "{:?}", words.collect::<Vec<_>>());
         }
-        for words in ["-r", "dev", "-w 0", "-br -j"] {
+        for words in ["-r", "-w 0", "-br -j"] {
             let words = ["prroute", "status"].into_iter().chain(words.split(' '));
             assert!(Cli::try_parse_from(words.clone()).is_err(), "{:?}", words.collect::<Vec<_>>());
         }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::InstanceArgs;
+use super::device::{self, DeviceError};
 use super::examples::TEMPLATE;
 use crate::complete;
 use crate::import::Notation;
@@ -96,7 +97,7 @@ pub struct ExportRulesArgs {
 #[derive(Debug, Args)]
 pub struct ExportNetworkdArgs {
     /// The file of this uplink only.
-    #[arg(value_names = ["dev", "UPLINK"], num_args = 2,
+    #[arg(value_names = ["dev", "UPLINK"], num_args = 1..,
           add = ArgValueCompleter::new(complete::device))]
     pub words: Vec<String>,
     #[command(flatten)]
@@ -109,11 +110,7 @@ impl ExportNetworkdArgs {
     /// # Errors
     ///
     /// When the words are not `dev UPLINK`.
-    pub fn device(&self) -> anyhow::Result<Option<&str>> {
-        match self.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => Ok(None),
-            ["dev", device] => Ok(Some(device)),
-            _ => anyhow::bail!("not `dev UPLINK`: {}", self.words.join(" ")),
-        }
+    pub fn device(&self) -> Result<Option<&str>, DeviceError> {
+        device::named(&self.words)
     }
 }

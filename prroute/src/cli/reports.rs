@@ -8,7 +8,9 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::InstanceArgs;
+use super::device::{self, DeviceError};
 use super::time::time;
+use super::values::{address_and_port, count, seconds};
 use crate::complete;
 
 #[derive(Debug, Args)]
@@ -31,7 +33,7 @@ pub struct FlowsArgs {
     #[arg(short = '6', long)]
     pub ipv6: bool,
     /// Show at most N; 0: all. On a terminal 200, where nothing is said.
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = count)]
     pub limit: Option<usize>,
     /// Show what they come to: how many by state, family, uplink and service.
     #[arg(short, long)]
@@ -44,7 +46,7 @@ pub struct FlowsArgs {
     pub json: bool,
     /// Repeat every SEC seconds, until interrupted.
     #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = seconds)]
     pub watch: Option<u32>,
 }
 
@@ -92,7 +94,8 @@ pub struct MetricsArgs {
     /// Answer Prometheus at this address, or without one on the sockets that systemd hands over.
     ///
     /// Needs no root: it asks the daemon by its socket, as the group `prroute` may.
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, conflicts_with = "textfile")]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = address_and_port,
+          conflicts_with = "textfile")]
     pub listen: Option<Option<SocketAddr>>,
 }
 
@@ -101,7 +104,7 @@ pub struct EventsArgs {
     #[command(flatten)]
     pub instance: InstanceArgs,
     /// Show the last N only.
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = count)]
     pub last: Option<usize>,
     /// Go on with each new one, until interrupted; also over a restart of the daemon.
     #[arg(short, long)]
@@ -134,7 +137,7 @@ pub struct MonitorArgs {
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// What is about this interface only.
-    #[arg(value_names = ["dev", "UPLINK"], num_args = 2,
+    #[arg(value_names = ["dev", "UPLINK"], num_args = 1..,
           add = ArgValueCompleter::new(complete::device))]
     pub words: Vec<String>,
     #[command(flatten)]
@@ -160,12 +163,8 @@ impl DoctorArgs {
     /// # Errors
     ///
     /// When the words are not `dev UPLINK`.
-    pub fn device(&self) -> anyhow::Result<Option<&str>> {
-        match self.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => Ok(None),
-            ["dev", device] => Ok(Some(device)),
-            _ => anyhow::bail!("not `dev UPLINK`: {}", self.words.join(" ")),
-        }
+    pub fn device(&self) -> Result<Option<&str>, DeviceError> {
+        device::named(&self.words)
     }
 }
 
@@ -192,12 +191,23 @@ pub struct StatusArgs {
     pub json: bool,
     /// Repeat every SEC seconds, until interrupted.
     #[arg(short, long, value_name = "SEC", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = seconds)]
     pub watch: Option<u32>,
     /// Show one uplink alone: `dev NAME`.
-    #[arg(num_args = 2, value_names = ["dev", "UPLINK"],
+    #[arg(num_args = 1.., value_names = ["dev", "UPLINK"],
           add = ArgValueCompleter::new(complete::device))]
     pub uplink: Vec<String>,
+}
+
+impl StatusArgs {
+    /// The interface in question.
+    ///
+    /// # Errors
+    ///
+    /// When the words are not `dev UPLINK`.
+    pub fn device(&self) -> Result<Option<&str>, DeviceError> {
+        device::named(&self.uplink)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -44,7 +44,7 @@ use clap_complete::CompleteEnv;
 
 use crate::capability::MissingCapabilities;
 use crate::causes::with_causes;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DeviceError};
 use crate::config::{ConfigError, SAMPLE};
 use crate::datapath::DatapathError;
 use crate::explain::QuestionError;
@@ -139,7 +139,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<NotRunning>() || cause.is::<Abandoned>() {
             return code::NOT_RUNNING;
         }
-        if cause.is::<FilterError>() || cause.is::<QuestionError>() {
+        if cause.is::<FilterError>() || cause.is::<QuestionError>() || cause.is::<DeviceError>() {
             return code::USAGE;
         }
         if cause.is::<Warnings>() {

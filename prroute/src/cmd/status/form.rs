@@ -21,13 +21,7 @@ pub(in crate::cmd) struct Form {
 
 impl Form {
     pub(super) fn of(args: &StatusArgs) -> Result<Self> {
-        let dev = match args.uplink.as_slice() {
-            [dev, uplink] if dev != "dev" => {
-                bail!("{dev:?} is no option: an uplink is given as `dev {uplink}`");
-            }
-            [_, uplink] => Some(uplink.clone()),
-            _ => None,
-        };
+        let dev = args.device()?.map(str::to_owned);
         let StatusArgs { brief, statistics, details, all, .. } = *args;
         Ok(Self { brief, statistics, details, all, dev })
     }
