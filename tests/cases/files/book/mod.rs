@@ -14,5 +14,6 @@ mod packaged;
 mod page;
 mod paths;
 mod reference;
+mod systems;
 
 pub(super) use self::page::Page;
