@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[cfg(target_env = "gnu")]
+use nix::libc;
+
 use crate::datapath::sizes::{Machine, PART_OF_MEMORY};
 
 /// Both versions of control groups have a file for the limit, in each group.
@@ -26,6 +29,16 @@ pub fn machine() -> Machine {
     let total = total(&read("/proc/meminfo")).unwrap_or_default();
     let limits = limits().into_iter().map(|(file, limit)| machine_of(&file, limit));
     Machine { memory: limits.fold(total, u64::min), cpus }
+}
+
+/// Returns to the kernel what the programs took that are not there any more, and reading those that are. The C
+/// library would keep it, and more after each load.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it releases only memory that nobody has allocated.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// The limit of the unit that this process is, which the kernel enforces: all maps and the process have to

@@ -125,6 +125,7 @@ impl Reconciler {
             stacked: BTreeMap::new(),
             sockets,
         });
+        memory::give_back();
         Ok(())
     }
 
