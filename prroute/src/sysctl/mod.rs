@@ -9,7 +9,7 @@ mod ports;
 pub(crate) mod received;
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use nix::net::if_::if_nametoindex;
@@ -114,19 +114,20 @@ pub fn change_rp_filter(
     from: u8,
     to: u8,
 ) -> Result<Outcome, SysctlError> {
-    let path = path(device, RP_FILTER)?;
-    let opened = File::options().read(true).write(true).open(&path);
-    let mut file = opened.map_err(|source| not_read(&path, source))?;
-    if !is_name_of(device, ifindex) {
-        return Ok(Outcome::NotItsName);
-    }
-    let value = read_from(&mut file, &path)?;
+    let Some(value) = rp_filter_of(device, ifindex)? else { return Ok(Outcome::NotItsName) };
     if value != from {
         return Ok(Outcome::LeftAt(value));
     }
-    // At another place than the beginning the kernel ignores what is written.
-    let written = file.rewind().and_then(|()| file.write_all(to.to_string().as_bytes()));
-    written.map_err(|source| SysctlError { operation: format!("write {to} to"), path, source })?;
+    let path = path(device, RP_FILTER)?;
+    let failed =
+        |source| SysctlError { operation: format!("write {to} to"), path: path.clone(), source };
+    // Only now: what is left as it is may be in a /proc/sys that is read-only.
+    let opened = File::options().write(true).open(&path);
+    let mut file = opened.map_err(failed)?;
+    if !is_name_of(device, ifindex) {
+        return Ok(Outcome::NotItsName);
+    }
+    file.write_all(to.to_string().as_bytes()).map_err(failed)?;
     Ok(Outcome::Written)
 }
 
