@@ -1,11 +1,13 @@
 //! The datapath of a round: load it once, write its tables, attach it to what is an uplink.
 
+mod attaching;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::Attach;
-use crate::datapath::attach::{self, Attached, Hook};
-use crate::datapath::hooks::{Hooks, ProgramIds, program};
+use crate::datapath::attach::{Attached, Hook};
+use crate::datapath::hooks::{ProgramIds, program};
 use crate::datapath::links::HeldLink;
 use crate::datapath::pins::Remains;
 use crate::datapath::sizes::{self, Demand, UNUSED};
@@ -13,12 +15,12 @@ use crate::datapath::sockets::{self, Sockets};
 use crate::datapath::{
     self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory, wrong_uplinks,
 };
-use crate::netlink::{Direction, Kernel};
+use crate::netlink::Direction;
+use crate::reconcile::datapath::attaching::attach_to;
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
-use crate::runtime::journal::AttachedDevice;
-use crate::runtime::{Journal, seconds_since_1970};
+use crate::runtime::seconds_since_1970;
 use crate::state::families::Families;
 use crate::state::uplink::{Ifindex, Uplink, UplinkId};
 use crate::sysctl;
@@ -279,76 +281,4 @@ fn ids(programs: &Programs, sockets: &[HeldLink]) -> Result<ProgramIds, Datapath
         observe: false,
         sockets: if sockets.is_empty() { Vec::new() } else { sockets::ids(programs)? },
     })
-}
-
-async fn attach_to(
-    datapath: &mut Loaded,
-    kernel: &Kernel,
-    pins: &Pins,
-    journal: &mut Journal,
-    uplink: &Uplink,
-    hook: Option<Hook>,
-) -> Result<(), DatapathError> {
-    let (ifindex, generation) = (uplink.device.ifindex, uplink.generation);
-    // The id came to another device: links to the old one would be taken for its own.
-    if journal.attached(uplink.id).is_some_and(|old| old.ifindex != ifindex) {
-        datapath.attached.remove(&uplink.id);
-        attach::detach_tcx(pins, uplink.id)?;
-    }
-    let hooks = Hooks::of_uplink(pins, uplink);
-    let attached = match attach::attach(&mut datapath.programs, kernel, &hooks, hook).await {
-        // The next look at the kernel finds no such uplink.
-        Err(DatapathError::Gone { .. }) => return Ok(()),
-        other => other?,
-    };
-    let (name, id) = (&uplink.device.name, uplink.id);
-    tracing::debug!("{name}: uplink {id} attached ({:?})", attached.hook);
-    // Until the other hook is left this is not done, and comes again in the next round.
-    leave_other_hook(kernel, pins, journal, uplink, attached.hook).await?;
-    remember(journal, uplink, &attached);
-    datapath.attached.insert(id, Attachment { ifindex, generation, attached });
-    Ok(())
-}
-
-/// Where another configuration attached to the other hook, the programs there go once those here
-/// are in force. For a moment a packet meets both, which says the same twice.
-async fn leave_other_hook(
-    kernel: &Kernel,
-    pins: &Pins,
-    journal: &Journal,
-    uplink: &Uplink,
-    hook: Hook,
-) -> Result<(), DatapathError> {
-    let ifindex = uplink.device.ifindex;
-    // Two, where an earlier daemon was killed on the way from one hook to the other.
-    let left = journal.attached.iter().filter(|old| !old.stacked && old.id == uplink.id);
-    for old in left.filter(|old| old.hook != hook && old.ifindex == ifindex) {
-        match old.hook {
-            Hook::Tcx => attach::detach_tcx(pins, uplink.id)?,
-            Hook::Clsact => attach::detach_clsact(kernel, ifindex).await.map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-fn remember(journal: &mut Journal, uplink: &Uplink, attached: &Attached) {
-    // A qdisc that was made before is still ours, whether it is in use or not.
-    let made_before = journal
-        .attached
-        .iter()
-        .any(|device| device.ifindex == uplink.device.ifindex && device.made_qdisc);
-    // From a device that had the id before there is something to be detached yet.
-    let is_it = |device: &AttachedDevice| {
-        let (id, ifindex) = (device.id, device.ifindex);
-        !device.stacked && (id, ifindex) == (uplink.id, uplink.device.ifindex)
-    };
-    journal.attached.retain(|device| !is_it(device));
-    journal.attached.push(AttachedDevice {
-        id: uplink.id,
-        ifindex: uplink.device.ifindex,
-        name: uplink.device.name.clone(),
-        hook: attached.hook,
-        made_qdisc: attached.made_qdisc || made_before,
-        stacked: false,
-    });
 }
