@@ -1,4 +1,4 @@
-//! What `contrib` offers for Prometheus and Grafana, checked by Prometheus' own tool, and for Terraform.
+//! What `contrib` offers for Prometheus and Grafana, checked by Prometheus' own tool, for cloud-init, and for Terraform.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ::prroute::cli::Cli;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
-use prroute_tests::command;
+use prroute_tests::scratch::Scratch;
+use prroute_tests::{command, netns};
 use serde_json::Value;
 
 fn file(name: &str) -> PathBuf {
@@ -129,6 +130,32 @@ fn the_probes_of_the_daemon_set_are_commands_of_prroute() -> Result<()> {
     }
     for kind in ["startupProbe:", "livenessProbe:", "readinessProbe:"] {
         ensure!(manifest.contains(kind), "no {kind}");
+    }
+    Ok(())
+}
+
+/// Beside the file that `cargo xtask package` writes.
+#[test]
+fn who_fills_in_the_user_data_gets_the_checksum_of_the_package() -> Result<()> {
+    let (deb, other) = ("d".repeat(64), "e".repeat(64));
+    let scratch = Scratch::create(&netns::unique_name(), false)?;
+    scratch.write(
+        "SHA256SUMS",
+        &format!(
+            "{deb}  prroute_0.1.0-1_amd64.deb\n\
+             {other}  prroute-0.1.0-1.x86_64.rpm\n\
+             {other}  prroute_0.1.0-1_amd64.deb.cdx.json\n"
+        ),
+    )?;
+    for page in ["contrib/cloud-init/README.md", "docs/quick-starts/vpc.md"] {
+        let text = std::fs::read_to_string(file(page))?;
+        let line = text.lines().find(|line| line.contains("export package_sha256="));
+        let line = line.with_context(|| format!("{page}: no checksum"))?;
+        let script =
+            format!("{}\nprintf %s \"$package_sha256\"", line.trim_start_matches("client$ "));
+        let mut shell = command::command(&["sh", "-c", &script])?;
+        let printed = command::output(shell.current_dir(scratch.path()))?.success()?;
+        ensure!(printed == deb, "{page}: {printed:?}");
     }
     Ok(())
 }

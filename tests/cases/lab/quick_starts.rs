@@ -65,7 +65,7 @@ fn vpc() -> Result<()> {
         "export public_mac=02:00:5e:10:00:01 private_mac=02:00:5e:10:00:02 \
          private_destinations='[\"192.0.2.14\"]'",
         "export package_url=https://packages.example.net/prroute_0.1.0-1_amd64.deb",
-        "export package_sha256=$(cut -d' ' -f1 prroute_0.1.0-1_amd64.deb.sha256)",
+        "export package_sha256=$(grep ' prroute_0.1.0-1_amd64.deb$' SHA256SUMS | cut -d' ' -f1)",
         "envsubst < user-data.yaml > user-data",
         "cloud-init schema --config-file user-data",
     ];
