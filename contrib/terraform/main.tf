@@ -6,7 +6,8 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.0"
+      # `network_interface` of an instance is deprecated since 6.10: another major version may not know it.
+      version = ">= 5.0, < 7.0"
     }
   }
 }
