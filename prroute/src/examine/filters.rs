@@ -62,7 +62,7 @@ fn finding(config: &Config, link: &Link, is_set_back: bool, dropped: Option<u64>
     Finding {
         severity,
         what: format!(
-            "{name}: rp_filter is strict{why}: requests that main would not answer over {name} \
+            "{name}: rp_filter is strict{why}: requests that routing would not answer over {name} \
              {dropped_so}"
         ),
         device: Some(name.clone()),
