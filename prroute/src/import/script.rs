@@ -180,11 +180,13 @@ fn bare(
     Ok(false)
 }
 
-/// Whether a rule or route has prroute's protocol number.
+/// Whether a rule or route has prroute's protocol, by its number or by the name that the packages give it
+/// (`packaging/iproute2/rt_protos.conf`).
 fn is_ours(words: &[String]) -> bool {
     let number = PROTOCOL.to_string();
+    let is_protocol = |word: &str| word == number || word == "prroute";
     let mut pairs = words.windows(2);
-    pairs.any(|pair| matches!(&*pair[0], "proto" | "protocol") && pair[1] == number)
+    pairs.any(|pair| matches!(&*pair[0], "proto" | "protocol") && is_protocol(&pair[1]))
 }
 
 /// The family that options of `ip` name, and what stands behind them.
@@ -284,9 +286,12 @@ mod tests {
 
     #[test]
     fn what_is_prroutes_is_nothing_to_replace() {
-        let listing = "21030:\tfrom 10.0.2.0/24 iif lo lookup 21002 proto 213\n\
+        let listing = "21000:\tfrom all nop proto 213\n\
+                       21030:\tfrom 10.0.2.0/24 iif lo lookup 21002 proto 213\n\
                        default via 10.0.2.1 dev eth1 table 21002 proto 213\n";
         assert_eq!(read("s", listing), Setup::default());
+        let by_names = listing.replace("proto 213", "proto prroute");
+        assert_eq!(read("s", &by_names.replace("21002", "prroute")), Setup::default());
     }
 
     #[test]
