@@ -54,6 +54,10 @@ pub(super) fn text(page: &str) -> Result<String> {
     std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
 fn steps(block: &str) -> Result<Vec<Step<'_>>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for line in block.lines() {
@@ -91,8 +95,14 @@ impl<'site> Reader<'site> {
         let mut instance = Instance::new(&site.host, &site.scratch, &site.name)?;
         let etc = instance.with_own_etc()?;
         // Programs may be links that lead through it.
-        command::run(&["cp", "-a", "/etc/.", &etc.display().to_string()])?;
-        command::run(&["rm", "-rf", &etc.join("prroute").display().to_string()])?;
+        command::run(&["cp", "-a", "/etc/.", &path(&etc)])?;
+        command::run(&["rm", "-rf", &path(&etc.join("prroute"))])?;
+        // What the package has for `ip`.
+        for kind in ["rt_protos", "rt_tables"] {
+            let packaged = folder().join(format!("../../packaging/iproute2/{kind}.conf"));
+            let installed = etc.join(format!("iproute2/{kind}.d/prroute.conf"));
+            command::run(&["install", "-D", "-m", "0644", &path(&packaged), &path(&installed)])?;
+        }
         let binary = prroute::binary()?.display().to_string();
         let text = PROGRAM.replace("@BINARY@", &binary).replace("@NAME@", &site.name);
         let programs = site.scratch.path().join("bin");
