@@ -115,21 +115,33 @@ fn addresses_that_come_later_are_answered() -> Result<()> {
 /// What `ufw enable` does: the setting for all interfaces makes each one's filter strict.
 #[test]
 fn filters_that_become_strict_later_are_loosened() -> Result<()> {
+    expect_loosened("all", &["up1", "up2"])
+}
+
+#[test]
+fn filters_that_become_strict_of_their_own_are_loosened() -> Result<()> {
+    expect_loosened("up2", &["up2"])
+}
+
+/// Somebody makes the filter of `setting` strict, and prroute those of `devices` loose.
+fn expect_loosened(setting: &str, devices: &[&str]) -> Result<()> {
     let lab = Lab::with_services(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let filter = |device: &str| {
-        let key = format!("net.ipv4.conf.{device}.rp_filter");
-        Ok::<_, anyhow::Error>(lab.host.run(&["sysctl", "-n", &key])?.trim().to_owned())
+    let values = || -> Result<Vec<String>> {
+        let path = |device| format!("/proc/sys/net/ipv4/conf/{device}/rp_filter");
+        let value = |device| Ok(lab.host.run(&["cat", &path(device)])?.trim().to_owned());
+        devices.iter().map(value).collect()
     };
+    let set = |value: u8| lab.host.sysctl(&[&format!("net.ipv4.conf.{setting}.rp_filter={value}")]);
     let before = lab.snapshot()?;
     lab.with_prroute(|_| {
-        ensure!(filter("up2")? == "0", "there was no filter to loosen");
-        lab.host.sysctl(&["net.ipv4.conf.all.rp_filter=1"])?;
-        wait::until("both are loose", SOON, || {
-            Ok((filter("up1")? == "2" && filter("up2")? == "2").then_some(()))
+        ensure!(values()?.iter().all(|value| value == "0"), "there was no filter to loosen");
+        set(1)?;
+        wait::until("they are loose", SOON, || {
+            Ok(values()?.iter().all(|value| value == "2").then_some(()))
         })?;
         lab.expect_answered_within(SOON, &pings(2, &lab.host_addresses()[2..]))
     })?;
-    lab.host.sysctl(&["net.ipv4.conf.all.rp_filter=0"])?;
+    set(0)?;
     lab.expect_unchanged_since(&before)
 }
 
