@@ -16,7 +16,8 @@ use crate::datapath::{
     self, DatapathError, LoadOptions, Pins, Programs, Sizes, Tables, memory, wrong_uplinks,
 };
 use crate::netlink::Direction;
-use crate::reconcile::datapath::attaching::attach_to;
+use crate::reconcile::datapath::attaching::{an_old_link_is_left, attach_to};
+use crate::reconcile::error::first_failure;
 use crate::reconcile::inspection::Inspection;
 use crate::reconcile::long_step::LongStep;
 use crate::reconcile::{Outlook, ReconcileError, Reconciler, decision_log, stacked, undo};
@@ -255,15 +256,22 @@ impl Reconciler {
         self.records.store.save_report(&self.records.report);
         let journal = &mut self.records.journal;
         undo::detach_except(kernel, pins, journal, &outlook.uplinks).await?;
-        // Programs of another layout steer what could not be attached, until it can.
-        result?;
-        restored?;
-        Ok(self.datapath.pins.come_into_force()?)
+        // Programs of another layout steer what could not be attached, until it can. A device that takes
+        // none because of others has none of another layout either, but for an old link.
+        let is_everywhere = match &result {
+            Ok(()) => true,
+            Err(error) => error.is_of_one_device() && !an_old_link_is_left(datapath, pins, outlook),
+        };
+        let in_force = match restored.is_ok() && is_everywhere {
+            true => pins.come_into_force(),
+            false => Ok(()),
+        };
+        first_failure([result.map_err(Into::into), restored, in_force.map_err(Into::into)])
     }
 }
 
 /// The first failure, but for one that keeps nothing from the other uplinks.
-fn both(
+pub(super) fn both(
     first: Result<(), DatapathError>,
     second: Result<(), DatapathError>,
 ) -> Result<(), DatapathError> {

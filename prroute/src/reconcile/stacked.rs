@@ -6,7 +6,7 @@ use crate::datapath::hooks::{self, Hooks};
 use crate::datapath::{DatapathError, Pins, links};
 use crate::netlink::Kernel;
 use crate::reconcile::Outlook;
-use crate::reconcile::datapath::Loaded;
+use crate::reconcile::datapath::{Loaded, both};
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
 use crate::state::uplink::{Stacked, Uplink};
@@ -20,7 +20,7 @@ pub(super) async fn attach(
     outlook: &Outlook,
     hook: Option<Hook>,
 ) -> Result<(), DatapathError> {
-    let mut failure = None;
+    let mut result = Ok(());
     let mut attached = std::mem::take(&mut datapath.stacked);
     attached.retain(|ifindex, _| {
         hooks::stacked(&outlook.uplinks).any(|(_, device)| device.ifindex == *ifindex)
@@ -44,11 +44,11 @@ pub(super) async fn attach(
             }
             // It has just gone: the next look at the kernel tells.
             Err(DatapathError::Gone { .. }) => {}
-            Err(error) => failure = Some(error),
+            Err(error) => result = both(result, Err(error)),
         }
     }
     datapath.stacked = attached;
-    failure.map_or(Ok(()), Err)
+    result
 }
 
 async fn leave_other_hook(

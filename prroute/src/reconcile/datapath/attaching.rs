@@ -1,9 +1,10 @@
 //! The programs to one uplink.
 
 use crate::datapath::attach::{self, Attached, Hook};
-use crate::datapath::hooks::Hooks;
+use crate::datapath::hooks::{self, Hooks};
 use crate::datapath::{DatapathError, Pins};
-use crate::netlink::Kernel;
+use crate::netlink::{Direction, Kernel};
+use crate::reconcile::Outlook;
 use crate::reconcile::datapath::{Attachment, Loaded};
 use crate::runtime::Journal;
 use crate::runtime::journal::AttachedDevice;
@@ -36,6 +37,22 @@ pub(super) async fn attach_to(
     remember(journal, uplink, &attached);
     datapath.attached.insert(id, Attachment { ifindex, generation, attached });
     Ok(())
+}
+
+/// Whether a link of an earlier daemon is pinned for a device that this one has not attached to.
+pub(super) fn an_old_link_is_left(datapath: &Loaded, pins: &Pins, outlook: &Outlook) -> bool {
+    let is_attached = |uplink: &&Uplink| {
+        datapath.attached.get(&uplink.id).is_some_and(|there| there.is_for(uplink))
+    };
+    let uplinks = outlook
+        .uplinks
+        .iter()
+        .filter(|uplink| !is_attached(uplink))
+        .flat_map(|uplink| Direction::BOTH.map(|direction| pins.link(uplink.id, direction)));
+    let stacked = hooks::stacked(&outlook.uplinks)
+        .filter(|(_, device)| !datapath.stacked.contains_key(&device.ifindex))
+        .map(|(_, device)| pins.stacked_link(device.ifindex));
+    uplinks.chain(stacked).any(|pin| pin.exists())
 }
 
 /// Where another configuration attached to the other hook, the programs there go once those here

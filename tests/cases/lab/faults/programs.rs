@@ -1,13 +1,14 @@
 //! Programs, pins and rules, without a daemon that would put them back, and what of others comes
 //! before ours.
 
+use std::fs;
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, ensure};
-use prroute_common::names;
+use prroute_common::{LAYOUT_VERSION, names};
 use prroute_tests::bpf::{self, Direction, Place};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::prroute::Instance;
+use prroute_tests::prroute::{self, Instance};
 use prroute_tests::wait;
 
 use super::{DOCTOR, SOON, STATUS, Said, TWO, expect_clean, expect_named};
@@ -75,6 +76,13 @@ fn add_ingress_qdisc(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Whether the mark of a layout in force is among the pins.
+fn is_in_force(lab: &Lab) -> Result<bool> {
+    let layout = prroute::pins(lab.name()).join(format!("v{LAYOUT_VERSION}"));
+    let mut names = fs::read_dir(layout)?.map(|entry| entry.map(|entry| entry.file_name()));
+    names.try_fold(false, |found, name| Ok(found || name?.to_string_lossy().starts_with("memory:")))
+}
+
 /// It has the place of the clsact qdisc, and no hook for what leaves.
 #[test]
 fn an_ingress_qdisc_in_the_place_of_ours_is_named_and_keeps_no_other_uplink_back() -> Result<()> {
@@ -97,6 +105,8 @@ fn an_ingress_qdisc_in_the_place_of_ours_is_named_and_keeps_no_other_uplink_back
         for index in [0, 2] {
             ensure!(status["uplinks"][index]["hook"] == "clsact", "{status:#}");
         }
+        // Else the next version would forget all flows.
+        wait::until("the layout is in force", SOON, || Ok(is_in_force(&lab)?.then_some(())))?;
         // A reload is no more hindered than the start.
         prroute.output(&["reload"])?.success()?;
         lab.host.run(&["tc", "qdisc", "del", "dev", "up2", "ingress"])?;

@@ -97,3 +97,21 @@ fn both_ways_by_tcx_links_nothing_is_lost() -> Result<()> {
 fn both_ways_by_clsact_filters_nothing_is_lost() -> Result<()> {
     in_both_modes(|own_source| both_ways("clsact", own_source))
 }
+
+/// No filter can be attached to one of three uplinks, by either version.
+#[test]
+fn an_uplink_with_an_ingress_qdisc_of_others_makes_an_upgrade_forget_nothing() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    lab.host.run(&["tc", "qdisc", "add", "dev", "up2", "ingress"])?;
+    let Versions { this, other } = Versions::of(&lab, "attach = \"clsact\"\n", OwnSource::Rules)?;
+    let mut daemon = this.run(&[])?;
+    for (new, layout) in [(&other, OTHER_LAYOUT), (&this, LAYOUT_VERSION)] {
+        daemon = replace(daemon, new, false)?;
+        ensure_only(&lab, layout)?;
+        let log = daemon.process.log();
+        ensure!(log.contains("with its flows"), "{log}");
+        ensure!(!log.contains("flows that were opened before"), "{log}");
+    }
+    daemon.terminate()?;
+    this.down().map(drop)
+}
