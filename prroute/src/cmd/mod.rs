@@ -24,6 +24,7 @@ mod session;
 mod setup;
 mod socket;
 mod status;
+mod tables;
 mod trial;
 mod version;
 mod wait;

@@ -84,6 +84,13 @@ pub enum DatapathError {
     DecisionLog(#[source] aya_log::Error),
     #[error("{}: nothing is pinned there: no daemon has loaded the programs", path.display())]
     NotLoaded { path: PathBuf },
+    #[error(
+        "{}: the programs of another version of prroute are in force, with maps in another layout (this \
+         version's is v{this}): ask with that version's prroute, or start or restart the daemon, which \
+         takes their flows over",
+        path.display()
+    )]
+    OtherInForce { path: PathBuf, this: u32 },
     #[error("make up a packet: {what}")]
     Packet { what: String },
     #[error("the BPF object has no {0}")]

@@ -19,6 +19,7 @@ pub mod flows;
 mod foreign;
 pub mod hooks;
 mod identities;
+mod in_force;
 mod layout;
 pub mod links;
 mod locked;
@@ -49,6 +50,7 @@ pub mod trace;
 pub mod wrong_uplinks;
 
 pub use error::DatapathError;
+pub use in_force::InForce;
 pub use object::{LoadOptions, Programs};
 pub use pins::Pins;
 pub use predecessor::{Heritage, Predecessor};

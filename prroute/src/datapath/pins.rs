@@ -39,11 +39,22 @@ pub struct Remains {
 #[derive(Clone, Debug)]
 pub struct Pins {
     instance: PathBuf,
+    layout: PathBuf,
 }
 
 impl Pins {
     pub fn of(instance: &Instance) -> Self {
-        Self { instance: directory::of_prroute().join(instance.name()) }
+        Self::below(&directory::of_prroute().join(instance.name()))
+    }
+
+    pub(super) fn below(instance: &Path) -> Self {
+        let layout = instance.join(format!("v{LAYOUT_VERSION}"));
+        Self { instance: instance.to_owned(), layout }
+    }
+
+    /// Those of another layout: links have the same names in all of them.
+    pub fn of_layout(&self, layout: &Path) -> Self {
+        Self { layout: layout.to_owned(), ..self.clone() }
     }
 
     /// Where everything of the instance is, of every layout.
@@ -53,7 +64,7 @@ impl Pins {
 
     /// Where the pins of this layout are.
     pub fn layout(&self) -> PathBuf {
-        self.instance.join(format!("v{LAYOUT_VERSION}"))
+        self.layout.clone()
     }
 
     pub fn map(&self, name: &str) -> PathBuf {

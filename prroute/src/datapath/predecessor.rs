@@ -129,6 +129,10 @@ impl Pins {
 }
 
 impl Predecessor {
+    pub(super) fn into_directory(self) -> PathBuf {
+        self.directory
+    }
+
     /// The ids that its flows are bound to. Empty where those cannot be used.
     ///
     /// # Errors

@@ -82,8 +82,8 @@ fn name_other_qdisc(finding: &mut Finding, other_qdiscs: &BTreeMap<String, Strin
 /// What else is there.
 pub(super) fn others(examined: &Examination, seen: &Seen) -> Vec<Finding> {
     let mut all = Vec::new();
-    all.extend(layout(seen, examined.mend().as_ref()));
     let restart = examined.restart();
+    all.extend(layout(seen, examined.mend().as_ref(), restart.as_ref()));
     all.extend(seen.places.iter().filter_map(|place| order(place, restart.as_ref())));
     if !examined.observes() {
         all.extend(seen.places.iter().filter_map(foreign));
@@ -95,7 +95,7 @@ fn pins(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
     if seen.lost_pins.is_empty() {
         return None;
     }
-    let directory = seen.layout.display();
+    let directory = seen.other_in_force.as_ref().unwrap_or(&seen.layout).display();
     let evidence = evidence::first(SHOWN, seen.lost_pins.iter().cloned());
     let what = match seen.without_maps {
         true => format!("{directory}: pinned maps are missing: the next daemon forgets all flows"),
@@ -110,14 +110,22 @@ fn pins(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
     })
 }
 
-fn layout(seen: &Seen, fix: Option<&String>) -> Option<Finding> {
-    let other = seen.other_layouts.first()?;
+fn layout(seen: &Seen, start: Option<&String>, restart: Option<&String>) -> Option<Finding> {
+    let (other, what, fix) = match (&seen.other_in_force, seen.other_layouts.first()) {
+        (Some(other), _) => {
+            let what = "the programs of another version of prroute are in force: this version does not read \
+                        their flows and counters, and takes them over when its daemon starts";
+            (other, what, start.or(restart))
+        }
+        (None, Some(other)) => {
+            let what = "pins of another version of prroute: its programs may still be attached";
+            (other, what, start)
+        }
+        (None, None) => return None,
+    };
     Some(Finding {
         severity: Severity::Warning,
-        what: format!(
-            "{}: pins of another version of prroute: its programs may still be attached",
-            other.display()
-        ),
+        what: format!("{}: {what}", other.display()),
         evidence: vec![format!("this version: {}", seen.layout.display())],
         fix: fix.cloned(),
         ..Finding::single(Kind::Layout)
@@ -269,5 +277,19 @@ mod tests {
         seen.lost_pins = (0..5).map(|n| format!("M{n}")).collect();
         let finding = pins(&seen, None).unwrap();
         assert_eq!(finding.evidence, ["M0", "M1", "M2", "and 2 more"]);
+    }
+
+    /// A daemon that runs is of the version before.
+    #[test]
+    fn programs_of_another_version_are_named_with_what_starts_this_one() {
+        let other_layouts = vec!["/sys/fs/bpf/prroute/default/v7".into()];
+        let mut seen = Seen { other_layouts, ..Seen::default() };
+        let restart = "systemctl restart prroute".to_owned();
+        let left = layout(&seen, None, Some(&restart)).unwrap();
+        assert!(left.what.contains("may still be attached") && left.fix.is_none(), "{left:?}");
+        seen.other_in_force = seen.other_layouts.first().cloned();
+        let in_force = layout(&seen, None, Some(&restart)).unwrap();
+        assert!(in_force.what.contains("v7: the programs of another version"), "{in_force:?}");
+        assert_eq!((in_force.fix, in_force.severity), (Some(restart), Severity::Warning));
     }
 }

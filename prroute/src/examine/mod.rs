@@ -39,7 +39,7 @@ pub(crate) use self::own_fix::OwnFix;
 pub(crate) use self::programs::Seen;
 pub(crate) use self::sockets::listening_at;
 use crate::config::{Attach, Config, ConfigError, FileStamp, Mode};
-use crate::datapath::{Pins, tcx};
+use crate::datapath::{InForce, Pins, tcx};
 use crate::instance::Instance;
 use crate::json::UplinkJson;
 use crate::netlink::Kernel;
@@ -68,6 +68,8 @@ pub(crate) struct Examination {
     /// Names of the interfaces that are uplinks, or were.
     pub(crate) known: Vec<String>,
     pub(crate) pins: Pins,
+    /// Whose programs decide: only this version's tables can be read.
+    pub(crate) in_force: InForce,
     /// `None` where nothing of prroute is in the kernel.
     pub(crate) programs: Option<Seen>,
     /// What prroute has set, and what was there before.
@@ -142,9 +144,11 @@ impl Examination {
         let known = records.ids.iter().map(|entry| entry.name.clone()).collect();
         let mut configuration = Configuration::read(&report, daemon);
         let pins = Pins::of(instance);
+        let in_force = pins.in_force(report.has_loaded(daemon))?;
+        let has_datapath = in_force != InForce::Nothing;
         configuration.config.mode = match &report.programs {
             // What programs do was decided when they were loaded.
-            Some(ids) if pins.exists() => ids.mode(),
+            Some(ids) if has_datapath => ids.mode(),
             _ if daemon.is_some() && report.observe => Mode::Observe,
             _ => configuration.config.mode,
         };
@@ -152,8 +156,8 @@ impl Examination {
         let reconciler =
             Reconciler::for_one_look(config, instance, Kernel::connect().await?, records);
         let outlook = reconciler.look().await?;
-        let programs = match pins.exists() || !journal.attached.is_empty() {
-            true => Some(Seen::look(&pins, &journal, &report).await?),
+        let programs = match has_datapath || !journal.attached.is_empty() {
+            true => Some(Seen::look(&pins, &in_force, &journal, &report).await?),
             false => None,
         };
         let unit = match daemon {
@@ -170,6 +174,7 @@ impl Examination {
             outlook,
             known,
             pins,
+            in_force,
             programs,
             sysctls: journal.sysctls,
             unit,

@@ -1,7 +1,7 @@
 //! Programs, pins and control groups: what the kernel has of them right now, against what was made.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use prroute_common::names;
@@ -10,7 +10,7 @@ use crate::datapath::attach::Hook;
 use crate::datapath::chain::{Ours, Standing};
 use crate::datapath::hooks::{self, ProgramIds};
 use crate::datapath::observed::{self, Extent};
-use crate::datapath::{Pins, Tables, links, sockets};
+use crate::datapath::{InForce, Pins, Tables, links, sockets};
 use crate::json::UplinkJson;
 use crate::netlink::{CLSACT, Direction, Kernel, device_name};
 use crate::runtime::journal::AttachedDevice;
@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(super) without_maps: bool,
     /// Where pins of other versions are.
     pub(super) other_layouts: Vec<PathBuf>,
+    /// Where those of the version are whose programs are in force instead of this one's.
+    pub(super) other_in_force: Option<PathBuf>,
     /// Of each device that prroute attaches to.
     pub(super) places: Vec<Place>,
     /// Devices, by name, where a qdisc of another kind has the place of the clsact qdisc.
@@ -57,6 +59,7 @@ pub(super) struct Place {
 impl Seen {
     pub(super) async fn look(
         pins: &Pins,
+        in_force: &InForce,
         journal: &Journal,
         report: &DaemonReport,
     ) -> Result<Self> {
@@ -66,7 +69,8 @@ impl Seen {
             rules: kernel.rules().await?,
             layout: pins.layout(),
             other_layouts: pins.other_layouts()?,
-            without_maps: !pins.exists(),
+            without_maps: *in_force == InForce::Nothing,
+            other_in_force: in_force.other().map(Path::to_owned),
             ..Self::default()
         };
         for (ifindex, kind) in kernel.hook_qdiscs().await? {
@@ -74,11 +78,15 @@ impl Seen {
                 seen.other_qdiscs.extend(device_name(ifindex).map(|name| (name, kind)));
             }
         }
-        if !seen.without_maps {
+        if in_force.is_this() {
             seen.own_source = Some(Tables::open(pins)?.own_source()?);
         }
-        let lost = names::pinned_maps().filter(|name| !pins.map(name).exists());
-        seen.lost_pins.extend(lost.map(str::to_owned));
+        // Which maps another version has is not known here; its links are.
+        let pins = &in_force.other().map_or_else(|| pins.clone(), |other| pins.of_layout(other));
+        if in_force.other().is_none() {
+            let lost = names::pinned_maps().filter(|name| !pins.map(name).exists());
+            seen.lost_pins.extend(lost.map(str::to_owned));
+        }
         for device in journal.attached.iter().filter(|device| is_managed(report, device)) {
             seen.look_at(&kernel, pins, device, report.programs.as_ref()).await?;
         }

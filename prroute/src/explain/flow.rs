@@ -45,7 +45,7 @@ pub(super) fn found(examined: &Examination, question: Question) -> Result<Questi
     }
     let uplinks = Uplinks(&examined.outlook.uplinks);
     let mut records = Vec::new();
-    if examined.pins.exists() {
+    if examined.in_force.is_this() {
         flows::visit(&examined.pins, |record| {
             if is_it(&question, &record) {
                 records.push(record);

@@ -38,7 +38,7 @@ impl<'a> Host<'a> {
 
     /// There are maps, with which programs can be asked.
     pub(super) fn has_programs(&self) -> bool {
-        self.examined.programs.is_some() && self.examined.pins.exists()
+        self.examined.programs.is_some() && self.examined.in_force.is_this()
     }
 
     pub(super) fn name(&self, ifindex: Ifindex) -> String {

@@ -70,6 +70,7 @@ pub(crate) struct Way {
 ///
 /// When there is no such interface or flow, or when the kernel cannot be asked.
 pub(crate) async fn explain(examined: &Examination, question: Question) -> Result<Explanation> {
+    examined.in_force.expect_no_other()?;
     let question = flow::found(examined, question)?;
     let host = Host::look(examined).await?;
     let mut ways = Vec::new();

@@ -5,6 +5,8 @@ mod attaching;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use prroute_common::LAYOUT_VERSION;
+
 use crate::config::Attach;
 use crate::datapath::attach::{Attached, Hook};
 use crate::datapath::hooks::{ProgramIds, program};
@@ -119,6 +121,7 @@ impl Reconciler {
         let since = since.or_else(|| Some(seconds_since_1970())).filter(|_| observe);
         self.records.report.observing_since = since;
         self.records.report.programs = Some(ids.clone());
+        self.records.report.layout = Some(LAYOUT_VERSION);
         self.datapath.larger_tables_due = None;
         self.datapath.loaded = Some(Loaded {
             programs,

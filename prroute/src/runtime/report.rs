@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
+use prroute_common::LAYOUT_VERSION;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::{Config, FileStamp, OwnSource};
@@ -57,6 +58,10 @@ pub struct DaemonReport {
     /// The programs that were loaded last: what is on a hook is ours if it is one of them.
     #[serde(default)]
     pub(crate) programs: Option<ProgramIds>,
+    /// The layout of the maps that this daemon has loaded programs on, and keeps; `None`: none yet, or it is
+    /// an earlier version, which does not say it.
+    #[serde(default)]
+    pub(crate) layout: Option<u32>,
     /// Since when what leaves by the wrong uplink is counted, in seconds since 1970; `None`: it is not.
     #[serde(default)]
     pub(crate) observing_since: Option<u64>,
@@ -124,6 +129,12 @@ impl DaemonReport {
     pub(crate) fn is_ready(&self, pid: Pid) -> bool {
         // An older daemon does not say it.
         self.ready != Some(false) && self.daemon == Some(pid.as_raw())
+    }
+
+    /// Whether this daemon keeps tables of this version.
+    pub(crate) fn has_loaded(&self, daemon: Option<Pid>) -> bool {
+        let is_its = daemon.is_some_and(|pid| self.daemon == Some(pid.as_raw()));
+        is_its && self.layout == Some(LAYOUT_VERSION)
     }
 
     /// The configuration that the daemon with this pid works with; `None`: it has not said it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
+use nix::unistd::Pid;
 
 use crate::cmd::flows::Question;
 use crate::cmd::flows::columns::{Columns, append, append_seconds};
@@ -12,7 +13,7 @@ use crate::cmd::flows::gathering::{Falling, Gathering};
 use crate::cmd::flows::state::State;
 use crate::cmd::flows::summary;
 use crate::cmd::flows::uplinks::{Bound, Uplinks};
-use crate::datapath::Pins;
+use crate::cmd::tables::tables;
 use crate::datapath::flows::{self, FlowRecord};
 use crate::datapath::targets::Obstacle;
 use crate::instance::Instance;
@@ -34,12 +35,16 @@ pub(in crate::cmd) struct Flows {
 }
 
 impl Flows {
-    pub(super) fn read(instance: &Instance, question: &Question, wanted: &Wanted) -> Result<Self> {
-        let pins = Pins::of(instance);
+    pub(super) fn read(
+        instance: &Instance,
+        daemon: Option<Pid>,
+        question: &Question,
+        wanted: &Wanted,
+    ) -> Result<Self> {
         // Before there is a second uplink nothing is recorded.
-        if !pins.exists() {
+        let Some(pins) = tables(instance, daemon)? else {
             return Ok(Gathering::new(question, wanted, Uplinks::default()).end());
-        }
+        };
         let uplinks = Uplinks::read(&pins, &RunDirectory::of(instance))?;
         let mut gathering = Gathering::new(question, wanted, uplinks);
         flows::visit(&pins, |record| gathering.take(record))?;

@@ -14,6 +14,7 @@ use std::io::{IsTerminal as _, stdout};
 use std::time::Duration;
 
 use anyhow::Result;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::FilterError;
@@ -21,8 +22,8 @@ use self::filter::Wanted;
 pub(super) use self::listing::Flows;
 use crate::causes::with_causes;
 use crate::cli::FlowsArgs;
+use crate::cmd::tables::tables;
 use crate::cmd::{NotRunning, belongs, output, socket};
-use crate::datapath::Pins;
 use crate::instance::Instance;
 
 /// So many are shown on a terminal.
@@ -116,10 +117,10 @@ async fn show(args: &FlowsArgs, question: &Question) -> Result<()> {
         return write(&answer.body, args.json);
     }
     let found = belongs::find_present(instance, "flows")?;
-    if !Pins::of(instance).exists() && found.daemon.is_none() {
+    if tables(instance, found.daemon)?.is_none() && found.daemon.is_none() {
         return Err(NotRunning::of(instance).into());
     }
-    let flows = read(instance, question)?;
+    let flows = read(instance, found.daemon, question)?;
     write(&question.answer(&flows, args.json)?, args.json)
 }
 
@@ -132,6 +133,6 @@ fn write(answer: &str, json: bool) -> Result<()> {
 }
 
 /// Those that are asked for.
-pub(super) fn read(instance: &Instance, question: &Question) -> Result<Flows> {
-    Flows::read(instance, question, &Wanted::parse(&question.filter)?)
+pub(super) fn read(instance: &Instance, daemon: Option<Pid>, question: &Question) -> Result<Flows> {
+    Flows::read(instance, daemon, question, &Wanted::parse(&question.filter)?)
 }

@@ -26,7 +26,7 @@ use crate::state::uplink::Discovered;
 pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<Figures> {
     let examined = Examination::of(instance, daemon).await?;
     let pins = Pins::of(instance);
-    let has_tables = pins.exists();
+    let has_tables = examined.in_force.is_this();
     let counters = has_tables.then(|| Counters::open(&pins)).transpose()?;
     // With fewer uplinks than two nothing is attached, and no gateway is asked.
     let is_managed = examined.outlook.uplinks.len() >= 2;

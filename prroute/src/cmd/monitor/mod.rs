@@ -21,6 +21,7 @@ use self::line::Names as _;
 use self::names::Known;
 use self::question::Question;
 use crate::cli::MonitorArgs;
+use crate::cmd::tables::tables;
 use crate::cmd::{NotRunning, belongs, events, output};
 use crate::datapath::Pins;
 use crate::datapath::trace::{RENEWAL, TracedPacket, Tracer};
@@ -43,7 +44,7 @@ pub(super) async fn run(args: &MonitorArgs) -> Result<()> {
     let found = belongs::find_present(instance, "monitor")?;
     let pins = Pins::of(instance);
     let tracer = match question.kinds.needs_programs() {
-        true if !pins.exists() && found.daemon.is_none() => {
+        true if tables(instance, found.daemon)?.is_none() && found.daemon.is_none() => {
             return Err(NotRunning::of(instance).into());
         }
         true => Some(ask(&pins, args, &question, instance)?),

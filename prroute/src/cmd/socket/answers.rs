@@ -150,7 +150,8 @@ impl FromKernel {
             false => (Kind::Json, true),
         };
         let read = async {
-            flows::read(&self.instance, &question).and_then(|flows| question.answer(&flows, json))
+            flows::read(&self.instance, this_process(), &question)
+                .and_then(|flows| question.answer(&flows, json))
         };
         Ok(Answer::of(kind, self.turn.take(read).await?))
     }

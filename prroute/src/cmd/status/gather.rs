@@ -28,7 +28,7 @@ pub(super) fn report(
     pins: &Pins,
 ) -> Result<StatusJson> {
     let Examination { outlook, report, .. } = examined;
-    let datapath = pins.exists();
+    let datapath = examined.in_force.is_this();
     let findings = examined.findings();
     let has_sockets = examined.programs.as_ref().is_some_and(|seen| seen.sockets);
     let last_alive = || RunDirectory::of(instance).last_alive()?.elapsed().ok();
@@ -85,7 +85,10 @@ fn observed(examined: &Examination, pins: &Pins) -> Result<Option<ObservedJson>>
     if !examined.observes() {
         return Ok(None);
     }
-    let counted = if pins.exists() { wrong_uplinks::read(pins)? } else { Vec::new() };
+    let counted = match examined.in_force.is_this() {
+        true => wrong_uplinks::read(pins)?,
+        false => Vec::new(),
+    };
     let since = examined.report.observing_since.and_then(age::since);
     let seconds = since.map(|time| time.as_secs());
     Ok(Some(ObservedJson::new(seconds, &counted, &examined.outlook.uplinks)))
@@ -96,7 +99,7 @@ fn uplinks(
     pins: &Pins,
     findings: &[Finding],
 ) -> Result<Vec<UplinkStatusJson>> {
-    let open = pins.exists().then(|| Counters::open(pins)).transpose()?;
+    let open = examined.in_force.is_this().then(|| Counters::open(pins)).transpose()?;
     let (received, default_devices) = (received::packets(), examined.default_devices());
     let mut all = Vec::new();
     for uplink in &examined.outlook.uplinks {

@@ -40,7 +40,7 @@ impl Diagnosis {
     pub(crate) async fn of(examined: &Examination, probe: bool) -> Result<Self> {
         let pins = &examined.pins;
         // There may be a million.
-        let recorded = pins.exists().then(|| flows::read(pins)).transpose()?;
+        let recorded = examined.in_force.is_this().then(|| flows::read(pins)).transpose()?;
         let facts = Facts::gather(examined, recorded.as_deref().unwrap_or_default(), probe).await?;
         let host = Host {
             config: &examined.configuration.config,

@@ -59,6 +59,26 @@ fn expect_no_start(new: &Instance<'_>, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// The commands of a version whose programs are not in force say so, and nothing of its own maps. `code`: how
+/// `status` ends.
+fn expect_not_in_force(version: &Instance<'_>, code: i32) -> Result<()> {
+    const SAID: &str = "another version of prroute are in force";
+    let status = version.output(&["status"])?;
+    ensure!(status.status.code() == Some(code), "{}: {}", status.status, status.stdout);
+    // Its lines are no longer than a terminal's.
+    let said = status.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(said.contains(SAID), "{said}");
+    ensure!(!said.contains("forgets all flows") && !said.contains("not attached"), "{said}");
+    let explain = ["explain", "tcp", "from", "203.0.113.11", "to", "198.51.100.10:8080"];
+    for words in [&["flows"][..], &explain, &["monitor", "packet"]] {
+        let output = version.output(words)?;
+        ensure!(output.status.code() == Some(1), "{words:?}: {}", output.status);
+        ensure!(output.stderr.contains(SAID), "{words:?}: {}", output.stderr);
+        ensure!(!output.stdout.contains("is gone"), "{words:?}: {}", output.stdout);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_start_that_fails_leaves_the_other_versions_datapath_working() -> Result<()> {
     let lab = Lab::build(Topology { rp_filter: 1, ..Topology::DEFAULT })?;
@@ -71,6 +91,7 @@ fn a_start_that_fails_leaves_the_other_versions_datapath_working() -> Result<()>
 
     expect_no_start(&bad, "prroute_ingress").context("the verifier refuses its programs")?;
     conversations.host_speaks_first()?;
+    expect_not_in_force(&bad, 3).context("its maps are pinned, and are not those that are used")?;
     let pinned = prroute::pins(lab.name());
     let in_the_way: &Path = &pinned.join(format!("v{OTHER_LAYOUT}/UPLINK_FACTS"));
     if in_the_way.exists() {
@@ -86,6 +107,8 @@ fn a_start_that_fails_leaves_the_other_versions_datapath_working() -> Result<()>
     fs::remove_dir(in_the_way)?;
     let daemon = this.run(&[])?;
     super::ensure_only(&lab, LAYOUT_VERSION)?;
+    expect_not_in_force(&other, 0).context("installed beside a daemon of the version before")?;
+    other.output(&["wait", "--timeout", "20s"])?.success()?;
     conversations.host_speaks_first()?;
     daemon.terminate()?;
     let daemon = other.run(&[])?;
