@@ -122,6 +122,11 @@ pub(crate) fn steps_agree<A>(
 ) -> Result<(), String> {
     let is_quiet = facts.locality == Locality::OwnedHere && !facts.exposed && !facts.noted;
     let kind = segment.kind;
+    let offers_size = matches!(kind, Kind::TcpOpening | Kind::TcpAnswer);
+    let on_smaller = fast::inbound_step(l4, is_quiet, true);
+    if offers_size && matches!(on_smaller, Step::Pass | Step::CacheSyn) {
+        return Err(format!("{l4:?} that comes in on a smaller uplink: {on_smaller:?}"));
+    }
     let inbound = fast::inbound_step(l4, is_quiet, false);
     let needs = decide::inbound_needs_flow(kind, facts.locality, facts.exposed, facts.noted);
     let agrees = match inbound {

@@ -15,6 +15,8 @@ pub(super) enum Action {
     Drop = 2,
     /// A redirect helper has been told where it goes.
     Redirect = TC_ACT_REDIRECT,
+    /// For the fast path alone: there is no way to its uplink, and perhaps another one.
+    NoWay = 16,
 }
 
 /// What the fast path says of a packet.
@@ -25,7 +27,7 @@ pub(super) enum Fast {
     Drop = Action::Drop as i32,
     Redirect = Action::Redirect as i32,
     /// It cannot say.
-    SlowPath = 16,
+    SlowPath = Action::NoWay as i32,
     /// Nor is there a flow.
     SlowPathWithoutFlow = 17,
 }
@@ -37,6 +39,7 @@ impl From<Action> for Fast {
             Action::Pass => Self::Pass,
             Action::Drop => Self::Drop,
             Action::Redirect => Self::Redirect,
+            Action::NoWay => Self::SlowPath,
         }
     }
 }

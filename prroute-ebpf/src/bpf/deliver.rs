@@ -33,6 +33,9 @@ pub(super) struct Outgoing<A> {
     pub(super) size: u32,
     /// Counted when it is moved.
     pub(super) reason: Reason,
+    /// Where there is no way to its uplink, the owner of its source may have one: [`Action::NoWay`], and
+    /// nothing is counted.
+    pub(super) may_go_to_owner: bool,
 }
 
 /// Sends a packet that is about to leave by `here` to its uplink. A function of its own in the object,
@@ -51,6 +54,7 @@ pub(super) fn deliver<F: Maps>(
     match delivery {
         Delivery::Stay => Action::Pass,
         Delivery::Leave(reason) => leave(target, reason),
+        Delivery::LeaveOrHold(_) if packet.may_go_to_owner && !is_held(target) => Action::NoWay,
         Delivery::LeaveOrHold(reason) => leave_or_hold(target, reason),
         Delivery::Device => to_device(skb, target, packet.reason),
         Delivery::Router | Delivery::Readdress => {
@@ -172,10 +176,16 @@ fn next_hop(nh_family: u32, address: Address6) -> bpf_redir_neigh {
     bpf_redir_neigh { nh_family, __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh } }
 }
 
-/// Nothing waits for a device that is gone, also while nobody tells that it is.
+/// Whether packets wait for an uplink that has no way for them. Nothing waits for a device that is gone, also
+/// while nobody tells that it is.
+#[inline(always)]
+pub(super) fn is_held(target: &UplinkFacts) -> bool {
+    holds(target) && uplink::exists(&target.ifindex)
+}
+
 #[inline(always)]
 fn leave_or_hold(target: &UplinkFacts, reason: Reason) -> Action {
-    if holds(target) && uplink::exists(&target.ifindex) {
+    if is_held(target) {
         count(target.id, Reason::Held);
         return Action::Drop;
     }

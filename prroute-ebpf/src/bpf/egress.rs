@@ -166,7 +166,8 @@ fn of_flow<F: Maps>(
         return Fast::Pass;
     }
     let FastHeaders { source, destination, .. } = *headers;
-    let packet = Outgoing { source, destination, router, size, reason };
+    let may_go_to_owner = keeps_own && reason == Reason::Redirected;
+    let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner };
     deliver::deliver::<F>(skb, here, target, &packet).into()
 }
 
@@ -185,7 +186,7 @@ fn to_owner<F: Maps>(
     }
     let FastHeaders { source, destination, .. } = *headers;
     let (router, reason) = (0, Reason::RedirectedToOwner);
-    let packet = Outgoing { source, destination, router, size, reason };
+    let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner: false };
     deliver::deliver::<F>(skb, here, owner, &packet).into()
 }
 
@@ -233,7 +234,7 @@ fn send(skb: &Skb, here: &'static UplinkFacts) -> Action {
     by_family!(frame.family, F => {
         let source = F::narrow(&frame.segment.source);
         let destination = F::narrow(&frame.segment.destination);
-        let packet = Outgoing { source, destination, router, size, reason };
+        let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner: false };
         deliver::deliver::<F>(skb, here, target, &packet)
     })
 }

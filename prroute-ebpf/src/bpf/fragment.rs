@@ -55,6 +55,11 @@ fn write(frame: &Frame, identification: u32, verdict: &FragmentVerdict) {
 #[inline(never)]
 pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
     let Some(frame) = Frame::of(Direction::Out) else { return Action::Pass };
+    frame.target = RedirectTarget {
+        router: 0,
+        uplink: UplinkRef { id: 0, generation: 0 },
+        reason: Reason::Redirected,
+    };
     if headers::is_broadcast(skb, here) {
         return Action::Pass;
     }
@@ -65,7 +70,6 @@ pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
 /// owner if it was forwarded, or is the host's own and `own-source = "datapath"`.
 #[inline(always)]
 fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> Action {
-    frame.target.uplink = UplinkRef { id: 0, generation: 0 };
     let source = F::narrow(&frame.fragment.source);
     let destination = F::narrow(&frame.fragment.destination);
     let locality = address::locality::<F>(here, &source);
@@ -96,7 +100,7 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Fram
     }
     let size = skb.len().saturating_sub(here.link_header);
     frame.target = RedirectTarget { router, uplink: UplinkRef::of(target), reason };
-    let packet = Outgoing { source, destination, router, size, reason };
+    let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner: false };
     if observe::is_on() {
         return observe::fragment::<F>(skb, here, target, &packet, frame);
     }

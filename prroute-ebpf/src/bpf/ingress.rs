@@ -1,6 +1,8 @@
 //! Ingress: records where flows come in. Never changes a packet's way.
 
+use prroute_common::flow::SEEN_REFRESH;
 use prroute_common::reason::Reason;
+use prroute_common::time::since;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::fast::{self, Entry, FastIn, Step};
 use prroute_ebpf::decide::{InboundPacket, Locality, UplinkRef};
@@ -115,6 +117,10 @@ fn of_flow<F: Maps>(
         now,
     };
     let Found { at, flow, confirmed } = found;
+    // A SYN to an address of this uplink may wait in the cache, of another connection than the entry.
+    if is_owned && headers.l4.is_tcp() && since(now, flow.last_in()) >= SEEN_REFRESH {
+        return Fast::SlowPath;
+    }
     let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };
     let write = match fast::decide_inbound(&packet, &entry, !is_owned) {
         FastIn::SlowPath => return Fast::SlowPath,

@@ -44,7 +44,7 @@ pub(super) fn segment(skb: &Skb, here: &'static UplinkFacts) -> Action {
         let source = F::narrow(&frame.segment.source);
         let destination = F::narrow(&frame.segment.destination);
         let size = egress::size_of_segment(skb, here, frame);
-        let packet = Outgoing { source, destination, router, size, reason };
+        let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner: false };
         leaves_wrong::<F>(skb, here, target, &packet)
     });
     if is_wrong {

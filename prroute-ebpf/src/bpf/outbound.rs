@@ -16,8 +16,8 @@ use super::frame::{Direction, Frame, PendingWrite, RedirectTarget, Table, WriteT
 use super::maps::{Maps, by_family};
 use super::skb::Skb;
 use super::{
-    address, clock, fragment, headers, listener, lookup, ports, syn_cache, udp_origin, uplink,
-    write,
+    address, clock, deliver, fragment, headers, listener, lookup, ports, syn_cache, udp_origin,
+    uplink, write,
 };
 
 /// What comes next for the packet in the frame.
@@ -271,20 +271,32 @@ fn to_owner(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> b
     !is_off || frame.sends_own
 }
 
-/// Whether the target is there, and is not left to the kernel. A reply whose uplink is gone, or gets none, is a
-/// packet like others: where no rules see to that it goes to the owner of its source (R2).
+/// Whether the target is there, and is not left to the kernel. A reply whose uplink is gone, is down or gets
+/// none is a packet like others: where no rules see to that it goes to the owner of its source (R2).
 #[inline(always)]
 fn to_target(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> Next {
     let is_reply = frame.leaves == OutboundKind::Reply;
+    let may_go_to_owner = is_reply && frame.sends_own;
     match uplink::of(frame.target.uplink) {
         None => count(here.id, Reason::UplinkGone),
         // An uplink that gets no replies still gets the host's own packets that have its source.
         Some(target) if target.flags & flag::REPLY_OFF == 0 || (frame.sends_own && !is_reply) => {
-            return Next::Redirect;
+            if !may_go_to_owner {
+                return Next::Redirect;
+            }
+            let reason = match uplink::is_up(target) {
+                false => Reason::UplinkDown,
+                true if deliver::has_next_hop(target, frame) => return Next::Redirect,
+                true => Reason::NoNextHop,
+            };
+            if deliver::is_held(target) {
+                return Next::Redirect;
+            }
+            count(target.id, reason);
         }
         Some(_) => {}
     }
-    if !is_reply || !frame.sends_own {
+    if !may_go_to_owner {
         return Next::Pass;
     }
     let (uplink, reason) = (packet.leaves_by, Reason::RedirectedToOwner);

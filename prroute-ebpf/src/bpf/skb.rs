@@ -78,11 +78,10 @@ impl Skb {
         unsafe { (*self.skb).ingress_ifindex }
     }
 
-    /// At egress: whether the packet came in through another interface.
+    /// At egress: whether the packet came in, be it through this very interface: the host's own did not.
     #[inline(always)]
     pub(super) fn is_forwarded(&self) -> bool {
-        let ingress = self.ingress_ifindex();
-        ingress != 0 && ingress != self.ifindex()
+        self.ingress_ifindex() != 0
     }
 
     /// At egress: the socket that sends; null where none does.

@@ -108,7 +108,7 @@ pub(super) fn foresee(skb: &Skb, here: &'static UplinkFacts, next: Next) -> u32 
             let source = F::narrow(&frame.segment.source);
             let destination = F::narrow(&frame.segment.destination);
             let size = egress::size_of_segment(skb, here, frame);
-            let packet = Outgoing { source, destination, router, size, reason };
+            let packet = Outgoing { source, destination, router, size, reason, may_go_to_owner: false };
             let redirect = deliver::redirect::<F>(here, target, &packet);
             deliver::delivery_of(&redirect, &packet, uplink::is_up(target))
         }
@@ -128,7 +128,7 @@ pub(super) fn came_in(skb: &Skb, here: &'static UplinkFacts) {
 #[inline(always)]
 pub(super) fn leaves(skb: &Skb, here: &'static UplinkFacts, action: Action, is_fragment: bool) {
     let action = match action {
-        Action::Pass => 0,
+        Action::Pass | Action::NoWay => 0,
         Action::Redirect => REDIRECTED,
         Action::Drop => DROPPED,
     };

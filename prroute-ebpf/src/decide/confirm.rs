@@ -20,12 +20,12 @@ pub(super) fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
     acknowledgement.wrapping_sub(behind_syn).wrapping_sub(1) < u32::from(flow.syn_data())
 }
 
-/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known.
+/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known: what was adopted had none.
 #[inline(always)]
 pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
     match flow.received() {
         Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= u32::from(flow.syn_data()),
-        None => true,
+        None => flow.heard().is_none(),
     }
 }
 

@@ -27,12 +27,13 @@ pub enum Step {
 
 /// For a packet that came in. `is_quiet` says that its destination is owned by this uplink, which is
 /// not in last-hop mode, and that no address of it was lately asked elsewhere; `is_smaller` that
-/// another uplink has a larger MTU.
+/// another uplink has a larger MTU: what offers a segment size is looked at.
 #[inline(always)]
 pub fn inbound_step(l4: FastL4, is_quiet: bool, is_smaller: bool) -> Step {
     match l4 {
         FastL4::TcpSyn if is_quiet && !is_smaller => Step::CacheSyn,
-        FastL4::TcpSegment | FastL4::TcpOther if is_quiet => Step::Pass,
+        FastL4::TcpSegment if is_quiet => Step::Pass,
+        FastL4::TcpOther if is_quiet && !is_smaller => Step::Pass,
         FastL4::EchoReply => Step::Pass,
         FastL4::TcpSegment | FastL4::Datagram | FastL4::EchoRequest => Step::LookUp,
         FastL4::TcpSyn | FastL4::TcpOther => Step::SlowPath,

@@ -224,7 +224,8 @@ pub(super) fn is_news(heard: Option<u32>, number: u32, sent: u32) -> bool {
 /// The packet came in on another uplink than its flow's.
 #[inline(always)]
 fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) -> Inbound {
-    if recorded_is_up && !entry.is_idle(packet.protocol, packet.now) {
+    let is_replaced = packet.kind == Kind::TcpOpening && is_mere_acknowledgement(entry);
+    if recorded_is_up && !is_replaced && !entry.is_idle(packet.protocol, packet.now) {
         return Inbound::RefuseRebind;
     }
     let number = packet.tcp.acknowledgement;
@@ -254,4 +255,12 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
         }
         _ => Inbound::RefuseRebind,
     }
+}
+
+/// Whether nothing is known of a connection but that somebody acknowledged something, and the host has
+/// sent nothing since: anybody can do that, and it keeps no connection from being opened elsewhere.
+#[inline(always)]
+fn is_mere_acknowledgement(entry: &FlowEntry) -> bool {
+    let flow = &entry.flow;
+    !entry.confirmed && flow.heard().is_some() && flow.sent().is_none() && flow.received().is_none()
 }

@@ -214,3 +214,17 @@ fn a_segment_that_begins_where_the_last_one_ended_is_of_that_connection() {
     assert!(!may_be_of_another(sent));
     assert!(may_be_of_another(sent.wrapping_add(1)) && may_be_of_another(sent.wrapping_sub(9)));
 }
+
+/// What was adopted has seen no SYN: an acknowledgement that anybody may have sent before the real client's.
+#[test]
+fn the_syn_ack_of_another_connection_is_none_of_an_adopted_one() {
+    let adopted = known(flow(ELSEWHERE, 1).with_heard(77), false).unwrap();
+    assert!(!is_answered(&adopted, 5001));
+    let syn = arrival(Kind::TcpOpening, None);
+    assert!(
+        matches!(inbound(&syn, Some(adopted), true), Inbound::Rebind(_)),
+        "who opens comes first"
+    );
+    let goes_on = known(flow(ELSEWHERE, 1).with_heard(77).with_sent(78), false).unwrap();
+    assert_eq!(inbound(&syn, Some(goes_on), true), Inbound::RefuseRebind);
+}

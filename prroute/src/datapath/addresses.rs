@@ -15,14 +15,15 @@ use prroute_common::time::Ticks;
 use prroute_common::uplink::{MAX_ON_LINK, OnLink4, OnLink6};
 
 use crate::datapath::error::Result;
+use crate::datapath::flows::coarse_now;
 use crate::datapath::maps::{failed, open};
 use crate::datapath::pins::Pins;
 use crate::datapath::prefixes::{Prefixes, keys, keys_of_uplinks};
 use crate::state::uplink::{LocalAddress, Uplink};
 
 pub(super) struct Addresses {
-    /// When a packet for an address of each uplink last came in elsewhere: written by the programs, and kept when another
-    /// version of them takes over.
+    /// When a packet for an address of each uplink last came in elsewhere, or may have: written by the programs too, and
+    /// kept when another version of them takes over.
     exposed: Array<MapData, Ticks>,
     addresses4: HashMap<MapData, Address4, AddressEntry>,
     addresses6: HashMap<MapData, Address6, AddressEntry>,
@@ -62,11 +63,12 @@ impl Addresses {
         );
         let on_link = self.on_link4.sync(&v4).and(self.on_link6.sync(&v6));
         let (wanted4, wanted6) = entries(locals);
-        let exposed = &self.exposed;
+        let exposed = &mut self.exposed;
         let addresses4 =
             sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, exposed, |key| {
                 IpAddr::from(Ipv4Addr::from(octets4(*key)))
             });
+        let exposed = &mut self.exposed;
         let addresses6 =
             sync_addresses(&mut self.addresses6, names::ADDRESSES6, &wanted6, exposed, |key| {
                 IpAddr::from(Ipv6Addr::from(octets6(*key)))
@@ -94,7 +96,7 @@ fn sync_addresses<K: aya::Pod>(
     map: &mut HashMap<MapData, K, AddressEntry>,
     name: &'static str,
     wanted: &[(K, u32)],
-    exposed: &Array<MapData, Ticks>,
+    exposed: &mut Array<MapData, Ticks>,
     address: impl Fn(&K) -> IpAddr,
 ) -> Result<()> {
     let present: Vec<K> =
@@ -107,7 +109,15 @@ fn sync_addresses<K: aya::Pod>(
         map.remove(key).map_err(failed("delete from", name))?;
     }
     for (key, owner) in wanted {
-        add_address(map, name, key, *owner, exposed)?;
+        match map.get(key, 0) {
+            // The entry carries the exposure stamp.
+            Ok(entry) if entry.owner == *owner => continue,
+            Ok(_) | Err(MapError::KeyNotFound) => {}
+            Err(source) => return Err(failed("read", name)(source)),
+        }
+        let exposed_at = exposed_at(exposed, *owner, present.is_empty())?;
+        let entry = AddressEntry { owner: *owner, exposed_at };
+        map.insert(key, entry, 0).map_err(failed("write", name))?;
     }
     for key in superfluous {
         map.remove(key).map_err(failed("delete from", name))?;
@@ -115,23 +125,16 @@ fn sync_addresses<K: aya::Pod>(
     Ok(())
 }
 
-fn add_address<K: aya::Pod>(
-    map: &mut HashMap<MapData, K, AddressEntry>,
-    name: &'static str,
-    address: &K,
-    owner: u32,
-    exposed: &Array<MapData, Ticks>,
-) -> Result<()> {
-    match map.get(address, 0) {
-        // The entry carries the exposure stamp.
-        Ok(entry) if entry.owner == owner => return Ok(()),
-        Ok(_) | Err(MapError::KeyNotFound) => {}
-        Err(source) => return Err(failed("read", name)(source)),
+/// When an address that is new, or that another uplink owned, counts as asked elsewhere: now, for it may have been there
+/// before, with connections that came in on other uplinks. Of the first ones, which other programs may have had, when
+/// one of their owner's was. What is wrong in that costs lookups alone.
+fn exposed_at(exposed: &mut Array<MapData, Ticks>, owner: u32, is_first: bool) -> Result<Ticks> {
+    if is_first || owner == 0 {
+        return exposed.get(&owner, 0).map_err(failed("read", names::EXPOSED));
     }
-    // It may have been there before, with connections that came in elsewhere. When one of the owner's addresses was asked
-    // for there is late enough: it costs lookups alone.
-    let exposed_at = exposed.get(&owner, 0).map_err(failed("read", names::EXPOSED))?;
-    map.insert(address, AddressEntry { owner, exposed_at }, 0).map_err(failed("write", name))
+    let now = coarse_now();
+    exposed.set(owner, now, 0).map_err(failed("write", names::EXPOSED))?;
+    Ok(now)
 }
 
 /// How many have to go before all new ones can come.

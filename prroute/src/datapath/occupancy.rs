@@ -51,7 +51,8 @@ impl Table {
 pub struct Occupancy {
     pub tables: Vec<Table>,
     /// Entries that made room for others, of both families. The kernel does not count them: so
-    /// many were recorded and are not there any more, some of them under the same key again.
+    /// many were recorded and are not there any more, some of them under the same key again. What the
+    /// host's own unanswered datagrams have displaced is not among them.
     pub evicted_confirmed_at_most: u64,
     pub evicted_unconfirmed_at_most: u64,
 }

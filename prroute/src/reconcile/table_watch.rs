@@ -1,5 +1,6 @@
 //! Whether the flow tables have room. The kernel evicts the oldest entries without a word: so they are
-//! counted, at most once a minute, and only when so much was confirmed since that one may be full.
+//! counted, at most once a minute, and only when so much came since that one may be full: what was confirmed, and what
+//! the host opened, whose datagrams need no confirmation.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -34,8 +35,8 @@ pub(super) struct TableWatch {
 /// When the tables were counted.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
-    /// So many flows had been confirmed.
-    confirmed: u64,
+    /// So many flows had come.
+    came: u64,
     /// So many more fill a table.
     room: u64,
 }
@@ -46,17 +47,17 @@ impl TableWatch {
         Self { due: now + PERIOD, full, counted: None, refused: None, refused_at: None }
     }
 
-    fn must_count(&self, confirmed: u64) -> bool {
+    fn must_count(&self, came: u64) -> bool {
         let may_be_full = |before: Counted| {
             // Counters that begin anew say nothing.
-            let more = confirmed.checked_sub(before.confirmed);
+            let more = came.checked_sub(before.came);
             more.is_none_or(|more| more >= before.room)
         };
         !self.full.is_empty() || self.counted.is_none_or(may_be_full)
     }
 
     /// What is to be said of tables that were counted just now.
-    fn tell_full(&mut self, tables: &[Table], confirmed: u64) -> Vec<Line> {
+    fn tell_full(&mut self, tables: &[Table], came: u64) -> Vec<Line> {
         let tables = || tables.iter().filter(|table| table.confirmed);
         let is_full = |table: &&Table| {
             table.is_full() || (self.full.contains(table.name) && table.is_filled(ROOM))
@@ -77,7 +78,7 @@ impl TableWatch {
         });
         let lines = begun.chain(ended).collect();
         let room = tables().map(Table::room).min().unwrap_or(u64::MAX);
-        self.counted = Some(Counted { confirmed, room });
+        self.counted = Some(Counted { came, room });
         self.full = full;
         lines
     }
@@ -117,9 +118,9 @@ impl Reconciler {
         let counters = Counters::open(pins)?;
         let refused = watch.tell_refused(counters.sum(&[Reason::TableFull])?, now);
         let mut said: Vec<Line> = refused.into_iter().collect();
-        let confirmed = counters.sum(&[Reason::Confirmed])?;
-        if watch.must_count(confirmed) {
-            said.extend(watch.tell_full(&Occupancy::read(pins)?.tables, confirmed));
+        let came = counters.sum(&[Reason::Confirmed, Reason::OpenedByHost])?;
+        if watch.must_count(came) {
+            said.extend(watch.tell_full(&Occupancy::read(pins)?.tables, came));
         }
         Ok(said)
     }

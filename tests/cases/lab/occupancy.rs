@@ -88,6 +88,29 @@ fn a_table_without_room_is_one_warning() -> Result<()> {
     Ok(())
 }
 
+/// What the host sends twice counts as much as a confirmed flow, and nobody has to answer it.
+#[test]
+fn a_table_that_the_hosts_own_datagrams_fill_is_one_warning_too() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = lab.prroute()?.configured(&format!("flows = {FLOWS}\n"))?;
+    let log = prroute.while_running(|prroute| {
+        let peer = addressing::client(1, Family::V4);
+        let own = socket::udp(&lab.host, addressing::host(1, Family::V4), 0)?;
+        let capacity = number(table(&prroute.status()?, "DATAGRAMS4")?, "capacity")? as u16;
+        wait::until("the log says that it is full", Duration::from_secs(180), || {
+            for port in 20_000..20_000 + capacity {
+                for _ in 0..2 {
+                    // That nobody hears it is told to the next one that is sent.
+                    drop(own.send_to(&[0; 8], SocketAddr::new(peer, port)));
+                }
+            }
+            Ok(prroute.log().contains(FULL).then_some(()))
+        })
+    })?;
+    ensure!(log.matches(FULL).count() == 1, "{log}");
+    Ok(())
+}
+
 fn status_as_text(prroute: &Instance<'_>) -> Result<String> {
     prroute.status_text(&["-s"])
 }

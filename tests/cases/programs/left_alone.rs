@@ -2,6 +2,7 @@
 
 use prroute::config::Reply;
 use prroute_common::reason::Reason;
+use prroute_common::trace::Filter;
 
 use super::awkward::fragment;
 use super::fixture::{PASS, REDIRECT, with_fixture};
@@ -112,7 +113,10 @@ fn broadcasts_are_neither_recorded_nor_moved() {
         let later = fragment(frame(Kind::Udp, host, everybody), 64, false);
         assert_eq!(fixture.egress(1, &fragment(reply, 0, true)), REDIRECT);
         assert_eq!(fixture.egress(1, &later), REDIRECT);
+        let mut tracer = fixture.tracer(Filter::NONE);
         assert_eq!(fixture.egress(1, &broadcast(later)), PASS);
+        let decision = tracer.next_packet().expect("a report").decision;
+        assert_eq!(decision.target, None, "nothing of the packet before");
     });
 }
 

@@ -122,6 +122,28 @@ fn a_connection_on_the_same_ports_takes_over_the_entry_of_the_last_one() {
     });
 }
 
+/// What is known of the last one's numbers is not the new one's, also where the first packet that is looked at is
+/// a steady one.
+#[test]
+fn a_connection_on_the_same_ports_is_taken_up_by_its_first_segment_too() {
+    with_fixture(|fixture| {
+        for (client, owned, _) in conversations(fixture) {
+            for kind in [Kind::SynAck, Kind::Ack] {
+                assert_eq!(fixture.egress(1, &frame(kind, owned, client)), REDIRECT, "{kind:?}");
+            }
+        }
+        assert_eq!(fixture.count(2, Reason::Confirmed), 2);
+        fixture.age(EXPOSURE + SECOND);
+        let all = conversations(fixture);
+        for (client, owned, _) in all {
+            let exposes = frame(Kind::Udp, (client.0, 9), owned);
+            assert_eq!(fixture.ingress(1, &exposes), PASS);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, owned)), PASS);
+        }
+        assert_eq!(fixture.count(2, Reason::OpenedInbound), 4, "each of the connections");
+    });
+}
+
 #[test]
 fn the_uplink_of_a_young_connection_may_fall_out() {
     with_fixture(|fixture| {

@@ -2,10 +2,10 @@
 //! route goes to the owner of its source.
 
 use prroute::config::{OwnSource, Reply};
-use prroute::state::uplink::OwnSources;
+use prroute::state::uplink::{Discovered, Ifindex, OwnSources, Uplink, UplinkId};
 use prroute_common::reason::Reason;
 
-use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
+use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
 use super::steering::{CLIENT, OWNED_2};
 
@@ -68,6 +68,27 @@ fn a_connection_that_came_in_elsewhere_outlives_the_entry_of_its_address() {
         fixture.sync();
         for (client, owned) in CLIENT.into_iter().zip(OWNED_1) {
             assert_eq!(fixture.egress(2, &data(client, owned)), PASS, "the host speaks first");
+        }
+    });
+}
+
+/// An address of all uplinks comes to belong to one of them.
+#[test]
+fn a_connection_that_came_in_elsewhere_outlives_a_change_of_its_addresss_owner() {
+    with_fixture(|fixture| {
+        let owned = fixture.locals.clone();
+        fixture.locals.iter_mut().for_each(|local| local.owner = None);
+        fixture.sync();
+        for (client, address) in CLIENT.into_iter().zip(OWNED_1) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Syn, client, address)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, address, client)), REDIRECT);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, address)), PASS);
+        }
+        fixture.locals = owned;
+        fixture.sync();
+        for (client, address) in CLIENT.into_iter().zip(OWNED_1) {
+            let speaks_first = frame(Kind::Ack, address, client);
+            assert_eq!(fixture.egress(1, &speaks_first), REDIRECT, "the host speaks first");
         }
     });
 }
@@ -186,6 +207,38 @@ fn an_uplink_that_gets_no_replies_any_more_still_gets_what_has_its_source() {
         assert_eq!(fixture.count(2, Reason::Redirected), 2);
         assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 6);
     });
+}
+
+/// It came in on a third uplink, which cannot carry replies now.
+#[test]
+fn a_reply_whose_uplink_cannot_carry_it_goes_to_the_owner_of_its_source() {
+    for (up, reason) in [(false, Reason::UplinkDown), (true, Reason::NoNextHop)] {
+        with_datapath(move |fixture| {
+            let ifindex = Ifindex(nix::net::if_::if_nametoindex("peer2").unwrap());
+            let device = Discovered { ifindex, ..fixture.uplinks[1].device.clone() };
+            fixture.uplinks.push(Uplink { id: UplinkId(3), generation: 1, device });
+            fixture.sync();
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                assert_eq!(fixture.ingress(3, &frame(Kind::Udp, client, owned)), PASS);
+                assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+            }
+            assert_eq!(fixture.count(3, Reason::Redirected), 2);
+            let third = &mut fixture.uplinks[2].device;
+            third.up = up;
+            (third.way_out.v4.resolved, third.way_out.v6.resolved) = (false, false);
+            fixture.sync();
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                for _ in 0..3 {
+                    assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+                }
+            }
+            assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 6);
+            assert_eq!(fixture.count(3, reason), 6);
+            fixture.uplinks[2].device.hold = true;
+            fixture.sync();
+            assert_eq!(fixture.egress(1, &frame(Kind::Udp, OWNED_2[0], CLIENT[0])), DROP);
+        });
+    }
 }
 
 /// Another device has the uplink's id by now.

@@ -3,6 +3,8 @@
 use etherparse::{
     Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TcpOptionElement, TransportSlice,
 };
+use prroute::config::OwnSource;
+use prroute::state::uplink::OwnSources;
 use prroute_common::reason::Reason;
 
 use super::fixture::{Fixture, PASS, REDIRECT, with_fixture};
@@ -124,6 +126,22 @@ fn both_ends_agree_on_segments_that_fit_the_uplink() {
             let modest = with_mss(Kind::SynAck, server, client, 536);
             let (_, written) = fixture.egress_rewritten(1, &modest);
             assert_eq!(offered(&written), (536, true), "nothing is raised");
+        }
+    });
+}
+
+/// The SYN was clamped, and moved here. Main's route, by whose size the host would answer, is another uplink's.
+#[test]
+fn what_the_host_opens_from_a_smaller_uplinks_address_is_answered_with_its_size() {
+    with_fixture(|fixture| {
+        let datapath = OwnSource::Datapath;
+        fixture.uplinks[1].device.own_source = OwnSources { v4: datapath, v6: datapath };
+        small_uplink(fixture);
+        for (server, owned) in CLIENT.into_iter().zip(OWNED_2) {
+            let fits = if server.0.contains(':') { 1220 } else { 1240 };
+            let accepts = with_mss(Kind::SynAck, server, owned, 1460);
+            let (action, written) = fixture.ingress_rewritten(2, &accepts);
+            assert_eq!((action, offered(&written)), (PASS, (fits, true)));
         }
     });
 }

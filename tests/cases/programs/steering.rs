@@ -87,6 +87,25 @@ fn a_syn_that_comes_again_does_not_undo_the_handshake() {
     });
 }
 
+/// A published port whose server is beside the host, on the segment that `main` leads over: its answers come in and
+/// leave by the same interface.
+#[test]
+fn the_translated_reply_of_a_server_on_an_uplinks_segment_is_moved() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            let shared = (shared.0, 40_002);
+            assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, shared)), PASS);
+            for _ in 0..3 {
+                assert_eq!(
+                    fixture.egress_transit(1, 1, &frame(Kind::Udp, shared, client)),
+                    REDIRECT
+                );
+            }
+        }
+        assert_eq!(fixture.count(1, Reason::OpenedByHost), 0);
+    });
+}
+
 /// Clouds give addresses of 240.0.0.0/4 to containers, and Linux routes them.
 #[test]
 fn a_client_with_a_reserved_address_is_a_client() {
@@ -127,6 +146,25 @@ fn who_guesses_a_connection_gets_none_of_its_packets() {
         }
         assert_eq!(fixture.count(2, Reason::Redirected), 0);
         assert_eq!(fixture.count(2, Reason::RebindRefused), 6);
+    });
+}
+
+/// Anybody can send an acknowledgement, of a connection that there never was.
+#[test]
+fn an_acknowledgement_of_nothing_keeps_no_connection_from_being_opened_elsewhere() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            let forged = frame(Kind::Ack, client, shared);
+            assert_eq!(fixture.ingress(2, &forged), PASS);
+            assert_eq!(fixture.ingress(1, &frame(Kind::Syn, client, shared)), PASS);
+            assert_eq!(fixture.ingress(2, &forged), PASS, "and once more");
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::SynAck, shared, client)), REDIRECT);
+            assert_eq!(fixture.ingress(1, &frame(Kind::Ack, client, shared)), PASS);
+            assert_eq!(fixture.egress(2, &frame(Kind::Ack, shared, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(1, Reason::Confirmed), 2);
+        assert_eq!(fixture.count(2, Reason::Redirected), 0);
     });
 }
 

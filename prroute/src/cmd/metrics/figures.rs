@@ -202,7 +202,7 @@ impl Figures {
         let evictions = self.evictions.iter().flatten().zip(["confirmed", "unconfirmed"]);
         writer.gauge(
             "flow_evictions_at_most",
-            "Upper limit of how many entries made room for others; the kernel does not count them",
+            "Upper limit of how many entries made room for others, which the kernel does not count; not of those that datagrams of the host's own displace",
             evictions.map(|(count, state)| (vec![("state", state.to_owned())], *count)),
         )
     }
