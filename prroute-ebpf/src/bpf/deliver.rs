@@ -106,6 +106,22 @@ pub(super) fn has_next_hop(target: &UplinkFacts, frame: &Frame) -> bool {
     })
 }
 
+/// Whether the packet in the frame, which may go elsewhere, would be left to the kernel for want of a way to the target;
+/// why is counted. A function of its own: it is asked rarely, and in line its caller would be verified twice.
+#[inline(never)]
+pub(super) fn has_no_way(target: &UplinkFacts, frame: &Frame) -> bool {
+    let reason = match uplink::is_up(target) {
+        false => Reason::UplinkDown,
+        true if has_next_hop(target, frame) => return false,
+        true => Reason::NoNextHop,
+    };
+    if is_held(target) {
+        return false;
+    }
+    count(target.id, reason);
+    true
+}
+
 /// Sends a packet that leaves by its uplink with wrong link-layer addresses there once more.
 #[inline(always)]
 pub(super) fn once_more<F: Maps>(
@@ -179,7 +195,7 @@ fn next_hop(nh_family: u32, address: Address6) -> bpf_redir_neigh {
 /// Whether packets wait for an uplink that has no way for them. Nothing waits for a device that is gone, also
 /// while nobody tells that it is.
 #[inline(always)]
-pub(super) fn is_held(target: &UplinkFacts) -> bool {
+fn is_held(target: &UplinkFacts) -> bool {
     holds(target) && uplink::exists(&target.ifindex)
 }
 

@@ -281,18 +281,9 @@ fn to_target(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> 
         None => count(here.id, Reason::UplinkGone),
         // An uplink that gets no replies still gets the host's own packets that have its source.
         Some(target) if target.flags & flag::REPLY_OFF == 0 || (frame.sends_own && !is_reply) => {
-            if !may_go_to_owner {
+            if !may_go_to_owner || !deliver::has_no_way(target, frame) {
                 return Next::Redirect;
             }
-            let reason = match uplink::is_up(target) {
-                false => Reason::UplinkDown,
-                true if deliver::has_next_hop(target, frame) => return Next::Redirect,
-                true => Reason::NoNextHop,
-            };
-            if deliver::is_held(target) {
-                return Next::Redirect;
-            }
-            count(target.id, reason);
         }
         Some(_) => {}
     }

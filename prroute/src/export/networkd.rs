@@ -50,6 +50,15 @@ fn put(text: &mut String, key: &str, value: impl Display) {
     text.push_str(&format!("{key}={value}\n"));
 }
 
+/// What ip(8) calls it, and networkd.
+const METRICS: [(&str, &str); 5] = [
+    ("mtu", "MTUBytes"),
+    ("advmss", "TCPAdvertisedMaximumSegmentSize"),
+    ("hoplimit", "HopLimit"),
+    ("initcwnd", "InitialCongestionWindow"),
+    ("initrwnd", "InitialAdvertisedReceiveWindow"),
+];
+
 fn write_route(text: &mut String, route: &Route) {
     text.push_str("\n[Route]\n");
     put(text, "Destination", route.destination);
@@ -79,6 +88,11 @@ fn write_route(text: &mut String, route: &Route) {
     }
     if route.metric != 0 {
         put(text, "Metric", route.metric);
+    }
+    for (name, value, _) in route.metrics.named() {
+        if let Some((_, key)) = METRICS.iter().find(|(known, _)| *known == name) {
+            put(text, key, value);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operations, and the kernel's objects in them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -79,6 +80,8 @@ pub(crate) struct RouteJson {
     scope_link: bool,
     /// More than one: a multipath route.
     next_hops: Vec<NextHopJson>,
+    /// Of default routes what they say of connections, by the names of ip-route(8): `mtu`, `advmss` and so on.
+    metrics: BTreeMap<String, u32>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -187,6 +190,7 @@ impl From<&Route> for RouteJson {
             protocol,
             scope_link,
             next_hops,
+            metrics,
         } = route;
         let kind = match kind {
             RouteKind::Unicast => RouteKindJson::Unicast,
@@ -201,6 +205,7 @@ impl From<&Route> for RouteJson {
             protocol: *protocol,
             scope_link: *scope_link,
             next_hops: next_hops.iter().map(Into::into).collect(),
+            metrics: metrics.named().map(|(name, value, _)| (name.to_owned(), value)).collect(),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{
     NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
-    RouteScope, RouteType, RouteVia,
+    RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
+    RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
@@ -82,6 +83,12 @@ pub(super) fn route(route: &Route) -> RouteMessage {
     }
     if route.metric != 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
+    }
+    if !route.metrics.is_empty() {
+        let metric = |(number, value): (u16, u32)| {
+            RouteMetric::Other(DefaultNla::new(number, value.to_ne_bytes().to_vec()))
+        };
+        attributes.push(RouteAttribute::Metrics(route.metrics.iter().map(metric).collect()));
     }
     match route.next_hops.as_slice() {
         [] => {}

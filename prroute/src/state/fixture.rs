@@ -7,7 +7,7 @@ use nix::libc::{RTPROT_KERNEL, RTPROT_STATIC};
 
 use super::observed::{
     Address, Family, Link, Neighbour, NeighbourState, NextHop, Observed, PROTOCOL, Route,
-    RouteKind, RouterPreference, Rule, TABLE_LOCAL, TABLE_MAIN,
+    RouteKind, RouteMetrics, RouterPreference, Rule, TABLE_LOCAL, TABLE_MAIN,
 };
 use super::plan::{Op, Plan};
 use super::uplink::{Discovered, Ifindex, Skipped, Uplink};
@@ -130,6 +130,7 @@ impl Host {
             source: None,
             metric,
             preference: RouterPreference::default(),
+            metrics: RouteMetrics::default(),
             kind: RouteKind::Unicast,
             protocol,
             scope_link: destination.addr().is_ipv4() && gateway.is_none(),

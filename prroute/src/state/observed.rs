@@ -1,6 +1,7 @@
 //! What the kernel has: links, addresses, routes, rules and neighbours of one network namespace,
 //! read at about the same time.
 
+mod metrics;
 mod route;
 mod rule;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use super::uplink::{Ifindex, Skipped};
 pub use crate::family::Family;
+pub use metrics::RouteMetrics;
 pub use route::{MainRoute, NextHop, Route, RouteKey, RouteKind, RouterPreference};
 pub use rule::{Mark, Rejection, Rule};
 

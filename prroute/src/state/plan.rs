@@ -197,7 +197,7 @@ impl fmt::Display for Route {
         if self.metric != 0 {
             write!(f, " metric {}", self.metric)?;
         }
-        Ok(())
+        self.metrics.fmt(f)
     }
 }
 

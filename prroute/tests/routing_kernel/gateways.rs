@@ -176,3 +176,31 @@ fn an_expired_gateway_is_none_before_the_kernel_says_so() {
         drop(peer);
     });
 }
+
+/// A size that the administrator has given the way to the Internet, because what is behind it carries no more.
+#[test]
+fn what_a_default_route_says_of_connections_is_said_of_own_sources_too() {
+    in_namespace(|| async {
+        let peer = two_networks();
+        let said = |four: &str, six: &str| {
+            ip(&format!("route replace default via 10.0.2.1 dev up2 metric 2 {four}"));
+            ip(&format!("-6 route replace default via 2001:db8:2::1 dev up2 metric 2 {six}"));
+        };
+        let tables = || ip("route show table 21002") + &ip("-6 route show table 21002");
+        said("mtu lock 1400 advmss 1300 initcwnd 20 rto_min 300ms", "mtu 1380 hoplimit 32");
+        let mut reconciler = Loop::new().await;
+        reconciler.reconcile().await;
+        let shown = tables();
+        assert!(shown.contains("rto_min lock 300ms mtu lock 1400 advmss 1300"), "{shown}");
+        assert!(shown.contains("initcwnd 20") && shown.contains("mtu 1380 hoplimit 32"), "{shown}");
+        let route = ip("route get 192.0.2.1 from 10.0.2.10");
+        assert!(route.contains("mtu lock 1400"), "{route}");
+        said("mtu 1450", "");
+        reconciler.reconcile().await;
+        let shown = tables();
+        assert!(shown.contains("mtu 1450") && !shown.contains("advmss"), "{shown}");
+        assert!(!shown.contains("1380"), "{shown}");
+        reconciler.undo().await;
+        drop(peer);
+    });
+}

@@ -2,7 +2,7 @@
 //! route goes to the owner of its source.
 
 use prroute::config::{OwnSource, Reply};
-use prroute::state::uplink::{Discovered, Ifindex, OwnSources, Uplink, UplinkId};
+use prroute::state::uplink::OwnSources;
 use prroute_common::reason::Reason;
 
 use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
@@ -214,10 +214,7 @@ fn an_uplink_that_gets_no_replies_any_more_still_gets_what_has_its_source() {
 fn a_reply_whose_uplink_cannot_carry_it_goes_to_the_owner_of_its_source() {
     for (up, reason) in [(false, Reason::UplinkDown), (true, Reason::NoNextHop)] {
         with_datapath(move |fixture| {
-            let ifindex = Ifindex(nix::net::if_::if_nametoindex("peer2").unwrap());
-            let device = Discovered { ifindex, ..fixture.uplinks[1].device.clone() };
-            fixture.uplinks.push(Uplink { id: UplinkId(3), generation: 1, device });
-            fixture.sync();
+            fixture.add_third();
             for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
                 assert_eq!(fixture.ingress(3, &frame(Kind::Udp, client, owned)), PASS);
                 assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);

@@ -7,7 +7,7 @@ use crate::datapath::attach::Hook;
 use crate::state::desired::{Recognised, SourceRouting};
 use crate::state::fixture::{ip, net};
 use crate::state::observed::{
-    Family, Mark, NextHop, Rejection, Route, RouteKind, RouterPreference, Rule,
+    Family, Mark, NextHop, Rejection, Route, RouteKind, RouteMetrics, RouterPreference, Rule,
 };
 use crate::state::own_source::{Account, Cause};
 use crate::state::plan::{NeighbourKey, Op, RpFilterChange};
@@ -35,6 +35,7 @@ fn route(kind: RouteKind) -> Route {
         source: Some(net("2001:db8:1::/64")),
         metric: 1024,
         preference: RouterPreference::default(),
+        metrics: RouteMetrics::default(),
         kind,
         protocol: 213,
         scope_link: false,

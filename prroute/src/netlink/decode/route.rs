@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use netlink_packet_core::Nla as _;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags,
-    RoutePreference, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop,
+    RouteNextHopFlags, RoutePreference, RouteScope, RouteType, RouteVia,
 };
 
 use super::family;
-use crate::state::observed::{Family, NextHop, Route, RouteKind, RouterPreference};
+use crate::state::observed::{Family, NextHop, Route, RouteKind, RouteMetrics, RouterPreference};
 use crate::state::uplink::Ifindex;
 
 /// Names of the devices are not part of the message.
@@ -34,8 +35,10 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
         protocol: header.protocol.into(),
         scope_link: family == Family::V4 && header.scope == RouteScope::Link,
         next_hops: Vec::new(),
+        metrics: RouteMetrics::default(),
     };
     let (mut oif, mut gateway) = (None, None);
+    let mut metrics: &[RouteMetric] = &[];
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(table) => route.table = *table,
@@ -55,6 +58,7 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
             RouteAttribute::MultiPath(hops) => {
                 route.next_hops = hops.iter().map(next_hop).collect();
             }
+            RouteAttribute::Metrics(all) => metrics = all,
             other => gateway = gateway.or(gateway_of(other)),
         }
     }
@@ -66,7 +70,20 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
     if leads_nowhere(header.kind) {
         route.next_hops.clear();
     }
+    if route.is_default_for_some() {
+        route.metrics = RouteMetrics::new(metrics.iter().filter_map(number));
+    }
     Some(route)
+}
+
+/// Its number, and its value where that is one.
+fn number(metric: &RouteMetric) -> Option<(u16, u32)> {
+    let mut value = [0; 4];
+    if metric.value_len() != value.len() {
+        return None;
+    }
+    metric.emit_value(&mut value);
+    Some((metric.kind(), u32::from_ne_bytes(value)))
 }
 
 /// How long a route is valid: `None` for ever, `Err` not any more. The kernel takes expired IPv6

@@ -4,7 +4,9 @@ use super::*;
 use crate::config::Config;
 use crate::state::fixture::{found, link};
 use crate::state::ids::allocate;
-use crate::state::observed::{Address, Family, NextHop, Route, RouteKind, RouterPreference};
+use crate::state::observed::{
+    Address, Family, NextHop, Route, RouteKind, RouteMetrics, RouterPreference,
+};
 use crate::state::uplink::Ifindex;
 
 /// Two NICs, each with a default route.
@@ -30,6 +32,7 @@ fn host() -> Observed {
             source: None,
             metric: u32::from(n),
             preference: RouterPreference::default(),
+            metrics: RouteMetrics::default(),
             kind: RouteKind::Unicast,
             protocol: 4,
             scope_link: false,

@@ -1,6 +1,8 @@
 use super::*;
 use crate::state::gateways::KeptGateway;
-use crate::state::observed::{Family, NextHop, PROTOCOL, RouteKind, RouterPreference};
+use crate::state::observed::{
+    Family, NextHop, PROTOCOL, RouteKind, RouteMetrics, RouterPreference,
+};
 use crate::state::uplink::Ifindex;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,6 +18,7 @@ fn route(gateway: Option<&str>) -> Route {
         source: None,
         metric: 0,
         preference: RouterPreference::default(),
+        metrics: RouteMetrics::default(),
         kind: RouteKind::Unicast,
         protocol: PROTOCOL,
         scope_link: false,

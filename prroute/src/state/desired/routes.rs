@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use crate::config::Ranges;
 use crate::state::observed::{
-    Family, NextHop, Observed, PROTOCOL, Route, RouteKind, RouterPreference, host_net,
+    Family, NextHop, Observed, PROTOCOL, Route, RouteKind, RouteMetrics, RouterPreference,
+    TABLE_MAIN, host_net,
 };
 use crate::state::subnet_tables::tables;
 use crate::state::uplink::{Uplink, UplinkId, WayOut};
@@ -35,8 +36,8 @@ pub(super) fn of(
     for family in Family::BOTH {
         let shares = shared.iter().any(|net| Family::of_net(net) == family);
         for uplink in up() {
-            routes.extend(of_subnets(ranges, uplinks, uplink, &tables, family));
-            routes.extend(of_sources(ranges, uplinks, uplink, family));
+            routes.extend(of_subnets(ranges, observed, uplinks, uplink, &tables, family));
+            routes.extend(of_sources(ranges, observed, uplinks, uplink, family));
             let Some(route) = default(ranges, observed, uplink, family) else { continue };
             if is_refused(&route, uplink, uplinks) {
                 continue;
@@ -90,6 +91,7 @@ fn route(ranges: Ranges, uplink: &Uplink, destination: IpNet, gateway: Option<Ip
             gateway,
             onlink: false,
         }],
+        metrics: RouteMetrics::default(),
     }
 }
 
@@ -107,11 +109,18 @@ fn default(ranges: Ranges, observed: &Observed, uplink: &Uplink, family: Family)
     if gateway.is_none() && !direct {
         return None;
     }
-    Some(default_by(ranges, uplink, family, gateway))
+    Some(default_by(ranges, observed, uplink, family, gateway))
 }
 
-fn default_by(ranges: Ranges, uplink: &Uplink, family: Family, gateway: Option<IpAddr>) -> Route {
+fn default_by(
+    ranges: Ranges,
+    observed: &Observed,
+    uplink: &Uplink,
+    family: Family,
+    gateway: Option<IpAddr>,
+) -> Route {
     let mut route = route(ranges, uplink, family.any(), gateway);
+    route.metrics = metrics(ranges, observed, uplink, family, gateway);
     let covered = |g: IpAddr| {
         matches!(g, IpAddr::V6(g) if g.is_unicast_link_local())
             || uplink.device.on_link.iter().any(|net| net.contains(&host_net(g)))
@@ -122,9 +131,30 @@ fn default_by(ranges: Ranges, uplink: &Uplink, family: Family, gateway: Option<I
     route
 }
 
+/// What the route that an uplink's default route stands for says of connections: main's, or else another table's.
+fn metrics(
+    ranges: Ranges,
+    observed: &Observed,
+    uplink: &Uplink,
+    family: Family,
+    gateway: Option<IpAddr>,
+) -> RouteMetrics {
+    let leads_there = |route: &&Route| {
+        let is_its = |hop: &NextHop| (hop.ifindex, hop.gateway) == (uplink.device.ifindex, gateway);
+        route.family() == family
+            && route.is_default_for_some()
+            && !ranges.has_table(route.table)
+            && route.next_hops.iter().any(is_its)
+    };
+    let best = |route: &&Route| (route.table != TABLE_MAIN, route.rank());
+    let stood_for = observed.routes.iter().filter(leads_there).min_by_key(best);
+    stood_for.map(|route| route.metrics.clone()).unwrap_or_default()
+}
+
 /// The ways out of an uplink that are for some sources only, as main has them.
 fn of_sources(
     ranges: Ranges,
+    observed: &Observed,
     uplinks: &[Uplink],
     uplink: &Uplink,
     family: Family,
@@ -133,7 +163,7 @@ fn of_sources(
         uplink.device.source_routes.iter().filter(move |r| Family::of_net(&r.source) == family);
     let routes = of_family.map(move |known| Route {
         source: Some(known.source),
-        ..default_by(ranges, uplink, family, known.gateway)
+        ..default_by(ranges, observed, uplink, family, known.gateway)
     });
     routes.filter(|route| !is_refused(route, uplink, uplinks))
 }
@@ -142,6 +172,7 @@ fn of_sources(
 /// gateway.
 fn of_subnets(
     ranges: Ranges,
+    observed: &Observed,
     uplinks: &[Uplink],
     uplink: &Uplink,
     tables: &BTreeMap<(UplinkId, IpNet), u32>,
@@ -150,7 +181,7 @@ fn of_subnets(
     let mut routes = Vec::new();
     for subnet in uplink.device.subnet_gateways_in_force() {
         let Some(table) = tables.get(&(uplink.id, subnet.net)) else { continue };
-        let default = default_by(ranges, uplink, family, Some(subnet.gateway));
+        let default = default_by(ranges, observed, uplink, family, Some(subnet.gateway));
         if Family::of_net(&subnet.net) != family || is_refused(&default, uplink, uplinks) {
             continue;
         }

@@ -7,7 +7,7 @@ use nix::libc;
 #[cfg(test)]
 use serde::Deserialize;
 
-use super::{Family, TABLE_LOCAL, TABLE_MAIN, is_global};
+use super::{Family, RouteMetrics, TABLE_LOCAL, TABLE_MAIN, is_global};
 use crate::state::uplink::Ifindex;
 
 /// Kind of a route, as far as prroute tells them apart.
@@ -72,6 +72,9 @@ pub struct Route {
     /// `RT_SCOPE_LINK` (IPv4 only: IPv6 has no route scopes).
     pub scope_link: bool,
     pub next_hops: Vec<NextHop>,
+    /// Of default routes: those of others say nothing to prroute.
+    #[cfg_attr(test, serde(default))]
+    pub metrics: RouteMetrics,
 }
 
 /// Table, destination, source, metric.

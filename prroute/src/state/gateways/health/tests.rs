@@ -5,7 +5,8 @@ use crate::state::fixture::link;
 use crate::state::gateways::Gateways;
 use crate::state::ids::allocate;
 use crate::state::observed::{
-    Address, Family, Neighbour, NextHop, Route, RouteKind, RouterPreference, TABLE_MAIN,
+    Address, Family, Neighbour, NextHop, Route, RouteKind, RouteMetrics, RouterPreference,
+    TABLE_MAIN,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,6 +43,7 @@ fn observed(state: Option<NeighbourState>) -> Observed {
             source: None,
             metric: 0,
             preference: RouterPreference::default(),
+            metrics: RouteMetrics::default(),
             kind: RouteKind::Unicast,
             protocol: 4,
             scope_link: false,

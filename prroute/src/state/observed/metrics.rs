@@ -1,0 +1,86 @@
+//! What a route says of the connections that take it, besides their way: how large their packets are, and so on.
+
+use std::fmt;
+
+#[cfg(test)]
+use serde::Deserialize;
+
+/// `RTAX_LOCK`: a bit for each of the others that nobody may change, path MTU discovery included.
+const LOCK: u16 = 1;
+/// `RTAX_RTO_MIN`, in milliseconds.
+const RTO_MIN: u16 = 13;
+
+/// Numbers of `RTAX_*`, and their names in ip-route(8).
+const NAMES: [(u16, &str); 12] = [
+    (2, "mtu"),
+    (3, "window"),
+    (6, "ssthresh"),
+    (7, "cwnd"),
+    (8, "advmss"),
+    (9, "reordering"),
+    (10, "hoplimit"),
+    (11, "initcwnd"),
+    (RTO_MIN, "rto_min"),
+    (14, "initrwnd"),
+    (15, "quickack"),
+    (17, "fastopen_no_cookie"),
+];
+
+/// By number, the lowest first, as the kernel has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Deserialize))]
+pub struct RouteMetrics(Vec<(u16, u32)>);
+
+impl RouteMetrics {
+    /// Of those that the kernel has, the ones that have a name here.
+    pub fn new(all: impl Iterator<Item = (u16, u32)>) -> Self {
+        let is_known =
+            |(number, _): &(u16, u32)| *number == LOCK || NAMES.iter().any(|(n, _)| n == number);
+        let mut known: Vec<_> = all.filter(is_known).collect();
+        known.sort_unstable();
+        Self(known)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u32)> {
+        self.0.iter().copied()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// With their names, and whether they are locked.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u32, bool)> {
+        let locked = self.iter().find(|(number, _)| *number == LOCK).map_or(0, |(_, bits)| bits);
+        let is_locked = move |number| locked & 1_u32.unbounded_shl(u32::from(number)) != 0;
+        self.iter().filter_map(move |(number, value)| {
+            let (_, name) = NAMES.iter().find(|(known, _)| *known == number)?;
+            Some((*name, value, is_locked(number)))
+        })
+    }
+}
+
+/// As ip-route(8) takes them, each behind a space.
+impl fmt::Display for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value, is_locked) in self.named() {
+            let lock = if is_locked { "lock " } else { "" };
+            let unit = if name == "rto_min" { "ms" } else { "" };
+            write!(f, " {name} {lock}{value}{unit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_written_as_ip_takes_them() {
+        let all = [(13, 200), (8, 1360), (2, 1400), (1, 1 << 2), (16, 7)];
+        let metrics = RouteMetrics::new(all.into_iter());
+        assert_eq!(metrics.to_string(), " mtu lock 1400 advmss 1360 rto_min 200ms");
+        assert_eq!(RouteMetrics::default().to_string(), "");
+    }
+}
