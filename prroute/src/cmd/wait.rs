@@ -11,7 +11,7 @@ use crate::examine::Examination;
 use crate::http::client::AskError;
 use crate::instance::Instance;
 use crate::json::ReadyJson;
-use crate::runtime::RunDirectory;
+use crate::runtime::{RunDirectory, is_stopped};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -59,6 +59,9 @@ pub(super) async fn until_ready(instance: &Instance, limit: Duration) -> Result<
 /// Asks the kernel.
 pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Progress> {
     let Some(pid) = daemon else { return Ok(Progress::NotRunning) };
+    if is_stopped(pid) {
+        return Ok(Progress::Missing(vec![format!("the daemon (pid {pid}) is stopped")]));
+    }
     let report = RunDirectory::of(instance).read_report().usable();
     if !report.is_some_and(|report| report.is_ready(pid)) {
         return Ok(Progress::Starting);

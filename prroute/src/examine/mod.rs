@@ -44,7 +44,7 @@ use crate::instance::Instance;
 use crate::json::UplinkJson;
 use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
-use crate::runtime::{DaemonReport, Records, RunDirectory, unit};
+use crate::runtime::{DaemonReport, Records, RunDirectory, is_stopped, unit};
 use crate::state::discover::names;
 use crate::state::findings::{Finding, Health, Severity, word};
 use crate::state::lost_gateways::LostGateway;
@@ -59,6 +59,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(1_500);
 pub(crate) struct Examination {
     instance: Instance,
     pub(crate) daemon: Option<Pid>,
+    /// A signal keeps the daemon from going on.
+    is_stopped: bool,
     /// What the daemon said last; of one that ended: its last words.
     pub(crate) report: DaemonReport,
     /// The report is there, and this version can read it.
@@ -168,6 +170,7 @@ impl Examination {
         Ok(Self {
             instance,
             daemon,
+            is_stopped: daemon.is_some_and(is_stopped),
             report,
             is_reported,
             configuration,
@@ -231,6 +234,11 @@ impl Examination {
     /// A daemon runs, and has finished its start.
     pub(crate) fn is_ready(&self) -> bool {
         self.daemon.is_some_and(|pid| self.report.is_ready(pid))
+    }
+
+    /// The daemon that does nothing: it was sent SIGSTOP.
+    pub(crate) fn stopped_daemon(&self) -> Option<Pid> {
+        self.daemon.filter(|_| self.is_stopped)
     }
 
     /// `findings` are [those of this](Self::findings).

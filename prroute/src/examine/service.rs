@@ -23,6 +23,16 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
             ..Finding::single(Kind::ReportUnreadable)
         });
     }
+    all.extend(examined.stopped_daemon().map(|pid| Finding {
+        severity: Severity::Fault,
+        what: format!(
+            "the daemon (pid {pid}) is stopped: the programs work on their last state, and nobody follows \
+             what changes"
+        ),
+        evidence: vec![format!("/proc/{pid}/stat: T, as after SIGSTOP")],
+        fix: examined.restart().or_else(|| Some(format!("kill -CONT {pid}"))),
+        ..Finding::single(Kind::DaemonHangs)
+    }));
     all.extend(examined.outlook.left_out.iter().map(left_out));
     all
 }

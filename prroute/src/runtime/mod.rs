@@ -29,7 +29,7 @@ pub use journal::Journal;
 pub use lock::{InstanceLock, LockError};
 pub use namespace_lock::NamespaceLock;
 pub use origin::Origin;
-pub use process::uptime;
+pub use process::{is_stopped, uptime};
 pub use records::Records;
 pub use report::DaemonReport;
 pub use stop::{PATIENCE as STOP_PATIENCE, Stopped, stop};

@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 /// proc(5) tells times in these, wherever prroute runs.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Where in `/proc/PID/stat` they are told, counted from the field after the name.
+/// Where in `/proc/PID/stat` they are told, and what the process does, counted from the field after the name.
+const STATE: usize = 0;
 const FLAGS: usize = 6;
 const START: usize = 19;
 
@@ -20,6 +21,11 @@ const EXITING: u64 = 4;
 pub fn uptime(pid: Pid) -> Option<Duration> {
     let started = started(&stat(pid)?)?;
     Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?).checked_sub(started)
+}
+
+/// Whether a signal (SIGSTOP, SIGTSTP) keeps it from going on. Not for the moment in which a debugger looks.
+pub fn is_stopped(pid: Pid) -> bool {
+    stat(pid).is_some_and(|stat| word(&stat, STATE) == Some("T"))
 }
 
 /// Whether it runs no more, although the kernel may still be closing what it had open.
@@ -42,9 +48,13 @@ fn has_exited(stat: &str) -> bool {
 }
 
 fn field(stat: &str, number: usize) -> Option<u64> {
+    word(stat, number)?.parse().ok()
+}
+
+fn word(stat: &str, number: usize) -> Option<&str> {
     // The name may have spaces and brackets.
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(number)?.parse().ok()
+    fields.split_whitespace().nth(number)
 }
 
 #[cfg(test)]
@@ -59,6 +69,26 @@ mod tests {
         assert_eq!(started(stat), Some(Duration::from_millis(123_450)));
         assert!(uptime(Pid::this()).is_some_and(|time| time < Duration::from_secs(86_400)));
         assert_eq!(uptime(Pid::from_raw(i32::MAX)), None);
+    }
+
+    #[test]
+    fn a_process_is_stopped_until_it_may_go_on() {
+        use nix::sys::signal::{Signal, kill};
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let becomes = |stopped| {
+            while is_stopped(pid) != stopped {
+                std::thread::yield_now();
+            }
+        };
+        assert!(!is_stopped(pid));
+        kill(pid, Signal::SIGSTOP).unwrap();
+        becomes(true);
+        kill(pid, Signal::SIGCONT).unwrap();
+        becomes(false);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_stopped(pid), "gone");
     }
 
     #[test]

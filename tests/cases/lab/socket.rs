@@ -237,8 +237,20 @@ fn a_daemon_that_hangs_is_told_from_one_that_does_not_run() -> Result<()> {
     kill(pid, Signal::SIGSTOP).context("stop the daemon")?;
     let (waits, status) =
         (ask(&prroute, GROUP, &["wait", "--timeout", "1s"]), ask(&prroute, GROUP, &["status"]));
+    let of_root = [&["status"][..], &["doctor"], &["wait", "--timeout", "0s"], &["metrics"]]
+        .map(|words| prroute.output(words));
     kill(pid, Signal::SIGCONT).context("let the daemon go on")?;
     let (waits, status) = (waits?, status?);
+    let [seen, doctor, root_waits, metrics] = of_root;
+    for output in [seen?, doctor?, root_waits?] {
+        ensure!(output.status.code() == Some(1), "{output:?}");
+        let said = format!("{}{}", output.stdout, output.stderr);
+        ensure!(said.contains(&format!("the daemon (pid {pid}) is stopped")), "{output:?}");
+    }
+    let metrics = metrics?.success()?;
+    let up = metrics.lines().find(|line| line.starts_with("prroute_up")).context("prroute_up")?;
+    ensure!(up.ends_with(" 0"), "{metrics}");
+    ensure!(metrics.contains("kind=\"daemon-hangs\""), "{metrics}");
     ensure!(
         waits.status.code() == Some(5) && status.status.code() == Some(5),
         "{waits:?} {status:?}"

@@ -59,7 +59,7 @@ pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<
         false => Vec::new(),
     };
     Ok(Figures {
-        daemon: daemon.is_some(),
+        daemon: daemon.is_some() && examined.stopped_daemon().is_none(),
         observing: examined.is_in_use().then(|| examined.observes()),
         wrong_uplinks: ways(&observed, &examined.outlook.uplinks),
         hook: match hooks.len() {

@@ -72,7 +72,8 @@ const fn needs(kind: Kind) -> Needs {
         | Kind::RouteMissing
         | Kind::NeighbourMissing
         | Kind::Leftover => Needs::Configuration,
-        Kind::ReportUnreadable
+        Kind::DaemonHangs
+        | Kind::ReportUnreadable
         | Kind::ReloadRefused
         | Kind::ConfigurationChanged
         | Kind::Healing => Needs::Daemon,

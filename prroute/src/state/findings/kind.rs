@@ -53,6 +53,7 @@ kinds! {
     OwnSource = "own-source";
     RpFilter = "rp-filter";
     DaemonGone = "daemon-gone";
+    DaemonHangs = "daemon-hangs";
     ReportUnreadable = "report-unreadable";
     ReloadRefused = "reload-refused";
     ConfigurationChanged = "configuration-changed";
