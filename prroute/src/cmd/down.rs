@@ -18,7 +18,10 @@ pub(super) fn run(args: &InstanceArgs) -> Result<()> {
     let found = belongs::find(&args.instance, "down")?;
     let directory = RunDirectory::of(&args.instance);
     let unit = found.daemon.and_then(unit::of_process);
-    let unit = unit.or_else(|| unit::that_starts(&args.instance));
+    let before = directory.read_report().usable().and_then(|report| report.started_by);
+    let unit = unit.or_else(|| unit::that_starts(&args.instance, before.as_ref()));
+    // It may start one also where the last daemon was somebody's command.
+    let unit = unit.or_else(|| unit::of_package(&args.instance));
     let stopped = runtime::stop(&directory)?;
     if let Stopped::Killed(pid) = stopped {
         let limit = STOP_PATIENCE.as_secs();

@@ -59,17 +59,21 @@ pub(super) async fn until_ready(instance: &Instance, limit: Duration) -> Result<
 /// Asks the kernel.
 pub(super) async fn look(instance: &Instance, daemon: Option<Pid>) -> Result<Progress> {
     let Some(pid) = daemon else { return Ok(Progress::NotRunning) };
-    if is_stopped(pid) {
-        return Ok(Progress::Missing(vec![format!("the daemon (pid {pid}) is stopped")]));
-    }
     let report = RunDirectory::of(instance).read_report().usable();
-    if !report.is_some_and(|report| report.is_ready(pid)) {
+    let is_ready = report.is_some_and(|report| report.is_ready(pid));
+    let mut missing = Vec::new();
+    if is_stopped(pid) {
+        missing.push(format!("the daemon (pid {pid}) is stopped"));
+    } else if !is_ready {
         return Ok(Progress::Starting);
     }
-    let missing = Examination::look(instance, Some(pid)).await?.not_in_force();
+    if is_ready {
+        let examined = Examination::look(instance, Some(pid)).await?;
+        missing.extend(examined.not_in_force().into_iter().map(|finding| finding.what));
+    }
     Ok(match missing.is_empty() {
         true => Progress::Ready,
-        false => Progress::Missing(missing.into_iter().map(|finding| finding.what).collect()),
+        false => Progress::Missing(missing),
     })
 }
 

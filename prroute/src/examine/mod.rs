@@ -46,7 +46,7 @@ use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory, is_stopped, unit};
 use crate::state::discover::names;
-use crate::state::findings::{Finding, Health, Severity, word};
+use crate::state::findings::{Finding, Health, Severity};
 use crate::state::lost_gateways::LostGateway;
 use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::{Discovered, Ifindex};
@@ -76,7 +76,7 @@ pub(crate) struct Examination {
     pub(crate) programs: Option<Seen>,
     /// What prroute has set, and what was there before.
     sysctls: SavedSysctls,
-    /// The unit of systemd that the daemon is, or that starts one; `None`: it is started by its command.
+    /// The unit of systemd that the daemon is, or that the last one was; `None`: it is started by its command.
     unit: Option<String>,
 }
 
@@ -164,7 +164,7 @@ impl Examination {
         };
         let unit = match daemon {
             Some(pid) => unit::of_process(pid),
-            None => unit::that_starts(instance),
+            None => unit::that_starts(instance, report.started_by.as_ref()),
         };
         let instance = instance.clone();
         Ok(Self {
@@ -280,14 +280,11 @@ impl Examination {
         self.daemon.is_none().then(|| self.start("restart"))
     }
 
-    /// What starts a daemon: its unit with this verb, or its command.
+    /// What starts a daemon like the last one: its unit with this verb, or its command.
     fn start(&self, verb: &str) -> String {
-        match (&self.unit, &self.report.config_file) {
-            (Some(unit), _) => unit::command(verb, unit),
-            (None, Some(file)) => {
-                self.command(&format!("run --config {}", word(&file.to_string_lossy())))
-            }
-            (None, None) => self.command("run"),
+        match &self.unit {
+            Some(unit) => unit::command(verb, unit),
+            None => self.command(&self.report.run_words()),
         }
     }
 

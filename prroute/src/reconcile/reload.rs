@@ -8,6 +8,7 @@ use crate::json::RefusalJson;
 use crate::netlink::{Change, Monitor};
 use crate::reconcile::{Outcome, ReconcileError, Reconciler};
 use crate::runtime::seconds_since_1970;
+use crate::runtime::unit::StartedBy;
 
 /// Why the configuration before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,7 @@ impl Reconciler {
     ) {
         self.records.report.observe = observe;
         self.records.report.daemon = i32::try_from(std::process::id()).ok();
+        self.records.report.started_by = Some(StartedBy::here());
         self.records.report.config_file = config_file;
         self.records.report.configuration = Some(read);
         self.records.report.configuration_read = Some(seconds_since_1970());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nix::unistd::Pid;
 use prroute_common::LAYOUT_VERSION;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::{Config, FileStamp, OwnSource};
@@ -15,7 +16,9 @@ use crate::json::{
 };
 use crate::runtime::format::{self, Unusable, Versioned};
 use crate::runtime::origin::Origin;
+use crate::runtime::unit::StartedBy;
 use crate::state::families::Families;
+use crate::state::findings::word;
 use crate::state::lost_gateways::{self, LostGateway};
 use crate::state::observed::Link;
 
@@ -30,6 +33,9 @@ pub struct DaemonReport {
     /// That daemon is `prroute try`: SIGHUP ends it, and it undoes everything.
     #[serde(default)]
     pub(crate) trial: bool,
+    /// What started that daemon; `None`: an earlier version, which does not say it.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub(crate) started_by: Option<StartedBy>,
     /// That daemon has finished its start: replies are steered.
     #[serde(default)]
     pub(crate) ready: Option<bool>,
@@ -131,6 +137,18 @@ impl DaemonReport {
         self.ready != Some(false) && self.daemon == Some(pid.as_raw())
     }
 
+    /// Words of the command that starts a daemon like this one.
+    pub(crate) fn run_words(&self) -> String {
+        let mut words = "run".to_owned();
+        if let Some(file) = &self.config_file {
+            words += &format!(" --config {}", word(&file.to_string_lossy()));
+        }
+        if self.observe {
+            words += " --observe";
+        }
+        words
+    }
+
     /// Whether this daemon keeps tables of this version.
     pub(crate) fn has_loaded(&self, daemon: Option<Pid>) -> bool {
         let is_its = daemon.is_some_and(|pid| self.daemon == Some(pid.as_raw()));
@@ -152,10 +170,12 @@ impl DaemonReport {
     }
 }
 
-/// Words of another version's configuration take nothing else of its report away.
-fn if_understood<'de, D: Deserializer<'de>>(file: D) -> Result<Option<Config>, D::Error> {
+/// Words of another version, as of its configuration, take nothing else of its report away.
+fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    file: D,
+) -> Result<Option<T>, D::Error> {
     let written = Option::<serde_json::Value>::deserialize(file)?;
-    Ok(written.and_then(|config| serde_json::from_value(config).ok()))
+    Ok(written.and_then(|written| serde_json::from_value(written).ok()))
 }
 
 /// About [`crate::state::own_source`].

@@ -18,6 +18,7 @@ use super::origin::Origin;
 use super::records::Records;
 use super::report::DaemonReport;
 use super::store::Store;
+use super::unit::StartedBy;
 use crate::config::Ranges;
 use crate::datapath::attach::Hook;
 use crate::instance::Instance;
@@ -142,6 +143,34 @@ fn a_configuration_of_another_version_takes_nothing_else_of_its_report_away() {
     let mut without = report();
     without.in_force = None;
     assert_eq!(read("unheard-of"), without);
+}
+
+#[test]
+fn a_report_of_an_earlier_version_says_not_what_started_its_daemon() {
+    let here = Origin::current();
+    let read = |started_by: Option<serde_json::Value>| {
+        let mut written = serde_json::to_value(report()).unwrap();
+        match started_by {
+            Some(value) => written["started_by"] = value,
+            None => drop(written.as_object_mut().unwrap().remove("started_by")),
+        }
+        DaemonReport::parse(written.to_string().as_bytes(), &here).unwrap().started_by
+    };
+    assert_eq!(read(None), None);
+    assert_eq!(read(Some("a later version's".into())), None);
+    assert_eq!(read(Some("command".into())), Some(StartedBy::Command));
+    let unit = serde_json::json!({ "unit": "prroute@blue.service" });
+    assert_eq!(read(Some(unit)), Some(StartedBy::Unit("prroute@blue.service".to_owned())));
+}
+
+#[test]
+fn the_command_of_a_daemon_has_its_configuration_and_its_mode() {
+    let mut report = DaemonReport::new(Vec::new());
+    assert_eq!(report.run_words(), "run");
+    report.config_file = Some("/root/my lab.toml".into());
+    assert_eq!(report.run_words(), "run --config '/root/my lab.toml'");
+    report.observe = true;
+    assert_eq!(report.run_words(), "run --config '/root/my lab.toml' --observe");
 }
 
 /// A directory, a FIFO, a link to nowhere, a sparse file: nothing waits, nothing is read for long.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::instance::Instance;
 
@@ -13,9 +14,55 @@ const DEFAULT: &str = "prroute.service";
 /// Where systemd runs (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
-/// The unit that starts the daemon of an instance: the package has one for the default instance.
-pub(crate) fn that_starts(instance: &Instance) -> Option<String> {
+/// Where files of units are (systemd.unit(5)).
+const FILES: [&str; 7] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/transient",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// What started a daemon, as it says itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StartedBy {
+    Unit(String),
+    /// Somebody's command, or another program's.
+    Command,
+}
+
+impl StartedBy {
+    /// Of this process.
+    pub(crate) fn here() -> Self {
+        of_process(Pid::this()).map_or(Self::Command, Self::Unit)
+    }
+}
+
+/// The unit that starts a daemon as the last one of this instance was; `None`: its command does. `before`: what
+/// that one says; where it does not, the package's unit starts the default instance, if it is installed.
+pub(crate) fn that_starts(instance: &Instance, before: Option<&StartedBy>) -> Option<String> {
+    let unit = match before {
+        Some(StartedBy::Unit(unit)) => unit.clone(),
+        Some(StartedBy::Command) => return None,
+        None => of_package(instance)?,
+    };
+    is_installed(&FILES.map(Path::new), &unit).then_some(unit)
+}
+
+/// The package has one for the default instance, where systemd runs.
+pub(crate) fn of_package(instance: &Instance) -> Option<String> {
     (instance.is_default() && Path::new(BOOTED).is_dir()).then(|| DEFAULT.to_owned())
+}
+
+/// Whether it has a file, or its template (`NAME@.service`) has.
+fn is_installed(directories: &[&Path], unit: &str) -> bool {
+    let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
+    let names = [Some(unit.to_owned()), template];
+    let mut names = names.iter().flatten();
+    names.any(|name| directories.iter().any(|directory| directory.join(name).exists()))
 }
 
 /// The unit whose process this is; `None`: systemd did not start it, though it may be in a unit's control
@@ -79,6 +126,31 @@ mod tests {
         assert!(!is("42 (prroute) S 7 42 42", b"SYSTEMD_EXEC_PID=7\0"));
         assert!(!is("", b""));
         assert_eq!(of_process(Pid::this()), None);
+    }
+
+    /// A command of somebody had another configuration, and was never a unit.
+    #[test]
+    fn what_started_the_last_daemon_starts_the_next() {
+        let instance: Instance = "default".parse().unwrap();
+        assert_eq!(that_starts(&instance, Some(&StartedBy::Command)), None);
+        let unit = StartedBy::Unit("prroute-of-nobody.service".to_owned());
+        assert_eq!(that_starts(&instance, Some(&unit)), None, "it was deleted");
+        let other: Instance = "blue".parse().unwrap();
+        assert_eq!(that_starts(&other, None), None, "no unit is known");
+        assert_eq!(StartedBy::here(), StartedBy::Command);
+    }
+
+    #[test]
+    fn a_unit_is_installed_with_its_file_or_that_of_its_template() {
+        let directory = std::env::temp_dir().join(format!("prroute-units-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("prroute@.service"), "").unwrap();
+        let is = |unit| is_installed(&[Path::new("/nonexistent"), &directory], unit);
+        assert!(is("prroute@blue.service"));
+        assert!(!is("prroute.service"));
+        fs::write(directory.join("prroute.service"), "").unwrap();
+        assert!(is("prroute.service"));
+        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -206,7 +206,10 @@ fn log(instance: &Instance, daemon: Option<Pid>) -> Section {
     let unit = match daemon {
         Some(pid) => unit::of_process(pid),
         // Of the one that ended.
-        None => unit::that_starts(instance),
+        None => {
+            let before = RunDirectory::of(instance).read_report().usable();
+            unit::that_starts(instance, before.and_then(|report| report.started_by).as_ref())
+        }
     };
     let Some(unit) = unit else {
         let why = "the daemon is no unit of systemd: its log is where its standard error leads";

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::ids::IdFile;
 use super::super::report::Reload;
+use super::super::unit::StartedBy;
 use super::ids::remembered;
 use super::*;
 use crate::config::{Config, OwnSource};
@@ -19,6 +20,8 @@ pub(super) fn report() -> DaemonReport {
     let mut report = DaemonReport::new(uplinks);
     report.summary = "managing 1 uplink".to_owned();
     (report.daemon, report.trial) = (Some(42), true);
+    report.started_by = Some(StartedBy::Unit("prroute.service".to_owned()));
+    report.layout = Some(8);
     (report.ready, report.configuration_read) = (Some(true), Some(1_790_000_000));
     report.configuration = Some(Vec::new());
     report.in_force = Some(configuration());
