@@ -124,10 +124,11 @@ fn old_routes(
     }
 }
 
-/// Addresses and the gateway of an interface.
+/// Addresses of an interface. Its `GATEWAY` is not read: whether main leads over it no file says for
+/// sure (`DEFROUTE`, `GATEWAYDEV`, another interface's `GATEWAY` or DHCP decide, and who is up last).
 fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, setup: &mut Setup) {
-    let get = |name: &str| values.get(name).map(|(_, value)| value.as_str());
-    let device = Device::Name(get("DEVICE").unwrap_or(device).to_owned());
+    let name = values.get("DEVICE").map_or(device, |(_, name)| name.as_str());
+    let device = Device::Name(name.to_owned());
     for (key, (line, address)) in values {
         let net = match key.strip_prefix("IPADDR") {
             Some(number) => {
@@ -142,22 +143,6 @@ fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, 
         match net {
             Some(net) => setup.addresses.push((device.clone(), net)),
             None => setup.miss(place(*line), format!("`{key}={address}` is no address")),
-        }
-    }
-    for key in ["GATEWAY", "IPV6_DEFAULTGW"] {
-        let Some((line, value)) = values.get(key) else { continue };
-        let address = value.split('%').next().unwrap_or_default();
-        match address.parse::<IpAddr>() {
-            Ok(via) => setup.routes.push(Route {
-                place: place(*line),
-                table: Table::MAIN,
-                destination: Family::of(&via).any(),
-                source: None,
-                kind: Kind::Unicast,
-                hops: vec![Hop { via: Some(via), device: Some(device.clone()) }],
-                metric: 0,
-            }),
-            Err(_) => setup.miss(place(*line), format!("`{key}={value}` is no address")),
         }
     }
 }
@@ -211,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_has_addresses_and_a_gateway() {
+    fn an_interface_has_addresses_and_main_no_gateway_for_sure() {
         let text = "DEVICE=\"eth1\"\nBOOTPROTO=none\nIPADDR=10.0.1.2\nPREFIX=24\nGATEWAY=10.0.1.1\n\
                     IPADDR2=10.0.2.2\nNETMASK2=255.255.255.0\n";
         let setup = read("ifcfg-x", Part::Interface, "x", text);
         let nets: Vec<_> = setup.addresses.iter().map(|(_, net)| net.to_string()).collect();
         assert_eq!(nets, ["10.0.1.2/24", "10.0.2.2/24"]);
-        assert_eq!(setup.routes[0].to_string(), "default via 10.0.1.1 dev eth1");
+        assert_eq!((setup.routes, setup.unread), (vec![], vec![]));
     }
 
     #[test]

@@ -128,14 +128,18 @@ fn main_has(setup: &Setup, route: &Route) -> bool {
 
 /// Whether main has a default route by the same way: then the gateway needs no word.
 pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
-    setup.routes.iter().any(|route| {
-        route.table == Table::MAIN
-            && route.family() == family
-            && route.is_default()
-            && route.kind == Kind::Unicast
-            && route
-                .hops
-                .iter()
-                .any(|hop| hop.via == way.via && hop.device.as_ref() == Some(&way.device))
-    })
+    let is_default = |route: &&Route| {
+        route.table == Table::MAIN && route.family() == family && route.is_default()
+    };
+    let defaults = || setup.routes.iter().filter(is_default);
+    // Of what files say with one metric only one comes to be; the kernel lists what is there.
+    let is_there = |route: &Route| {
+        let is_other = |it: &Route| it.metric == route.metric && it.hops != route.hops;
+        route.place.line.is_none() || !defaults().any(is_other)
+    };
+    let is_by_it = |route: &Route| {
+        let mut hops = route.hops.iter();
+        hops.any(|hop| hop.via == way.via && hop.device.as_ref() == Some(&way.device))
+    };
+    defaults().any(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(route))
 }

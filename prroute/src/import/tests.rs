@@ -151,6 +151,22 @@ COMMIT
     );
 }
 
+/// The removal empties the table, which may be the only one that leads over the interface.
+#[test]
+fn a_gateway_of_an_ifcfg_file_is_named_whoever_has_the_default_route() {
+    for more in ["", "DEFROUTE=no\n", "DEFROUTE=\"No\"\n", "DEFROUTE=yes\n"] {
+        let interface = format!("IPADDR=10.0.1.5\nPREFIX=24\nGATEWAY=10.0.1.1\n{more}");
+        let import = translate(&files(&[
+            (Notation::Ifcfg, "/n/ifcfg-eth1", &interface),
+            (Notation::Ifcfg, "/n/route-eth1", "default via 10.0.1.1 dev eth1 table 101\n"),
+            (Notation::Ifcfg, "/n/rule-eth1", "from 10.0.1.5 table 101\n"),
+        ]));
+        let expected = [uplink("eth1", &["10.0.1.1"], &[])];
+        assert_eq!(uplinks(&configuration(&import)), expected, "{more}");
+        assert_eq!((import.kept, import.unread), (vec![], vec![]));
+    }
+}
+
 /// A network like a cloud's, as an administrator lists it.
 #[test]
 fn a_table_for_the_second_interface_as_it_is_listed() {

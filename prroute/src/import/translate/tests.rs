@@ -57,6 +57,17 @@ fn a_gateway_that_main_has_is_not_written_down() {
     assert_eq!(import.uplinks[&device("eth1")].gateways, Vec::<IpAddr>::new());
 }
 
+/// `ip route add` refuses the second of them, and what configures interfaces puts it in the first one's place.
+#[test]
+fn of_two_default_routes_of_one_metric_main_may_have_either() {
+    let import = translate(&with(
+        "ip route add default via 10.0.1.1 dev eth1\nip route add default via 10.0.2.1 dev eth2\n\
+         ip rule add from 10.0.1.2 table 101",
+    ));
+    let expected = ["10.0.1.1".parse::<IpAddr>().unwrap()];
+    assert_eq!(import.uplinks[&device("eth1")].gateways, expected);
+}
+
 #[test]
 fn destinations_become_those_of_the_uplink() {
     let import = translate(&with(
