@@ -93,6 +93,22 @@ pub(crate) enum Device {
     Mac(String),
 }
 
+impl Device {
+    /// What a name, a MAC address and more conditions (`has_more`) leave: `None` where that cannot be said in
+    /// prroute's configuration, as by a list within a glob or by a driver.
+    pub(super) fn matched(name: Option<&str>, mac: Option<&str>, has_more: bool) -> Option<Self> {
+        let is_exact = |name: &&str| !name.contains(['*', '?']);
+        let name = name.filter(|name| !name.is_empty() && !name.contains(['[', '!', ' ']));
+        if let Some(name) = name.filter(is_exact) {
+            return Some(Self::Name(name.to_owned()));
+        }
+        if let Some(mac) = mac {
+            return Some(Self::Mac(mac.to_owned()));
+        }
+        name.filter(|_| !has_more).map(|name| Self::Name(name.to_owned()))
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Setup, Table, number};
-use super::unread::{Subject, family_of};
+use super::unread::{NO_INTERFACE, Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use super::yaml::{self, Node, NotYaml};
 use crate::family::Family;
@@ -29,6 +29,7 @@ const KINDS: [&str; 10] = [
 pub(super) fn read(files: &[(String, String)]) -> Setup {
     let mut setup = Setup::default();
     let mut definitions: Vec<(Arc<str>, String, Node)> = Vec::new();
+    let mut identities: BTreeMap<String, Identity> = BTreeMap::new();
     for (name, text) in files {
         let source: Arc<str> = name.as_str().into();
         let documents = match yaml::read(text) {
@@ -48,37 +49,59 @@ pub(super) fn read(files: &[(String, String)]) -> Setup {
                     setup.miss_of(place, subject, why);
                 }
                 if KINDS.contains(&kind) {
-                    let all = all.entries();
-                    definitions.extend(
-                        all.map(|(id, node)| (source.clone(), id.to_owned(), node.clone())),
-                    );
+                    for (id, node) in all.entries() {
+                        identities.entry(id.to_owned()).or_default().add(kind, node);
+                        definitions.push((source.clone(), id.to_owned(), node.clone()));
+                    }
                 }
             }
         }
     }
-    let mut devices: BTreeMap<String, Device> = BTreeMap::new();
-    for (_, id, node) in &definitions {
-        if let Some(device) = device(node) {
-            devices.insert(id.clone(), device);
-        }
-    }
     for (source, id, node) in &definitions {
-        let device = devices.get(id).cloned().unwrap_or_else(|| Device::Name(id.clone()));
+        let device = identities.get(id).and_then(|identity| identity.device(id));
         Definition { source, device, setup: &mut setup }.read(node);
     }
     setup
 }
 
-/// The interface that a definition is about, where that is not its name.
-fn device(node: &Node) -> Option<Device> {
-    let text = |node: &Node| node.text().map(str::to_owned);
-    if let Some(name) = node.get("set-name").and_then(text) {
-        return Some(Device::Name(name));
+/// Which interface the definitions of one id are about.
+#[derive(Default)]
+struct Identity {
+    /// The id is not its name.
+    is_other: bool,
+    new_name: Option<String>,
+    name: Option<String>,
+    mac: Option<String>,
+    /// Something else is asked of it, as its driver.
+    has_more: bool,
+}
+
+impl Identity {
+    fn add(&mut self, kind: &str, node: &Node) {
+        let text = |node: &Node| node.text().map(str::to_owned);
+        // The id of a modem is that of its control port.
+        self.is_other |= matches!(kind, "modems" | "nm-devices");
+        if let Some(name) = node.get("set-name").and_then(text) {
+            self.new_name = Some(name);
+        }
+        let Some(matches) = node.get("match") else { return };
+        self.is_other = true;
+        for (key, value) in matches.entries() {
+            match key {
+                "name" => self.name = text(value),
+                "macaddress" => self.mac = text(value),
+                _ => self.has_more = true,
+            }
+        }
     }
-    let matches = node.get("match")?;
-    match (matches.get("name").and_then(text), matches.get("macaddress").and_then(text)) {
-        (Some(name), _) => Some(Device::Name(name)),
-        (None, mac) => mac.map(Device::Mac),
+
+    /// `None`: only the host knows.
+    fn device(&self, id: &str) -> Option<Device> {
+        match &self.new_name {
+            Some(name) => Some(Device::Name(name.clone())),
+            None if !self.is_other => Some(Device::Name(id.to_owned())),
+            None => Device::matched(self.name.as_deref(), self.mac.as_deref(), self.has_more),
+        }
     }
 }
 
@@ -108,7 +131,8 @@ fn subject(key: &str, node: &Node) -> Subject {
 /// What is said of one interface in one file.
 struct Definition<'a> {
     source: &'a Arc<str>,
-    device: Device,
+    /// `None`: which interface it is only the host knows.
+    device: Option<Device>,
     setup: &'a mut Setup,
 }
 
@@ -123,7 +147,10 @@ impl Definition<'_> {
             let below = item.entries().next().map(|(address, _)| address);
             let address = item.text().or(below).unwrap_or_default();
             match address.parse::<IpNet>() {
-                Ok(net) => self.setup.addresses.push((self.device.clone(), net)),
+                Ok(net) => {
+                    let device = self.device.clone();
+                    self.setup.addresses.extend(device.map(|device| (device, net)));
+                }
                 Err(_) => {
                     let place = self.place(item);
                     self.setup.miss(place, format!("`{address}` is no address"));
@@ -136,7 +163,7 @@ impl Definition<'_> {
             match via.parse() {
                 Ok(via) => {
                     let place = self.place(node);
-                    let hops = vec![Hop { via: Some(via), device: Some(self.device.clone()) }];
+                    let hops = vec![Hop { via: Some(via), device: self.device.clone() }];
                     let destination = Family::of(&via).any();
                     self.route(place, Table::MAIN, destination, Kind::Unicast, hops, 0);
                 }
@@ -216,7 +243,10 @@ impl Definition<'_> {
         });
         let hops = match kind {
             Kind::Refusal | Kind::Throw => Vec::new(),
-            _ => vec![Hop { via, device: Some(self.device.clone()) }],
+            _ if self.device.is_none() && table != Table::MAIN => {
+                return Err(format!("table {table}: {NO_INTERFACE}"));
+            }
+            _ => vec![Hop { via, device: self.device.clone() }],
         };
         let place = self.place(node);
         self.route(place, table, destination, kind, hops, metric);
@@ -248,83 +278,4 @@ impl Definition<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a tool has written for a host in two subnets, and what another adds to it.
-    const FIRST: &str = "\
-network:
-  version: 2
-  ethernets:
-    ens5:
-      addresses:
-      - 10.224.184.51/26
-      dhcp4: false
-      match:
-        macaddress: 0a:93:1b:88:fa:fb
-      routes:
-      - table: 10
-        to: 0.0.0.0/0
-        via: 10.224.184.1
-      - scope: link
-        table: 10
-        to: 10.224.184.0/26
-        via: 0.0.0.0
-      routing-policy:
-      - from: 10.224.184.51
-        table: 10
-      set-name: private
-";
-    const SECOND: &str = "\
-network:
-  ethernets:
-    ens5:
-      routing-policy:
-      - to: 192.0.2.14
-        table: 10
-";
-
-    fn files(texts: &[&str]) -> Vec<(String, String)> {
-        let names = ["a.yaml", "b.yaml"].map(str::to_owned);
-        names.into_iter().zip(texts.iter().map(|&text| text.to_owned())).collect()
-    }
-
-    #[test]
-    fn files_go_on_with_each_other() {
-        let setup = read(&files(&[FIRST, SECOND]));
-        assert_eq!(setup.unread, []);
-        let rules: Vec<_> =
-            setup.rules.iter().map(|rule| format!("{} {rule}", rule.place)).collect();
-        assert_eq!(
-            rules,
-            [
-                "a.yaml:19 from 10.224.184.51/32 lookup 10",
-                "b.yaml:5 from all to 192.0.2.14/32 lookup 10"
-            ]
-        );
-        let routes: Vec<_> = setup.routes.iter().map(ToString::to_string).collect();
-        assert_eq!(routes, ["default via 10.224.184.1 dev private", "10.224.184.0/26 dev private"]);
-        assert_eq!(setup.addresses.len(), 1);
-    }
-
-    #[test]
-    fn an_interface_without_a_name_is_known_by_its_mac_address() {
-        let text = "network:\n  ethernets:\n    nic:\n      match: {macaddress: '02:00:00:00:00:01'}\n      gateway6: fe80::1\n";
-        let setup = read(&files(&[text]));
-        assert_eq!(setup.routes[0].to_string(), "default via fe80::1 dev 02:00:00:00:00:01");
-        assert_eq!(setup.routes[0].family(), Family::V6);
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
-        let text = "network:\n  ethernets:\n    a:\n      routing-policy:\n      - from: 10.0.0.1\n        tabel: 5\n  vrfs:\n    v: {table: 7}\n";
-        let said: Vec<_> = read(&files(&[text])).unread.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 2, "{said:?}");
-        assert!(
-            said.contains(&"a.yaml:5: routing-policy: `tabel: 5` is not understood".to_owned()),
-            "{said:?}"
-        );
-        let said = read(&files(&["network: [\n"])).unread;
-        assert!(said[0].why.starts_with("not valid YAML"), "{said:?}");
-    }
-}
+mod tests;

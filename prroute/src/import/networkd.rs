@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table, number};
-use super::unread::{Subject, family_of};
+use super::unread::{NO_INTERFACE, Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use crate::family::Family;
 
@@ -83,14 +83,19 @@ fn device(sections: &[Section]) -> Option<Device> {
     let one = |name: &str| {
         let mut values =
             keys().filter(|key| key.name == name).flat_map(|key| key.value.split_whitespace());
-        let first = values.next().filter(|value| !value.starts_with('!'))?;
-        values.next().is_none().then(|| first.to_owned())
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
     };
-    one("Name").map(Device::Name).or_else(|| one("MACAddress").map(Device::Mac))
+    let narrows = |key: &Key| {
+        ["Driver", "Path", "Property", "Kind", "SSID", "BSSID"].contains(&key.name.as_str())
+    };
+    let mac = one("MACAddress").or_else(|| one("PermanentMACAddress"));
+    Device::matched(one("Name"), mac, keys().any(narrows))
 }
 
 struct File<'a> {
     source: Arc<str>,
+    /// `None`: which interfaces it is about only the host knows.
     device: Option<Device>,
     setup: &'a mut Setup,
 }
@@ -225,6 +230,9 @@ impl File<'_> {
         let family = if of_text { Family::V6 } else { Family::V4 };
         let hops = match kind {
             Kind::Refusal | Kind::Throw => Vec::new(),
+            _ if self.device.is_none() && table != Table::MAIN => {
+                return Err((section.line, format!("table {table}: {NO_INTERFACE}")));
+            }
             _ => vec![Hop { via, device: self.device.clone() }],
         };
         self.setup.routes.push(Route {

@@ -7,6 +7,10 @@ use super::model::{Place, Setup, Table};
 use super::{iptables, words};
 use crate::family::Family;
 
+/// Why a route is not read.
+pub(super) const NO_INTERFACE: &str =
+    "which interface it is only the running host knows: import that instead";
+
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unread {

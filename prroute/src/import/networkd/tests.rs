@@ -53,3 +53,24 @@ fn what_is_not_understood_is_told_with_its_line() {
     assert!(said[2].starts_with("x.network:7: `Gateway=_dhcp4`: "), "{said:?}");
     assert!(said[3].starts_with("x.network:9: routes that come by DHCP"), "{said:?}");
 }
+
+#[test]
+fn a_file_about_interfaces_that_only_the_host_knows_makes_no_table_of_another() {
+    for (matches, device) in [
+        ("Name=eth1 eth2", None),
+        ("Name=!eth1", None),
+        ("Driver=virtio_net", None),
+        ("Name=en*\nDriver=virtio_net", None),
+        ("Name=en*\nType=ether", Some("en*")),
+        ("Name=en*\nPermanentMACAddress=02:00:00:00:00:01", Some("02:00:00:00:00:01")),
+    ] {
+        let text = format!(
+            "[Match]\n{matches}\n[Network]\nAddress=10.0.1.2/24\n[Route]\nGateway=10.0.1.1\nTable=7\n"
+        );
+        let setup = read(&files(&[("x.network", &text)]));
+        let routes: Vec<_> = setup.routes.iter().map(ToString::to_string).collect();
+        let known = device.map(|name| format!("default via 10.0.1.1 dev {name}"));
+        assert_eq!(routes, known.into_iter().collect::<Vec<_>>(), "{matches}");
+        assert_eq!(setup.unread.len(), usize::from(device.is_none()), "{matches}");
+    }
+}

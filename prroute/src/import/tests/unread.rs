@@ -143,6 +143,13 @@ fn every_notation_says_which_table_it_is() {
                 .to_owned(),
             "102 101",
         ),
+        (
+            Notation::Netplan,
+            "a.yaml",
+            "network:\n  ethernets:\n    eth1:\n      match: {driver: virtio_net}\n      routes:\n      - {to: default, via: 10.0.1.1, table: 101}\n"
+                .to_owned(),
+            "102 101",
+        ),
         (Notation::Netplan, "a.yaml", "network:\n  vrfs:\n    v: {table: 101}\n".to_owned(), "102"),
         (Notation::Netplan, "a.yaml", "network: [\n".to_owned(), ""),
     ] {
