@@ -60,7 +60,8 @@ pub(crate) fn notation_of_name(path: &Path) -> Option<Notation> {
         Some(Notation::Ifcfg)
     } else if matches!(extension, "yaml" | "yml") {
         Some(Notation::Netplan)
-    } else if extension == "network" || is_drop_in {
+    } else if matches!(extension, "network" | "nmconnection") || is_drop_in {
+        // NetworkManager's connections have sections as well, by which they are told and named as not read.
         Some(Notation::Networkd)
     } else {
         None

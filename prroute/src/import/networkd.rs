@@ -1,27 +1,18 @@
 //! `.network` files of systemd-networkd, and their drop-ins.
 
+mod section;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use self::section::{Key, Section, are_known, sections};
 use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table, number};
 use super::unread::{NO_INTERFACE, Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use crate::family::Family;
-
-struct Section {
-    name: String,
-    line: usize,
-    keys: Vec<Key>,
-}
-
-struct Key {
-    name: String,
-    value: String,
-    line: usize,
-}
 
 /// A file, and which interface it and its drop-ins are about.
 pub(super) fn read(files: &[(String, String)]) -> Setup {
@@ -31,6 +22,9 @@ pub(super) fn read(files: &[(String, String)]) -> Setup {
         .map(|(name, text)| (name.as_str(), sections(name, text, &mut setup)))
         .collect();
     for (name, sections) in &parsed {
+        if !are_known(name, sections, &mut setup) {
+            continue;
+        }
         // A drop-in is about the interface of the file that it belongs to.
         let whole = owner(name);
         let of_owner = parsed.iter().find(|(name, _)| *name == whole).map(|(_, it)| &it[..]);
@@ -50,30 +44,6 @@ pub(super) fn read(files: &[(String, String)]) -> Setup {
 fn owner(name: &str) -> String {
     let directory = Path::new(name).parent().and_then(Path::to_str).unwrap_or_default();
     directory.strip_suffix(".d").unwrap_or(name).to_owned()
-}
-
-fn sections(name: &str, text: &str, setup: &mut Setup) -> Vec<Section> {
-    let source: Arc<str> = name.into();
-    let mut sections: Vec<Section> = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        let place = || Place { source: source.clone(), line: Some(number) };
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            sections.push(Section { name: name.to_owned(), line: number, keys: Vec::new() });
-            continue;
-        }
-        match (line.split_once('='), sections.last_mut()) {
-            (Some((key, value)), Some(section)) => {
-                let (name, value) = (key.trim().to_owned(), value.trim().to_owned());
-                section.keys.push(Key { name, value, line: number });
-            }
-            _ => setup.miss(place(), "neither a section nor `KEY=VALUE`"),
-        }
-    }
-    sections
 }
 
 /// The one interface that `[Match]` names.
@@ -125,7 +95,10 @@ fn subject(section: &Section) -> Subject {
         "DHCPv6" | "IPv6AcceptRA" => {
             Subject::Route { family: Some(Family::V6), table: table("RouteTable", None) }
         }
-        "DHCP" => Subject::Route { family: None, table: table("RouteTable", None) },
+        "DHCP" | "WireGuard" | "WireGuardPeer" => {
+            Subject::Route { family: None, table: table("RouteTable", None) }
+        }
+        "VRF" => Subject::Route { family: None, table: table("Table", None) },
         _ => Subject::Other,
     }
 }
@@ -157,6 +130,15 @@ impl File<'_> {
                     None => Ok(()),
                 }
             }
+            "WireGuard" | "WireGuardPeer" => {
+                let leads_in = |key: &&Key| key.name == "RouteTable" && key.value != "off";
+                let why = "routes to what a peer may send are not read".to_owned();
+                section.keys.iter().find(leads_in).map_or(Ok(()), |key| Err((key.line, why)))
+            }
+            "VRF" => Err((
+                section.line,
+                "a VRF has routes and rules of its own: they are not read".into(),
+            )),
             _ => Ok(()),
         }
     }

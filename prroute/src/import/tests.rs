@@ -283,6 +283,7 @@ fn files_are_known_by_their_names_or_by_what_is_in_them() {
         ("/etc/sysconfig/network-scripts/rule6-eth1", Some(Notation::Ifcfg)),
         ("/etc/systemd/network/10-eth1.network", Some(Notation::Networkd)),
         ("/etc/systemd/network/10-eth1.network.d/to.conf", Some(Notation::Networkd)),
+        ("/etc/NetworkManager/system-connections/a.nmconnection", Some(Notation::Networkd)),
         ("/etc/systemd/networkd.conf", None),
         ("/etc/sysconfig/iptables", None),
     ] {

@@ -1,7 +1,7 @@
 //! What was not read may need what would be removed: that stays.
 
 use super::{files, removal};
-use crate::import::{Import, Notation, translate};
+use crate::import::{Import, Notation, notation_of_text, translate};
 
 /// Two tables and what leads into them, all of it readable.
 const READABLE: &str = "\
@@ -157,6 +157,40 @@ fn every_notation_says_which_table_it_is() {
             translate(&files(&[(notation, name, &text), (Notation::Script, "s", READABLE)]));
         assert_eq!(flushes(&import).join(" "), left, "{text}: {:?}", import.kept);
         assert_eq!(import.unread.len(), 1, "{text}");
+    }
+}
+
+/// A connection of NetworkManager, a unit and what a later networkd has are no files of networkd that were read.
+#[test]
+fn other_files_with_sections_keep_what_they_may_need() {
+    for (text, said) in [
+        (
+            "[connection]\nid=eth1\n[ipv4]\nrouting-rule1=priority 5 from 10.0.1.9 table 101\n[link]\n",
+            "x:1: connections of NetworkManager are not read: import the running host instead",
+        ),
+        (
+            "[Unit]\n[Service]\nExecStart=ip rule add from 10.0.1.9 lookup 101\n",
+            "x:1: [Unit] is no section that is known here, and may make rules and routes: import \
+             the running host instead",
+        ),
+        ("[NetDev]\nKind=vrf\n[VRF]\nTable=101\n", "x:3: a VRF has routes and rules of its own"),
+        (
+            "[WireGuard]\nRouteTable=101\n[WireGuardPeer]\n",
+            "x:2: routes to what a peer may send are not read",
+        ),
+    ] {
+        let files =
+            files(&[(notation_of_text(text), "x", text), (Notation::Script, "s", READABLE)]);
+        let import = translate(&files);
+        let unread: Vec<_> = import.unread.iter().map(ToString::to_string).collect();
+        assert!(unread.len() == 1 && unread[0].starts_with(said), "{unread:?}");
+        assert!(!flushes(&import).contains(&"101".to_owned()), "{text}: {:?}", import.kept);
+    }
+    for text in
+        ["[Match]\nName=eth9\n[Link]\n[DHCPv4]\n[Bridge]\n[CAKE]\n[X-A]\n", "[NetDev]\n[Bond]\n"]
+    {
+        let files = files(&[(Notation::Networkd, "x", text), (Notation::Script, "s", READABLE)]);
+        assert_eq!((files.unread.len(), flushes(&translate(&files)).len()), (0, 3), "{text}");
     }
 }
 
