@@ -24,8 +24,8 @@ use crate::datapath::trace::Decision;
 use crate::datapath::{layout, locked, secret, sockets};
 use crate::state::uplink::{Ifindex, UplinkId};
 use crate::sysctl;
-use packet::Link;
 pub use packet::{Kind, Packet};
+use packet::{Link, Progress};
 
 /// Entries of a copied table: a rehearsal has a few flows.
 const ENTRIES: u32 = 4096;
@@ -52,6 +52,8 @@ pub struct Rehearsed {
 pub struct Rehearsal {
     ebpf: Ebpf,
     pins: Pins,
+    /// Of the flow that is asked about.
+    progress: Progress,
 }
 
 impl Rehearsal {
@@ -87,7 +89,7 @@ impl Rehearsal {
             verified(|| program.load()).map_err(|source| refused(name, source))?;
         }
         copies::of_the_host(&mut ebpf, pins)?;
-        Ok(Self { ebpf, pins: pins.clone() })
+        Ok(Self { ebpf, pins: pins.clone(), progress: Progress::of(None) })
     }
 
     /// Forgets what earlier packets did, and takes what the live maps have of the flow of a packet that
@@ -97,7 +99,9 @@ impl Rehearsal {
     ///
     /// When a map cannot be read.
     pub fn begin(&mut self, packet: &Packet) -> Result<()> {
-        copies::of_flow(&mut self.ebpf, &self.pins, packet)
+        let known = copies::of_flow(&mut self.ebpf, &self.pins, packet)?;
+        self.progress = Progress::of(known.as_ref());
+        Ok(())
     }
 
     /// A packet comes in on this device, from a sender with this link-layer address. What the program writes
@@ -114,7 +118,8 @@ impl Rehearsal {
     ) -> Result<Rehearsed> {
         let to = self.facts_of(on)?.map_or(STRANGER, |(_, facts)| mac_octets(facts.mac));
         let link = Link { from: from.unwrap_or(STRANGER), to };
-        self.run(names::PROGRAM_INGRESS, on, None, &packet.frame(link)?)
+        let frame = packet.frame(link, self.progress.of_client())?;
+        self.run(names::PROGRAM_INGRESS, on, None, &frame)
     }
 
     /// A packet is about to leave by this device; `forwarded` is the device it came in through, if it was
@@ -132,7 +137,8 @@ impl Rehearsal {
     ) -> Result<Rehearsed> {
         let from = self.facts_of(by)?.map_or(STRANGER, |(_, facts)| mac_octets(facts.mac));
         let link = Link { from, to: to.unwrap_or(STRANGER) };
-        self.run(names::PROGRAM_EGRESS, by, forwarded, &packet.frame(link)?)
+        let frame = packet.frame(link, self.progress.of_server())?;
+        self.run(names::PROGRAM_EGRESS, by, forwarded, &frame)
     }
 
     fn run(

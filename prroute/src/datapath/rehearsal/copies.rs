@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData};
 use prroute_common::address::{Address4, Address6, LocalAddress, address4, address6};
-use prroute_common::flow::{Flow, FlowKey4, FlowKey6};
+use prroute_common::flow::{Flow, FlowKey4, FlowKey6, is_over};
 use prroute_common::names;
 use prroute_common::trace::{Filter, Rate};
 use prroute_common::udp_origin::{Peer, UdpOrigin};
@@ -75,8 +75,8 @@ pub(super) fn of_the_host(ebpf: &mut Ebpf, pins: &Pins) -> Result<()> {
         .map_err(failed("write", names::TRACE_RATE))
 }
 
-/// Copies what is known of the flow of a packet that comes in.
-pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<()> {
+/// Copies what is known of the flow of a packet that comes in, and returns the record that counts.
+pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<Option<Flow>> {
     let Packet { protocol, source, destination, .. } = *packet;
     let (local_port, remote_port) = match packet.kind {
         // An identifier is the port of the side that is asked.
@@ -84,12 +84,17 @@ pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<(
         _ => (packet.destination_port, packet.source_port),
     };
     let (local_port, remote_port) = (local_port.to_be_bytes(), remote_port.to_be_bytes());
+    let mut known = None;
+    let mut note = |flow: Option<Flow>, is_confirmed| {
+        let now = flows::coarse_now();
+        known = known.or(flow.filter(|flow| !is_over(flow, is_confirmed, protocol, now)));
+    };
     match (destination, source) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
             let (local, remote) = (address4(local.octets()), address4(remote.octets()));
             let key = FlowKey4 { local, remote, local_port, remote_port, protocol, pad: [0; 3] };
             for name in [names::FLOWS4, names::DATAGRAMS4, names::NEW4] {
-                one::<_, Flow>(ebpf, pins, name, key)?;
+                note(one::<_, Flow>(ebpf, pins, name, key)?, name != names::NEW4);
             }
             let peer = Peer { remote, remote_port, local_port, pad: [0; 4] };
             one::<_, UdpOrigin<Address4>>(ebpf, pins, names::UDP_ORIGIN4, peer)?;
@@ -98,7 +103,7 @@ pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<(
             let (local, remote) = (address6(local.octets()), address6(remote.octets()));
             let key = FlowKey6 { local, remote, local_port, remote_port, protocol, pad: [0; 3] };
             for name in [names::FLOWS6, names::DATAGRAMS6, names::NEW6] {
-                one::<_, Flow>(ebpf, pins, name, key)?;
+                note(one::<_, Flow>(ebpf, pins, name, key)?, name != names::NEW6);
             }
             let peer = Peer { remote, remote_port, local_port, pad: [0; 4] };
             one::<_, UdpOrigin<Address6>>(ebpf, pins, names::UDP_ORIGIN6, peer)?;
@@ -108,7 +113,7 @@ pub(super) fn of_flow(ebpf: &mut Ebpf, pins: &Pins, packet: &Packet) -> Result<(
     if matches!(packet.kind, Kind::Syn | Kind::SynAck | Kind::TcpSegment) {
         words::<u64>(ebpf, pins, names::SYN_CACHE, |word| word)?;
     }
-    Ok(())
+    Ok(known)
 }
 
 /// A copy, to be written.
@@ -143,14 +148,17 @@ fn one<K: aya::Pod, V: aya::Pod>(
     pins: &Pins,
     name: &'static str,
     key: K,
-) -> Result<()> {
+) -> Result<Option<V>> {
     let live: HashMap<MapData, K, V> = open(pins, name, Map::LruHashMap)?;
     let mut copy = table::<K, V>(ebpf, name)?;
     match live.get(&key, 0) {
-        Ok(value) => copy.insert(key, value, 0).map_err(failed("write the copy of", name)),
+        Ok(value) => {
+            copy.insert(key, value, 0).map_err(failed("write the copy of", name))?;
+            Ok(Some(value))
+        }
         Err(error) if is_absent(&error) => match copy.remove(&key) {
             Err(error) if !is_absent(&error) => Err(failed("write the copy of", name)(error)),
-            _ => Ok(()),
+            _ => Ok(None),
         },
         Err(error) => Err(failed("read", name)(error)),
     }

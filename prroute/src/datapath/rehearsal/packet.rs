@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use etherparse::{
     IpHeaders, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader,
 };
+use prroute_common::flow::Flow;
 
 use crate::datapath::error::{DatapathError, Result};
 
@@ -39,6 +40,32 @@ pub struct Packet {
 /// TCP's numbers of a connection that nobody has: where the two ends begin.
 const CLIENT: u32 = 1_000_000;
 const SERVER: u32 = 2_000_000;
+
+/// How far a TCP connection is: the sequence number that each end sends next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    client: u32,
+    server: u32,
+}
+
+impl Progress {
+    /// As far as the flow's record says; the rest is made up. The programs tell a connection by its numbers.
+    pub(super) fn of(flow: Option<&Flow>) -> Self {
+        let client = flow.and_then(Flow::received);
+        let server = flow.and_then(|flow| flow.sent().or(flow.heard()));
+        Self { client: client.unwrap_or(CLIENT + 1), server: server.unwrap_or(SERVER + 1) }
+    }
+
+    /// Sequence and acknowledgement number of the client's next segment.
+    pub(super) const fn of_client(self) -> (u32, u32) {
+        (self.client, self.server)
+    }
+
+    /// Likewise of this end's.
+    pub(super) const fn of_server(self) -> (u32, u32) {
+        (self.server, self.client)
+    }
+}
 
 /// Hop limit.
 const HOPS: u8 = 64;
@@ -78,15 +105,15 @@ impl Packet {
         }
     }
 
-    /// Its bytes, in an Ethernet frame.
-    pub(super) fn frame(&self, link: Link) -> Result<Vec<u8>> {
+    /// Its bytes, in an Ethernet frame. `numbers`: sequence and acknowledgement number of a [`Kind::TcpSegment`].
+    pub(super) fn frame(&self, link: Link, numbers: (u32, u32)) -> Result<Vec<u8>> {
         let failed = |what: String| DatapathError::Packet { what };
         let ip = self.ip()?;
         let start = PacketBuilder::ethernet2(link.from, link.to).ip(ip);
         let mut frame = Vec::new();
         let written = match self.kind {
             Kind::Syn | Kind::SynAck | Kind::TcpSegment => {
-                start.tcp_header(self.tcp()).write(&mut frame, &[])
+                start.tcp_header(self.tcp(numbers)).write(&mut frame, &[])
             }
             Kind::EchoRequest | Kind::EchoReply => self.echo(start).write(&mut frame, &[]),
             Kind::Datagram if self.protocol == UDP => {
@@ -126,12 +153,11 @@ impl Packet {
         }
     }
 
-    fn tcp(&self) -> TcpHeader {
+    fn tcp(&self, (next, received): (u32, u32)) -> TcpHeader {
         let (sequence, acknowledges) = match self.kind {
             Kind::Syn => (CLIENT, None),
             Kind::SynAck => (SERVER, Some(CLIENT + 1)),
-            // Of either end: the other's numbers are known by then.
-            _ => (CLIENT + 1, Some(SERVER + 1)),
+            _ => (next, Some(received)),
         };
         let mut header = TcpHeader::new(self.source_port, self.destination_port, sequence, WINDOW);
         header.syn = matches!(self.kind, Kind::Syn | Kind::SynAck);
@@ -180,5 +206,41 @@ impl EchoStep {
             Self::V4(step) => step.write(frame, payload),
             Self::V6(step) => step.write(frame, payload),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_has_the_numbers_that_are_known_of_its_connection() {
+        let flow = Flow::inbound(1, 1, 7).with_received(0x1111).with_heard(0x2200);
+        assert_eq!(Progress::of(Some(&flow)).of_client(), (0x1111, 0x2200), "adopted");
+        let numbers = Progress::of(Some(&flow.with_sent(0x2222)));
+        assert_eq!(numbers.of_client(), (0x1111, 0x2222));
+        assert_eq!(numbers.of_server(), (0x2222, 0x1111));
+        let made_up = Progress::of(None);
+        assert_eq!(Progress::of(Some(&Flow::by_host(1, 1, 7))), made_up);
+
+        let request = Packet {
+            protocol: 6,
+            kind: Kind::TcpSegment,
+            source: IpAddr::from([203, 0, 113, 11]),
+            source_port: 40_000,
+            destination: IpAddr::from([198, 51, 100, 10]),
+            destination_port: 80,
+        };
+        let link = Link { from: [2; 6], to: [4; 6] };
+        let sent = |packet: Packet, numbers| {
+            let frame = packet.frame(link, numbers).unwrap();
+            let sliced = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
+            let Some(etherparse::TransportSlice::Tcp(tcp)) = sliced.transport else { panic!() };
+            (tcp.sequence_number(), tcp.acknowledgment_number())
+        };
+        assert_eq!(sent(request, numbers.of_client()), (0x1111, 0x2222));
+        assert_eq!(sent(request.reply(), numbers.of_server()), (0x2222, 0x1111));
+        let syn = Packet { kind: Kind::Syn, ..request };
+        assert_eq!(sent(syn, numbers.of_client()), (CLIENT, 0), "of a new connection");
     }
 }

@@ -16,18 +16,23 @@ const SOON: Duration = Duration::from_secs(30);
 #[test]
 fn a_flow_is_explained_by_its_ends_alone() -> Result<()> {
     let lab = Lab::build(TWO)?;
+    let own = addressing::host(2, Family::V4);
+    // The first router knows the way to the other link's address, and lets its replies pass.
+    let (first, via) = (&lab.router(1).namespace, addressing::host(1, Family::V4));
+    first.ip(&format!("route add {own} via {via}"))?;
+    first.nft("insert rule inet firewall forward accept")?;
     lab.with_prroute(|prroute| {
         let shared = addressing::shared(Family::V4);
-        let own = addressing::host(2, Family::V4);
         let _echo = Echo::start(&lab.host, &[shared, own], PORT)?;
-        for (target, is_moved) in [(shared, true), (own, false)] {
-            let source = addressing::client(2, Family::V4);
+        // What comes in elsewhere than on the owner of its address is told by its numbers.
+        for (number, target, is_moved) in [(2, shared, true), (2, own, false), (1, own, true)] {
+            let source = addressing::client(number, Family::V4);
             let mut connection = socket::tcp(&lab.client, source, target, PORT)?;
             echo::tcp_round(&mut connection, 500)?;
             let client = connection.local_addr().context("the client's end")?;
             let explained = Explained::by(prroute, &format!("flow {target}:{PORT} {client}"))?;
             explained.expect("answered", None)?;
-            ensure!(explained.way["iif"] == "up2", "{explained:#?}");
+            ensure!(explained.way["iif"] == format!("up{number}"), "{explained:#?}");
             ensure!(explained.way["leaves"]["moved"] == is_moved, "{}", explained.text);
             ensure!(explained.text.contains("a connection"), "{}", explained.text);
             // What was asked has changed nothing.
