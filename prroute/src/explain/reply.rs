@@ -4,7 +4,9 @@ use anyhow::Result;
 
 use super::Course;
 use super::host::{Host, has_no_neighbours};
-use super::netfilter::{self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, Walked, walk};
+use super::netfilter::{
+    self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
+};
 use super::next_hop::{self, Exit, Hop};
 use super::program::{self, Decision, NextHop, Outcome};
 use super::question::{ICMP, ICMPV6, Question, TCP};
@@ -179,6 +181,11 @@ fn packet(host: &Host<'_>, question: &Question, received: &Received, is_first: b
         is_first,
         is_local: false,
         is_marked: has_mark_of_request(question, received).is_some(),
+        // Where its request was passed over conntrack has no connection that it belongs to.
+        tracking: match received.tracking {
+            Tracking::Tracked => Tracking::Tracked,
+            Tracking::Untracked | Tracking::Unknown => Tracking::Unknown,
+        },
     }
 }
 

@@ -13,7 +13,9 @@ use super::guest::{self, Guest};
 use super::host::Host;
 use super::listener::{self, Listener};
 use super::nat::{self, Nat};
-use super::netfilter::{self, FORWARD, INPUT, POSTROUTING, PREROUTING, Packet, Walked, walk};
+use super::netfilter::{
+    self, FORWARD, INPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
+};
 use super::program;
 use super::question::{Question, TCP};
 use super::rehearse::Rehearser;
@@ -40,6 +42,8 @@ pub(super) struct Received {
     pub(super) sender: Option<[u8; 6]>,
     /// It has a mark that is not known.
     pub(super) is_marked: bool,
+    /// What conntrack has got of it.
+    pub(super) tracking: Tracking,
 }
 
 /// `None`: its way ends before somebody hears it.
@@ -100,18 +104,20 @@ pub(super) async fn follow(
     let guest = route.device.filter(|_| !is_local);
     let mut packet = packet(host, question, server, iif.ifindex, is_first);
     packet.is_local = is_local;
-    packet.is_marked = before.is_marked;
+    (packet.is_marked, packet.tracking) = (before.is_marked, before.tracking);
     packet.output = guest.map(|device| host.port(device));
     let hooks = if is_local { &[INPUT][..] } else { &[FORWARD, POSTROUTING] };
     let mut walks = vec![before];
     walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut packet)));
-    let is_marked = packet.is_marked;
+    let Packet { is_marked, tracking, .. } = packet;
     // A connection needs its later segments, too.
     if is_first && question.number() == TCP {
-        let fresh = Packet { is_first: false, is_marked: false, ..packet.clone() };
-        let mut later = Packet { destination: question.local, output: None, ..fresh };
+        let fresh = Packet { is_marked: false, tracking: Tracking::Tracked, ..packet.clone() };
+        let mut later =
+            Packet { is_first: false, destination: question.local, output: None, ..fresh };
         let before = walk(&host.rules.ruleset, PREROUTING, &mut later);
-        let mut later = Packet { is_first: false, is_marked: before.is_marked, ..packet };
+        let (is_marked, tracking) = (before.is_marked, before.tracking);
+        let mut later = Packet { is_first: false, is_marked, tracking, ..packet };
         walks.push(before);
         walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut later)));
     }
@@ -123,7 +129,8 @@ pub(super) async fn follow(
     if !course.take(netfilter::judge(Stage::NetfilterIn, "", &walks, unread)) {
         return Ok(None);
     }
-    let received = Received { server, guest, listener: None, is_first, sender, is_marked };
+    let received =
+        Received { server, guest, listener: None, is_first, sender, is_marked, tracking };
     match guest {
         Some(device) => {
             let via = route.gateway.unwrap_or(server.ip());
@@ -167,7 +174,7 @@ async fn translation(
     let legacy = has_nat(host.rules.legacy(question.family()));
     let unread = legacy.then(|| "iptables-legacy's table nat is not read".to_owned());
     let nat = Nat {
-        tracked,
+        tracked: tracked.filter(|_| walked.tracking != Tracking::Untracked),
         untold,
         by_rule: walked.translated.clone(),
         perhaps: walked.may_be_translated.clone(),
@@ -240,6 +247,7 @@ fn packet(
         is_first,
         is_local: false,
         is_marked: false,
+        tracking: Tracking::Tracked,
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use nix::libc;
 
-use super::packet::{Known, Packet};
+use super::packet::{Known, Packet, Tracking};
 use crate::netlink::nftables::ruleset::{Element, Set};
 use crate::netlink::nftables::{Expression, Verdict};
 
@@ -68,16 +68,25 @@ impl Registers {
     }
 }
 
-/// What the rule does; `None`: it is not about the packet, or decides nothing. `is_marked`: a rule has set
-/// the packet's mark, to what is not known.
+/// What rules have done to a packet at one hook, besides deciding about it.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Its mark is set, to what is not known.
+    pub(super) is_marked: Cell<bool>,
+    pub(super) tracking: Cell<Tracking>,
+    /// What `notrack` makes of it here; `None`: nothing.
+    pub(super) notrack: Cell<Option<Tracking>>,
+}
+
+/// What the rule does; `None`: it is not about the packet, or decides nothing.
 pub(super) fn run(
     expressions: &[Expression],
     packet: &Packet,
-    is_marked: &Cell<bool>,
+    changes: &Changes,
     set: impl Fn(&str) -> Option<Set>,
 ) -> Option<Ruled> {
     let registers = Registers(vec![None; 64]);
-    let mut machine = Machine { packet, registers, is_marked, is_certain: true };
+    let mut machine = Machine { packet, registers, changes, is_certain: true };
     for expression in expressions {
         match machine.step(expression, &set) {
             Outcome::GoesOn => {}
@@ -111,7 +120,7 @@ impl From<Option<bool>> for Outcome {
 struct Machine<'a> {
     packet: &'a Packet,
     registers: Registers,
-    is_marked: &'a Cell<bool>,
+    changes: &'a Changes,
     is_certain: bool,
 }
 
@@ -122,10 +131,12 @@ impl Machine<'_> {
                 self.fill(*to, self.packet.header(*base, *offset, *length));
             }
             Expression::Meta { key, to } => {
-                let is_unknown = *key == MARK && self.is_marked.get();
+                let is_unknown = *key == MARK && self.changes.is_marked.get();
                 self.fill(*to, self.packet.meta(*key).filter(|_| !is_unknown));
             }
-            Expression::Connection { key, to } => self.fill(*to, self.packet.connection(*key)),
+            Expression::Connection { key, to } => {
+                self.fill(*to, self.packet.connection(*key, self.changes.tracking.get()));
+            }
             Expression::DestinationType { to } => {
                 let kind = if self.packet.is_local { libc::RTN_LOCAL } else { libc::RTN_UNICAST };
                 let kind = u32::from(kind).to_ne_bytes();
@@ -166,13 +177,15 @@ impl Machine<'_> {
                 return Some(is_it).into();
             }
             Expression::State { mask, inverted } => {
-                let is_it = self.packet.state() & u32::from(*mask) != 0;
-                return Some(is_it != *inverted).into();
+                let state = self.packet.state_of_iptables(self.changes.tracking.get());
+                let is_it = state.map(|state| state & u32::from(*mask) != 0);
+                return is_it.map(|is_it| is_it != *inverted).into();
             }
             Expression::LocalDestination { inverted } => {
                 return Some(self.packet.is_local != *inverted).into();
             }
-            Expression::Marks => self.is_marked.set(true),
+            Expression::Marks => self.changes.is_marked.set(true),
+            Expression::Untracks => self.untrack(),
             Expression::Passes => {}
             Expression::TranslateBy { address, port } => {
                 return Outcome::Does(self.translation(*address, *port));
@@ -186,6 +199,14 @@ impl Machine<'_> {
             Expression::Chooses(_) => return Outcome::Perhaps,
         }
         Outcome::GoesOn
+    }
+
+    fn untrack(&self) {
+        let Changes { tracking, notrack, .. } = self.changes;
+        let Some(becomes) = notrack.get() else { return };
+        if tracking.get() != Tracking::Untracked {
+            tracking.set(if self.is_certain { becomes } else { Tracking::Unknown });
+        }
     }
 
     fn fill(&mut self, register: u32, value: Option<Known>) {

@@ -7,7 +7,7 @@ mod walk;
 
 use std::fs;
 
-pub(crate) use self::packet::{Packet, Port};
+pub(crate) use self::packet::{Packet, Port, Tracking};
 pub(crate) use self::walk::{Passage, Place, Translated, Walked, walk};
 use super::rule;
 use super::step::{Found, Stage, Step};
@@ -122,6 +122,7 @@ mod tests {
             may_be_translated: None,
             translated: None,
             is_marked: false,
+            tracking: Tracking::Tracked,
             marks_for_routing: None,
         }
     }

@@ -17,6 +17,18 @@ pub(crate) struct Port {
     pub(crate) ifindex: u32,
 }
 
+/// Whether conntrack sees a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    #[default]
+    Tracked,
+    /// A rule has had conntrack pass it over (`notrack`).
+    Untracked,
+    /// It is not known whether one has, or the other direction was passed over: what it is to conntrack
+    /// then is not known.
+    Unknown,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) protocol: u8,
@@ -32,11 +44,16 @@ pub(crate) struct Packet {
     pub(crate) is_local: bool,
     /// A rule has set its mark, to what is not known. It keeps it from hook to hook.
     pub(crate) is_marked: bool,
+    /// As the hooks before have left it.
+    pub(crate) tracking: Tracking,
 }
 
-/// `NF_CT_STATE_BIT` of a connection's state.
+/// `NF_CT_STATE_BIT` of a connection's state; `XT_CONNTRACK_STATE_*` have the same numbers, ...
 const ESTABLISHED: u32 = 1 << 1;
 const NEW: u32 = 1 << 3;
+/// ... but for this one.
+const UNTRACKED: u32 = 1 << 6;
+const UNTRACKED_OF_IPTABLES: u32 = 1 << 8;
 
 fn known(bytes: &[u8]) -> Known {
     bytes.iter().copied().map(Some).collect()
@@ -54,9 +71,22 @@ impl Packet {
         Family::of(&self.destination.ip())
     }
 
-    /// By `NFT_CT_STATE`.
-    pub(super) const fn state(&self) -> u32 {
-        if self.is_first && !self.is_reply { NEW } else { ESTABLISHED }
+    /// By `NFT_CT_STATE`; `None`: not known.
+    const fn state(&self, tracking: Tracking) -> Option<u32> {
+        match tracking {
+            Tracking::Tracked if self.is_first && !self.is_reply => Some(NEW),
+            Tracking::Tracked => Some(ESTABLISHED),
+            Tracking::Untracked => Some(UNTRACKED),
+            Tracking::Unknown => None,
+        }
+    }
+
+    /// By `XT_CONNTRACK_STATE_*`; `None`: not known.
+    pub(super) const fn state_of_iptables(&self, tracking: Tracking) -> Option<u32> {
+        match tracking {
+            Tracking::Untracked => Some(UNTRACKED_OF_IPTABLES),
+            _ => self.state(tracking),
+        }
     }
 
     /// By `NFT_META_*`; `None`: not known.
@@ -85,10 +115,12 @@ impl Packet {
     }
 
     /// By `NFT_CT_*`; `None`: not known.
-    pub(super) fn connection(&self, key: u32) -> Option<Known> {
+    pub(super) fn connection(&self, key: u32, tracking: Tracking) -> Option<Known> {
         match key.cast_signed() {
-            libc::NFT_CT_STATE => Some(known(&self.state().to_ne_bytes())),
-            libc::NFT_CT_DIRECTION => Some(known(&[u8::from(self.is_reply)])),
+            libc::NFT_CT_STATE => self.state(tracking).map(|state| known(&state.to_ne_bytes())),
+            libc::NFT_CT_DIRECTION if tracking == Tracking::Tracked => {
+                Some(known(&[u8::from(self.is_reply)]))
+            }
             _ => None,
         }
     }
@@ -183,6 +215,7 @@ pub(super) mod tests {
             is_first: true,
             is_local: output.is_none(),
             is_marked: false,
+            tracking: Tracking::Tracked,
         }
     }
 

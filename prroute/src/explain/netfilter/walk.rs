@@ -1,17 +1,20 @@
 //! A packet's way through the chains of one hook.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 
-use super::PREROUTING;
-use super::machine::{Action, run};
-use super::packet::Packet;
+use super::machine::{Action, Changes, run};
+use super::packet::{Packet, Tracking};
+use super::{OUTPUT, PREROUTING};
 use crate::netlink::nftables::Verdict;
 use crate::netlink::nftables::ruleset::{Base, Chain, Ruleset, Set};
 use crate::state::observed::Family;
 
 /// Chains may ask others, which may ask others; the kernel has a limit of 16.
 const DEPTH: usize = 16;
+
+/// `NF_IP_PRI_CONNTRACK`: at prerouting and output conntrack has seen a packet from there on.
+const CONNTRACK: i32 = -200;
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(crate) struct Walked {
     pub(crate) translated: Option<Translated>,
     /// A rule has set the packet's mark.
     pub(crate) is_marked: bool,
+    /// What conntrack has got of it.
+    pub(crate) tracking: Tracking,
     /// The rule that did so before a route is looked up for the packet.
     pub(crate) marks_for_routing: Option<Place>,
 }
@@ -79,17 +84,19 @@ struct Perhaps {
 }
 
 /// Takes a packet through the chains of a hook (`NF_INET_*`), in the order of their priorities. A packet
-/// that is translated or marked goes on so: to the next hook, too.
+/// that is translated, marked or not tracked goes on so: to the next hook, too.
 pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked {
     let mut walked = Walked {
         passage: Passage::Passes,
         may_be_translated: None,
         translated: None,
         is_marked: false,
+        tracking: packet.tracking,
         marks_for_routing: None,
     };
     let marked_by = OnceCell::new();
-    let is_marked = Cell::new(false);
+    let changes = Changes::default();
+    changes.tracking.set(packet.tracking);
     let mut chains: Vec<(Base, &Chain)> = ruleset
         .chains
         .iter()
@@ -99,12 +106,15 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
     chains.sort_by_key(|(base, _)| base.priority);
     for (base, chain) in chains {
         let is_translated = walked.translated.is_some();
-        if base.is_nat && (packet.is_reply || !packet.is_first || is_translated) {
+        let is_untracked = packet.tracking == Tracking::Untracked;
+        if base.is_nat && (packet.is_reply || !packet.is_first || is_translated || is_untracked) {
             continue;
         }
         let mut perhaps = Perhaps::default();
-        let walker = Walker { ruleset, packet, is_marked: &is_marked, marked_by: &marked_by };
-        let end = walker.chain(chain, &mut perhaps, 0);
+        let may_untrack = matches!(hook, PREROUTING | OUTPUT) && base.priority < CONNTRACK;
+        let walker =
+            Walker { ruleset, packet, changes: &changes, may_untrack, marked_by: &marked_by };
+        let end = walker.chain(chain, &mut perhaps, Entered { depth: 0, is_certain: true });
         if walked.may_be_translated.is_none() {
             walked.may_be_translated = perhaps.translates.take();
         }
@@ -112,14 +122,20 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
             End::Drops(place) => dropped(place, &perhaps),
             End::Falls if base.drops => dropped(policy(chain), &perhaps),
             End::Falls | End::Accepts => perhaps.drops.map_or(Passage::Passes, Passage::Uncertain),
+            End::Translates(to) if packet.tracking == Tracking::Unknown => {
+                walked.may_be_translated.get_or_insert(to.by);
+                Passage::Passes
+            }
             End::Translates(to) => {
                 packet.destination = to.to;
                 walked.translated = Some(to);
                 Passage::Passes
             }
         };
-        packet.is_marked |= is_marked.get();
-        walked.is_marked = is_marked.get();
+        packet.is_marked |= changes.is_marked.get();
+        walked.is_marked = changes.is_marked.get();
+        packet.tracking = changes.tracking.get();
+        walked.tracking = packet.tracking;
         if hook == PREROUTING || base.reroutes {
             walked.marks_for_routing = marked_by.get().cloned();
         }
@@ -162,24 +178,39 @@ fn policy(chain: &Chain) -> Place {
 struct Walker<'a> {
     ruleset: &'a Ruleset,
     packet: &'a Packet,
-    is_marked: &'a Cell<bool>,
+    changes: &'a Changes,
+    /// Conntrack has not seen the packet yet.
+    may_untrack: bool,
     /// The first rule that has set the mark at this hook.
     marked_by: &'a OnceCell<Place>,
 }
 
+/// How a packet comes to a chain.
+#[derive(Clone, Copy)]
+struct Entered {
+    depth: usize,
+    /// It does come there.
+    is_certain: bool,
+}
+
 impl Walker<'_> {
-    fn chain(&self, chain: &Chain, perhaps: &mut Perhaps, depth: usize) -> End {
+    fn chain(&self, chain: &Chain, perhaps: &mut Perhaps, entered: Entered) -> End {
         let set = |name: &str| -> Option<Set> {
             let is_it = |set: &&Set| set.table == chain.table && set.name == name;
             self.ruleset.sets.iter().find(is_it).cloned()
         };
         for rule in &chain.rules {
             let here = || place(chain, Some(rule.handle));
-            let ruled = run(&rule.expressions, self.packet, self.is_marked, set);
-            if self.is_marked.get() {
+            let is_met = entered.is_certain && perhaps.passes.is_none();
+            let becomes = if is_met { Tracking::Untracked } else { Tracking::Unknown };
+            self.changes.notrack.set(self.may_untrack.then_some(becomes));
+            let ruled = run(&rule.expressions, self.packet, self.changes, set);
+            if self.changes.is_marked.get() {
                 self.marked_by.get_or_init(here);
             }
             let Some(ruled) = ruled else { continue };
+            let below =
+                Entered { depth: entered.depth + 1, is_certain: is_met && ruled.is_certain };
             let end = match ruled.action {
                 Action::Translate { address, port } => {
                     let old = self.packet.destination;
@@ -201,13 +232,13 @@ impl Walker<'_> {
                     continue;
                 }
                 Action::Decide(Verdict::Jump(name)) => {
-                    match self.other(chain, &name, perhaps, depth) {
+                    match self.other(chain, &name, perhaps, below) {
                         End::Falls => continue,
                         end => end,
                     }
                 }
                 Action::Decide(Verdict::Goto(name)) => {
-                    match self.other(chain, &name, perhaps, depth) {
+                    match self.other(chain, &name, perhaps, below) {
                         End::Falls if ruled.is_certain => return End::Falls,
                         End::Falls => continue,
                         end => end,
@@ -227,10 +258,10 @@ impl Walker<'_> {
         End::Falls
     }
 
-    fn other(&self, from: &Chain, name: &str, perhaps: &mut Perhaps, depth: usize) -> End {
+    fn other(&self, from: &Chain, name: &str, perhaps: &mut Perhaps, entered: Entered) -> End {
         let is_it = |chain: &&Chain| chain.table == from.table && chain.name == name;
         match self.ruleset.chains.iter().find(is_it) {
-            Some(chain) if depth < DEPTH => self.chain(chain, perhaps, depth + 1),
+            Some(chain) if entered.depth <= DEPTH => self.chain(chain, perhaps, entered),
             _ => End::Falls,
         }
     }

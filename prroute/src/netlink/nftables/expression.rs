@@ -84,6 +84,8 @@ pub enum Expression {
     },
     /// Sets the packet's mark, or its connection's.
     Marks,
+    /// Has conntrack pass the packet over, where that has not seen it yet.
+    Untracks,
     /// Registers with address and port that the destination is translated to.
     TranslateBy {
         address: Option<u32>,
@@ -166,9 +168,8 @@ fn understood(name: &str, data: &[u8]) -> Option<Expression> {
         "queue" | "tproxy" | "synproxy" => Expression::Decide(Verdict::Unknown),
         "match" => matching(data)?,
         "target" => target(data)?,
-        "counter" | "log" | "notrack" | "dup" | "objref" | "last" | "flow_offload" => {
-            Expression::Passes
-        }
+        "notrack" => Expression::Untracks,
+        "counter" | "log" | "dup" | "objref" | "last" | "flow_offload" => Expression::Passes,
         // `NFTA_*_DREG`.
         "byteorder" | "hash" => Expression::Unknown { to: number(data, 2)? },
         "numgen" | "rt" => Expression::Unknown { to: number(data, 1)? },

@@ -58,11 +58,20 @@ pub(super) fn target(data: &[u8]) -> Option<Expression> {
         "REDIRECT" => Expression::Translate { address: None, port: None },
         "DNAT" => dnat(info).unwrap_or(Expression::Decide(Verdict::Unknown)),
         "MARK" | "CONNMARK" => Expression::Marks,
-        "LOG" | "NFLOG" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" | "CLASSIFY" | "SET" => {
+        "NOTRACK" => Expression::Untracks,
+        "CT" => connection(info)?,
+        "LOG" | "NFLOG" | "TCPMSS" | "CHECKSUM" | "TRACE" | "CLASSIFY" | "SET" => {
             Expression::Passes
         }
         _ => Expression::Decide(Verdict::Unknown),
     })
+}
+
+/// `struct xt_ct_target_info`, in each of its revisions: flags come first.
+fn connection(info: &[u8]) -> Option<Expression> {
+    const NOTRACK: u16 = 1;
+    let is_notrack = u16_at(info, 0)? & NOTRACK != 0;
+    Some(if is_notrack { Expression::Untracks } else { Expression::Passes })
 }
 
 /// `struct nf_nat_range2`: flags, the first and the last address, the first and the last port.

@@ -24,7 +24,7 @@ fn reply() -> Packet {
 }
 
 fn ruled(expressions: &[Expression]) -> Option<bool> {
-    let ruled = run(expressions, &reply(), &Cell::new(false), |_| None)?;
+    let ruled = run(expressions, &reply(), &Changes::default(), |_| None)?;
     assert_eq!(ruled.action, Action::Decide(Verdict::Drop));
     Some(ruled.is_certain)
 }
@@ -97,7 +97,7 @@ fn a_set_has_keys_ranges_and_decisions() {
         let set_name = "ports".to_owned();
         let lookup = Expression::Lookup { set: set_name, from: 1, inverted, decides, to: None };
         let expressions = [payload(0, 2), lookup, DROP];
-        run(&expressions, &reply(), &Cell::new(false), |_| Some(set.clone())).map(|it| it.action)
+        run(&expressions, &reply(), &Changes::default(), |_| Some(set.clone())).map(|it| it.action)
     };
     let drop = Some(Action::Decide(Verdict::Drop));
     assert_eq!(with(&[element(8080, false, None)], false, false), drop);
@@ -120,24 +120,23 @@ fn addresses_and_ports_are_translated_by_registers() {
         to(&80_u16.to_be_bytes(), 2),
         Expression::TranslateBy { address: Some(1), port: Some(2) },
     ];
-    let ruled = run(&expressions, &reply(), &Cell::new(false), |_| None).unwrap();
+    let ruled = run(&expressions, &reply(), &Changes::default(), |_| None).unwrap();
     let address = Some([172, 17, 0, 2].into());
     assert_eq!(ruled.action, Action::Translate { address, port: Some(80) });
     let expressions =
         [Expression::Unknown { to: 1 }, Expression::TranslateBy { address: Some(1), port: None }];
-    let ruled = run(&expressions, &reply(), &Cell::new(false), |_| None).unwrap();
+    let ruled = run(&expressions, &reply(), &Changes::default(), |_| None).unwrap();
     assert_eq!(ruled.action, Action::TranslateSomewhere, "one of several");
 }
 
 #[test]
 fn a_mark_that_was_set_is_not_known_any_more() {
     const META_MARK: u32 = libc::NFT_META_MARK as u32;
-    let is_marked = Cell::new(false);
+    let changes = Changes::default();
     let asks = [meta(META_MARK), equals(&[0; 4]), DROP];
-    let certain = |is_marked: &Cell<bool>| {
-        run(&asks, &reply(), is_marked, |_| None).map(|ruled| ruled.is_certain)
-    };
-    assert_eq!(certain(&is_marked), Some(true));
-    assert_eq!(run(&[Expression::Marks], &reply(), &is_marked, |_| None), None);
-    assert_eq!(certain(&is_marked), Some(false));
+    let certain =
+        |changes: &Changes| run(&asks, &reply(), changes, |_| None).map(|ruled| ruled.is_certain);
+    assert_eq!(certain(&changes), Some(true));
+    assert_eq!(run(&[Expression::Marks], &reply(), &changes, |_| None), None);
+    assert_eq!(certain(&changes), Some(false));
 }

@@ -2,11 +2,9 @@ use nix::libc;
 
 use super::super::packet::tests::packet;
 use super::*;
-use crate::explain::question::TCP;
+use crate::explain::question::{TCP, UDP};
 use crate::netlink::nftables::Expression;
 use crate::netlink::nftables::ruleset::{Rule, Table};
-
-const OUTPUT: u32 = 3;
 
 fn table() -> Table {
     Table { family: "inet", name: "fwx".to_owned() }
@@ -96,7 +94,6 @@ fn what_may_decide_makes_the_end_uncertain() {
 
 #[test]
 fn a_first_packet_is_translated_and_goes_on_so() {
-    const PREROUTING: u32 = 0;
     let nat = Some(Base {
         hook: PREROUTING,
         priority: -100,
@@ -119,7 +116,6 @@ fn a_first_packet_is_translated_and_goes_on_so() {
 /// A mark that one hook gives is asked for at the next one: by what it was set to is not known.
 #[test]
 fn a_mark_goes_with_the_packet_from_hook_to_hook() {
-    const PREROUTING: u32 = 0;
     const INPUT: u32 = 1;
     const MARK: u32 = libc::NFT_META_MARK.cast_unsigned();
     let base =
@@ -146,7 +142,6 @@ fn a_mark_goes_with_the_packet_from_hook_to_hook() {
 /// Routes are looked up after prerouting, and again after chains of the type route.
 #[test]
 fn a_mark_counts_for_routing_where_a_route_is_looked_up_after_it() {
-    const PREROUTING: u32 = 0;
     const POSTROUTING: u32 = 4;
     let marked = |hook, reroutes| {
         let base = Some(Base { hook, priority: 0, is_nat: false, reroutes, drops: false });
@@ -162,4 +157,81 @@ fn a_mark_counts_for_routing_where_a_route_is_looked_up_after_it() {
     assert_eq!(marked(OUTPUT, true), rule);
     assert_eq!(marked(OUTPUT, false), None);
     assert_eq!(marked(POSTROUTING, false), None);
+}
+
+const UNTRACKED: u32 = 1 << 6;
+const NEW: u32 = 1 << 3;
+
+fn at(hook: u32, priority: i32, drops: bool) -> Option<Base> {
+    Some(Base { hook, priority, is_nat: false, reroutes: false, drops })
+}
+
+/// `ct state STATE accept`.
+fn accepts(state: u32) -> [Expression; 4] {
+    let (mask, zero) = (state.to_ne_bytes().to_vec(), vec![0; 4]);
+    [
+        Expression::Connection { key: 0, to: 1 },
+        Expression::Mask { from: 1, to: 1, mask, xor: zero.clone() },
+        Expression::Compare { operation: 1, from: 1, with: zero },
+        decide(Verdict::Accept),
+    ]
+}
+
+/// A request through prerouting, with rules at that priority, and input, which accepts one state alone.
+fn through(priority: i32, raw: &[&[Expression]], accepted: &[Expression]) -> String {
+    const INPUT: u32 = 1;
+    let chains = vec![
+        chain("raw", at(PREROUTING, priority, false), raw),
+        chain("in", at(INPUT, 0, true), &[accepted]),
+    ];
+    let ruleset = Ruleset { chains, ..Ruleset::default() };
+    let mut request = packet(UDP, "203.0.113.11:40000", "198.51.100.10:53", None);
+    let [_, last] = [PREROUTING, INPUT].map(|hook| walk(&ruleset, hook, &mut request));
+    named(&last.passage)
+}
+
+#[test]
+fn what_conntrack_passes_over_is_neither_new_nor_established() {
+    const RAW: i32 = -300;
+    let untracks: &[&[Expression]] = &[&[Expression::Untracks]];
+    let policy = "dropped by the policy of nft chain inet fwx in";
+    assert_eq!(through(RAW, untracks, &accepts(UNTRACKED)), "passes");
+    assert_eq!(through(RAW, untracks, &accepts(NEW)), policy);
+    assert_eq!(through(RAW, &[], &accepts(UNTRACKED)), policy);
+    assert_eq!(through(RAW, &[], &accepts(NEW)), "passes");
+    // Conntrack has seen it there.
+    assert_eq!(through(-150, untracks, &accepts(NEW)), "passes");
+    // iptables has another number for it.
+    let iptables = |mask| [Expression::State { mask, inverted: false }, decide(Verdict::Accept)];
+    assert_eq!(through(RAW, untracks, &iptables(1 << 8)), "passes");
+    assert_eq!(through(RAW, untracks, &iptables(1 << 6)), policy);
+}
+
+#[test]
+fn where_it_is_not_known_whether_conntrack_sees_it_its_state_is_not_known() {
+    let unknown = "perhaps, by nft rule inet fwx in handle 1";
+    let rule: &[&[Expression]] = &[&[limit(), Expression::Untracks]];
+    let after: &[&[Expression]] = &[&[limit(), decide(Verdict::Accept)], &[Expression::Untracks]];
+    for raw in [rule, after] {
+        for state in [NEW, UNTRACKED] {
+            assert_eq!(through(-300, raw, &accepts(state)), unknown, "{raw:?}");
+        }
+    }
+}
+
+#[test]
+fn what_conntrack_passes_over_is_not_translated() {
+    let nat = Some(Base { is_nat: true, ..at(PREROUTING, -100, false).unwrap() });
+    let to = Expression::Translate { address: Some([172, 17, 0, 2].into()), port: None };
+    let walked = |raw: &[Expression]| {
+        let raw = chain("raw", at(PREROUTING, -300, false), &[raw]);
+        let chains = vec![raw, chain("nat", nat, &[std::slice::from_ref(&to)])];
+        let ruleset = Ruleset { chains, ..Ruleset::default() };
+        let mut request = packet(UDP, "203.0.113.11:40000", "198.51.100.10:53", None);
+        let walked = walk(&ruleset, PREROUTING, &mut request);
+        (walked.translated.is_some(), walked.may_be_translated.is_some())
+    };
+    assert_eq!(walked(&[]), (true, false));
+    assert_eq!(walked(&[Expression::Untracks]), (false, false));
+    assert_eq!(walked(&[limit(), Expression::Untracks]), (false, true));
 }

@@ -37,6 +37,20 @@ fn what_is_not_understood_chooses() {
     assert_eq!(read(&[sets_mark]), [Expression::Marks]);
 }
 
+#[test]
+fn what_takes_a_packet_from_conntrack_is_read_from_either_kind_of_rule() {
+    assert_eq!(read(&[expression("notrack", &[])]), [Expression::Untracks]);
+    let target = |name: &[u8], flags: u16| {
+        let mut info = vec![0; 16];
+        info[..2].copy_from_slice(&flags.to_ne_bytes());
+        let data = [attribute(1, name), number_attribute(2, 2), attribute(3, &info)];
+        read(&[expression("target", &data)])
+    };
+    assert_eq!(target(b"CT\0", 1), [Expression::Untracks]);
+    assert_eq!(target(b"CT\0", 1 | 2), [Expression::Untracks], "as NOTRACK");
+    assert_eq!(target(b"CT\0", 0), [], "a zone or a helper");
+}
+
 fn matching(name: &str, info: &[u8]) -> Expression {
     let name = attribute(1, format!("{name}\0").as_bytes());
     let data = [name, number_attribute(2, 0), attribute(3, info)];
