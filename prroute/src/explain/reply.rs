@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Course;
 use super::host::{Host, has_no_neighbours};
 use super::netfilter::{
-    self, FORWARD, OUTPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
+    self, EGRESS, FORWARD, INGRESS, OUTPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
 };
 use super::next_hop::{self, Exit, Hop};
 use super::program::{self, Decision, NextHop, Outcome};
@@ -144,10 +144,12 @@ fn marked_before(
 ) -> Option<super::Step> {
     const STAGE: Stage = Stage::NetfilterOut;
     if received.guest.is_some() {
-        let walks = segments(received).map(|is_first| {
+        let mut walks = Vec::new();
+        for is_first in segments(received) {
             let mut packet = packet(host, question, received, is_first);
-            walk(&host.rules.ruleset, PREROUTING, &mut packet)
-        });
+            let hooks = [INGRESS, PREROUTING];
+            walks.extend(hooks.map(|hook| walk(&host.rules.ruleset, hook, &mut packet)));
+        }
         return netfilter::marked(STAGE, &walks, by_mark);
     }
     let by = has_mark_of_request(question, received)?;
@@ -197,10 +199,10 @@ fn walks(host: &Host<'_>, question: &Question, received: &Received, by: &Link) -
     for is_first in segments(received) {
         let mut packet = packet(host, question, received, is_first);
         if received.guest.is_some() {
-            walks.push(walk(rules, PREROUTING, &mut packet));
+            walks.extend([INGRESS, PREROUTING].map(|hook| walk(rules, hook, &mut packet)));
         }
         packet.output = Some(host.port(by.ifindex));
-        walks.extend([first, POSTROUTING].map(|hook| walk(rules, hook, &mut packet)));
+        walks.extend([first, POSTROUTING, EGRESS].map(|hook| walk(rules, hook, &mut packet)));
     }
     walks
 }

@@ -1,7 +1,6 @@
 //! The request's way: from the interface that it comes in by to who hears it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::slice;
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -14,7 +13,7 @@ use super::host::Host;
 use super::listener::{self, Listener};
 use super::nat::{self, Nat};
 use super::netfilter::{
-    self, FORWARD, INPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
+    self, EGRESS, FORWARD, INGRESS, INPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
 };
 use super::program;
 use super::question::{Question, TCP};
@@ -76,7 +75,7 @@ pub(super) async fn follow(
     let server = nat.server(question.local);
     let answer = routed(host, question, server, iif.ifindex).await?;
     let by_mark = by_mark(host, question, server, iif, answer.as_ref().ok());
-    let marked = netfilter::marked(Stage::NetfilterIn, slice::from_ref(&before), by_mark);
+    let marked = netfilter::marked(Stage::NetfilterIn, &before, by_mark);
     let is_decided_by_mark = marked.is_some();
     if let Some(step) = marked {
         course.take(step);
@@ -104,10 +103,10 @@ pub(super) async fn follow(
     let guest = route.device.filter(|_| !is_local);
     let mut packet = packet(host, question, server, iif.ifindex, is_first);
     packet.is_local = is_local;
-    (packet.is_marked, packet.tracking) = (before.is_marked, before.tracking);
+    (packet.is_marked, packet.tracking) = left_by(&before);
     packet.output = guest.map(|device| host.port(device));
-    let hooks = if is_local { &[INPUT][..] } else { &[FORWARD, POSTROUTING] };
-    let mut walks = vec![before];
+    let hooks = if is_local { &[INPUT][..] } else { &[FORWARD, POSTROUTING, EGRESS] };
+    let mut walks = Vec::from(before);
     walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut packet)));
     let Packet { is_marked, tracking, .. } = packet;
     // A connection needs its later segments, too.
@@ -115,10 +114,10 @@ pub(super) async fn follow(
         let fresh = Packet { is_marked: false, tracking: Tracking::Tracked, ..packet.clone() };
         let mut later =
             Packet { is_first: false, destination: question.local, output: None, ..fresh };
-        let before = walk(&host.rules.ruleset, PREROUTING, &mut later);
-        let (is_marked, tracking) = (before.is_marked, before.tracking);
+        let before = BEFORE_ROUTING.map(|hook| walk(&host.rules.ruleset, hook, &mut later));
+        let (is_marked, tracking) = left_by(&before);
         let mut later = Packet { is_first: false, is_marked, tracking, ..packet };
-        walks.push(before);
+        walks.extend(before);
         walks.extend(hooks.iter().map(|hook| walk(&host.rules.ruleset, *hook, &mut later)));
     }
     let marked = netfilter::marked(Stage::NetfilterIn, &walks, by_mark);
@@ -145,13 +144,21 @@ pub(super) async fn follow(
     }
 }
 
+/// Where a packet meets netfilter before it is routed.
+const BEFORE_ROUTING: [u32; 2] = [INGRESS, PREROUTING];
+
+/// What those have left: whether it is marked, and what conntrack has got of it.
+fn left_by([at_ingress, at_prerouting]: &[Walked; 2]) -> (bool, Tracking) {
+    (at_ingress.is_marked || at_prerouting.is_marked, at_prerouting.tracking)
+}
+
 /// To whom the request is translated, whether it opens its connection, and what netfilter does with it
 /// before it is routed.
 async fn translation(
     host: &Host<'_>,
     question: &Question,
     iif: &Link,
-) -> Result<(Nat, bool, Walked)> {
+) -> Result<(Nat, bool, [Walked; 2])> {
     let Question { client, local, is_flow, .. } = *question;
     let (tracked, untold) = match question.has_ports() || question.is_echo() {
         true => match conntrack::server_of(question.number(), client, local) {
@@ -169,7 +176,8 @@ async fn translation(
     let answer = routed(host, question, local, iif.ifindex).await?;
     packet.is_local = answer.is_ok_and(|answer| answer.is_local())
         || !holders(host.observed, local.ip()).is_empty();
-    let walked = walk(&host.rules.ruleset, PREROUTING, &mut packet);
+    let walks = BEFORE_ROUTING.map(|hook| walk(&host.rules.ruleset, hook, &mut packet));
+    let [_, walked] = &walks;
     let has_nat = |tables: &[String]| tables.iter().any(|table| table == "nat");
     let legacy = has_nat(host.rules.legacy(question.family()));
     let unread = legacy.then(|| "iptables-legacy's table nat is not read".to_owned());
@@ -180,7 +188,7 @@ async fn translation(
         perhaps: walked.may_be_translated.clone(),
         unread: unread.or_else(|| host.rules.ruleset.unread.clone()),
     };
-    Ok((nat, is_first, walked))
+    Ok((nat, is_first, walks))
 }
 
 /// What the kernel does with the request.

@@ -20,6 +20,7 @@ pub(crate) const INPUT: u32 = 1;
 pub(crate) const FORWARD: u32 = 2;
 pub(crate) const OUTPUT: u32 = 3;
 pub(crate) const POSTROUTING: u32 = 4;
+pub(crate) use crate::netlink::nftables::ruleset::{EGRESS, INGRESS};
 
 /// The rules that there are.
 #[derive(Clone, Debug, Default)]

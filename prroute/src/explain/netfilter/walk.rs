@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::machine::{Action, Changes, run};
 use super::packet::{Packet, Tracking};
-use super::{OUTPUT, PREROUTING};
+use super::{EGRESS, INGRESS, OUTPUT, PREROUTING};
 use crate::netlink::nftables::Verdict;
 use crate::netlink::nftables::ruleset::{Base, Chain, Ruleset, Set};
 use crate::state::observed::Family;
@@ -83,7 +83,7 @@ struct Perhaps {
     translates: Option<Place>,
 }
 
-/// Takes a packet through the chains of a hook (`NF_INET_*`), in the order of their priorities. A packet
+/// Takes a packet through the chains of a hook (as [`Base::hook`]), in the order of their priorities. A packet
 /// that is translated, marked or not tracked goes on so: to the next hook, too.
 pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked {
     let mut walked = Walked {
@@ -101,6 +101,7 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
         .chains
         .iter()
         .filter(|chain| is_of(chain.table.family, packet.family()))
+        .filter(|chain| is_on(chain, hook, packet))
         .filter_map(|chain| Some((chain.base.filter(|base| base.hook == hook)?, chain)))
         .collect();
     chains.sort_by_key(|(base, _)| base.priority);
@@ -111,7 +112,10 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
             continue;
         }
         let mut perhaps = Perhaps::default();
-        let may_untrack = matches!(hook, PREROUTING | OUTPUT) && base.priority < CONNTRACK;
+        let may_untrack = match hook {
+            PREROUTING | OUTPUT => base.priority < CONNTRACK,
+            hook => hook == INGRESS,
+        };
         let walker =
             Walker { ruleset, packet, changes: &changes, may_untrack, marked_by: &marked_by };
         let end = walker.chain(chain, &mut perhaps, Entered { depth: 0, is_certain: true });
@@ -136,7 +140,7 @@ pub(crate) fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet) -> Walked 
         walked.is_marked = changes.is_marked.get();
         packet.tracking = changes.tracking.get();
         walked.tracking = packet.tracking;
-        if hook == PREROUTING || base.reroutes {
+        if matches!(hook, INGRESS | PREROUTING) || base.reroutes {
             walked.marks_for_routing = marked_by.get().cloned();
         }
         match (passage, &walked.passage) {
@@ -161,9 +165,23 @@ fn dropped(place: Place, perhaps: &Perhaps) -> Passage {
 
 fn is_of(table: &str, family: Family) -> bool {
     match family {
-        Family::V4 => matches!(table, "ip" | "inet"),
-        Family::V6 => matches!(table, "ip6" | "inet"),
+        Family::V4 => matches!(table, "ip" | "inet" | "netdev"),
+        Family::V6 => matches!(table, "ip6" | "inet" | "netdev"),
     }
+}
+
+/// Whether a chain is on the packet's interface, where it has interfaces.
+fn is_on(chain: &Chain, hook: u32, packet: &Packet) -> bool {
+    let port = match hook {
+        INGRESS => &packet.input,
+        EGRESS => &packet.output,
+        _ => return true,
+    };
+    let is_it = |device: &String, name: &str| match device.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => device == name,
+    };
+    port.as_ref().is_some_and(|port| chain.devices.iter().any(|it| is_it(it, &port.name)))
 }
 
 fn place(chain: &Chain, handle: Option<u64>) -> Place {

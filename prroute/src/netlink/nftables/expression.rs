@@ -165,7 +165,7 @@ fn understood(name: &str, data: &[u8]) -> Option<Expression> {
         "masq" => Expression::Decide(Verdict::Accept),
         "redir" => Expression::TranslateBy { address: None, port: number(data, 1) },
         "reject" => Expression::Decide(Verdict::Drop),
-        "queue" | "tproxy" | "synproxy" => Expression::Decide(Verdict::Unknown),
+        "queue" | "tproxy" | "synproxy" | "fwd" => Expression::Decide(Verdict::Unknown),
         "match" => matching(data)?,
         "target" => target(data)?,
         "notrack" => Expression::Untracks,

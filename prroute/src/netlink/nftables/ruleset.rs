@@ -24,10 +24,15 @@ pub struct Table {
     pub name: String,
 }
 
+/// `NF_INET_INGRESS`, also of tables of the family `netdev`: what comes in by an interface, behind tc.
+pub const INGRESS: u32 = 5;
+/// What leaves by an interface, before tc; this number is no hook of the kernel.
+pub const EGRESS: u32 = 6;
+
 /// Where packets meet a chain by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// `NF_INET_*`.
+    /// `NF_INET_*`, [`INGRESS`] or [`EGRESS`].
     pub hook: u32,
     pub priority: i32,
     /// It sees the first packet of a connection only.
@@ -44,6 +49,8 @@ pub struct Chain {
     pub name: String,
     /// `None`: rules jump to it.
     pub base: Option<Base>,
+    /// At [`INGRESS`] and [`EGRESS`] the interfaces; with `*` at the end all whose names begin so.
+    pub devices: Vec<String>,
     pub rules: Vec<Rule>,
 }
 
@@ -129,8 +136,14 @@ fn sets_asked(chains: &[Chain]) -> BTreeSet<(Table, String)> {
     chains.iter().flat_map(of_chain).collect()
 }
 
-const FAMILIES: [(libc::c_int, &str); 3] =
-    [(libc::NFPROTO_IPV4, "ip"), (libc::NFPROTO_IPV6, "ip6"), (libc::NFPROTO_INET, "inet")];
+const NETDEV: &str = "netdev";
+
+const FAMILIES: [(libc::c_int, &str); 4] = [
+    (libc::NFPROTO_IPV4, "ip"),
+    (libc::NFPROTO_IPV6, "ip6"),
+    (libc::NFPROTO_INET, "inet"),
+    (libc::NFPROTO_NETDEV, NETDEV),
+];
 
 /// `None`: packets of IP do not meet it.
 fn family(message: &[u8]) -> Option<&'static str> {
@@ -147,10 +160,18 @@ fn chain(message: &[u8]) -> Option<Chain> {
     const TYPE: u16 = 7;
     const DROP: u32 = libc::NF_DROP as u32;
     let chain = message.get(HEADERS..)?;
+    let family = family(message)?;
     let is_of_type = |name: &str| value(chain, TYPE).map(text).as_deref() == Some(name);
-    let base = value(chain, HOOK).and_then(|hook| {
+    let hook = value(chain, HOOK);
+    let base = hook.and_then(|hook| {
         Some(Base {
-            hook: number(hook, 1)?,
+            hook: match (family, number(hook, 1)?) {
+                // `NF_NETDEV_INGRESS`, `NF_NETDEV_EGRESS`.
+                (NETDEV, 0) => INGRESS,
+                (NETDEV, 1) => EGRESS,
+                (NETDEV, _) => return None,
+                (_, number) => number,
+            },
             priority: number(hook, 2)?.cast_signed(),
             is_nat: is_of_type("nat"),
             reroutes: is_of_type("route"),
@@ -158,11 +179,30 @@ fn chain(message: &[u8]) -> Option<Chain> {
         })
     });
     Some(Chain {
-        table: Table { family: family(message)?, name: value(chain, TABLE).map(text)? },
+        table: Table { family, name: value(chain, TABLE).map(text)? },
         name: value(chain, NAME).map(text)?,
         base,
+        devices: hook.map(devices).unwrap_or_default(),
         rules: Vec::new(),
     })
+}
+
+/// `NFTA_HOOK_DEVS`, or `NFTA_HOOK_DEV` of kernels that have one for each chain.
+fn devices(hook: &[u8]) -> Vec<String> {
+    const ONE: u16 = 3;
+    const ALL: u16 = 4;
+    /// `NFTA_DEVICE_*`.
+    const NAME: u16 = 1;
+    const PREFIX: u16 = 2;
+    let device = |(kind, name): (u16, &[u8])| match kind {
+        NAME => Some(text(name)),
+        PREFIX => Some(text(name) + "*"),
+        _ => None,
+    };
+    match value(hook, ALL) {
+        Some(all) => attributes(all).filter_map(device).collect(),
+        None => value(hook, ONE).map(text).into_iter().collect(),
+    }
 }
 
 fn rule(message: &[u8]) -> Option<(Table, String, Rule)> {
@@ -174,9 +214,20 @@ fn rule(message: &[u8]) -> Option<(Table, String, Rule)> {
     let rule = message.get(HEADERS..)?;
     let handle = value(rule, HANDLE).and_then(|bytes| bytes.try_into().ok());
     let table = Table { family: family(message)?, name: value(rule, TABLE).map(text)? };
-    let expressions = value(rule, EXPRESSIONS).map(expressions).unwrap_or_default();
+    let mut expressions = value(rule, EXPRESSIONS).map(expressions).unwrap_or_default();
+    if table.family == NETDEV {
+        expressions.iter_mut().for_each(without_family);
+    }
     let rule_of = Rule { handle: handle.map_or(0, u64::from_be_bytes), expressions };
     Some((table, value(rule, CHAIN).map(text)?, rule_of))
+}
+
+/// `meta nfproto` is that of the table at an interface, and not the packet's.
+fn without_family(expression: &mut Expression) {
+    const NFPROTO: u32 = libc::NFT_META_NFPROTO as u32;
+    if let Expression::Meta { key: NFPROTO, to } = *expression {
+        *expression = Expression::Value { value: vec![libc::NFPROTO_NETDEV as u8], to };
+    }
 }
 
 /// An attribute with a text.

@@ -81,6 +81,80 @@ fn rules_for_what_comes_in_are_followed_through_chains_and_sets() -> Result<()> 
     })
 }
 
+/// What conntrack passes over is neither new nor established.
+#[test]
+fn rules_by_state_see_what_conntrack_passes_over() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        let input = |state: &str| {
+            lab.host.nft(&format!(
+                "table inet untracked {{
+                    chain raw {{
+                        type filter hook prerouting priority raw;
+                        udp dport 53 notrack
+                    }}
+                    chain input {{
+                        type filter hook input priority filter; policy drop;
+                        meta l4proto ipv6-icmp accept
+                        ct state {state} accept
+                    }}
+                }}"
+            ))
+        };
+        let asked = [to_own(2, Question::Udp(53), Family::V4)];
+        input("established,related,untracked")?;
+        expect_all(&lab, prroute, &asked, ("answered", None))?;
+        lab.host.nft("delete table inet untracked")?;
+        input("new,established,related")?;
+        expect_all(&lab, prroute, &asked, ("dropped", Some("netfilter")))
+    })
+}
+
+/// Chains on an interface: behind tc of what comes in, before tc of what leaves.
+#[test]
+fn rules_on_interfaces_are_followed() -> Result<()> {
+    let lab = Lab::with_services(TWO)?;
+    lab.with_prroute(|prroute| {
+        let comes_in = [to_own(2, TCP, Family::V4), to_shared(2, TCP, Family::V6)];
+        let others = [
+            to_own(1, TCP, Family::V4),
+            to_own(2, Question::Udp(53), Family::V4),
+            to_shared(1, TCP, Family::V6),
+        ];
+        let table = |family: &str| {
+            lab.host.nft(&format!(
+                "table {family} interfaces {{
+                    chain arrives {{
+                        type filter hook ingress device up2 priority filter;
+                        tcp dport 80 drop
+                    }}
+                }}"
+            ))
+        };
+        for family in ["netdev", "inet"] {
+            table(family)?;
+            expect_all(&lab, prroute, &comes_in, ("dropped", Some("netfilter")))?;
+            let named = format!("nft rule {family} interfaces arrives handle");
+            let explained = Explained::of(prroute, &comes_in[0])?;
+            ensure!(explained.text.contains(&named), "{}", explained.text);
+            expect_all(&lab, prroute, &others, ("answered", None))?;
+            lab.host.nft(&format!("delete table {family} interfaces"))?;
+        }
+        // Of a reply that is moved it is the interface that routing chose.
+        lab.host.nft(
+            "table netdev interfaces {
+                chain leaves {
+                    type filter hook egress device up1 priority filter;
+                    tcp sport 80 drop
+                }
+            }",
+        )?;
+        let leaves = [to_own(1, TCP, Family::V4), to_shared(2, TCP, Family::V4)];
+        expect_all(&lab, prroute, &leaves, ("dropped", Some("netfilter")))?;
+        expect_all(&lab, prroute, &[to_own(2, TCP, Family::V4)], ("answered", None))
+    })
+}
+
 #[test]
 fn what_is_not_understood_is_said_to_be_unknown() -> Result<()> {
     let lab = Lab::with_services(TWO)?;

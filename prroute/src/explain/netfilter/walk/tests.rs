@@ -20,7 +20,7 @@ fn chain(name: &str, base: Option<Base>, rules: &[&[Expression]]) -> Chain {
         expressions: expressions.to_vec(),
     };
     let rules = rules.iter().enumerate().map(rule).collect();
-    Chain { table: table(), name: name.to_owned(), base, rules }
+    Chain { table: table(), name: name.to_owned(), base, devices: Vec::new(), rules }
 }
 
 fn decide(verdict: Verdict) -> Expression {
@@ -234,4 +234,24 @@ fn what_conntrack_passes_over_is_not_translated() {
     assert_eq!(walked(&[]), (true, false));
     assert_eq!(walked(&[Expression::Untracks]), (false, false));
     assert_eq!(walked(&[limit(), Expression::Untracks]), (false, true));
+}
+
+#[test]
+fn chains_of_other_interfaces_are_passed_by() {
+    let walked = |hook, devices: &[&str], output: Option<&str>| {
+        let devices = devices.iter().map(|&device| device.to_owned()).collect();
+        let table = Table { family: "netdev", ..table() };
+        let drops = chain("dev", at(hook, 0, false), &[&[decide(Verdict::Drop)]]);
+        let chains = vec![Chain { table, devices, ..drops }];
+        let ruleset = Ruleset { chains, ..Ruleset::default() };
+        let mut request = packet(UDP, "203.0.113.11:40000", "198.51.100.10:53", output);
+        named(&walk(&ruleset, hook, &mut request).passage)
+    };
+    let dropped = "dropped by nft rule netdev fwx dev handle 1";
+    assert_eq!(walked(INGRESS, &["eth0", "eth1"], None), dropped);
+    assert_eq!(walked(INGRESS, &["eth0", "eth*"], None), dropped);
+    assert_eq!(walked(INGRESS, &["eth0", "eth"], None), "passes");
+    assert_eq!(walked(EGRESS, &["eth0"], Some("eth0")), dropped);
+    assert_eq!(walked(EGRESS, &["eth1"], Some("eth0")), "passes");
+    assert_eq!(walked(EGRESS, &["eth0"], None), "passes");
 }

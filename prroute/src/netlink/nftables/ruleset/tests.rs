@@ -120,6 +120,34 @@ fn a_chain_has_its_hook_and_policy() {
 }
 
 #[test]
+fn a_chain_on_interfaces_has_their_names() {
+    const NETDEV: u8 = 5;
+    const INET: u8 = 1;
+    let read = |family: u8, number: u32, devices: &[Vec<u8>]| {
+        let numbers = [number_attribute(1, number), number_attribute(2, 0)].concat();
+        let hook = attribute(4, &[numbers, devices.concat()].concat());
+        let mut bytes = vec![0; HEADER];
+        bytes.extend([family, 0, 0, 0]);
+        bytes.extend([attribute(1, b"t\0"), attribute(3, b"c\0"), hook].concat());
+        chain(&bytes).map(|chain| (chain.base.map(|base| base.hook), chain.devices))
+    };
+    let all = [attribute(1, b"eth0\0"), attribute(1, b"eth1\0"), attribute(2, b"wg")].concat();
+    let all = attribute(4 | 0x8000, &all);
+    let names = ["eth0", "eth1", "wg*"].map(str::to_owned).to_vec();
+    assert_eq!(read(NETDEV, 0, std::slice::from_ref(&all)), Some((Some(INGRESS), names.clone())));
+    assert_eq!(read(INET, 5, &[all]), Some((Some(INGRESS), names)));
+    let one = ["eth1".to_owned()].to_vec();
+    let device = [attribute(3, b"eth1\0")];
+    assert_eq!(read(NETDEV, 1, &device), Some((Some(EGRESS), one)));
+    assert_eq!(read(NETDEV, 9, &device).map(|(hook, _)| hook), Some(None));
+    assert_eq!(read(2, 0, &[]), Some((Some(0), Vec::new())));
+    // The family is the table's there.
+    let rule = |family| rule(&message(family, &[meta(15)])).unwrap().2.expressions;
+    assert_eq!(rule(NETDEV), [Expression::Value { value: vec![NETDEV], to: 1 }]);
+    assert_eq!(rule(INET), [Expression::Meta { key: 15, to: 1 }]);
+}
+
+#[test]
 fn elements_have_keys_ends_and_verdicts() {
     let key = attribute(1, &attribute(1, &80_u16.to_be_bytes()));
     let end = element(&[key.clone(), number_attribute(3, 1)].concat()).unwrap();
