@@ -8,7 +8,7 @@ use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::deliver::{Delivery, Redirect, choose, holds};
 use prroute_ebpf::wire::{Ipv4, Ipv6, Wire};
 
-use crate::state::uplink::UplinkId;
+use crate::state::uplink::{Ifindex, UplinkId};
 
 /// An uplink, as the programs know it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,18 @@ impl Target {
 
     pub const fn generation(&self) -> u16 {
         self.facts.generation
+    }
+
+    /// Its device, also when that is gone.
+    pub const fn ifindex(&self) -> Ifindex {
+        Ifindex(self.facts.ifindex)
+    }
+
+    /// Whether it seems to be no uplink any more (`facts::retired`): one that is down, with neither gateway nor
+    /// address, looks the same.
+    pub const fn is_retired(&self) -> bool {
+        let UplinkFacts { flags, count4, count6, .. } = self.facts;
+        flags & !flag::TRACED == 0 && count4 == 0 && count6 == 0
     }
 
     /// Whether replies wait for it rather than leave by another one.

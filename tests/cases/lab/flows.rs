@@ -8,7 +8,8 @@ use prroute_tests::addressing::{self, Family};
 use prroute_tests::echo::{self, Echo};
 use prroute_tests::frame::{Flags, Way, Wire, mac};
 use prroute_tests::lab::{Lab, Topology};
-use prroute_tests::{probe, prroute::Instance, socket, wait};
+use prroute_tests::prroute::{Instance, state};
+use prroute_tests::{probe, socket, wait};
 use serde_json::Value;
 
 const PORT: u16 = 7007;
@@ -170,6 +171,31 @@ fn flows_of_an_uplink_that_is_down_are_said_to_follow_the_routing_tables() -> Re
         ensure!(text.ends_with(": 1 flows follow the routing tables\n"), "{text}");
         Ok(())
     })
+}
+
+#[test]
+fn an_uplink_is_called_what_its_device_is_called_now() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let shared = addressing::shared(Family::V4);
+    let _echo = Echo::start(&lab.host, &[shared], PORT)?;
+    let prroute = lab.prroute()?;
+    let daemon = prroute.run(&[])?;
+    let mut stream = socket::tcp(&lab.client, addressing::client(2, Family::V4), shared, PORT)?;
+    echo::tcp_round(&mut stream, 100)?;
+    let name = || -> Result<Value> {
+        let flows = prroute.flows(|flow| flow["local_port"] == PORT)?;
+        Ok(flows.first().context("no flow")?["uplink_name"].clone())
+    };
+    // What the daemon knew is neither there nor true any more.
+    daemon.kill()?;
+    ensure!(name()? == "up2");
+    std::fs::remove_file(state(prroute.name()).join("report.json"))?;
+    ensure!(name()? == "up2", "{}", name()?);
+    lab.host.ip_batch("link set up2 down\nlink set up2 name other\n")?;
+    ensure!(name()? == "other", "{}", name()?);
+    lab.host.ip("link del other")?;
+    ensure!(name()? == Value::Null, "{}", name()?);
+    prroute.down().map(drop)
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! The uplinks that flows are bound to: their names, as the daemon last knew them, and whether replies can
-//! leave by them.
+//! The uplinks that flows are bound to: what their devices are called now, and whether replies can leave by them.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +8,7 @@ use ipnet::IpNet;
 use crate::datapath::flows::FlowRecord;
 use crate::datapath::targets::{Obstacle, Target};
 use crate::datapath::{Pins, Tables};
+use crate::netlink::device_name;
 use crate::runtime::RunDirectory;
 use crate::state::uplink::UplinkId;
 
@@ -40,7 +40,8 @@ impl Uplinks {
                 .uplinks
                 .iter()
                 .find(|known| (known.id, known.generation) == (target.id().0, target.generation()));
-            let name = known.map(|known| known.name.clone());
+            let is_uplink = known.is_some() || !target.is_retired();
+            let name = is_uplink.then(|| device_name(target.ifindex())).flatten();
             let on_link = known.map(|known| known.on_link.clone()).unwrap_or_default();
             (target.id(), Uplink { target, name, on_link })
         });

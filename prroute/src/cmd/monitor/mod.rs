@@ -43,14 +43,15 @@ pub(super) async fn run(args: &MonitorArgs) -> Result<()> {
     }
     let found = belongs::find_present(instance, "monitor")?;
     let pins = Pins::of(instance);
+    let names = Known::of(instance);
     let tracer = match question.kinds.needs_programs() {
         true if tables(instance, found.daemon)?.is_none() && found.daemon.is_none() => {
             return Err(NotRunning::of(instance).into());
         }
-        true => Some(ask(&pins, args, &question, instance)?),
+        true => Some(ask(&pins, args, &question, &names)?),
         false => None,
     };
-    let mut shown = Shown::new(args, &question, instance)?;
+    let mut shown = Shown::new(args, &question, names)?;
     let ended = show(&mut shown, tracer, &question, instance).await;
     shown.end()?;
     ended
@@ -61,12 +62,9 @@ fn ask(
     pins: &Pins,
     args: &MonitorArgs,
     question: &Question,
-    instance: &Instance,
+    names: &Known,
 ) -> Result<AsyncFd<Tracer>> {
-    let uplink = match &question.device {
-        Some(name) => Known::of(instance).id(name)?,
-        None => 0,
-    };
+    let uplink = names.asked(question)?;
     if Tracer::is_taken(pins)? {
         bail!("another `prroute monitor` asks the programs already, and they have one filter");
     }
@@ -150,9 +148,8 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(args: &'a MonitorArgs, question: &'a Question, instance: &Instance) -> Result<Self> {
+    fn new(args: &'a MonitorArgs, question: &'a Question, names: Known) -> Result<Self> {
         let capture = args.write.as_deref().map(Capture::create).transpose()?;
-        let names = Known::of(instance);
         Ok(Self { args, question, names, capture, lines: 0, skipped: 0 })
     }
 
