@@ -171,9 +171,9 @@ const MONITOR_WORDS: &str = "\
 What is shown: uplink (up, down, gateways), heal (what others removed, and what was put back), flow \
 (opened, confirmed, moved), packet (each one, and what became of it). Without a word: uplink heal.
 
-Conditions: dev UPLINK, host, local or remote ADDRESS[/LENGTH], port, sport or dport N (local, remote), \
-tcp, udp, icmp, sctp, ip, ip6, verdict passed, moved, refused, held, dropped or told. Ends: count N, for \
-TIME.";
+Conditions: dev UPLINK; of flows and packets also host, local or remote ADDRESS[/LENGTH], port, sport or \
+dport N (local, remote), tcp, udp, icmp, sctp, ip, ip6, verdict passed, moved, refused, held, dropped or \
+told. Ends: count N, for TIME.";
 
 const EXPLAIN_WORDS: &str = "\
 A client's port that is not told is one that clients have; of icmp it is the identifier.

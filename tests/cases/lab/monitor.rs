@@ -252,8 +252,13 @@ fn conditions_choose_packets_and_count_ends_it() -> Result<()> {
         lines.iter().all(|line| line.contains("out up1 udp") && line.contains(&second)),
         "{lines:#?}"
     );
-    let error = prroute.output(&["monitor", "packet", "dev", "up9"])?;
-    ensure!(error.stderr.contains("up9 is no uplink; those that are: up1, up2"), "{error:?}");
+    for words in [&["monitor", "packet", "dev", "up9"][..], &["monitor", "dev", "up9"]] {
+        let error = prroute.output(words)?;
+        ensure!(error.stderr.contains("up9 is no uplink; those that are: up1, up2"), "{error:?}");
+    }
+    let error = prroute.output(&["monitor", "host", "203.0.113.11", "tcp"])?;
+    ensure!(error.status.code() == Some(2), "{error:?}");
+    ensure!(error.stderr.contains("`monitor packet host ..`"), "{error:?}");
     let error = prroute.output(&["monitor", "packet"])?;
     ensure!(error.status.code() == Some(2), "{error:?}");
     daemon.terminate()?;

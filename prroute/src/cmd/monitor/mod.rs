@@ -49,6 +49,11 @@ pub(super) async fn run(args: &MonitorArgs) -> Result<()> {
             return Err(NotRunning::of(instance).into());
         }
         true => Some(ask(&pins, args, &question, &names)?),
+        // That there is no daemon is said when it is asked.
+        false if found.daemon.is_some() => {
+            names.asked(&question)?;
+            None
+        }
         false => None,
     };
     let mut shown = Shown::new(args, &question, names)?;

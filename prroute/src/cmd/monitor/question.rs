@@ -59,7 +59,7 @@ impl Question {
     ///
     /// When the words are none.
     pub(super) fn parse(words: &[String]) -> Result<Self, FilterError> {
-        let mut parser = Parser { words, next: 0, has_condition: false };
+        let mut parser = Parser { words, next: 0, has_condition: false, of_packets: None };
         let mut question = Self {
             kinds: parser.kinds(),
             filter: Filter::NONE,
@@ -80,6 +80,14 @@ impl Question {
                     .to_owned(),
             ));
         }
+        if let Some(at) = parser.of_packets.filter(|_| !question.kinds.needs_programs()) {
+            let word = &words[at];
+            let message = format!(
+                "{word:?} is about packets, which are not asked for: `monitor packet {word} ..`, or \
+                 `monitor flow {word} ..`"
+            );
+            return Err(parser.error(at, message));
+        }
         question.filter.changes = u32::from(!question.kinds.packet);
         Ok(question)
     }
@@ -89,6 +97,8 @@ struct Parser<'a> {
     words: &'a [String],
     next: usize,
     has_condition: bool,
+    /// The place of the first condition that only packets have.
+    of_packets: Option<usize>,
 }
 
 impl<'a> Parser<'a> {
@@ -140,6 +150,9 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         self.has_condition |= !matches!(word, "count" | "for");
+        if !matches!(word, "count" | "for" | "dev" | "and") {
+            self.of_packets = self.of_packets.or(Some(self.next - 1));
+        }
         match word {
             _ if protocol.is_some() => filter.protocol = protocol.unwrap_or_default(),
             "icmp" if filter.version == 6 => filter.protocol = ICMPV6,
@@ -248,6 +261,24 @@ mod tests {
         assert_eq!(host.mask, [u64::from(address4([255, 255, 255, 0])), 0]);
         assert_eq!(local_port, 443_u16.to_be_bytes());
         assert_eq!(verdicts, Verdict::Moved.bit() | Verdict::Held.bit());
+    }
+
+    /// What the daemon says is of an uplink, and of no packet.
+    #[test]
+    fn conditions_of_packets_are_for_packets_alone() {
+        let error = parse("host 203.0.113.11 tcp").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "\"host\" is about packets, which are not asked for: `monitor packet host ..`, or `monitor \
+             flow host ..`\n  host 203.0.113.11 tcp\n  ^"
+        );
+        for words in ["tcp", "uplink dev eth1 verdict moved", "heal for 3s port 53", "ip6 count 2"]
+        {
+            assert!(parse(words).is_err(), "{words}");
+        }
+        for words in ["dev eth1 count 3", "uplink dev eth1 for 3s", "uplink packet tcp"] {
+            assert!(parse(words).is_ok(), "{words}");
+        }
     }
 
     #[test]
