@@ -69,7 +69,7 @@ reasons! {
     Unconfirmed = 16, "unconfirmed";
     /// A TCP flow without a record was taken up in its middle.
     Adopted = 17, "adopted";
-    /// Dropped: its uplink is down and the configuration says to hold.
+    /// Dropped: its uplink cannot be used, and the configuration says to hold.
     Held = 18, "held";
     /// Larger than the recorded uplink's MTU: its sender was told to send smaller ones.
     SenderTold = 19, "sender_told";

@@ -136,7 +136,7 @@ pub enum Verdict {
     Moved = 1,
     /// It went the kernel's way, because the flow does not live here, or is not confirmed.
     Refused = 2,
-    /// Its uplink is down, and it waits: it was dropped.
+    /// Its uplink cannot be used, and it waits: it was dropped.
     Held = 3,
     /// It was too big, and its sender could not be told.
     Dropped = 4,

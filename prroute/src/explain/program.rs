@@ -111,7 +111,8 @@ fn reason(decision: &Decision) -> Option<String> {
     let counted = decision.counted.first().map(|(_, reason)| *reason);
     let reason = decision.reason.or(counted)?;
     let text = reason.describe().trim().trim_end_matches('.');
-    let rest = text.strip_prefix("Not redirected: ").unwrap_or(text);
+    let what = ["Not redirected: ", "Dropped: "];
+    let rest = what.iter().find_map(|what| text.strip_prefix(what)).unwrap_or(text);
     let mut letters = rest.chars();
     let first = letters.next()?;
     // Names in capitals stay so.
@@ -166,7 +167,11 @@ pub(crate) fn leaves(
     let behind = behind(before);
     let step = match (decision.outcome, decision.target) {
         (Outcome::Drops, _) => {
-            let why = reason(decision).unwrap_or_else(|| "dropped".to_owned());
+            let mut why = reason(decision).unwrap_or_else(|| "why is not known".to_owned());
+            let is_held = decision.counted.iter().any(|(_, reason)| *reason == Reason::Held);
+            if is_held && decision.reason != Some(Reason::Held) {
+                why += ", and the configuration says to hold";
+            }
             Step::stop(STAGE, format!("{device}: dropped: {why}"))
                 .cause(format!("prroute drops it: {why}"))
                 .remedy(format!("`prroute status dev {}` says how the uplink is", iif.0))
@@ -221,6 +226,12 @@ mod tests {
         assert_eq!(moved.detail, format!("{}: reply, moved to {}", one.name, other.name));
         let dropped = by(&decided(decision(Outcome::Drops, Some(Reason::Held))), other);
         assert_eq!(dropped.found, Found::Stop);
+        let why = "its uplink cannot be used, and the configuration says to hold";
+        assert_eq!(dropped.detail, format!("{}: dropped: {why}", one.name));
+        let held = decision(Outcome::Drops, Some(Reason::NoNextHop));
+        let held = by(&decided(Decision { counted: vec![(2, Reason::Held)], ..held }), other);
+        let why = "no usable next hop on the recorded uplink, and the configuration says to hold";
+        assert_eq!(held.detail, format!("{}: dropped: {why}", one.name));
         assert_eq!(by(&Program::NotLoaded, other).found, Found::Nothing);
     }
 

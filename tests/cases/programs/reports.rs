@@ -76,8 +76,12 @@ fn what_is_not_moved_is_reported_with_its_reason() {
         fixture.uplinks[1].device.up = false;
         assert_eq!(decided(fixture, PASS), (Verdict::Passed, Some(Reason::UplinkDown)));
         fixture.uplinks[1].device.hold = true;
-        assert_eq!(decided(fixture, DROP), (Verdict::Held, Some(Reason::Held)));
-        (fixture.uplinks[1].device.hold, fixture.uplinks[1].device.up) = (false, true);
+        assert_eq!(decided(fixture, DROP), (Verdict::Held, Some(Reason::UplinkDown)));
+        fixture.uplinks[1].device.up = true;
+        fixture.uplinks[1].device.way_out.v4.resolved = false;
+        assert_eq!(decided(fixture, DROP), (Verdict::Held, Some(Reason::NoNextHop)));
+        fixture.uplinks[1].device.way_out.v4.resolved = true;
+        fixture.uplinks[1].device.hold = false;
         fixture.uplinks[1].generation += 1;
         assert_eq!(decided(fixture, PASS), (Verdict::Passed, Some(Reason::UplinkGone)));
     });

@@ -106,7 +106,11 @@ fn leaves(decision: &Decision, names: &impl Names) -> String {
         (Verdict::Moved, Some(target)) => {
             format!("MOVED to {target}{}{by_source}", via(decision))
         }
-        (Verdict::Held, Some(target)) => format!("HELD: {target} is down"),
+        (Verdict::Held, Some(target)) => match decision.reason {
+            Some(Reason::UplinkDown) => format!("HELD: {target} is down"),
+            Some(Reason::NoNextHop) => format!("HELD: {target} has no usable gateway"),
+            _ => format!("HELD: {target} cannot be used"),
+        },
         (Verdict::Dropped, Some(target)) => format!("DROPPED: too big for {target}"),
         (Verdict::Told, Some(target)) => {
             format!("TOLD its sender: too big for {target}")

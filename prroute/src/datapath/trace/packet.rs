@@ -69,7 +69,8 @@ impl Decision {
             Verdict::Refused if came_in => Some(Reason::RebindRefused),
             Verdict::Refused => Some(Reason::Unconfirmed),
             Verdict::Told => Some(Reason::SenderTold),
-            Verdict::Held => Some(Reason::Held),
+            // Of a later fragment it is not told.
+            Verdict::Held => not_delivered.or(Some(Reason::Held)),
             _ if is(about::TARGET_GONE) => Some(Reason::UplinkGone),
             _ => not_delivered.or_else(|| refused(report, verdict, next_hop)),
         };
@@ -205,6 +206,9 @@ mod tests {
         let reason = |report: &Report| Decision::of(report).reason;
         let no_next_hop = Delivery::LeaveOrHold(Reason::NoNextHop).code();
         assert_eq!(reason(&Report { delivery: no_next_hop, ..reply }), Some(Reason::NoNextHop));
+        let held = Report { verdict: Verdict::Held as u8, ..reply };
+        assert_eq!(reason(&Report { delivery: no_next_hop, ..held }), Some(Reason::NoNextHop));
+        assert_eq!(reason(&held), Some(Reason::Held));
         let gone = Report { about: about::TARGET_GONE, ..reply };
         assert_eq!(reason(&gone), Some(Reason::UplinkGone));
         let refused = Report { delivery: Delivery::Gateway.code(), ..reply };

@@ -84,7 +84,10 @@ fn what_was_not_moved_says_why() {
     let none = Decision { target: None, about_flow: None, next_hop: None, ..passed };
     assert_eq!(said(&none), "passed: no flow is needed");
     let held = Decision { verdict: Verdict::Held, ..decision() };
-    assert_eq!(said(&held), "HELD: eth1 is down");
+    let by = |reason| Decision { reason, ..held.clone() };
+    assert_eq!(said(&by(Some(Reason::UplinkDown))), "HELD: eth1 is down");
+    assert_eq!(said(&by(Some(Reason::NoNextHop))), "HELD: eth1 has no usable gateway");
+    assert_eq!(said(&by(Some(Reason::Held))), "HELD: eth1 cannot be used");
 }
 
 #[test]
