@@ -63,7 +63,11 @@ impl Decision {
         let came_in = report.direction == 0;
         let verdict = Verdict::from_code(report.verdict).unwrap_or(Verdict::Passed);
         let (next_hop, not_delivered) = way(report);
-        let inbound = came_in.then(|| inbound(report.decision)).flatten();
+        // Nothing is, of what is neither for the host nor for a guest behind it.
+        let is_recorded = |kind: &InboundKind| {
+            !matches!(kind, InboundKind::Open | InboundKind::Adopt) || is(about::CHANGES)
+        };
+        let inbound = came_in.then(|| inbound(report.decision)).flatten().filter(is_recorded);
         let outbound = (!came_in).then(|| outbound(report.decision)).flatten();
         let reason = match verdict {
             Verdict::Refused if came_in => Some(Reason::RebindRefused),
@@ -228,6 +232,19 @@ mod tests {
         let decision = Decision::of(&leaves());
         assert_eq!((decision.about_flow, decision.target), (None, None));
         assert_eq!(decision.verdict, Verdict::Passed);
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_not_said_to_be() {
+        let about_flow = |kind: InboundKind, about| {
+            let report = Report { direction: 0, decision: kind as u8, about, ..leaves() };
+            Decision::of(&report).about_flow
+        };
+        for kind in [InboundKind::Open, InboundKind::Adopt] {
+            assert_eq!(about_flow(kind, 0), None, "in transit");
+            assert_eq!(about_flow(kind, about::CHANGES), Some(kind.name()));
+        }
+        assert_eq!(about_flow(InboundKind::Refresh, 0), Some("known here"));
     }
 
     #[test]
