@@ -38,7 +38,7 @@ impl SysctlWatch {
             line(Level::WARN, EventName("sysctl-set-back"), device, text)
         });
         let ended = self.strict.difference(&strict).map(|device| {
-            let text = format!("{device}: rp_filter is not 1 any more");
+            let text = format!("{device}: rp_filter is not strict any more");
             line(Level::INFO, EventName("sysctl-mended"), device, text)
         });
         let lines = begun.chain(ended).collect();
@@ -59,14 +59,20 @@ impl Reconciler {
         self.sysctls.due = now + PERIOD;
         let saved = self.records.journal.sysctls.rp_filter.iter();
         let loosened = saved.filter(|(_, saved)| saved.applied && saved.set != STRICT);
-        let is_strict = |ifindex: u32, device: &str| {
+        let all = sysctl::rp_filter("all").unwrap_or(0);
+        let is_set_back = |ifindex: u32, device: &str| {
             let value = sysctl::rp_filter_of(device, Ifindex(ifindex));
-            value.is_ok_and(|value| value == Some(STRICT))
+            value.is_ok_and(|value| value.is_some_and(|value| is_strict(all, value)))
         };
-        let strict = loosened.filter(|(ifindex, saved)| is_strict(**ifindex, &saved.device));
+        let strict = loosened.filter(|(ifindex, saved)| is_set_back(**ifindex, &saved.device));
         let strict = strict.map(|(_, saved)| saved.device.clone()).collect();
         self.sysctls.tell(strict).iter().for_each(lines::write);
     }
+}
+
+/// The greater one of the value of all interfaces and its own counts.
+fn is_strict(all: u8, value: u8) -> bool {
+    all.max(value) == STRICT
 }
 
 fn line(level: Level, kind: EventName, device: &str, text: String) -> Line {
@@ -76,6 +82,12 @@ fn line(level: Level, kind: EventName, device: &str, text: String) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_is_loose_for_all_interfaces_drops_nothing() {
+        assert!(is_strict(0, 1) && is_strict(1, 1) && is_strict(1, 0));
+        assert!(!is_strict(2, 1) && !is_strict(0, 2) && !is_strict(1, 2) && !is_strict(0, 0));
+    }
 
     #[test]
     fn a_filter_that_is_set_back_is_told_once_and_its_end_too() {
@@ -88,6 +100,6 @@ mod tests {
         assert_eq!(watch.tell(eth1()), []);
         let over = watch.tell(BTreeSet::new());
         assert_eq!(over.len(), 1);
-        assert_eq!(over[0].text, "eth1: rp_filter is not 1 any more");
+        assert_eq!(over[0].text, "eth1: rp_filter is not strict any more");
     }
 }

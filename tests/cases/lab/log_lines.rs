@@ -117,7 +117,7 @@ fn a_sysctl_that_another_program_sets_back_is_one_warning() -> Result<()> {
             wait::until(line, 4 * SOON, || Ok(prroute.log().contains(line).then_some(())))
         };
         said(1, set_back)?;
-        said(2, "up2: rp_filter is not 1 any more")
+        said(2, "up2: rp_filter is not strict any more")
     })?;
     ensure!(log.matches(set_back).count() == 1, "{log}");
     Ok(())
