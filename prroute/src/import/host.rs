@@ -9,7 +9,7 @@ use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table};
 use super::unread::Subject;
 use crate::family::Family;
 use crate::state::observed::{
-    self, Observed, PROTOCOL, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+    self, Observed, PROTOCOL, RouteExtras, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 
 /// What stands where a file's name would.
@@ -29,14 +29,14 @@ pub(crate) fn uses_marks(observed: &Observed) -> bool {
 }
 
 /// What others have set up; `routes` are all of [those tables](tables).
-pub(crate) fn read(observed: &Observed, routes: &[observed::Route]) -> Setup {
+pub(crate) fn read(observed: &Observed, routes: &[(observed::Route, RouteExtras)]) -> Setup {
     let source: Arc<str> = SOURCE.into();
     let place = || Place { source: source.clone(), line: None };
     let mut setup = Setup { knows_addresses: true, ..Setup::default() };
     let foreign = observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
     setup.rules = foreign.map(|found| rule(found, place())).collect();
-    for found in routes.iter().filter(|route| route.protocol != PROTOCOL) {
-        match route(found, place()) {
+    for (found, extras) in routes.iter().filter(|(route, _)| route.protocol != PROTOCOL) {
+        match route(found, extras_of(observed, found, extras), place()) {
             Some(route) => setup.routes.push(route),
             None => {
                 let subject = Subject::Route {
@@ -89,7 +89,16 @@ fn rule(rule: &observed::Rule, place: Place) -> Rule {
     }
 }
 
-fn route(route: &observed::Route, place: Place) -> Option<Route> {
+/// Without the interface's own MTU, which some programs give each route.
+fn extras_of(observed: &Observed, route: &observed::Route, extras: &RouteExtras) -> RouteExtras {
+    let mut extras = extras.clone();
+    let links = route.next_hops.iter().filter_map(|hop| observed.link(hop.ifindex));
+    let its: Vec<String> = links.map(|link| format!("mtu {}", link.mtu)).collect();
+    extras.words.retain(|word| !its.contains(word));
+    extras
+}
+
+fn route(route: &observed::Route, extras: RouteExtras, place: Place) -> Option<Route> {
     let kind = match route.kind {
         RouteKind::Unicast => Kind::Unicast,
         RouteKind::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT) => {
@@ -107,5 +116,22 @@ fn route(route: &observed::Route, place: Place) -> Option<Route> {
         .collect();
     let (table, metric) = (Table::Number(route.table), route.metric);
     let (destination, source) = (route.destination, route.source);
-    Some(Route { place, table, destination, source, kind, hops, metric })
+    Some(Route { place, table, destination, source, kind, hops, metric, extras })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::fixture::Host;
+
+    #[test]
+    fn a_route_has_what_it_says_beside_the_interfaces_own_mtu() {
+        let host = Host::new().nic("eth1").default("eth1", "10.0.1.1", 0);
+        let route = host.0.routes.last().unwrap().clone();
+        for (word, left) in [("mtu 1500", 0), ("mtu 1400", 1), ("advmss 1500", 1)] {
+            let extras = RouteExtras { words: vec![word.to_owned()], ..RouteExtras::default() };
+            let setup = read(&host.0, &[(route.clone(), extras)]);
+            assert_eq!(setup.routes[0].extras.words.len(), left, "{word}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::model::{Device, Hop, Kind, Place, Route, Setup, Table};
 use super::unread::{Subject, table_unless_hidden};
 use super::words::{self, Context};
 use crate::family::Family;
+use crate::state::observed::RouteExtras;
 
 /// What a file of this kind is about, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,7 @@ fn old_routes(
                 kind: Kind::Unicast,
                 hops: vec![Hop { via, device: Some(Device::Name(device.to_owned())) }],
                 metric: 0,
+                extras: RouteExtras::default(),
             }),
             None => setup.miss(place(*line), format!("`{key}={address}` has no NETMASK{number}")),
         }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::marks::MarkRule;
 use super::unread::{Subject, Unread};
 use crate::family::Family;
-use crate::state::observed::{Mark, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::state::observed::{Mark, RouteExtras, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 
 /// Where something was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,6 +185,7 @@ pub(crate) struct Route {
     pub(crate) kind: Kind,
     pub(crate) hops: Vec<Hop>,
     pub(crate) metric: u32,
+    pub(crate) extras: RouteExtras,
 }
 
 impl Route {

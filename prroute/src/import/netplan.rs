@@ -10,6 +10,7 @@ use super::unread::{NO_INTERFACE, Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use super::yaml::{self, Node, NotYaml};
 use crate::family::Family;
+use crate::state::observed::RouteExtras;
 
 /// Kinds of interfaces, each with definitions by name.
 const KINDS: [&str; 10] = [
@@ -165,7 +166,16 @@ impl Definition<'_> {
                     let place = self.place(node);
                     let hops = vec![Hop { via: Some(via), device: self.device.clone() }];
                     let destination = Family::of(&via).any();
-                    self.route(place, Table::MAIN, destination, Kind::Unicast, hops, 0);
+                    self.setup.routes.push(Route {
+                        place,
+                        table: Table::MAIN,
+                        destination,
+                        source: None,
+                        kind: Kind::Unicast,
+                        hops,
+                        metric: 0,
+                        extras: RouteExtras::default(),
+                    });
                 }
                 Err(_) => {
                     let place = self.place(node);
@@ -187,22 +197,10 @@ impl Definition<'_> {
         }
     }
 
-    fn route(
-        &mut self,
-        place: Place,
-        table: Table,
-        destination: IpNet,
-        kind: Kind,
-        hops: Vec<Hop>,
-        metric: u32,
-    ) {
-        let source = None;
-        self.setup.routes.push(Route { place, table, destination, source, kind, hops, metric });
-    }
-
     fn read_route(&mut self, node: &Node) -> Result<(), String> {
-        let (mut to, mut via, mut source) = (None, None, None);
+        let (mut to, mut via) = (None, None);
         let (mut table, mut metric, mut kind) = (Table::MAIN, 0, Kind::Unicast);
+        let mut extras = RouteExtras::default();
         for (key, value) in node.entries() {
             let text = value.text().ok_or_else(|| format!("`{key}` is no text"))?;
             let wrong = || format!("`{key}: {text}` is not understood");
@@ -224,18 +222,16 @@ impl Definition<'_> {
                     }
                 }
                 // The source that a route prefers.
-                "from" => source = text.parse::<std::net::IpAddr>().ok(),
-                "on-link"
-                | "scope"
-                | "mtu"
-                | "congestion-window"
-                | "advertised-receive-window"
-                | "advmss" => {}
+                "from" => extras.source = Some(text.parse().map_err(|_| wrong())?),
+                "mtu" | "advmss" => extras.add(key, text),
+                "congestion-window" => extras.add("initcwnd", text),
+                "advertised-receive-window" => extras.add("initrwnd", text),
+                "on-link" | "scope" => {}
                 _ => return Err(wrong()),
             }
         }
         let to = to.ok_or("no `to`")?;
-        let family = via.or(source).as_ref().map_or(Family::V4, Family::of);
+        let family = via.or(extras.source).as_ref().map_or(Family::V4, Family::of);
         let destination = to.unwrap_or_else(|| {
             // `::/0` is told from `0.0.0.0/0` by its colons.
             let text = node.get("to").and_then(Node::text).unwrap_or_default();
@@ -249,7 +245,8 @@ impl Definition<'_> {
             _ => vec![Hop { via, device: self.device.clone() }],
         };
         let place = self.place(node);
-        self.route(place, table, destination, kind, hops, metric);
+        let route = Route { place, table, destination, source: None, kind, hops, metric, extras };
+        self.setup.routes.push(route);
         Ok(())
     }
 

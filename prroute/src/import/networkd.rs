@@ -13,6 +13,7 @@ use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table, 
 use super::unread::{NO_INTERFACE, Subject, family_of};
 use super::words::{empty_rule, mark, prefix};
 use crate::family::Family;
+use crate::state::observed::RouteExtras;
 
 /// A file, and which interface it and its drop-ins are about.
 pub(super) fn read(files: &[(String, String)]) -> Setup {
@@ -103,6 +104,23 @@ fn subject(section: &Section) -> Subject {
     }
 }
 
+/// The word of `ip route` for a key of `[Route]`.
+fn extra(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "MTUBytes" => "mtu",
+        "HopLimit" => "hoplimit",
+        "TCPAdvertisedMaximumSegmentSize" => "advmss",
+        "TCPCongestionControlAlgorithm" => "congctl",
+        "TCPRetransmissionTimeoutSec" => "rto_min",
+        "InitialCongestionWindow" => "initcwnd",
+        "InitialAdvertisedReceiveWindow" => "initrwnd",
+        "QuickAck" => "quickack",
+        "FastOpenNoCookie" => "fastopen_no_cookie",
+        "TTLPropagate" => "ttl-propagate",
+        _ => return None,
+    })
+}
+
 fn is_yes(value: &str) -> bool {
     matches!(value, "1" | "yes" | "true" | "on" | "y" | "t")
 }
@@ -165,6 +183,7 @@ impl File<'_> {
                         kind: Kind::Unicast,
                         hops: vec![hop],
                         metric: 0,
+                        extras: RouteExtras::default(),
                     });
                 }
                 _ => {}
@@ -176,6 +195,7 @@ impl File<'_> {
     fn route(&mut self, section: &Section) -> Result<(), Wrong> {
         let (mut to, mut via, mut source) = (None, None, None);
         let (mut table, mut metric, mut kind) = (Table::MAIN, 0, Kind::Unicast);
+        let mut extras = RouteExtras::default();
         for key in &section.keys {
             let value = key.value.as_str();
             match key.name.as_str() {
@@ -203,7 +223,12 @@ impl File<'_> {
                 "MultiPathRoute" | "NextHop" => {
                     return Err((key.line, format!("`{}=` is not read", key.name)));
                 }
-                _ => {}
+                "PreferredSource" if value != "no" => {
+                    extras.source = Some(value.parse().map_err(|_| wrong(key))?);
+                }
+                "PreferredSource" | "GatewayOnLink" | "GatewayOnlink" | "IPv6Preference"
+                | "Scope" | "Protocol" => {}
+                name => extras.add(extra(name).ok_or_else(|| wrong(key))?, value),
             }
         }
         let of_text = section.keys.iter().any(|key| {
@@ -225,6 +250,7 @@ impl File<'_> {
             kind,
             hops,
             metric,
+            extras,
         });
         Ok(())
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Device, Kind, Route, Setup, Table};
+use super::model::{Action, Device, Kind, Route, Rule, Setup, Table};
 use crate::family::Family;
+use crate::state::observed::RouteMetrics;
 
 /// The one way out of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(super) struct Way {
     pub(super) holds: bool,
     /// What the table has on the link.
     pub(super) on_link: Vec<IpNet>,
+    /// Sources that its routes prefer, and that an interface with other addresses may not get of itself.
+    pub(super) sources: Vec<IpAddr>,
 }
 
 /// The way out of a table, and whether prroute's own table can take its place.
@@ -33,8 +36,29 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
     let device = device_of(setup, default)
         .ok_or_else(|| format!("it is not said which interface table {table} leads over"))?;
     let via = default.hops.first().and_then(|hop| hop.via);
-    let mut way = Way { device, via, holds: false, on_link: Vec::new() };
+    let mut way = Way { device, via, holds: false, on_link: Vec::new(), sources: Vec::new() };
     for route in routes {
+        let is_mains = match route.is_default() {
+            true => says_what_main_says(setup, route, &way),
+            false => main_has(setup, route),
+        };
+        if let Some(word) = route.extras.words.first()
+            && route.kind == Kind::Unicast
+            && !is_mains
+        {
+            return Err(format!(
+                "table {table} has `{word}` for `{route}` ({}), which prroute's routes have only where main's \
+                 default route by the same way has it",
+                route.place
+            ));
+        }
+        if let Some(source) = route.extras.source
+            && route.kind == Kind::Unicast
+            && !way.sources.contains(&source)
+            && !is_only_address(setup, source, table, &way.device)
+        {
+            way.sources.push(source);
+        }
         match route.kind {
             Kind::Kernels => {}
             Kind::Throw => {
@@ -47,7 +71,7 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
             Kind::Refusal if route.is_default() => way.holds = true,
             _ if route.is_default() => {}
             _ if is_on_link(setup, route, &way) => way.on_link.push(route.destination),
-            _ if main_has(setup, route) => {}
+            _ if is_mains => {}
             _ => {
                 return Err(format!(
                     "table {table} has a route to {}, and prroute's tables have none but default \
@@ -116,6 +140,29 @@ fn is_on_link(setup: &Setup, route: &Route, way: &Way) -> bool {
     route.kind == Kind::Unicast && hop.via.is_none() && is_by_it && is_plausible
 }
 
+/// Whether no other address of its family is known of the interface.
+fn is_only_address(setup: &Setup, source: IpAddr, table: &Table, device: &Device) -> bool {
+    let of_device = setup.addresses.iter().filter(|(its, _)| its == device);
+    let of_device = of_device.map(|(_, net)| net.addr());
+    // Rules for sources and routes to neighbours tell them, too.
+    let looks_up = |rule: &&Rule| matches!(&rule.action, Action::Lookup(its) if its == table);
+    let of_rules = setup.rules.iter().filter(looks_up).filter_map(|rule| rule.from);
+    let of_rules = of_rules.filter(|net| net.prefix_len() == net.max_prefix_len());
+    let of_links = setup.routes.iter().filter_map(|route| match &route.hops[..] {
+        [hop] if hop.via.is_none() && hop.device.as_ref() == Some(device) => {
+            route.extras.source.filter(|source| route.destination.contains(source))
+        }
+        _ => None,
+    });
+    let family = Family::of(&source);
+    let mut all = of_device.chain(of_rules.map(|net| net.addr())).chain(of_links);
+    let mut is_known = false;
+    all.all(|address| {
+        is_known |= address == source;
+        address == source || Family::of(&address) != family
+    }) && is_known
+}
+
 /// Whether main sends to the same destinations by the same way.
 fn main_has(setup: &Setup, route: &Route) -> bool {
     setup.routes.iter().any(|other| {
@@ -123,11 +170,17 @@ fn main_has(setup: &Setup, route: &Route) -> bool {
             && other.destination == route.destination
             && other.kind == route.kind
             && other.hops == route.hops
+            && other.extras.words == route.extras.words
     })
 }
 
 /// Whether main has a default route by the same way: then the gateway needs no word.
 pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
+    mains(setup, family, way).is_some()
+}
+
+/// Main's default route by the same way.
+fn mains<'a>(setup: &'a Setup, family: Family, way: &Way) -> Option<&'a Route> {
     let is_default = |route: &&Route| {
         route.table == Table::MAIN && route.family() == family && route.is_default()
     };
@@ -141,5 +194,16 @@ pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
         let mut hops = route.hops.iter();
         hops.any(|hop| hop.via == way.via && hop.device.as_ref() == Some(&way.device))
     };
-    defaults().any(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(route))
+    defaults().find(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(route))
+}
+
+/// Whether prroute's default route says of connections what this one says: it takes that from main's.
+fn says_what_main_says(setup: &Setup, route: &Route, way: &Way) -> bool {
+    let is_taken = |word: &String| {
+        let name = word.split(' ').next().unwrap_or_default();
+        name == "lock" || RouteMetrics::has_name(name)
+    };
+    let main = mains(setup, route.family(), way);
+    main.is_some_and(|main| main.extras.words == route.extras.words)
+        && route.extras.words.iter().all(is_taken)
 }

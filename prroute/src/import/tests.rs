@@ -1,6 +1,7 @@
 //! Whole notations: what administrators have published, in their own words.
 
 mod any_text;
+mod extras;
 mod unread;
 
 use std::path::Path;

@@ -170,6 +170,14 @@ impl Import {
             self.bind_device = true;
         }
         let device = &way.device;
+        // Where a rule is for a source, that is chosen before.
+        let chooses = rule.from.is_none() && (rule.to.is_some() || rule.oif.is_some());
+        for source in way.sources.iter().filter(|_| chooses) {
+            self.notes.push(format!(
+                "sockets without an address of their own that `{rule}` is about had {source} (`src` in \
+                 the table): prroute's routes name none, and the kernel takes one of {device}"
+            ));
+        }
         match (&rule.iif, rule.from) {
             (Some(iif), _) if iif != "lo" => self.notes.push(format!(
                 "`{rule}` decides about packets in transit only, which prroute leaves to main: if \

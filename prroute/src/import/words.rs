@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Table, number};
 use crate::family::Family;
-use crate::state::observed::Mark;
+use crate::state::observed::{Mark, RouteExtras};
 
 /// Words that stand before a value.
 struct Words<'a> {
@@ -195,6 +195,7 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
         kind: Kind::Unicast,
         hops: Vec::new(),
         metric: 0,
+        extras: RouteExtras::default(),
     };
     let mut destination: Option<Option<IpNet>> = None;
     let mut hop = Hop { via: None, device: None };
@@ -223,20 +224,25 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
                 several = true;
                 hop = Hop { via: None, device: None };
             }
-            "src" | "proto" | "protocol" | "scope" | "tos" | "dsfield" | "advmss" | "rtt"
-            | "rttvar" | "rto_min" | "window" | "cwnd" | "initcwnd" | "initrwnd" | "ssthresh"
-            | "hoplimit" | "pref" | "expires" | "congctl" | "features" | "quickack" | "realms"
-            | "weight" | "error" | "reordering" | "fastopen_no_cookie" | "age" => {
+            "src" => {
+                let value = words.value(word)?;
+                let source = value.parse().map_err(|_| format!("`src {value}`: not an address"))?;
+                route.extras.source = Some(source);
+            }
+            "proto" | "protocol" | "scope" | "pref" | "expires" | "weight" | "error" | "age" => {
                 words.skip(word)?;
+            }
+            "mtu" | "tos" | "dsfield" | "advmss" | "rtt" | "rttvar" | "rto_min" | "window"
+            | "cwnd" | "initcwnd" | "initrwnd" | "ssthresh" | "hoplimit" | "congctl"
+            | "features" | "quickack" | "realms" | "reordering" | "fastopen_no_cookie" => {
+                match words.value(word)? {
+                    "lock" => route.extras.add(word, format_args!("lock {}", words.value("lock")?)),
+                    value => route.extras.add(word, value),
+                }
             }
             "nhid" => {
                 words.skip(word)?;
                 has_object = true;
-            }
-            "mtu" => {
-                if words.value(word)? == "lock" {
-                    words.skip("lock")?;
-                }
             }
             "onlink" | "pervasive" | "linkdown" | "dead" | "offload" | "trap" | "rt_offload"
             | "cache" | "notify" => {}

@@ -1,5 +1,6 @@
 //! From netlink messages to the types of the model.
 
+mod extras;
 mod route;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
+pub(super) use self::extras::extras;
 pub(super) use self::route::{gateway_of, route, route_address, validity};
 use crate::state::observed::{
     Address, Family, Link, Mark, Neighbour, NeighbourState, Rejection, Rule, host_net,

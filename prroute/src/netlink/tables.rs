@@ -7,12 +7,12 @@ use netlink_packet_route::route::RouteMessage;
 
 use super::read::{dump, name_devices};
 use super::{Kernel, NetlinkError, decode, encode};
-use crate::state::observed::{Family, Link, Route};
+use crate::state::observed::{Family, Link, Route, RouteExtras};
 
 /// What was read of some tables.
 #[derive(Clone, Debug, Default)]
 pub struct RoutesOfTables {
-    pub routes: Vec<Route>,
+    pub routes: Vec<(Route, RouteExtras)>,
     /// Why a route could not be decoded: each may be of any table.
     pub unreadable: Vec<(Family, String)>,
 }
@@ -25,7 +25,7 @@ impl Kernel {
         links: &[Link],
     ) -> Result<RoutesOfTables, NetlinkError> {
         let mut socket = self.socket.lock().await;
-        let (mut routes, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut routes, mut extras, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for family in Family::BOTH {
             let mut request = RouteMessage::default();
             request.header.address_family = encode::family(family);
@@ -35,13 +35,17 @@ impl Kernel {
                 let is_valid = decode::validity(&message).is_ok();
                 let is_of_family = |route: &Route| is_valid && route.family() == family;
                 let route = decode::route(&message).filter(is_of_family);
-                all.extend(route.filter(|route| tables.contains(&route.table)));
+                let route = route.filter(|route| tables.contains(&route.table));
+                all.extend(route.map(|route| (route, decode::extras(&message))));
             });
             let of_family = of_family.await?;
-            routes.extend(of_family.found);
+            let (found, theirs): (Vec<Route>, Vec<RouteExtras>) =
+                of_family.found.into_iter().unzip();
+            routes.extend(found);
+            extras.extend(theirs);
             unreadable.extend(of_family.unreadable.into_iter().map(|it| (family, it.error)));
         }
         name_devices(&mut routes, links, &[]);
-        Ok(RoutesOfTables { routes, unreadable })
+        Ok(RoutesOfTables { routes: routes.into_iter().zip(extras).collect(), unreadable })
     }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::uplink::{Ifindex, Skipped};
 pub use crate::family::Family;
 pub use metrics::RouteMetrics;
-pub use route::{MainRoute, NextHop, Route, RouteKey, RouteKind, RouterPreference};
+pub use route::{MainRoute, NextHop, Route, RouteExtras, RouteKey, RouteKind, RouterPreference};
 pub use rule::{Mark, Rejection, Rule};
 
 pub const TABLE_MAIN: u32 = libc::RT_TABLE_MAIN as u32;

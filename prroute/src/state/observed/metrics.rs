@@ -41,6 +41,11 @@ impl RouteMetrics {
         Self(known)
     }
 
+    /// Whether one with this name is among them.
+    pub fn has_name(word: &str) -> bool {
+        NAMES.iter().any(|(_, name)| *name == word)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (u16, u32)> {
         self.0.iter().copied()
     }

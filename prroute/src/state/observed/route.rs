@@ -77,6 +77,32 @@ pub struct Route {
     pub metrics: RouteMetrics,
 }
 
+/// What a route says beside its way. prroute's own say of connections what main's default route by the same way says, and
+/// nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteExtras {
+    /// The address of sockets that choose none (`src`).
+    pub source: Option<IpAddr>,
+    /// The others, as `ip route` writes them: `mtu 1400`.
+    pub words: Vec<String>,
+}
+
+impl RouteExtras {
+    /// Adds `mtu 1400` and the like, unless it says what holds without it.
+    pub fn add(&mut self, word: &str, value: impl std::fmt::Display) {
+        let value = value.to_string();
+        let is_default = match word {
+            "tos" | "dsfield" => matches!(value.as_str(), "0" | "0x0" | "0x00" | "default"),
+            // What routers advertise, as a rule.
+            "hoplimit" => value == "64",
+            _ => value == "0",
+        };
+        if !is_default {
+            self.words.push(format!("{word} {value}"));
+        }
+    }
+}
+
 /// Table, destination, source, metric.
 pub type RouteKey = (u32, IpNet, Option<IpNet>, u32);
 

@@ -1,0 +1,118 @@
+//! What routes say beside their way (an MTU, a source) prroute's do not say.
+
+use super::files;
+use crate::import::{Import, Notation, translate};
+
+fn of(notation: Notation, name: &str, text: &str) -> Import {
+    let setup = files(&[(notation, name, text)]);
+    assert_eq!(setup.unread, [], "{text}");
+    translate(&setup)
+}
+
+fn script(lines: &[&str]) -> Import {
+    of(Notation::Script, "s", &lines.join("\n"))
+}
+
+const DEFAULT: &str = "ip route add default via 10.0.1.1 dev eth1 table 7";
+const RULE: &str = "ip rule add from 10.0.1.2 lookup 7";
+
+fn reasons(import: &Import) -> Vec<&str> {
+    import.kept.iter().map(|kept| &*kept.why).collect()
+}
+
+#[test]
+fn a_table_whose_routes_say_more_stays_with_its_rules() {
+    for word in [
+        "mtu 1400",
+        "mtu lock 1400",
+        "advmss 1360",
+        "initcwnd 20",
+        "rto_min 5ms",
+        "congctl bbr",
+        "realms 3",
+        "tos 0x10",
+        "hoplimit 3",
+    ] {
+        let import = script(&[&format!("{DEFAULT} {word}"), RULE]);
+        let why = format!(
+            "table 7 has `{word}` for `default via 10.0.1.1 dev eth1` (s:1), which prroute's \
+             routes have only where main's default route by the same way has it"
+        );
+        assert_eq!(reasons(&import), [why], "{word}");
+        assert!(import.tables.is_empty() && import.source_rules.is_empty(), "{word}");
+    }
+    for word in ["metric 9 proto static onlink", "hoplimit 64 pref medium", "tos 0"] {
+        let import = script(&[&format!("{DEFAULT} {word}"), RULE]);
+        assert_eq!((reasons(&import).len(), import.tables.len()), (0, 1), "{word}");
+    }
+}
+
+#[test]
+fn what_main_has_for_the_same_destination_is_not_lost() {
+    let link = "ip route add 10.0.1.0/24 dev eth1 mtu 9000";
+    let theirs = format!("{link} table 7");
+    assert_eq!(reasons(&script(&[DEFAULT, &theirs, link, RULE])), Vec::<&str>::new());
+    let other = "ip route add 10.0.1.0/24 dev eth1 mtu 1500";
+    assert_eq!(reasons(&script(&[DEFAULT, &theirs, other, RULE])).len(), 1);
+}
+
+/// prroute's default routes say of connections what main's by the same way say.
+#[test]
+fn what_mains_default_route_says_too_is_not_lost() {
+    let main = "ip route add default via 10.0.1.1 dev eth1 metric 9";
+    for (theirs, mains, stays) in [
+        ("mtu 1400", "mtu 1400", 0),
+        ("mtu lock 1400 advmss 1360", "mtu lock 1400 advmss 1360", 0),
+        ("mtu 1400", "mtu 1300", 1),
+        ("mtu 1400", "", 1),
+        ("congctl bbr", "congctl bbr", 1),
+    ] {
+        let import = script(&[&format!("{DEFAULT} {theirs}"), &format!("{main} {mains}"), RULE]);
+        assert_eq!(reasons(&import).len(), stays, "{theirs}, {mains}: {:?}", import.kept);
+    }
+}
+
+#[test]
+fn every_notation_has_words_for_it() {
+    let networkd = "[Match]\nName=eth1\n[Route]\nGateway=10.0.1.1\nTable=7\nMTUBytes=1400\n\
+                    [RoutingPolicyRule]\nFrom=10.0.1.2\nTable=7\n";
+    let netplan = "network:\n  ethernets:\n    eth1:\n      routes:\n      \
+                   - {to: default, via: 10.0.1.1, table: 7, mtu: 1400}\n      routing-policy:\n      \
+                   - {from: 10.0.1.2, table: 7}\n";
+    for (notation, name, text, line) in
+        [(Notation::Networkd, "a.network", networkd, 3), (Notation::Netplan, "a.yaml", netplan, 5)]
+    {
+        let import = of(notation, name, text);
+        let said =
+            format!("table 7 has `mtu 1400` for `default via 10.0.1.1 dev eth1` ({name}:{line})");
+        assert!(reasons(&import)[0].starts_with(&said), "{:?}", import.kept);
+        assert!(import.tables.is_empty());
+    }
+}
+
+#[test]
+fn a_source_that_a_route_prefers_is_told_where_it_matters() {
+    let default = format!("{DEFAULT} src 10.0.1.2");
+    let link = "ip route add 10.0.1.0/24 dev eth1 src 10.0.1.2 table 7";
+    let to = "ip rule add to 192.0.2.9 lookup 7";
+    let second = "ip rule add from 10.0.1.3 lookup 7";
+    for (lines, notes) in [
+        // The rule has chosen.
+        (&[&*default, RULE][..], 0),
+        // The interface has no other.
+        (&[&default, RULE, to], 0),
+        (&[&default, link, to], 0),
+        (&[&default, RULE, second, to], 1),
+        (&[&default, to], 1),
+        (&[&default, second, "ip rule add oif eth1 lookup 7"], 1),
+    ] {
+        let import = script(lines);
+        assert_eq!(
+            (reasons(&import).len(), import.notes.len()),
+            (0, notes),
+            "{lines:?}: {import:?}"
+        );
+        assert!(import.notes.iter().all(|note| note.contains("had 10.0.1.2 (`src` in the table)")));
+        assert_eq!(import.tables.len(), 1);
+    }
+}
