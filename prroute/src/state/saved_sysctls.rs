@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::observed::{Link, Observed};
 use super::plan::{Op, Plan, RpFilterChange};
+use super::uplink::Ifindex;
 
 /// What was found and set on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +59,12 @@ impl SavedSysctls {
     }
 
     /// Remembers the old values of what the plan will loosen, and that what it will restore may be the
-    /// old value from now on; forgets devices that are gone.
+    /// old value from now on; forgets devices that are gone. One that came back under its name has another ifindex, and
+    /// the kernel's own value.
     pub fn begin(&mut self, plan: &Plan, observed: &Observed) {
-        self.rp_filter.retain(|_, saved| observed.links.iter().any(|link| is_for(saved, link)));
+        self.rp_filter.retain(|ifindex, saved| {
+            observed.link(Ifindex(*ifindex)).is_some_and(|link| is_for(saved, link))
+        });
         for change in loosened(plan) {
             let mac = observed.link(change.ifindex).and_then(|link| link.mac);
             let device = change.device.clone();
@@ -126,4 +130,28 @@ fn restored(plan: &Plan) -> impl Iterator<Item = &RpFilterChange> {
 /// A renamed device keeps its MAC, a device with another MAC its name.
 fn is_for(saved: &SavedSysctl, link: &Link) -> bool {
     saved.device == link.name || (saved.mac.is_some() && saved.mac == link.mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::link;
+    use super::*;
+
+    #[test]
+    fn a_device_that_comes_and_goes_leaves_no_old_values() {
+        let mut saved = SavedSysctls::default();
+        for ifindex in [7, 8, 9] {
+            let observed = Observed { links: vec![link(ifindex, "ppp0", None)], ..Observed::default() };
+            let device = "ppp0".to_owned();
+            let change = RpFilterChange { ifindex: Ifindex(ifindex), device, from: 1, to: 2 };
+            let plan = Plan { ops: vec![Op::LoosenRpFilter(change)] };
+            saved.begin(&plan, &observed);
+            saved.commit(&plan);
+            assert_eq!(saved.rp_filter.keys().collect::<Vec<_>>(), [&ifindex]);
+        }
+        // A renamed one is still there.
+        let renamed = Link { name: "ppp1".to_owned(), ..link(9, "ppp0", None) };
+        saved.begin(&Plan::default(), &Observed { links: vec![renamed], ..Observed::default() });
+        assert_eq!(saved.rp_filter.len(), 1);
+    }
 }
