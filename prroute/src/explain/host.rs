@@ -10,7 +10,7 @@ use super::uplink::Uplinks;
 use crate::datapath::Pins;
 use crate::examine::Examination;
 use crate::netlink::{Direction, Kernel, NeighbourAnswer};
-use crate::state::observed::{Family, Link, Observed};
+use crate::state::observed::{Family, Observed};
 use crate::state::uplink::Ifindex;
 
 pub(super) struct Host<'a> {
@@ -117,9 +117,4 @@ impl<'a> Host<'a> {
         let known = self.neighbour(on, address).await.ok().flatten()?;
         known.link_layer_address.try_into().ok()
     }
-}
-
-/// No neighbour is asked for a link-layer address there.
-pub(super) const fn has_no_neighbours(link: &Link) -> bool {
-    link.noarp || link.mac.is_none()
 }

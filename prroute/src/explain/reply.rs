@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Course;
-use super::host::{Host, has_no_neighbours};
+use super::host::Host;
 use super::netfilter::{
     self, EGRESS, FORWARD, INGRESS, OUTPUT, POSTROUTING, PREROUTING, Packet, Tracking, Walked, walk,
 };
@@ -229,7 +229,7 @@ async fn exit(
         (Some(decision), Some(target)) if decision.next_hop != NextHop::AsItIs => {
             hop_on(host, question, target, decision.next_hop).await
         }
-        _ if has_no_neighbours(&link) => Hop::Device,
+        _ if !link.has_neighbours() => Hop::Device,
         _ => neighbour(host, link.ifindex, route.gateway.unwrap_or(question.client.ip())).await,
     };
     Exit { hop, is_moved: moved.is_some(), route_mtu: route.mtu, chosen_mtu: by.mtu, link }

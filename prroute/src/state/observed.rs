@@ -80,6 +80,14 @@ pub struct Link {
     pub rp_filter: Option<u8>,
 }
 
+impl Link {
+    /// Whether neighbours are asked for their link-layer addresses there. Else the kernel sends at once, and has an entry
+    /// of those alone that it has sent to.
+    pub const fn has_neighbours(&self) -> bool {
+        self.mac.is_some() && !self.noarp
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Deserialize))]
 pub struct Address {

@@ -141,7 +141,8 @@ mod tests {
     fn a_device_that_comes_and_goes_leaves_no_old_values() {
         let mut saved = SavedSysctls::default();
         for ifindex in [7, 8, 9] {
-            let observed = Observed { links: vec![link(ifindex, "ppp0", None)], ..Observed::default() };
+            let observed =
+                Observed { links: vec![link(ifindex, "ppp0", None)], ..Observed::default() };
             let device = "ppp0".to_owned();
             let change = RpFilterChange { ifindex: Ifindex(ifindex), device, from: 1, to: 2 };
             let plan = Plan { ops: vec![Op::LoosenRpFilter(change)] };

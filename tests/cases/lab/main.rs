@@ -48,6 +48,7 @@ mod memory;
 mod metrics;
 mod monitor;
 mod nat;
+mod no_arp;
 mod no_default;
 mod observe;
 mod occupancy;

@@ -20,7 +20,7 @@ use crate::instance::Instance;
 use crate::netlink::Direction;
 use crate::state;
 use crate::state::findings::{Finding, Severity};
-use crate::state::observed::{Neighbour, Observed};
+use crate::state::observed::{Link, Neighbour, Observed};
 use crate::state::uplink::Discovered;
 
 pub(super) async fn figures(instance: &Instance, daemon: Option<Pid>) -> Result<Figures> {
@@ -113,7 +113,7 @@ fn named<R: Copy>(
 fn gateways(observed: &Observed, device: &Discovered) -> Vec<Gateway> {
     // Devices without neighbour discovery send to any address.
     let link = observed.link(device.ifindex);
-    let asks = link.is_none_or(|link| link.mac.is_some() && !link.noarp);
+    let asks = link.is_none_or(Link::has_neighbours);
     let gateway = |address| {
         let entry = observed.neighbour(device.ifindex, address);
         let is_known = !asks || entry.is_some_and(|entry| entry.state.has_address());

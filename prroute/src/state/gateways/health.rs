@@ -190,8 +190,11 @@ impl Health {
 
     /// The state of a neighbour entry: a gateway that has been asked in vain for too long is failed, and
     /// one that failed stays so until it answers, whether or not the kernel keeps its entry. `None`: there
-    /// is none, and it was not silent.
+    /// is none, and it was not silent. Where nobody is asked, none is needed.
     pub fn state(&self, observed: &Observed, key: GatewayKey) -> Option<NeighbourState> {
+        if observed.link(key.0).is_some_and(|link| !link.has_neighbours()) {
+            return Some(NeighbourState::Fixed);
+        }
         let entry = observed.neighbour(key.0, key.1).map(|neighbour| neighbour.state);
         match (self.standing(key), entry) {
             (Some(Standing::Failed { silent: true }), _)

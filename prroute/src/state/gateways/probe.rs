@@ -18,11 +18,9 @@ pub struct KeptGateway {
 /// Gateways whose neighbour entry we keep resolved: not those that need no resolution, and not
 /// those that somebody else keeps resolved.
 pub(crate) fn to_keep(observed: &Observed, uplinks: &[Uplink]) -> BTreeSet<NeighbourKey> {
-    let resolves = |link: &Link| link.mac.is_some() && !link.noarp;
-    let devices = uplinks
-        .iter()
-        .map(|uplink| &uplink.device)
-        .filter(|device| device.up && observed.link(device.ifindex).is_some_and(resolves));
+    let devices = uplinks.iter().map(|uplink| &uplink.device).filter(|device| {
+        device.up && observed.link(device.ifindex).is_some_and(Link::has_neighbours)
+    });
     let is_free = |key: &NeighbourKey| {
         observed.neighbour(key.ifindex, key.address).is_none_or(|entry| {
             entry.is_ours() || !(entry.managed || entry.state == NeighbourState::Fixed)

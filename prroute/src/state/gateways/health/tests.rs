@@ -317,3 +317,26 @@ fn a_gateway_that_was_silent_before_it_was_watched_may_have_been_so_for_longer()
     health.expire(start + 800 * MS);
     assert_eq!(silence(&health), unknown);
 }
+
+/// A modem (`cdc_mbim`) has an Ethernet header, a tunnel has none: no entry is made before the first packet.
+#[test]
+fn a_gateway_that_nobody_asks_is_resolved_without_an_entry() {
+    let change = |change: fn(&mut crate::state::observed::Link), state| {
+        let mut observed = observed(state);
+        change(&mut observed.links[0]);
+        observed
+    };
+    for state in [None, Some(NeighbourState::Failed)] {
+        for health in [Health::default(), Health::at_a_glance()] {
+            let ask = |observed: &Observed| {
+                (health.is_resolved(observed, key()), health.has_failed(observed, key()))
+            };
+            assert_eq!(ask(&change(|_| {}, state)), (false, state.is_some()));
+            assert_eq!(ask(&change(|link| link.noarp = true, state)), (true, false));
+            assert_eq!(ask(&change(|link| link.mac = None, state)), (true, false));
+        }
+    }
+    let observed = change(|link| link.noarp = true, None);
+    let device = discover(&Config::default(), &observed, &Health::default()).0.remove(0);
+    assert!(device.way_out.v4.resolved && !device.way_out.v4.awaits_resolution(), "{device:?}");
+}
