@@ -4,7 +4,7 @@
 //! but the daemon, which may use a quarter of it for maps.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 #[cfg(target_env = "gnu")]
 use nix::libc;
@@ -66,7 +66,8 @@ pub fn unit_limit() -> Option<UnitLimit> {
 
 /// Each limit of this process's groups, in bytes, and the file that has it.
 fn limits() -> Vec<(PathBuf, u64)> {
-    let files = limit_files(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+    let files =
+        limit_files(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"), std::process::id());
     // A group without a limit says "max" (version 2); or it has no such file, like the root.
     let limit = |file: &PathBuf| fs::read_to_string(file).ok()?.trim().parse().ok();
     files
@@ -109,7 +110,12 @@ fn total(meminfo: &str) -> Option<u64> {
 
 /// Where the limits of a process's groups stand, from its own group up to the root, by its
 /// `mountinfo` and `cgroup` (proc_pid_mountinfo(5), proc_pid_cgroup(5)).
-fn limit_files(mountinfo: &str, cgroup: &str) -> Vec<PathBuf> {
+fn limit_files(mountinfo: &str, cgroup: &str, process: u32) -> Vec<PathBuf> {
+    let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(Mount::read).collect();
+    // A mount that a later one lies on cannot be seen.
+    let is_seen = |at: usize| mounts[at + 1..].iter().all(|mount| mount.point != mounts[at].point);
+    let seen: Vec<&Mount<'_>> =
+        mounts.iter().enumerate().filter(|(at, _)| is_seen(*at)).map(|(_, mount)| mount).collect();
     let mut files = Vec::new();
     for line in cgroup.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -119,26 +125,77 @@ fn limit_files(mountinfo: &str, cgroup: &str) -> Vec<PathBuf> {
             _ if controllers.split(',').any(|controller| controller == "memory") => LIMIT_V1,
             _ => continue,
         };
-        let hierarchy = mountinfo.lines().find_map(|mount| place(mount, file, Path::new(group)));
+        let of_file = seen.iter().filter(|mount| mount.has(file));
+        let hierarchy = of_file
+            .filter_map(|mount| Some((mount.point, mount.place(Path::new(group), process)?)))
+            .next();
         let Some((mount_point, below)) = hierarchy else { continue };
         files.extend(below.ancestors().map(|group| mount_point.join(group).join(file)));
     }
     files
 }
 
-/// The mount point of the hierarchy that has this file, and where the group is below it.
-fn place<'a>(mount: &'a str, file: &str, group: &'a Path) -> Option<(&'a Path, &'a Path)> {
-    let (mount, kind) = mount.split_once(" - ")?;
-    let mut kind = kind.split(' ');
-    let is_it = match (file, kind.next()?, kind.nth(1)) {
-        (LIMIT_V2, "cgroup2", _) => true,
-        (LIMIT_V1, "cgroup", Some(options)) => options.split(',').any(|it| it == "memory"),
-        _ => false,
-    };
-    let mut fields = mount.split(' ').skip(3);
-    let (root, mount_point) = (fields.next()?, fields.next()?);
-    let below = group.strip_prefix(root).ok()?;
-    is_it.then_some((Path::new(mount_point), below))
+/// What a line of `mountinfo` says.
+struct Mount<'a> {
+    /// What of the file system is there. Of control groups as this process's namespace has it: where
+    /// that is `/a/b`, the root of all is `/../..` (cgroup_namespaces(7)).
+    root: &'a Path,
+    point: &'a Path,
+    kind: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3).map(Path::new);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut kind = kind.split(' ');
+        let (kind, options) = (kind.next()?, kind.nth(1).unwrap_or_default());
+        Some(Self { root, point, kind, options })
+    }
+
+    /// Whether it is of the hierarchy whose groups have this file.
+    fn has(&self, file: &str) -> bool {
+        match (file, self.kind) {
+            (LIMIT_V2, "cgroup2") => true,
+            (LIMIT_V1, "cgroup") => self.options.split(',').any(|it| it == "memory"),
+            _ => false,
+        }
+    }
+
+    /// Where a process's group is below the mount point.
+    fn place(&self, group: &Path, process: u32) -> Option<PathBuf> {
+        if let Ok(below) = group.strip_prefix(self.root) {
+            return Some(below.to_owned());
+        }
+        let up = self.root.strip_prefix("/").ok()?;
+        let is_above = up.components().all(|part| part == Component::ParentDir);
+        let inner = group.strip_prefix("/").ok()?;
+        let is_inside = inner.components().all(|part| part != Component::ParentDir);
+        let levels = up.components().count();
+        (is_above && is_inside).then(|| self.search(levels, inner, process)).flatten()
+    }
+
+    /// A container's group among all of its level, by the process that is in it: its names cannot be read from within.
+    fn search(&self, levels: usize, inner: &Path, process: u32) -> Option<PathBuf> {
+        let mut tops = vec![self.point.to_owned()];
+        for _ in 0..levels {
+            tops = tops.iter().flat_map(|top| folders(top)).collect();
+        }
+        let has_process = |group: &PathBuf| {
+            let all = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            all.lines().any(|line| line.parse() == Ok(process))
+        };
+        let group = tops.into_iter().map(|top| top.join(inner)).find(has_process)?;
+        group.strip_prefix(self.point).ok().map(Path::to_owned)
+    }
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]
@@ -155,7 +212,7 @@ mod tests {
     const CONTAINER: &str = "35 31 0:32 /docker/1 /sys/fs/cgroup/memory ro - cgroup c rw,memory\n";
 
     fn files(mountinfo: &str, cgroup: &str) -> Vec<String> {
-        let files = limit_files(mountinfo, cgroup);
+        let files = limit_files(mountinfo, cgroup, 1);
         files.iter().map(|file| file.display().to_string()).collect()
     }
 
@@ -182,6 +239,32 @@ mod tests {
             ["/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         );
         assert_eq!(files("", "0::/a\nx\n"), [""; 0]);
+    }
+
+    /// Docker's and Kubernetes' default on cgroup v2, with the host's /sys/fs/cgroup over the container's own.
+    #[test]
+    fn a_container_with_a_cgroup_namespace_is_found_by_its_process() {
+        let point = std::env::temp_dir().join(format!("prroute-memory-{}", std::process::id()));
+        for (group, processes) in [
+            ("a.slice/one", "0\n12\n"),
+            ("a.slice/two", "0\n1\n7\n"),
+            ("b.slice/three", ""),
+            ("a.slice", "1\n"),
+        ] {
+            fs::create_dir_all(point.join(group)).unwrap();
+            fs::write(point.join(group).join("cgroup.procs"), processes).unwrap();
+        }
+        let mountinfo = format!(
+            "24 23 0:22 / {0} ro - cgroup2 cgroup2 rw\n25 24 0:22 /../.. {0} ro - cgroup2 cgroup2 rw\n",
+            point.display()
+        );
+        let expected = ["a.slice/two/memory.max", "a.slice/memory.max", "memory.max"]
+            .map(|file| point.join(file).display().to_string());
+        assert_eq!(files(&mountinfo, "0::/\n"), expected);
+        // Of another group, no limit is this process's.
+        assert_eq!(files(&mountinfo, "0::/../x\n"), [""; 0]);
+        assert_eq!(files(&mountinfo.replace("/../..", "/../other"), "0::/\n"), [""; 0]);
+        fs::remove_dir_all(&point).unwrap();
     }
 
     #[test]
