@@ -98,7 +98,7 @@ mod tests {
 
     impl Drop for Made {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.directory);
+            drop(fs::remove_dir_all(&self.directory));
         }
     }
 
