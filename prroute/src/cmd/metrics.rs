@@ -25,14 +25,14 @@ pub(super) async fn run(args: &MetricsArgs) -> Result<()> {
         Some(path) => runtime::publish(path, exposition::prometheus(&metrics.text).as_bytes())?,
         None => output::text(&metrics.text)?,
     }
-    // The figures are out, and say that no daemon runs; the code tells that nothing else is there.
+    // The figures are out, and say that no daemon runs; the code tells that nothing else is there or seen.
     if metrics.is_there { Ok(()) } else { Err(NotRunning::of(instance).into()) }
 }
 
 /// All metrics, as OpenMetrics.
 struct Metrics {
     text: String,
-    /// Something of prroute is there.
+    /// Something of prroute is there, as far as this process may see it.
     is_there: bool,
 }
 
@@ -42,19 +42,21 @@ impl Metrics {
         if socket::is_needed()? {
             return match socket::ask(instance, "/v1/metrics", true, socket::PATIENCE).await {
                 Ok(answer) => Ok(Self { text: answer.body, is_there: true }),
-                Err(error) if error.is::<NotRunning>() => Self::of_nothing(instance),
+                Err(error) if error.is::<NotRunning>() => {
+                    Self::without(instance, Figures::unseen())
+                }
                 Err(error) => Err(error),
             };
         }
         let found = belongs::find_present(instance, "metrics")?;
         if found.daemon.is_none() && !Pins::of(instance).has_any() {
-            return Self::of_nothing(instance);
+            return Self::without(instance, Figures::default());
         }
         Ok(Self { text: of_kernel(instance, found.daemon).await?, is_there: true })
     }
 
-    fn of_nothing(instance: &Instance) -> Result<Self> {
-        let text = exposition::open_metrics(instance, Figures::default())?;
+    fn without(instance: &Instance, figures: Figures) -> Result<Self> {
+        let text = exposition::open_metrics(instance, figures)?;
         Ok(Self { text, is_there: false })
     }
 }

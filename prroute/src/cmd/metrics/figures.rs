@@ -24,7 +24,7 @@ pub(super) struct Figures {
     /// Packets are only observed; `None`: there is nothing of prroute.
     pub(super) observing: Option<bool>,
     pub(super) wrong_uplinks: Vec<Way>,
-    /// By what the programs are attached: `none`, one hook, or `mixed`.
+    /// By what the programs are attached: `none`, one hook, `mixed`, or `unknown`.
     pub(super) hook: Cow<'static, str>,
     pub(super) uplinks: Vec<Uplink>,
     pub(super) socket_calls: Vec<(&'static str, u64)>,
@@ -83,6 +83,13 @@ pub(super) struct Findings {
     pub(super) severity: &'static str,
     pub(super) kind: String,
     pub(super) count: usize,
+}
+
+impl Figures {
+    /// Of an instance without a daemon, where programs may be attached that this process may not see.
+    pub(super) fn unseen() -> Self {
+        Self { hook: Cow::Borrowed("unknown"), ..Self::default() }
+    }
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -81,6 +81,13 @@ fn without_anything_there_it_is_said_that_no_daemon_runs() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Only root sees whether programs are attached.
+#[test]
+fn without_root_and_a_daemon_the_hook_is_not_known() {
+    let text = open_metrics(&default_instance(), Figures::unseen()).unwrap();
+    assert!(text.contains("hook=\"unknown\"") && text.contains("prroute_up 0"), "{text}");
+}
+
 #[test]
 fn names_of_interfaces_are_escaped() {
     let uplinks = vec![an_uplink("a\"b\\\u{1b}[m")];
