@@ -7,7 +7,9 @@ use aya::maps::{Map, MapData, MapInfo, PerCpuHashMap};
 use prroute_common::address::{octets4, octets6};
 use prroute_common::names;
 use prroute_common::observe::WrongUplinkKey;
+use prroute_common::reason::Reason;
 
+use crate::datapath::counters::Counters;
 use crate::datapath::error::Result;
 use crate::datapath::maps::{failed, is_absent, open};
 use crate::datapath::pins::Pins;
@@ -27,7 +29,7 @@ pub struct WrongUplink {
     pub packets: u64,
 }
 
-/// What was counted since observing began, the most first.
+/// What was counted since observing began, the most first. A service may have made room for others.
 ///
 /// # Errors
 ///
@@ -50,6 +52,15 @@ pub fn read(pins: &Pins) -> Result<Vec<WrongUplink>> {
         (std::cmp::Reverse(it.packets), service, it.left_by, it.belongs_on)
     });
     Ok(all)
+}
+
+/// Packets of all services, also of those that the table had no room for, whenever packets were observed.
+///
+/// # Errors
+///
+/// When the counters are not pinned or cannot be read.
+pub fn total(pins: &Pins) -> Result<u64> {
+    Counters::open(pins)?.sum(&[Reason::WrongUplink])
 }
 
 /// Forgets what was counted.

@@ -99,7 +99,7 @@ fn observed() -> ObservedJson {
         belongs_on: UplinkId(2),
         packets: 9,
     };
-    ObservedJson::new(Some(720), &[counted], &two_networks().uplinks())
+    ObservedJson::new(Some(720), Some(9), &[counted], &two_networks().uplinks())
 }
 
 pub(crate) fn a_status() -> StatusJson {

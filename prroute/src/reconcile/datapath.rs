@@ -116,6 +116,7 @@ impl Reconciler {
         let ids = ProgramIds { observe, ..ids(&programs, &sockets)? };
         if observe && !goes_on_observing {
             wrong_uplinks::clear(&self.datapath.pins)?;
+            self.records.report.observed_before = Some(wrong_uplinks::total(&self.datapath.pins)?);
         }
         let since = self.records.report.observing_since.filter(|_| goes_on_observing);
         let since = since.or_else(|| Some(seconds_since_1970())).filter(|_| observe);

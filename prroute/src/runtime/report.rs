@@ -71,6 +71,9 @@ pub struct DaemonReport {
     /// Since when what leaves by the wrong uplink is counted, in seconds since 1970; `None`: it is not.
     #[serde(default)]
     pub(crate) observing_since: Option<u64>,
+    /// How many had been counted before then, when packets were observed earlier.
+    #[serde(default)]
+    pub(crate) observed_before: Option<u64>,
     /// `None` before the datapath is loaded.
     pub(crate) udp_source: Option<UdpSourceStateJson>,
     #[serde(default)]
@@ -105,9 +108,16 @@ impl DaemonReport {
 
     /// A new report that keeps what outlives a daemon.
     pub(crate) fn following(before: Self) -> Self {
-        let DaemonReport { own_source, programs, observing_since, lost_gateways, uplinks, .. } =
-            before;
-        Self { own_source, programs, observing_since, lost_gateways, ..Self::new(uplinks) }
+        let Self { own_source, programs, lost_gateways, uplinks, .. } = before;
+        let Self { observing_since, observed_before, .. } = before;
+        Self {
+            own_source,
+            programs,
+            observing_since,
+            observed_before,
+            lost_gateways,
+            ..Self::new(uplinks)
+        }
     }
 
     /// Gateways that are lost when the uplinks are these.

@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde_json::Map;
 
 use crate::cmd::status::age;
-use crate::datapath::Pins;
 use crate::datapath::counters::Counters;
 use crate::datapath::occupancy::Occupancy;
+use crate::datapath::{DatapathError, Pins};
 use crate::datapath::{sockets, wrong_uplinks};
 use crate::examine::{Answer, Examination, Seen};
 use crate::instance::Instance;
@@ -89,9 +89,14 @@ fn observed(examined: &Examination, pins: &Pins) -> Result<Option<ObservedJson>>
         true => wrong_uplinks::read(pins)?,
         false => Vec::new(),
     };
+    // Behind them: what is counted meanwhile is in the total, too.
+    let before = examined.report.observed_before.filter(|_| examined.in_force.is_this());
+    let total = before
+        .map(|before| Ok::<_, DatapathError>(wrong_uplinks::total(pins)?.saturating_sub(before)));
+    let total = total.transpose()?;
     let since = examined.report.observing_since.and_then(age::since);
     let seconds = since.map(|time| time.as_secs());
-    Ok(Some(ObservedJson::new(seconds, &counted, &examined.outlook.uplinks)))
+    Ok(Some(ObservedJson::new(seconds, total, &counted, &examined.outlook.uplinks)))
 }
 
 fn uplinks(

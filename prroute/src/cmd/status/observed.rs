@@ -17,13 +17,17 @@ pub(super) fn write(
     observed: &ObservedJson,
     shown: Shown,
 ) -> fmt::Result {
-    let ObservedJson { seconds, packets, services } = observed;
+    let ObservedJson { seconds, packets, at_least, services } = observed;
     let time = seconds.map(|seconds| format!(" in {}", age::short(Duration::from_secs(seconds))));
     let time = time.unwrap_or_default();
+    let least = if *at_least { "at least " } else { "" };
     match packets {
+        0 if *at_least => {
+            return writeln!(f, "no reply that is counted left by the wrong uplink{time}");
+        }
         0 => return writeln!(f, "no reply left by the wrong uplink{time}"),
-        1 => writeln!(f, "1 reply left by the wrong uplink{time}:")?,
-        many => writeln!(f, "{many} replies left by the wrong uplink{time}:")?,
+        1 => writeln!(f, "{least}1 reply left by the wrong uplink{time}:")?,
+        many => writeln!(f, "{least}{many} replies left by the wrong uplink{time}:")?,
     }
     let named = if shown.details { services.len() } else { FEW };
     let mut table = table();

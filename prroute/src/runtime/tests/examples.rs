@@ -34,6 +34,7 @@ pub(super) fn report() -> DaemonReport {
     report.programs =
         Some(ProgramIds { ingress: 71, egress: 72, observe: true, sockets: vec![73, 74, 75, 76] });
     (report.observe, report.observing_since) = (true, Some(1_790_000_000));
+    report.observed_before = Some(7);
     report.udp_source = Some(json::tests::udp_source());
     report.own_source.asked = OwnSource::Datapath;
     report.own_source.had_rules = Families { v4: true, v6: false };
