@@ -1,35 +1,25 @@
 //! The loop: converge, tell the service manager, wait for the network or a signal.
 
+mod start;
+
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use crate::build;
 use crate::causes::with_causes;
 use crate::config::{Config, FileStamp};
 use crate::datapath::pin_monitor::PinMonitor;
 use crate::netlink::{Announced, Change, HookMonitor, Monitor};
 use crate::reconcile::lines::{EventName, Line};
-use crate::reconcile::long_step::LongStep;
 use crate::reconcile::pace::{PATIENCE, Pace};
 use crate::reconcile::trouble::Trouble;
-use crate::reconcile::{Outcome, Outlook, ReconcileError, Reconciler, lines};
+use crate::reconcile::{Outlook, ReconcileError, Reconciler, lines};
 use crate::runtime::Records;
-
-/// How long the start waits for thousands of rules and routes: the rest follows.
-const START_LIMIT: Duration = Duration::from_secs(300);
-
-/// How long it waits for tables to hold still.
-const START_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the start waits for gateways that do not answer.
-const GATEWAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +39,8 @@ pub struct Daemon {
     terminate: Signal,
     interrupt: Signal,
     reload: Signal,
+    /// The signal that came during the start, which is broken off.
+    ended_by: Option<&'static str>,
     /// What changed since the last round that succeeded.
     change: Change,
     pace: Pace,
@@ -86,6 +78,7 @@ impl Daemon {
             terminate,
             interrupt,
             reload,
+            ended_by: None,
             change,
             pace: Pace::new(Instant::now()),
             trouble: Trouble::default(),
@@ -115,75 +108,6 @@ impl Daemon {
         self.reconciler.config()
     }
 
-    /// The first round: an error here means that nothing is managed.
-    ///
-    /// # Errors
-    ///
-    /// What the first round failed with.
-    pub async fn start(&mut self) -> Result<(), ReconcileError> {
-        self.reconciler.records.note_start();
-        let mut outcome = self.try_round().await?;
-        let limit = Instant::now() + START_PATIENCE;
-        let mut waits = outcome == Outcome::Unsteady;
-        while waits && Instant::now() < limit {
-            outcome = self.try_round().await?;
-            waits = matches!(outcome, Outcome::Unsteady | Outcome::Interrupted);
-        }
-        self.finish(outcome).await?;
-        self.await_gateways().await?;
-        self.reconciler.records.report.ready = Some(true);
-        self.reconciler.publish();
-        let report = &self.reconciler.records.report;
-        tracing::info!(event = "ready", "ready, {}; {}", report.summary, build::InOneLine);
-        notify(&[NotifyState::Ready, NotifyState::Status(&report.summary)]);
-        Ok(())
-    }
-
-    /// Who waits for the start finds all rules and routes in force, however many there are.
-    async fn finish(&mut self, mut outcome: Outcome) -> Result<(), ReconcileError> {
-        if outcome != Outcome::Unfinished {
-            return Ok(());
-        }
-        let summary = &self.reconciler.records.report.summary;
-        let _step = LongStep::begin("making rules and routes", summary, START_LIMIT);
-        let limit = Instant::now() + START_LIMIT;
-        while outcome == Outcome::Unfinished && Instant::now() < limit {
-            outcome = self.try_round().await?;
-        }
-        Ok(())
-    }
-
-    /// Ready means that replies are steered: a gateway that resolves at all does so at once.
-    async fn await_gateways(&mut self) -> Result<(), ReconcileError> {
-        let limit = Instant::now() + GATEWAY_PATIENCE;
-        let mut is_over = false;
-        while self.reconciler.awaits_gateways() && !is_over {
-            let is_news = tokio::select! {
-                () = sleep_until(limit) => {
-                    // A daemon that got no processor for a second has the answers still to read.
-                    is_over = true;
-                    let waiting = self.monitor.take_waiting();
-                    self.hear(&waiting)
-                }
-                () = at(self.reconciler.gateways.next_due()) => self.reconciler.wake().await,
-                announced = self.monitor.next() => self.hear(&announced?),
-            };
-            if is_news {
-                self.try_round().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A round of the start, which fails when something is refused.
-    async fn try_round(&mut self) -> Result<Outcome, ReconcileError> {
-        let outcome = self.reconciler.try_to_converge(&mut self.monitor, self.change).await?;
-        if outcome != Outcome::Interrupted {
-            self.change = Change::default();
-        }
-        Ok(outcome)
-    }
-
     /// Follows the network until a signal comes. A round that fails is logged and repeated.
     ///
     /// # Errors
@@ -202,6 +126,9 @@ impl Daemon {
         &mut self,
         end: impl Future<Output = E>,
     ) -> Result<Stop<E>, ReconcileError> {
+        if let Some(signal) = self.ended_by {
+            return Ok(Stop::Signal(signal));
+        }
         let mut end = pin!(end);
         loop {
             self.hooks.watch(self.reconciler.filtered());

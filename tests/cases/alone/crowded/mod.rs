@@ -159,3 +159,21 @@ fn thousands_of_addresses_delay_nothing_of_another_uplink() -> Result<()> {
         Ok(())
     })
 }
+
+/// Thousands of routes are made in many rounds: between two of them the daemon hears who ends it.
+#[test]
+fn a_start_with_thousands_of_routes_ends_when_it_is_asked_to() -> Result<()> {
+    let lab = Lab::build(Topology::DEFAULT)?;
+    segment::route4(&lab)?;
+    let before = lab.snapshot()?;
+    let prroute = lab.prroute()?.configured("on-stop = \"undo\"\n")?;
+    let mut daemon = prroute.start(&[])?;
+    wait::until("it makes routes", PATIENCE, || {
+        daemon.process.check_running()?;
+        Ok(daemon.said()?.contains("STATUS=making rules and routes").then_some(()))
+    })?;
+    let log = daemon.terminate()?;
+    ensure!(log.contains("SIGTERM: undoing everything"), "{log}");
+    ensure!(!log.contains("ready, "), "it finished its start first:\n{log}");
+    lab.expect_unchanged_since(&before)
+}
