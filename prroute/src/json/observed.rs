@@ -120,7 +120,8 @@ mod tests {
             packets: 3,
         };
         let uplinks = two_networks().uplinks();
-        let new = |total| ObservedJson::new(None, Some(total), &[counted.clone()], &uplinks);
+        let new =
+            |total| ObservedJson::new(None, Some(total), std::slice::from_ref(&counted), &uplinks);
         let mut all = new(10);
         assert_eq!((all.packets, all.at_least), (10, false));
         all.keep_only("eth1");
