@@ -124,7 +124,7 @@ impl Snapshot {
 }
 
 /// Differences between two snapshots, one text per dump.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Changes(Vec<String>);
 
 impl Changes {

@@ -1,13 +1,18 @@
 //! The usual life of prroute in a case: started, ended as a service manager does, undone by `down`.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Daemon, Instance, pins, state};
 use crate::lab::Lab;
 use crate::own_source::OwnSource;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Changes, Snapshot};
+use crate::wait;
+
+/// The kernel takes its time to free what nobody holds any more.
+const GONE: Duration = Duration::from_secs(5);
 
 /// An instance whose daemon runs.
 #[derive(Debug)]
@@ -93,10 +98,14 @@ impl Lab {
         self.prroute()?.own_source(mode)?.while_running(body).map(drop)
     }
 
-    /// Fails with what is not as in a snapshot of this lab.
+    /// Fails with what is not as in a snapshot of this lab. The kernel frees a link a moment after its
+    /// last pin went.
     pub fn expect_unchanged_since(&self, before: &Snapshot) -> Result<()> {
-        let changes = self.snapshot()?.changes_since(before);
-        ensure!(changes.is_empty(), "not as before:\n{changes}");
-        Ok(())
+        let mut changes = Changes::default();
+        let unchanged = wait::until("all is as before", GONE, || {
+            changes = self.snapshot()?.changes_since(before);
+            Ok(changes.is_empty().then_some(()))
+        });
+        unchanged.with_context(|| format!("not as before:\n{changes}"))
     }
 }

@@ -70,7 +70,7 @@ fn expect_not_in_force(version: &Instance<'_>, code: i32) -> Result<()> {
     ensure!(said.contains(SAID), "{said}");
     ensure!(!said.contains("forgets all flows") && !said.contains("not attached"), "{said}");
     let explain = ["explain", "tcp", "from", "203.0.113.11", "to", "198.51.100.10:8080"];
-    for words in [&["flows"][..], &explain, &["monitor", "packet"]] {
+    for words in [&["flows"][..], &explain, &["monitor", "packet", "count", "1"]] {
         let output = version.output(words)?;
         ensure!(output.status.code() == Some(1), "{words:?}: {}", output.status);
         ensure!(output.stderr.contains(SAID), "{words:?}: {}", output.stderr);
