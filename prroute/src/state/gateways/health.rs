@@ -199,6 +199,10 @@ impl Health {
         match (self.standing(key), entry) {
             (Some(Standing::Failed { silent: true }), _)
             | (Some(Standing::Failed { .. }), Some(_)) => Some(NeighbourState::Failed),
+            // Until its time is over.
+            (Some(Standing::Asked { .. }), Some(NeighbourState::Failed)) => {
+                Some(NeighbourState::Incomplete)
+            }
             (_, Some(NeighbourState::Incomplete)) if self.at_a_glance => {
                 Some(NeighbourState::Failed)
             }
@@ -233,6 +237,12 @@ impl Health {
         let standing = match (Standing::of(state, now), before) {
             (Standing::Asked { first, .. }, Standing::Asked { since, .. }) => {
                 Standing::Asked { since, first, seen: true }
+            }
+            // It still has time to answer: its entry went with a device that was down for a moment, or was taken away.
+            (Standing::Failed { .. }, Standing::Asked { .. })
+                if before.deadline().is_some_and(|at| now < at) =>
+            {
+                before
             }
             (Standing::Asked { .. }, Standing::Failed { .. })
             | (Standing::Failed { .. }, Standing::Asked { .. }) => {

@@ -194,6 +194,21 @@ fn a_gateway_whose_entry_was_deleted_was_not_silent() {
     assert_eq!(health.deadline(), Some(start + 801 * MS), "asked anew");
 }
 
+/// A device that goes down takes entries with it, and we take those of what is no uplink: of one that is back a moment
+/// later, whose gateway is asked anew, that is no news.
+#[test]
+fn an_entry_that_goes_while_its_gateway_is_asked_says_nothing_of_that() {
+    let start = Instant::now();
+    let mut health = watching(None, start);
+    health.note(key(), NeighbourState::Incomplete, start + MS);
+    assert!(!health.note(key(), NeighbourState::Failed, start + 2 * MS), "no news");
+    assert!(usable(&mut health, NeighbourState::Failed, start + 3 * MS));
+    assert_eq!(silence(&health), None);
+    assert!(usable(&mut health, NeighbourState::Incomplete, start + 799 * MS), "asked again");
+    assert!(health.expire(start + 800 * MS), "and has no more time than others");
+    assert!(!usable(&mut health, NeighbourState::Failed, start + 801 * MS));
+}
+
 #[test]
 fn gateways_that_nobody_resolves_do_not_fail() {
     let start = Instant::now();
