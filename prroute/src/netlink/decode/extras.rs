@@ -2,8 +2,8 @@
 
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
 
-use super::route_address;
-use crate::state::observed::RouteExtras;
+use super::route::{number, route_address};
+use crate::state::observed::{RouteExtras, RouteMetrics};
 
 pub(in crate::netlink) fn extras(message: &RouteMessage) -> RouteExtras {
     let mut extras = RouteExtras::default();
@@ -32,27 +32,20 @@ fn add(attribute: &RouteAttribute, extras: &mut RouteExtras) {
 }
 
 fn add_metric(metric: &RouteMetric, extras: &mut RouteExtras) {
-    let (word, value) = match metric {
-        RouteMetric::Lock(bits) => ("lock", bits),
-        RouteMetric::Mtu(value) => ("mtu", value),
-        RouteMetric::Window(value) => ("window", value),
-        RouteMetric::Rtt(value) => ("rtt", value),
-        RouteMetric::RttVar(value) => ("rttvar", value),
-        RouteMetric::SsThresh(value) => ("ssthresh", value),
-        RouteMetric::Cwnd(value) => ("cwnd", value),
-        RouteMetric::Advmss(value) => ("advmss", value),
-        RouteMetric::Reordering(value) => ("reordering", value),
-        RouteMetric::Hoplimit(value) => ("hoplimit", value),
-        RouteMetric::InitCwnd(value) => ("initcwnd", value),
-        RouteMetric::Features(value) => ("features", value),
-        RouteMetric::RtoMin(value) => ("rto_min", value),
-        RouteMetric::InitRwnd(value) => ("initrwnd", value),
-        RouteMetric::QuickAck(value) => ("quickack", value),
-        RouteMetric::FastopenNoCookie(value) => ("fastopen_no_cookie", value),
-        RouteMetric::CcAlgo(name) => return extras.add("congctl", name),
-        _ => return,
+    if let RouteMetric::CcAlgo(name) = metric {
+        return extras.add("congctl", name);
+    }
+    let Some((number, value)) = number(metric) else { return };
+    let not_copied = match metric {
+        RouteMetric::Lock(_) => Some("lock"),
+        RouteMetric::Rtt(_) => Some("rtt"),
+        RouteMetric::RttVar(_) => Some("rttvar"),
+        RouteMetric::Features(_) => Some("features"),
+        _ => None,
     };
-    extras.add(word, value);
+    if let Some(word) = not_copied.or_else(|| RouteMetrics::name(number)) {
+        extras.add(word, value);
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub(in crate::netlink) fn route(message: &RouteMessage) -> Option<Route> {
 }
 
 /// Its number, and its value where that is one.
-fn number(metric: &RouteMetric) -> Option<(u16, u32)> {
+pub(super) fn number(metric: &RouteMetric) -> Option<(u16, u32)> {
     let mut value = [0; 4];
     if metric.value_len() != value.len() {
         return None;

@@ -34,8 +34,7 @@ pub struct RouteMetrics(Vec<(u16, u32)>);
 impl RouteMetrics {
     /// Of those that the kernel has, the ones that have a name here.
     pub fn new(all: impl Iterator<Item = (u16, u32)>) -> Self {
-        let is_known =
-            |(number, _): &(u16, u32)| *number == LOCK || NAMES.iter().any(|(n, _)| n == number);
+        let is_known = |(number, _): &(u16, u32)| *number == LOCK || Self::name(*number).is_some();
         let mut known: Vec<_> = all.filter(is_known).collect();
         known.sort_unstable();
         Self(known)
@@ -44,6 +43,11 @@ impl RouteMetrics {
     /// Whether one with this name is among them.
     pub fn has_name(word: &str) -> bool {
         NAMES.iter().any(|(_, name)| *name == word)
+    }
+
+    /// What ip-route(8) calls the one with this number.
+    pub fn name(number: u16) -> Option<&'static str> {
+        NAMES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u16, u32)> {
@@ -59,8 +63,7 @@ impl RouteMetrics {
         let locked = self.iter().find(|(number, _)| *number == LOCK).map_or(0, |(_, bits)| bits);
         let is_locked = move |number| locked & 1_u32.unbounded_shl(u32::from(number)) != 0;
         self.iter().filter_map(move |(number, value)| {
-            let (_, name) = NAMES.iter().find(|(known, _)| *known == number)?;
-            Some((*name, value, is_locked(number)))
+            Some((Self::name(number)?, value, is_locked(number)))
         })
     }
 }
