@@ -107,7 +107,7 @@ pub(super) fn has_next_hop(target: &UplinkFacts, frame: &Frame) -> bool {
 }
 
 /// Whether the packet in the frame, which may go elsewhere, would be left to the kernel for want of a way to the target;
-/// why is counted. A function of its own: it is asked rarely, and in line its caller would be verified twice.
+/// why is counted. A function of its own: it is asked rarely.
 #[inline(never)]
 pub(super) fn has_no_way(target: &UplinkFacts, frame: &Frame) -> bool {
     let reason = match uplink::is_up(target) {

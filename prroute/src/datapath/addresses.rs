@@ -68,7 +68,6 @@ impl Addresses {
             sync_addresses(&mut self.addresses4, names::ADDRESSES4, &wanted4, exposed, |key| {
                 IpAddr::from(Ipv4Addr::from(octets4(*key)))
             });
-        let exposed = &mut self.exposed;
         let addresses6 =
             sync_addresses(&mut self.addresses6, names::ADDRESSES6, &wanted6, exposed, |key| {
                 IpAddr::from(Ipv6Addr::from(octets6(*key)))
