@@ -66,12 +66,15 @@ pub(super) struct Steady {
 }
 
 impl Dump<Expiring> {
-    /// What this reading or an earlier one has: each of them may lack something.
-    pub(super) fn or_in(mut self, earlier: Self) -> Self {
-        let mut known: BTreeSet<RouteItem> =
-            self.found.iter().map(|(item, _)| item.clone()).collect();
-        self.found.extend(earlier.found.into_iter().filter(|(item, _)| known.insert(item.clone())));
-        self.steady &= earlier.steady;
+    /// What this reading or an earlier one has: each of them may lack something, or have it twice.
+    pub(super) fn or_in(mut self, earlier: Option<Self>) -> Self {
+        let earlier = earlier.map(|dump| {
+            self.steady &= dump.steady;
+            dump.found
+        });
+        let mut known: BTreeSet<RouteItem> = BTreeSet::new();
+        self.found.extend(earlier.unwrap_or_default());
+        self.found.retain(|(item, _)| known.insert(item.clone()));
         self
     }
 

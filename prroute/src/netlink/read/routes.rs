@@ -27,8 +27,8 @@ const READINGS: RangeInclusive<usize> = 3..=8;
 /// Routes that have not expired, and for how long they are valid.
 ///
 /// IPv4's are read from key to key. Of IPv6's the kernel reads the tree anew after a change, and passes over
-/// as many nodes as it has told of: when some of these are gone, it leaves out others, and nothing in the
-/// dump says so. So they are read again when a change was announced meanwhile. Where routes change all the
+/// as many nodes as it has told of: when some of these are gone, it leaves out others, when there are more, it
+/// tells some twice, and nothing in the dump says so. So they are read again when a change was announced meanwhile. Where routes change all the
 /// time, what any of several readings has counts, and what was there `before` is looked for more often: what
 /// went meanwhile was announced, and is looked at again.
 pub(super) async fn routes_of(
@@ -53,10 +53,7 @@ pub(super) async fn routes_of(
         if !changes.were_announced() {
             return Ok(found);
         }
-        let all = match together.take() {
-            Some(earlier) => found.or_in(earlier),
-            None => found,
-        };
+        let all = found.or_in(together.take());
         let is_enough =
             count >= *READINGS.start() && !all.lacks(before, |route| interest.matters(route));
         if is_enough || count >= *READINGS.end() {
