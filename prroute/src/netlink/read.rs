@@ -1,5 +1,6 @@
 //! Reading the kernel's state.
 
+mod changes;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,9 @@ use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::rule::RuleMessage;
+use nix::libc::{RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
 
+use self::changes::Changes;
 use self::routes::routes_of;
 use super::request::Socket;
 use super::steady::{Dump, Expiring, RouteItem, skipped};
@@ -147,11 +150,22 @@ fn arp(links: &[Link], addresses: &[Address]) -> Vec<ArpSettings> {
     ["all"].into_iter().chain(names).filter_map(|name| sysctl::arp(name).ok()).collect()
 }
 
+/// What tells that a table changed while it was read.
+#[derive(Clone, Copy)]
+pub(super) enum Marked {
+    /// The answer itself, as far as the kernel knows.
+    ByKernel,
+    /// What is announced to this multicast group: an answer that goes on where it was, by number, repeats or
+    /// leaves out some when others come or go, and says nothing.
+    ByAnnouncements(u32),
+}
+
 /// Repeats a dump until the table holds still, within limits.
 pub(super) async fn dump<T>(
     socket: &mut Socket,
     what: &'static str,
     request: RouteNetlinkMessage,
+    marked: Marked,
     mut keep: impl FnMut(&mut Vec<T>, RouteNetlinkMessage),
 ) -> Result<Dump<T>, NetlinkError> {
     let limit = Instant::now() + PATIENCE;
@@ -163,8 +177,12 @@ pub(super) async fn dump<T>(
             Ok(message) => keep(&mut found, message),
             Err(message) => unreadable.push(message),
         };
+        let changes = match marked {
+            Marked::ByKernel => None,
+            Marked::ByAnnouncements(group) => Some(Changes::listen(group)?),
+        };
         let whole = socket.dump(request.clone(), object).await;
-        match whole {
+        match whole.map(|whole| whole && !changes.is_some_and(|all| all.were_announced())) {
             Ok(true) => return Ok(Dump { found, unreadable, steady: true }),
             Ok(false) if attempts < ATTEMPTS && Instant::now() < limit => {
                 tracing::debug!("{what} changed while being read; reading again");
@@ -183,17 +201,23 @@ pub(super) async fn dump<T>(
 async fn links(socket: &mut Socket) -> Result<Dump<Link>, NetlinkError> {
     let mut request = LinkMessage::default();
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    dump(socket, "links", RouteNetlinkMessage::GetLink(request), |all, message| {
-        if let RouteNetlinkMessage::NewLink(message) = message {
-            all.push(decode::link(message));
-        }
-    })
+    dump(
+        socket,
+        "links",
+        RouteNetlinkMessage::GetLink(request),
+        Marked::ByKernel,
+        |all, message| {
+            if let RouteNetlinkMessage::NewLink(message) = message {
+                all.push(decode::link(message));
+            }
+        },
+    )
     .await
 }
 
 async fn addresses(socket: &mut Socket) -> Result<Dump<Address>, NetlinkError> {
     let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-    dump(socket, "addresses", request, |all, message| {
+    dump(socket, "addresses", request, Marked::ByKernel, |all, message| {
         if let RouteNetlinkMessage::NewAddress(message) = message {
             all.extend(decode::address(&message));
         }
@@ -204,7 +228,12 @@ async fn addresses(socket: &mut Socket) -> Result<Dump<Address>, NetlinkError> {
 async fn rules_of(socket: &mut Socket, family: Family) -> Result<Dump<Rule>, NetlinkError> {
     let mut request = RuleMessage::default();
     request.header.family = encode::family(family);
-    let read = dump(socket, "rules", RouteNetlinkMessage::GetRule(request), |all, message| {
+    let marked = Marked::ByAnnouncements(match family {
+        Family::V4 => RTNLGRP_IPV4_RULE,
+        Family::V6 => RTNLGRP_IPV6_RULE,
+    });
+    let request = RouteNetlinkMessage::GetRule(request);
+    let read = dump(socket, "rules", request, marked, |all, message| {
         if let RouteNetlinkMessage::NewRule(message) = message {
             all.extend(decode::rule(&message));
         }
@@ -237,7 +266,7 @@ async fn neighbours(
     let gateways: BTreeSet<(Ifindex, IpAddr)> =
         hops.filter_map(|hop| Some((hop.ifindex, hop.gateway?))).collect();
     let request = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-    dump(socket, "neighbours", request, |all, message| {
+    dump(socket, "neighbours", request, Marked::ByKernel, |all, message| {
         let RouteNetlinkMessage::NewNeighbour(message) = message else { return };
         let Some(neighbour) = decode::neighbour(&message) else { return };
         let ours = neighbour.protocol == PROTOCOL;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteMessage;
+use nix::libc::RTNLGRP_IPV6_ROUTE;
 
-use super::read::{dump, name_devices};
+use super::read::{Marked, dump, name_devices};
 use super::{Kernel, NetlinkError, decode, encode};
 use crate::state::observed::{Family, Link, Route, RouteExtras};
 
@@ -30,7 +31,11 @@ impl Kernel {
             let mut request = RouteMessage::default();
             request.header.address_family = encode::family(family);
             let request = RouteNetlinkMessage::GetRoute(request);
-            let of_family = dump(&mut socket, "routes", request, |all, message| {
+            let marked = match family {
+                Family::V4 => Marked::ByKernel,
+                Family::V6 => Marked::ByAnnouncements(RTNLGRP_IPV6_ROUTE),
+            };
+            let of_family = dump(&mut socket, "routes", request, marked, |all, message| {
                 let RouteNetlinkMessage::NewRoute(message) = message else { return };
                 let is_valid = decode::validity(&message).is_ok();
                 let is_of_family = |route: &Route| is_valid && route.family() == family;

@@ -1,15 +1,14 @@
 //! Reading routes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::RangeInclusive;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::libc::RTNLGRP_IPV6_ROUTE;
 
-use super::{MainRoutes, Wanted, dump};
+use super::changes::Changes;
+use super::{MainRoutes, Marked, Wanted, dump};
 use crate::netlink::interest::Interest;
 use crate::netlink::request::Socket;
 use crate::netlink::steady::{Dump, Expiring, RouteItem};
@@ -47,8 +46,7 @@ pub(super) async fn routes_of(
     let mut count = 0;
     loop {
         count += 1;
-        let changes = Changes::listen()
-            .map_err(|source| NetlinkError::Socket { operation: "listen to routes", source })?;
+        let changes = Changes::listen(RTNLGRP_IPV6_ROUTE)?;
         let found = read(socket, family, &interest, wanted.main_routes).await?;
         if !changes.were_announced() {
             return Ok(found);
@@ -61,27 +59,6 @@ pub(super) async fn routes_of(
             return Ok(all);
         }
         together = Some(all);
-    }
-}
-
-/// The kernel announces a change of IPv6 routes before it can be seen.
-struct Changes(netlink_sys::Socket);
-
-impl Changes {
-    /// Hears of what changes from now on.
-    fn listen() -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        socket.set_non_blocking(true)?;
-        socket.add_membership(RTNLGRP_IPV6_ROUTE)?;
-        Ok(Self(socket))
-    }
-
-    fn were_announced(&self) -> bool {
-        // Which ones does not matter: the rest of the message is cut off.
-        let mut begin = Vec::with_capacity(16);
-        let received = self.0.recv(&mut begin, 0);
-        !matches!(received, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -101,6 +78,7 @@ async fn read(
         socket,
         "routes",
         RouteNetlinkMessage::GetRoute(request),
+        Marked::ByKernel,
         |all: &mut Vec<Expiring>, message| {
             let RouteNetlinkMessage::NewRoute(message) = message else { return };
             let Ok(validity) = decode::validity(&message) else { return };
