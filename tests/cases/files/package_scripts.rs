@@ -17,6 +17,9 @@ const PLACES: [&str; 4] = ["/etc/", "/run/", "/usr/bin/prroute", "/var/lib/"];
 /// Programs that would change the machine: here they write down how they are called.
 const WRITTEN_DOWN: [&str; 3] = ["deb-systemd-invoke", "systemctl", "systemd-sysusers"];
 
+/// While it exists, `systemctl is-active` says yes.
+const ACTIVE: &str = "active";
+
 /// A directory tree in which the package is installed.
 struct Tree {
     scratch: Scratch,
@@ -37,7 +40,12 @@ impl Tree {
         for program in WRITTEN_DOWN {
             let file = tree.scratch.write(
                 &format!("stubs/{program}"),
-                &format!("#!/bin/sh\necho {program} \"$@\" >> {}\n", tree.path("calls").display()),
+                &format!(
+                    "#!/bin/sh\ncase \"$*\" in *is-active*) test -e {}; exit;; esac\n\
+                     echo {program} \"$@\" >> {}\n",
+                    tree.path(ACTIVE).display(),
+                    tree.path("calls").display()
+                ),
             )?;
             fs::set_permissions(file, fs::Permissions::from_mode(0o755))?;
         }
@@ -108,26 +116,42 @@ fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file)
 }
 
+/// What is said while nothing runs, and what starts what is enabled.
+const NOT_STARTED: &str = "prroute.service is installed, and not started.";
+
+fn start() -> String {
+    format!("deb-systemd-invoke start {}", UNITS.join(" "))
+}
+
 #[test]
 fn a_first_installation_enables_no_unit_and_a_later_one_those_that_were() -> Result<()> {
     let tree = Tree::create()?;
-    tree.run("debian/postinst", &["configure"])?.success()?;
+    let said = tree.run("debian/postinst", &["configure"])?.success()?;
+    ensure!(said.contains(NOT_STARTED), "{said}");
     for unit in UNITS {
         ensure!(!tree.is_enabled(unit), "{unit} was enabled");
     }
     ensure!(!tree.calls()?.iter().any(|call| call.contains("start")), "something was started");
 
-    // An upgrade keeps it so, as what an administrator enabled.
+    // An upgrade keeps it so, as what an administrator enabled, and starts nothing that was stopped.
     tree.enable("prroute.service")?;
-    tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
+    tree.scratch.write(ACTIVE, "")?;
+    let said = tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
+    ensure!(!said.contains(NOT_STARTED), "{said}");
+    ensure!(!tree.calls()?.contains(&start()), "an upgrade starts what was stopped");
     tree.run("debian/prerm", &["remove"])?.success()?;
     tree.run("debian/postrm", &["remove"])?.success()?;
     ensure!(tree.is_masked("prroute.service"), "a removal masks");
-    tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
+    fs::remove_file(tree.path(ACTIVE))?;
+    tree.calls()?;
+    let said = tree.run("debian/postinst", &["configure", "0.0.1-1"])?.success()?;
     for unit in UNITS {
         ensure!(!tree.is_masked(unit), "{unit} stays masked");
         ensure!(tree.is_enabled(unit) == (unit == "prroute.service"), "{unit}");
     }
+    // It does not start what is not enabled; what runs in the end is what is said.
+    ensure!(tree.calls()?.contains(&start()), "what is enabled stays stopped");
+    ensure!(said.contains(NOT_STARTED), "{said}");
     Ok(())
 }
 
@@ -176,8 +200,7 @@ fn a_removal_that_cannot_leave_the_program_fails_before_it_stops_anything() -> R
     let tree = Tree::create()?;
     tree.scratch.write(UNDO, "a part of the program")?;
     tree.run("debian/postinst", &["abort-remove"])?.success()?;
-    let start = format!("deb-systemd-invoke start {}", UNITS.join(" "));
-    ensure!(tree.calls()?.contains(&start), "nothing is started again");
+    ensure!(tree.calls()?.contains(&start()), "nothing is started again");
     ensure!(!tree.path(UNDO).exists(), "the copy stays");
     Ok(())
 }
