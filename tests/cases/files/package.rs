@@ -148,6 +148,23 @@ fn every_unit_is_packaged() -> Result<()> {
     Ok(())
 }
 
+/// Else the first boot of an image with the package would start them.
+#[test]
+fn a_preset_leaves_every_unit_disabled() -> Result<()> {
+    let presets = read("packaging/50-prroute.preset")?;
+    let disabled = |unit: &str| presets.lines().any(|line| line == format!("disable {unit}"));
+    let mut units = 0;
+    for Asset { source, destination } in assets("deb")? {
+        let Some(unit) = destination.strip_prefix("usr/lib/systemd/system/") else { continue };
+        if read(&source)?.contains("\n[Install]\n") {
+            units += 1;
+            assert!(disabled(unit), "{unit}: {presets}");
+        }
+    }
+    assert_eq!(presets.lines().filter(|line| line.starts_with("disable ")).count(), units);
+    Ok(())
+}
+
 /// So that `prroute import > /etc/prroute/prroute.toml` finds a folder. Neither packager makes an empty one.
 #[test]
 fn the_folder_of_the_configuration_is_packaged() -> Result<()> {
