@@ -256,8 +256,10 @@ fn the_changelog_of_the_package_is_of_this_version() -> Result<()> {
 }
 
 #[test]
-fn a_purge_removes_the_file_that_setup_networkd_writes() -> Result<()> {
-    assert!(read("packaging/debian/postrm")?.contains(DROP_IN));
+fn a_purge_removes_the_file_that_setup_networkd_writes_and_the_rpm_names_it() -> Result<()> {
+    for script in ["packaging/debian/postrm", "packaging/rpm/preun.sh"] {
+        assert!(read(script)?.contains(DROP_IN), "{script}");
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use prroute_tests::scratch::Scratch;
 const UNITS: [&str; 3] = ["prroute.service", "prroute-metrics.timer", "prroute-exporter.socket"];
 
 /// What the scripts name of the machine.
-const PLACES: [&str; 4] = ["/etc/", "/run/", "/usr/bin/prroute", "/var/lib/"];
+const PLACES: [&str; 5] = ["/etc/", "/run/", "/sys/fs/bpf/", "/usr/bin/prroute", "/var/lib/"];
 
 /// Programs that would change the machine: here they write down how they are called.
 const WRITTEN_DOWN: [&str; 3] = ["deb-systemd-invoke", "systemctl", "systemd-sysusers"];
@@ -165,19 +165,27 @@ fn calls_a_stop(calls: &[String]) -> bool {
     calls.iter().any(|call| call.contains(" stop ") || call.contains(" disable "))
 }
 
+/// By which an instance is known: what it wrote down, and what is left of it after `systemctl clean`.
+const KNOWN_BY: [&str; 2] = ["run/prroute", "sys/fs/bpf/prroute"];
+
 #[test]
 fn a_removal_leaves_the_program_that_undoes_and_no_metrics_that_nobody_renews() -> Result<()> {
     for (script, argument) in REMOVALS {
-        let tree = Tree::create()?;
-        fs::create_dir_all(tree.path("run/prroute/default"))?;
-        tree.scratch.write(METRICS, "prroute_up 1\n")?;
-        tree.run(script, &[argument])?.success()?;
-        ensure!(calls_a_stop(&tree.calls()?), "{script} stops nothing");
-        ensure!(fs::read_to_string(tree.path(UNDO))? == "the program", "{script}");
-        ensure!(!tree.path(METRICS).exists(), "{script} leaves metrics");
+        for place in KNOWN_BY {
+            let tree = Tree::create()?;
+            fs::create_dir_all(tree.path(place).join("default"))?;
+            tree.scratch.write(METRICS, "prroute_up 1\n")?;
+            tree.run(script, &[argument])?.success()?;
+            ensure!(calls_a_stop(&tree.calls()?), "{script} stops nothing");
+            let undo = fs::read_to_string(tree.path(UNDO))
+                .with_context(|| format!("{script}: {place}"))?;
+            ensure!(undo == "the program", "{script}");
+            ensure!(!tree.path(METRICS).exists(), "{script} leaves metrics");
+        }
 
-        // Nothing of it is in the kernel: nothing has to be undone.
+        // Nothing of it is in the kernel: nothing has to be undone. A lock of a network namespace is no instance.
         let tree = Tree::create()?;
+        fs::create_dir_all(tree.path("sys/fs/bpf/prroute/netns:4026531840-1"))?;
         tree.run(script, &[argument])?.success()?;
         ensure!(calls_a_stop(&tree.calls()?), "{script} stops nothing");
         ensure!(!tree.path(UNDO).exists(), "{script}");
@@ -205,12 +213,68 @@ fn a_removal_that_cannot_leave_the_program_fails_before_it_stops_anything() -> R
     Ok(())
 }
 
+#[test]
+fn a_purge_undoes_every_instance_and_fails_before_it_removes_what_undoes() -> Result<()> {
+    let tree = Tree::create()?;
+    for place in KNOWN_BY {
+        fs::create_dir_all(tree.path(place).join("default"))?;
+    }
+    fs::create_dir_all(tree.path("run/prroute/written"))?;
+    fs::create_dir_all(tree.path("sys/fs/bpf/prroute/pinned"))?;
+    fs::create_dir_all(tree.path("sys/fs/bpf/prroute/netns:4026531840-1"))?;
+    let done = tree.path("done").display().to_string();
+    let refuse = tree.scratch.write("refuse", "")?;
+    let refuses = format!("[ \"$3\" = pinned ] && [ -e {} ] && exit 1", refuse.display());
+    let program = format!("#!/bin/sh\n{refuses}\necho \"$@\" >> {done}\n");
+    tree.scratch.write("usr/bin/prroute", &program)?;
+    tree.run("debian/prerm", &["remove"])?.success()?;
+    let purged = tree.run("debian/postrm", &["purge"])?;
+    ensure!(!purged.status.success() && tree.path(UNDO).exists(), "{purged:?}");
+    fs::remove_file(&refuse)?;
+    fs::remove_file(&done)?;
+    tree.run("debian/postrm", &["purge"])?.success()?;
+    let done = fs::read_to_string(&done)?;
+    let all = ["default", "pinned", "written"].map(|name| format!("down --instance {name}\n"));
+    ensure!(done == all.concat(), "{done}");
+    ensure!(!tree.path("var/lib/prroute").exists(), "the program stays");
+    Ok(())
+}
+
+/// As in an image: the links that enable units would lead to none.
+#[test]
+fn a_removal_of_the_rpm_disables_units_also_where_no_systemd_runs() -> Result<()> {
+    for runs in [true, false] {
+        let tree = Tree::create()?;
+        if !runs {
+            fs::remove_dir(tree.path("run/systemd/system"))?;
+        }
+        tree.run("rpm/preun.sh", &["0"])?.success()?;
+        let calls = tree.calls()?;
+        let disables = calls.iter().any(|call| {
+            call.contains("systemctl") && call.ends_with(&format!("disable {}", UNITS.join(" ")))
+        });
+        ensure!(disables, "{calls:?}");
+        let stops = |unit: &str| {
+            calls.iter().any(|call| call.contains(" stop ") && call.contains(unit)) == runs
+        };
+        ensure!(UNITS.iter().all(|unit| stops(unit)), "{calls:?}");
+    }
+    Ok(())
+}
+
+const DROP_IN: &str = "etc/systemd/networkd.conf.d/50-prroute.conf";
+
+/// The lines of what a script says that are commands.
+fn commands(said: &str) -> Vec<&str> {
+    said.lines().skip_while(|line| !line.starts_with("  ")).collect()
+}
+
 /// What is printed is run by an administrator. The program to undo goes last.
 #[test]
 fn what_a_removal_of_the_rpm_prints_undoes_every_instance() -> Result<()> {
     let tree = Tree::create()?;
-    for instance in ["blue", "default"] {
-        fs::create_dir_all(tree.path("run/prroute").join(instance))?;
+    for (place, instance) in KNOWN_BY.iter().zip(["blue", "default"]) {
+        fs::create_dir_all(tree.path(place).join(instance))?;
     }
     let done = tree.path("done").display().to_string();
     let refuses = "[ \"$3\" = blue ] && [ -e REFUSE ] && exit 1";
@@ -218,9 +282,10 @@ fn what_a_removal_of_the_rpm_prints_undoes_every_instance() -> Result<()> {
     let program =
         format!("#!/bin/sh\n{}\necho \"$@\" >> {done}\n", refuses.replace("REFUSE", &refuse));
     tree.scratch.write("usr/bin/prroute", &program)?;
+    tree.scratch.write(DROP_IN, "")?;
     let said = tree.run("rpm/preun.sh", &["0"])?.success()?;
-    let commands: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("  ")).collect();
-    ensure!(commands.len() == 3, "{said}");
+    let commands = commands(&said);
+    ensure!(commands.len() == 4, "{said}");
     let printed = commands.join("\n");
     let shell = || command::output(&mut command::command(&["sh", "-c", &printed])?);
 
@@ -231,5 +296,17 @@ fn what_a_removal_of_the_rpm_prints_undoes_every_instance() -> Result<()> {
     let done = fs::read_to_string(&done)?;
     ensure!(done == "down --instance blue\ndown --instance default\n", "{done}");
     ensure!(!tree.path("var/lib/prroute").exists(), "{printed}");
+    ensure!(!tree.path(DROP_IN).exists(), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn a_removal_of_the_rpm_names_the_file_of_setup_networkd_where_nothing_else_is_left() -> Result<()>
+{
+    let tree = Tree::create()?;
+    ensure!(commands(&tree.run("rpm/preun.sh", &["0"])?.success()?).is_empty(), "nothing is left");
+    let file = tree.scratch.write(DROP_IN, "")?;
+    let said = tree.run("rpm/preun.sh", &["0"])?.success()?;
+    ensure!(commands(&said) == [format!("  rm {}", file.display())], "{said}");
     Ok(())
 }

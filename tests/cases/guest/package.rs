@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::command;
 use prroute_tests::lab::Lab;
+use prroute_tests::prroute;
 use prroute_tests::snapshot::Snapshot;
 use prroute_tests::stream::Stream;
 use prroute_tests::wait;
@@ -210,5 +211,21 @@ fn a_purge_of_what_runs_leaves_nothing() -> Result<()> {
     service.prroute(&["setup", "networkd"])?.success()?;
     purge()?;
     expect_no_traces(&lab, &before)?;
+    install().map(drop)
+}
+
+/// What is written down of it goes with the runtime directory; the kernel keeps what works.
+#[test]
+fn a_purge_after_the_runtime_directory_was_cleaned_undoes_what_is_in_the_kernel() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    purge()?;
+    let before = Snapshot::take(&lab.host, INSTANCE)?.of_network();
+    install_and_enable()?.leave()?;
+    systemctl(&["clean", UNIT])?;
+    ensure!(!prroute::state(INSTANCE).exists(), "systemctl clean left the runtime directory");
+    println!("{}", purge()?);
+    let changes = Snapshot::take(&lab.host, INSTANCE)?.of_network().changes_since(&before);
+    ensure!(changes.is_empty(), "{changes}");
+    ensure!(!prroute::pins(INSTANCE).exists(), "the programs are still there");
     install().map(drop)
 }
