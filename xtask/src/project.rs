@@ -69,8 +69,26 @@ pub(crate) fn remove(directory: &Path) -> Result<()> {
 pub(crate) fn quietly(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output().with_context(|| format!("run {command:?}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        // Checkers say on the one what they have found, and on the other how they fared.
+        let said = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+        let said = said.concat();
         bail!("{command:?}: {}\n{}", output.status, said.trim());
     }
     Ok(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::quietly;
+
+    #[test]
+    fn all_that_a_command_said_is_shown_when_it_fails() {
+        let run = |script| quietly(Command::new("sh").args(["-c", script]));
+        let error = run("echo found; echo why >&2; exit 3").unwrap_err().to_string();
+        assert!(error.ends_with("\nfound\nwhy"), "{error}");
+        assert!(error.contains("exit status: 3"), "{error}");
+        assert_eq!(run("echo done").unwrap(), b"done\n");
+    }
 }
