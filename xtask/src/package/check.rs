@@ -27,6 +27,8 @@ pub(crate) fn rpm(package: &Path) -> Result<()> {
 
 /// cargo-deny: which crates, licences and registries there may be; rules and exceptions are in deny.toml.
 pub(crate) fn dependencies(job: &Job<'_>) -> Result<()> {
+    // It asks cargo for the crates of every platform; what was built needed those of one.
+    quietly(job.cargo().args(["fetch", "--locked"]))?;
     let mut cargo = job.cargo();
     // Not advisories: their database would have to be fetched.
     cargo.args(["deny", "--locked", "--offline", "check", "bans", "licenses", "sources"]);
