@@ -184,6 +184,16 @@ fn the_folder_of_the_configuration_is_packaged() -> Result<()> {
 }
 
 #[test]
+fn the_readme_says_what_the_package_depends_on() -> Result<()> {
+    let depends = text(&metadata("deb")?["depends"]);
+    let (_, rest) = depends.split_once("libc6 (>= ").context("the package names no C library")?;
+    let version = rest.split(')').next().unwrap_or_default();
+    let readme = read("README.md")?;
+    assert!(readme.contains(&format!("C library of {version} or later")), "{depends}");
+    Ok(())
+}
+
+#[test]
 fn the_scripts_of_the_packages_are_sound() -> Result<()> {
     let mut scripts: Vec<String> = Vec::new();
     for folder in ["packaging/debian", "packaging/rpm"] {

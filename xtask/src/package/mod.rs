@@ -12,6 +12,7 @@ mod again;
 mod check;
 mod commit;
 mod deb;
+mod libraries;
 mod licences;
 mod paths;
 mod program;
@@ -120,9 +121,9 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
     let dynamic = program::build(&job, Linking::Dynamic)?;
     let fixed = program::build(&job, Linking::Static)?;
     stage::fill(&job)?;
-    let deb = deb::make(&job)?;
+    let deb = deb::make(&job, &dynamic)?;
     let tar = tarball::make(&job, &deb, &fixed)?;
-    let mut files = vec![deb, rpm::make(&job)?, tar, stage::third_party()?];
+    let mut files = vec![deb, rpm::make(&job, &dynamic)?, tar, stage::third_party()?];
     files.extend(sbom::make(&job)?);
     let files = sums::publish(&files)?;
     println!("{}", sums::size("prroute in deb and rpm", &dynamic)?);
@@ -145,7 +146,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
 /// The Debian package alone, for a guest that installs it.
 pub(crate) fn debian_package(prepared: &Prepared) -> Result<PathBuf> {
     let job = Job::new(prepared, Architecture::HOST)?;
-    program::build(&job, Linking::Dynamic)?;
+    let program = program::build(&job, Linking::Dynamic)?;
     stage::fill(&job)?;
-    deb::make(&job)
+    deb::make(&job, &program)
 }

@@ -110,6 +110,8 @@ const NEEDS: &[Need] = &[
     need(Scope::Test, "shellcheck", "shellcheck"),
     need(Scope::Test, "mandoc", "mandoc"),
     need(Scope::Test, "man", "man-db"),
+    // The package that guests install is compared with its program.
+    need(Scope::Vm, "readelf", "binutils"),
     need(Scope::Vm, "qemu-system-x86_64", "qemu-system-x86"),
     need(Scope::Vm, "modprobe", "kmod"),
     need(Scope::Vm, "xz", "xz-utils"),
@@ -124,6 +126,7 @@ const NEEDS: &[Need] = &[
     need(Scope::Cross, "/usr/bin/rustc", "rustc-web"),
     need(Scope::VmCross, "qemu-system-aarch64", "qemu-system-arm"),
     need(Scope::VmCross, "qemu-aarch64-static", "qemu-user-static"),
+    need(Scope::Package, "readelf", "binutils"),
     need(Scope::Package, "xz", "xz-utils"),
     need(Scope::Package, "lintian", "lintian"),
     need(Scope::Package, "rpmlint", "rpmlint"),
