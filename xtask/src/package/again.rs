@@ -1,6 +1,7 @@
 //! The packages once more, of the same commit in another folder: they must be the same, byte for byte.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ pub(crate) fn ensure_committed() -> Result<()> {
 }
 
 /// Makes them, compares their checksums with those of the first, and fails with the names of those that differ.
-pub(crate) fn compare(job: &Job<'_>) -> Result<()> {
+/// Others than `files` may lie beside the first, made for another architecture.
+pub(crate) fn compare(job: &Job<'_>, files: &[PathBuf]) -> Result<()> {
     let clone = clone_into(&output("again")?.join("in-another-folder"))?;
     let mut cargo = job.cargo();
     cargo
@@ -35,7 +37,8 @@ pub(crate) fn compare(job: &Job<'_>) -> Result<()> {
     let status = cargo.status().with_context(|| format!("run {cargo:?}"))?;
     ensure!(status.success(), "{cargo:?}: {status}");
     let again = clone.join("target/package").join(sums::LIST);
-    let differing = differing(&read(&directory().join(sums::LIST))?, &read(&again)?);
+    let first = of(files, &read(&directory().join(sums::LIST))?);
+    let differing = differing(&first, &read(&again)?);
     ensure!(
         differing.is_empty(),
         "another folder, another result: {}; the others are in {}",
@@ -57,6 +60,15 @@ fn read(list: &Path) -> Result<String> {
     fs::read_to_string(list).with_context(|| format!("read {}", list.display()))
 }
 
+/// The lines of a list that are about these files.
+fn of(files: &[PathBuf], list: &str) -> String {
+    let names: Vec<&OsStr> = files.iter().filter_map(|file| file.file_name()).collect();
+    let is_one = |line: &&str| {
+        line.split_once("  ").is_some_and(|(_, name)| names.contains(&OsStr::new(name)))
+    };
+    list.split_inclusive('\n').filter(|line| is_one(&line.trim_end())).collect()
+}
+
 /// Files whose sums differ in two outputs of sha256sum, or that one of them lacks.
 fn differing(first: &str, second: &str) -> Vec<String> {
     let sums = |list| -> BTreeMap<String, String> {
@@ -73,12 +85,20 @@ fn differing(first: &str, second: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::differing;
+    use std::path::PathBuf;
+
+    use super::{differing, of};
 
     #[test]
     fn what_differs_and_what_is_missing_is_named() {
         let first = "aa  x.deb\nbb  x.rpm\ncc  x.tar\n";
         assert_eq!(differing(first, first), Vec::<String>::new());
         assert_eq!(differing(first, "aa  x.deb\nb0  x.rpm\n"), ["x.rpm", "x.tar"]);
+    }
+
+    #[test]
+    fn what_was_made_for_another_architecture_is_not_compared() {
+        let files = ["/p/x.deb", "/p/x.tar"].map(PathBuf::from);
+        assert_eq!(of(&files, "aa  x.deb\nbb  y.deb\ncc  x.tar\n"), "aa  x.deb\ncc  x.tar\n");
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
     stage::fill(&job)?;
     let deb = deb::make(&job, &dynamic)?;
     let tar = tarball::make(&job, &deb, &fixed)?;
-    let mut files = vec![deb, rpm::make(&job, &dynamic)?, tar, stage::third_party()?];
+    let mut files = vec![deb, rpm::make(&job, &dynamic)?, tar, stage::third_party(&job)?];
     files.extend(sbom::make(&job)?);
     let files = sums::publish(&files)?;
     println!("{}", sums::size("prroute in deb and rpm", &dynamic)?);
@@ -137,7 +137,7 @@ pub(crate) fn task(arguments: &Arguments) -> Result<bool> {
         check::dependencies(&job)?;
     }
     if arguments.reproducible {
-        again::compare(&job)?;
+        again::compare(&job, &files)?;
         println!("made again in another folder: the same");
     }
     Ok(true)

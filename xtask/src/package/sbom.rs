@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Job, output};
+use super::{Job, output, sums};
 use crate::project::{self, quietly};
 
 /// The tool writes a file of this name beside the Cargo.toml of every member of the workspace.
@@ -15,7 +15,12 @@ const WRITTEN: &str = "bill-of-materials";
 pub(crate) fn make(job: &Job<'_>) -> Result<Vec<PathBuf>> {
     let directory = output("sbom")?;
     let mut bills = Vec::new();
-    for (package, target) in [("prroute", job.target), ("prroute-ebpf", super::BPF_TARGET)] {
+    let version = env!("CARGO_PKG_VERSION");
+    let ours = sums::name("prroute", job.architecture, "cdx.json");
+    // The object is the same inside every program.
+    let object = format!("prroute-ebpf-{version}.cdx.json");
+    let wanted = [("prroute", job.target, ours), ("prroute-ebpf", super::BPF_TARGET, object)];
+    for (package, target, name) in wanted {
         let written = write(job, package, target);
         let folders = members(job)?;
         let file = project::root().join(package).join(format!("{WRITTEN}.json"));
@@ -33,7 +38,6 @@ pub(crate) fn make(job: &Job<'_>) -> Result<Vec<PathBuf>> {
         // Where the sources lie is nobody's business, and differs.
         let root = format!("file://{}", project::root().display());
         let bill = bill?.replace(&root, "file:///prroute");
-        let name = format!("{package}-{}.cdx.json", env!("CARGO_PKG_VERSION"));
         let place = directory.join(name);
         fs::write(&place, bill).with_context(|| format!("write {}", place.display()))?;
         bills.push(place);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Job, directory, licences, output};
+use super::{Job, directory, licences, output, sums};
 use crate::project::{self, quietly};
 
 /// Licences of the crates that are inside the program.
@@ -30,9 +30,9 @@ pub(crate) fn fill(job: &Job<'_>) -> Result<()> {
         .with_context(|| format!("write {}", third_party.display()))
 }
 
-/// A copy of the licences beside the packages.
-pub(crate) fn third_party() -> Result<PathBuf> {
-    let copy = directory().join(THIRD_PARTY);
+/// A copy of the licences beside the packages, which have other crates on other architectures.
+pub(crate) fn third_party(job: &Job<'_>) -> Result<PathBuf> {
+    let copy = directory().join(sums::name("THIRD-PARTY", job.architecture, "txt"));
     fs::copy(stage().join(THIRD_PARTY), &copy)
         .with_context(|| format!("copy to {}", copy.display()))?;
     Ok(copy)

@@ -18,8 +18,7 @@ const DEBIAN: [&str; 3] = [
 
 pub(crate) fn make(job: &Job<'_>, deb: &Path, program: &Path) -> Result<PathBuf> {
     let directory = output("tar")?;
-    let machine = job.target.split('-').next().unwrap_or(job.target);
-    let name = format!("prroute-{}-{machine}", env!("CARGO_PKG_VERSION"));
+    let name = format!("prroute-{}-{}", env!("CARGO_PKG_VERSION"), job.architecture.machine());
     let tree = directory.join(&name);
     quietly(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(&tree))?;
     for path in DEBIAN.map(|path| tree.join(path)) {
