@@ -7,19 +7,22 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{BPF_TARGET, Job};
+use super::{BPF_TARGET, Job, standard};
 use crate::project::quietly;
 
 /// What the BPF object is made of.
 const OBJECT: (&str, &str) = (BPF_TARGET, "prroute-ebpf");
 
-/// The files of a crate that hold a licence or what it asks to be passed on.
-const FILES: [&str; 6] = ["license", "licence", "copying", "copyright", "notice", "unlicense"];
+/// How the names begin of the files of a crate that hold a licence, and of those that hold what else is to be passed
+/// on.
+const LICENCES: [&str; 4] = ["license", "licence", "copying", "unlicense"];
+const NOTICES: [&str; 2] = ["copyright", "notice"];
 
 const INTRODUCTION: &str = "\
 prroute is licensed as MIT OR Apache-2.0. The program also contains the crates below, the standard
 library of Rust (MIT OR Apache-2.0) and, in the static program alone, the GNU C library (LGPL-2.1 or
-later): whoever wants to link it with another C library builds it from prroute's source.
+later): whoever wants to link it with another C library builds it from prroute's source. Of a crate
+that was published without a file of its licence, the standard text is here, with its authors' names.
 ";
 
 /// A crate, and what it asks.
@@ -42,8 +45,11 @@ pub(crate) fn text(job: &Job<'_>) -> Result<String> {
             let word = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
             let about =
                 Crate { name: word("name"), version: word("version"), licence: word("license") };
-            let folder = word("manifest_path");
-            crates.insert(about, files(Path::new(&folder).parent().context("no folder")?)?);
+            let manifest = word("manifest_path");
+            let folder = Path::new(&manifest).parent().context("no folder")?;
+            let texts = texts(folder, &about.licence, &authors(package))
+                .with_context(|| format!("the licence of {} {}", about.name, about.version))?;
+            crates.insert(about, texts);
         }
     }
     Ok(write(&crates))
@@ -88,19 +94,34 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What a crate has in files about licences.
-fn files(folder: &Path) -> Result<Vec<String>> {
+fn authors(package: &Value) -> Vec<String> {
+    list(&package["authors"]).iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+}
+
+/// What a crate asks to be passed on: what it has in files about licences, and the standard text where none is a
+/// licence.
+fn texts(folder: &Path, licence: &str, authors: &[String]) -> Result<Vec<String>> {
+    let (mut texts, notices) = (files(folder, &LICENCES)?, files(folder, &NOTICES)?);
+    if texts.is_empty() {
+        texts = standard::texts(licence, authors)?;
+    }
+    texts.extend(notices);
+    texts.sort();
+    Ok(texts)
+}
+
+/// The texts of the files whose names begin with one of these words.
+fn files(folder: &Path, words: &[&str]) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
     for entry in entries {
         let path = entry.context("read a directory")?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if path.is_file() && FILES.iter().any(|begin| name.starts_with(begin)) {
+        if path.is_file() && words.iter().any(|begin| name.starts_with(begin)) {
             let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
             texts.push(String::from_utf8_lossy(&text).replace('\r', "").trim().to_owned());
         }
     }
-    texts.sort();
     Ok(texts)
 }
 
@@ -127,7 +148,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Crate, inside, write};
+    use super::{Crate, inside, texts, write};
 
     #[test]
     fn what_only_builds_or_tests_need_is_not_inside() {
@@ -146,6 +167,21 @@ mod tests {
         let names: Vec<_> = found.iter().map(|package| package["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(inside(&metadata, "e").is_err());
+    }
+
+    #[test]
+    fn a_crate_without_a_file_of_its_licence_gets_the_standard_text() {
+        let folder = std::env::temp_dir().join(format!("prroute-licences-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("NOTICE"), "Of A.").unwrap();
+        let authors = ["A".to_owned()];
+        let found = texts(&folder, "MIT", &authors).unwrap();
+        assert!(found.len() == 2 && found.contains(&"Of A.".to_owned()), "{found:?}");
+        assert!(found[0].starts_with("MIT License\n\nCopyright (c) A\n"), "{found:?}");
+        assert!(texts(&folder, "ISC", &authors).is_err(), "its text is not known");
+        std::fs::write(folder.join("LICENSE"), "Be good.").unwrap();
+        assert_eq!(texts(&folder, "ISC", &authors).unwrap(), ["Be good.", "Of A."]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod program;
 mod rpm;
 mod sbom;
 mod stage;
+mod standard;
 mod sums;
 mod tarball;
 
