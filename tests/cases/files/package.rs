@@ -193,6 +193,19 @@ fn the_readme_says_what_the_package_depends_on() -> Result<()> {
     Ok(())
 }
 
+/// A tar has directories too, with owner and mode, and a directory of it takes the place of a link.
+#[test]
+fn the_tar_is_unpacked_without_a_change_to_directories() -> Result<()> {
+    let readme = read("README.md")?;
+    let commands = readme.lines().filter(|line| line.contains("tar -C /"));
+    let commands: Vec<&str> = commands.collect();
+    assert!(!commands.is_empty());
+    for option in ["--no-overwrite-dir", "--keep-directory-symlink", "--strip-components=1"] {
+        assert!(commands.iter().all(|command| command.contains(option)), "{commands:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_scripts_of_the_packages_are_sound() -> Result<()> {
     let mut scripts: Vec<String> = Vec::new();
