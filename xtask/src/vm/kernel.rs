@@ -1,8 +1,8 @@
 //! The kernels that guests run, and their files.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -80,9 +80,7 @@ pub(crate) struct Files {
 
 /// Where guests' files are kept.
 pub(crate) fn directory() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| project::root().join("target"), PathBuf::from)
-        .join("vm")
+    project::target().join("vm")
 }
 
 impl Kernel {

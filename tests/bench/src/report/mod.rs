@@ -3,11 +3,12 @@
 mod number;
 mod targets;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use self::number::{added, grouped};
 use crate::results::{Contestant, Machine, Measurement, Memory, Results};
@@ -32,8 +33,12 @@ pub(crate) fn show_summary(results: &Results) {
 }
 
 /// Writes everything that was found, the raw samples included.
-pub(crate) fn write_json(results: &Results, path: &Path) -> Result<()> {
+pub(crate) fn write_json(results: &impl Serialize, path: &Path) -> Result<()> {
     let write = || -> Result<()> {
+        // Where everything is built elsewhere, nobody has made `target`.
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
         let mut file = BufWriter::new(File::create(path)?);
         serde_json::to_writer(&mut file, results)?;
         file.write_all(b"\n")?;
@@ -82,10 +87,20 @@ fn of_machine(machine: &Machine) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of_measurement;
+    use super::{of_measurement, write_json};
     use crate::contestants;
     use crate::results::{Contestant, Measurement};
     use crate::statistics;
+
+    /// Minutes after the start, when all is measured.
+    #[test]
+    fn the_folder_of_the_file_is_made() {
+        let folder = std::env::temp_dir().join(format!("prroute-bench-{}", std::process::id()));
+        let file = folder.join("target/figures.json");
+        write_json(&[1, 2], &file).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "[1,2]\n");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn lines_are_at_most_100_columns_wide() {
