@@ -110,7 +110,7 @@ fn toolchain() -> Result<String> {
     if let Ok(name) = env::var("PRROUTE_BPF_TOOLCHAIN") {
         return Ok(name);
     }
-    for name in ["nightly", LINKED_TOOLCHAIN] {
+    for name in [LINKED_TOOLCHAIN, "nightly"] {
         let sysroot = Command::new("rustup")
             .args(["run", name, "rustc", "--print", "sysroot"])
             .output()

@@ -53,8 +53,14 @@ impl Prepared {
 }
 
 pub(crate) fn task() -> Result<bool> {
-    ensure(Scope::Vm)?;
+    let prepared = ensure(Scope::Vm)?;
     eprintln!("Everything is set up: try `cargo xtask demo`, `cargo xtask test`.");
+    eprintln!(
+        "(`package`, `book` and other architectures install the rest when they are asked for.)"
+    );
+    if let Some(name) = prepared.toolchain {
+        eprintln!("Without xtask, cargo builds with it where PRROUTE_BPF_TOOLCHAIN={name} is set.");
+    }
     Ok(true)
 }
 

@@ -6,7 +6,7 @@ use super::archive::{Archive, COMPILERS, CONFLICTS};
 use super::crates::Tool;
 use super::facts::Facts;
 use super::needs::Need;
-use super::toolchain::{LINKED, LINKER_VERSION, Origin, Version, linker_supports};
+use super::toolchain::{LINKED, LINKER_VERSION, NIGHTLY, Origin, Version, linker_supports};
 
 /// What bpf-linker's build needs beside LLVM.
 const LINKER_PACKAGES: [&str; 3] = ["g++", "libzstd-dev", "zlib1g-dev"];
@@ -139,14 +139,13 @@ fn way_to_bpf(facts: &Facts) -> Result<Way, Blocked> {
     }
     let mut ways = Vec::new();
     let mut blocked = None;
-    // The build script takes a nightly that has the sources, wanted or not.
-    let nightly = facts.compilers.iter().any(|c| c.origin == Origin::Nightly);
-    let tell = nightly.then(|| LINKED.to_owned());
+    // The build script takes the linked toolchain where that has the sources, wanted or not.
+    let linked = facts.compilers.iter().any(|c| c.origin == Origin::Linked);
     for compiler in facts.compilers.iter().filter(|c| c.version >= Version::required()) {
         let link = compiler.origin == Origin::System;
         let toolchain = match compiler.origin {
-            Origin::Named(_) | Origin::Nightly => None,
-            Origin::Linked | Origin::System => tell.clone(),
+            Origin::Nightly => linked.then(|| NIGHTLY.to_owned()),
+            Origin::Named(_) | Origin::Linked | Origin::System => None,
         };
         match with_linker(facts, compiler.llvm) {
             Ok((packages, build_linker)) => {
@@ -162,7 +161,7 @@ fn way_to_bpf(facts: &Facts) -> Result<Way, Blocked> {
         }
     } else {
         match from_archive(facts) {
-            Ok(way) => ways.push(Way { toolchain: tell, ..way }),
+            Ok(way) => ways.push(way),
             Err(reason) => blocked = blocked.or(Some(reason)),
         }
     }

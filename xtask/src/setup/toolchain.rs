@@ -10,6 +10,9 @@ use crate::project;
 /// Name of the toolchain that setup links; the build script of prroute knows it too.
 pub(crate) const LINKED: &str = "prroute-bpf";
 
+/// The channel that the build script takes where that toolchain has no sources.
+pub(crate) const NIGHTLY: &str = "nightly";
+
 /// Where Debian's compiler lives.
 pub(crate) const SYSTEM_SYSROOT: &str = "/usr";
 
@@ -81,8 +84,8 @@ fn sysroots(list: &str, named: Option<&str>) -> Vec<(Origin, PathBuf)> {
                 match named {
                     Some(wanted) => is_toolchain(name, wanted)
                         .then(|| (0, Origin::Named(wanted.to_owned()), path)),
-                    None if is_toolchain(name, "nightly") => Some((1, Origin::Nightly, path)),
-                    None if name == LINKED => Some((2, Origin::Linked, path)),
+                    None if name == LINKED => Some((1, Origin::Linked, path)),
+                    None if is_toolchain(name, NIGHTLY) => Some((2, Origin::Nightly, path)),
                     None => None,
                 }
             })
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nightly_is_preferred_to_the_linked_toolchain_and_dated_ones_are_not_meant() {
+    fn the_linked_toolchain_is_preferred_to_a_nightly_and_dated_ones_are_not_meant() {
         let list = "stable-x86_64-unknown-linux-gnu (active, default) /h/toolchains/stable\n\
                     prroute-bpf /usr\n\
                     nightly-2026-01-01-x86_64-unknown-linux-gnu /h/toolchains/dated\n\
@@ -156,8 +159,8 @@ mod tests {
         assert_eq!(
             sysroots(list, None),
             [
-                (Origin::Nightly, PathBuf::from("/h/tool chains/nightly")),
                 (Origin::Linked, PathBuf::from("/usr")),
+                (Origin::Nightly, PathBuf::from("/h/tool chains/nightly")),
             ]
         );
         assert_eq!(
@@ -165,6 +168,8 @@ mod tests {
             [(Origin::Named("stable".into()), PathBuf::from("/h/toolchains/stable"))]
         );
         assert_eq!(sysroots("no installed toolchains\n", None), []);
+        let build_script = include_str!("../../../prroute/build/object.rs");
+        assert!(build_script.contains("[LINKED_TOOLCHAIN, \"nightly\"]"), "another order there");
     }
 
     #[test]

@@ -115,8 +115,21 @@ fn a_nightly_whose_llvm_debian_lacks_makes_way_for_debians_compiler() {
         let compilers = vec![compiler(Origin::Nightly, llvm)];
         let plan = plan(&Facts { compilers, ..fresh() }).unwrap();
         assert!(installs(&plan).contains(&"rustc-web"));
-        assert_eq!(plan.toolchain.as_deref(), Some(LINKED), "the build script would take nightly");
+        assert_eq!(plan.toolchain, None, "the build script prefers what is linked");
     }
+}
+
+#[test]
+fn a_nightly_is_named_where_the_linked_compiler_would_be_taken_instead() {
+    let old = Compiler { version: Version(1, 63), ..compiler(Origin::Linked, 14) };
+    let with = |linked, linker| {
+        let compilers = vec![linked, compiler(Origin::Nightly, 22)];
+        plan(&Facts { compilers, linker: Some(linker), ..fresh() }).unwrap()
+    };
+    assert_eq!(with(old, 22).toolchain.as_deref(), Some("nightly"));
+    assert_eq!(with(compiler(Origin::Linked, 21), 22).toolchain.as_deref(), Some("nightly"));
+    assert_eq!(with(compiler(Origin::Linked, 21), 21), Plan::default());
+    assert_eq!(with(compiler(Origin::Linked, 22), 22), Plan::default());
 }
 
 #[test]
