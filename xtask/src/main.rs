@@ -39,7 +39,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install what all the other tasks need; says first what that is
+    /// Install what build, demo, bench, test and vm need; says first what that is
+    ///
+    /// What only packages, the book, and builds and guests of another architecture need is left out: `package`, `book`,
+    /// `build --target` and `vm --arch` install it themselves, as every task does.
     Setup,
     /// Build the prroute binary and print its path
     Build {
