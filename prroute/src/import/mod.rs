@@ -3,6 +3,7 @@
 //! Every notation is read to one [`Setup`]; [`translate`] makes an [`Import`] of it, of which the
 //! configuration and the script that removes the old things are written.
 
+mod behind;
 mod fate;
 mod host;
 mod ifcfg;

@@ -1,10 +1,11 @@
 //! From what others have set up to what prroute needs to be told instead. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::behind::{Outcome, keep_before_kept};
 use super::fate::{Fate, fate, is_set_by};
 use super::marks::{MarkRule, Marking};
 use super::model::{Action, Device, Place, Rule, Setup, Table};
@@ -66,17 +67,12 @@ pub(crate) fn translate(setup: &Setup) -> Import {
     let mut still: BTreeSet<(Family, Table)> = BTreeSet::new();
     let mut keeps: BTreeSet<Family> =
         Family::BOTH.into_iter().filter(|family| setup.has_unread_rule(*family)).collect();
-    let mut seen: BTreeSet<(Family, String)> = BTreeSet::new();
-    for rule in &setup.rules {
-        if !seen.insert((rule.family, rule.to_string())) {
-            import.places.push(rule.place.clone());
-            continue;
-        }
+    for (rule, outcome) in import.outcomes(setup) {
         let table = match &rule.action {
             Action::Lookup(table) if !table.is_kernels() => Some((rule.family, table.clone())),
             _ => None,
         };
-        match fate(setup, rule).and_then(|fate| import.unless_taken(rule, fate)) {
+        match outcome {
             Ok(Fate::Kernels) => {}
             Ok(Fate::Specific) => import.specific_rules.push(rule.clone()),
             Ok(Fate::Source(way)) => {
@@ -138,18 +134,28 @@ impl Import {
         self.kept.push(Kept { what, place: place.clone(), why });
     }
 
-    /// The first rule for a destination counts.
-    fn unless_taken(&self, rule: &Rule, fate: Fate) -> Result<Fate, String> {
-        if let (Fate::Replaced(way), Some(to)) = (&fate, rule.to) {
-            let mut others = self.uplinks.iter().filter(|(device, _)| **device != way.device);
-            if let Some((device, _)) = others.find(|(_, entry)| entry.to.contains(&to)) {
-                return Err(format!("an earlier rule sends what goes to {to} by {device}"));
-            }
-            if matches!(&way.device, Device::Name(name) if name.contains(['*', '?'])) {
-                return Err(format!("`to` needs the name of one interface, not {}", way.device));
+    /// What becomes of each rule.
+    fn outcomes<'a>(&mut self, setup: &'a Setup) -> Vec<Outcome<'a>> {
+        let mut outcomes: Vec<Outcome<'a>> = Vec::new();
+        let mut seen: BTreeMap<(Family, String), usize> = BTreeMap::new();
+        let mut again: Vec<(usize, &Place)> = Vec::new();
+        let mut taken: BTreeMap<IpNet, Device> = BTreeMap::new();
+        for rule in &setup.rules {
+            match seen.entry((rule.family, rule.to_string())) {
+                btree_map::Entry::Occupied(first) => again.push((*first.get(), &rule.place)),
+                btree_map::Entry::Vacant(entry) => {
+                    entry.insert(outcomes.len());
+                    let fate = fate(setup, rule);
+                    outcomes
+                        .push((rule, fate.and_then(|fate| unless_taken(&mut taken, rule, fate))));
+                }
             }
         }
-        Ok(fate)
+        keep_before_kept(setup, &mut outcomes);
+        let goes = |at: &usize| outcomes.get(*at).is_some_and(|(_, outcome)| outcome.is_ok());
+        let again = again.into_iter().filter(|(first, _)| goes(first));
+        self.places.extend(again.map(|(_, place)| place.clone()));
+        outcomes
     }
 
     /// Tells the uplink what a rule needs.
@@ -237,6 +243,24 @@ impl Import {
         }
         self.marks = marks;
     }
+}
+
+/// The first rule for a destination counts.
+fn unless_taken(
+    taken: &mut BTreeMap<IpNet, Device>,
+    rule: &Rule,
+    fate: Fate,
+) -> Result<Fate, String> {
+    if let (Fate::Replaced(way), Some(to)) = (&fate, rule.to) {
+        if let Some(device) = taken.get(&to).filter(|device| **device != way.device) {
+            return Err(format!("an earlier rule sends what goes to {to} by {device}"));
+        }
+        if matches!(&way.device, Device::Name(name) if name.contains(['*', '?'])) {
+            return Err(format!("`to` needs the name of one interface, not {}", way.device));
+        }
+        taken.insert(to, way.device.clone());
+    }
+    Ok(fate)
 }
 
 /// With its family, which it does not always show.

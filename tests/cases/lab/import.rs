@@ -294,3 +294,32 @@ fn what_is_not_carried_over_stays_in_force() -> Result<()> {
     daemon.terminate()?;
     prroute.down().map(drop)
 }
+
+/// A rule that refuses all that an address sends stays in force: so does the one before it that gives it a way.
+#[test]
+fn a_rule_before_a_refusal_that_stays_is_not_removed() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let (address, gateway) = (addressing::host(2, Family::V4), addressing::gateway(2, Family::V4));
+    for line in [
+        format!("route add default via {gateway} dev up2 table 7"),
+        format!("rule add from {address} lookup 7 priority 100"),
+        format!("rule add from {address} prohibit priority 101"),
+    ] {
+        lab.host.ip(&line)?;
+    }
+    let mut prroute = lab.prroute()?;
+    let (configuration, removal) = import(&prroute)?;
+    for text in [&configuration, &removal] {
+        let text = text.replace("\n#   ", " ");
+        ensure!(text.contains("rule 101 behind it would decide instead"), "{text}");
+    }
+    prroute.configure(&configuration)?;
+    let daemon = prroute.run(&[])?;
+    run_script(&lab, "remove.sh", &removal)?;
+    let others = rules_of_others(&lab)?;
+    ensure!(others.len() == 2 && !table_is_empty(&lab, 7)?, "{others:#?}\n{removal}");
+    let way = lab.host.ip(&format!("route get 203.0.113.7 from {address}"))?;
+    ensure!(way.contains(&format!("via {gateway} dev up2 ")), "{way}");
+    daemon.terminate()?;
+    prroute.down().map(drop)
+}

@@ -76,7 +76,13 @@ fn destinations_become_those_of_the_uplink() {
     let to: Vec<_> = import.uplinks[&device("eth1")].to.iter().map(ToString::to_string).collect();
     assert_eq!(to, ["192.0.2.14/32", "198.51.100.0/24"]);
     let twice = "ip rule add to 192.0.2.14 lookup 101\nip rule add to 192.0.2.14 lookup 102";
-    assert_eq!(reasons(&with(twice)), ["an earlier rule sends what goes to 192.0.2.14/32 by eth1"]);
+    assert_eq!(
+        reasons(&with(twice)),
+        [
+            "`from all to 192.0.2.14/32 lookup 102` may be behind it, and would decide instead",
+            "an earlier rule sends what goes to 192.0.2.14/32 by eth1"
+        ]
+    );
     assert!(reasons(&with("ip rule add to 0.0.0.0/1 lookup 101"))[0].contains("default route"));
     assert!(
         reasons(&with("ip rule add to 224.0.0.0/4 lookup 101"))[0].contains("cannot be reached")
@@ -155,6 +161,17 @@ fn a_table_that_another_rule_looks_up_is_not_emptied() {
     ));
     assert_eq!((import.source_rules.len(), import.kept.len()), (1, 1));
     assert!(import.tables.is_empty());
+}
+
+/// The kill switch of an address's way would kill all that it sends.
+#[test]
+fn a_rule_before_one_that_stays_and_refuses_stays_with_its_table() {
+    let import = translate(&with(
+        "ip rule add from 10.0.1.2 lookup 101 prio 100\nip rule add from 10.0.1.2 prohibit prio 101",
+    ));
+    assert_eq!((&import.source_rules, import.kept.len()), (&vec![], 2), "{import:?}");
+    assert!(import.tables.is_empty() && import.uplinks.is_empty(), "{import:?}");
+    assert_eq!(import.kept[0].why, "rule 101 behind it would decide instead");
 }
 
 #[test]
@@ -247,4 +264,7 @@ fn what_is_said_twice_is_replaced_once() {
         (import.source_rules.len(), import.uplinks[&device("eth1")].instead_of.len()),
         (1, 1)
     );
+    // Nothing is to be deleted where it is configured, either.
+    let stays = "ip rule add from 10.0.1.2 sport 80 lookup 101\n";
+    assert_eq!(translate(&with(&stays.repeat(2))).places, []);
 }
