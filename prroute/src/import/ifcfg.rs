@@ -132,6 +132,9 @@ fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, 
     let name = values.get("DEVICE").map_or(device, |(_, name)| name.as_str());
     let device = Device::Name(name.to_owned());
     for (key, (line, address)) in values {
+        if of_manager(key, address, place(*line), setup) {
+            continue;
+        }
         let net = match key.strip_prefix("IPADDR") {
             Some(number) => {
                 let get = |name: &str| {
@@ -147,6 +150,35 @@ fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, 
             None => setup.miss(place(*line), format!("`{key}={address}` is no address")),
         }
     }
+}
+
+/// What NetworkManager writes there: rules, and the table of all routes of the connection. Whether the key is one of these.
+fn of_manager(key: &str, value: &str, place: Place, setup: &mut Setup) -> bool {
+    let (family, is_rule) = match key {
+        "IPV4_ROUTE_TABLE" => (Family::V4, false),
+        "IPV6_ROUTE_TABLE" => (Family::V6, false),
+        _ if key.starts_with("ROUTING_RULE_") => (Family::V4, true),
+        _ if key.starts_with("ROUTING_RULE6_") => (Family::V6, true),
+        _ => return false,
+    };
+    if is_rule {
+        let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+        match words::rule(&words, family, place.clone()) {
+            Ok(rule) => setup.rules.push(rule),
+            Err(why) => setup.miss_of(place, Subject::rule(&words, Some(family)), why),
+        }
+        return true;
+    }
+    let table = Table::parse(value);
+    // 0 is as if it were not there.
+    if table != Some(Table::MAIN) && value != "0" && !value.is_empty() {
+        let why = format!(
+            "NetworkManager puts the connection's routes into table {value}, those that come by DHCP too: \
+             import the running host instead"
+        );
+        setup.miss_of(place, Subject::Route { family: Some(family), table }, why);
+    }
+    true
 }
 
 /// An address with a prefix length, a netmask, or for itself alone.
@@ -205,6 +237,35 @@ mod tests {
         let nets: Vec<_> = setup.addresses.iter().map(|(_, net)| net.to_string()).collect();
         assert_eq!(nets, ["10.0.1.2/24", "10.0.2.2/24"]);
         assert_eq!((setup.routes, setup.unread), (vec![], vec![]));
+    }
+
+    #[test]
+    fn rules_and_a_table_of_network_manager_are_read() {
+        let text = "DEVICE=eth1\nROUTING_RULE_0=\"priority 5 from 10.7.0.9 table 200\"\n\
+                    ROUTING_RULE_1='priority 6 fwmark 0x1 table 200'\n\
+                    ROUTING_RULE6_0=\"priority 7 from ::/0 iif eth1 table 200\"\n\
+                    ROUTING_RULE6_1=\"priority 8 from 2001:db8::9 tabel 201\"\n\
+                    IPV4_ROUTE_TABLE=200\nIPV6_ROUTE_TABLE=254\n";
+        let setup = read("ifcfg-eth1", Part::Interface, "eth1", text);
+        let rules: Vec<_> =
+            setup.rules.iter().map(|rule| format!("{:?} {rule}", rule.family)).collect();
+        assert_eq!(
+            rules,
+            [
+                "V6 priority 7 from all iif eth1 lookup 200",
+                "V4 priority 5 from 10.7.0.9/32 lookup 200",
+                "V4 priority 6 from all fwmark 0x1 lookup 200",
+            ]
+        );
+        let unread: Vec<_> = setup.unread.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            unread,
+            [
+                "ifcfg-eth1:6: NetworkManager puts the connection's routes into table 200, those that \
+                 come by DHCP too: import the running host instead",
+                "ifcfg-eth1:5: `tabel` is not understood",
+            ]
+        );
     }
 
     #[test]

@@ -87,6 +87,8 @@ fn words() -> impl Strategy<Value = String> {
         "MTUBytes=",
         "PreferredSource=",
         "[RoutingPolicyRule]\n",
+        "ROUTING_RULE_0=\"from 10.0.0.1 table 7\"\n",
+        "IPV4_ROUTE_TABLE=7\n",
         "Table=7\n",
         "From=10.0.0.1\n",
         "Gateway=10.0.0.2\n",

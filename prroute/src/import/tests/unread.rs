@@ -118,6 +118,20 @@ fn every_notation_says_which_table_it_is() {
         (Notation::Ifcfg, "route-eth1", "10.9.0.0/16 via x table 101".to_owned(), "102 101"),
         (Notation::Ifcfg, "rule6-eth1", "from x table 101".to_owned(), "101 102"),
         (
+            Notation::Ifcfg,
+            "ifcfg-eth1",
+            "ROUTING_RULE_0=\"priority 5 from x table 101\"".to_owned(),
+            "102 101",
+        ),
+        (
+            Notation::Ifcfg,
+            "ifcfg-eth1",
+            "ROUTING_RULE6_0='priority 5 from 2001:db8::9 tabel 101'".to_owned(),
+            "101 102",
+        ),
+        (Notation::Ifcfg, "ifcfg-eth1", "IPV4_ROUTE_TABLE=101".to_owned(), "102 101"),
+        (Notation::Ifcfg, "ifcfg-eth1", "IPV6_ROUTE_TABLE=101\n".to_owned(), "101 102"),
+        (
             Notation::Networkd,
             "a.network",
             networkd("[Route]\nTable=101\nDestination=10.9.0.0/16\nMultiPathRoute=10.0.1.9@eth1"),
@@ -157,6 +171,27 @@ fn every_notation_says_which_table_it_is() {
             translate(&files(&[(notation, name, &text), (Notation::Script, "s", READABLE)]));
         assert_eq!(flushes(&import).join(" "), left, "{text}: {:?}", import.kept);
         assert_eq!(import.unread.len(), 1, "{text}");
+    }
+}
+
+/// NetworkManager keeps rules in the interface's file.
+#[test]
+fn a_table_that_a_rule_in_the_interfaces_file_looks_up_is_not_emptied() {
+    for (rule, tables) in [
+        ("priority 5 from 10.0.1.9 sport 80 table 101", "102 101"),
+        ("priority 5 from 10.0.1.9 table 101", "101 102 101"),
+        ("priority 5 from 10.0.1.9 table 7", "101 102 101"),
+    ] {
+        let text = format!("DEVICE=eth1\nROUTING_RULE_0=\"{rule}\"\n");
+        let import = translate(&files(&[
+            (Notation::Ifcfg, "ifcfg-eth1", &text),
+            (Notation::Script, "s", READABLE),
+        ]));
+        assert_eq!(flushes(&import).join(" "), tables, "{rule}: {:?}", import.kept);
+        let all = import.source_rules.iter().map(ToString::to_string);
+        let kept = import.kept.iter().map(|kept| kept.what.clone());
+        let mut said = all.chain(kept);
+        assert!(said.any(|words| words.contains("priority 5 from 10.0.1.9/32")), "{rule}");
     }
 }
 
