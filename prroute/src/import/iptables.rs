@@ -205,27 +205,7 @@ fn matches(words: &[String]) -> Result<Option<Found>, String> {
     if !matches!(&**target, "MARK" | "CONNMARK") {
         return Ok(None);
     }
-    let (mut iif, mut selective) = (None, false);
-    let mut rest = conditions.iter();
-    let mut is_not = false;
-    while let Some(word) = rest.next() {
-        match &**word {
-            "!" => {
-                is_not = true;
-                continue;
-            }
-            // A glob is written with a plus.
-            "-i" | "--in-interface" if !is_not => {
-                iif = rest.next().map(|name| name.replace('+', "*"));
-            }
-            "-m" | "--match" | "--ctstate" | "--ctdir" | "--state" | "--mark" | "--comment" => {
-                rest.next();
-            }
-            // What else it looks at makes it a rule for some packets only.
-            _ => selective = true,
-        }
-        is_not = false;
-    }
+    let (iif, selective) = conditions_of(conditions);
     let marking = match options {
         [option, value, ..] if matches!(&**option, "--set-mark" | "--set-xmark") => {
             let Mark { value, mask } =
@@ -239,6 +219,50 @@ fn matches(words: &[String]) -> Result<Option<Found>, String> {
         }
     };
     Ok(Some(Found { marking, selective }))
+}
+
+/// The interface that packets come in on, and whether something else is asked of them, too: anything but that they are the
+/// first of their connections, or have no mark yet.
+fn conditions_of(words: &[String]) -> (Option<String>, bool) {
+    let (mut iif, mut selective) = (None, false);
+    let mut rest = words.iter().map(String::as_str);
+    let mut is_not = false;
+    while let Some(word) = rest.next() {
+        match word {
+            "!" => {
+                is_not = true;
+                continue;
+            }
+            // A glob is written with a plus.
+            "-i" | "--in-interface" if !is_not => {
+                iif = rest.next().map(|name| name.replace('+', "*"));
+            }
+            "--comment" => {
+                rest.next();
+            }
+            "-m" | "--match" | "--ctstate" | "--state" | "--ctdir" | "--mark" => {
+                let is_of_all = rest.next().is_some_and(|value| is_of_first(word, value));
+                selective |= is_not || !is_of_all;
+            }
+            // What else it looks at makes it a rule for some packets only.
+            _ => selective = true,
+        }
+        is_not = false;
+    }
+    (iif, selective)
+}
+
+/// Whether the first packet of each connection fulfils a condition, where nothing has marked it.
+fn is_of_first(option: &str, value: &str) -> bool {
+    match option {
+        "-m" | "--match" => {
+            matches!(value, "conntrack" | "state" | "mark" | "connmark" | "comment")
+        }
+        "--ctstate" | "--state" => value.split(',').any(|state| state == "NEW"),
+        "--ctdir" => value == "ORIGINAL",
+        "--mark" => mark(value).is_some_and(|mark| mark.value == 0),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

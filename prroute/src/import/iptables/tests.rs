@@ -22,7 +22,7 @@ fn marks_of_connections_are_read_as_they_are_saved() {
     let mark = Mark { value: 1, mask: u32::MAX };
     assert_eq!(set.marking, Marking::Set { iif: Some("eth1".to_owned()), mark });
     assert_eq!((&restore.marking, &own.marking), (&Marking::Copy, &Marking::Copy));
-    assert!(!set.selective && !restore.selective && !own.selective);
+    assert!(!set.selective);
     assert_eq!(
         set.deletion(),
         "iptables -t mangle -D PREROUTING -i eth1 -m conntrack --ctstate NEW --ctdir ORIGINAL \
@@ -38,9 +38,36 @@ fn a_rule_for_some_packets_only_says_so() {
         "-A PREROUTING -i eth1 -p tcp --dport 80 -j CONNMARK --set-mark 1",
         "-A PREROUTING ! -i eth1 -j MARK --set-mark 1",
         "-A mine -i eth1 -j MARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m conntrack ! --ctstate NEW -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m conntrack --ctstate INVALID -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m conntrack --ctstate RELATED,ESTABLISHED -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m state --state ESTABLISHED -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m state ! --state NEW -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m conntrack --ctdir REPLY -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m conntrack ! --ctdir ORIGINAL -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m socket -j MARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m rpfilter -j MARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m mark --mark 0x8/0x8 -j CONNMARK --set-mark 1",
+        "-A PREROUTING -i eth1 -m connmark ! --mark 0x0 -j CONNMARK --set-mark 1",
     ] {
         let setup = read("s", &format!("*mangle\n{rule}\n"));
         assert!(setup.marks[0].selective, "{rule}");
+    }
+}
+
+#[test]
+fn a_rule_for_the_first_packet_of_each_connection_is_for_all() {
+    for conditions in [
+        "",
+        "-m conntrack --ctstate NEW",
+        "-m conntrack --ctstate NEW,RELATED --ctdir ORIGINAL",
+        "-m state --state INVALID,NEW",
+        "-m conntrack --ctstate NEW -m comment --comment socket",
+        "-m connmark --mark 0x0 -m mark --mark 0/0xff",
+    ] {
+        let rule = format!("-A PREROUTING -i eth1 {conditions} -j CONNMARK --set-mark 1");
+        let setup = read("s", &format!("*mangle\n{rule}\n"));
+        assert!(!setup.marks[0].selective, "{rule}");
     }
 }
 
