@@ -12,7 +12,8 @@ use crate::state::observed::RouteMetrics;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) device: Device,
-    pub(super) via: Option<IpAddr>,
+    /// Those of its default routes, the preferred one first; none where they lead to the link itself.
+    pub(super) gateways: Vec<IpAddr>,
     /// Packets that cannot leave by it are refused.
     pub(super) holds: bool,
     /// What the table has on the link.
@@ -32,11 +33,8 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
     if routes.is_empty() {
         return Err(format!("no {family} route of table {table} was read"));
     }
-    let default = default_of(&routes, table)?;
-    let device = device_of(setup, default)
-        .ok_or_else(|| format!("it is not said which interface table {table} leads over"))?;
-    let via = default.hops.first().and_then(|hop| hop.via);
-    let mut way = Way { device, via, holds: false, on_link: Vec::new(), sources: Vec::new() };
+    let (device, gateways) = defaults_of(setup, &routes, table)?;
+    let mut way = Way { device, gateways, holds: false, on_link: Vec::new(), sources: Vec::new() };
     for route in routes {
         let is_mains = match route.is_default() {
             true => says_what_main_says(setup, route, &way),
@@ -84,20 +82,36 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
     Ok(way)
 }
 
-/// The default route that counts.
-fn default_of<'a>(routes: &[&'a Route], table: &Table) -> Result<&'a Route, String> {
+/// Where the default routes lead: over which interface, and to which gateways.
+fn defaults_of(
+    setup: &Setup,
+    routes: &[&Route],
+    table: &Table,
+) -> Result<(Device, Vec<IpAddr>), String> {
     let defaults = routes.iter().filter(|route| route.is_default() && route.kind == Kind::Unicast);
     let mut defaults: Vec<&Route> = defaults.copied().collect();
     defaults.sort_by_key(|route| route.metric);
-    let [first, rest @ ..] = &defaults[..] else {
+    let Some(first) = defaults.first() else {
         return Err(format!("table {table} has no default route"));
     };
-    let device = |route: &Route| route.hops.first().and_then(|hop| hop.device.clone());
-    let differs = |route: &&Route| device(route) != device(first) || route.hops.len() > 1;
-    if first.hops.len() > 1 || rest.iter().any(differs) {
+    let device = device_of(setup, first);
+    let is_elsewhere = |route: &&Route| route.hops.len() > 1 || device_of(setup, route) != device;
+    if defaults.iter().any(is_elsewhere) {
         return Err(format!("table {table} leads over several interfaces"));
     }
-    Ok(first)
+    let device =
+        device.ok_or_else(|| format!("it is not said which interface table {table} leads over"))?;
+    let mut gateways = Vec::new();
+    let vias = || defaults.iter().map(|route| route.hops.first().and_then(|hop| hop.via));
+    for via in vias().flatten() {
+        if !gateways.contains(&via) {
+            gateways.push(via);
+        }
+    }
+    if !gateways.is_empty() && vias().any(|via| via.is_none()) {
+        return Err(format!("table {table} has default routes with a gateway and without one"));
+    }
+    Ok((device, gateways))
 }
 
 /// The interface of a route; where none is named, that of its gateway's link.
@@ -134,7 +148,8 @@ fn is_on_link(setup: &Setup, route: &Route, way: &Way) -> bool {
     let mut addresses = setup.addresses.iter();
     let has_address = addresses
         .any(|(device, net)| *device == way.device && route.destination.contains(&net.addr()));
-    let is_gateways = way.via.is_some_and(|via| route.destination == IpNet::from(via));
+    let mut gateways = way.gateways.iter();
+    let is_gateways = gateways.any(|via| route.destination == IpNet::from(*via));
     let is_plausible =
         has_address || is_gateways || !setup.knows_addresses || is_link_local(&route.destination);
     route.kind == Kind::Unicast && hop.via.is_none() && is_by_it && is_plausible
@@ -174,13 +189,24 @@ fn main_has(setup: &Setup, route: &Route) -> bool {
     })
 }
 
-/// Whether main has a default route by the same way: then the gateway needs no word.
+/// Whether main has default routes by the same way, and prefers the same gateways: then they need no word.
 pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
-    mains(setup, family, way).is_some()
+    let vias: Vec<Option<IpAddr>> = match way.gateways.is_empty() {
+        true => vec![None],
+        false => way.gateways.iter().copied().map(Some).collect(),
+    };
+    let mains = vias.into_iter().map(|via| mains(setup, family, via, &way.device));
+    let metrics: Option<Vec<u32>> = mains.map(|route| Some(route?.metric)).collect();
+    metrics.is_some_and(|metrics| metrics.is_sorted())
 }
 
 /// Main's default route by the same way.
-fn mains<'a>(setup: &'a Setup, family: Family, way: &Way) -> Option<&'a Route> {
+fn mains<'a>(
+    setup: &'a Setup,
+    family: Family,
+    via: Option<IpAddr>,
+    device: &Device,
+) -> Option<&'a Route> {
     let is_default = |route: &&Route| {
         route.table == Table::MAIN && route.family() == family && route.is_default()
     };
@@ -192,7 +218,7 @@ fn mains<'a>(setup: &'a Setup, family: Family, way: &Way) -> Option<&'a Route> {
     };
     let is_by_it = |route: &Route| {
         let mut hops = route.hops.iter();
-        hops.any(|hop| hop.via == way.via && hop.device.as_ref() == Some(&way.device))
+        hops.any(|hop| hop.via == via && hop.device.as_ref() == Some(device))
     };
     defaults().find(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(route))
 }
@@ -203,7 +229,8 @@ fn says_what_main_says(setup: &Setup, route: &Route, way: &Way) -> bool {
         let name = word.split(' ').next().unwrap_or_default();
         name == "lock" || RouteMetrics::has_name(name)
     };
-    let main = mains(setup, route.family(), way);
+    let via = route.hops.first().and_then(|hop| hop.via);
+    let main = mains(setup, route.family(), via, &way.device);
     main.is_some_and(|main| main.extras.words == route.extras.words)
         && route.extras.words.iter().all(is_taken)
 }

@@ -164,10 +164,10 @@ impl Import {
         let entry = self.uplinks.entry(way.device.clone()).or_default();
         entry.instead_of.push(rule.to_string());
         entry.hold |= way.holds;
-        if let Some(via) = way.via.filter(|_| !is_known)
-            && !entry.gateways.contains(&via)
-        {
-            entry.gateways.push(via);
+        for via in way.gateways.iter().filter(|_| !is_known) {
+            if !entry.gateways.contains(via) {
+                entry.gateways.push(*via);
+            }
         }
         if let (Some(to), None) = (rule.to, rule.from) {
             entry.to.push(to);

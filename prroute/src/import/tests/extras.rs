@@ -116,3 +116,45 @@ fn a_source_that_a_route_prefers_is_told_where_it_matters() {
         assert_eq!(import.tables.len(), 1);
     }
 }
+
+fn gateways(lines: &[&str]) -> Vec<String> {
+    let import = script(lines);
+    assert_eq!((reasons(&import).len(), import.tables.len()), (0, 1), "{lines:?}: {import:?}");
+    let gateways = import.uplinks.values().flat_map(|entry| &entry.gateways);
+    gateways.map(ToString::to_string).collect()
+}
+
+/// Where the first gateway does not answer, the others are what is left.
+#[test]
+fn every_gateway_of_a_table_is_taken_over() {
+    let table = [
+        "ip route add default via 10.0.1.254 dev eth1 metric 20 table 7",
+        "ip route add default via 10.0.1.1 dev eth1 metric 10 table 7",
+        RULE,
+    ];
+    let first = "ip route add default via 10.0.1.1 dev eth1 metric 10";
+    let second = "ip route add default via 10.0.1.254 dev eth1 metric";
+    let both = ["10.0.1.1", "10.0.1.254"];
+    let none: [&str; 0] = [];
+    let with = |mains: &[&str]| gateways(&[&table[..], mains].concat());
+    assert_eq!(with(&[]), both);
+    // Main's are known to prroute, in its order.
+    assert_eq!(with(&[first]), both);
+    assert_eq!(with(&[first, &format!("{second} 20")]), none);
+    assert_eq!(with(&[first, &format!("{second} 5")]), both);
+    assert_eq!(with(&[&format!("{second} 20")]), both);
+    let twice = ["ip route add default via 10.0.1.1 dev eth1 metric 30 table 7"];
+    assert_eq!(gateways(&[&table[1..], &twice[..]].concat()), ["10.0.1.1"]);
+}
+
+#[test]
+fn a_table_with_default_routes_of_two_kinds_stays() {
+    for (second, why) in [
+        ("dev eth1 metric 20", "table 7 has default routes with a gateway and without one"),
+        ("via 10.0.2.1 dev eth2 metric 20", "table 7 leads over several interfaces"),
+        ("via 10.0.2.1 metric 20", "table 7 leads over several interfaces"),
+    ] {
+        let second = format!("ip route add default {second} table 7");
+        assert_eq!(reasons(&script(&[DEFAULT, &second, RULE])), [why]);
+    }
+}
