@@ -121,8 +121,13 @@ fn extra(key: &str) -> Option<&'static str> {
     })
 }
 
-fn is_yes(value: &str) -> bool {
-    matches!(value, "1" | "yes" | "true" | "on" | "y" | "t")
+/// A boolean as systemd takes it, in capitals or not.
+fn boolean(key: &Key) -> Result<bool, Wrong> {
+    match &*key.value.to_ascii_lowercase() {
+        "1" | "yes" | "true" | "on" | "y" | "t" => Ok(true),
+        "0" | "no" | "false" | "off" | "n" | "f" => Ok(false),
+        _ => Err(wrong(key)),
+    }
 }
 
 impl File<'_> {
@@ -149,7 +154,8 @@ impl File<'_> {
                 }
             }
             "WireGuard" | "WireGuardPeer" => {
-                let leads_in = |key: &&Key| key.name == "RouteTable" && key.value != "off";
+                let leads_in =
+                    |key: &&Key| key.name == "RouteTable" && !boolean(key).is_ok_and(|yes| !yes);
                 let why = "routes to what a peer may send are not read".to_owned();
                 section.keys.iter().find(leads_in).map_or(Ok(()), |key| Err((key.line, why)))
             }
@@ -274,7 +280,7 @@ impl File<'_> {
                 "SuppressPrefixLength" => {
                     rule.suppress_prefix_length = Some(number(value).ok_or_else(|| wrong(key))?);
                 }
-                "InvertRule" => rule.invert = is_yes(value),
+                "InvertRule" => rule.invert = boolean(key)?,
                 "Type" if value == "table" => {}
                 "Type" => rule.action = Action::Other(value.to_owned()),
                 "GoTo" => rule.action = Action::Other(format!("goto {value}")),
@@ -292,7 +298,7 @@ impl File<'_> {
                 "IPProtocol" => rule.other.extend(other("ipproto")),
                 "User" => rule.other.extend(other("uidrange")),
                 "SuppressInterfaceGroup" => rule.other.extend(other("suppress_ifgroup")),
-                "L3MasterDevice" if is_yes(value) => rule.other.push("l3mdev".to_owned()),
+                "L3MasterDevice" if boolean(key)? => rule.other.push("l3mdev".to_owned()),
                 "L3MasterDevice" => {}
                 _ => return Err(wrong(key)),
             }

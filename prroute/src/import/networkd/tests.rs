@@ -74,3 +74,32 @@ fn a_file_about_interfaces_that_only_the_host_knows_makes_no_table_of_another() 
         assert_eq!(setup.unread.len(), usize::from(device.is_none()), "{matches}");
     }
 }
+
+#[test]
+fn booleans_are_known_in_capitals_too() {
+    let read = |line: &str| {
+        let text =
+            format!("[Match]\nName=eth1\n[RoutingPolicyRule]\nFrom=10.0.1.2\nTable=101\n{line}\n");
+        read(&files(&[("x.network", &text)]))
+    };
+    for yes in ["yes", "True", "Yes", "ON", "1", "y", "T"] {
+        let setup = read(&format!("InvertRule={yes}"));
+        assert!(setup.rules[0].invert, "{yes}");
+        let setup = read(&format!("L3MasterDevice={yes}"));
+        assert_eq!(setup.rules[0].other, ["l3mdev"], "{yes}");
+    }
+    for no in ["no", "False", "No", "OFF", "0", "n", "F"] {
+        for key in ["InvertRule", "L3MasterDevice"] {
+            let setup = read(&format!("{key}={no}"));
+            assert_eq!(setup.rules[0].to_string(), "from 10.0.1.2/32 lookup 101", "{key}={no}");
+        }
+    }
+    for odd in ["2", "ja", ""] {
+        for key in ["InvertRule", "L3MasterDevice"] {
+            let setup = read(&format!("{key}={odd}"));
+            assert_eq!(setup.rules, [], "{key}={odd}");
+            let unread: Vec<_> = setup.unread.iter().map(ToString::to_string).collect();
+            assert_eq!(unread, [format!("x.network:6: `{key}={odd}` is not understood")]);
+        }
+    }
+}
