@@ -9,6 +9,7 @@ use super::model::{Device, Place, Rule};
 use super::translate::{Entry, Import};
 use crate::family::Family;
 use crate::instance::Instance;
+use crate::state::observed::Mark;
 
 /// Columns of a comment.
 const WIDTH: usize = 78;
@@ -22,15 +23,32 @@ const BIND_DEVICE: &str = "bind-device = true\n";
 /// configuration has no such line: its strings are within quotes.
 const END: &str = "CONFIGURATION";
 
-/// Where connections cannot be listed, as long as UDP's are remembered.
-const WAIT_FOR_MARKED: &str = "\
+/// The connections that are waited for. Where they cannot be listed, as long as UDP's are remembered.
+const CONNECTIONS: &str = "\
 connections() {
   cat /proc/net/nf_conntrack 2> /dev/null || for family in ipv4 ipv6; do
     conntrack -L -f $family 2> /dev/null || true
   done
 }
 [ -r /proc/net/nf_conntrack ] || command -v conntrack > /dev/null || sleep 180
+";
+const WAIT_FOR_MARKED: &str = "\
 while connections | grep -v -E '(^| )(tcp|icmp|icmpv6) ' | grep -q -w -E 'mark=(VALUES)'; do
+  sleep 1
+done
+";
+/// Where others have the rest of the mark's bits. A pipe's end may be in this shell or in one of its own.
+const WAIT_FOR_BITS: &str = "\
+marked() {
+  connections | grep -v -E '(^| )(tcp|icmp|icmpv6) ' |
+    sed -n 's/.*[[:space:]]mark=\\([0-9][0-9]*\\).*/\\1/p' | (
+      while read -r mark; do
+        if CONDITION; then exit 0; fi
+      done
+      exit 1
+    )
+}
+while marked; do
   sleep 1
 done
 ";
@@ -164,10 +182,10 @@ impl Import {
     /// New connections get no mark; those that have one keep their way until they end.
     fn write_setters(&self, text: &mut String) {
         let setters = self.marks.iter().filter_map(|rule| match rule.marking {
-            Marking::Set { mark, .. } => Some((rule, mark.value)),
+            Marking::Set { mark, .. } => Some((rule, mark)),
             Marking::Copy => None,
         });
-        let (rules, values): (Vec<_>, BTreeSet<u32>) = setters.unzip();
+        let (rules, marks): (Vec<_>, BTreeSet<Mark>) = setters.unzip();
         if rules.is_empty() {
             return;
         }
@@ -182,8 +200,21 @@ impl Import {
             text.push_str(&rule.deletion());
             text.push('\n');
         }
-        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-        text.push_str(&WAIT_FOR_MARKED.replace("VALUES", &values.join("|")));
+        text.push_str(CONNECTIONS);
+        text.push_str(&match marks.iter().all(|mark| mark.mask == u32::MAX) {
+            true => {
+                let values: Vec<String> = marks.iter().map(|mark| mark.value.to_string()).collect();
+                WAIT_FOR_MARKED.replace("VALUES", &values.join("|"))
+            }
+            false => {
+                let has = |Mark { value, mask }: &Mark| {
+                    // What a rule sets beside its mask is the connection's, too.
+                    format!("[ $((mark & {:#x})) -eq {value} ]", mask | value)
+                };
+                let conditions: Vec<String> = marks.iter().map(has).collect();
+                WAIT_FOR_BITS.replace("CONDITION", &conditions.join(" || "))
+            }
+        });
     }
 
     fn write_rest(&self, text: &mut String) {

@@ -3,6 +3,7 @@
 mod any_text;
 mod extras;
 mod unread;
+mod waiting;
 
 use std::path::Path;
 
