@@ -28,6 +28,8 @@ pub(super) struct Repairs {
     allowance: Allowance,
     /// When a link or an address changed last.
     stirred: Option<Instant>,
+    /// What was announced before rounds that compared nothing, because a table did not hold still.
+    unanswered: Change,
     /// Where the rules for sources may go to be first again.
     pub(super) moves: MoveLimit,
 }
@@ -41,6 +43,7 @@ impl Repairs {
             loosened: BTreeSet::new(),
             allowance: Allowance::default(),
             stirred: None,
+            unanswered: Change::default(),
             moves: MoveLimit::new(now),
         }
     }
@@ -90,10 +93,16 @@ impl Repairs {
         self.allowance.nothing_lost();
     }
 
+    /// A table does not hold still, and nothing is compared: the next round misses what went with these changes.
+    pub(super) const fn compared_nothing(&mut self, change: Change) {
+        self.unanswered.merge(change);
+    }
+
     /// What a plan puts back that was in place, and that neither the network nor the kernel
     /// took. Routes and neighbour entries go by themselves when links and addresses change, and that
     /// may have been heard of before they were missed; rules do not.
-    pub(super) fn losses(&mut self, plan: &Plan, change: Change, now: Instant) -> Losses {
+    pub(super) fn losses(&mut self, plan: &Plan, mut change: Change, now: Instant) -> Losses {
+        change.merge(std::mem::take(&mut self.unanswered));
         if change.links || change.addresses || change.overrun {
             self.stirred = Some(now);
         }

@@ -145,7 +145,8 @@ impl Reconciler {
         }
         let mut outcome = Outcome::Unsteady;
         let applied = if outlook.observed.unsteady {
-            // What is right will be known when the tables hold still.
+            // What is right will be known when the tables hold still, and what is missing.
+            self.repairs.compared_nothing(change);
             self.schedule.round_was_unsteady(Instant::now());
             Ok(())
         } else {

@@ -91,6 +91,23 @@ fn routes_that_went_with_their_link_are_nobodys_fault() {
     }
 }
 
+/// It was heard of before a round in which a table did not hold still, and missed in the first that could compare.
+#[test]
+fn routes_that_went_while_a_table_did_not_hold_still_are_nobodys_fault() {
+    let plan =
+        Plan { ops: vec![Op::AddRoute(route(Some("192.0.2.1"))), Op::AddRule(rule(21_020))] };
+    let links = Change { links: true, ..Change::default() };
+    let routes = Change { routes: true, ..Change::default() };
+    let (mut repairs, now) = (in_place(), Instant::now());
+    repairs.compared_nothing(links);
+    repairs.compared_nothing(routes);
+    assert_eq!(repairs.losses(&plan, routes, now + 9 * SECOND), losses(1, 0));
+    assert_eq!(repairs.losses(&plan, routes, now + 12 * SECOND), losses(1, 1), "answered");
+    let mut repairs = in_place();
+    repairs.compared_nothing(routes);
+    assert_eq!(repairs.losses(&plan, routes, now), losses(1, 1), "somebody deleted them");
+}
+
 /// Whatever else the plan has is applied meanwhile.
 #[test]
 fn what_is_not_put_back_stays_lost_until_it_is() {
