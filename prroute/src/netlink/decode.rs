@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
@@ -21,7 +21,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessa
 pub(super) use self::extras::extras;
 pub(super) use self::route::{gateway_of, route, route_address, validity};
 use crate::state::observed::{
-    Address, Family, Link, Mark, Neighbour, NeighbourState, Rejection, Rule, host_net,
+    Address, Family, Link, LinkLayer, Mark, Neighbour, NeighbourState, Rejection, Rule, host_net,
 };
 use crate::state::uplink::Ifindex;
 
@@ -36,7 +36,8 @@ pub(super) const fn family(family: AddressFamily) -> Option<Family> {
 /// `rp_filter` is not part of the message.
 pub(super) fn link(message: LinkMessage) -> Link {
     let flags = message.header.flags;
-    let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
+    let link_layer = LinkLayer::of(message.header.link_layer_type.into());
+    let ethernet = link_layer == LinkLayer::Ethernet;
     let mut link = Link {
         ifindex: Ifindex(message.header.index),
         name: String::new(),
@@ -49,6 +50,7 @@ pub(super) fn link(message: LinkMessage) -> Link {
         carrier: flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
         noarp: flags.contains(LinkFlags::Noarp),
+        link_layer,
         lower: None,
         master: None,
         rp_filter: None,
@@ -222,3 +224,6 @@ pub(super) const fn neighbour_state(state: State) -> NeighbourState {
         _ => NeighbourState::Resolved,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ impl Links {
         let link = decode::link(message);
         let mut hasher = DefaultHasher::new();
         let identity = (&link.name, &link.altnames, &link.kind, link.mac, link.master, link.lower);
-        let state = (link.mtu, link.admin_up, link.carrier, link.noarp);
+        let state = (link.mtu, link.admin_up, link.carrier, link.noarp, link.link_layer);
         (identity, state).hash(&mut hasher);
         let now = hasher.finish();
         self.0.insert(index, now) != Some(now)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::observed::{Address, Family, Link, Observed, TABLE_MAIN, is_global};
+use super::observed::{Address, Family, Link, LinkLayer, Observed, TABLE_MAIN, is_global};
 use super::on_link::{on_link, own_prefixes};
 use super::own_source::{OwnSources, main_fails};
 use super::stacked::upon;
@@ -24,7 +24,8 @@ pub(crate) const NO_ADDRESS: &str = "no global address";
 /// a physical port, a default route of its own and a global address; and a veth (or macvlan,
 /// ipvlan, netkit: what a container has for a NIC) that is no port and that a default route
 /// uses. Naming an interface in the configuration makes it one all the same, excluding it always
-/// prevents it. The loopback interface never is one. A macvlan or ipvlan without a default route
+/// prevents it. The loopback interface never is one, nor one whose packets have another header than
+/// Ethernet's, as IP over InfiniBand. A macvlan or ipvlan without a default route
 /// counts as the uplink it stands on.
 pub fn discover(
     config: &Config,
@@ -76,7 +77,9 @@ pub fn is_notable(config: &Config, observed: &Observed, skipped: &Skipped) -> bo
     is_free
         && (has_default
             || match link.kind.as_deref() {
-                None | Some("vlan" | "bond" | "team" | "dsa") => link.carrier,
+                None | Some("vlan" | "bond" | "team" | "dsa") => {
+                    link.carrier && (link.link_layer.is_known() || has_address())
+                }
                 Some("bridge") => has_physical_port(observed, link) && has_address(),
                 Some("veth" | "macvlan" | "ipvlan" | "netkit") => has_address(),
                 Some(_) => false,
@@ -105,6 +108,9 @@ fn refusal(config: &Config, observed: &Observed, link: &Link, named: bool) -> Op
     }
     if let Some(pattern) = config.excluded(&names(link)) {
         return Some(format!("excluded by \"{pattern}\""));
+    }
+    if !link.link_layer.is_known() {
+        return Some(format!("link layer other than Ethernet ({})", link.link_layer));
     }
     if named {
         return None;
@@ -150,13 +156,15 @@ fn has_physical_port(observed: &Observed, bridge: &Link) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit<'a> {
     Loopback,
+    /// It is none whatever names it.
+    LinkLayer(LinkLayer),
     /// Its packets come in on that one.
     PortOf(&'a Link),
     /// A bridge: behind it are containers or virtual machines of this host.
     Inner,
 }
 
-/// `by_name`: a pattern such as "*" does not mean the loopback interface.
+/// `by_name`: a pattern such as "*" does not mean the loopback interface, nor what is never an uplink.
 pub(crate) fn unfit<'a>(
     config: &Config,
     observed: &'a Observed,
@@ -165,6 +173,9 @@ pub(crate) fn unfit<'a>(
 ) -> Option<Unfit<'a>> {
     if link.loopback {
         return by_name.then_some(Unfit::Loopback);
+    }
+    if !link.link_layer.is_known() {
+        return by_name.then_some(Unfit::LinkLayer(link.link_layer));
     }
     if let Some(master) = link.master.and_then(|master| observed.link(master)) {
         return (master.kind.as_deref() != Some("vrf")).then_some(Unfit::PortOf(master));

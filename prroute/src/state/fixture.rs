@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use nix::libc::{RTPROT_KERNEL, RTPROT_STATIC};
 
 use super::observed::{
-    Address, Family, Link, Neighbour, NeighbourState, NextHop, Observed, PROTOCOL, Route,
-    RouteKind, RouteMetrics, RouterPreference, Rule, TABLE_LOCAL, TABLE_MAIN,
+    Address, Family, Link, LinkLayer, Neighbour, NeighbourState, NextHop, Observed, PROTOCOL,
+    Route, RouteKind, RouteMetrics, RouterPreference, Rule, TABLE_LOCAL, TABLE_MAIN,
 };
 use super::plan::{Op, Plan};
 use super::uplink::{Discovered, Ifindex, Skipped, Uplink};
@@ -37,6 +37,7 @@ pub(crate) fn link(ifindex: u32, name: &str, kind: Option<&str>) -> Link {
         carrier: true,
         loopback: false,
         noarp: false,
+        link_layer: LinkLayer::Ethernet,
         lower: None,
         master: None,
         rp_filter: Some(0),

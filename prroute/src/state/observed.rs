@@ -1,6 +1,7 @@
 //! What the kernel has: links, addresses, routes, rules and neighbours of one network namespace,
 //! read at about the same time.
 
+mod link_layer;
 mod metrics;
 mod route;
 mod rule;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use super::uplink::{Ifindex, Skipped};
 pub use crate::family::Family;
+pub use link_layer::LinkLayer;
 pub use metrics::RouteMetrics;
 pub use route::{MainRoute, NextHop, Route, RouteExtras, RouteKey, RouteKind, RouterPreference};
 pub use rule::{Mark, Rejection, Rule};
@@ -72,6 +74,8 @@ pub struct Link {
     pub loopback: bool,
     /// No neighbour discovery on this device.
     pub noarp: bool,
+    #[cfg_attr(test, serde(default))]
+    pub link_layer: LinkLayer,
     /// The device below (`IFLA_LINK`), where that is in this network namespace.
     pub lower: Option<Ifindex>,
     /// The bridge, bond, team or VRF this link is a port of.
@@ -84,7 +88,7 @@ impl Link {
     /// Whether neighbours are asked for their link-layer addresses there. Else the kernel sends at once, and has an entry
     /// of those alone that it has sent to.
     pub const fn has_neighbours(&self) -> bool {
-        self.mac.is_some() && !self.noarp
+        !self.noarp && !self.loopback && !matches!(self.link_layer, LinkLayer::None)
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
             all.extend(excluded(host, link, skipped, would_be.contains(&link.ifindex)));
         } else if skipped.reason == NO_ADDRESS && host.known.contains(&link.name) {
             all.push(address_missing(&link.name, "was an uplink, and has no address any more"));
-        } else if is_notable(host.config, host.observed, skipped) {
+        } else if is_notable(host.config, host.observed, skipped) && unfit(host, link).is_none() {
             all.push(candidate(host, link, skipped));
         }
     }
@@ -101,13 +101,17 @@ fn address_missing(name: &str, what: &str) -> Finding {
 fn candidate(host: &Host<'_>, link: &Link, skipped: &Skipped) -> Finding {
     let name = &link.name;
     let is_routed = has_default_route(host.config.ranges, host.observed, link.ifindex);
+    let remedy = match link.link_layer.is_known() {
+        true => {
+            format!("[[uplink]] name = \"{name}\" makes it one, `exclude` says that it is none")
+        }
+        false => format!("it cannot be one; exclude = [\"{name}\"] says that this is known"),
+    };
     Finding {
         severity: if is_routed { Severity::Warning } else { Severity::Notice },
         what: format!("{name} is no uplink: {}", skipped.reason),
         device: Some(name.clone()),
-        remedy: Some(format!(
-            "[[uplink]] name = \"{name}\" makes it one, `exclude` says that it is none"
-        )),
+        remedy: Some(remedy),
         ..Finding::about(Kind::UplinkCandidate, name)
     }
 }
@@ -122,6 +126,9 @@ fn unfit(host: &Host<'_>, link: &Link) -> Option<Finding> {
     let is_exact = entry.selector.is_exact();
     let why = match discover::unfit(host.config, host.observed, link, is_exact)? {
         Unfit::Loopback => "is the loopback interface, which is never an uplink".to_owned(),
+        Unfit::LinkLayer(link_layer) => {
+            format!("has another link layer than Ethernet ({link_layer}), and is never an uplink")
+        }
         Unfit::PortOf(Link { name, .. }) => {
             format!("is a port of {name}: its packets come in on that, name {name} instead")
         }
@@ -144,6 +151,7 @@ mod tests {
     use super::*;
     use crate::config::{Pattern, Selector, UplinkConfig};
     use crate::state::fixture::{Host as Fixture, two_networks};
+    use crate::state::observed::LinkLayer;
 
     fn with(config: &Config, host: &Fixture) -> Vec<(String, Severity)> {
         let found = found_by(findings, config, host, &Facts::default());
@@ -194,6 +202,21 @@ mod tests {
             with(&Config::default(), &host),
             [is("uplink-candidate:tun0", Severity::Warning)]
         );
+    }
+
+    /// Who is told to name it names it in vain.
+    #[test]
+    fn what_can_be_no_uplink_is_not_said_to_become_one() {
+        let host = two_networks()
+            .nic("ib0")
+            .change("ib0", |link| link.link_layer = LinkLayer::Other(32))
+            .address("ib0", "203.0.113.2/24");
+        let found = found_by(findings, &Config::default(), &host, &Facts::default());
+        assert_eq!(ids(&found), ["uplink-candidate:ib0"]);
+        let remedy = found[0].remedy.as_deref().unwrap();
+        assert!(remedy.contains("exclude") && !remedy.contains("[[uplink]]"), "{remedy}");
+        assert_eq!(with(&naming("ib0"), &host), [is("uplink-unfit:ib0", Severity::Warning)]);
+        assert_eq!(with(&naming("ib*"), &host), [is("uplink-candidate:ib0", Severity::Notice)]);
     }
 
     #[test]

@@ -69,6 +69,9 @@ fn own_address(observed: &Observed, address: IpAddr) -> Option<&str> {
 fn words(name: &str, unfit: Unfit<'_>) -> String {
     match unfit {
         Unfit::Loopback => format!("{name} is the loopback interface, which is never an uplink"),
+        Unfit::LinkLayer(link_layer) => format!(
+            "{name} has another link layer than Ethernet ({link_layer}): it is never an uplink"
+        ),
         Unfit::PortOf(master) => {
             let (kind, master) = (master.kind.as_deref().unwrap_or("device"), &master.name);
             format!(

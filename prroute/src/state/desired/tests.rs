@@ -9,7 +9,7 @@ use super::super::diff::diff;
 use super::super::fixture::{Host, ip, net, two_networks};
 use super::super::plan::{Op, Plan};
 use super::*;
-use crate::state::observed::{NeighbourState, RouteMetrics};
+use crate::state::observed::{LinkLayer, NeighbourState, RouteMetrics};
 use crate::state::saved_sysctls::SavedSysctls;
 
 fn desired(host: &Host) -> Desired {
@@ -247,7 +247,7 @@ fn a_gateway_on_the_link_of_another_uplink_only_is_no_way_out() {
 fn a_default_route_without_a_gateway_is_copied() {
     let host =
         two_networks().nic("ppp0").address("ppp0", "203.0.113.9/32").change("ppp0", |link| {
-            link.mac = None;
+            (link.mac, link.link_layer) = (None, LinkLayer::None);
             link.noarp = true;
         });
     let host = host.route("ppp0", "0.0.0.0/0", None);

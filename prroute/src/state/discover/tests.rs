@@ -102,6 +102,34 @@ fn tunnels_and_overlays_must_be_named() {
     assert_eq!(found.len(), 1);
 }
 
+/// IP over InfiniBand: nothing can be sent there by the programs, whatever the configuration says of it.
+#[test]
+fn a_link_layer_that_is_not_known_is_no_uplink_also_where_it_is_named() {
+    let infiniband = |link: &mut Link| {
+        (link.link_layer, link.mac) = (LinkLayer::of(32), None);
+    };
+    let host = two_networks()
+        .nic("ib0")
+        .change("ib0", infiniband)
+        .nic("ib1")
+        .change("ib1", infiniband)
+        .address("ib0", "203.0.113.2/24")
+        .default("ib0", "203.0.113.1", 50);
+    assert_eq!(names_of(&host), ["eth0", "eth1"]);
+    let expected = "link layer other than Ethernet (InfiniBand)";
+    for config in [Config::default(), naming("ib0"), naming("ib*")] {
+        assert_eq!(reason_with(&config, &host, "ib0"), expected);
+    }
+    let (_, skipped) = found(&Config::default(), &host.0);
+    let is_notable = |name| {
+        let skipped = skipped.iter().find(|skipped| skipped.name == name).unwrap();
+        is_notable(&Config::default(), &host.0, skipped)
+    };
+    assert!(is_notable("ib0") && !is_notable("ib1"), "an address makes the difference");
+    let tunnel = host.change("ib0", |link| link.link_layer = LinkLayer::of(65_534));
+    assert_eq!(found(&naming("ib0"), &tunnel.0).0.len(), 3);
+}
+
 #[test]
 fn excluding_overrides_naming_and_loopback_never_counts() {
     let host = two_networks();

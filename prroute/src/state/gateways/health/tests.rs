@@ -5,8 +5,8 @@ use crate::state::fixture::link;
 use crate::state::gateways::Gateways;
 use crate::state::ids::allocate;
 use crate::state::observed::{
-    Address, Family, Neighbour, NextHop, Route, RouteKind, RouteMetrics, RouterPreference,
-    TABLE_MAIN,
+    Address, Family, Link, LinkLayer, Neighbour, NextHop, Route, RouteKind, RouteMetrics,
+    RouterPreference, TABLE_MAIN,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -336,7 +336,7 @@ fn a_gateway_that_was_silent_before_it_was_watched_may_have_been_so_for_longer()
 /// A modem (`cdc_mbim`) has an Ethernet header, a tunnel has none: no entry is made before the first packet.
 #[test]
 fn a_gateway_that_nobody_asks_is_resolved_without_an_entry() {
-    let change = |change: fn(&mut crate::state::observed::Link), state| {
+    let change = |change: fn(&mut Link), state| {
         let mut observed = observed(state);
         change(&mut observed.links[0]);
         observed
@@ -348,7 +348,13 @@ fn a_gateway_that_nobody_asks_is_resolved_without_an_entry() {
             };
             assert_eq!(ask(&change(|_| {}, state)), (false, state.is_some()));
             assert_eq!(ask(&change(|link| link.noarp = true, state)), (true, false));
-            assert_eq!(ask(&change(|link| link.mac = None, state)), (true, false));
+            let tunnel = |link: &mut Link| link.link_layer = LinkLayer::None;
+            assert_eq!(ask(&change(tunnel, state)), (true, false));
+            // IP over InfiniBand has longer addresses, and asks for them.
+            let infiniband = |link: &mut Link| {
+                (link.link_layer, link.mac) = (LinkLayer::Other(32), None);
+            };
+            assert_eq!(ask(&change(infiniband, state)), (false, state.is_some()));
         }
     }
     let observed = change(|link| link.noarp = true, None);
