@@ -89,6 +89,8 @@ struct Gateway {
     standing: Standing,
     /// When it answered a question last; `None`: to none since it is watched.
     answered: Option<Instant>,
+    /// It had a link-layer address when it was asked, at some time.
+    known: bool,
     silence: Option<Silence>,
 }
 
@@ -96,17 +98,19 @@ impl Gateway {
     /// Of one of which nothing was known.
     fn new(standing: Standing, now: Instant) -> Self {
         let silence = standing.has_failed().then_some(Silence { since: now, seen_to_begin: false });
-        Self { standing, answered: None, silence }
+        let known = matches!(standing, Standing::Asked { first: false, .. });
+        Self { standing, answered: None, known, silence }
     }
 
     fn set(&mut self, standing: Standing, now: Instant) {
         let (since, has_answered) = match self.standing {
             Standing::Resolved | Standing::Fixed => (now, true),
-            Standing::Asked { since, first, .. } => (since, !first),
+            Standing::Asked { since, .. } => (since, self.known),
             Standing::Failed { .. } => (now, false),
         };
         let seen_to_begin = has_answered || self.answered.is_some();
         let begun = Silence { since, seen_to_begin };
+        self.known |= matches!(standing, Standing::Asked { first: false, .. });
         self.silence = standing.has_failed().then(|| self.silence.unwrap_or(begun));
         self.standing = standing;
     }
@@ -239,10 +243,11 @@ impl Health {
                 Standing::Asked { since, first, seen: true }
             }
             // It still has time to answer: its entry went with a device that was down for a moment, or was taken away.
-            (Standing::Failed { .. }, Standing::Asked { .. })
-                if before.deadline().is_some_and(|at| now < at) =>
+            // Until it does there is no address to send to.
+            (Standing::Failed { .. }, Standing::Asked { since, seen, .. })
+                if now < since + PATIENCE =>
             {
-                before
+                Standing::Asked { since, first: true, seen }
             }
             (Standing::Asked { .. }, Standing::Failed { .. })
             | (Standing::Failed { .. }, Standing::Asked { .. }) => {

@@ -1,3 +1,6 @@
+mod silence;
+
+use self::silence::silence;
 use super::*;
 use crate::config::Config;
 use crate::state::discover::discover;
@@ -209,6 +212,32 @@ fn an_entry_that_goes_while_its_gateway_is_asked_says_nothing_of_that() {
     assert!(!usable(&mut health, NeighbourState::Failed, start + 801 * MS));
 }
 
+/// The kernel asks faster, or somebody says so: what it does not believe any more is not sent to, whatever its time.
+#[test]
+fn a_known_gateway_that_the_kernel_gives_up_while_it_is_asked_is_not_sent_to() {
+    let start = Instant::now();
+    let probed = |later: u32| {
+        let mut health = watching(Some(NeighbourState::Resolved), start);
+        health.note(key(), NeighbourState::Probing, start);
+        let failed = start + later * MS;
+        assert!(health.note(key(), NeighbourState::Failed, failed), "news");
+        assert!(!health.is_resolved(&observed(Some(NeighbourState::Failed)), key()));
+        health
+    };
+    // Its entry may have gone for another reason: it has the time of one that is asked first, and the others serve meanwhile.
+    let mut health = probed(300);
+    assert!(usable(&mut health, NeighbourState::Failed, start + 301 * MS));
+    assert!(!health.note(key(), NeighbourState::Failed, start + 400 * MS), "known");
+    assert_eq!(health.deadline(), Some(start + 800 * MS));
+    assert!(health.expire(start + 800 * MS));
+    assert!(silence(&health).is_some_and(|silence| silence.seen_to_begin), "it had answered");
+    assert!(probed(300).note(key(), NeighbourState::Resolved, start + 500 * MS), "it answers");
+    assert!(
+        !usable(&mut probed(900), NeighbourState::Failed, start + 901 * MS),
+        "its time is over"
+    );
+}
+
 #[test]
 fn gateways_that_nobody_resolves_do_not_fail() {
     let start = Instant::now();
@@ -218,34 +247,6 @@ fn gateways_that_nobody_resolves_do_not_fail() {
     health.watch(&none, &uplinks, |_| false, start);
     assert_eq!(health.deadline(), None);
     assert!(!health.expire(start + 9000 * MS));
-}
-
-#[test]
-fn the_last_answer_is_remembered_however_often_it_is_asked_since() {
-    let start = Instant::now();
-    let mut health = watching(None, start);
-    assert_eq!(health.last_answer(key()), None);
-    let mut say = |state, ms: u32| {
-        let (ifindex, address) = key();
-        let state = Some(state);
-        health.hear(&NeighbourEvent { at: start + ms * MS, ifindex, address, state });
-        health.last_answer(key())
-    };
-    assert_eq!(say(NeighbourState::Resolved, 2), Some(start + 2 * MS));
-    assert_eq!(say(NeighbourState::Resolved, 1000), Some(start + 2 * MS), "nobody asked");
-    assert_eq!(say(NeighbourState::Probing, 2000), Some(start + 2 * MS));
-    assert_eq!(say(NeighbourState::Resolved, 2001), Some(start + 2001 * MS));
-    assert_eq!(say(NeighbourState::Probing, 4000), Some(start + 2001 * MS));
-    assert_eq!(say(NeighbourState::Failed, 7000), Some(start + 2001 * MS));
-    assert_eq!(say(NeighbourState::Resolved, 9000), Some(start + 9000 * MS));
-    let gone = observed(None);
-    let uplinks = allocate(&[], discover(&Config::default(), &gone, &health).0);
-    health.watch(&gone, &uplinks, |_| true, start + 9500 * MS);
-    assert_eq!(
-        health.last_answer(key()),
-        Some(start + 9000 * MS),
-        "the entry went, not the gateway"
-    );
 }
 
 #[test]
@@ -298,39 +299,6 @@ fn a_gateway_whose_entry_somebody_makes_permanent_is_news_and_is_asked_no_more()
     let seen = observed(Some(NeighbourState::Resolved));
     gateways.watch(&seen, &uplinks, &wanted(&seen), Some(2000 * MS), later);
     assert_eq!(gateways.take_due(later + 2000 * MS), gateways.kept());
-}
-
-fn silence(health: &Health) -> Option<Silence> {
-    let (silent, silence) = health.silences().next()?;
-    (silent == key()).then_some(silence)
-}
-
-#[test]
-fn a_silence_lasts_from_the_first_question_without_an_answer_until_one_comes() {
-    let start = Instant::now();
-    let mut health = watching(Some(NeighbourState::Resolved), start);
-    let asked = start + 9_000 * MS;
-    health.note(key(), NeighbourState::Probing, asked);
-    assert_eq!(silence(&health), None, "it may still answer");
-    health.expire(asked + 1_800 * MS);
-    let begun = Some(Silence { since: asked, seen_to_begin: true });
-    assert_eq!(silence(&health), begun);
-    health.note(key(), NeighbourState::Failed, asked + 3_000 * MS);
-    health.note(key(), NeighbourState::Incomplete, asked + 4_000 * MS);
-    assert_eq!(silence(&health), begun, "the kernel asks again");
-    health.note(key(), NeighbourState::Resolved, asked + 5_000 * MS);
-    assert_eq!(silence(&health), None);
-}
-
-/// A daemon that starts does not know for how long.
-#[test]
-fn a_gateway_that_was_silent_before_it_was_watched_may_have_been_so_for_longer() {
-    let start = Instant::now();
-    let unknown = Some(Silence { since: start, seen_to_begin: false });
-    assert_eq!(silence(&watching(Some(NeighbourState::Failed), start)), unknown);
-    let mut health = watching(Some(NeighbourState::Incomplete), start);
-    health.expire(start + 800 * MS);
-    assert_eq!(silence(&health), unknown);
 }
 
 /// A modem (`cdc_mbim`) has an Ethernet header, a tunnel has none: no entry is made before the first packet.
