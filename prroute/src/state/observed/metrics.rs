@@ -26,6 +26,11 @@ const NAMES: [(u16, &str); 12] = [
     (17, "fastopen_no_cookie"),
 ];
 
+/// Of a metric in the value of [`LOCK`].
+const fn bit(number: u16) -> u32 {
+    1_u32.unbounded_shl(number as u32)
+}
+
 /// By number, the lowest first, as the kernel has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(Deserialize))]
@@ -34,8 +39,13 @@ pub struct RouteMetrics(Vec<(u16, u32)>);
 impl RouteMetrics {
     /// Of those that the kernel has, the ones that have a name here.
     pub fn new(all: impl Iterator<Item = (u16, u32)>) -> Self {
-        let is_known = |(number, _): &(u16, u32)| *number == LOCK || Self::name(*number).is_some();
-        let mut known: Vec<_> = all.filter(is_known).collect();
+        let named = NAMES.iter().fold(0, |bits, (number, _)| bits | bit(*number));
+        let known = all.filter_map(|(number, value)| match number {
+            // Of one that is not copied it locks nothing, and the kernel tells none without a bit.
+            LOCK => Some((LOCK, value & named)).filter(|(_, bits)| *bits != 0),
+            _ => Self::name(number).map(|_| (number, value)),
+        });
+        let mut known: Vec<_> = known.collect();
         known.sort_unstable();
         Self(known)
     }
@@ -61,7 +71,7 @@ impl RouteMetrics {
     /// With their names, and whether they are locked.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u32, bool)> {
         let locked = self.iter().find(|(number, _)| *number == LOCK).map_or(0, |(_, bits)| bits);
-        let is_locked = move |number| locked & 1_u32.unbounded_shl(u32::from(number)) != 0;
+        let is_locked = move |number| locked & bit(number) != 0;
         self.iter().filter_map(move |(number, value)| {
             Some((Self::name(number)?, value, is_locked(number)))
         })
@@ -90,5 +100,13 @@ mod tests {
         let metrics = RouteMetrics::new(all.into_iter());
         assert_eq!(metrics.to_string(), " mtu lock 1400 advmss 1360 rto_min 200ms");
         assert_eq!(RouteMetrics::default().to_string(), "");
+    }
+
+    /// `congctl lock bbr` has a bit, and no metric that is copied.
+    #[test]
+    fn what_is_not_copied_locks_nothing() {
+        let new = |all: &[(u16, u32)]| RouteMetrics::new(all.iter().copied());
+        assert_eq!(new(&[(1, 1 << 16), (16, 7)]), RouteMetrics::default());
+        assert_eq!(new(&[(1, 1 << 16 | 1 << 2), (2, 1400)]), new(&[(1, 1 << 2), (2, 1400)]));
     }
 }
