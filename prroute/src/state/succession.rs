@@ -32,7 +32,9 @@ pub fn keep(uplinks: &mut [Uplink], observed: &Observed, health: &Health, in_for
                 continue;
             }
             if out.gateway.is_some() {
-                *out = WayOut { gateway: Some(*gateway), usable: true, resolved: true, ..*out };
+                let kept = out.gateway != Some(*gateway);
+                *out =
+                    WayOut { gateway: Some(*gateway), usable: true, resolved: true, kept, ..*out };
             }
             if !device.gateways.contains(gateway) {
                 device.gateways.push(*gateway);

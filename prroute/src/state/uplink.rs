@@ -94,6 +94,8 @@ pub struct WayOut {
     pub only_by_source: bool,
     /// `main` sends by default over the interface, and what it sends gets nowhere.
     pub main_fails: bool,
+    /// `gateway` is not the one that is wanted: it is [kept in force](super::succession) until that one is resolved.
+    pub kept: bool,
 }
 
 impl WayOut {

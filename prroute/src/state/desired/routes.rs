@@ -131,7 +131,8 @@ fn default_by(
     route
 }
 
-/// What the route that an uplink's default route stands for says of connections: main's, or else another table's.
+/// What the route that an uplink's default route stands for says of connections: main's, or else another table's. Of a
+/// gateway that is kept in force there is none any more: what was said of it holds, or else what is said of the next one.
 fn metrics(
     ranges: Ranges,
     observed: &Observed,
@@ -139,16 +140,24 @@ fn metrics(
     family: Family,
     gateway: Option<IpAddr>,
 ) -> RouteMetrics {
-    let leads_there = |route: &&Route| {
-        let is_its = |hop: &NextHop| (hop.ifindex, hop.gateway) == (uplink.device.ifindex, gateway);
-        route.family() == family
-            && route.is_default_for_some()
-            && !ranges.has_table(route.table)
-            && route.next_hops.iter().any(is_its)
-    };
-    let best = |route: &&Route| (route.table != TABLE_MAIN, route.rank());
-    let stood_for = observed.routes.iter().filter(leads_there).min_by_key(best);
+    let (ifindex, way_out) = (uplink.device.ifindex, uplink.device.way_out[family]);
+    let is_default = |route: &&Route| route.family() == family && route.is_default_for_some();
+    let defaults = observed.routes.iter().filter(is_default);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        defaults.partition(|route| ranges.has_table(route.table));
+    let by = |hop: &NextHop| (hop.ifindex, hop.gateway) == (ifindex, gateway);
+    let stood_for = best(&others, by).or_else(|| {
+        let is_kept = way_out.kept && way_out.gateway == gateway;
+        let over = |hop: &NextHop| hop.ifindex == ifindex;
+        is_kept.then(|| best(&ours, by).or_else(|| best(&others, over))).flatten()
+    });
     stood_for.map(|route| route.metrics.clone()).unwrap_or_default()
+}
+
+/// The one that counts of routes with such a next hop: main's go before.
+fn best<'a>(routes: &[&'a Route], is_its: impl Fn(&NextHop) -> bool) -> Option<&'a Route> {
+    let leads_there = routes.iter().copied().filter(|route| route.next_hops.iter().any(&is_its));
+    leads_there.min_by_key(|route| (route.table != TABLE_MAIN, route.rank()))
 }
 
 /// The ways out of an uplink that are for some sources only, as main has them.

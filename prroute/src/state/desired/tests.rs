@@ -1,4 +1,5 @@
 mod configuration;
+mod connections;
 mod failed_default;
 mod observe;
 mod rp_filter;
@@ -9,7 +10,7 @@ use super::super::diff::diff;
 use super::super::fixture::{Host, ip, net, two_networks};
 use super::super::plan::{Op, Plan};
 use super::*;
-use crate::state::observed::{LinkLayer, NeighbourState, RouteMetrics};
+use crate::state::observed::{LinkLayer, NeighbourState};
 use crate::state::saved_sysctls::SavedSysctls;
 
 fn desired(host: &Host) -> Desired {
@@ -27,17 +28,6 @@ fn commands(host: &Host) -> Vec<String> {
 /// Commands that contain a text.
 fn with(host: &Host, text: &str) -> Vec<String> {
     commands(host).into_iter().filter(|command| command.contains(text)).collect()
-}
-
-/// What main's route says of connections holds for those with an address of the uplink, too.
-#[test]
-fn a_default_route_says_of_connections_what_mains_says() {
-    let mut host = two_networks();
-    let of_main = host.0.routes.iter_mut().find(|route| route.is_default()).unwrap();
-    of_main.metrics = RouteMetrics::new([(2, 1400)].into_iter());
-    let defaults = with(&host, "mtu 1400");
-    assert_eq!(defaults.len(), 1, "{defaults:?}");
-    assert!(defaults[0].starts_with("ip route add default via 192.168.1.1 dev eth0 table 21001"));
 }
 
 /// The host of the first seed: two NICs, two networks.

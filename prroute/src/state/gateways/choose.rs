@@ -133,7 +133,7 @@ pub(crate) fn of_family(
     };
     let chosen = interface.choose(candidates.into_iter().map(Some)).unwrap_or_default();
     let Chosen { gateway, usable, resolved } = chosen;
-    let way_out = WayOut { gateway, usable, resolved, direct, only_by_source, main_fails: false };
+    let way_out = WayOut { gateway, usable, resolved, direct, only_by_source, ..WayOut::default() };
     FamilyGateways { for_all, by_source, way_out }
 }
 
