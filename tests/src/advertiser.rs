@@ -23,6 +23,8 @@ pub struct Advertisement {
     pub preferred: u32,
     /// As a default gateway: `low`, `medium` or `high`.
     pub preference: &'static str,
+    /// What its link carries; `None`: it says nothing of that.
+    pub mtu: Option<u16>,
 }
 
 impl Advertisement {
@@ -33,6 +35,7 @@ impl Advertisement {
             prefix: Some(prefix.to_owned()),
             preferred: 14_400,
             preference: "medium",
+            mtu: None,
         }
     }
 
@@ -44,9 +47,10 @@ impl Advertisement {
                 self.preferred
             )
         });
+        let mtu = self.mtu.map_or_else(String::new, |mtu| format!("    AdvLinkMTU {mtu};\n"));
         format!(
-            "interface {interface} {{\n    AdvSendAdvert on; MinRtrAdvInterval 3; \
-             MaxRtrAdvInterval 4; AdvDefaultLifetime {}; AdvDefaultPreference {};\n{prefix}}};\n",
+            "interface {interface} {{\n    AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; \
+             AdvDefaultLifetime {}; AdvDefaultPreference {};\n{mtu}{prefix}}};\n",
             self.lifetime, self.preference
         )
     }

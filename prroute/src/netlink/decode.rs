@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
@@ -51,6 +51,7 @@ pub(super) fn link(message: LinkMessage) -> Link {
         loopback: flags.contains(LinkFlags::Loopback),
         noarp: flags.contains(LinkFlags::Noarp),
         link_layer,
+        accepts_ra: false,
         lower: None,
         master: None,
         rp_filter: None,
@@ -70,6 +71,7 @@ pub(super) fn link(message: LinkMessage) -> Link {
             LinkAttribute::PermAddress(address) if ethernet => {
                 link.permanent_mac = address.as_slice().try_into().ok();
             }
+            LinkAttribute::AfSpecUnspec(all) => link.accepts_ra = all.iter().any(accepts_ra),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -92,6 +94,11 @@ pub(super) fn link(message: LinkMessage) -> Link {
         link.lower = None;
     }
     link
+}
+
+fn accepts_ra(of_family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(all) = of_family else { return false };
+    all.iter().any(|one| matches!(one, AfSpecInet6::DevConf(settings) if settings.accept_ra > 0))
 }
 
 pub(super) fn address(message: &AddressMessage) -> Option<Address> {

@@ -38,6 +38,7 @@ pub(crate) fn link(ifindex: u32, name: &str, kind: Option<&str>) -> Link {
         loopback: false,
         noarp: false,
         link_layer: LinkLayer::Ethernet,
+        accepts_ra: false,
         lower: None,
         master: None,
         rp_filter: Some(0),

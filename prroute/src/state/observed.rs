@@ -76,6 +76,9 @@ pub struct Link {
     pub noarp: bool,
     #[cfg_attr(test, serde(default))]
     pub link_layer: LinkLayer,
+    /// The kernel makes IPv6 routes of router advertisements there (`accept_ra`).
+    #[cfg_attr(test, serde(default))]
+    pub accepts_ra: bool,
     /// The device below (`IFLA_LINK`), where that is in this network namespace.
     pub lower: Option<Ifindex>,
     /// The bridge, bond, team or VRF this link is a port of.

@@ -177,6 +177,40 @@ fn routers_that_appear_change_and_expire_are_followed() -> Result<()> {
     Ok(())
 }
 
+/// The kernel changes main's route and the interface without announcing either.
+#[test]
+fn an_mtu_that_a_router_advertises_holds_and_leaves_nothing_to_be_mended() -> Result<()> {
+    let lab = build()?;
+    let provider = advertise(&lab)?;
+    wait::until("a router", DEADLINE, || gateway(&lab, "main"))?;
+    lab.with_prroute(|prroute| {
+        routed_by(&lab, &lab.router(2).namespace, router::LAN)?;
+        answered(&lab, &[STABLE])?;
+        let nothing_to_change = || {
+            let plan = prroute.output(&["plan"])?.stdout;
+            Ok(plan.contains("# nothing to change").then_some(()))
+        };
+        wait::until("all is in place", DEADLINE, nothing_to_change)?;
+        // Of an address that is said again there would be an announcement.
+        provider.change(&Advertisement { mtu: Some(1400), prefix: None, ..advertisement() })?;
+        wait::until("main's route says so", DEADLINE, || {
+            let routes = lab.host.ip("-6 route show default dev up2")?;
+            Ok(routes.contains(" mtu 1400").then_some(()))
+        })?;
+        let plan = prroute.output(&["plan"])?.success()?;
+        ensure!(plan.contains("# nothing to change"), "{plan}");
+        // Packets from an own address are no larger all the same.
+        let (from, to) = (STABLE.to_string(), addressing::client(2, Family::V6).to_string());
+        let large = ["-c", "1", "-W", "5", "-M", "do", "-s", "1390", "-I", &from, &to];
+        let output = lab.host.output(&[&["ping", "-6"][..], &large].concat())?;
+        let said = format!("{}{}", output.stdout, output.stderr);
+        ensure!(said.contains("too long") && said.contains("1400"), "1438 bytes left: {said}");
+        answered(&lab, &[STABLE])
+    })?;
+    drop(provider);
+    Ok(())
+}
+
 #[test]
 fn tentative_temporary_and_deprecated_addresses_have_their_rules() -> Result<()> {
     let lab = build()?;

@@ -1,4 +1,4 @@
-use netlink_packet_route::link::LinkLayerType;
+use netlink_packet_route::link::{Inet6DevConf, LinkLayerType};
 
 use super::*;
 
@@ -21,4 +21,17 @@ fn a_link_has_its_link_layer_and_only_ethernet_a_mac_address() {
         let tunnel = of(kind, 0);
         assert_eq!((tunnel.link_layer, tunnel.has_neighbours()), (LinkLayer::None, false));
     }
+}
+
+#[test]
+fn a_link_tells_whether_the_kernel_accepts_router_advertisements_there() {
+    let accepts = |accept_ra| {
+        let mut settings = Inet6DevConf::default();
+        settings.accept_ra = accept_ra;
+        let of_six = AfSpecUnspec::Inet6(vec![AfSpecInet6::DevConf(settings)]);
+        let families = vec![AfSpecUnspec::Inet(Vec::new()), of_six];
+        of(LinkLayerType::Ether, vec![LinkAttribute::AfSpecUnspec(families)]).accepts_ra
+    };
+    assert_eq!([0, 1, 2].map(accepts), [false, true, true]);
+    assert!(!of(LinkLayerType::Ether, Vec::new()).accepts_ra, "no IPv6 there");
 }

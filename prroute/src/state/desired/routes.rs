@@ -11,12 +11,14 @@ use crate::state::observed::{
     TABLE_MAIN, host_net,
 };
 use crate::state::subnet_tables::tables;
-use crate::state::uplink::{Uplink, UplinkId, WayOut};
+use crate::state::uplink::{Ifindex, Uplink, UplinkId, WayOut};
 
 /// IPv6 knows no metric 0; 1024 is what the kernel takes when none is named.
 const METRIC6: u32 = 1024;
 /// Metrics of the shared table: by uplink id from here.
 const SHARED_METRIC: u32 = 100;
+/// `RTPROT_RA`: by router advertisements.
+const RTPROT_RA: u8 = 9;
 /// A route that holds packets comes after every other.
 const LAST_METRIC: u32 = u32::MAX;
 
@@ -151,7 +153,18 @@ fn metrics(
         let over = |hop: &NextHop| hop.ifindex == ifindex;
         is_kept.then(|| best(&ours, by).or_else(|| best(&others, over))).flatten()
     });
-    stood_for.map(|route| route.metrics.clone()).unwrap_or_default()
+    stood_for.map(|route| said_of_connections(observed, ifindex, route)).unwrap_or_default()
+}
+
+/// The kernel changes the MTU and the hop limit of a route that it makes of router advertisements without announcing it
+/// (`ndisc_router_discovery`), and the interface's with them: a route of ours that says neither has these. Where other
+/// programs make such routes the kernel accepts no advertisements, and the interface may have other values.
+fn said_of_connections(observed: &Observed, ifindex: Ifindex, route: &Route) -> RouteMetrics {
+    let accepts_ra = observed.link(ifindex).is_some_and(|link| link.accepts_ra);
+    match route.protocol {
+        RTPROT_RA if accepts_ra => route.metrics.without_the_interfaces(),
+        _ => route.metrics.clone(),
+    }
 }
 
 /// The one that counts of routes with such a next hop: main's go before.

@@ -10,15 +10,19 @@ const LOCK: u16 = 1;
 /// `RTAX_RTO_MIN`, in milliseconds.
 const RTO_MIN: u16 = 13;
 
+/// The maximum size of packets, and what they may be forwarded: `cnf.mtu6` and `cnf.hop_limit` of an interface.
+const MTU: u16 = 2;
+const HOP_LIMIT: u16 = 10;
+
 /// Numbers of `RTAX_*`, and their names in ip-route(8).
 const NAMES: [(u16, &str); 12] = [
-    (2, "mtu"),
+    (MTU, "mtu"),
     (3, "window"),
     (6, "ssthresh"),
     (7, "cwnd"),
     (8, "advmss"),
     (9, "reordering"),
-    (10, "hoplimit"),
+    (HOP_LIMIT, "hoplimit"),
     (11, "initcwnd"),
     (RTO_MIN, "rto_min"),
     (14, "initrwnd"),
@@ -48,6 +52,11 @@ impl RouteMetrics {
         let mut known: Vec<_> = known.collect();
         known.sort_unstable();
         Self(known)
+    }
+
+    /// But for those that an IPv6 route without them takes from its interface.
+    pub fn without_the_interfaces(&self) -> Self {
+        Self(self.iter().filter(|(number, _)| !matches!(*number, MTU | HOP_LIMIT)).collect())
     }
 
     /// Whether one with this name is among them.

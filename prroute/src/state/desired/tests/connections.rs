@@ -16,6 +16,25 @@ fn a_default_route_says_of_connections_what_mains_says() {
     assert!(defaults[0].starts_with("ip route add default via 192.168.1.1 dev eth0 table 21001"));
 }
 
+/// The kernel changes them with the interface's, and announces neither. A program that makes such a route changes no interface.
+#[test]
+fn what_the_interface_says_by_router_advertisements_is_not_said_again() {
+    let said = |accepts_ra| {
+        let mut host = two_networks().change("eth1", |link| link.accepts_ra = accepts_ra);
+        let is_its = |route: &&mut Route| {
+            route.is_default() && route.next_hops[0].gateway == Some(ip("fe80::2"))
+        };
+        let of_main = host.0.routes.iter_mut().find(is_its).unwrap();
+        of_main.protocol = 9;
+        of_main.metrics = RouteMetrics::new([(2, 1400), (8, 1300), (10, 64)].into_iter());
+        let ours = with(&host, "add default via fe80::2");
+        assert_eq!(ours.len(), 1, "{ours:?}");
+        ours[0].split_once("metric 1024").unwrap().1.to_owned()
+    };
+    assert_eq!(said(true), " advmss 1300");
+    assert_eq!(said(false), " mtu 1400 advmss 1300 hoplimit 64");
+}
+
 /// A renewal brings another gateway, which has not answered yet: the way that stays in force carries no more than before.
 #[test]
 fn a_gateway_that_is_kept_in_force_keeps_what_was_said_of_it() {
