@@ -1,7 +1,7 @@
 //! Files of `/etc/sysconfig/network-scripts`: `rule-eth1`, `route-eth1`, `ifcfg-eth1`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -45,7 +45,12 @@ pub(super) fn part(file: &str) -> Option<(Part, &str)> {
     // What editors and package managers leave beside a file.
     let is_copy = ["~", ".bak", ".orig", ".rpmnew", ".rpmsave", ".old"];
     let is_one = !device.is_empty() && !is_copy.iter().any(|end| device.ends_with(end));
-    is_one.then_some((part, device))
+    is_one.then(|| (part, of_alias(device))).filter(|(_, device)| !device.is_empty())
+}
+
+/// The interface that has the addresses of an alias, `eth1:1`, which is no interface of its own.
+fn of_alias(name: &str) -> &str {
+    name.split(':').next().unwrap_or_default()
 }
 
 pub(super) fn read(name: &str, part: Part, device: &str, text: &str) -> Setup {
@@ -129,27 +134,46 @@ fn old_routes(
 /// Addresses of an interface. Its `GATEWAY` is not read: whether main leads over it no file says for
 /// sure (`DEFROUTE`, `GATEWAYDEV`, another interface's `GATEWAY` or DHCP decide, and who is up last).
 fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, setup: &mut Setup) {
-    let name = values.get("DEVICE").map_or(device, |(_, name)| name.as_str());
+    let name = of_alias(values.get("DEVICE").map_or(device, |(_, name)| name.as_str()));
+    // Those of a range are in a file of their own, `ifcfg-eth1-range0`.
+    let name = match values.contains_key("IPADDR_START") {
+        true => name.split("-range").next().unwrap_or_default(),
+        false => name,
+    };
     let device = Device::Name(name.to_owned());
     for (key, (line, address)) in values {
         if of_manager(key, address, place(*line), setup) {
             continue;
         }
-        let net = match key.strip_prefix("IPADDR") {
-            Some(number) => {
-                let get = |name: &str| {
-                    values.get(&*format!("{name}{number}")).map(|(_, value)| value.as_str())
-                };
-                net_of(address, get("NETMASK"), get("PREFIX"))
+        let get = |name: &str| values.get(name).map(|(_, value)| value.as_str());
+        let nets: Option<Vec<IpNet>> = match (*key, key.strip_prefix("IPADDR")) {
+            (_, Some("_START")) => range(address, get),
+            (_, Some("_END")) => continue,
+            (_, Some(number)) => {
+                let of_number = |name: &str| get(&format!("{name}{number}"));
+                let net = net_of(address, of_number("NETMASK"), of_number("PREFIX"));
+                net.map(|net| vec![net])
             }
-            None if *key == "IPV6ADDR" => net_of(address, None, None),
-            None => continue,
+            ("IPV6ADDR" | "IPV6ADDR_SECONDARIES", None) => {
+                let all = address.split_whitespace();
+                all.map(|address| net_of(address, None, None)).collect()
+            }
+            _ => continue,
         };
-        match net {
-            Some(net) => setup.addresses.push((device.clone(), net)),
+        match nets {
+            Some(nets) => setup.addresses.extend(nets.into_iter().map(|net| (device.clone(), net))),
             None => setup.miss(place(*line), format!("`{key}={address}` is no address")),
         }
     }
+}
+
+/// The addresses from one to another, which differ in their last number.
+fn range<'a>(start: &str, get: impl Fn(&str) -> Option<&'a str>) -> Option<Vec<IpNet>> {
+    let (start, end): (Ipv4Addr, Ipv4Addr) =
+        (start.parse().ok()?, get("IPADDR_END")?.parse().ok()?);
+    let ([a, b, c, first], [_, _, _, last]) = (start.octets(), end.octets());
+    let all = (first..=last).map(|number| Ipv4Addr::new(a, b, c, number).to_string());
+    all.map(|address| net_of(&address, get("NETMASK"), get("PREFIX"))).collect()
 }
 
 /// What NetworkManager writes there: rules, and the table of all routes of the connection. Whether the key is one of these.
@@ -195,90 +219,4 @@ fn net_of(address: &str, mask: Option<&str>, length: Option<&str>) -> Option<IpN
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_say_what_a_file_is_about() {
-        assert_eq!(part("rule6-eth1"), Some((Part::Rules(Family::V6), "eth1")));
-        assert_eq!(part("route-br-lan"), Some((Part::Routes(Family::V4), "br-lan")));
-        for other in ["ifup-eth", "rule-eth1.rpmsave", "route-", "network", "keys-eth0"] {
-            assert_eq!(part(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn rules_and_routes_are_what_ip_takes() {
-        let rules = read("rule-eth1", Part::Rules(Family::V4), "eth1", "fwmark 0x1 table eth1\n");
-        assert_eq!(rules.rules[0].to_string(), "from all fwmark 0x1 lookup eth1");
-        let text = "0.0.0.0/0 via 10.0.1.1 table eth1\n";
-        let routes = read("route-eth1", Part::Routes(Family::V4), "eth1", text);
-        assert_eq!(routes.routes[0].to_string(), "default via 10.0.1.1 dev eth1");
-        assert_eq!((rules.unread, routes.unread), (vec![], vec![]));
-    }
-
-    #[test]
-    fn the_older_form_is_read_too() {
-        let text =
-            "ADDRESS0=10.9.0.0\nNETMASK0=255.255.0.0\nGATEWAY0=10.0.1.1\nADDRESS1=10.8.0.0\n";
-        let setup = read("route-eth1", Part::Routes(Family::V4), "eth1", text);
-        assert_eq!(setup.routes[0].to_string(), "10.9.0.0/16 via 10.0.1.1 dev eth1");
-        assert_eq!(
-            setup.unread[0].to_string(),
-            "route-eth1:4: `ADDRESS1=10.8.0.0` has no NETMASK1"
-        );
-    }
-
-    #[test]
-    fn an_interface_has_addresses_and_main_no_gateway_for_sure() {
-        let text = "DEVICE=\"eth1\"\nBOOTPROTO=none\nIPADDR=10.0.1.2\nPREFIX=24\nGATEWAY=10.0.1.1\n\
-                    IPADDR2=10.0.2.2\nNETMASK2=255.255.255.0\n";
-        let setup = read("ifcfg-x", Part::Interface, "x", text);
-        let nets: Vec<_> = setup.addresses.iter().map(|(_, net)| net.to_string()).collect();
-        assert_eq!(nets, ["10.0.1.2/24", "10.0.2.2/24"]);
-        assert_eq!((setup.routes, setup.unread), (vec![], vec![]));
-    }
-
-    #[test]
-    fn rules_and_a_table_of_network_manager_are_read() {
-        let text = "DEVICE=eth1\nROUTING_RULE_0=\"priority 5 from 10.7.0.9 table 200\"\n\
-                    ROUTING_RULE_1='priority 6 fwmark 0x1 table 200'\n\
-                    ROUTING_RULE6_0=\"priority 7 from ::/0 iif eth1 table 200\"\n\
-                    ROUTING_RULE6_1=\"priority 8 from 2001:db8::9 tabel 201\"\n\
-                    IPV4_ROUTE_TABLE=200\nIPV6_ROUTE_TABLE=254\n";
-        let setup = read("ifcfg-eth1", Part::Interface, "eth1", text);
-        let rules: Vec<_> =
-            setup.rules.iter().map(|rule| format!("{:?} {rule}", rule.family)).collect();
-        assert_eq!(
-            rules,
-            [
-                "V6 priority 7 from all iif eth1 lookup 200",
-                "V4 priority 5 from 10.7.0.9/32 lookup 200",
-                "V4 priority 6 from all fwmark 0x1 lookup 200",
-            ]
-        );
-        let unread: Vec<_> = setup.unread.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            unread,
-            [
-                "ifcfg-eth1:6: NetworkManager puts the connection's routes into table 200, those that \
-                 come by DHCP too: import the running host instead",
-                "ifcfg-eth1:5: `tabel` is not understood",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
-        let setup =
-            read("rule-eth1", Part::Rules(Family::V4), "eth1", "\nfwmark 0x1 tabel eth1\nA=1\n");
-        let said: Vec<_> = setup.unread.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            said,
-            [
-                "rule-eth1:2: `tabel` is not understood",
-                "rule-eth1:3: this is no rule as `ip rule` takes it"
-            ]
-        );
-    }
-}
+mod tests;
