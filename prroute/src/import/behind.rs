@@ -169,7 +169,7 @@ fn is_evaded(setup: &Setup, rule: &Rule, other: &Rule) -> bool {
                     && route.family() == rule.family
                     && route.source.is_none()
                     && length <= route.family().default_bits()
-                    && matches!(route.kind, Kind::Unicast | Kind::Refusal)
+                    && matches!(route.kind, Kind::Unicast | Kind::Refusal(_))
                     && most.is_none_or(|most| u32::from(length) > most)
             }),
         }

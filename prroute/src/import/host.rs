@@ -9,7 +9,8 @@ use super::model::{Action, Device, Hop, Kind, Place, Route, Rule, Setup, Table};
 use super::unread::Subject;
 use crate::family::Family;
 use crate::state::observed::{
-    self, Observed, PROTOCOL, RouteExtras, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+    self, Observed, PROTOCOL, Rejection, RouteExtras, RouteKind, TABLE_DEFAULT, TABLE_LOCAL,
+    TABLE_MAIN,
 };
 
 /// What stands where a file's name would.
@@ -101,9 +102,9 @@ fn extras_of(observed: &Observed, route: &observed::Route, extras: &RouteExtras)
 fn route(route: &observed::Route, extras: RouteExtras, place: Place) -> Option<Route> {
     let kind = match route.kind {
         RouteKind::Unicast => Kind::Unicast,
-        RouteKind::Other(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT) => {
-            Kind::Refusal
-        }
+        RouteKind::Other(libc::RTN_BLACKHOLE) => Kind::Refusal(Rejection::Blackhole),
+        RouteKind::Other(libc::RTN_UNREACHABLE) => Kind::Refusal(Rejection::Unreachable),
+        RouteKind::Other(libc::RTN_PROHIBIT) => Kind::Refusal(Rejection::Prohibit),
         RouteKind::Other(libc::RTN_THROW) => Kind::Throw,
         RouteKind::Other(
             libc::RTN_LOCAL | libc::RTN_BROADCAST | libc::RTN_ANYCAST | libc::RTN_MULTICAST,

@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use super::marks::MarkRule;
 use super::unread::{Subject, Unread};
 use crate::family::Family;
-use crate::state::observed::{Mark, RouteExtras, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::state::observed::{
+    Mark, Rejection, RouteExtras, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
 
 /// Where something was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,7 +205,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Unicast => {}
-            Kind::Refusal => f.write_str("unreachable ")?,
+            Kind::Refusal(refusal) => write!(f, "{refusal} ")?,
             Kind::Throw => f.write_str("throw ")?,
             Kind::Kernels => f.write_str("local ")?,
         }
@@ -215,6 +217,9 @@ impl fmt::Display for Route {
             write!(f, " from {source}")?;
         }
         for hop in &self.hops {
+            if self.hops.len() > 1 {
+                f.write_str(" nexthop")?;
+            }
             if let Some(via) = hop.via {
                 write!(f, " via {via}")?;
             }
@@ -229,12 +234,27 @@ impl fmt::Display for Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unicast,
-    /// Packets go no further: unreachable, blackhole, prohibit.
-    Refusal,
+    /// Packets go no further.
+    Refusal(Rejection),
     /// The next rule decides, as if the table had no route.
     Throw,
     /// The host's own addresses, and what is for all: the kernel makes those.
     Kernels,
+}
+
+impl Kind {
+    /// By the word of `ip route`, which is that of netplan and networkd as well.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "unicast" => Self::Unicast,
+            "unreachable" => Self::Refusal(Rejection::Unreachable),
+            "blackhole" => Self::Refusal(Rejection::Blackhole),
+            "prohibit" => Self::Refusal(Rejection::Prohibit),
+            "throw" => Self::Throw,
+            "local" | "broadcast" | "anycast" | "multicast" => Self::Kernels,
+            _ => return None,
+        })
+    }
 }
 
 /// All that was read.

@@ -212,15 +212,7 @@ impl Definition<'_> {
                 }
                 "table" => table = Table::parse(text).ok_or_else(wrong)?,
                 "metric" => metric = number(text).ok_or_else(wrong)?,
-                "type" => {
-                    kind = match text {
-                        "unicast" => Kind::Unicast,
-                        "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
-                        "throw" => Kind::Throw,
-                        "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
-                        _ => return Err(wrong()),
-                    }
-                }
+                "type" => kind = Kind::parse(text).ok_or_else(wrong)?,
                 // The source that a route prefers.
                 "from" => extras.source = Some(text.parse().map_err(|_| wrong())?),
                 "mtu" | "advmss" => extras.add(key, text),
@@ -238,7 +230,7 @@ impl Definition<'_> {
             if text.contains(':') { Family::V6.any() } else { family.any() }
         });
         let hops = match kind {
-            Kind::Refusal | Kind::Throw => Vec::new(),
+            Kind::Refusal(_) | Kind::Throw => Vec::new(),
             _ if self.device.is_none() && table != Table::MAIN => {
                 return Err(format!("table {table}: {NO_INTERFACE}"));
             }

@@ -217,15 +217,7 @@ impl File<'_> {
                 }
                 "Table" => table = Table::parse(value).ok_or_else(|| wrong(key))?,
                 "Metric" => metric = number(value).ok_or_else(|| wrong(key))?,
-                "Type" => {
-                    kind = match value {
-                        "unicast" => Kind::Unicast,
-                        "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
-                        "throw" => Kind::Throw,
-                        "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
-                        _ => return Err(wrong(key)),
-                    }
-                }
+                "Type" => kind = Kind::parse(value).ok_or_else(|| wrong(key))?,
                 "MultiPathRoute" | "NextHop" => {
                     return Err((key.line, format!("`{}=` is not read", key.name)));
                 }
@@ -242,7 +234,7 @@ impl File<'_> {
         });
         let family = if of_text { Family::V6 } else { Family::V4 };
         let hops = match kind {
-            Kind::Refusal | Kind::Throw => Vec::new(),
+            Kind::Refusal(_) | Kind::Throw => Vec::new(),
             _ if self.device.is_none() && table != Table::MAIN => {
                 return Err((section.line, format!("table {table}: {NO_INTERFACE}")));
             }

@@ -66,15 +66,23 @@ pub(super) fn way(setup: &Setup, family: Family, table: &Table) -> Result<Way, S
                     route.destination
                 ));
             }
-            Kind::Refusal if route.is_default() => way.holds = true,
+            Kind::Refusal(_) if route.is_default() => way.holds = true,
             _ if route.is_default() => {}
             _ if is_on_link(setup, route, &way) => way.on_link.push(route.destination),
             _ if is_mains => {}
+            Kind::Refusal(_) => {
+                return Err(format!(
+                    "table {table} refuses some destinations (`{route}`), and prroute's tables refuse no \
+                     single prefix"
+                ));
+            }
             _ => {
+                let source = route.extras.source.map(|source| format!(" src {source}"));
                 return Err(format!(
                     "table {table} has a route to {}, and prroute's tables have none but default \
-                     routes: it asks main for others, so give main that route (ip route add {route})",
-                    route.destination
+                     routes: it asks main for others, so give main that route (ip route add {route}{})",
+                    route.destination,
+                    source.unwrap_or_default()
                 ));
             }
         }

@@ -163,17 +163,7 @@ pub(super) fn takes_value(word: &str) -> bool {
 
 /// Whether a line can be a route as `ip route` lists it.
 pub(super) fn begins_route(word: &str) -> bool {
-    kind(word).is_some() || word == "default" || prefix(word).is_ok_and(|net| net.is_some())
-}
-
-fn kind(word: &str) -> Option<Kind> {
-    Some(match word {
-        "unicast" => Kind::Unicast,
-        "unreachable" | "blackhole" | "prohibit" => Kind::Refusal,
-        "throw" => Kind::Throw,
-        "local" | "broadcast" | "anycast" | "multicast" => Kind::Kernels,
-        _ => return None,
-    })
+    Kind::parse(word).is_some() || word == "default" || prefix(word).is_ok_and(|net| net.is_some())
 }
 
 /// What is known of a route whose words do not say it.
@@ -246,8 +236,8 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
             }
             "onlink" | "pervasive" | "linkdown" | "dead" | "offload" | "trap" | "rt_offload"
             | "cache" | "notify" => {}
-            _ if destination.is_none() && kind(word).is_some() => {
-                route.kind = kind(word).unwrap_or(Kind::Unicast);
+            _ if destination.is_none() && Kind::parse(word).is_some() => {
+                route.kind = Kind::parse(word).unwrap_or(Kind::Unicast);
             }
             _ if destination.is_none() => {
                 let net = prefix(word).map_err(|_| format!("`{word}` is not understood"))?;
@@ -271,7 +261,7 @@ pub(super) fn route(words: &[String], context: Context, place: Place) -> Result<
     family = of_via.as_ref().map_or(family, Family::of);
     family = route.source.as_ref().map_or(family, Family::of_net);
     route.destination = destination.unwrap_or_else(|| family.any());
-    if matches!(route.kind, Kind::Refusal | Kind::Throw) {
+    if matches!(route.kind, Kind::Refusal(_) | Kind::Throw) {
         route.hops.clear();
     } else if has_object && route.hops.iter().all(|hop| hop.via.is_none() && hop.device.is_none()) {
         return Err("which way its next hop object leads is not read".to_owned());

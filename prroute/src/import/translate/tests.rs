@@ -122,6 +122,26 @@ fn tables_that_say_more_stay_with_their_rules() {
     let import = translate(&with(&format!("{more}{rule}")));
     assert!(import.kept[0].why.contains("route to 172.16.0.0/12"), "{:?}", import.kept);
     assert!(import.tables.is_empty() && import.source_rules.is_empty());
+    // The command that is advised is for that route.
+    for (more, words) in [
+        ("172.16.0.0/12 via 10.0.1.9 dev eth1", ""),
+        ("172.16.0.0/12 dev eth1 src 10.0.1.2", ""),
+        ("172.16.0.0/12 nexthop via 10.0.1.9 dev eth1 nexthop via 10.0.1.8 dev eth1", ""),
+        ("unreachable", "172.16.0.0/12"),
+        ("blackhole", "172.16.0.0/12"),
+        ("prohibit", "172.16.0.0/12"),
+    ] {
+        let said = &reasons(&with(&format!("ip route add {more} {words} table 101\n{rule}")))[0];
+        if words.is_empty() {
+            assert!(said.ends_with(&format!(" (ip route add {more})")), "{said}");
+        } else {
+            let refusal = format!(
+                "table 101 refuses some destinations (`{more} {words}`), and prroute's tables refuse no \
+                 single prefix"
+            );
+            assert_eq!(*said, refusal);
+        }
+    }
     // Where main has the same, nothing is lost.
     let main = "ip route add 172.16.0.0/12 via 10.0.1.9 dev eth1\n";
     assert_eq!(reasons(&with(&format!("{more}{main}{rule}"))), Vec::<String>::new());
