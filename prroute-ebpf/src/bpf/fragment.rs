@@ -89,7 +89,9 @@ fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Fram
         let goes = if skb.is_forwarded() {
             target.flags & flag::REPLY_OFF == 0
         } else {
-            here.flags & F::OWN_SOURCE != 0 && !address::is_specific::<F>(here, &destination)
+            here.flags & F::OWN_SOURCE != 0
+                && !skb.is_bound_to_device()
+                && !address::is_specific::<F>(here, &destination)
         };
         (goes.then_some(target), Reason::RedirectedToOwner)
     };

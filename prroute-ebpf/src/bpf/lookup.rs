@@ -4,7 +4,7 @@ use core::ptr;
 
 use prroute_common::flow::Flow;
 use prroute_common::time::Ticks;
-use prroute_ebpf::decide::{self, FlowEntry};
+use prroute_ebpf::decide::{self, FlowEntry, OutboundPacket};
 use prroute_ebpf::wire::parse::{Kind, protocol};
 
 use super::action::Fast;
@@ -165,7 +165,7 @@ pub(super) fn find_outbound() -> *mut Flow {
     let answers_syn = packet.kind == Kind::TcpAnswer
         || (packet.kind == Kind::TcpReset && packet.tcp.sequence == 0);
     if answers_syn {
-        return of_syn(frame, packet.tcp.acknowledgement, packet.now);
+        return of_syn(frame, &packet);
     }
     let found = flow(frame, packet.now);
     let may_be = |entry: &FlowEntry| decide::may_be_superseded_out(entry, &packet);
@@ -198,11 +198,11 @@ fn or_newer(
 /// The entry of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, if it is
 /// the one whose SYN is acknowledged. If not, it is none.
 #[inline(always)]
-fn of_syn(frame: &mut Frame, acknowledgement: u32, now: Ticks) -> *mut Flow {
-    let newer = live_unconfirmed(frame, now);
-    if frame.entry.get().is_some_and(|entry| decide::is_answered(&entry, acknowledgement)) {
+fn of_syn(frame: &mut Frame, packet: &OutboundPacket) -> *mut Flow {
+    let newer = live_unconfirmed(frame, packet.now);
+    if frame.entry.get().is_some_and(|entry| decide::is_answered(&entry, packet)) {
         return newer;
     }
-    let confirmed = confirmed(frame, now);
+    let confirmed = confirmed(frame, packet.now);
     live(frame, confirmed)
 }

@@ -281,7 +281,11 @@ fn to_target(here: &UplinkFacts, frame: &mut Frame, packet: &OutboundPacket) -> 
         None => count(here.id, Reason::UplinkGone),
         // An uplink that gets no replies still gets the host's own packets that have its source.
         Some(target) if target.flags & flag::REPLY_OFF == 0 || (frame.sends_own && !is_reply) => {
-            if !may_go_to_owner || !deliver::has_no_way(target, frame) {
+            // Where it leaves already, and what the owner itself records, `deliver` looks at alone.
+            let at = frame.target.uplink;
+            let may_be_elsewhere =
+                may_go_to_owner && at != UplinkRef::of(here) && at != packet.leaves_by;
+            if !may_be_elsewhere || !deliver::has_no_way(target, frame) {
                 return Next::Redirect;
             }
         }

@@ -71,8 +71,8 @@ pub fn is_preferred_aged(unconfirmed: &Flow, confirmed: &Flow, at_client_port: b
 /// Whether the host's SYN-ACK, or reset without a number, answers the SYN of the unconfirmed entry and
 /// not that of a confirmed flow beside it.
 #[inline(always)]
-pub fn is_answered(newer: &FlowEntry, acknowledgement: u32) -> bool {
-    answers_syn(&newer.flow, acknowledgement)
+pub fn is_answered(newer: &FlowEntry, packet: &OutboundPacket) -> bool {
+    answers_syn(&newer.flow, packet)
 }
 
 /// Whether a connection of the host's own is over, as far as a SYN with its ports is concerned. An

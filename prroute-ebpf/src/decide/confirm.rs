@@ -3,7 +3,7 @@
 use prroute_common::flow::Flow;
 
 use super::{FlowEntry, Locality, OutboundPacket};
-use crate::wire::parse::Numbers;
+use crate::wire::parse::{Kind, Numbers};
 
 /// Whether a segment has what only a socket of its connection sends. An acknowledgement alone Linux sends
 /// also while it has no more than a SYN, to another SYN of the same ports.
@@ -20,12 +20,16 @@ pub(super) fn takes_data(flow: &Flow, acknowledgement: u32) -> bool {
     acknowledgement.wrapping_sub(behind_syn).wrapping_sub(1) < u32::from(flow.syn_data())
 }
 
-/// Whether a SYN-ACK answers the SYN that was recorded, as far as that is known: what was adopted had none.
+/// Whether a SYN-ACK, or a reset without a number, answers the SYN that was recorded, as far as that is known.
+/// What was adopted had none: only a SYN-ACK that was acknowledged already, and is sent again, is of it.
 #[inline(always)]
-pub(super) fn answers_syn(flow: &Flow, acknowledgement: u32) -> bool {
+pub(super) fn answers_syn(flow: &Flow, packet: &OutboundPacket) -> bool {
+    let Numbers { sequence, acknowledgement, .. } = packet.tcp;
     match flow.received() {
         Some(behind_syn) => acknowledgement.wrapping_sub(behind_syn) <= u32::from(flow.syn_data()),
-        None => flow.heard().is_none(),
+        None => flow.heard().is_none_or(|heard| {
+            packet.kind == Kind::TcpAnswer && heard == sequence.wrapping_add(1)
+        }),
     }
 }
 

@@ -257,8 +257,8 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
     }
 }
 
-/// Whether nothing is known of a connection but that somebody acknowledged something, and the host has
-/// sent nothing since: anybody can do that, and it keeps no connection from being opened elsewhere.
+/// Whether nothing is known of a connection but that somebody acknowledged something, and no segment of the
+/// host has confirmed it: anybody can do that, and it keeps no connection from being opened elsewhere.
 #[inline(always)]
 fn is_mere_acknowledgement(entry: &FlowEntry) -> bool {
     let flow = &entry.flow;

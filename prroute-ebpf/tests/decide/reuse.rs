@@ -129,15 +129,21 @@ fn data_behind_a_syn_ack_for_the_syns_data_proves_the_client() {
     assert!(!is_preferred_out(&newer, &data), "it takes nothing of the SYN's data");
 }
 
+fn syn_ack(sequence: u32, acknowledgement: u32) -> OutboundPacket {
+    let mut packet = departure(Kind::TcpAnswer, sequence, 0);
+    packet.tcp.acknowledgement = acknowledgement;
+    packet
+}
+
 /// Who has two SYNs of one name come in has the SYN-ACK go to whose it answers.
 #[test]
 fn a_syn_ack_is_of_the_connection_whose_syn_it_acknowledges() {
-    assert!(is_answered(&newer(), 5001));
+    assert!(is_answered(&newer(), &syn_ack(4000, 5001)));
     for other in [5000, 5002, 77] {
-        assert!(!is_answered(&newer(), other), "{other} answers another SYN");
+        assert!(!is_answered(&newer(), &syn_ack(4000, other)), "{other} answers another SYN");
     }
     let cached = known(flow(HERE, 1), false).unwrap();
-    assert!(is_answered(&cached, 77), "of a SYN on the owner no number is kept");
+    assert!(is_answered(&cached, &syn_ack(4000, 77)), "of a SYN on the owner no number is kept");
     // The host accepts a connection on the uplink of the older one: nothing of its numbers is left.
     let mut answer = departure(Kind::TcpAnswer, 4000, 0);
     answer.tcp.acknowledgement = 600;
@@ -219,7 +225,12 @@ fn a_segment_that_begins_where_the_last_one_ended_is_of_that_connection() {
 #[test]
 fn the_syn_ack_of_another_connection_is_none_of_an_adopted_one() {
     let adopted = known(flow(ELSEWHERE, 1).with_heard(77), false).unwrap();
-    assert!(!is_answered(&adopted, 5001));
+    assert!(!is_answered(&adopted, &syn_ack(4000, 5001)));
+    // The host heard nothing of the acknowledgement of this one, and sends it again.
+    assert!(is_answered(&adopted, &syn_ack(76, 5001)));
+    let reset = departure(Kind::TcpReset, 0, 0);
+    let guessed = known(flow(ELSEWHERE, 1).with_heard(1), false).unwrap();
+    assert!(!is_answered(&guessed, &reset), "a reset has no number that could be acknowledged");
     let syn = arrival(Kind::TcpOpening, None);
     assert!(
         matches!(inbound(&syn, Some(adopted), true), Inbound::Rebind(_)),

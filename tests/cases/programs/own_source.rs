@@ -4,6 +4,7 @@
 use prroute::config::{OwnSource, Reply};
 use prroute::state::uplink::OwnSources;
 use prroute_common::reason::Reason;
+use prroute_common::trace::Filter;
 
 use super::fixture::{DROP, Fixture, PASS, REDIRECT, with_fixture};
 use super::frames::{Kind, frame};
@@ -234,6 +235,52 @@ fn a_reply_whose_uplink_cannot_carry_it_goes_to_the_owner_of_its_source() {
             fixture.uplinks[2].device.hold = true;
             fixture.sync();
             assert_eq!(fixture.egress(1, &frame(Kind::Udp, OWNED_2[0], CLIENT[0])), DROP);
+        });
+    }
+}
+
+/// The kernel chose it, and knows better: it has a next hop before its daemon says so.
+#[test]
+fn a_reply_that_leaves_by_its_uplink_stays_there_whatever_is_known_of_it() {
+    for (up, reported) in [(true, false), (true, true), (false, false)] {
+        with_datapath(move |fixture| {
+            let first = &mut fixture.uplinks[0].device;
+            first.up = up;
+            (first.way_out.v4.resolved, first.way_out.v6.resolved) = (false, false);
+            fixture.sync();
+            let _tracer = reported.then(|| fixture.tracer(Filter::NONE));
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                for (request, reply) in [(Kind::Syn, Kind::SynAck), (Kind::Udp, Kind::Udp)] {
+                    assert_eq!(fixture.ingress(1, &frame(request, client, owned)), PASS);
+                    for n in 0..3 {
+                        let told = format!("{reply:?} {n}, up {up}, reported {reported}");
+                        assert_eq!(fixture.egress(1, &frame(reply, owned, client)), PASS, "{told}");
+                    }
+                }
+            }
+            assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 0);
+        });
+    }
+}
+
+#[test]
+fn a_reply_whose_uplink_is_the_owner_and_cannot_carry_it_is_counted_once() {
+    for (up, reason) in [(false, Reason::UplinkDown), (true, Reason::NoNextHop)] {
+        with_datapath(move |fixture| {
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                assert_eq!(fixture.ingress(2, &frame(Kind::Udp, client, owned)), PASS);
+                assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), REDIRECT);
+            }
+            let second = &mut fixture.uplinks[1].device;
+            second.up = up;
+            (second.way_out.v4.resolved, second.way_out.v6.resolved) = (false, false);
+            fixture.sync();
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                for _ in 0..3 {
+                    assert_eq!(fixture.egress(1, &frame(Kind::Udp, owned, client)), PASS);
+                }
+            }
+            assert_eq!(fixture.count(2, reason), 6);
         });
     }
 }

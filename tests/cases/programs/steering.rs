@@ -168,6 +168,18 @@ fn an_acknowledgement_of_nothing_keeps_no_connection_from_being_opened_elsewhere
     });
 }
 
+/// The record of its SYN was lost; the host heard nothing of the acknowledgement, and sends its SYN-ACK again.
+#[test]
+fn a_syn_ack_that_was_acknowledged_and_comes_again_is_of_that_connection() {
+    with_fixture(|fixture| {
+        for (client, shared) in CLIENT.into_iter().zip(SHARED) {
+            assert_eq!(fixture.ingress(2, &frame(Kind::Ack, client, shared)), PASS);
+            assert_eq!(fixture.egress(1, &frame(Kind::SynAck, shared, client)), REDIRECT);
+        }
+        assert_eq!(fixture.count(2, Reason::Redirected), 2);
+    });
+}
+
 #[test]
 fn a_flood_of_requests_evicts_no_confirmed_flow() {
     with_fixture(|fixture| {

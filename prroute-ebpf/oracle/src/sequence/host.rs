@@ -39,8 +39,7 @@ impl Tables {
         }
         let answers_syn = packet.kind == Kind::TcpAnswer
             || (packet.kind == Kind::TcpReset && packet.tcp.sequence == 0);
-        let mut entry =
-            if answers_syn { self.of_syn(key, packet.tcp.acknowledgement) } else { self.flow(key) };
+        let mut entry = if answers_syn { self.of_syn(key, &departure) } else { self.flow(key) };
         if let Some((_, known)) = entry
             && !answers_syn
             && is_tcp

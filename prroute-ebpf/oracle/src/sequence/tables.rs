@@ -10,7 +10,9 @@ use prroute_common::time::{Ticks, since};
 use prroute_common::udp_origin::HostPeer;
 use prroute_ebpf::decide::syn_cache::SynSlot;
 use prroute_ebpf::decide::udp_origin;
-use prroute_ebpf::decide::{self, AtSyn, FlowEntry, UplinkRef, Write, worth_writing};
+use prroute_ebpf::decide::{
+    self, AtSyn, FlowEntry, OutboundPacket, UplinkRef, Write, worth_writing,
+};
 use prroute_ebpf::wire::parse::{Kind, protocol};
 
 use super::event::Table;
@@ -114,10 +116,10 @@ impl Tables {
         self.entry(Table::New, key).filter(|(_, newer)| is_preferred(newer)).or(first)
     }
 
-    pub(super) fn of_syn(&self, key: Key, acknowledgement: u32) -> Option<Entry> {
+    pub(super) fn of_syn(&self, key: Key, packet: &OutboundPacket) -> Option<Entry> {
         let newer = self.live(Table::New, key);
         match newer {
-            Some((_, known)) if decide::is_answered(&known, acknowledgement) => newer,
+            Some((_, known)) if decide::is_answered(&known, packet) => newer,
             _ => self.live(confirmed_table(key), key),
         }
     }
