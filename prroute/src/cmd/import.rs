@@ -63,7 +63,7 @@ fn of_this_host() -> Result<(Setup, Vec<&'static str>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (observed, routes) = runtime.block_on(async {
         let kernel = Kernel::connect().await?;
-        let observed = kernel.observe().await?;
+        let observed = kernel.observe_settled().await?;
         let tables = import::tables_of_host(&observed);
         let routes = kernel.routes_of(&tables, &observed.links).await?;
         anyhow::Ok((observed, routes))

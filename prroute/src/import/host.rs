@@ -57,12 +57,12 @@ pub(crate) fn read(observed: &Observed, routes: &[(observed::Route, RouteExtras)
     setup
 }
 
-/// Takes down routes that could not be decoded: each may be of any table.
+/// Takes down routes that could not be read: each may be of any table.
 pub(crate) fn miss(setup: &mut Setup, unreadable: &[(Family, String)]) {
     for (family, error) in unreadable {
         let place = Place { source: SOURCE.into(), line: None };
         let subject = Subject::Route { family: Some(*family), table: None };
-        setup.miss_of(place, subject, format!("a route cannot be decoded: {error}"));
+        setup.miss_of(place, subject, format!("a route cannot be read: {error}"));
     }
 }
 

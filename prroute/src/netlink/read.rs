@@ -33,6 +33,10 @@ use crate::sysctl;
 /// program that adds routes all the time must not keep the other tables from being read.
 const ATTEMPTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
+/// For how long it is waited for by who looks once.
+const SETTLES: Duration = Duration::from_secs(2);
+/// Between two attempts: what one program changes in a burst is over soon.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether to read where `main` leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,24 @@ impl Kernel {
     }
 
     /// Likewise, of our tables elsewhere, and where `main` leads to, if that is wanted.
+    /// The state once all tables hold still, which [`Self::observe`] gives up sooner: where nobody looks again,
+    /// nothing may be missing.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to tell. What changes for longer than two seconds is as it was read, and
+    /// [`Observed::unsteady`] says so.
+    pub async fn observe_settled(&self) -> Result<Observed, NetlinkError> {
+        let limit = Instant::now() + SETTLES;
+        loop {
+            let observed = self.observe().await?;
+            if !observed.unsteady || Instant::now() >= limit {
+                return Ok(observed);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     pub async fn observe_with(&self, wanted: Wanted) -> Result<Observed, NetlinkError> {
         let mut socket = self.socket.lock().await;
         let mut before = self.steady.lock().await;
@@ -186,6 +208,7 @@ pub(super) async fn dump<T>(
             Ok(true) => return Ok(Dump { found, unreadable, steady: true }),
             Ok(false) if attempts < ATTEMPTS && Instant::now() < limit => {
                 tracing::debug!("{what} changed while being read; reading again");
+                tokio::time::sleep(PAUSE).await;
             }
             Ok(false) => {
                 tracing::debug!("{what} changed during each of {attempts} attempts to read them");

@@ -14,7 +14,7 @@ use crate::state::observed::{Family, Link, Route, RouteExtras};
 #[derive(Clone, Debug, Default)]
 pub struct RoutesOfTables {
     pub routes: Vec<(Route, RouteExtras)>,
-    /// Why a route could not be decoded: each may be of any table.
+    /// Why a route may be missing, of whatever table: it could not be decoded, or others changed meanwhile.
     pub unreadable: Vec<(Family, String)>,
 }
 
@@ -49,6 +49,10 @@ impl Kernel {
             routes.extend(found);
             extras.extend(theirs);
             unreadable.extend(of_family.unreadable.into_iter().map(|it| (family, it.error)));
+            // Of IPv4 only what changed itself may be missing.
+            if !of_family.steady && family == Family::V6 {
+                unreadable.push((family, "routes changed while they were read".to_owned()));
+            }
         }
         name_devices(&mut routes, links, &[]);
         Ok(RoutesOfTables { routes: routes.into_iter().zip(extras).collect(), unreadable })

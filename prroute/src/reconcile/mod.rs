@@ -25,6 +25,7 @@ mod qdiscs;
 mod records;
 mod reload;
 mod repairs;
+mod restless;
 mod round;
 mod routing;
 mod schedule;

@@ -175,6 +175,7 @@ impl Reconciler {
         self.say(&outlook);
         self.remember_ids(&outlook);
         self.log.say_left_out(&outlook.left_out);
+        self.log.restless.note(outlook.observed.unsteady);
         if !outlook.observed.unsteady {
             self.log.say_findings(&outlook.findings);
         }

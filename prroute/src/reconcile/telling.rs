@@ -10,6 +10,7 @@ use crate::json::LeftOutJson;
 use crate::reconcile::held_back::{Counts, Events};
 use crate::reconcile::lines::{EventName, Line};
 use crate::reconcile::outages::Outages;
+use crate::reconcile::restless::Restless;
 use crate::reconcile::{ENOUGH_UPLINKS, Outlook, Reconciler, events, lines};
 use crate::state::discover::is_notable;
 use crate::state::findings::{Finding, Severity, new_in};
@@ -26,6 +27,7 @@ pub(super) struct Log {
     pub(super) uplinks: Option<Vec<Uplink>>,
     left_out: Vec<LeftOut>,
     findings: Vec<Finding>,
+    pub(super) restless: Restless,
     /// Rules and routes that the last round changed.
     pub(super) counts: Counts,
     /// Sentences that were true in the last round: they are said once, not every round.

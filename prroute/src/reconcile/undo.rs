@@ -11,9 +11,12 @@ use crate::runtime::journal::AttachedDevice;
 use crate::runtime::{Journal, Records, RunDirectory, Store};
 use crate::state::desired::Desired;
 use crate::state::observed::Observed;
-use crate::state::plan::Op;
+use crate::state::plan::{Op, Plan};
 use crate::state::undo::leave;
 use crate::state::uplink::{Ifindex, Uplink};
+
+/// So often it is looked for what is left, while others change rules or routes all the time.
+const LOOKS: usize = 4;
 
 /// What was there to undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub async fn undo(
 ) -> Result<Undone, ReconcileError> {
     let datapath = pins.is_present();
     let Records { mut journal, report, .. } = records;
-    let observed = kernel.observe().await?;
+    let mut observed = kernel.observe_settled().await?;
     let mut failures = Failures::default();
     failures.note(sockets::detach(pins));
     let mut unrecorded = Vec::new();
@@ -70,27 +73,29 @@ pub async fn undo(
         unrecorded = detach_unrecorded(kernel, &observed, &journal, &mut failures).await;
     }
     failures.note(detach_except(kernel, pins, &mut journal, &[]).await);
-    let config = Config { ranges: journal.ranges, ..Config::default() };
-    let mut plan = crate::state::undo::undo(&config, &observed, &journal.sysctls);
-    let nothing = Desired::default();
-    for former in &journal.former_ranges {
-        plan.ops.extend(leave(*former, journal.ranges, &nothing, &observed).ops);
-    }
     if journal.incomplete {
-        plan.ops.extend(crate::state::undo::recognised(&plan, &observed));
         unknown::say(&observed, &journal, &report, &unrecorded);
     }
-    // If this is killed in between, a start tells old values that this wrote from those that somebody
-    // else wants. Without room for the file all is undone all the same.
-    journal.sysctls.begin(&plan, &observed);
-    if plan.ops.iter().any(Op::is_sysctl)
-        && let Err(error) = Store::of(directory).write_journal(&journal)
-    {
-        tracing::debug!("{error}");
-    }
-    let mut operations = 0;
-    for result in kernel.apply_each(&plan).await {
-        operations += usize::from(failures.note(result).is_some());
+    let (mut operations, mut looks) = (0, 1);
+    loop {
+        let plan = plan(&journal, &observed);
+        // If this is killed in between, a start tells old values that this wrote from those that somebody
+        // else wants. Without room for the file all is undone all the same.
+        journal.sysctls.begin(&plan, &observed);
+        if plan.ops.iter().any(Op::is_sysctl)
+            && let Err(error) = Store::of(directory).write_journal(&journal)
+        {
+            tracing::debug!("{error}");
+        }
+        for result in kernel.apply_each(&plan).await {
+            operations += usize::from(failures.note(result).is_some());
+        }
+        // What does not hold still may have hidden some of ours.
+        if !observed.unsteady || looks == LOOKS || !failures.0.is_empty() {
+            break;
+        }
+        looks += 1;
+        observed = kernel.observe_settled().await?;
     }
     failures.note(pins.remove());
     if failures.0.is_empty() {
@@ -99,6 +104,20 @@ pub async fn undo(
     }
     failures.into_result()?;
     Ok(Undone { operations, datapath })
+}
+
+/// What takes back all that is there.
+fn plan(journal: &Journal, observed: &Observed) -> Plan {
+    let config = Config { ranges: journal.ranges, ..Config::default() };
+    let mut plan = crate::state::undo::undo(&config, observed, &journal.sysctls);
+    let nothing = Desired::default();
+    for former in &journal.former_ranges {
+        plan.ops.extend(leave(*former, journal.ranges, &nothing, observed).ops);
+    }
+    if journal.incomplete {
+        plan.ops.extend(crate::state::undo::recognised(&plan, observed));
+    }
+    plan
 }
 
 /// Every interface may have our filters; the names of those that had.

@@ -7,7 +7,8 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::netlink::NetlinkError;
 
-/// Hears what the kernel announces. It does so before a change can be seen.
+/// Hears what the kernel announces: of routes before a change can be seen, of rules at once afterwards (since
+/// Linux 6.10, where reading them does not wait for who changes them).
 pub(super) struct Changes(Socket);
 
 impl Changes {
