@@ -214,6 +214,21 @@ fn a_purge_of_what_runs_leaves_nothing() -> Result<()> {
     install().map(drop)
 }
 
+#[test]
+fn installed_again_after_a_removal_what_was_enabled_runs() -> Result<()> {
+    let lab = Lab::around_this_machine(TWO_UPLINKS)?;
+    let _echo = serve(&lab)?;
+    purge()?;
+    let service = install_and_enable()?;
+    dpkg("--remove", "prroute")?;
+    let said = install()?;
+    println!("{said}");
+    ensure!(!said.contains("not started"), "{said}");
+    ensure!(property("ActiveState")? == "active", "{}", service.journal(&[])?);
+    expect_answers(&lab)?;
+    systemctl(&["disable", UNIT]).map(drop)
+}
+
 /// What is written down of it goes with the runtime directory; the kernel keeps what works.
 #[test]
 fn a_purge_after_the_runtime_directory_was_cleaned_undoes_what_is_in_the_kernel() -> Result<()> {
