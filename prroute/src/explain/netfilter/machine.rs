@@ -56,9 +56,14 @@ impl Registers {
         }
     }
 
+    /// From its beginning on: how long is what was loaded there, is not known either.
     fn forget(&mut self, register: u32) {
         let Some((at, _)) = Self::place(register) else { return };
-        self.0.iter_mut().skip(at).take(16).for_each(|byte| *byte = None);
+        self.0.iter_mut().skip(at).for_each(|byte| *byte = None);
+    }
+
+    fn forget_all(&mut self) {
+        self.0.fill(None);
     }
 
     /// `None`: not all of it is known.
@@ -196,7 +201,11 @@ impl Machine<'_> {
             Expression::Decide(verdict) => {
                 return Outcome::Does(Action::Decide(verdict.clone()));
             }
-            Expression::Chooses(_) => return Outcome::Perhaps,
+            Expression::Chooses(_) => {
+                // What is not understood may have loaded any of them.
+                self.registers.forget_all();
+                return Outcome::Perhaps;
+            }
         }
         Outcome::GoesOn
     }

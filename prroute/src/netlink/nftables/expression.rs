@@ -96,7 +96,7 @@ pub enum Expression {
         port: Option<u16>,
     },
     Decide(Verdict),
-    /// It chooses among packets by something that is not known here.
+    /// It chooses among packets by something that is not known here, and may load what is not known.
     Chooses(String),
     /// It neither chooses nor decides.
     Passes,
@@ -169,12 +169,24 @@ fn understood(name: &str, data: &[u8]) -> Option<Expression> {
         "match" => matching(data)?,
         "target" => target(data)?,
         "notrack" => Expression::Untracks,
-        "counter" | "log" | "dup" | "objref" | "last" | "flow_offload" => Expression::Passes,
+        "counter" | "log" | "dup" | "last" => Expression::Passes,
+        "objref" => object(data)?,
         // `NFTA_*_DREG`.
-        "byteorder" | "hash" => Expression::Unknown { to: number(data, 2)? },
-        "numgen" | "rt" => Expression::Unknown { to: number(data, 1)? },
+        "byteorder" | "hash" | "socket" | "tunnel" => Expression::Unknown { to: number(data, 2)? },
+        "numgen" | "rt" | "exthdr" | "osf" | "xfrm" => Expression::Unknown { to: number(data, 1)? },
         _ => return None,
     })
+}
+
+/// `NFTA_OBJREF_IMM_TYPE`, by `NFT_OBJECT_*`: a counter, a helper, a timeout, a mark for security, or an
+/// expectation lets all packets go on. A limit and a quota do not, nor does a map without the packet's element.
+fn object(data: &[u8]) -> Option<Expression> {
+    const SYNPROXY: u32 = 10;
+    match number(data, 1)? {
+        1 | 3 | 7 | 8 | 9 => Some(Expression::Passes),
+        SYNPROXY => Some(Expression::Decide(Verdict::Unknown)),
+        _ => None,
+    }
 }
 
 /// `NFTA_DATA_VALUE` in an attribute.

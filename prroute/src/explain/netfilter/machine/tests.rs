@@ -67,6 +67,21 @@ fn what_is_not_known_makes_a_rule_uncertain_and_no_more() {
 }
 
 #[test]
+fn what_is_not_understood_leaves_no_register_as_it_was() {
+    let protocol = [meta(L4PROTO), equals(&[TCP])];
+    let loads = |load: Expression| [&protocol[..], &[load, equals(&[1]), DROP]].concat();
+    assert_eq!(ruled(&loads(Expression::Chooses("exthdr".to_owned()))), Some(false));
+    assert_eq!(ruled(&loads(Expression::Unknown { to: 1 })), Some(false));
+    // Two registers of 4 bytes, of which the second lies in what is loaded into the first.
+    let second = Expression::Value { value: vec![0; 4], to: 13 };
+    let compares = Expression::Compare { operation: 1, from: 13, with: vec![0; 4] };
+    let long = [second.clone(), Expression::Unknown { to: 1 }, compares.clone(), DROP];
+    assert_eq!(ruled(&long), Some(false), "20 bytes, an IPv6 address and a port");
+    let other = [Expression::Unknown { to: 1 }, second, compares, DROP];
+    assert_eq!(ruled(&other), None, "it is known what was loaded last");
+}
+
+#[test]
 fn states_are_compared_by_their_bits() {
     let state = |mask: u32| {
         let zero = vec![0; 4];

@@ -38,6 +38,37 @@ fn what_is_not_understood_chooses() {
 }
 
 #[test]
+fn what_loads_something_unknown_says_where_to() {
+    let loads = |name: &str, attribute: u16| {
+        let data = [number_attribute(attribute, 9), number_attribute(3 - attribute, 2)];
+        read(&[expression(name, &data)])
+    };
+    for name in ["exthdr", "osf", "xfrm", "rt", "numgen"] {
+        assert_eq!(loads(name, 1), [Expression::Unknown { to: 9 }], "{name}");
+    }
+    for name in ["socket", "tunnel", "hash", "byteorder"] {
+        assert_eq!(loads(name, 2), [Expression::Unknown { to: 9 }], "{name}");
+    }
+    let sets = expression("exthdr", &[number_attribute(2, 2), number_attribute(7, 1)]);
+    assert_eq!(read(&[sets]), [Expression::Chooses("exthdr".to_owned())], "`maxseg size set`");
+}
+
+#[test]
+fn objects_that_limit_choose() {
+    let object = |kind: u32| read(&[expression("objref", &[number_attribute(1, kind)])]);
+    assert_eq!(object(1), [], "a counter");
+    assert_eq!(object(3), [], "a helper");
+    let chooses = [Expression::Chooses("objref".to_owned())];
+    assert_eq!(object(2), chooses, "a quota");
+    assert_eq!(object(4), chooses, "a limit");
+    assert_eq!(object(10), [Expression::Decide(Verdict::Unknown)], "synproxy");
+    let by_map = expression("objref", &[number_attribute(3, 1)]);
+    assert_eq!(read(&[by_map]), chooses, "none, where the map has no element");
+    let offloads = expression("flow_offload", &[]);
+    assert_eq!(read(&[offloads]), [Expression::Chooses("flow_offload".to_owned())]);
+}
+
+#[test]
 fn what_takes_a_packet_from_conntrack_is_read_from_either_kind_of_rule() {
     assert_eq!(read(&[expression("notrack", &[])]), [Expression::Untracks]);
     let target = |name: &[u8], flags: u16| {
