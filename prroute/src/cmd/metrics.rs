@@ -5,6 +5,8 @@ mod exposition;
 mod figures;
 mod gather;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use nix::unistd::Pid;
 
@@ -20,7 +22,7 @@ pub(super) async fn run(args: &MetricsArgs) -> Result<()> {
     if let Some(address) = args.listen {
         return exporter::run(instance, address).await;
     }
-    let metrics = Metrics::read(instance).await?;
+    let metrics = Metrics::read(instance, socket::PATIENCE).await?;
     match &args.textfile {
         Some(path) => runtime::publish(path, exposition::prometheus(&metrics.text).as_bytes())?,
         None => output::text(&metrics.text)?,
@@ -37,14 +39,12 @@ struct Metrics {
 }
 
 impl Metrics {
-    /// From the kernel, or where that tells this process nothing from the daemon.
-    async fn read(instance: &Instance) -> Result<Self> {
+    /// From the kernel, or where that tells this process nothing from the daemon, which has so long for it.
+    async fn read(instance: &Instance, limit: Duration) -> Result<Self> {
         if socket::is_needed()? {
-            return match socket::ask(instance, "/v1/metrics", true, socket::PATIENCE).await {
+            return match socket::ask(instance, "/v1/metrics", true, limit).await {
                 Ok(answer) => Ok(Self { text: answer.body, is_there: true }),
-                Err(error) if error.is::<NotRunning>() => {
-                    Self::without(instance, Figures::unseen())
-                }
+                Err(error) if error.is::<NotRunning>() => Self::unseen(instance),
                 Err(error) => Err(error),
             };
         }
@@ -53,6 +53,11 @@ impl Metrics {
             return Self::without(instance, Figures::default());
         }
         Ok(Self { text: of_kernel(instance, found.daemon).await?, is_there: true })
+    }
+
+    /// Of an instance without a daemon, as who has no privileges sees it.
+    fn unseen(instance: &Instance) -> Result<Self> {
+        Self::without(instance, Figures::unseen())
     }
 
     fn without(instance: &Instance, figures: Figures) -> Result<Self> {

@@ -48,6 +48,11 @@ impl AskError {
             _ => None,
         }
     }
+
+    /// Somebody listens, and does not answer in time, or so many wait already that no more may.
+    pub(crate) const fn is_unanswered(&self) -> bool {
+        matches!(self.problem, Problem::Late(_) | Problem::Crowded)
+    }
 }
 
 /// What came back.

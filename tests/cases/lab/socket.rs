@@ -4,12 +4,14 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use prroute_tests::command::{self, Output};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::process::Process;
 use prroute_tests::prroute::{Instance, STOP, state};
 use prroute_tests::{probe, prroute, scratch, wait};
 use serde_json::Value;
@@ -33,11 +35,16 @@ fn path(prroute: &Instance<'_>) -> PathBuf {
     state(prroute.name()).join("socket")
 }
 
-/// Runs it as an ordinary user of these groups.
-fn ask(prroute: &Instance<'_>, groups: &str, words: &[&str]) -> Result<Output> {
+/// The command as an ordinary user of these groups.
+fn by_user(prroute: &Instance<'_>, groups: &str, words: &[&str]) -> Result<Command> {
     let groups = format!("--groups={groups}");
     let user = ["setpriv", "--reuid=65534", "--regid=65534", &groups, "--bounding-set=-all"];
-    command::output_within(&mut prroute.command_with(&user, words)?, STOP, "")
+    prroute.command_with(&user, words)
+}
+
+/// Runs it to its end.
+fn ask(prroute: &Instance<'_>, groups: &str, words: &[&str]) -> Result<Output> {
+    command::output_within(&mut by_user(prroute, groups, words)?, STOP, "")
 }
 
 /// Whether a daemon runs, as the metrics say it.
@@ -264,5 +271,35 @@ fn a_daemon_that_hangs_is_told_from_one_that_does_not_run() -> Result<()> {
     daemon.terminate()?;
     let ended = ask(&prroute, GROUP, &["status"])?;
     ensure!(ended.status.code() == Some(3), "{ended:?}");
+    prroute.down().map(drop)
+}
+
+/// As Prometheus sees it, which waits ten seconds for an answer.
+#[test]
+fn an_exporter_says_in_time_that_a_daemon_does_not_answer() -> Result<()> {
+    let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+    let prroute = instance(&lab)?;
+    let daemon = prroute.run(&[])?;
+    let listens = ["metrics", "--listen", "127.0.0.1:9713"];
+    let mut exporter = Process::spawn(&mut by_user(&prroute, GROUP, &listens)?)?;
+    let url = "http://127.0.0.1:9713/metrics";
+    let scrape = ["curl", "-sf", "--noproxy", "*", "-m", "10", url];
+    let says = |value: &str| {
+        wait::until(&format!("prroute_up {value}"), STOP, || {
+            let page = lab.host.output(&scrape)?.stdout;
+            Ok((up(&page) == Some(value)).then_some(()))
+        })
+    };
+    says("1")?;
+    let pid = daemon.process.pid();
+    kill(pid, Signal::SIGSTOP).context("stop the daemon")?;
+    let stopped = says("0");
+    kill(pid, Signal::SIGCONT).context("let the daemon go on")?;
+    stopped?;
+    let log = exporter.log();
+    ensure!(log.matches("the daemon hangs, or is stopped").count() == 1, "{log}");
+    says("1")?;
+    exporter.stop(Signal::SIGTERM, STOP)?;
+    daemon.terminate()?;
     prroute.down().map(drop)
 }

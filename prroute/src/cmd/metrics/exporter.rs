@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpListener;
@@ -14,15 +15,44 @@ use tokio::task::LocalSet;
 use super::Metrics;
 use crate::causes::with_causes;
 use crate::cmd::cached::{Cached, Turn};
+use crate::cmd::socket;
 use crate::http::{self, Answer, Answers, Kind, Listener, Request, StatusCode};
 use crate::instance::Instance;
+
+/// For the daemon to answer. Prometheus waits ten seconds, twice as long: it may come in the pause after a
+/// look that took all of them.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 struct Exporter {
     instance: Instance,
     turn: Turn,
     metrics: Cached<Metrics>,
-    /// Why there are none, as it was logged last.
+    /// Why there are none, or none of the daemon, as it was logged last.
     failure: RefCell<Option<String>>,
+}
+
+impl Exporter {
+    /// A daemon that does not answer does not work: that is a figure, and no error.
+    async fn look(&self) -> Result<Metrics> {
+        match Metrics::read(&self.instance, PATIENCE).await {
+            Ok(metrics) => {
+                self.failure.replace(None);
+                Ok(metrics)
+            }
+            Err(error) if socket::hangs(&error) => {
+                self.warn(&with_causes(error.as_ref()).to_string());
+                Metrics::unseen(&self.instance)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Once, however often somebody asks.
+    fn warn(&self, why: &str) {
+        if self.failure.replace(Some(why.to_owned())).as_deref() != Some(why) {
+            tracing::warn!(event = "socket-unavailable", "{why}");
+        }
+    }
 }
 
 impl Answers for Exporter {
@@ -30,17 +60,11 @@ impl Answers for Exporter {
         if !matches!(&*request.path, "/metrics" | "/") {
             return Answer::error(StatusCode::NOT_FOUND, "there is /metrics only");
         }
-        match self.metrics.get(&self.turn, Metrics::read(&self.instance)).await {
-            Ok(metrics) => {
-                self.failure.replace(None);
-                Answer::of(Kind::OpenMetrics, metrics.text.clone())
-            }
+        match self.metrics.get(&self.turn, self.look()).await {
+            Ok(metrics) => Answer::of(Kind::OpenMetrics, metrics.text.clone()),
             Err(error) => {
                 let why = with_causes(error.as_ref()).to_string();
-                // Once, however often somebody asks.
-                if self.failure.replace(Some(why.clone())).as_ref() != Some(&why) {
-                    tracing::warn!(event = "socket-unavailable", "{why}");
-                }
+                self.warn(&why);
                 Answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
             }
         }

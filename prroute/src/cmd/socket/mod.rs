@@ -218,6 +218,11 @@ pub(super) fn is_gone(error: &anyhow::Error) -> bool {
     error.is::<NotRunning>() || error.is::<client::AskError>()
 }
 
+/// Whether there is a daemon that does not answer.
+pub(super) fn hangs(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(client::AskError::is_unanswered)
+}
+
 /// The daemon that reported last, if it still runs.
 fn running(directory: &RunDirectory) -> Option<i32> {
     let pid = directory.read_report().usable()?.daemon?;
