@@ -40,8 +40,8 @@ pub(crate) use plan::{ExplainedJson, PlanJson, ProgramsJson};
 pub(crate) use ready::ReadyJson;
 pub use schema::Format;
 pub(crate) use status::{
-    ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RatesJson, RefusalJson,
-    StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
+    Answering, ConfigurationJson, GatewayJson, HealedJson, HealthJson, OccupancyJson, RatesJson,
+    RefusalJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStateJson, UplinkStatusJson,
 };
 pub(crate) use uplink::{LostGatewayJson, SilentGatewayJson, SkippedJson, UplinkJson};
 #[cfg(test)]

@@ -42,6 +42,9 @@ pub(crate) struct StatusJson {
     pub(crate) summary: String,
     /// The interfaces that are managed.
     pub(crate) uplinks: Vec<UplinkStatusJson>,
+    /// Of all of them, where not all are here any more.
+    #[serde(skip)]
+    pub(crate) of_all: Option<Answering>,
     /// The host's addresses that are no single uplink's.
     pub(crate) shared: Vec<IpAddr>,
     /// The interfaces that are not.
@@ -66,6 +69,34 @@ pub(crate) struct StatusJson {
     pub(crate) udp_source: Option<UdpSourceJson>,
     /// By family; empty before the datapath is loaded.
     pub(crate) own_source: Vec<OwnSourceJson>,
+}
+
+/// How many uplinks answer, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answering {
+    pub(crate) answering: usize,
+    pub(crate) uplinks: usize,
+}
+
+impl StatusJson {
+    /// Of all uplinks.
+    pub(crate) fn answering(&self) -> Answering {
+        let answering = || self.uplinks.iter().filter(|it| it.is_answering()).count();
+        self.of_all
+            .unwrap_or_else(|| Answering { answering: answering(), uplinks: self.uplinks.len() })
+    }
+
+    /// Keeps of the uplinks and of what is about one those of this name. Health, how many answer, and what is
+    /// about no interface are still of the whole.
+    pub(crate) fn keep_only(&mut self, device: &str) {
+        self.of_all = Some(self.answering());
+        self.uplinks.retain(|it| it.uplink.name == device);
+        self.findings.retain(|it| it.device.as_deref().is_none_or(|of| of == device));
+        self.skipped.retain(|it| it.name == device);
+        if let Some(observed) = &mut self.observed {
+            observed.keep_only(device);
+        }
+    }
 }
 
 #[derive(Clone, JsonSchema, Serialize)]

@@ -135,6 +135,7 @@ pub(crate) fn a_status() -> StatusJson {
             received: Some(311),
             rates: Some(RatesJson { received_per_second: 311.5, moved_per_second: 0.5 }),
         }],
+        of_all: None,
         shared: vec![ip("198.51.100.10")],
         skipped,
         left_out: left_out(),

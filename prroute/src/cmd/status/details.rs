@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
+use comfy_table::{ColumnConstraint, Table, Width};
 use prroute_common::reason::Reason;
 use prroute_common::udp_origin::SocketReason;
 use serde_json::Value;
 
+use crate::cmd::status::text;
 use crate::config::Mode;
 use crate::json::{OccupancyJson, StatusJson, UdpSourceJson, UdpSourceStateJson, UplinkStatusJson};
+
+/// Columns that a sentence has at least.
+const SENTENCE: u16 = 24;
 
 /// Of UDP servers, where packets are only observed.
 const OBSERVING: &str = "wildcard UDP servers: answer from the address that routing prefers, while prroute only \
@@ -43,19 +46,35 @@ pub(super) fn statistics(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt
         occupancy(f, tables)?;
     }
     let Some(UdpSourceJson { counters, .. }) = &report.udp_source else { return Ok(()) };
+    let mut table = text::table();
     for reason in SocketReason::ALL {
         let count = counters.get(reason.name()).and_then(Value::as_u64);
         if let Some(count @ 1..) = count {
-            writeln!(f, "{} {count}  {}", reason.name(), reason.describe())?;
+            table.add_row([reason.name(), &count.to_string(), reason.describe()]);
         }
     }
-    Ok(())
+    if table.is_empty() {
+        return Ok(());
+    }
+    break_the_last(&mut table);
+    writeln!(f, "{}", table.trim_fmt())
+}
+
+/// Names and figures stay whole, in lines that are too long if need be.
+fn break_the_last(table: &mut Table) {
+    let last = table.column_count().saturating_sub(1);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_constraint(match number == last {
+            true => ColumnConstraint::LowerBoundary(Width::Fixed(SENTENCE)),
+            false => ColumnConstraint::ContentWidth,
+        });
+    }
+    text::pad_first(table, (0, 1));
 }
 
 /// One column per uplink, one line per reason that was counted.
 fn counters(uplinks: &[UplinkStatusJson]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
+    let mut table = text::table();
     let names = uplinks.iter().map(|report| report.uplink.name.clone());
     table.set_header(std::iter::once("PACKETS".to_owned()).chain(names).chain([String::new()]));
     for reason in Reason::ALL {
@@ -67,6 +86,7 @@ fn counters(uplinks: &[UplinkStatusJson]) -> Table {
             table.add_row(std::iter::once(reason.name().to_owned()).chain(cells).chain(said));
         }
     }
+    break_the_last(&mut table);
     table
 }
 

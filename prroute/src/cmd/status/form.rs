@@ -37,19 +37,14 @@ impl Form {
         Ok(serde_urlencoded::to_string(self)?)
     }
 
-    /// What is about one uplink, where one is asked for. The health is still that of the whole.
+    /// What is about one uplink and about none, where one is asked for. The health is still that of the whole.
     ///
     /// # Errors
     ///
     /// When there is no such interface.
     pub(in crate::cmd) fn select(&self, mut report: StatusJson) -> Result<StatusJson> {
         let Some(name) = &self.dev else { return Ok(report) };
-        report.uplinks.retain(|it| it.uplink.name == *name);
-        report.findings.retain(|it| it.device.as_ref() == Some(name));
-        report.skipped.retain(|it| it.name == *name);
-        if let Some(observed) = &mut report.observed {
-            observed.keep_only(name);
-        }
+        report.keep_only(name);
         if report.uplinks.is_empty() && report.skipped.is_empty() {
             bail!("there is no interface {name:?}");
         }
@@ -67,6 +62,7 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::tests::a_status;
 
     #[test]
     fn a_form_survives_its_way_as_a_query() {
@@ -76,6 +72,31 @@ mod tests {
             assert_eq!(Form::parse(&form.query().unwrap()).unwrap(), form);
         }
         assert_eq!(Form::parse("").unwrap(), Form::default());
+    }
+
+    #[test]
+    fn of_one_uplink_the_rest_is_still_that_of_the_whole() {
+        let mut report = a_status();
+        let mut other = report.uplinks[0].clone();
+        other.uplink.name = "eth1".to_owned();
+        other.answers[0].silent = false;
+        report.uplinks.push(other);
+        let mut about = report.findings[0].clone();
+        about.id = "daemon-gone".to_owned();
+        about.device = None;
+        report.findings.push(about.clone());
+        about.device = Some("eth1".to_owned());
+        report.findings.push(about);
+        let of = |dev: &str| Form { dev: Some(dev.to_owned()), ..Form::default() };
+        let selected = of("eth0").select(report.clone()).unwrap();
+        let text = of("eth0").text(&selected);
+        assert!(text.contains(", 1 of 2 uplinks answer, "), "{text}");
+        assert!(!text.contains("managing"), "there are two uplinks: {text}");
+        assert!(text.contains("[daemon-gone]"), "it is about no device: {text}");
+        let names: Vec<_> = selected.uplinks.iter().map(|it| it.uplink.name.as_str()).collect();
+        assert_eq!(names, ["eth0"]);
+        assert!(selected.findings.iter().all(|it| it.device.as_deref() != Some("eth1")));
+        assert!(of("eth9").select(report).is_err());
     }
 
     #[test]

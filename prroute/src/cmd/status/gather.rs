@@ -49,6 +49,7 @@ pub(super) fn report(
         datapath,
         summary: report.summary.clone(),
         uplinks: uplinks(examined, pins, &findings)?,
+        of_all: None,
         shared: shared.map(|local| local.address).collect(),
         skipped: outlook.skipped.iter().map(Into::into).collect(),
         left_out: outlook.left_out.iter().map(Into::into).collect(),

@@ -9,7 +9,9 @@ use comfy_table::{ContentArrangement, Table};
 
 use crate::cmd::status::{Form, age, details, observed, rows};
 use crate::config::Mode;
-use crate::json::{FindingJson, HealedJson, HealthJson, SeverityJson, StatusJson};
+use crate::json::{
+    Answering, FindingJson, HealedJson, HealthJson, SeverityJson, SkippedJson, StatusJson,
+};
 
 const COLUMNS: u16 = 80;
 
@@ -63,10 +65,7 @@ impl fmt::Display for Text<'_> {
             details::statistics(f, report)?;
         }
         if shown.reasons && !report.skipped.is_empty() {
-            writeln!(f, "\nnot managed:")?;
-            for skipped in &report.skipped {
-                writeln!(f, "  {}: {}", skipped.name, skipped.reason)?;
-            }
+            writeln!(f, "\nnot managed:\n{}", skipped(&report.skipped).trim_fmt())?;
         }
         Ok(())
     }
@@ -79,6 +78,16 @@ fn sentences(report: &StatusJson) -> Table {
         table.add_row([sentence]);
     }
     pad_first(&mut table, (0, 0));
+    table
+}
+
+/// Each with its reason.
+fn skipped(all: &[SkippedJson]) -> Table {
+    let mut table = table();
+    for SkippedJson { name, reason, .. } in all {
+        table.add_row([format!("{name}:"), reason.clone()]);
+    }
+    pad_first(&mut table, (2, 0));
     table
 }
 
@@ -100,7 +109,7 @@ pub(super) fn in_words(report: &StatusJson) -> String {
 }
 
 fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
-    let StatusJson { version, instance, health, uplinks, .. } = report;
+    let StatusJson { version, instance, health, .. } = report;
     write!(f, "prroute {version} {instance}: {}", in_words(report))?;
     let seconds = |seconds: u64| age::short(Duration::from_secs(seconds));
     if *health == HealthJson::Unwatched {
@@ -111,8 +120,8 @@ fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
             write!(f, " (pid {pid} ended)")?;
         }
     }
-    let answering = uplinks.iter().filter(|it| it.is_answering()).count();
-    write!(f, ", {answering} of {} uplinks answer", uplinks.len())?;
+    let Answering { answering, uplinks } = report.answering();
+    write!(f, ", {answering} of {uplinks} uplinks answer")?;
     if let Some(pid) = report.pid {
         write!(f, ", pid {pid}")?;
     }
@@ -121,7 +130,7 @@ fn health(f: &mut fmt::Formatter<'_>, report: &StatusJson) -> fmt::Result {
     }
     writeln!(f)?;
     // With fewer than two there is nothing to decide.
-    if report.pid.is_some() && uplinks.len() < 2 && !report.summary.is_empty() {
+    if report.pid.is_some() && uplinks < 2 && !report.summary.is_empty() {
         writeln!(f, "  {}", report.summary)?;
     }
     Ok(())
@@ -205,6 +214,9 @@ fn some_of(all: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prroute_common::reason::Reason;
+    use prroute_common::udp_origin::SocketReason;
+
     use super::*;
     use crate::json::tests::a_status;
 
@@ -256,6 +268,35 @@ mod tests {
         let text = of(&report);
         let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= usize::from(COLUMNS), "{longest}: {text}");
+    }
+
+    #[test]
+    fn counters_and_reasons_fit_eighty_columns_and_no_number_is_broken() {
+        let mut report = a_status();
+        for reason in Reason::ALL {
+            report.uplinks[0].counters.insert(reason.name().to_owned(), 1_234_567_890.into());
+        }
+        report.uplinks = vec![report.uplinks[0].clone(); 2];
+        if let Some(udp) = &mut report.udp_source {
+            for reason in SocketReason::ALL {
+                udp.counters.insert(reason.name().to_owned(), 1_234_567_890.into());
+            }
+        }
+        report.skipped[0].reason = "for a reason of many words. ".repeat(5);
+        let shown = Shown { statistics: true, details: false, reasons: true };
+        let text = Text { report: &report, shown }.to_string();
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= usize::from(COLUMNS), "{longest}: {text}");
+        let counted = 2 * Reason::ALL.len() + SocketReason::ALL.len();
+        assert_eq!(text.matches("1234567890").count(), counted, "{text}");
+        for reason in Reason::ALL {
+            assert!(text.contains(reason.name()), "{}: {text}", reason.name());
+        }
+        // Where there is no room for all the figures, they are still whole.
+        report.uplinks = vec![report.uplinks[0].clone(); 12];
+        let text = Text { report: &report, shown }.to_string();
+        let counted = 12 * Reason::ALL.len() + SocketReason::ALL.len();
+        assert_eq!(text.matches("1234567890").count(), counted, "{text}");
     }
 
     #[test]
