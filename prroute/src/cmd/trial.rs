@@ -19,7 +19,7 @@ use crate::config::{Config, FileStamp, Mode};
 use crate::datapath::Pins;
 use crate::instance::Instance;
 use crate::reconcile::{Outlook, Stop};
-use crate::runtime::RunDirectory;
+use crate::runtime::{RunDirectory, unit};
 
 /// A longer line is cut: only its end matters.
 const LONGEST_LINE: u64 = 4096;
@@ -177,11 +177,7 @@ fn question(time: Duration, is_terminal: bool) -> String {
 
 /// What is still to be done by who has confirmed.
 fn kept(args: &TryArgs, configured: Mode) -> String {
-    let instance = args.instance.instance.to_string();
-    let start = match instance.as_str() {
-        "default" => "systemctl enable --now prroute".to_owned(),
-        name => format!("prroute run --instance {name}"),
-    };
+    let start = unit::first_start(&args.instance.instance);
     let first = match (configured, &args.config) {
         (Mode::Observe, _) => "; the configuration says mode = \"observe\": change that first",
         (Mode::Enforce, Some(_)) => " with this configuration",

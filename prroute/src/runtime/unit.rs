@@ -52,6 +52,15 @@ pub(crate) fn that_starts(instance: &Instance, before: Option<&StartedBy>) -> Op
     is_installed(&FILES.map(Path::new), &unit).then_some(unit)
 }
 
+/// What starts the first daemon of this instance, from now on.
+pub(crate) fn first_start(instance: &Instance) -> String {
+    match that_starts(instance, None) {
+        Some(unit) => command("enable --now", &unit),
+        None if instance.is_default() => "prroute run".to_owned(),
+        None => format!("prroute run --instance {instance}"),
+    }
+}
+
 /// The package has one for the default instance, where systemd runs.
 pub(crate) fn of_package(instance: &Instance) -> Option<String> {
     (instance.is_default() && Path::new(BOOTED).is_dir()).then(|| DEFAULT.to_owned())
@@ -137,6 +146,11 @@ mod tests {
         assert_eq!(that_starts(&instance, Some(&unit)), None, "it was deleted");
         let other: Instance = "blue".parse().unwrap();
         assert_eq!(that_starts(&other, None), None, "no unit is known");
+        assert_eq!(first_start(&other), "prroute run --instance blue");
+        let starts_default = first_start(&instance);
+        let of_systemd = that_starts(&instance, None).is_some();
+        assert_eq!(starts_default == "systemctl enable --now prroute", of_systemd);
+        assert_eq!(starts_default == "prroute run", !of_systemd);
         assert_eq!(StartedBy::here(), StartedBy::Command);
     }
 

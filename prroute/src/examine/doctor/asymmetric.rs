@@ -9,7 +9,6 @@ use crate::state::uplink::Uplink;
 
 /// So many addresses are shown.
 const SHOWN: usize = 5;
-const START: &str = "systemctl enable --now prroute";
 
 pub(super) fn findings(host: &Host<'_>) -> Vec<Finding> {
     if !host.facts.before_installation || host.uplinks.len() < 2 {
@@ -61,8 +60,8 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
     }
     let plan = "`prroute plan` shows what prroute would change";
     let (severity, remedy, fix) = match (is_routed(first), by_mark) {
-        (true, None) => (Severity::Fault, plan.to_owned(), Some(START)),
-        (false, None) => (Severity::Notice, plan.to_owned(), Some(START)),
+        (true, None) => (Severity::Fault, plan.to_owned(), Some(host.start)),
+        (false, None) => (Severity::Notice, plan.to_owned(), Some(host.start)),
         (is_routed, Some(_)) => {
             let severity = if is_routed { Severity::Warning } else { Severity::Notice };
             let remedy = format!("`prroute import` says what replaces rules by marks, {plan}");
@@ -83,7 +82,7 @@ fn finding(host: &Host<'_>, uplink: &Uplink) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::facts::Facts;
-    use super::super::testing::{found_by, ids};
+    use super::super::testing::{START, found_by, ids};
     use super::*;
     use crate::config::Config;
     use crate::state::fixture::{Host as Fixture, ip, two_networks};
@@ -109,6 +108,7 @@ mod tests {
             "requests to 192.168.2.10 on eth1 are answered over eth0: asymmetric"
         );
         assert_eq!(finding.evidence, ["ip route get 203.0.113.7 from 192.168.2.10: dev eth0"]);
+        assert_eq!(finding.fix.as_deref(), Some(START), "of this instance");
     }
 
     /// What marks replies sends them where nobody sees it who asks without a mark.

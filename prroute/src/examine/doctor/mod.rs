@@ -42,12 +42,14 @@ impl Diagnosis {
         // There may be a million.
         let recorded = examined.in_force.is_this().then(|| flows::read(pins)).transpose()?;
         let facts = Facts::gather(examined, recorded.as_deref().unwrap_or_default(), probe).await?;
+        let start = examined.start("enable --now");
         let host = Host {
             config: &examined.configuration.config,
             observed: &examined.outlook.observed,
             uplinks: &examined.outlook.uplinks,
             skipped: &examined.outlook.skipped,
             known: &examined.known,
+            start: &start,
             facts: &facts,
         };
         let mut findings = examined.findings();
@@ -69,6 +71,8 @@ struct Host<'a> {
     skipped: &'a [Skipped],
     /// Names of the interfaces that are uplinks, or were.
     known: &'a [String],
+    /// The command that starts this instance's daemon from now on.
+    start: &'a str,
     facts: &'a Facts,
 }
 

@@ -4,6 +4,9 @@ use super::{Facts, Finding, Host};
 use crate::config::Config;
 use crate::state::fixture::{self, found};
 
+/// Starts the instance.
+pub(super) const START: &str = "prroute run --instance blue";
+
 /// What a check finds on a host.
 pub(super) fn found_by(
     check: impl Fn(&Host<'_>) -> Vec<Finding>,
@@ -15,7 +18,8 @@ pub(super) fn found_by(
     let uplinks = fixture::uplinks(config, &host.0);
     let observed = &host.0;
     let known = ["eth0", "eth1"].map(str::to_owned);
-    check(&Host { config, observed, uplinks: &uplinks, skipped: &skipped, known: &known, facts })
+    let (uplinks, skipped, known) = (&uplinks, &skipped, &known);
+    check(&Host { config, observed, uplinks, skipped, known, start: START, facts })
 }
 
 /// Their ids.

@@ -106,7 +106,9 @@ impl<'site> Reader<'site> {
         let binary = prroute::binary()?.display().to_string();
         let text = PROGRAM.replace("@BINARY@", &binary).replace("@NAME@", &site.name);
         let programs = site.scratch.path().join("bin");
-        let names = vec![(site.name.clone(), "default")];
+        // The lab has no systemd.
+        let start = ("fix: prroute run --instance default", "fix: systemctl enable --now prroute");
+        let names = vec![(site.name.clone(), "default"), (start.0.to_owned(), start.1)];
         let reader = Self { site, instance, daemon: None, etc, programs, left_out, names };
         reader.with_program("prroute", &text)
     }
