@@ -183,7 +183,8 @@ fn order(place: &Place, restart: Option<&String>) -> Option<Finding> {
             Hook::Tcx => {
                 "restart prroute's daemon: one that starts puts its programs first".to_owned()
             }
-            Hook::Clsact => "give it a higher priority than 1".to_owned(),
+            // The lower number comes first.
+            Hook::Clsact => "give it a priority of 2 or more".to_owned(),
         }),
         device: Some(name.clone()),
         evidence: before.clone(),
@@ -251,6 +252,9 @@ mod tests {
         let finding = order(&before, None).unwrap();
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.what.starts_with("eth1: tcx program 3 of others runs before"));
+        before.hook = Hook::Clsact;
+        let remedy = order(&before, None).and_then(|finding| finding.remedy);
+        assert_eq!(remedy.as_deref(), Some("give it a priority of 2 or more"));
         let mut after = place(Direction::Egress, IN_FORCE);
         after.behind = before.before;
         assert!(order(&after, None).is_none());

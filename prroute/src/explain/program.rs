@@ -6,6 +6,7 @@ use super::step::{Found, Stage, Step};
 use super::uplink::Uplinks;
 use crate::datapath::attach::Hook;
 pub(crate) use crate::datapath::trace::NextHop;
+use crate::state::findings::word;
 use crate::state::uplink::Ifindex;
 
 /// What became of the packet.
@@ -174,7 +175,7 @@ pub(crate) fn leaves(
             }
             Step::stop(STAGE, format!("{device}: dropped: {why}"))
                 .cause(format!("prroute drops it: {why}"))
-                .remedy(format!("`prroute status dev {}` says how the uplink is", iif.0))
+                .remedy(format!("`prroute status dev {}` says how the uplink is", word(iif.0)))
         }
         (Outcome::Moves, target) => {
             let to = target.map_or_else(|| "another uplink".to_owned(), |id| uplinks.name(id));
@@ -187,7 +188,7 @@ pub(crate) fn leaves(
             let why = reason(decision).unwrap_or_else(|| "no flow says that it is to be".into());
             let step = Step::new(STAGE, Found::Warn, format!("{device}: not moved: {why}{behind}"));
             step.cause(format!("prroute does not move it: {why}"))
-                .remedy(format!("`prroute status dev {}` says how the uplink is", iif.0))
+                .remedy(format!("`prroute status dev {}` says how the uplink is", word(iif.0)))
         }
     };
     with_counts(step, decision)

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::Host;
-use crate::state::findings::{Finding, Kind};
+use crate::state::findings::{Finding, Kind, word};
 use crate::state::locals::is_host_device;
 use crate::state::observed::{is_global, overlap};
 use crate::state::uplink::{Discovered, Uplink};
@@ -55,6 +55,7 @@ fn finding(host: &Host<'_>, one: &Uplink, other: &Uplink) -> Option<Finding> {
         }),
         fix: (!has_shared).then(|| {
             let set = [a, b].map(|name| {
+                let name = word(name);
                 format!("net/ipv4/conf/{name}/arp_ignore=1 net/ipv4/conf/{name}/arp_announce=2")
             });
             format!("sysctl -w {}", set.join(" "))
@@ -107,6 +108,12 @@ mod tests {
         let found_shared = found_by(findings, &Config::default(), &shared, &facts(0, 0));
         assert!(found_shared[0].fix.is_none() && found_shared[0].remedy.is_some());
         assert_eq!(found(facts(1, 2)), []);
+        let odd = crowd(&[ip("10.0.0.10"), ip("10.0.0.11")])
+            .change("eth1", |link| link.name = "a $(b)".to_owned());
+        let mut of_odd = facts(0, 0);
+        of_odd.arp[2].device = "a $(b)".to_owned();
+        let fix = found_by(findings, &Config::default(), &odd, &of_odd).swap_remove(0).fix;
+        assert!(fix.unwrap().ends_with(" net/ipv4/conf/'a $(b)'/arp_announce=2"));
         assert_eq!(found_by(findings, &Config::default(), &two_networks(), &facts(0, 0)), []);
     }
 }

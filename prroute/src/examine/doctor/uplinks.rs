@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Host;
 use crate::config::Config;
 use crate::state::discover::{self, NO_ADDRESS, Unfit, discover, is_notable, names, settings};
-use crate::state::findings::{Finding, Kind, Severity};
+use crate::state::findings::{Finding, Kind, Severity, word};
 use crate::state::gateways::Health;
 use crate::state::gateways::choose::has_default_route;
 use crate::state::observed::Link;
@@ -93,7 +93,7 @@ fn address_missing(name: &str, what: &str) -> Finding {
     Finding {
         what: format!("{name} {what}"),
         device: Some(name.to_owned()),
-        remedy: Some(format!("give it one: ip address add ADDRESS/LENGTH dev {name}")),
+        remedy: Some(format!("give it one: ip address add ADDRESS/LENGTH dev {}", word(name))),
         ..Finding::about(Kind::AddressMissing, name)
     }
 }
