@@ -26,21 +26,15 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     let device = args.device()?;
     let instance = &args.instance.instance;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut examined, mut diagnosis) = runtime.block_on(look(args))?;
+    let (mut examined, mut diagnosis) = runtime.block_on(look(args, device))?;
     if args.fix {
         match examined.own_fix(&diagnosis.findings) {
             Some(fix) => {
                 mend(instance, &fix, &runtime)?;
-                (examined, diagnosis) = runtime.block_on(look(args))?;
+                (examined, diagnosis) = runtime.block_on(look(args, device))?;
             }
             None => output::remark("nothing was found that prroute mends by itself"),
         }
-    }
-    if let Some(device) = device {
-        if !examined.outlook.observed.links.iter().any(|link| link.name == device) {
-            bail!("there is no interface {device}");
-        }
-        diagnosis.findings.retain(|finding| finding.device.as_deref() == Some(device));
     }
     let counts = CountsJson::of(&diagnosis.findings, &diagnosis.checks);
     let uplinks = examined.outlook.uplinks.iter();
@@ -74,15 +68,24 @@ pub(super) fn run(args: &DoctorArgs) -> Result<()> {
     }
 }
 
-async fn look(args: &DoctorArgs) -> Result<(Examination, Diagnosis)> {
+/// At this interface alone, where one is asked about: it is the one that is mended, too.
+async fn look(args: &DoctorArgs, device: Option<&str>) -> Result<(Examination, Diagnosis)> {
     let instance = &args.instance.instance;
     let found = belongs::find_present(instance, "doctor")?;
     let mut examined = Examination::of(instance, found.daemon).await?;
+    if let Some(device) = device
+        && !examined.outlook.observed.links.iter().any(|link| link.name == device)
+    {
+        bail!("there is no interface {device}");
+    }
     if args.probe {
         ask_gateways(&examined).await?;
         examined = Examination::of(instance, found.daemon).await?;
     }
-    let diagnosis = Diagnosis::of(&examined, args.probe).await?;
+    let mut diagnosis = Diagnosis::of(&examined, args.probe).await?;
+    if device.is_some() {
+        diagnosis.findings.retain(|finding| finding.device.as_deref() == device);
+    }
     Ok((examined, diagnosis))
 }
 

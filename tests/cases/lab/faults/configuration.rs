@@ -36,6 +36,15 @@ fn what_is_prroutes_own_is_mended_on_request_and_nothing_else_is() -> Result<()>
     wait::until("both are named", SOON, || {
         Ok((is_named("configuration-changed")? && is_named("carrier:up2")?).then_some(()))
     })?;
+    let of_none = prroute.output(&["doctor", "--fix", "dev", "up9"])?;
+    ensure!(of_none.stderr.contains("there is no interface up9"), "{of_none:?}");
+    ensure!(!of_none.stderr.contains("doing:"), "{of_none:?}");
+    let of_up2 = prroute.output(&["doctor", "--fix", "dev", "up2"])?;
+    ensure!(
+        of_up2.stderr.contains("nothing was found that prroute mends by itself"),
+        "the configuration is not about up2: {of_up2:?}"
+    );
+    ensure!(is_named("configuration-changed")?);
     let fixed = prroute.output(&["doctor", "--fix"])?;
     let reload = format!("doing: prroute reload --instance {}", prroute.name());
     ensure!(fixed.stderr.contains(&reload), "{fixed:?}");
