@@ -63,12 +63,42 @@ pub(super) struct Lost {
     /// A pin, but not what was pinned.
     pins: bool,
     /// What is said of it.
-    words: Vec<String>,
+    words: Vec<Words>,
+}
+
+#[derive(Debug)]
+struct Words {
+    /// The uplink that it is about, where it is about one.
+    uplink: Option<String>,
+    text: String,
+}
+
+impl Words {
+    const fn of_host(text: String) -> Self {
+        Self { uplink: None, text }
+    }
 }
 
 impl Lost {
     fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// The one that all of it is about.
+    fn uplink(&self) -> Option<&str> {
+        let first = self.words.first()?.uplink.as_deref()?;
+        let is_its = |words: &Words| words.uplink.as_deref() == Some(first);
+        self.words.iter().all(is_its).then_some(first)
+    }
+
+    /// All of it, of much the beginning.
+    fn in_words(&self) -> String {
+        let named: Vec<&str> = self.words.iter().take(NAMED).map(|it| it.text.as_str()).collect();
+        let named = named.join("; ");
+        match self.words.len().saturating_sub(NAMED) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
     }
 }
 
@@ -121,20 +151,21 @@ impl Reconciler {
         for (uplink, there) in &datapath.attached {
             let missing =
                 missing(kernel, there.ifindex, &there.attached, &Direction::BOTH, ids).await?;
-            if let Some(words) = missing {
-                lost.words.push(words);
+            if let Some((name, text)) = missing {
+                lost.words.push(Words { uplink: Some(name), text });
                 lost.uplinks.insert(*uplink);
             }
         }
         for (ifindex, attached) in &datapath.stacked {
             let only = [Direction::Ingress];
-            if let Some(words) = missing(kernel, *ifindex, attached, &only, ids).await? {
-                lost.words.push(words);
+            if let Some((_, text)) = missing(kernel, *ifindex, attached, &only, ids).await? {
+                // Who watches the uplink that it counts as does not ask for its name.
+                lost.words.push(Words::of_host(text));
                 lost.stacked.insert(*ifindex);
             }
         }
         if !sockets::are_in_force(&datapath.programs, &datapath.sockets)? {
-            lost.words.push("the programs for wildcard UDP servers".to_owned());
+            lost.words.push(Words::of_host("the programs for wildcard UDP servers".to_owned()));
             lost.sockets = true;
         }
         let pins = self.datapath.pins.snapshot();
@@ -144,7 +175,8 @@ impl Reconciler {
                 self.datapath.inspection.pins = pins;
             } else {
                 let directory = self.datapath.pins.layout();
-                lost.words.push(pins_in_words(&names, &directory.display().to_string()));
+                let text = pins_in_words(&names, &directory.display().to_string());
+                lost.words.push(Words::of_host(text));
                 lost.pins = true;
             }
         }
@@ -159,31 +191,29 @@ impl Reconciler {
             self.datapath.inspection.allowance.nothing_lost();
             return Ok(());
         }
-        let named = lost.words.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-        let more = match lost.words.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let (uplink, what) = (lost.uplink(), lost.in_words());
         let culprit = Machine::default().likely_culprit_on_hooks();
         match self.datapath.inspection.allowance.ask(Instant::now()) {
             Permission::Granted => tracing::warn!(
                 event = "put-back",
-                "missing, and put back: {named}{more}; removed {culprit}"
+                uplink,
+                "missing, and put back: {what}; removed {culprit}"
             ),
             Permission::NotBefore { pause, first } => {
                 if first {
                     let pause = pause.as_secs_f64().ceil();
                     tracing::warn!(
                         event = "put-back-later",
-                        "missing again and again: {named}{more}; removed {culprit}; putting it back \
-                         in {pause} s"
+                        uplink,
+                        "missing again and again: {what}; removed {culprit}; putting it back in \
+                         {pause} s"
                     );
                 }
                 return Ok(());
             }
         }
         let healed = self.records.report.healed.get_or_insert_default();
-        healed.note(culprit, &format!("{named}{more}"));
+        healed.note(culprit, &what);
         self.restore(&lost)
     }
 
@@ -215,7 +245,7 @@ impl Reconciler {
     }
 }
 
-/// What of the programs on a device is gone, in words. A device that is gone itself lost nothing to
+/// What of the programs on a device is gone: its name, and all in words. A device that is gone itself lost nothing to
 /// another program: the next look at the network finds that out.
 async fn missing(
     kernel: &Kernel,
@@ -223,7 +253,7 @@ async fn missing(
     attached: &Attached,
     directions: &[Direction],
     ids: &ProgramIds,
-) -> Result<Option<String>, DatapathError> {
+) -> Result<Option<(String, String)>, DatapathError> {
     let mut gone = Vec::new();
     let hook = attached.hook;
     for direction in directions.iter().copied() {
@@ -248,7 +278,8 @@ async fn missing(
         Hook::Tcx => "tcx link",
         Hook::Clsact => "clsact filter",
     };
-    Ok(Some(format!("{name}: {what} of {}", gone.join(" and "))))
+    let text = format!("{name}: {what} of {}", gone.join(" and "));
+    Ok(Some((name, text)))
 }
 
 /// The names of pins that are gone, or are those of others.
@@ -281,5 +312,35 @@ fn pins_in_words(names: &[String], directory: &str) -> String {
         [name] => format!("pin {name} in {directory}"),
         few if few.len() <= FEW => format!("pins {} in {directory}", few.join(", ")),
         many => format!("{} pins in {directory}", many.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(uplinks: &[Option<&str>]) -> Lost {
+        let words = |uplink: &Option<&str>| {
+            let text = format!("{}: a filter", uplink.unwrap_or("pins"));
+            Words { uplink: uplink.map(str::to_owned), text }
+        };
+        Lost { words: uplinks.iter().map(words).collect(), ..Lost::default() }
+    }
+
+    #[test]
+    fn what_is_lost_on_one_uplink_alone_is_said_of_it() {
+        assert_eq!(lost(&[Some("eth1")]).uplink(), Some("eth1"));
+        assert_eq!(lost(&[Some("eth1"), Some("eth1")]).uplink(), Some("eth1"));
+        assert_eq!(lost(&[Some("eth0"), Some("eth1")]).uplink(), None);
+        assert_eq!(lost(&[Some("eth1"), None]).uplink(), None, "pins, too");
+        assert_eq!(lost(&[]).uplink(), None);
+    }
+
+    #[test]
+    fn of_much_that_is_lost_the_beginning_is_named() {
+        assert_eq!(lost(&[Some("eth1"), None]).in_words(), "eth1: a filter; pins: a filter");
+        let many = lost(&[Some("eth1"); NAMED + 2]).in_words();
+        assert_eq!(many.matches("eth1").count(), NAMED);
+        assert!(many.ends_with(" and 2 more"), "{many}");
     }
 }

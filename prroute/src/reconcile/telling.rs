@@ -103,7 +103,8 @@ impl Reconciler {
                 |it: &&Skipped| it.reason != NO_ID_LEFT && is_notable(&self.config, observed, it);
             for skipped in skipped.iter().filter(is_notable) {
                 let Skipped { name, reason, .. } = skipped;
-                tracing::info!(event = "not-managed", "{name}: not managed: {reason}");
+                let uplink = Some(name.as_str());
+                tracing::info!(event = "not-managed", uplink, "{name}: not managed: {reason}");
             }
         }
         let enough = |uplinks: &[Uplink]| uplinks.len() >= ENOUGH_UPLINKS;
@@ -125,16 +126,21 @@ impl Reconciler {
         let recognised = outlook.desired.recognised.iter().map(ToString::to_string);
         let recognised =
             recognised.map(|text| Line::new(Level::INFO, EventName("address-recognised"), text));
-        let undecided = outlook.uplinks.iter().flat_map(|uplink| &uplink.device.undecided);
-        let undecided = undecided
-            .map(|text| Line::new(Level::WARN, EventName("gateway-undecided"), text.clone()));
+        let of = |name: &str, line: Line| Line { uplink: Some(name.to_owned()), ..line };
+        let undecided = outlook.uplinks.iter().flat_map(|uplink| {
+            let device = &uplink.device;
+            device.undecided.iter().map(move |text| {
+                let kind = EventName("gateway-undecided");
+                of(&device.name, Line::new(Level::WARN, kind, text.clone()))
+            })
+        });
         let own_source = self.own_source_sentences(outlook).into_iter();
         let own_source =
             own_source.map(|(level, text)| Line::new(level, EventName("own-source"), text));
         let without_id = outlook.skipped.iter().filter(|it| it.reason == NO_ID_LEFT);
         let not_managed = without_id.map(|it| {
             let text = format!("{}: not managed: {NO_ID_LEFT}", it.name);
-            Line::new(Level::WARN, EventName("not-managed"), text)
+            of(&it.name, Line::new(Level::WARN, EventName("not-managed"), text))
         });
         self.log.say(recognised.chain(undecided).chain(own_source).chain(not_managed).collect());
     }

@@ -321,14 +321,28 @@ fn packets_are_written_for_tshark() -> Result<()> {
 #[test]
 fn what_happens_to_uplinks_and_what_is_put_back_is_shown() -> Result<()> {
     let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
-    let prroute = lab.prroute()?;
+    let prroute = lab.prroute()?.configured("attach = \"clsact\"\n")?;
     let daemon = prroute.run(&[])?;
     let (shown, said) = (lab.scratch.path().join("events"), lab.scratch.path().join("said"));
     let mut command = prroute.command(&["monitor", "-ts"])?;
     let child = command.stdout(File::create(&shown)?).stderr(File::create(&said)?).spawn()?;
     let monitor = Monitor { child, shown, said };
     wait::until("it watches", STOP, || Ok(monitor.said()?.contains("watching").then_some(())))?;
+    let file = lab.scratch.path().join("of-up1");
+    let mut command = prroute.command(&["monitor", "heal", "dev", "up1"])?;
+    let (shown, said) = (file.clone(), file.with_extension("err"));
+    let child = command.stdout(File::create(&shown)?).stderr(File::create(&said)?).spawn()?;
+    let of_up1 = Monitor { child, shown, said };
+    wait::until("it watches", STOP, || Ok(of_up1.said()?.contains("watching").then_some(())))?;
+    lab.host.run(&["tc", "filter", "del", "dev", "up1", "egress"])?;
+    let is_up1 = |line: &String| line.contains("missing, and put back: up1: ");
+    of_up1.wait_lines("what is up1's is shown to who asks for it", |lines| {
+        lines.iter().any(is_up1)
+    })?;
     lab.host.ip("route flush table 21002")?;
+    of_up1.wait_lines("what is about no single uplink may be about up1", |lines| {
+        lines.iter().any(|line| line.contains("putting back"))
+    })?;
     let lines = monitor.wait_lines("what was flushed is shown as put back", |lines| {
         lines.iter().any(|line| line.contains("putting back"))
     })?;

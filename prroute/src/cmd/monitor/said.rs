@@ -35,11 +35,12 @@ pub(super) async fn follow(
     }
 }
 
-/// What kind of event it is, if it is asked for.
+/// What kind of event it is, if it is asked for. What is about no single uplink may be about the one that is.
 pub(super) fn kind(event: &EventJson, question: &Question) -> Option<&'static str> {
     let name = event.fields.get("event")?;
-    let dev = event.fields.get("uplink");
-    if question.device.is_some() && question.device.as_ref() != dev {
+    if let (Some(asked), Some(dev)) = (&question.device, event.fields.get("uplink"))
+        && asked != dev
+    {
         return None;
     }
     let begins = |beginnings: &[&str]| beginnings.iter().any(|it| name.starts_with(it));
@@ -102,7 +103,17 @@ mod tests {
         let of_eth1 = question("dev eth1");
         assert_eq!(kind(&event("uplink-down", Some("eth1")), &of_eth1), Some("uplink"));
         assert_eq!(kind(&event("uplink-down", Some("eth0")), &of_eth1), None);
-        assert_eq!(kind(&event("put-back", None), &of_eth1), None);
+        assert_eq!(kind(&event("put-back", Some("eth1")), &of_eth1), Some("heal"));
+        assert_eq!(kind(&event("put-back", Some("eth0")), &of_eth1), None);
+    }
+
+    #[test]
+    fn what_is_about_no_single_uplink_is_shown_of_each() {
+        let of_eth1 = question("heal dev eth1");
+        for name in ["put-back", "put-back-later", "collision", "sysctl-set-again"] {
+            assert_eq!(kind(&event(name, None), &of_eth1), Some("heal"), "{name}");
+        }
+        assert_eq!(kind(&event("ready", None), &of_eth1), None);
     }
 
     /// Names in the journal are kept; a kind that fits none would show nothing.
