@@ -271,14 +271,17 @@ fn more_than_can_be_read_is_counted_and_not_shown() -> Result<()> {
     let prroute = lab.prroute()?;
     let daemon = prroute.run(&[])?;
     let client = socket::udp(&lab.client, addressing::client(2, Family::V4), 0)?;
-    let monitor = Monitor::start(&lab, &prroute, "flood", &["packet", "udp", "port", "7007"])?;
     let to = target(Family::V4);
-    for _ in 0..6_000 {
-        client.send_to(&[0; 16], to)?;
+    for (name, form) in [("flood", &[][..]), ("flood-json", &["--json"])] {
+        let words = [&["packet", "udp", "port", "7007"][..], form].concat();
+        let monitor = Monitor::start(&lab, &prroute, name, &words)?;
+        for _ in 0..6_000 {
+            client.send_to(&[0; 16], to)?;
+        }
+        monitor.wait_lines("some of them are shown", |lines| lines.len() >= 100)?;
+        let said = monitor.interrupt()?;
+        ensure!(said.contains("more were not shown (at most 1000 in a second)"), "{name}: {said}");
     }
-    monitor.wait_lines("some of them are shown", |lines| lines.len() >= 100)?;
-    let said = monitor.interrupt()?;
-    ensure!(said.contains("more were not shown (at most 1000 in a second)"), "{said}");
     daemon.terminate()?;
     prroute.down().map(drop)
 }

@@ -209,7 +209,8 @@ impl<'a> Shown<'a> {
 
     fn end(&mut self) -> Result<()> {
         self.flush()?;
-        if self.question.kinds.needs_programs() && !self.args.json {
+        // On standard error, where it is in the way of no JSON.
+        if self.question.kinds.needs_programs() {
             let lines = self.lines;
             let skipped = match self.skipped {
                 0 => String::new(),
