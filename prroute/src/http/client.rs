@@ -112,3 +112,36 @@ async fn exchange(socket: &Path, target: &str, wants_text: bool) -> Result<Recei
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream as Stream};
+
+    use nix::sys::socket::{Backlog, listen};
+
+    use super::*;
+
+    /// As a daemon that is stopped: the kernel takes connections for it, until its queue is full.
+    #[tokio::test]
+    async fn who_is_there_and_does_not_answer_is_told_from_who_is_not_there() {
+        let path = std::env::temp_dir().join(format!("prroute-client-{}", std::process::id()));
+        let patience = Duration::from_millis(50);
+        let nobody = ask(&path, "/", true, patience).await.unwrap_err();
+        assert_eq!(nobody.connecting(), Some(ErrorKind::NotFound));
+        assert!(!nobody.is_unanswered());
+        let listener = UnixListener::bind(&path).unwrap();
+        listen(&listener, Backlog::new(1).unwrap()).unwrap();
+        let late = ask(&path, "/", true, patience).await.unwrap_err();
+        assert!(matches!(late.problem, Problem::Late(_)) && late.is_unanswered(), "{late}");
+        let _waiting = Stream::connect(&path).unwrap();
+        let crowded = ask(&path, "/", true, patience).await.unwrap_err();
+        assert!(
+            matches!(crowded.problem, Problem::Crowded) && crowded.is_unanswered(),
+            "{crowded}"
+        );
+        drop(listener);
+        let refused = ask(&path, "/", true, patience).await.unwrap_err();
+        assert!(!refused.is_unanswered(), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
