@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 pub use self::daemon::Daemon;
-pub use self::running::Running;
+pub use self::running::{Running, expect_unchanged_since};
 pub use self::traces::{ensure_bpffs, lasting_state, pins, remove_leftovers, state};
 use crate::command::{self, Output};
 use crate::mounts;

@@ -170,7 +170,5 @@ fn where_the_local_table_is_looked_up_last_the_host_reaches_itself() -> Result<(
         }
         probe::expect_all_answered(&lab.ask(&probe::to_everything(UPLINKS))?)
     })?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before)
 }

@@ -13,12 +13,6 @@ use prroute_tests::{probe, wait};
 /// A host whose sysctls prroute has to change.
 const STRICT: Topology = Topology { rp_filter: 1, ..Topology::DEFAULT };
 
-fn expect_restored(lab: &Lab, before: &Snapshot) -> Result<()> {
-    let changes = lab.snapshot()?.changes_since(before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
-}
-
 /// What must have happened before an undo proves anything.
 fn expect_installed(lab: &Lab, own_source: OwnSource, before: &Snapshot) -> Result<()> {
     let changes = lab.snapshot()?.changes_since(before).to_string();
@@ -43,7 +37,7 @@ fn down_stops_the_daemon_and_restores_every_byte() -> Result<()> {
         prroute.down()?;
         let status = daemon.process.wait_end(prroute_tests::prroute::STOP)?;
         assert!(status.success(), "{status}: {}", daemon.process.log());
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -58,10 +52,10 @@ fn down_restores_every_byte_after_the_daemon_was_killed() -> Result<()> {
         expect_installed(&lab, own_source, &before)?;
         probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
         prroute.down()?;
-        expect_restored(&lab, &before)?;
+        lab.expect_unchanged_since(&before)?;
         // Nothing is left to be undone, and saying so is no failure.
         prroute.down()?;
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -82,7 +76,7 @@ fn down_restores_every_byte_after_a_kill_at_any_moment_of_the_start() -> Result<
             wait::until("the moment", whole_start, || Ok((Instant::now() >= due).then_some(())))?;
             daemon.process.kill()?;
             prroute.down()?;
-            expect_restored(&lab, &before)
+            lab.expect_unchanged_since(&before)
                 .with_context(|| format!("{sixteenth}/16 of {whole_start:?}"))?;
         }
         Ok(())
@@ -99,7 +93,7 @@ fn a_signal_keeps_the_datapath_until_down() -> Result<()> {
         expect_installed(&lab, own_source, &before)?;
         probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?)?;
         prroute.down()?;
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -112,13 +106,13 @@ fn a_signal_undoes_everything_when_asked_to() -> Result<()> {
         let daemon = prroute.run(&["--undo-on-exit"])?;
         expect_installed(&lab, own_source, &before)?;
         daemon.terminate()?;
-        expect_restored(&lab, &before)?;
+        lab.expect_unchanged_since(&before)?;
 
         prroute.configure("on-stop = \"undo\"\n")?;
         let daemon = prroute.run(&[])?;
         expect_installed(&lab, own_source, &before)?;
         daemon.terminate()?;
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -134,7 +128,7 @@ fn clsact_filters_and_qdiscs_are_undone_too() -> Result<()> {
         assert!(changes.contains("+ qdisc clsact"), "{changes}");
         daemon.kill()?;
         prroute.down()?;
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -200,7 +194,7 @@ fn what_others_made_is_untouched() -> Result<()> {
         lab.host.ip("rule del priority 501 from 10.9.9.7 lookup 77")?;
         lab.host.ip("route del 10.67.0.0/16 via 10.0.3.1")?;
         lab.host.run(&["tc", "filter", "del", "dev", "up2", "ingress", "pref", "65000"])?;
-        expect_restored(&lab, &before)
+        lab.expect_unchanged_since(&before)
     })
 }
 
@@ -214,7 +208,7 @@ fn tcx_programs_of_others_are_untouched() -> Result<()> {
         prroute.run(&[])?.kill()?;
         expect_installed(&lab, own_source, &before)?;
         prroute.down()?;
-        expect_restored(&lab, &before)?;
+        lab.expect_unchanged_since(&before)?;
         drop(link);
         Ok(())
     })

@@ -73,8 +73,7 @@ fn refusal(instruction: [u8; 8]) -> Result<String> {
     let down = [&CAPABILITIES[..], &[&words[0], "down", "--instance", &words[1]]].concat();
     lab.host.run(&down)?;
     ensure!(!run.status.success(), "the broken programs were accepted: {}", run.stderr);
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "left behind:\n{changes}");
+    lab.expect_unchanged_since(&before).context("left behind")?;
     Ok(run.stderr)
 }
 

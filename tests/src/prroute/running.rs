@@ -101,11 +101,19 @@ impl Lab {
     /// Fails with what is not as in a snapshot of this lab. The kernel frees a link a moment after its
     /// last pin went.
     pub fn expect_unchanged_since(&self, before: &Snapshot) -> Result<()> {
-        let mut changes = Changes::default();
-        let unchanged = wait::until("all is as before", GONE, || {
-            changes = self.snapshot()?.changes_since(before);
-            Ok(changes.is_empty().then_some(()))
-        });
-        unchanged.with_context(|| format!("not as before:\n{changes}"))
+        expect_unchanged_since(before, || self.snapshot())
     }
+}
+
+/// Likewise, of a namespace that is no lab's.
+pub fn expect_unchanged_since(
+    before: &Snapshot,
+    take: impl Fn() -> Result<Snapshot>,
+) -> Result<()> {
+    let mut changes = Changes::default();
+    let unchanged = wait::until("all is as before", GONE, || {
+        changes = take()?.changes_since(before);
+        Ok(changes.is_empty().then_some(()))
+    });
+    unchanged.with_context(|| format!("not as before:\n{changes}"))
 }

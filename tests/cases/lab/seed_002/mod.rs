@@ -71,9 +71,7 @@ fn instance<'a>(vpc: &Vpc, host: &'a Host) -> Result<Instance<'a>> {
 }
 
 fn is_as_before(vpc: &Vpc, host: &Host, before: &Snapshot) -> Result<()> {
-    let changes = Snapshot::take(&host.namespace, &vpc.name)?.changes_since(before);
-    ensure!(changes.is_empty(), "not as before:\n{changes}");
-    Ok(())
+    prroute::expect_unchanged_since(before, || Snapshot::take(&host.namespace, &vpc.name))
 }
 
 /// With rules, who tells whether an address was ever without one.

@@ -104,8 +104,7 @@ fn down_finds_what_is_ours_whatever_became_of_the_journal() -> Result<()> {
             lab.host.ip("rule add priority 9010 from 10.9.9.9 lookup 9001 protocol 213")?;
         }
         prroute.down().context(name)?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "{name}: not as before:\n{changes}");
+        lab.expect_unchanged_since(&before).context(name)?;
     }
     Ok(())
 }
@@ -159,8 +158,7 @@ fn a_journal_of_the_boot_before_leaves_no_filter_strict() -> Result<()> {
         probe::expect_all_answered(&lab.ask(&probe::to_everything(3))?).context(name)?;
         daemon.terminate()?;
         prroute.down()?;
-        let changes = lab.snapshot()?.changes_since(&before);
-        ensure!(changes.is_empty(), "{name}: not as before:\n{changes}");
+        lab.expect_unchanged_since(&before).context(name)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ mod failed_start;
 mod foreign_pins;
 mod forgotten;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use prroute_common::LAYOUT_VERSION;
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::{OwnSource, in_both_modes};
@@ -83,9 +83,7 @@ fn both_ways(hook: &str, own_source: OwnSource) -> Result<()> {
     expect_nothing_lost(&lab, &conversations, floods)?;
     daemon.terminate()?;
     this.down()?;
-    let changes = lab.snapshot()?.changes_since(&before);
-    ensure!(changes.is_empty(), "what the other version changed is undone, too:\n{changes}");
-    Ok(())
+    lab.expect_unchanged_since(&before).context("what the other version changed is undone, too")
 }
 
 #[test]
