@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -70,9 +70,14 @@ pub fn tcp_round(stream: &mut TcpStream, length: usize) -> Result<()> {
 }
 
 /// Sends a datagram of `length` bytes and waits until it comes back; `false` after the socket's
-/// read timeout.
+/// read timeout. It has a number: a late answer to an earlier one is none to this.
 pub fn udp_round(socket: &UdpSocket, target: SocketAddr, length: usize) -> Result<bool> {
-    let sent = pattern(length);
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let mut sent = pattern(length);
+    for (byte, of_number) in sent.iter_mut().rev().zip(number.iter().rev()) {
+        *byte = *of_number;
+    }
     socket.send_to(&sent, target).with_context(|| format!("send to {target}"))?;
     let mut back = vec![0; length + 1];
     loop {
@@ -104,7 +109,7 @@ pub fn silent(
     if !udp_round(&udp, there, 1_000)? {
         silent.push(by_udp);
     }
-    let seconds = wait::patience(PATIENCE).as_secs().to_string();
+    let seconds = wait::whole_seconds(PATIENCE).to_string();
     let (option, near, there) =
         (Family::of(source).option(), source.to_string(), target.to_string());
     let ping = ["ping", option, "-n", "-q", "-c", "1", "-W", &seconds, "-I", &near, &there];

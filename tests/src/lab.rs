@@ -239,7 +239,7 @@ impl Lab {
     /// The host asks the gateway of uplink `number` over `device`.
     pub fn meet_gateway(&self, number: u8, device: &str) -> Result<()> {
         let gateway = addressing::gateway(number, Family::V4).to_string();
-        let ping = ["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "2", "-I", device, &gateway];
+        let ping = ["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "10", "-I", device, &gateway];
         self.host.run(&ping).map(drop)
     }
 

@@ -94,7 +94,7 @@ impl Probe {
         let source = self.source.to_string();
         let target = self.target.to_string();
         let family = Family::of(self.target).option();
-        let patience = wait::patience(PATIENCE).as_secs().to_string();
+        let patience = wait::whole_seconds(PATIENCE).to_string();
         let output = match self.question {
             Question::Tcp(port) => {
                 let url = format!("http://{}/", SocketAddr::new(self.target, port));
@@ -135,7 +135,7 @@ impl Probe {
 /// Asks many questions at once, `ask_all(..)[i]` for `probes[i]`: silence takes its time.
 pub fn ask_all(namespace: &Namespace, probes: &[Probe]) -> Result<Vec<Outcome>> {
     /// More at once would make a small machine late, not the lab faster.
-    const AT_ONCE: usize = 36;
+    const AT_ONCE: usize = 12;
     let mut outcomes = Vec::with_capacity(probes.len());
     for some in probes.chunks(AT_ONCE) {
         let asked: Vec<Result<Outcome>> = std::thread::scope(|scope| {

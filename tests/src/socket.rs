@@ -63,7 +63,7 @@ pub fn tcp_from(
             socket(family, SockType::Stream, flags, None).context("open a TCP socket")?;
         setsockopt(&socket, sockopt::ReuseAddr, &true).context("reuse the address")?;
         // It bounds connect(2) too.
-        let timeout = TimeVal::seconds(wait::patience(deadline).as_secs().cast_signed());
+        let timeout = TimeVal::seconds(wait::whole_seconds(deadline).cast_signed());
         setsockopt(&socket, sockopt::SendTimeout, &timeout).context("set a send timeout")?;
         free(|| Ok(bind(socket.as_raw_fd(), &SockaddrStorage::from(source))?))
             .with_context(|| format!("bind TCP {source}"))?;

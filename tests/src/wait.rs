@@ -24,6 +24,12 @@ pub fn patience(span: Duration) -> Duration {
     given.map_or_else(|| span.mul_f64(crowd()), |factor| span * factor)
 }
 
+/// [`patience`] for a program that takes whole seconds: of a part of one, all.
+pub fn whole_seconds(span: Duration) -> u64 {
+    let patience = patience(span);
+    patience.as_secs() + u64::from(patience.subsec_nanos() > 0)
+}
+
 /// How many times as many processes want to run as two for each processor: 1 to 4.
 fn crowd() -> f64 {
     const AT_ONCE: f64 = 2.0;

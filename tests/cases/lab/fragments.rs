@@ -20,6 +20,9 @@ use prroute_tests::wait;
 const PORT: u16 = 7;
 const SIZES: [usize; 2] = [4_000, 8_000];
 
+/// Time without an answer after which there is none.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// One question: a datagram, or an echo request, of so many bytes.
 #[derive(Clone, Copy, Debug)]
 struct Large {
@@ -34,14 +37,15 @@ impl Large {
         let family = Family::of(self.target);
         let source = addressing::client(self.uplink, family);
         if self.ping {
-            let (size, from, to) =
-                (self.size.to_string(), source.to_string(), self.target.to_string());
-            let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "2", "-s", &size];
-            let output = lab.client.output(&[&ping[..], &["-I", &from, &to]].concat())?;
+            let (from, to) = (source.to_string(), self.target.to_string());
+            let (size, patience) = (self.size.to_string(), wait::whole_seconds(ANSWER).to_string());
+            let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", &patience];
+            let ping = [&ping[..], &["-s", &size, "-I", &from, &to]].concat();
+            let output = lab.client.output(&ping)?;
             return Ok(output.status.success());
         }
         let socket = socket::udp(&lab.client, source, 0)?;
-        socket.set_read_timeout(Some(wait::patience(std::time::Duration::from_secs(2))))?;
+        socket.set_read_timeout(Some(wait::patience(ANSWER)))?;
         echo::udp_round(&socket, SocketAddr::new(self.target, PORT), self.size)
     }
 }

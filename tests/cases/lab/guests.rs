@@ -52,7 +52,8 @@ fn are_answered_over_the_uplink_they_were_asked_on(rp_filter: u8) -> Result<()> 
                     addressing::client(n, family).to_string(),
                     addressing::guest(family).to_string(),
                 );
-                let ping = ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "2"];
+                let ping =
+                    ["ping", family.option(), "-n", "-q", "-c", "3", "-i", "0.1", "-W", "10"];
                 lab.client.run(&[&ping[..], &["-s", "4000", "-I", &from, &to]].concat())?;
             }
         }
@@ -162,7 +163,7 @@ fn a_first_packet_that_is_too_large_for_the_guests_link_is_answered_too() -> Res
             for n in [2, 3, 1] {
                 let (from, to) = (addressing::client(n, family).to_string(), target.to_string());
                 let ping =
-                    ["ping", family.option(), "-n", "-q", "-c", pings, "-i", "0.2", "-W", "2"];
+                    ["ping", family.option(), "-n", "-q", "-c", pings, "-i", "0.2", "-W", "10"];
                 let large = ["-M", "dont", "-s", size, "-I", &from, &to];
                 lab.client
                     .run(&[&ping[..], &large].concat())
@@ -172,7 +173,6 @@ fn a_first_packet_that_is_too_large_for_the_guests_link_is_answered_too() -> Res
         let (level, name, value) = DIVISIBLE;
         for n in 1..=3 {
             let udp = socket::udp(&lab.client, addressing::client(n, Family::V4), 0)?;
-            udp.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
             socket::set_option(&udp, level, name, &value.to_ne_bytes())?;
             let target = SocketAddr::new(addressing::guest(Family::V4), ECHO);
             assert!(echo::udp_round(&udp, target, 1472)?, "UDP over uplink {n}");

@@ -17,7 +17,7 @@ const BOUND: u16 = 7007;
 const WILDCARD: u16 = 7008;
 
 /// The promise is a second; the machine may be busy.
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(15);
 
 /// Addresses inside the prefix, at its beginning and at its end.
 fn targets(family: Family) -> [IpAddr; 2] {

@@ -42,7 +42,7 @@ impl Cluster {
     /// Which pod answers an HTTP request, if any.
     fn web(&self, from: &Namespace, source: IpAddr, target: IpAddr) -> Result<Option<String>> {
         let url = format!("http://{}/", SocketAddr::new(target, SERVICE));
-        let patience = wait::patience(Duration::from_secs(2)).as_secs().to_string();
+        let patience = wait::whole_seconds(Duration::from_secs(2)).to_string();
         let curl = ["curl", "-sf", "--noproxy", "*", "-m", &patience, "--interface"];
         let output = from.output(&[&curl[..], &[&source.to_string(), &url]].concat())?;
         let pod = output.stdout.split_whitespace().next().map(str::to_owned);

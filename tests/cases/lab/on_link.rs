@@ -8,7 +8,7 @@ use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::probe::{self, Probe, Question};
 
 /// The promise is a second; the machine may be busy.
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(15);
 
 /// The kernel announces of a replaced route only the other one. Replies that are moved to the first uplink
 /// are for nobody on its link then, but for its gateway.

@@ -10,7 +10,7 @@ use prroute_tests::prroute::Instance;
 use prroute_tests::{probe, wait};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(15);
 
 /// Where the host sends a packet without a source address.
 fn way(lab: &Lab, destination: &str) -> Result<String> {

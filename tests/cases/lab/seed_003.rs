@@ -107,7 +107,7 @@ fn build() -> Result<(Lab, [Echo; 3])> {
 
 /// Seconds without an answer after which there is none.
 fn patience() -> String {
-    wait::patience(Duration::from_secs(2)).as_secs().to_string()
+    wait::whole_seconds(Duration::from_secs(2)).to_string()
 }
 
 /// The page at `target`, which tells who asked; `None` without an answer. `options` may bind.

@@ -110,7 +110,7 @@ impl Pair {
         let before = self.lab.router(2).arrived(address, client)?;
         let (option, source) = (Family::of(address).option(), address.to_string());
         let client_text = client.to_string();
-        let ping = ["ping", option, "-n", "-q", "-c", "1", "-W", "2", "-I", &source, &client_text];
+        let ping = ["ping", option, "-n", "-q", "-c", "1", "-W", "10", "-I", &source, &client_text];
         self.lab.host.run(&ping)?;
         ensure!(self.lab.router(2).arrived(address, client)? > before, "{address} by router 2");
         Ok(())

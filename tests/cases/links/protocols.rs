@@ -38,7 +38,7 @@ fn sctp_socket(namespace: &Namespace, local: SocketAddr) -> Result<OwnedFd> {
         let made = Errno::result(made).context("open an SCTP socket")?;
         // SAFETY: the kernel has just returned this descriptor to us; nobody else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(made) };
-        let patience = wait::patience(socket::ANSWER).as_secs().cast_signed();
+        let patience = wait::whole_seconds(socket::ANSWER).cast_signed();
         for set in [
             setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(patience)),
             setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(patience)),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use prroute_common::uplink::flag;
@@ -94,7 +93,7 @@ fn one_uplinks_thousands_of_routes_leave_anothers_in() -> Result<()> {
             "route add 192.0.9.0/24 via {} dev up1",
             addressing::gateway(1, Family::V4)
         ))?;
-        wait::until("another uplink's route is a fact", Duration::from_secs(3), || {
+        wait::until("another uplink's route is a fact", SOON, || {
             Ok(main_routes(prroute)?.contains(&(1, "192.0.9.0/24".to_owned())).then_some(()))
         })
     })

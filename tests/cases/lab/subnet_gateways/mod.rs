@@ -70,7 +70,6 @@ fn an_address_of_the_host_as_a_whole_is_answered_by_each_router() -> Result<()> 
                 for number in [1, 2, 3] {
                     let socket =
                         socket::udp(&rented.lab.client, addressing::client(number, family), 0)?;
-                    socket.set_read_timeout(Some(wait::patience(Duration::from_secs(2))))?;
                     let target = SocketAddr::new(addressing::shared(family), ECHO);
                     for round in 0..10 {
                         let answered = echo::udp_round(&socket, target, 100)?;
