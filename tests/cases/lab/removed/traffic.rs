@@ -15,8 +15,11 @@ pub(crate) const PORT: u16 = 7007;
 /// Within this everything that somebody removed is back.
 pub(crate) const HEALED: Duration = Duration::from_secs(5);
 
-/// How long to wait for one answer. Answers come at once or never.
+/// How long to wait for one answer. Answers come at once or never, and who asks again waits no longer.
 const ANSWER: Duration = Duration::from_millis(200);
+
+/// Who asks once waits as long as a busy machine may need.
+const ONLY_ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) struct Talk {
     connection: TcpStream,
@@ -44,13 +47,13 @@ impl Talk {
         Ok(talk)
     }
 
-    /// What is not answered: datagrams to own and shared addresses over each uplink.
-    pub(crate) fn unanswered(lab: &Lab) -> Result<Vec<String>> {
+    /// What is not answered within `patience`: datagrams to own and shared addresses over each uplink.
+    fn unanswered(lab: &Lab, patience: Duration) -> Result<Vec<String>> {
         let mut unanswered = Vec::new();
         for (number, target) in targets() {
             let source = addressing::client(number, Family::of(target));
             let client = socket::udp(&lab.client, source, 0)?;
-            client.set_read_timeout(Some(wait::patience(ANSWER)))?;
+            client.set_read_timeout(Some(wait::patience(patience)))?;
             if !echo::udp_round(&client, SocketAddr::new(target, PORT), 100)? {
                 unanswered.push(format!("{target} over uplink {number}"));
             }
@@ -62,7 +65,7 @@ impl Talk {
     pub(crate) fn expect(&mut self, lab: &Lab) -> Result<()> {
         let mut last = Vec::new();
         wait::until("everything is answered", HEALED, || {
-            last = Self::unanswered(lab)?;
+            last = Self::unanswered(lab, ANSWER)?;
             Ok(last.is_empty().then_some(()))
         })
         .with_context(|| format!("not answered: {last:?}"))?;
@@ -71,7 +74,7 @@ impl Talk {
 
     /// Nothing is lost from now on.
     pub(crate) fn expect_now(lab: &Lab) -> Result<()> {
-        match Self::unanswered(lab)? {
+        match Self::unanswered(lab, ONLY_ANSWER)? {
             none if none.is_empty() => Ok(()),
             some => bail!("not answered: {some:?}"),
         }
