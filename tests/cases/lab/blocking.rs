@@ -25,12 +25,22 @@ const TWO: Topology = Topology { uplinks: 2, rp_filter: 1, ..Topology::DEFAULT }
 /// An end, whatever else the machine has to do: what hangs is not waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Everything in a directory, and it.
+/// Everything in a directory, and it. What another lab removes meanwhile is left out.
 fn tree(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![directory.to_owned()];
-    for entry in fs::read_dir(directory).with_context(|| format!("list {}", directory.display()))? {
-        let path = entry.context("list a directory")?.path();
-        if path.is_dir() { found.extend(tree(&path)?) } else { found.push(path) }
+    let mut left = found.clone();
+    while let Some(directory) = left.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.with_context(|| format!("list {}", directory.display()))?,
+        };
+        for entry in entries {
+            let path = entry.context("list a directory")?.path();
+            if path.is_dir() {
+                left.push(path.clone());
+            }
+            found.push(path);
+        }
     }
     Ok(found)
 }
@@ -60,6 +70,8 @@ fn an_ordinary_user_blocks_nothing() -> Result<()> {
         UnixListener::bind_addr(&name).context("bind an abstract name")
     })?;
     let mut ours = tree(Path::new("/sys/fs/bpf/prroute"))?;
+    let own = prroute::pins(lab.name());
+    ensure!(ours.iter().filter(|path| path.starts_with(&own)).count() > 10, "{ours:#?}");
     ours.push(prroute::state(lab.name()).join("lock"));
     as_nobody(|| {
         for path in &ours {
