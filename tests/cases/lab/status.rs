@@ -1,15 +1,17 @@
 //! `prroute status` on a healthy host, and `prroute wait`.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use prroute_tests::lab::{Lab, Topology};
+use prroute_tests::process::Process;
 use prroute_tests::prroute::{Instance, START};
 use prroute_tests::{probe, wait};
 use serde_json::Value;
+
+/// Time for two looks of a program that repeats them each second.
+const LOOKS: Duration = Duration::from_secs(60);
 
 #[test]
 fn it_reads_at_eighty_columns_with_ages_of_the_gateways_answers() -> Result<()> {
@@ -61,7 +63,6 @@ fn wait_ends_when_replies_are_steered_and_tells_what_is_missing() -> Result<()> 
     prroute.down().map(drop)
 }
 
-/// The answer of the gateway of uplink 2.
 /// From its lock on a daemon is starting, also the first one, of which there is no report yet.
 #[test]
 fn a_first_start_is_told_as_one() -> Result<()> {
@@ -84,6 +85,7 @@ fn a_first_start_is_told_as_one() -> Result<()> {
     prroute.down().map(drop)
 }
 
+/// The answer of the gateway of uplink 2.
 fn gateway_of_up2(prroute: &Instance<'_>) -> Result<Value> {
     let status = prroute.status()?;
     let answers = status["uplinks"][1]["answers"].as_array().context("no answers")?;
@@ -139,19 +141,14 @@ fn rates_are_shown_when_the_status_is_repeated() -> Result<()> {
         ensure!(
             !one.contains("IN/s") && one.contains("* ") && one.contains("main's default route")
         );
-        let mut watch = prroute.command(&["status", "-w", "1"])?;
-        let mut watch = watch.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let output = watch.stdout.take().context("its output")?;
-        let mut shown = String::new();
-        for line in BufReader::new(output).lines() {
-            shown += &line?;
-            shown.push('\n');
-            // The second look, up to its end.
-            if shown.contains("IN/s") && shown.ends_with("ago\n") {
-                break;
-            }
-        }
-        watch.kill().and_then(|()| watch.wait()).context("end it")?;
+        let mut watch = Process::spawn(&mut prroute.command(&["status", "-w", "1"])?)?;
+        let second_look = |log: &str| {
+            let (_, rates) = log.split_once("IN/s")?;
+            let end = log.len() - rates.len() + rates.find("ago\n")? + "ago\n".len();
+            Some(log[..end].to_owned())
+        };
+        let shown = watch.wait_log("the second look", LOOKS, second_look)?;
+        watch.kill()?;
         let (first, second) = shown.split_once("\n\n").context("two looks")?;
         ensure!(!first.contains("IN/s") && second.contains("MOVED/s"), "{shown}");
         ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
