@@ -291,10 +291,7 @@ fn what_the_host_opens_goes_where_routing_sends_it() -> Result<()> {
             assert!(lab.router(1).arrived(source, target)? >= 3);
             assert_eq!(lab.router(2).arrived(source, target)?, 0);
         }
-        wait::until("no flow is inbound", Duration::from_secs(1), || {
-            let inbound = prroute.flows(|flow| flow["opened_inbound"] == true)?;
-            Ok(inbound.is_empty().then_some(()))
-        })
+        prroute.expect_none_inbound()
     })?;
     drop(echo);
     Ok(())
