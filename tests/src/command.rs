@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::wait;
 
@@ -38,7 +40,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
     output_within(command, DEADLINE, "")
 }
 
-/// Runs `command`, feeds it `input`, and kills it after `deadline`.
+/// Runs `command`, feeds it `input`, and kills it, with what it started, after `deadline`.
 pub fn output_within(command: &mut Command, deadline: Duration, input: &str) -> Result<Output> {
     let line = command_line(command);
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
@@ -52,11 +54,21 @@ pub fn output_within(command: &mut Command, deadline: Duration, input: &str) -> 
         .with_context(|| format!("start {line}"))?;
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    if let Some(mut pipe) = child.stdin.take() {
-        pipe.write_all(input.as_bytes()).with_context(|| format!("write to {line}"))?;
-    }
+    // Beside it: a program that hangs takes no input either.
+    let writer = child.stdin.take().map(|mut pipe| {
+        let input = input.to_owned();
+        std::thread::spawn(move || pipe.write_all(input.as_bytes()))
+    });
     let status = wait_or_kill(&mut child, deadline).with_context(|| line.clone())?;
-    Ok(Output { command: line, status, stdout: collect(stdout)?, stderr: collect(stderr)? })
+    let (stdout, stderr) = (collect(stdout)?, collect(stderr)?);
+    if let Some(writer) = writer {
+        let Ok(written) = writer.join() else { bail!("the thread that writes to a pipe panicked") };
+        // Who fails tells why, and need not have read all.
+        if status.success() {
+            written.with_context(|| format!("write to {line}"))?;
+        }
+    }
+    Ok(Output { command: line, status, stdout, stderr })
 }
 
 /// Runs a program of the outer namespace; its standard output, or an error.
@@ -95,7 +107,8 @@ fn wait_or_kill(child: &mut Child, deadline: Duration) -> Result<ExitStatus> {
             return Ok(status);
         }
         if Instant::now() > end {
-            child.kill().context("kill a child that hangs")?;
+            let group = Pid::from_raw(child.id().cast_signed());
+            killpg(group, Signal::SIGKILL).context("kill a child that hangs")?;
             child.wait().context("reap a child")?;
             bail!("no end within {deadline:?}, killed");
         }
@@ -118,4 +131,50 @@ fn collect(reader: Option<JoinHandle<std::io::Result<Vec<u8>>>>) -> Result<Strin
     let Some(reader) = reader else { return Ok(String::new()) };
     let Ok(bytes) = reader.join() else { bail!("the thread that reads a pipe panicked") };
     Ok(String::from_utf8_lossy(&bytes.context("read a pipe")?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{command, output_within};
+
+    /// More than a pipe holds.
+    const INPUT: usize = 1 << 20;
+
+    #[test]
+    fn a_program_that_takes_no_input_and_hangs_is_gone_with_what_it_started() {
+        let file = std::env::temp_dir().join(format!("prroute-command-{}", std::process::id()));
+        for (number, input) in ["exec 0<&-", ":"].iter().enumerate() {
+            let script = format!("{input}; sleep 60 & echo $$ $! > {}; wait", file.display());
+            let mut sh = command(&["sh", "-c", &script]).unwrap();
+            let deadline = Duration::from_millis(500);
+            let error = output_within(&mut sh, deadline, &"x".repeat(INPUT)).unwrap_err();
+            assert!(format!("{error:#}").contains("no end within"), "{number}: {error:#}");
+            let pids = std::fs::read_to_string(&file).unwrap();
+            let pids: Vec<&str> = pids.split_whitespace().collect();
+            assert_eq!(pids.len(), 2);
+            // Whoever has its child now reaps it.
+            let lives = |pid: &&&str| {
+                let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+                stat.is_ok_and(|stat| !stat.contains(") Z "))
+            };
+            let gone = || Ok((pids.iter().filter(lives).count() == 0).then_some(()));
+            crate::wait::until("their end", Duration::from_secs(10), gone).unwrap();
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_ends_before_its_input_is_heard_when_it_fails() {
+        let end = |code: u8| {
+            let script = format!("echo why >&2; exit {code}");
+            let mut sh = command(&["sh", "-c", &script]).unwrap();
+            output_within(&mut sh, super::DEADLINE, &"x".repeat(INPUT))
+        };
+        let failed = end(3).unwrap();
+        assert_eq!((failed.status.code(), failed.stderr.as_str()), (Some(3), "why\n"));
+        assert!(end(0).unwrap_err().to_string().contains("write to sh"));
+    }
 }

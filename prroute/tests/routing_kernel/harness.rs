@@ -68,8 +68,8 @@ pub(crate) struct Peer(Child);
 
 impl Peer {
     pub(crate) fn new() -> Self {
-        let child = Command::new("unshare")
-            .args(["--net", "sleep", "600"])
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
