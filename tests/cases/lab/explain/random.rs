@@ -1,7 +1,8 @@
 //! Situations that nobody has thought of: rules, routes, filters and settings by chance, and what `explain`
 //! foretells of each against what a probe then meets.
 //!
-//! `PRROUTE_SITUATIONS` says how many requests are explained and asked; `PRROUTE_SEED` repeats a run.
+//! `PRROUTE_SITUATIONS` says how many requests are explained and asked; `PRROUTE_SEED` repeats a run, as
+//! `cargo xtask test` does each time.
 
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use fastrand::Rng;
 use prroute_tests::addressing::{self, Family};
 use prroute_tests::lab::{Lab, Topology};
 use prroute_tests::own_source::OwnSource;
-use prroute_tests::probe::{Probe, Question};
+use prroute_tests::probe::{Outcome, Probe, Question};
 use prroute_tests::prroute::Instance;
 use prroute_tests::services;
 
@@ -31,14 +32,18 @@ fn what_is_explained_is_what_happens() -> Result<()> {
     let seed = number_of("PRROUTE_SEED").unwrap_or_else(|| fastrand::u64(..));
     let wanted = number_of("PRROUTE_SITUATIONS").unwrap_or(12);
     let mut rng = Rng::with_seed(seed);
-    let mut explained = 0;
+    let (mut explained, mut answered) = (0, 0);
     while explained < wanted {
-        explained += in_a_lab(&mut rng).with_context(|| format!("PRROUTE_SEED={seed}"))?;
+        let outcomes = in_a_lab(&mut rng).with_context(|| format!("PRROUTE_SEED={seed}"))?;
+        explained += u64::try_from(outcomes.len())?;
+        answered += outcomes.iter().filter(|answered| **answered).count();
     }
+    println!("PRROUTE_SEED={seed}: {answered} of {explained} are answered");
     Ok(())
 }
 
-fn in_a_lab(rng: &mut Rng) -> Result<u64> {
+/// For each request whether it is answered.
+fn in_a_lab(rng: &mut Rng) -> Result<Vec<bool>> {
     let topology = Topology { uplinks: UPLINKS, ip_forward: rng.u8(..4) > 0, ..Topology::DEFAULT };
     let mut lab = Lab::with_services(topology)?;
     let pods = lab.pods(1)?;
@@ -48,18 +53,18 @@ fn in_a_lab(rng: &mut Rng) -> Result<u64> {
     let own_source = if rng.u8(..3) == 0 { OwnSource::Datapath } else { OwnSource::Rules };
     let prroute = lab.prroute()?.own_source(own_source)?;
     let prroute = prroute.configured("rp-filter = \"leave\"\n")?;
-    let mut count = 0;
+    let mut outcomes = Vec::new();
     prroute.while_running(|prroute| {
         for _ in 0..SITUATIONS {
-            count += situation(&lab, prroute, rng)?;
+            outcomes.extend(situation(&lab, prroute, rng)?);
         }
         Ok(())
     })?;
-    Ok(count)
+    Ok(outcomes)
 }
 
 /// One lab with rules of its own, and some requests.
-fn situation(lab: &Lab, prroute: &Instance<'_>, rng: &mut Rng) -> Result<u64> {
+fn situation(lab: &Lab, prroute: &Instance<'_>, rng: &mut Rng) -> Result<Vec<bool>> {
     let ruleset = ruleset(rng);
     lab.host.nft(&ruleset)?;
     let mut told = ruleset;
@@ -76,7 +81,8 @@ fn situation(lab: &Lab, prroute: &Instance<'_>, rng: &mut Rng) -> Result<u64> {
     let probes: Vec<Probe> = (0..REQUESTS).map(|_| request(rng)).collect();
     let explained =
         probes.iter().map(|probe| Explained::of(prroute, probe)).collect::<Result<Vec<_>>>()?;
-    for (explained, outcome) in explained.iter().zip(lab.ask(&probes)?) {
+    let outcomes = lab.ask(&probes)?;
+    for (explained, outcome) in explained.iter().zip(&outcomes) {
         ensure!(
             explained.verdict() != "unknown"
                 && (explained.verdict() == "answered") == outcome.answered(),
@@ -85,7 +91,7 @@ fn situation(lab: &Lab, prroute: &Instance<'_>, rng: &mut Rng) -> Result<u64> {
             explained.text
         );
     }
-    Ok(u64::try_from(probes.len()).unwrap_or_default())
+    Ok(outcomes.iter().map(Outcome::answered).collect())
 }
 
 fn request(rng: &mut Rng) -> Probe {
