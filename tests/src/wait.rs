@@ -43,7 +43,7 @@ fn crowd() -> f64 {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Makes every wait fail after Ctrl-C, SIGTERM or a hangup, so that the lab is taken down on the
-/// ordinary path instead of being left behind.
+/// ordinary path instead of being left behind. A hangup that is ignored (nohup) stays so.
 pub fn interrupt_on_signals() -> Result<()> {
     extern "C" fn interrupt(_: libc::c_int) {
         INTERRUPTED.store(true, Ordering::Relaxed);
@@ -52,7 +52,12 @@ pub fn interrupt_on_signals() -> Result<()> {
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only stores to an atomic, which may be done at any moment.
-        unsafe { sigaction(signal, &action) }.with_context(|| format!("handle {signal}"))?;
+        let before = unsafe { sigaction(signal, &action) };
+        let before = before.with_context(|| format!("handle {signal}"))?;
+        if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
+            // SAFETY: it was in force until now.
+            unsafe { sigaction(signal, &before) }.with_context(|| format!("ignore {signal}"))?;
+        }
     }
     Ok(())
 }

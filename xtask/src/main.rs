@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod apt;
+mod backlog;
 mod bench;
 mod book;
 mod build;

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use prroute_tests::wait;
 
+use crate::backlog::Backlog;
 use crate::build::{self, Wanted};
 use crate::failures::Failures;
 use crate::root;
@@ -47,6 +49,9 @@ pub(crate) fn task(filter: &[String]) -> Result<bool> {
     let prepared = setup::ensure(Scope::Test)?;
     let binary = build::binary(&prepared, &Wanted::default())?;
     let other = build::other_version(&prepared)?;
+    // Whatever ends this, the queue gets its length back.
+    wait::interrupt_on_signals()?;
+    let _backlog = Backlog::lengthen()?;
 
     let mut tally = Tally::default();
     let mut failures = Failures::default();
@@ -105,6 +110,8 @@ fn stage(cargo: &mut Command, tally: &mut Tally, failures: &mut Failures) -> Res
         println!("{line}");
         tally.count(&line);
         failures.note(&line);
+        wait::check_interrupted()?;
     }
+    wait::check_interrupted()?;
     Ok(child.wait().context("wait for cargo test")?.success())
 }
