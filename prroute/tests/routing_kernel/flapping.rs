@@ -57,8 +57,7 @@ impl Flapping {
             blocks.map(|block| lines("del", block.clone()) + &lines("add", block)).collect();
         fs::write(&file, all).unwrap();
         // For a moment between two passes nothing changes.
-        let pass =
-            format!("ip -6 -force -batch {} > /dev/null && echo; sleep 0.05", file.display());
+        let pass = format!("ip -6 -batch {} > /dev/null && echo; sleep 0.05", file.display());
         let mut sh = Command::new("setpriv");
         sh.args(["--pdeathsig", "KILL", "sh", "-c", &format!("while :; do {pass}; done")]);
         let passes = file.with_extension("passes");
@@ -118,7 +117,7 @@ fn default_routes_and_ours_are_read_once_each_while_others_come_and_go() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     in_namespace(|| async {
         let peer = two_networks();
-        ip_batch(&routes("add", 0..ROUTES));
+        ip6_batch(&routes("add", 0..ROUTES));
         let mut reconciler = Loop::new().await;
         reconciler.reconcile().await;
         let before = reconciler.kernel.observe().await.unwrap();
@@ -142,7 +141,7 @@ fn our_rules_are_read_once_each_while_others_come_and_go() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     in_namespace(|| async {
         let peer = two_networks();
-        ip_batch(&rules("add", 0..RULES));
+        ip6_batch(&rules("add", 0..RULES));
         let mut reconciler = Loop::new().await;
         reconciler.reconcile().await;
         let ours = |observed: &Observed| {

@@ -45,7 +45,16 @@ pub(crate) fn ip(arguments: &str) -> String {
 
 /// Runs many commands of `ip` in one process.
 pub(crate) fn ip_batch(lines: &str) {
-    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    batch(&["-batch", "-"], lines);
+}
+
+/// Likewise, of IPv6 where they do not say which.
+pub(crate) fn ip6_batch(lines: &str) {
+    batch(&["-6", "-batch", "-"], lines);
+}
+
+fn batch(options: &[&str], lines: &str) {
+    let mut ip = Command::new("ip").args(options).stdin(Stdio::piped()).spawn().unwrap();
     ip.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(ip.wait().unwrap().success(), "{lines}");
 }
