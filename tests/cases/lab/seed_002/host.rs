@@ -89,12 +89,15 @@ impl Host {
         index.parse().with_context(|| format!("no index in {link}"))
     }
 
-    /// Asks the remote client, with `source`.
+    /// Asks the remote client, with `source`. What leaves in an address's first moment may be lost.
     pub(crate) fn ping_from(&self, source: IpAddr) -> Result<()> {
         let family = Family::of(source);
         let (from, to) = (source.to_string(), remote(family).to_string());
-        let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "5", "-I", &from, &to];
-        self.namespace.run(&ping).map(drop)
+        let ping = ["ping", family.option(), "-n", "-q", "-c", "1", "-W", "2", "-I", &from, &to];
+        wait::until("the remote client answers", DEADLINE, || {
+            Ok(self.namespace.output(&ping)?.status.success().then_some(()))
+        })
+        .with_context(|| format!("asked from {source}"))
     }
 
     /// The table that prroute sends packets from `source` to, and where its default route goes.
