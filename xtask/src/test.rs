@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prroute_tests::wait;
@@ -27,6 +30,8 @@ struct Stage {
     /// How many tests run at once on each CPU.
     at_once: usize,
 }
+
+const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(200);
 
 /// In this order. The host tests tell more about a mistake than the namespace tests that would fail
 /// after them.
@@ -104,14 +109,26 @@ fn stage(cargo: &mut Command, tally: &mut Tally, failures: &mut Failures) -> Res
         .spawn()
         .with_context(|| format!("run {cargo:?}"))?;
     let stdout = child.stdout.take().context("cargo test has no output")?;
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("read the output of cargo test")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        BufReader::new(stdout).split(b'\n').try_for_each(|line| sender.send(line))
+    });
+    loop {
+        // A test that says nothing must not keep a signal from ending this.
+        if let Err(interrupted) = wait::check_interrupted() {
+            child.kill().context("end cargo test")?;
+            child.wait().context("wait for cargo test")?;
+            return Err(interrupted);
+        }
+        let line = match lines.recv_timeout(LOOK_FOR_SIGNALS) {
+            Ok(line) => line.context("read the output of cargo test")?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tally.count(&line);
         failures.note(&line);
-        wait::check_interrupted()?;
     }
-    wait::check_interrupted()?;
     Ok(child.wait().context("wait for cargo test")?.success())
 }

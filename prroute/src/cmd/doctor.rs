@@ -83,7 +83,12 @@ async fn look(args: &DoctorArgs, device: Option<&str>) -> Result<(Examination, D
         examined = Examination::of(instance, found.daemon).await?;
     }
     let mut diagnosis = Diagnosis::of(&examined, args.probe).await?;
-    if device.is_some() {
+    if let Some(device) = device {
+        let of_none = diagnosis.findings.iter().filter(|it| it.device.is_none()).count();
+        if of_none > 0 {
+            output::remark(format!("not about {device} alone: {of_none} more, `prroute doctor`"));
+        }
+        let device = Some(device);
         diagnosis.findings.retain(|finding| finding.device.as_deref() == device);
     }
     Ok((examined, diagnosis))

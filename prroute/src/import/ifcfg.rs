@@ -171,7 +171,10 @@ fn interface(values: &Values<'_>, device: &str, place: impl Fn(usize) -> Place, 
 fn range<'a>(start: &str, get: impl Fn(&str) -> Option<&'a str>) -> Option<Vec<IpNet>> {
     let (start, end): (Ipv4Addr, Ipv4Addr) =
         (start.parse().ok()?, get("IPADDR_END")?.parse().ok()?);
-    let ([a, b, c, first], [_, _, _, last]) = (start.octets(), end.octets());
+    let ([a, b, c, first], [.., last]) = (start.octets(), end.octets());
+    if end.octets()[..3] != [a, b, c] || last < first {
+        return None;
+    }
     let all = (first..=last).map(|number| Ipv4Addr::new(a, b, c, number).to_string());
     all.map(|address| net_of(&address, get("NETMASK"), get("PREFIX"))).collect()
 }

@@ -70,7 +70,6 @@ impl Kernel {
         self.observe_with(Wanted { ranges, main_routes }).await
     }
 
-    /// Likewise, of our tables elsewhere, and where `main` leads to, if that is wanted.
     /// The state once all tables hold still, which [`Self::observe`] gives up sooner: where nobody looks again,
     /// nothing may be missing.
     ///
@@ -89,6 +88,7 @@ impl Kernel {
         }
     }
 
+    /// As [`Self::observe`], of our tables elsewhere, and where `main` leads to, if that is wanted.
     pub async fn observe_with(&self, wanted: Wanted) -> Result<Observed, NetlinkError> {
         let mut socket = self.socket.lock().await;
         let mut before = self.steady.lock().await;

@@ -91,11 +91,20 @@ pub async fn undo(
             operations += usize::from(failures.note(result).is_some());
         }
         // What does not hold still may have hidden some of ours.
-        if !observed.unsteady || looks == LOOKS || !failures.0.is_empty() {
+        if !observed.unsteady || !failures.0.is_empty() {
+            break;
+        }
+        if looks == LOOKS {
+            tracing::warn!(
+                event = "left-behind",
+                "other programs change rules or routes all the time: should some of prroute's be \
+                 left, a second `prroute down` takes them"
+            );
             break;
         }
         looks += 1;
-        observed = kernel.observe_settled().await?;
+        // Which remembers nothing of what is gone by now.
+        observed = Kernel::connect().await?.observe_settled().await?;
     }
     failures.note(pins.remove());
     if failures.0.is_empty() {

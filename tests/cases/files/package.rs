@@ -151,7 +151,7 @@ fn every_unit_is_packaged() -> Result<()> {
 /// Else the first boot of an image with the package would start them.
 #[test]
 fn a_preset_leaves_every_unit_disabled() -> Result<()> {
-    let presets = read("packaging/50-prroute.preset")?;
+    let presets = read("packaging/98-prroute.preset")?;
     let disabled = |unit: &str| presets.lines().any(|line| line == format!("disable {unit}"));
     let mut units = 0;
     for Asset { source, destination } in assets("deb")? {

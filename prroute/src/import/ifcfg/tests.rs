@@ -60,6 +60,16 @@ fn addresses_of_aliases_are_the_interfaces() {
 }
 
 #[test]
+fn a_range_that_is_none_is_not_passed_over() {
+    for (start, end) in [("10.0.1.9", "10.0.1.3"), ("10.0.0.250", "10.0.1.5")] {
+        let text = format!("IPADDR_START={start}\nIPADDR_END={end}\nPREFIX=24\n");
+        let (part, device) = part("ifcfg-eth1-range0").unwrap();
+        let setup = read("ifcfg-eth1-range0", part, device, &text);
+        assert_eq!((setup.addresses.len(), setup.unread.len()), (0, 1), "{text}");
+    }
+}
+
+#[test]
 fn further_addresses_of_ipv6_are_read() {
     let text =
         "IPV6ADDR=2001:db8::2/64\nIPV6ADDR_SECONDARIES=\"2001:db8::3/64 2001:db8:1::3/64\"\n";
