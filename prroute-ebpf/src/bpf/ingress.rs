@@ -117,10 +117,8 @@ fn of_flow<F: Maps>(
         now,
     };
     let Found { at, flow, confirmed } = found;
-    // A SYN to an address of this uplink may wait in the cache, of another connection than the entry. In
-    // last-hop mode none is kept there.
-    if is_owned && !is_last_hop && headers.l4.is_tcp() && since(now, flow.last_in()) >= SEEN_REFRESH
-    {
+    // A SYN to an address of this uplink may wait in the cache, of another connection than the entry.
+    if is_owned && headers.l4.is_tcp() && since(now, flow.last_in()) >= SEEN_REFRESH {
         return Fast::SlowPath;
     }
     let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };
