@@ -88,8 +88,7 @@ async fn look(args: &DoctorArgs, device: Option<&str>) -> Result<(Examination, D
         if of_none > 0 {
             output::remark(format!("not about {device} alone: {of_none} more, `prroute doctor`"));
         }
-        let device = Some(device);
-        diagnosis.findings.retain(|finding| finding.device.as_deref() == device);
+        diagnosis.findings.retain(|finding| finding.device.as_deref() == Some(device));
     }
     Ok((examined, diagnosis))
 }
