@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Of one test so many lines are repeated.
-const LINES: usize = 15;
+/// Of one test so many lines are repeated: a daemon's log, and what went wrong after it.
+const LINES: usize = 40;
 
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
