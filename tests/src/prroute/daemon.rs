@@ -89,6 +89,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // An assertion that failed beside it says nothing of it.
+        if std::thread::panicking() {
+            eprintln!("the daemon:\n{}", self.process.log());
+        }
         // The scratch directory is removed as a whole anyway.
         drop(std::fs::remove_file(&self.path));
     }
