@@ -14,14 +14,14 @@ use crate::import::Notation;
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
   prroute import                                  # what this host has now
-  prroute import > /etc/prroute/prroute.toml
+  prroute import > /etc/prroute/conf.d/50-import.toml
   prroute import --removal > remove.sh            # read it, then: sh remove.sh
   prroute import /etc/netplan
   prroute import /etc/sysconfig/network-scripts /etc/sysconfig/iptables
   ssh HOST 'ip rule; ip route show table all' | prroute import -
 
 The way over, without a lost packet:
-  1. prroute import > /etc/prroute/prroute.toml
+  1. prroute import > /etc/prroute/conf.d/50-import.toml
   2. prroute import --removal > remove.sh
   3. prroute check && systemctl enable --now prroute
   4. sh remove.sh";

@@ -165,7 +165,7 @@ fn a_preset_leaves_every_unit_disabled() -> Result<()> {
     Ok(())
 }
 
-/// So that `prroute import > /etc/prroute/prroute.toml` finds a folder. Neither packager makes an empty one.
+/// So that `prroute import > /etc/prroute/conf.d/50-import.toml` finds a folder. Neither packager makes an empty one.
 #[test]
 fn the_folder_of_the_configuration_is_packaged() -> Result<()> {
     for package in ["deb", "generate-rpm"] {
