@@ -40,8 +40,8 @@ pub use crate::json::Format;
     before_long_help = examples::PRROUTE,
     after_help = "Exit codes: 0 success; 1 failure, or `status` says DEGRADED or starting; 2 wrong \
                   usage; 3 no daemon runs; 4 permission denied; 5 the daemon runs, but its report \
-                  cannot be read, or `doctor` has warnings only; 78 a configuration or a kernel that \
-                  cannot be used."
+                  cannot be read or it does not answer, or `doctor` has warnings only; 78 a \
+                  configuration or a kernel that cannot be used."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -182,8 +182,9 @@ Exit codes: 0 the reply leaves by iif; 1 it does not, or is dropped, or nobody h
 usage; 3 it does not, and no programs are loaded that would move it; 4 permission denied; 5 it depends on \
 what could not be read. Without `iif` the worst of all uplinks.";
 
-const STATUS_CODES: &str = "Exit codes: 0 ok; 1 DEGRADED, or starting; 3 no daemon runs (UNWATCHED); \
-                            4 permission denied; 5 the daemon runs, but its report cannot be read.";
+const STATUS_CODES: &str = "Exit codes: 0 ok, also with warnings; 1 DEGRADED, or starting; 3 no daemon \
+                            runs (UNWATCHED); 4 permission denied; 5 the daemon runs, but its report \
+                            cannot be read, or (without root) it does not answer.";
 
 const WAIT_CODES: &str = "Exit codes: 0 ready; 1 the time is over, and what is missing is said; 3 the \
                           time is over, and no daemon runs; 4 permission denied.";
