@@ -169,7 +169,8 @@ again), idle (too old to count), all.";
 
 const MONITOR_WORDS: &str = "\
 What is shown: uplink (up, down, gateways), heal (what others removed, and what was put back), flow \
-(opened, confirmed, moved), packet (each one, and what became of it). Without a word: uplink heal.
+(opened, confirmed, moved), packet (each one, and what became of it). Without a word: uplink heal. These \
+two need a daemon.
 
 Conditions: dev UPLINK; of flows and packets also host, local or remote ADDRESS[/LENGTH], port, sport or \
 dport N (local, remote), tcp, udp, icmp, sctp, ip, ip6, verdict passed, moved, refused, held, dropped or \

@@ -30,7 +30,7 @@ Examples:
 pub(super) const DOWN: &str = "\
 Examples:
   prroute down
-  prroute down --instance blue     # of another network namespace";
+  prroute down --instance blue     # in its network namespace";
 
 pub(super) const STATUS: &str = "\
 Examples:
@@ -105,7 +105,7 @@ Examples:
 pub(super) const RELOAD: &str = "\
 Examples:
   prroute reload
-  prroute reload --instance blue   # of another network namespace";
+  prroute reload --instance blue   # in its network namespace";
 
 pub(super) const CHECK: &str = "\
 Examples:

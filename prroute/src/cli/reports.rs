@@ -52,7 +52,7 @@ pub struct FlowsArgs {
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// [tcp|udp|icmp|sctp|NUMBER] from CLIENT[:PORT] to LOCAL[:PORT] [iif UPLINK], or
+    /// tcp|udp|icmp|sctp|NUMBER from CLIENT[:PORT] to LOCAL[:PORT] [iif UPLINK], or
     /// flow LOCAL:PORT CLIENT:PORT [iif UPLINK].
     #[arg(value_name = "WORDS", required = true, add = ArgValueCompleter::new(complete::explain))]
     pub words: Vec<String>,
