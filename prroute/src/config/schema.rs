@@ -129,8 +129,8 @@ fn uplink() -> Value {
             ),
             "to": list(
                 MAX_DESTINATIONS,
-                "Destinations that are reached over this uplink by all that has no source \
-                 address of another one: prefixes or addresses.",
+                "Destinations that are routed over this uplink: prefixes or addresses. Packets \
+                 whose source is another uplink's address are not concerned.",
                 json!({ "type": "string" }),
             ),
         },
