@@ -1,8 +1,12 @@
 //! Rules that stay behind one that would go: once that is gone, they decide instead of it, before prroute does.
 
+use std::collections::BTreeSet;
+
 use super::fate::Fate;
-use super::model::{Action, Kind, Rule, Setup, Table, number};
+use super::model::{Action, Device, Kind, Rule, Setup, Table, number};
+use super::tables::way;
 use crate::config::{DEFAULT_RULE_PRIORITY, PRIORITY_MAIN, RANGE};
+use crate::family::Family;
 use crate::state::observed::{Mark, TABLE_LOCAL, overlap};
 
 /// A rule, and what becomes of it; an error says why it stays.
@@ -13,12 +17,13 @@ pub(super) fn keep_before_kept(setup: &Setup, outcomes: &mut [Outcome<'_>]) {
     loop {
         let kept: Vec<&Rule> =
             outcomes.iter().filter(|(_, fate)| fate.is_err()).map(|(rule, _)| *rule).collect();
+        let uplinks: BTreeSet<Device> =
+            outcomes.iter().filter_map(|(_, fate)| uplink_of(fate.as_ref().ok()?)).collect();
         let mut found = false;
         for (rule, outcome) in outcomes.iter_mut() {
-            let why = outcome
-                .as_ref()
-                .ok()
-                .and_then(|fate| kept.iter().find_map(|other| reason(setup, rule, fate, other)));
+            let why = outcome.as_ref().ok().and_then(|fate| {
+                kept.iter().find_map(|other| reason(setup, &uplinks, rule, fate, other))
+            });
             if let Some(why) = why {
                 *outcome = Err(why);
                 found = true;
@@ -30,8 +35,22 @@ pub(super) fn keep_before_kept(setup: &Setup, outcomes: &mut [Outcome<'_>]) {
     }
 }
 
+/// The interface that the configuration names instead of a rule.
+fn uplink_of(fate: &Fate) -> Option<Device> {
+    match fate {
+        Fate::Source(way) | Fate::Replaced(way) => Some(way.device.clone()),
+        Fate::Kernels | Fate::Specific => None,
+    }
+}
+
 /// Why a rule stays because of another one that does.
-fn reason(setup: &Setup, rule: &Rule, fate: &Fate, other: &Rule) -> Option<String> {
+fn reason(
+    setup: &Setup,
+    uplinks: &BTreeSet<Device>,
+    rule: &Rule,
+    fate: &Fate,
+    other: &Rule,
+) -> Option<String> {
     if rule.family != other.family || matches!(fate, Fate::Kernels) {
         return None;
     }
@@ -43,7 +62,7 @@ fn reason(setup: &Setup, rule: &Rule, fate: &Fate, other: &Rule) -> Option<Strin
     let would_decide = matches!(fate, Fate::Source(_) | Fate::Replaced(_))
         && is_behind(rule, other)
         && overlaps(rule, other)
-        && decides(rule, other)
+        && decides(setup, uplinks, rule, other)
         && !is_evaded(setup, rule, other);
     would_decide.then(|| match other.priority {
         Some(_) => format!("{} behind it would decide instead", name()),
@@ -131,19 +150,33 @@ fn has_all(rule: &Rule, other: &Rule) -> bool {
 }
 
 /// Whether `other` sends packets elsewhere than the rule does, or nowhere.
-fn decides(rule: &Rule, other: &Rule) -> bool {
+fn decides(setup: &Setup, uplinks: &BTreeSet<Device>, rule: &Rule, other: &Rule) -> bool {
     let table = match &other.action {
         Action::Other(action) => return action != "nop",
         Action::Lookup(table) => table,
     };
-    // The programs bring a connection's packets back from the uplink of its source.
-    let is_brought_back = rule.mark.is_some() && other.mark.is_none() && other.from.is_some();
+    // The programs bring a connection's packets back from the uplink of its source, also from main's.
+    let is_brought_back = rule.mark.is_some()
+        && other.mark.is_none()
+        && other.from.is_some()
+        && (*table == Table::MAIN || leads_over_uplink(setup, uplinks, other.family, table));
     // main's specific routes come first with prroute, too.
     let is_specific = *table == Table::MAIN && other.suppress_prefix_length.is_some();
     let is_local = *table == Table::Number(TABLE_LOCAL);
     let is_of_vrfs = other.other.iter().any(|word| word == "l3mdev");
     let is_same = matches!(&rule.action, Action::Lookup(its) if its == table);
     !(is_brought_back || is_specific || is_local || is_of_vrfs || is_same)
+}
+
+/// Whether all that a table decides leaves by an uplink, where the programs are, and nothing is refused.
+fn leads_over_uplink(
+    setup: &Setup,
+    uplinks: &BTreeSet<Device>,
+    family: Family,
+    table: &Table,
+) -> bool {
+    setup.unread_route(family, table).is_none()
+        && way(setup, family, table).is_ok_and(|way| !way.holds && uplinks.contains(&way.device))
 }
 
 /// Whether prroute's rules for sources go before `other`, as it decides about all that the source sends

@@ -7,6 +7,10 @@ ip route add default via 10.0.2.1 dev eth2 table 102
 ip route add default via 10.0.2.1 dev eth2 table 9
 ip route add 172.16.0.0/12 via 10.0.2.9 dev eth2 table 9
 ip route add 172.16.0.0/12 via 10.0.2.9 dev eth2 table 8
+ip route add default dev wg0 table 200
+ip route add unreachable default table 201
+ip route add default via 10.0.2.1 dev eth2 table 202
+ip route add unreachable default metric 99 table 202
 iptables -t mangle -A PREROUTING -i eth1 -j CONNMARK --set-mark 1
 ";
 const ADDRESSES: [(&str, &str); 2] = [("eth1", "10.0.1.2/24"), ("eth2", "10.0.2.2/24")];
@@ -103,13 +107,65 @@ fn rules_without_a_source_stay_before_what_decides_about_all() {
             }
         }
     }
-    // The programs bring back what leaves by another uplink than it came in by, and nothing that is refused.
-    let marked = "fwmark 1 lookup 101 prio 100";
-    assert_eq!(why(&[marked, "from 10.0.1.2 lookup 9 prio 101"]), None);
-    assert!(why(&[marked, "from 10.0.1.2 prohibit prio 101"]).is_some());
-    assert_eq!(why(&[marked, "fwmark 0x2/0x2 prohibit prio 101"]), None);
+    assert!(why(&[MARKED, "from 10.0.1.2 prohibit prio 101"]).is_some());
+    assert_eq!(why(&[MARKED, "fwmark 0x2/0x2 prohibit prio 101"]), None);
     assert_eq!(why(&["oif eth1 lookup 101 prio 100", "oif eth2 prohibit prio 101"]), None);
     assert_eq!(why(&["iif eth1 lookup 101 prio 100", "from 10.0.1.2 prohibit prio 101"]), None);
+}
+
+const MARKED: &str = "fwmark 1 lookup 101 prio 100";
+
+/// The programs bring back what leaves by another uplink than it came in by: nothing that leaves elsewhere, or is refused.
+#[test]
+fn a_rule_about_marks_stays_before_one_that_leads_where_no_program_is() {
+    let second = "from 10.0.2.2 lookup 102 prio 300";
+    let marks_of = |others: &[&str]| {
+        let import = import(&[&[MARKED, second], others].concat());
+        let kept = import.kept.into_iter().find(|kept| kept.what.contains(" fwmark 0x1 "));
+        assert_eq!(kept.is_none(), import.marks.len() == 1, "{others:?}");
+        kept.map(|kept| kept.why)
+    };
+    let stays = Some("rule 200 behind it would decide instead".to_owned());
+    for (table, expected) in [
+        ("200", &stays),
+        ("201", &stays),
+        // It refuses when the interface is down.
+        ("202", &stays),
+        // A route of its own, and no route that was read.
+        ("9", &stays),
+        ("7", &stays),
+        ("101", &None),
+        ("102", &None),
+        // What decides without it, too.
+        ("main", &None),
+    ] {
+        for words in ["", " iif docker0"] {
+            let other = format!("from 172.17.0.0/16{words} lookup {table} prio 200");
+            assert_eq!(marks_of(&[&other]), *expected, "{other}");
+        }
+    }
+    // Which interfaces are uplinks is known of those alone that the configuration names.
+    let other = "from 172.17.0.0/16 lookup 102 prio 200";
+    assert_eq!(why(&[MARKED, other]), stays);
+    let refused = "from 10.0.2.2 fwmark 0x2/0x3 prohibit prio 301";
+    let expected = Some("rule 300 behind it would decide instead".to_owned());
+    assert_eq!(marks_of(&[other, refused]), expected, "the rule that led over eth2 stays, too");
+}
+
+#[test]
+fn a_rule_about_marks_stays_before_a_table_of_which_a_route_was_not_read() {
+    let script = |more: &str| {
+        format!(
+            "{TABLES}{more}ip rule add {MARKED}\nip rule add from 10.0.2.2 lookup 102 prio 300\n\
+             ip route add default via 10.0.2.1 dev eth2 table 204\n\
+             ip rule add from 172.17.0.0/16 ipproto tcp lookup 204 prio 200\n"
+        )
+    };
+    for (more, goes) in [("", true), ("ip route add 10.9.0.0/16 via $GW table 204\n", false)] {
+        let setup = read(&[(Notation::Script, "s".to_owned(), script(more))]);
+        let import = translate(&setup);
+        assert_eq!((import.rules.len(), import.marks.len()), (goes.into(), goes.into()), "{more}");
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use super::{files, removal};
 use crate::import::{Import, Notation, notation_of_text, translate};
 
-/// Two tables and what leads into them, all of it readable.
+/// Two tables and what leads into them, all of it readable. No rule is before another one that may come to stay.
 const READABLE: &str = "\
 ip route add default via 10.0.1.1 dev eth1 table 101
-ip rule add from 10.0.1.2 lookup 101 prio 20
+ip rule add from 10.0.1.2 lookup 101 prio 40000
 ip route add default via 10.0.2.1 dev eth2 table 102
 iptables -t mangle -A PREROUTING -i eth2 -j MARK --set-mark 1
 ip rule add fwmark 1 lookup 102 prio 10
@@ -69,7 +69,7 @@ fn a_table_of_which_a_route_was_not_read_stays_with_its_rules() {
         ("ip -batch /etc/more", "a route that may be of table 101 was not read: s:1"),
     ] {
         let import = import(&[route]);
-        let source = "ip rule priority 20 from 10.0.1.2/32 lookup 101: ";
+        let source = "ip rule priority 40000 from 10.0.1.2/32 lookup 101: ";
         let kept = reasons(&import);
         assert!(kept[0].strip_prefix(source).is_some_and(|why| why.starts_with(said)), "{kept:?}");
         // IPv4 and IPv6 have tables of their own.
