@@ -29,13 +29,21 @@ pub(crate) fn uses_marks(observed: &Observed) -> bool {
     observed.foreign_rules_by_mark().next().is_some()
 }
 
-/// What others have set up; `routes` are all of [those tables](tables).
+/// What others have set up; `routes` are all of [those tables](tables). What was not read whole is noted.
 pub(crate) fn read(observed: &Observed, routes: &[(observed::Route, RouteExtras)]) -> Setup {
     let source: Arc<str> = SOURCE.into();
     let place = || Place { source: source.clone(), line: None };
     let mut setup = Setup { knows_addresses: true, ..Setup::default() };
     let foreign = observed.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
     setup.rules = foreign.map(|found| rule(found, place())).collect();
+    for (family, error) in &observed.unreadable_rules {
+        let subject = Subject::Rule { family: Some(*family), table: None, looks_at_marks: true };
+        setup.miss_of(place(), subject, format!("a rule cannot be read: {error}"));
+    }
+    if observed.unsteady {
+        let why = "addresses, rules or routes changed while they were read: import again";
+        setup.miss_of(place(), Subject::Anything, why);
+    }
     for (found, extras) in routes.iter().filter(|(route, _)| route.protocol != PROTOCOL) {
         match route(found, extras_of(observed, found, extras), place()) {
             Some(route) => setup.routes.push(route),
@@ -123,7 +131,66 @@ fn route(route: &observed::Route, extras: RouteExtras, place: Place) -> Option<R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::{Import, translate};
     use crate::state::fixture::Host;
+
+    /// A rule for a source, one by a mark that iptables sets, and their tables.
+    fn import(change: impl FnOnce(&mut Observed)) -> Import {
+        let host = Host::new().nic("eth1").address("eth1", "10.0.1.2/24");
+        let mut observed = host.default("eth1", "10.0.1.1", 0).0;
+        let mut route = observed.routes.pop().unwrap();
+        let mut routes = Vec::new();
+        for (priority, table) in [(100, 101), (101, 102)] {
+            let rule = observed::Rule::nop(Family::V4, priority);
+            let rule = observed::Rule { table, protocol: 0, ..rule };
+            observed.rules.push(match table {
+                101 => observed::Rule { source: Some("10.0.1.2/32".parse().unwrap()), ..rule },
+                _ => observed::Rule {
+                    mark: Some(observed::Mark { value: 1, mask: u32::MAX }),
+                    ..rule
+                },
+            });
+            route.table = table;
+            routes.push((route.clone(), RouteExtras::default()));
+        }
+        change(&mut observed);
+        let mut setup = read(&observed, &routes);
+        let marks = "*mangle\n-A PREROUTING -i eth1 -j CONNMARK --set-mark 1\nCOMMIT\n";
+        setup.append(crate::import::of_iptables("iptables", marks));
+        translate(&setup)
+    }
+
+    fn counts(import: &Import) -> [usize; 4] {
+        [import.source_rules.len(), import.rules.len(), import.marks.len(), import.tables.len()]
+    }
+
+    #[test]
+    fn all_that_was_read_whole_is_replaced() {
+        let import = import(|_| {});
+        assert_eq!((counts(&import), import.unread.len()), ([1, 1, 1, 2], 0), "{import:?}");
+    }
+
+    #[test]
+    fn nothing_is_removed_of_what_changed_while_it_was_read() {
+        let import = import(|observed| observed.unsteady = true);
+        assert_eq!(counts(&import), [0; 4], "{import:?}");
+        let said: Vec<_> = import.unread.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            ["this host: addresses, rules or routes changed while they were read: import again"]
+        );
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_decoded_may_look_up_any_table() {
+        for (family, left) in [(Family::V4, [1, 1, 0, 0]), (Family::V6, [1, 1, 1, 2])] {
+            let error = (family, "attribute 99 is not understood".to_owned());
+            let import = import(|observed| observed.unreadable_rules = vec![error]);
+            assert_eq!(counts(&import), left, "{import:?}");
+            let said: Vec<_> = import.unread.iter().map(ToString::to_string).collect();
+            assert_eq!(said, ["this host: a rule cannot be read: attribute 99 is not understood"]);
+        }
+    }
 
     #[test]
     fn a_route_has_what_it_says_beside_the_interfaces_own_mtu() {

@@ -110,7 +110,7 @@ impl Kernel {
         let addresses = addresses.or_before(&mut before.addresses, &mut unsteady);
         let (mut routes, mut found_main) = (Vec::new(), Vec::new());
         let mut next_expiry: Option<Duration> = None;
-        let mut rules = Vec::new();
+        let (mut rules, mut unreadable_rules) = (Vec::new(), Vec::new());
         for family in Family::BOTH {
             let last = before.routes.entry(family).or_default();
             let found = routes_of(&mut socket, family, &addresses, wanted, last.as_deref()).await?;
@@ -125,6 +125,8 @@ impl Kernel {
                 }
             }
             let found = rules_of(&mut socket, family).await?;
+            let errors = found.unreadable.iter().map(|message| message.error.clone());
+            unreadable_rules.extend(errors.map(|error| (family, error)));
             let last = before.rules.entry(family).or_default();
             let found = found.with_last(last, &mut lost, Object::may_be_rule, Rule::clone);
             let found = found.or_before(last, &mut unsteady);
@@ -153,6 +155,7 @@ impl Kernel {
             next_expiry,
             unsteady,
             unreadable,
+            unreadable_rules,
         })
     }
 }

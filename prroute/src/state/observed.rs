@@ -221,6 +221,9 @@ pub struct Observed {
     /// Interfaces of which too little can be decoded, by their index.
     #[cfg_attr(test, serde(skip))]
     pub unreadable: Vec<Skipped>,
+    /// Why rules cannot be decoded, of each its family: they are as they were before, or missing.
+    #[cfg_attr(test, serde(skip))]
+    pub unreadable_rules: Vec<(Family, String)>,
 }
 
 impl Observed {
