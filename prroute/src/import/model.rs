@@ -14,6 +14,9 @@ use crate::state::observed::{
     Mark, Rejection, RouteExtras, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 
+/// What the kernel gives an IPv6 route without a metric (`IP6_RT_PRIO_USER`).
+const DEFAULT_METRIC_V6: u32 = 1024;
+
 /// Where something was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -197,6 +200,14 @@ impl Route {
 
     pub(crate) fn is_default(&self) -> bool {
         self.source.is_none() && self.destination.prefix_len() == 0
+    }
+
+    /// Its metric in the kernel: the lowest is preferred.
+    pub(crate) const fn rank(&self) -> u32 {
+        match (self.family(), self.metric) {
+            (Family::V6, 0) => DEFAULT_METRIC_V6,
+            (_, metric) => metric,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Where a table leads: the uplink whose table it is.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Action, Device, Kind, Route, Rule, Setup, Table};
+use super::model::{Action, Device, Hop, Kind, Route, Rule, Setup, Table};
 use crate::family::Family;
 use crate::state::observed::RouteMetrics;
 
@@ -98,7 +99,7 @@ fn defaults_of(
 ) -> Result<(Device, Vec<IpAddr>), String> {
     let defaults = routes.iter().filter(|route| route.is_default() && route.kind == Kind::Unicast);
     let mut defaults: Vec<&Route> = defaults.copied().collect();
-    defaults.sort_by_key(|route| route.metric);
+    defaults.sort_by_key(|route| route.rank());
     let Some(first) = defaults.first() else {
         return Err(format!("table {table} has no default route"));
     };
@@ -122,9 +123,13 @@ fn defaults_of(
     Ok((device, gateways))
 }
 
-/// The interface of a route; where none is named, that of its gateway's link.
+/// The interface of a route's first next hop.
 fn device_of(setup: &Setup, route: &Route) -> Option<Device> {
-    let hop = route.hops.first()?;
+    device_of_hop(setup, route.hops.first()?)
+}
+
+/// The interface of a next hop; where none is named, that of the gateway's link.
+fn device_of_hop(setup: &Setup, hop: &Hop) -> Option<Device> {
     if hop.device.is_some() {
         return hop.device.clone();
     }
@@ -197,15 +202,56 @@ fn main_has(setup: &Setup, route: &Route) -> bool {
     })
 }
 
-/// Whether main has default routes by the same way, and prefers the same gateways: then they need no word.
+/// Whether main has default routes by the same way, and prefers the same gateways to all others there: then they need no
+/// word.
 pub(super) fn main_leads(setup: &Setup, family: Family, way: &Way) -> bool {
     let vias: Vec<Option<IpAddr>> = match way.gateways.is_empty() {
         true => vec![None],
         false => way.gateways.iter().copied().map(Some).collect(),
     };
-    let mains = vias.into_iter().map(|via| mains(setup, family, via, &way.device));
-    let metrics: Option<Vec<u32>> = mains.map(|route| Some(route?.metric)).collect();
-    metrics.is_some_and(|metrics| metrics.is_sorted())
+    let Some(theirs) = mains_over(setup, family, &way.device) else { return false };
+    // Of two with one metric either may be the first.
+    let mut pairs = theirs.windows(2).take(vias.len());
+    setup.unread_route(family, &Table::MAIN).is_none()
+        && theirs.len() >= vias.len()
+        && theirs.iter().zip(&vias).all(|((_, via), wanted)| via == wanted)
+        && pairs.all(|pair| matches!(pair, [(first, _), (second, _)] if first != second))
+}
+
+/// Where main's default routes over an interface lead, each once, the preferred one first, with their metrics; `None` where
+/// that is not known for sure.
+fn mains_over(
+    setup: &Setup,
+    family: Family,
+    device: &Device,
+) -> Option<Vec<(u32, Option<IpAddr>)>> {
+    let mut found = Vec::new();
+    for route in mains_defaults(setup, family).filter(|route| route.kind == Kind::Unicast) {
+        for hop in &route.hops {
+            if device_of_hop(setup, hop)? == *device {
+                if !is_there(setup, route) {
+                    return None;
+                }
+                found.push((route.rank(), hop.via));
+            }
+        }
+    }
+    found.sort_unstable();
+    let mut known = BTreeSet::new();
+    found.retain(|(_, via)| known.insert(*via));
+    Some(found)
+}
+
+fn mains_defaults(setup: &Setup, family: Family) -> impl Iterator<Item = &Route> {
+    setup.routes.iter().filter(move |route| {
+        route.table == Table::MAIN && route.family() == family && route.is_default()
+    })
+}
+
+/// Of what files say with one metric only one comes to be; the kernel lists what is there.
+fn is_there(setup: &Setup, route: &Route) -> bool {
+    let is_other = |it: &Route| it.rank() == route.rank() && it.hops != route.hops;
+    route.place.line.is_none() || !mains_defaults(setup, route.family()).any(is_other)
 }
 
 /// Main's default route by the same way.
@@ -215,20 +261,12 @@ fn mains<'a>(
     via: Option<IpAddr>,
     device: &Device,
 ) -> Option<&'a Route> {
-    let is_default = |route: &&Route| {
-        route.table == Table::MAIN && route.family() == family && route.is_default()
-    };
-    let defaults = || setup.routes.iter().filter(is_default);
-    // Of what files say with one metric only one comes to be; the kernel lists what is there.
-    let is_there = |route: &Route| {
-        let is_other = |it: &Route| it.metric == route.metric && it.hops != route.hops;
-        route.place.line.is_none() || !defaults().any(is_other)
-    };
     let is_by_it = |route: &Route| {
         let mut hops = route.hops.iter();
         hops.any(|hop| hop.via == via && hop.device.as_ref() == Some(device))
     };
-    defaults().find(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(route))
+    mains_defaults(setup, family)
+        .find(|route| route.kind == Kind::Unicast && is_by_it(route) && is_there(setup, route))
 }
 
 /// Whether prroute's default route says of connections what this one says: it takes that from main's.

@@ -147,6 +147,59 @@ fn every_gateway_of_a_table_is_taken_over() {
     assert_eq!(gateways(&[&table[1..], &twice[..]].concat()), ["10.0.1.1"]);
 }
 
+/// prroute takes main's first gateway over the interface, whatever the table has.
+#[test]
+fn a_gateway_is_left_out_where_main_prefers_no_other_one_over_the_interface() {
+    let first = "ip route add default via 10.0.1.1 dev eth1 metric 100";
+    let one = ["10.0.1.1"];
+    let none: [&str; 0] = [];
+    for (mains, expected) in [
+        (&[first][..], &none[..]),
+        (&[first, "ip route add default via 10.0.1.254 dev eth1 metric 200"], &none),
+        (&[first, "ip route add default via 10.0.1.254 dev eth1 metric 50"], &one),
+        (&[first, "ip route add default dev eth1 metric 50"], &one),
+        // Either may be the first.
+        (&[first, "ip route add default via 10.0.1.254 dev eth1 metric 100"], &one),
+        (
+            &["ip route add default nexthop via 10.0.1.1 dev eth1 nexthop via 10.0.1.254 dev eth1"],
+            &one,
+        ),
+        (&[first, "ip route add default via 10.0.9.1 dev eth9 metric 50"], &none),
+        // The interface is its link's, or not known.
+        (
+            &[
+                first,
+                "ip route add 10.0.1.0/24 dev eth1",
+                "ip route add default via 10.0.1.254 metric 50",
+            ],
+            &one,
+        ),
+        (&[first, "ip route add default via 10.0.1.254 metric 50"], &one),
+        (&[first, "ip route add default via 10.0.1.1 dev eth1 metric 50"], &none),
+    ] {
+        assert_eq!(gateways(&[&[DEFAULT, RULE][..], mains].concat()), expected, "{mains:?}");
+    }
+    let unread = "ip route add default via $GW dev eth1 metric 50";
+    let script = [DEFAULT, RULE, first, unread].join("\n");
+    let import = translate(&files(&[(Notation::Script, "s", &script)]));
+    assert_eq!(import.uplinks.values().next().unwrap().gateways.len(), 1, "{import:?}");
+}
+
+/// The kernel gives an IPv6 route without a metric 1024.
+#[test]
+fn gateways_of_ipv6_go_by_the_kernels_metrics() {
+    let rule = "ip -6 rule add from 2001:db8::2 lookup 7";
+    let table = "ip -6 route add default via fe80::1 dev eth1 table 7";
+    let route =
+        |via: &str, words: &str| format!("ip -6 route add default via {via} dev eth1 {words}");
+    let plain = route("fe80::1", "");
+    let none: [&str; 0] = [];
+    assert_eq!(gateways(&[table, rule, &plain, &route("fe80::2", "metric 2000")]), none);
+    assert_eq!(gateways(&[table, rule, &plain, &route("fe80::2", "metric 50")]), ["fe80::1"]);
+    let second = route("fe80::2", "metric 50 table 7");
+    assert_eq!(gateways(&[table, &second, rule]), ["fe80::2", "fe80::1"]);
+}
+
 #[test]
 fn a_table_with_default_routes_of_two_kinds_stays() {
     for (second, why) in [
