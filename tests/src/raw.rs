@@ -51,6 +51,12 @@ impl Raw {
         Ok(Self { socket, is_ipv4: local.is_ipv4() })
     }
 
+    /// SO_BINDTODEVICE.
+    pub fn bind_to(&self, device: &str) -> Result<()> {
+        setsockopt(&self.socket, sockopt::BindToDevice, &device.into())
+            .with_context(|| format!("bind a raw socket to {device}"))
+    }
+
     pub fn send(&self, target: IpAddr, bytes: &[u8]) -> Result<()> {
         let address = SockaddrStorage::from(SocketAddr::new(target, 0));
         sendto(self.socket.as_raw_fd(), bytes, &address, MsgFlags::empty())

@@ -91,12 +91,14 @@ impl Skb {
         unsafe { (&raw const (*self.skb).__bindgen_anon_2.sk).read_volatile() }
     }
 
-    /// At egress: whether the sending socket is bound to a device (SO_BINDTODEVICE).
+    /// At egress: whether the sending socket is bound to this interface (SO_BINDTODEVICE). A packet that a
+    /// tunnel made has the socket of the packet in it, which may be bound to the tunnel.
     #[inline(always)]
     pub(super) fn is_bound_to_device(&self) -> bool {
         let socket = self.sender();
         // SAFETY: the kernel keeps the socket while the packet lives, and the verifier checks the access.
-        !socket.is_null() && unsafe { (&raw const (*socket).bound_dev_if).read_volatile() } != 0
+        !socket.is_null()
+            && unsafe { (&raw const (*socket).bound_dev_if).read_volatile() } == self.ifindex()
     }
 
     /// At ingress: whether the frame was sent to this host's link-layer address.

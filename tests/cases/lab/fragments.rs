@@ -152,6 +152,11 @@ impl TwoFragments {
         Ok(format!("dst host {}", self.client.local_addr()?.ip()))
     }
 
+    /// From now on the host's part leaves by this interface alone.
+    fn bind_to(&self, device: &str) -> Result<()> {
+        self.host.bind_to(device)
+    }
+
     fn send(&self, which: usize) -> Result<()> {
         let receiver = self.client.local_addr()?.ip();
         self.host.send(receiver, &self.pair[which])
@@ -205,6 +210,26 @@ fn a_fragment_that_overtakes_its_first_is_decided_by_its_address_alone() -> Resu
                 assert!(shared.arrives(socket::ANSWER)?, "{family}: both parts are there");
                 assert_eq!(astray.stop()?.len(), 1, "{family}: the first fragment is moved");
                 assert_eq!(prroute.count("fragment_overtook")?, counted, "{family}");
+            }
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn a_fragment_that_overtakes_its_first_leaves_by_the_interface_its_socket_is_bound_to() -> Result<()>
+{
+    in_both_modes(|own_source| {
+        let lab = Lab::build(Topology { uplinks: 2, ..Topology::DEFAULT })?;
+        lab.with_own_source(own_source, |_| {
+            for family in Family::BOTH {
+                let bound = TwoFragments::prepare(&lab, addressing::host(2, family), 1)?;
+                bound.bind_to("up1")?;
+                let router = &lab.router(1).namespace;
+                let heard = Capture::start(router, "host", "in", &bound.filter()?)?;
+                bound.send(1)?;
+                ensure!(heard.wait_for(1, socket::ANSWER)?, "{family}: it leaves elsewhere");
+                heard.stop()?;
             }
             Ok(())
         })

@@ -263,6 +263,36 @@ fn a_reply_that_leaves_by_its_uplink_stays_there_whatever_is_known_of_it() {
     }
 }
 
+/// Also where main sends it out of that uplink itself: what the uplink gets no replies for is no reply.
+#[test]
+fn a_reply_whose_uplink_gets_none_any_more_goes_to_the_owner_also_from_that_uplink() {
+    for reported in [false, true] {
+        with_datapath(move |fixture| {
+            let answer = |fixture: &mut Fixture, way: i32| {
+                for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                    for n in 0..3 {
+                        let told = format!("reply {n}, reported {reported}");
+                        assert_eq!(
+                            fixture.egress(1, &frame(Kind::Udp, owned, client)),
+                            way,
+                            "{told}"
+                        );
+                    }
+                }
+            };
+            for (client, owned) in CLIENT.into_iter().zip(OWNED_2) {
+                assert_eq!(fixture.ingress(1, &frame(Kind::Udp, client, owned)), PASS);
+            }
+            answer(fixture, PASS);
+            fixture.uplinks[0].device.reply = Reply::Off;
+            fixture.sync();
+            let _tracer = reported.then(|| fixture.tracer(Filter::NONE));
+            answer(fixture, REDIRECT);
+            assert_eq!(fixture.count(2, Reason::RedirectedToOwner), 6);
+        });
+    }
+}
+
 #[test]
 fn a_reply_whose_uplink_is_the_owner_and_cannot_carry_it_is_counted_once() {
     for (up, reason) in [(false, Reason::UplinkDown), (true, Reason::NoNextHop)] {

@@ -1,6 +1,7 @@
 //! `own-source = "datapath"`: no rule is ever made, the programs' tables say what main routes over each
 //! uplink, and where rules are needed after all they are those alone.
 
+mod bound;
 mod change;
 mod facts;
 mod main_routes;
