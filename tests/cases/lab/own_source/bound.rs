@@ -87,8 +87,10 @@ fn inner(over: Family, end: u8) -> String {
 
 /// One end of a tunnel from `near` to `far`.
 fn vxlan(at: &Namespace, over: Family, near: IpAddr, far: IpAddr, end: u8) -> Result<()> {
+    // One that the routers let the host open.
+    const PORT: u16 = 7089;
     let (device, address) = (device(over), inner(over, end));
-    at.ip(&format!("link add {device} type vxlan id 42 dstport 4789 local {near} remote {far}"))?;
+    at.ip(&format!("link add {device} type vxlan id 42 dstport {PORT} local {near} remote {far}"))?;
     at.ip(&format!("address add {address}/24 dev {device}"))?;
     at.ip(&format!("link set {device} up"))?;
     Ok(())
