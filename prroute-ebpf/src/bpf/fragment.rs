@@ -66,8 +66,9 @@ pub(super) fn follow(skb: &Skb, here: &'static UplinkFacts) -> Action {
     by_family!(frame.family, F => follow_first::<F>(skb, here, frame))
 }
 
-/// One that overtook the first is decided by its address alone: that of another uplink goes to the
-/// owner if it was forwarded, or is the host's own and `own-source = "datapath"`.
+/// One that overtook the first is decided by its addresses: with that of another uplink it goes to the owner if it
+/// was forwarded, or is the host's own, `own-source = "datapath"`, and neither a more specific route of main nor
+/// the interface its socket is bound to says otherwise.
 #[inline(always)]
 fn follow_first<F: Maps>(skb: &Skb, here: &'static UplinkFacts, frame: &mut Frame) -> Action {
     let source = F::narrow(&frame.fragment.source);

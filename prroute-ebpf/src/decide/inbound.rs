@@ -257,8 +257,8 @@ fn elsewhere(packet: &InboundPacket, entry: &FlowEntry, recorded_is_up: bool) ->
     }
 }
 
-/// Whether nothing is known of a connection but that somebody acknowledged something, and no segment of the
-/// host has confirmed it: anybody can do that, and it keeps no connection from being opened elsewhere.
+/// Whether nothing is known of a connection but that somebody acknowledged something: anybody can do that, and
+/// it keeps no connection from being opened elsewhere until the host has sent something of it.
 #[inline(always)]
 fn is_mere_acknowledgement(entry: &FlowEntry) -> bool {
     let flow = &entry.flow;

@@ -46,8 +46,9 @@ use crate::netlink::Kernel;
 use crate::reconcile::{Outlook, Reconciler};
 use crate::runtime::{DaemonReport, Records, RunDirectory, is_stopped, unit};
 use crate::state::discover::names;
-use crate::state::findings::{Finding, Health, Severity};
+use crate::state::findings::{Finding, Health, Kind, Severity};
 use crate::state::lost_gateways::LostGateway;
+use crate::state::place::Place;
 use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::{Discovered, Ifindex};
 
@@ -220,7 +221,10 @@ impl Examination {
         }
         all.extend(service::configuration(self));
         all.extend(uplinks::findings(self));
-        all.extend(self.outlook.findings.iter().cloned());
+        // Where rules are to go is not where they are.
+        let is_to_move = self.outlook.desired.places.iter().any(Place::is_to_move);
+        let holds = |finding: &&Finding| !(is_to_move && finding.id.kind() == Kind::Moved);
+        all.extend(self.outlook.findings.iter().filter(holds).cloned());
         all.sort_by_key(|finding| finding.severity);
         all
     }

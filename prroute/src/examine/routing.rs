@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::examine::Examination;
 use crate::state::findings::{Finding, Kind, Severity};
 use crate::state::observed::{NeighbourState, Route, Rule};
+use crate::state::place::Place;
 use crate::state::plan::Op;
 
 /// So many objects of a kind are named.
@@ -29,6 +30,11 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     let mut groups: BTreeMap<(Part, Option<String>), Vec<String>> = BTreeMap::new();
     for op in &plan.ops {
         let Some((part, device)) = part_of(op) else { continue };
+        let part = match standing(examined, op) {
+            Standing::Nowhere => part,
+            Standing::ToMove => Part::Place,
+            Standing::Well => continue,
+        };
         let is_undecided = match &device {
             Some(device) => is_in_doubt(examined, device),
             // Rules depend on every gateway.
@@ -36,7 +42,7 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
                 examined.outlook.uplinks.iter().any(|it| is_in_doubt(examined, &it.device.name))
             }
         };
-        if !is_undecided && !stands_elsewhere(examined, op) {
+        if part == Part::Place || !is_undecided {
             groups.entry((part, device)).or_default().push(op.to_string());
         }
     }
@@ -46,6 +52,8 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Rule,
+    /// Of rules that are there.
+    Place,
     Route,
     Neighbour,
     /// Ours, and not wanted any more.
@@ -68,15 +76,28 @@ fn part_of(op: &Op) -> Option<(Part, Option<String>)> {
     })
 }
 
-/// Whether a rule is there, and would only be moved: how often that is done the daemon knows.
-fn stands_elsewhere(examined: &Examination, op: &Op) -> bool {
+/// Where else there is a rule that a step adds or deletes.
+enum Standing {
+    Nowhere,
+    /// The step moves it before what decides about every packet.
+    ToMove,
+    /// How often such a rule is moved only the daemon knows; or the step is told of with the rule's new place.
+    Well,
+}
+
+fn standing(examined: &Examination, op: &Op) -> Standing {
     let outlook = &examined.outlook;
-    let (rule, rules) = match op {
-        Op::AddRule(rule) => (rule, outlook.observed.rules.iter().collect::<Vec<_>>()),
-        Op::DeleteRule(rule) => (rule, outlook.desired.rules.iter().collect()),
-        _ => return false,
-    };
-    rules.into_iter().any(|it| Rule { priority: rule.priority, ..it.clone() } == *rule)
+    let is_it = |rule: &Rule, it: &Rule| Rule { priority: rule.priority, ..it.clone() } == *rule;
+    match op {
+        Op::AddRule(rule) if outlook.observed.rules.iter().any(|it| is_it(rule, it)) => {
+            let place = outlook.desired.places.iter().find(|place| place.family == rule.family);
+            if place.is_some_and(Place::is_to_move) { Standing::ToMove } else { Standing::Well }
+        }
+        Op::DeleteRule(rule) if outlook.desired.rules.iter().any(|it| is_it(rule, it)) => {
+            Standing::Well
+        }
+        _ => Standing::Nowhere,
+    }
 }
 
 /// Whether one of its gateways is being asked: only the daemon knows since when, and decides.
@@ -115,6 +136,7 @@ fn finding(examined: &Examination, part: Part, device: Option<String>, ops: &[St
                 several("rule")
             ),
         ),
+        Part::Place => (Kind::RuleMissing, Severity::Fault, misplaced(examined)),
         Part::Route => (
             Kind::RouteMissing,
             Severity::Fault,
@@ -135,6 +157,27 @@ fn finding(examined: &Examination, part: Part, device: Option<String>, ops: &[St
     if count > SHOWN {
         evidence.push(format!("and {} more: prroute plan", count - SHOWN));
     }
-    let base = Finding::about(kind, device.as_deref().unwrap_or("host"));
-    Finding { severity, what, device, evidence, fix: examined.mend(), ..base }
+    let object = if part == Part::Place { "place" } else { "host" };
+    let base = Finding::about(kind, device.as_deref().unwrap_or(object));
+    let remedy = (part == Part::Place && examined.daemon.is_some()).then(|| {
+        "the daemon moves them, but after ten moves not before ten minutes without one have passed"
+            .to_owned()
+    });
+    Finding { severity, what, device, evidence, remedy, fix: examined.mend(), ..base }
+}
+
+/// What comes of it that rules are where they are.
+fn misplaced(examined: &Examination) -> String {
+    let places = examined.outlook.desired.places.iter().filter(|place| place.is_to_move());
+    match places.flat_map(|place| &place.now.behind).next() {
+        Some(rule) => format!(
+            "prroute's rules stand behind rule {rule}, which matches all packets: replies follow \
+             that one"
+        ),
+        None => {
+            "prroute's rules stand before the one for the local table: packets for the host's own \
+                 addresses may leave it"
+                .to_owned()
+        }
+    }
 }

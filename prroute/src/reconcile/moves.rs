@@ -49,10 +49,12 @@ impl MoveLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::place::Now;
 
     fn place(first: u32) -> Place {
         let (before, behind) = (Vec::new(), Vec::new());
-        Place { family: Family::V4, first, home: false, before, behind, stays: None }
+        let now = Now { first, behind: Vec::new() };
+        Place { family: Family::V4, first, now, home: false, before, behind, stays: None }
     }
 
     #[test]

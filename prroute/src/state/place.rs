@@ -33,20 +33,38 @@ impl Default for Moves {
     }
 }
 
-/// Where one family's block stands.
+/// Where one family's block has to stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub family: Family,
     /// The first of its priorities.
     pub first: u32,
+    /// That of the rules that are in the kernel now.
+    pub now: Now,
     /// It is in our range.
     pub home: bool,
     /// Rules that catch everything, and would come before it there.
     pub before: Vec<Rule>,
-    /// Rules that catch everything, and come before it where it stands.
+    /// Rules that catch everything, and come before it all the same.
     pub behind: Vec<Rule>,
     /// Why it stands behind them.
     pub stays: Option<Stays>,
+}
+
+/// Where one family's block stands before anything is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The first of its priorities; without a block that of our range.
+    pub first: u32,
+    /// Rules that catch everything, and come before it there.
+    pub behind: Vec<Rule>,
+}
+
+impl Place {
+    /// Whether a block that there is has to move: what it is for does not hold there.
+    pub(crate) const fn is_to_move(&self) -> bool {
+        self.first != self.now.first
+    }
 }
 
 /// Why the block does not move.
@@ -102,10 +120,11 @@ pub(super) fn choose(
     let rules = |wanted: &dyn Fn(&Rule) -> bool| -> Vec<Rule> {
         caught.iter().filter(|rule| wanted(rule)).map(|rule| (*rule).clone()).collect()
     };
+    let now = Now { first: current, behind: rules(&|rule| is_behind(current, rule)) };
     let behind = rules(&|rule| is_behind(first, rule));
     let before = rules(&|rule| !is_behind(first, rule) && is_behind(home, rule));
     let stays = (!behind.is_empty()).then_some(stays);
-    Place { family, first, home: first == home, before, behind, stays }
+    Place { family, first, now, home: first == home, before, behind, stays }
 }
 
 /// The priority of the last rule of others for the local table.

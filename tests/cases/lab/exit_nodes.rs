@@ -91,6 +91,25 @@ fn rules_of_others(lab: &Lab) -> Result<Vec<String>> {
     Ok(others.map(str::to_owned).collect())
 }
 
+/// For each family no rule of others that decides about every packet comes before the first of ours.
+fn are_first(lab: &Lab) -> Result<()> {
+    for family in Family::BOTH {
+        let rules = lab.host.ip(&format!("{} rule show", family.option()))?;
+        let own =
+            rules.lines().position(|line| line.contains("proto 213")).context("none of ours")?;
+        let decides = |line: &str| {
+            [WG_QUICK, TAILSCALE, NETBIRD]
+                .iter()
+                .any(|program| line.ends_with(&format!(" lookup {}", program.table)))
+        };
+        ensure!(
+            !rules.lines().take(own).any(|line| decides(line.trim_end())),
+            "{family}:\n{rules}"
+        );
+    }
+    Ok(())
+}
+
 /// Findings of `status` whose id begins so.
 fn findings(instance: &Instance<'_>, id: &str) -> Result<Vec<Value>> {
     let status = instance.status()?;
@@ -149,6 +168,8 @@ fn is_passed(program: &Program) -> Result<()> {
     ensure!(log.matches("which matches all packets").count() == 1, "said once:\n{log}");
     ensure!(findings(&prroute, "catch-all")?.is_empty(), "{:#}", prroute.status()?);
 
+    are_first(&lab)?;
+
     // Whoever takes over finds it where it is; and without a daemon it holds.
     daemon.kill()?;
     expect_answered(&lab)?;
@@ -186,6 +207,35 @@ fn every_address_answers_with_tailscales_exit_node_after_and_before_prroute() ->
 #[test]
 fn every_address_answers_with_netbirds_exit_node_after_and_before_prroute() -> Result<()> {
     is_passed(&NETBIRD)
+}
+
+/// Without a daemon nobody moves them: what they should do is not told as what they do.
+#[test]
+fn rules_that_stand_behind_one_for_all_packets_are_a_fault_until_they_are_moved() -> Result<()> {
+    let lab = lab(&WG_QUICK)?;
+    let prroute = lab.prroute()?;
+    prroute.run(&[])?.terminate()?;
+    ensure!(findings(&prroute, "rule-missing")?.is_empty(), "{:#}", prroute.status()?);
+    WG_QUICK.start(&lab)?;
+    let found = findings(&prroute, "rule-missing:place")?;
+    let said = "stand behind rule priority 20999 not from all fwmark 0xca6c lookup 51820";
+    ensure!(
+        found.len() == 1
+            && found[0]["severity"] == "fault"
+            && found[0]["what"].as_str().is_some_and(|what| what.contains(said)),
+        "{found:#?}"
+    );
+    ensure!(findings(&prroute, "moved")?.is_empty(), "{:#}", prroute.status()?);
+    let astray = lab.ask(&probe::to_everything(3))?;
+    ensure!(!astray.iter().all(probe::Outcome::answered), "every reply is right");
+
+    let daemon = prroute.run(&[])?;
+    are_first(&lab)?;
+    ensure!(findings(&prroute, "rule-missing")?.is_empty(), "{:#}", prroute.status()?);
+    ensure!(findings(&prroute, "moved")?.len() == 1, "{:#}", prroute.status()?);
+    daemon.terminate()?;
+    prroute.down()?;
+    Ok(())
 }
 
 /// Named, with the owner and what to do, by everything that reports; and once.
