@@ -53,6 +53,14 @@ impl<T> Cached<T> {
         turn: &Turn,
         make: impl Future<Output = Result<T>>,
     ) -> Result<Rc<T>> {
+        self.get_without_turn(turn.take(make)).await
+    }
+
+    /// Likewise, of what takes no processor but waits: no pause follows it.
+    pub(super) async fn get_without_turn(
+        &self,
+        make: impl Future<Output = Result<T>>,
+    ) -> Result<Rc<T>> {
         let mut last = self.last.lock().await;
         if let Some((made, seen)) = last.as_ref()
             && made.elapsed() < FRESH
@@ -61,7 +69,7 @@ impl<T> Cached<T> {
         }
         // Not two of them at a time.
         *last = None;
-        let seen = turn.take(make).await.map(Rc::new);
+        let seen = make.await.map(Rc::new);
         let seen = seen.map_err(|error| with_causes(error.as_ref()).to_string());
         *last = Some((Instant::now(), seen.clone()));
         seen.map_err(Error::msg)

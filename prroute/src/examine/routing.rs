@@ -14,8 +14,11 @@ const SHOWN: usize = 3;
 pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
     // Where it is not known what is asked for, nothing can be missing; and a table that changes all
     // the time was not read.
-    if !examined.configuration.is_known || examined.outlook.observed.unsteady {
+    if !examined.configuration.is_known {
         return Vec::new();
+    }
+    if examined.outlook.observed.unsteady {
+        return vec![unsteady()];
     }
     let plan = match &examined.outlook.plan {
         Ok(plan) => plan,
@@ -47,6 +50,17 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
         }
     }
     groups.into_iter().map(|((part, device), ops)| finding(examined, part, device, &ops)).collect()
+}
+
+fn unsteady() -> Finding {
+    Finding {
+        what:
+            "other programs change rules or routes each time they are read: which of prroute's are \
+               missing is not known, and the daemon changes none"
+                .to_owned(),
+        remedy: Some("`ip monitor rule route` shows the changes".to_owned()),
+        ..Finding::single(Kind::Unsteady)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

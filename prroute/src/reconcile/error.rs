@@ -23,6 +23,11 @@ pub enum ReconcileError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    #[error(
+        "other programs change rules or routes each time they are read: some of prroute's may be left; \
+         undo again when these programs have ended or are calm"
+    )]
+    Unsteady,
     #[error("watch the decision log: {0}")]
     DecisionLog(#[source] std::io::Error),
     /// Each of them was tried whatever became of the others.
@@ -49,7 +54,7 @@ impl ReconcileError {
             Self::Apply(error) => error.is_permission_denied(),
             Self::Runtime(error) => error.source.kind() == ErrorKind::PermissionDenied,
             Self::Several { first, .. } => first.is_permission_denied(),
-            Self::Collision(_) | Self::DecisionLog(_) | Self::Unfit(_) => false,
+            Self::Collision(_) | Self::DecisionLog(_) | Self::Unfit(_) | Self::Unsteady => false,
         }
     }
 

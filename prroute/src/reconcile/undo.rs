@@ -95,11 +95,7 @@ pub async fn undo(
             break;
         }
         if looks == LOOKS {
-            tracing::warn!(
-                event = "left-behind",
-                "other programs change rules or routes all the time: should some of prroute's be \
-                 left, a second `prroute down` takes them"
-            );
+            failures.note(Err::<(), _>(ReconcileError::Unsteady));
             break;
         }
         looks += 1;

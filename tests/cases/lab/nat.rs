@@ -22,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Time within which an answer that has to come does.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// Its protocol number.
+const UDP: u64 = 17;
+
 struct Cluster {
     lab: Lab,
     pods: Vec<Namespace>,
@@ -76,6 +79,21 @@ impl Cluster {
         Ok(silent)
     }
 
+    /// How many datagrams for an uplink's client arrived at the routers of the other ones. (Of a connection that
+    /// was begun without prroute the host may still send something there.)
+    fn astray(&self, number: u8, family: Family) -> Result<u64> {
+        let client = addressing::client(number, family);
+        let mut astray = 0;
+        for router in self.lab.routers.iter().filter(|router| router.number != number) {
+            let arrivals = router.arrivals()?.into_iter();
+            astray += arrivals
+                .filter(|it| it.destination == client && it.protocol == UDP)
+                .map(|it| it.packets)
+                .sum::<u64>();
+        }
+        Ok(astray)
+    }
+
     fn is_reached_over_every_uplink(&self, families: &[Family], pods: usize) -> Result<()> {
         for &family in families {
             for number in 1..=3 {
@@ -92,8 +110,12 @@ impl Cluster {
             for &family in families {
                 let mut by = BTreeSet::new();
                 for number in 1..=3 {
+                    let before = self.astray(number, family)?;
                     let silent = self.silent(number, family, PATIENCE, &mut by)?;
                     ensure!(silent.is_empty(), "{family}, uplink {number}: {silent:?}");
+                    // An answer to a question that was asked again counts here, too.
+                    let astray = self.astray(number, family)? - before;
+                    ensure!(astray == 0, "{family}, uplink {number}: {astray} by others");
                 }
                 ensure!(by.len() == pods, "{family}, back ends: {by:?}");
                 self.pods_ask_outside(family)?;

@@ -296,10 +296,10 @@ fn an_exporter_says_in_time_that_a_daemon_does_not_answer() -> Result<()> {
     let stopped = says("0");
     kill(pid, Signal::SIGCONT).context("let the daemon go on")?;
     stopped?;
-    let log = exporter.log();
-    ensure!(log.matches("the daemon hangs, or is stopped").count() == 1, "{log}");
     says("1")?;
     exporter.stop(Signal::SIGTERM, STOP)?;
+    let log = exporter.finished_log(STOP)?;
+    ensure!(log.matches("the daemon hangs, or is stopped").count() == 1, "{log}");
     daemon.terminate()?;
     prroute.down().map(drop)
 }

@@ -14,18 +14,17 @@ use tokio::task::LocalSet;
 
 use super::Metrics;
 use crate::causes::with_causes;
-use crate::cmd::cached::{Cached, Turn};
+use crate::cmd::cached::Cached;
 use crate::cmd::socket;
 use crate::http::{self, Answer, Answers, Kind, Listener, Request, StatusCode};
 use crate::instance::Instance;
 
-/// For the daemon to answer. Prometheus waits ten seconds, twice as long: it may come in the pause after a
-/// look that took all of them.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// For the daemon to answer: one that lists a large table for others takes its time. Prometheus waits ten
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(7);
 
 struct Exporter {
     instance: Instance,
-    turn: Turn,
     metrics: Cached<Metrics>,
     /// Why there are none, or none of the daemon, as it was logged last.
     failure: RefCell<Option<String>>,
@@ -60,7 +59,7 @@ impl Answers for Exporter {
         if !matches!(&*request.path, "/metrics" | "/") {
             return Answer::error(StatusCode::NOT_FOUND, "there is /metrics only");
         }
-        match self.metrics.get(&self.turn, self.look()).await {
+        match self.metrics.get_without_turn(self.look()).await {
             Ok(metrics) => Answer::of(Kind::OpenMetrics, metrics.text.clone()),
             Err(error) => {
                 let why = with_causes(error.as_ref()).to_string();
@@ -85,7 +84,6 @@ pub(super) async fn run(instance: &Instance, address: Option<SocketAddr>) -> Res
     }
     let exporter = Rc::new(Exporter {
         instance: instance.clone(),
-        turn: Turn::default(),
         metrics: Cached::default(),
         failure: RefCell::default(),
     });

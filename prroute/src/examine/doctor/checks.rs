@@ -66,7 +66,8 @@ const fn needs(kind: Kind) -> Needs {
         | Kind::ProgramForeign
         | Kind::PinsMissing
         | Kind::ProgramMissing
-        | Kind::CgroupPrograms => Needs::Use,
+        | Kind::CgroupPrograms
+        | Kind::Unsteady => Needs::Use,
         Kind::Collision
         | Kind::RuleMissing
         | Kind::RouteMissing

@@ -78,6 +78,7 @@ kinds! {
     ProgramMissing = "program-missing";
     CgroupPrograms = "cgroup-programs";
     Collision = "collision";
+    Unsteady = "unsteady";
     RuleMissing = "rule-missing";
     RouteMissing = "route-missing";
     NeighbourMissing = "neighbour-missing";
