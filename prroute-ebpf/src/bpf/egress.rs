@@ -159,7 +159,8 @@ fn of_flow<F: Maps>(
     let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
     let size = size::<F>(skb, here, headers);
     // The slow path knows the owner, where that gets it instead.
-    if (is_off && keeps_own) || (!is_right && (is_off || size > target.mtu || observe::is_on())) {
+    // One branch for the verifier.
+    if (is_off & keeps_own) | (!is_right & (is_off | (size > target.mtu) | observe::is_on())) {
         return Fast::SlowPath;
     }
     write::changed_words(at, &flow, &becomes);
