@@ -158,8 +158,7 @@ fn of_flow<F: Maps>(
     let is_right = target.id == here.id && (router == 0 || deliver::is_addressed_to(skb, router));
     let is_off = target.flags & flag::REPLY_OFF != 0 && reason == Reason::Redirected;
     let size = size::<F>(skb, here, headers);
-    // The slow path knows the owner, where that gets it instead.
-    // One branch for the verifier.
+    // The slow path knows who gets what an uplink without replies does not. One branch: each costs the verifier.
     if (is_off & keeps_own) | (!is_right & (is_off | (size > target.mtu) | observe::is_on())) {
         return Fast::SlowPath;
     }

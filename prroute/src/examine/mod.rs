@@ -48,7 +48,6 @@ use crate::runtime::{DaemonReport, Records, RunDirectory, is_stopped, unit};
 use crate::state::discover::names;
 use crate::state::findings::{Finding, Health, Kind, Severity};
 use crate::state::lost_gateways::LostGateway;
-use crate::state::place::Place;
 use crate::state::saved_sysctls::SavedSysctls;
 use crate::state::uplink::{Discovered, Ifindex};
 
@@ -222,7 +221,7 @@ impl Examination {
         all.extend(service::configuration(self));
         all.extend(uplinks::findings(self));
         // Where rules are to go is not where they are.
-        let is_to_move = self.outlook.desired.places.iter().any(Place::is_to_move);
+        let is_to_move = all.iter().any(|finding| finding.id.as_str() == routing::MISPLACED);
         let holds = |finding: &&Finding| !(is_to_move && finding.id.kind() == Kind::Moved);
         all.extend(self.outlook.findings.iter().filter(holds).cloned());
         all.sort_by_key(|finding| finding.severity);

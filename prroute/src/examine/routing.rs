@@ -8,6 +8,9 @@ use crate::state::observed::{NeighbourState, Route, Rule};
 use crate::state::place::Place;
 use crate::state::plan::Op;
 
+/// The id of the finding that rules are not where they have to be.
+pub(super) const MISPLACED: &str = "rule-missing:place";
+
 /// So many objects of a kind are named.
 const SHOWN: usize = 3;
 
@@ -54,11 +57,10 @@ pub(super) fn findings(examined: &Examination) -> Vec<Finding> {
 
 fn unsteady() -> Finding {
     Finding {
-        what:
-            "other programs change rules or routes each time they are read: which of prroute's are \
-               missing is not known, and the daemon changes none"
-                .to_owned(),
-        remedy: Some("`ip monitor rule route` shows the changes".to_owned()),
+        what: "other programs change addresses, rules or routes each time they are read: which of \
+               prroute's are missing is not known, and the daemon changes none"
+            .to_owned(),
+        remedy: Some("`ip monitor address rule route` shows the changes".to_owned()),
         ..Finding::single(Kind::Unsteady)
     }
 }
@@ -105,7 +107,11 @@ fn standing(examined: &Examination, op: &Op) -> Standing {
     match op {
         Op::AddRule(rule) if outlook.observed.rules.iter().any(|it| is_it(rule, it)) => {
             let place = outlook.desired.places.iter().find(|place| place.family == rule.family);
-            if place.is_some_and(Place::is_to_move) { Standing::ToMove } else { Standing::Well }
+            // The rule that only keeps the place sends nothing astray.
+            match !rule.is_nop() && place.is_some_and(Place::is_to_move) {
+                true => Standing::ToMove,
+                false => Standing::Well,
+            }
         }
         Op::DeleteRule(rule) if outlook.desired.rules.iter().any(|it| is_it(rule, it)) => {
             Standing::Well

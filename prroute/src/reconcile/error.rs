@@ -24,8 +24,8 @@ pub enum ReconcileError {
     #[error(transparent)]
     Unfit(#[from] Unfit),
     #[error(
-        "other programs change rules or routes each time they are read: some of prroute's may be left; \
-         undo again when these programs have ended or are calm"
+        "other programs change addresses, rules or routes each time they are read: some of prroute's may be \
+         left; undo again when these programs have ended or are calm"
     )]
     Unsteady,
     #[error("watch the decision log: {0}")]

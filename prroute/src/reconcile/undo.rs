@@ -18,6 +18,9 @@ use crate::state::uplink::{Ifindex, Uplink};
 /// So often it is looked for what is left, while others change rules or routes all the time.
 const LOOKS: usize = 4;
 
+/// After so many looks in a row that found nothing nothing is taken to be left.
+const ENOUGH_EMPTY: usize = 2;
+
 /// What was there to undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undone {
@@ -76,9 +79,10 @@ pub async fn undo(
     if journal.incomplete {
         unknown::say(&observed, &journal, &report, &unrecorded);
     }
-    let (mut operations, mut looks) = (0, 1);
+    let (mut operations, mut looks, mut empty) = (0, 1, 0);
     loop {
         let plan = plan(&journal, &observed);
+        empty = if plan.ops.is_empty() { empty + 1 } else { 0 };
         // If this is killed in between, a start tells old values that this wrote from those that somebody
         // else wants. Without room for the file all is undone all the same.
         journal.sysctls.begin(&plan, &observed);
@@ -95,7 +99,9 @@ pub async fn undo(
             break;
         }
         if looks == LOOKS {
-            failures.note(Err::<(), _>(ReconcileError::Unsteady));
+            if empty < ENOUGH_EMPTY {
+                failures.note(Err::<(), _>(ReconcileError::Unsteady));
+            }
             break;
         }
         looks += 1;
@@ -104,8 +110,10 @@ pub async fn undo(
     }
     failures.note(pins.remove());
     if failures.0.is_empty() {
-        // Else the next call needs to know what there is to undo.
         failures.note(directory.remove());
+    } else if let Err(error) = Store::of(directory).write_journal(&journal) {
+        // The next call needs to know what there is to undo, and what is gone.
+        tracing::debug!("{error}");
     }
     failures.into_result()?;
     Ok(Undone { operations, datapath })
