@@ -168,7 +168,7 @@ impl Pair {
         })?;
         // A backup that could not hear the peer in time, on a busy machine, has the addresses until it does.
         let mut changes = String::new();
-        wait::until("everything is as before", SOON, || {
+        wait::until("everything is as before", Duration::from_secs(60), || {
             changes = lab.snapshot()?.changes_since(&before).to_string();
             Ok(changes.is_empty().then_some(()))
         })
