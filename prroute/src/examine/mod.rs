@@ -221,8 +221,8 @@ impl Examination {
         all.extend(service::configuration(self));
         all.extend(uplinks::findings(self));
         // Where rules are to go is not where they are.
-        let is_to_move = all.iter().any(|finding| finding.id.as_str() == routing::MISPLACED);
-        let holds = |finding: &&Finding| !(is_to_move && finding.id.kind() == Kind::Moved);
+        let misplaced = routing::are_misplaced(&all);
+        let holds = |finding: &&Finding| !(misplaced && finding.id.kind() == Kind::Moved);
         all.extend(self.outlook.findings.iter().filter(holds).cloned());
         all.sort_by_key(|finding| finding.severity);
         all

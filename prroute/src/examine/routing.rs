@@ -8,8 +8,8 @@ use crate::state::observed::{NeighbourState, Route, Rule};
 use crate::state::place::Place;
 use crate::state::plan::Op;
 
-/// The id of the finding that rules are not where they have to be.
-pub(super) const MISPLACED: &str = "rule-missing:place";
+/// What a finding is about whose rules are there, and not where they have to be.
+const PLACE: &str = "place";
 
 /// So many objects of a kind are named.
 const SHOWN: usize = 3;
@@ -177,13 +177,19 @@ fn finding(examined: &Examination, part: Part, device: Option<String>, ops: &[St
     if count > SHOWN {
         evidence.push(format!("and {} more: prroute plan", count - SHOWN));
     }
-    let object = if part == Part::Place { "place" } else { "host" };
+    let object = if part == Part::Place { PLACE } else { "host" };
     let base = Finding::about(kind, device.as_deref().unwrap_or(object));
     let remedy = (part == Part::Place && examined.daemon.is_some()).then(|| {
         "the daemon moves them, but after ten moves not before ten minutes without one have passed"
             .to_owned()
     });
     Finding { severity, what, device, evidence, remedy, fix: examined.mend(), ..base }
+}
+
+/// Whether one of the findings is that rules are not where they have to be.
+pub(super) fn are_misplaced(findings: &[Finding]) -> bool {
+    let id = Finding::about(Kind::RuleMissing, PLACE).id;
+    findings.iter().any(|finding| finding.id == id)
 }
 
 /// What comes of it that rules are where they are.
@@ -194,10 +200,8 @@ fn misplaced(examined: &Examination) -> String {
             "prroute's rules stand behind rule {rule}, which matches all packets: replies follow \
              that one"
         ),
-        None => {
-            "prroute's rules stand before the one for the local table: packets for the host's own \
-                 addresses may leave it"
-                .to_owned()
-        }
+        None => "prroute's rules stand before the one for the local table: packets for the host's \
+                 own addresses may leave it"
+            .to_owned(),
     }
 }
