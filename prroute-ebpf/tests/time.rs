@@ -4,7 +4,7 @@ use prroute_common::flow::{
     CLOSED_IDLE, Flow, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH, TCP_IDLE, UNCONFIRMED_IDLE,
     is_over,
 };
-use prroute_common::time::{AHEAD, Ticks, seconds, since};
+use prroute_common::time::{AHEAD, Ticks, is_within, seconds, since};
 use prroute_common::udp_origin::{HostPeer, UdpOrigin};
 use prroute_ebpf::decide::UplinkRef;
 use prroute_ebpf::decide::syn_cache::SynSlot;
@@ -28,6 +28,22 @@ fn what_was_long_ago_is_never_just_now() {
         }
         for ahead in [AHEAD + 1, seconds(10), SIXTY_DAYS, 1 << 31] {
             assert!(since(now, now.wrapping_add(ahead)) > SIXTY_DAYS, "{ahead} ahead is old");
+        }
+    }
+}
+
+#[test]
+fn what_is_within_a_limit_was_less_than_that_ago() {
+    for now in TIMES {
+        for limit in [1, SEEN_REFRESH, UNCONFIRMED_IDLE, OTHER_IDLE, TCP_IDLE, SIXTY_DAYS] {
+            let around_the_limit = limit.saturating_sub(2)..=limit + 2;
+            let ahead = (0..=AHEAD + 2).map(|ahead| 0u32.wrapping_sub(ahead));
+            let far = [SIXTY_DAYS, 1 << 31, u32::MAX - SIXTY_DAYS];
+            for age in around_the_limit.chain(ahead).chain(0..=2).chain(far) {
+                let then = now.wrapping_sub(age);
+                let is_within = is_within(now, then, limit);
+                assert_eq!(is_within, since(now, then) < limit, "{age} ago, {limit} at {now}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whose address it is, and what is reached how. Reads only, but for the stamps of [`expose`].
 
 use prroute_common::address::{EXPOSURE, EXPOSURE_REFRESH, LocalAddress};
-use prroute_common::time::{Ticks, since};
+use prroute_common::time::{Ticks, is_within};
 use prroute_common::uplink::{MAX_UPLINKS, UplinkFacts};
 use prroute_ebpf::decide::{Locality, LocalityCode};
 use prroute_ebpf::wire::{gateway_of_source, is_inline_address};
@@ -51,7 +51,7 @@ pub(super) fn is_exposed<F: Maps>(address: &F::Address) -> bool {
 /// Whether something that was exposed then still is.
 #[inline(always)]
 pub(super) fn is_recent(exposed_at: Ticks) -> bool {
-    exposed_at != 0 && since(clock::now(), exposed_at) < EXPOSURE
+    exposed_at != 0 && is_within(clock::now(), exposed_at, EXPOSURE)
 }
 
 /// Notes that a packet for an address of uplink `owner` came in elsewhere.
@@ -60,7 +60,7 @@ pub(super) fn expose<F: Maps>(owner: u16, address: &F::Address, now: Ticks) {
     let Some(local) = F::addresses().get_ptr_mut(address) else { return };
     // SAFETY: the pointer is to a live map value; the stamp is one aligned word.
     let exposed_at = unsafe { &mut (*local).exposed_at };
-    if *exposed_at != 0 && since(now, *exposed_at) < EXPOSURE_REFRESH {
+    if *exposed_at != 0 && is_within(now, *exposed_at, EXPOSURE_REFRESH) {
         return;
     }
     *exposed_at = now;

@@ -27,11 +27,11 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) {
     if !prepare(skb, here) {
         return;
     }
-    let at = lookup::find_inbound();
+    lookup::find_inbound();
     decide();
     settle(here);
     look_for_receiver(skb);
-    write::apply(Direction::In, at);
+    write::apply(Direction::In);
 }
 
 /// Has the other end of a connection send what fits this uplink, which is smaller than others.

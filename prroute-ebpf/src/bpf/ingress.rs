@@ -2,7 +2,7 @@
 
 use prroute_common::flow::SEEN_REFRESH;
 use prroute_common::reason::Reason;
-use prroute_common::time::since;
+use prroute_common::time::is_within;
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::fast::{self, Entry, FastIn, Step};
 use prroute_ebpf::decide::{InboundPacket, Locality, UplinkRef};
@@ -118,7 +118,7 @@ fn of_flow<F: Maps>(
     };
     let Found { at, flow, confirmed } = found;
     // A SYN to an address of this uplink may wait in the cache, of another connection than the entry.
-    if is_owned && headers.l4.is_tcp() && since(now, flow.last_in()) >= SEEN_REFRESH {
+    if is_owned && headers.l4.is_tcp() && !is_within(now, flow.last_in(), SEEN_REFRESH) {
         return Fast::SlowPath;
     }
     let entry = Entry { flow: &flow, confirmed, protocol: headers.protocol };

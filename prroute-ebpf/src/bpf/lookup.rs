@@ -44,94 +44,94 @@ fn read(at: *mut Flow) -> Flow {
     bytemuck::must_cast([0, 1, 2, 3].map(|index| unsafe { words.add(index).read_volatile() }))
 }
 
-#[inline(always)]
-fn pointer(found: Option<*mut Flow>) -> *mut Flow {
-    found.unwrap_or(ptr::null_mut())
+/// Where the entry in the frame is, if it still is there.
+#[inline(never)]
+pub(super) fn again(frame: &Frame) -> *mut Flow {
+    let is_confirmed = match frame.entry.table {
+        Table::None => return ptr::null_mut(),
+        table => table == Table::Confirmed,
+    };
+    at(frame, is_confirmed)
 }
 
 #[inline(always)]
-fn confirmed_of<F: Maps>(frame: &Frame) -> *mut Flow {
-    let key = frame.key::<F>();
-    pointer(if frame.segment.protocol == protocol::TCP {
-        F::flows().get_ptr_mut(key)
-    } else {
-        F::datagrams().get_ptr_mut(key)
+fn at(frame: &Frame, is_confirmed: bool) -> *mut Flow {
+    let is_tcp = frame.segment.protocol == protocol::TCP;
+    by_family!(frame.family, F => {
+        let key = frame.key::<F>();
+        let found = match is_confirmed {
+            true if is_tcp => F::flows().get_ptr_mut(key),
+            true => F::datagrams().get_ptr_mut(key),
+            false => F::new_flows().get_ptr_mut(key),
+        };
+        found.unwrap_or(ptr::null_mut())
     })
-}
-
-#[inline(always)]
-fn unconfirmed_of<F: Maps>(frame: &Frame) -> *mut Flow {
-    pointer(F::new_flows().get_ptr_mut(frame.key::<F>()))
 }
 
 /// Looks up the confirmed entry of the packet's flow, and puts it into the frame.
 #[inline(never)]
-fn confirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
-    let at = by_family!(frame.family, F => confirmed_of::<F>(frame));
-    keep(frame, at, true, now)
+fn confirmed(frame: &mut Frame, now: Ticks) {
+    let at = at(frame, true);
+    keep(frame, at, Table::Confirmed, now);
 }
 
 /// Looks up the unconfirmed entry, and puts it into the frame.
 #[inline(never)]
-fn unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
-    let at = by_family!(frame.family, F => unconfirmed_of::<F>(frame));
-    keep(frame, at, false, now)
+fn unconfirmed(frame: &mut Frame, now: Ticks) {
+    let at = at(frame, false);
+    keep(frame, at, Table::Unconfirmed, now);
 }
 
 #[inline(always)]
-fn keep(frame: &mut Frame, at: *mut Flow, confirmed: bool, now: Ticks) -> *mut Flow {
+fn keep(frame: &mut Frame, at: *mut Flow, table: Table, now: Ticks) {
     frame.entry.table = Table::None;
     if at.is_null() {
-        return at;
+        return;
     }
     // An entry that no program wrote is none.
-    let Some(entry) = FlowEntry::new(read(at), confirmed, frame.segment.protocol, now) else {
-        return ptr::null_mut();
-    };
-    let table = if confirmed { Table::Confirmed } else { Table::Unconfirmed };
-    frame.entry.set(entry.flow, table, entry.is_aged);
-    at
+    let confirmed = table == Table::Confirmed;
+    if let Some(entry) = FlowEntry::new(read(at), confirmed, frame.segment.protocol, now) {
+        frame.entry.set(entry.flow, table, entry.is_aged);
+    }
 }
 
 /// Forgets an entry that is too old.
 #[inline(always)]
-fn live(frame: &mut Frame, at: *mut Flow) -> *mut Flow {
+fn live(frame: &mut Frame) {
     if frame.entry.is_aged {
         frame.entry.table = Table::None;
-        return ptr::null_mut();
     }
-    at
 }
 
 /// Looks up the unconfirmed entry, if it lives.
 #[inline(always)]
-pub(super) fn live_unconfirmed(frame: &mut Frame, now: Ticks) -> *mut Flow {
-    let at = unconfirmed(frame, now);
-    live(frame, at)
+pub(super) fn live_unconfirmed(frame: &mut Frame, now: Ticks) {
+    unconfirmed(frame, now);
+    live(frame);
 }
 
 /// Looks up an entry that lives: a confirmed one wins over an unconfirmed one. Of a datagram also one
 /// that does not live any more, if there is no other; of two of them the one that says where its peer is.
 #[inline(never)]
-pub(super) fn flow(frame: &mut Frame, now: Ticks) -> *mut Flow {
+pub(super) fn flow(frame: &mut Frame, now: Ticks) {
     frame.entry.table = Table::None;
     if frame.has_no_flow {
-        return ptr::null_mut();
+        return;
     }
-    let first = confirmed(frame, now);
-    if !first.is_null() && !frame.entry.is_aged {
-        return first;
+    confirmed(frame, now);
+    let is_there = frame.entry.table != Table::None;
+    if is_there && !frame.entry.is_aged {
+        return;
     }
     if frame.segment.protocol == protocol::TCP {
         return live_unconfirmed(frame, now);
     }
     let aged = frame.entry.flow;
-    let second = unconfirmed(frame, now);
-    if first.is_null() || (!second.is_null() && is_preferred_aged(frame, &aged)) {
-        return second;
+    unconfirmed(frame, now);
+    let is_newer = frame.entry.table != Table::None && is_preferred_aged(frame, &aged);
+    if is_there && !is_newer {
+        frame.entry.set(aged, Table::Confirmed, true);
     }
-    frame.entry.set(aged, Table::Confirmed, true);
-    first
 }
 
 /// Whether the unconfirmed entry in the frame is preferred to a confirmed one that has aged.
@@ -147,19 +147,19 @@ fn is_preferred_aged(frame: &Frame, confirmed: &Flow) -> bool {
 
 /// Looks up the entry of the packet in the frame that came in.
 #[inline(never)]
-pub(super) fn find_inbound() -> *mut Flow {
-    let Some(frame) = Frame::of(Direction::In) else { return ptr::null_mut() };
+pub(super) fn find_inbound() {
+    let Some(frame) = Frame::of(Direction::In) else { return };
     let packet = frame.inbound();
-    let found = flow(frame, packet.now);
+    flow(frame, packet.now);
     let may_be = |entry: &FlowEntry| decide::may_be_superseded_in(entry, &packet);
     let is_preferred = |newer: &FlowEntry| decide::is_preferred_in(newer, &packet);
-    or_newer(frame, found, packet.now, may_be, is_preferred)
+    or_newer(frame, packet.now, may_be, is_preferred);
 }
 
 /// Looks up the entry of the packet in the frame that is about to leave.
 #[inline(never)]
-pub(super) fn find_outbound() -> *mut Flow {
-    let Some(frame) = Frame::of(Direction::Out) else { return ptr::null_mut() };
+pub(super) fn find_outbound() {
+    let Some(frame) = Frame::of(Direction::Out) else { return };
     let packet = frame.outbound();
     // A reset that answers a SYN has no number of its own (RFC 9293, 3.10.7.1).
     let answers_syn = packet.kind == Kind::TcpAnswer
@@ -167,42 +167,39 @@ pub(super) fn find_outbound() -> *mut Flow {
     if answers_syn {
         return of_syn(frame, &packet);
     }
-    let found = flow(frame, packet.now);
+    flow(frame, packet.now);
     let may_be = |entry: &FlowEntry| decide::may_be_superseded_out(entry, &packet);
     let is_preferred = |newer: &FlowEntry| decide::is_preferred_out(newer, &packet);
-    or_newer(frame, found, packet.now, may_be, is_preferred)
+    or_newer(frame, packet.now, may_be, is_preferred);
 }
 
 /// Of TCP there may be an entry of a newer connection beside the confirmed one that was found.
 #[inline(always)]
 fn or_newer(
     frame: &mut Frame,
-    found: *mut Flow,
     now: Ticks,
     may_be: impl Fn(&FlowEntry) -> bool,
     is_preferred: impl Fn(&FlowEntry) -> bool,
-) -> *mut Flow {
+) {
     let is_tcp = frame.segment.protocol == protocol::TCP;
     if !is_tcp || !frame.entry.get().is_some_and(|entry| entry.confirmed && may_be(&entry)) {
-        return found;
+        return;
     }
     let older = frame.entry.flow;
-    let newer = live_unconfirmed(frame, now);
-    if frame.entry.get().is_some_and(|newer| is_preferred(&newer)) {
-        return newer;
+    live_unconfirmed(frame, now);
+    if !frame.entry.get().is_some_and(|newer| is_preferred(&newer)) {
+        frame.entry.set(older, Table::Confirmed, false);
     }
-    frame.entry.set(older, Table::Confirmed, false);
-    found
 }
 
 /// The entry of a SYN-ACK, or of a reset that answers a SYN: the unconfirmed one wins, if it is
 /// the one whose SYN is acknowledged. If not, it is none.
 #[inline(always)]
-fn of_syn(frame: &mut Frame, packet: &OutboundPacket) -> *mut Flow {
-    let newer = live_unconfirmed(frame, packet.now);
+fn of_syn(frame: &mut Frame, packet: &OutboundPacket) {
+    live_unconfirmed(frame, packet.now);
     if frame.entry.get().is_some_and(|entry| decide::is_answered(&entry, packet)) {
-        return newer;
+        return;
     }
-    let confirmed = confirmed(frame, packet.now);
-    live(frame, confirmed)
+    confirmed(frame, packet.now);
+    live(frame);
 }

@@ -9,6 +9,7 @@
 
 mod action;
 mod address;
+mod by_words;
 mod clock;
 mod count;
 mod deliver;

@@ -38,11 +38,11 @@ pub(super) fn handle(skb: &Skb, here: &'static UplinkFacts) -> Next {
     if next != Next::Flow {
         return next;
     }
-    let at = lookup::find_outbound();
+    lookup::find_outbound();
     disown(skb);
     decide();
     let next = settle(here);
-    write::apply(Direction::Out, at);
+    write::apply(Direction::Out);
     next
 }
 

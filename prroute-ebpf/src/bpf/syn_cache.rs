@@ -10,8 +10,7 @@ use prroute_ebpf::decide::syn_cache::SynSlot;
 use prroute_ebpf::decide::{self, AtSyn, UplinkRef};
 use prroute_ebpf::wire::Wire;
 
-use super::count::count;
-use super::frame::{Direction, Frame, WriteTo};
+use super::frame::{Direction, Frame, Table, WriteTo};
 use super::lookup;
 use super::maps::{SYN_CACHE, by_family};
 use super::uplink;
@@ -78,25 +77,21 @@ fn enter(direction: Direction, now: Ticks) -> u32 {
     let flow = frame.write.flow;
     let uplink = UplinkRef { id: flow.uplink(), generation: flow.generation() };
     let time = flow.last_in();
-    let found = lookup::flow(frame, now);
-    let replaced = match frame.entry.get().map(|entry| entry.at_syn(uplink, time)) {
-        None => ptr::null_mut(),
+    lookup::flow(frame, now);
+    match frame.entry.get().map(|entry| entry.at_syn(uplink, time)) {
+        None | Some(AtSyn::IsReplaced) => {}
         Some(AtSyn::Stays) => return 0,
-        Some(AtSyn::IsReplaced) => found,
         Some(AtSyn::GetsAnother) => {
-            let beside = lookup::live_unconfirmed(frame, now);
+            lookup::live_unconfirmed(frame, now);
             if frame.entry.get().is_some_and(|entry| entry.at_syn(uplink, time) == AtSyn::Stays) {
                 return 0;
             }
-            beside
         }
-    };
-    if replaced.is_null() {
-        write::open(frame);
-        return 0;
     }
-    // SAFETY: the pointer is to a live map value of four aligned words.
-    unsafe { *replaced = flow };
-    count(uplink.id, Reason::OpenedInbound);
+    if frame.entry.table == Table::None {
+        write::open(frame)
+    } else {
+        write::anew(frame)
+    }
     0
 }

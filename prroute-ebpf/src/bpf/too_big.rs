@@ -149,15 +149,14 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
     // The error comes in the receiver's name.
     let [s0, s1, s2, s3]: [u32; 4] = bytemuck::must_cast(frame.segment.destination);
     let [d0, d1, d2, d3]: [u32; 4] = bytemuck::must_cast(frame.segment.source);
-    // One place for what is summed up and then for the header: the stack is nearly full.
-    let words = &mut frame.quoted;
-    if !reshape(skb, IP + ICMP, words) {
+    if !reshape(skb, IP + ICMP, &mut frame.quoted) {
         return false;
     }
-    let of_quoted = !u32::from(checksum(words, 0)) & 0xffff;
+    let of_quoted = !u32::from(checksum(&mut frame.quoted, 0)) & 0xffff;
     let length = ICMP + QUOTED;
-    *words = [0; QUOTED_WORDS];
-    words[..12].copy_from_slice(&[
+    // One place for what is quoted and then for what is summed up: the stack is nearly full.
+    let [summed @ .., _, _, _, _, _, _, _, _] = &mut frame.quoted;
+    *summed = [
         s0,
         s1,
         s2,
@@ -170,8 +169,8 @@ fn packet_too_big(skb: &Skb, frame: &mut Frame, target: &UplinkFacts) -> bool {
         ICMPV6.to_be(),
         (PACKET_TOO_BIG << 24).to_be(),
         target.mtu.to_be(),
-    ]);
-    let [a, b] = checksum(words, of_quoted).to_ne_bytes();
+    ];
+    let [a, b] = checksum(summed, of_quoted).to_ne_bytes();
     let icmp = [u32::from_ne_bytes([PACKET_TOO_BIG as u8, 0, a, b]), target.mtu.to_be()];
     let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
     let [l0, l1] = (length as u16).to_be_bytes();

@@ -5,7 +5,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
 use prroute_common::flow::Origin;
 use prroute_common::reason::Reason;
-use prroute_common::time::{Ticks, since};
+use prroute_common::time::{Ticks, is_within};
 use prroute_common::trace::{CAPTURED, Ends, Filter, NO_DECISION, Report, Verdict, WINDOW, about};
 use prroute_common::uplink::{UplinkFacts, flag};
 use prroute_ebpf::decide::deliver::Delivery;
@@ -19,7 +19,7 @@ use super::frame::{Direction, Frame, Table, WriteTo};
 use super::maps::{Maps, TRACE_FILTER, TRACE_RATE, TRACE_REPORTS, by_family};
 use super::outbound::Next;
 use super::skb::Skb;
-use super::{clock, headers, observe, uplink};
+use super::{by_words, clock, headers, observe, uplink};
 
 /// Whether anybody asks, as far as is known: a bit of a word that every packet reads.
 #[inline(always)]
@@ -207,7 +207,7 @@ fn has_room(most: u32, now: Ticks) -> bool {
     let Some(rate) = TRACE_RATE.get_ptr_mut(0) else { return false };
     // SAFETY: the pointer is to a live map value; a lost increment is only a wrong count.
     let rate = unsafe { &mut *rate };
-    if since(now, rate.since) >= WINDOW {
+    if !is_within(now, rate.since, WINDOW) {
         (rate.since, rate.reported) = (now, 0);
     }
     let has_room = rate.reported < most;
@@ -273,11 +273,13 @@ fn fill(report: &mut Report, frame: &Frame, what: u32, target: u16) {
     // SAFETY: the helper takes no arguments and reads a clock.
     report.time_ns = unsafe { bpf_ktime_get_ns() };
     if is_fragment {
-        (report.source, report.destination) = (fragment.source, fragment.destination);
+        by_words::set(&mut report.source, fragment.source);
+        by_words::set(&mut report.destination, fragment.destination);
         (report.source_port, report.destination_port) = ([0; 2], [0; 2]);
         report.protocol = fragment.protocol;
     } else {
-        (report.source, report.destination) = (segment.source, segment.destination);
+        by_words::set(&mut report.source, segment.source);
+        by_words::set(&mut report.destination, segment.destination);
         report.source_port = segment.source_port;
         report.destination_port = segment.destination_port;
         report.protocol = segment.protocol;

@@ -5,8 +5,10 @@ use prroute_common::reason::Reason;
 use prroute_ebpf::decide::worth_writing;
 use prroute_ebpf::wire::parse::protocol;
 
+use super::by_words;
 use super::count::count;
 use super::frame::{Direction, Frame, PendingWrite, Table, WriteTo};
+use super::lookup;
 use super::maps::{Maps, by_family};
 
 /// Writes those words of an entry that differ from what was read: each lies in a line of memory that
@@ -23,25 +25,43 @@ pub(super) fn changed_words(at: *mut Flow, old: &Flow, new: &Flow) {
     }
 }
 
-/// Writes what was decided for the packet in the frame; `at` is the entry that was found.
+/// Writes what was decided for the packet in the frame.
 #[inline(never)]
-pub(super) fn apply(direction: Direction, at: *mut Flow) {
+pub(super) fn apply(direction: Direction) {
     let Some(frame) = Frame::of(direction) else { return };
     let PendingWrite { flow, to, .. } = &frame.write;
     match to {
         WriteTo::Nothing => {}
-        WriteTo::Entry if !at.is_null() => {
+        WriteTo::Entry => {
             let old = &frame.entry.flow;
-            changed_words(at, old, &worth_writing(old, flow));
+            change(frame, old, &worth_writing(old, flow));
         }
-        WriteTo::EntryAnew if !at.is_null() => {
-            // SAFETY: as in `changed_words`.
-            unsafe { *at = *flow };
-            counted(&frame.write, true);
-        }
-        WriteTo::Entry | WriteTo::EntryAnew => {}
+        WriteTo::EntryAnew => anew(frame),
         WriteTo::Unconfirmed => open(frame),
-        WriteTo::Confirmed => confirm(frame, at),
+        WriteTo::Confirmed => confirm(frame),
+    }
+}
+
+/// The entry is looked up once more: where it lies the verifier would follow through all that is decided.
+#[inline(always)]
+fn change(frame: &Frame, old: &Flow, new: &Flow) {
+    if old == new {
+        return;
+    }
+    let at = lookup::again(frame);
+    if !at.is_null() {
+        changed_words(at, old, new);
+    }
+}
+
+/// Writes a flow over the entry in the frame.
+#[inline(always)]
+pub(super) fn anew(frame: &Frame) {
+    let at = lookup::again(frame);
+    if !at.is_null() {
+        // SAFETY: as in `changed_words`.
+        unsafe { by_words::write(at.cast(), frame.write.flow.words()) };
+        counted(&frame.write, true);
     }
 }
 
@@ -67,7 +87,7 @@ pub(super) fn open(frame: &Frame) {
 /// Records a flow among the confirmed ones, whatever is there. Its unconfirmed entry, if it has one, says
 /// nothing from then on: a late copy of what it has proved would bring the flow back to it.
 #[inline(always)]
-fn confirm(frame: &Frame, at: *mut Flow) {
+fn confirm(frame: &Frame) {
     let flow = &frame.write.flow;
     let is_tcp = frame.segment.protocol == protocol::TCP;
     let is_written = by_family!(frame.family, F => if is_tcp {
@@ -75,9 +95,12 @@ fn confirm(frame: &Frame, at: *mut Flow) {
     } else {
         <F as Maps>::datagrams().insert(frame.key::<F>(), flow, 0).is_ok()
     });
-    if is_written && frame.entry.table == Table::Unconfirmed && !at.is_null() {
-        // SAFETY: as in `changed_words`.
-        unsafe { *at = Flow::default() };
+    if is_written && frame.entry.table == Table::Unconfirmed {
+        let at = lookup::again(frame);
+        if !at.is_null() {
+            // SAFETY: as in `changed_words`.
+            unsafe { by_words::write(at.cast(), Flow::default().words()) };
+        }
     }
     counted(&frame.write, is_written);
 }

@@ -4,7 +4,7 @@
 //! address it is, nor whether there is a second entry. For all else the answer is `SlowPath`.
 
 use prroute_common::flow::{Flow, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over};
-use prroute_common::time::{Ticks, since};
+use prroute_common::time::{Ticks, is_within};
 
 use super::beside::continues;
 use super::inbound::with_acknowledged;
@@ -89,7 +89,7 @@ pub enum FastIn {
 #[inline(always)]
 pub fn decide_inbound(packet: &InboundPacket, entry: &Entry<'_>, exposes: bool) -> FastIn {
     let flow = entry.flow;
-    let is_fresh = since(packet.now, flow.last_in()) < SEEN_REFRESH;
+    let is_fresh = is_within(packet.now, flow.last_in(), SEEN_REFRESH);
     let is_here = entry.uplink() == packet.here;
     if !entry.lives(flow.last_in(), is_fresh, packet.now)
         || !is_steady_in(packet, entry, is_here)
@@ -156,7 +156,7 @@ pub enum FastOut {
 #[inline(always)]
 pub fn decide_outbound(packet: &OutboundPacket, entry: &Entry<'_>) -> FastOut {
     let flow = entry.flow;
-    let is_fresh = since(packet.now, flow.last_out()) < SEEN_REFRESH;
+    let is_fresh = is_within(packet.now, flow.last_out(), SEEN_REFRESH);
     if !entry.lives(flow.last_out(), is_fresh, packet.now) || !is_steady_out(packet, entry) {
         return FastOut::SlowPath;
     }

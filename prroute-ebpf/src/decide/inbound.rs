@@ -3,7 +3,7 @@
 mod packet;
 
 use prroute_common::flow::{ANSWER_TIME, Flow, HOST_FIRST, Origin, ROUTER_IDLE};
-use prroute_common::time::since;
+use prroute_common::time::{is_within, since};
 
 use super::beside::is_finished;
 use super::closing::with_said_by_remote;
@@ -112,7 +112,7 @@ fn is_request(packet: &InboundPacket, entry: &FlowEntry) -> bool {
         && packet.destination == Locality::Shared
         && !entry.flow.is_heard_here()
         && entry.uplink() != packet.here
-        && since(packet.now, entry.flow.last_out()) >= ANSWER_TIME
+        && !is_within(packet.now, entry.flow.last_out(), ANSWER_TIME)
         && since(packet.now, entry.flow.opened_at()) <= HOST_FIRST
 }
 
@@ -146,7 +146,7 @@ fn from_router(packet: &InboundPacket, entry: &FlowEntry) -> Inbound {
     let flow = entry.flow.with_last_in(packet.now);
     let moved = flow.with_router(packet.router);
     if packet.protocol != protocol::TCP {
-        let is_silent = since(packet.now, entry.flow.last_in()) >= ROUTER_IDLE;
+        let is_silent = !is_within(packet.now, entry.flow.last_in(), ROUTER_IDLE);
         // Otherwise the old one counts as silent still.
         return Inbound::Refresh(if entry.flow.router() == 0 || is_silent {
             moved

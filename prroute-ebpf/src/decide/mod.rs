@@ -19,7 +19,7 @@ pub mod udp_origin;
 use prroute_common::flow::{
     Flow, OTHER_REBIND_IDLE, Origin, SEEN_REFRESH, TCP_REBIND_IDLE, is_over,
 };
-use prroute_common::time::{Ticks, since};
+use prroute_common::time::{Ticks, is_within};
 use prroute_common::uplink::UplinkFacts;
 
 use crate::wire::parse::protocol;
@@ -153,7 +153,7 @@ impl FlowEntry {
     #[inline(always)]
     pub(crate) fn is_idle(&self, protocol: u8, now: Ticks) -> bool {
         let limit = if protocol == protocol::TCP { TCP_REBIND_IDLE } else { OTHER_REBIND_IDLE };
-        since(now, self.flow.last_in()) >= limit
+        !is_within(now, self.flow.last_in(), limit)
     }
 }
 
@@ -176,8 +176,8 @@ pub const fn opened_at(here: UplinkRef, now: Ticks) -> Flow {
 /// What is written of `new`, where the table has `old`: a slightly later time alone is not.
 #[inline(always)]
 pub fn worth_writing(old: &Flow, new: &Flow) -> Flow {
-    let is_later = since(new.last_in(), old.last_in()) >= SEEN_REFRESH
-        || since(new.last_out(), old.last_out()) >= SEEN_REFRESH;
+    let is_later = !is_within(new.last_in(), old.last_in(), SEEN_REFRESH)
+        || !is_within(new.last_out(), old.last_out(), SEEN_REFRESH);
     if is_later { *new } else { new.with_times_of(old) }
 }
 

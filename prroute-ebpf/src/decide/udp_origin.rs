@@ -12,7 +12,7 @@
 //! it has asked again.
 
 use prroute_common::flow::{ANSWER_TIME, HOST_FIRST, OTHER_IDLE, OTHER_REBIND_IDLE, SEEN_REFRESH};
-use prroute_common::time::{Ticks, since};
+use prroute_common::time::{Ticks, is_within, since};
 use prroute_common::udp_origin::{CONFIRMED, HostPeer, UdpOrigin};
 
 use crate::wire::Wire;
@@ -40,12 +40,12 @@ pub fn record_request<F: Wire>(
         if origin.due_since().is_some() {
             origin.clear_due();
         }
-        if since(now, origin.last_request) >= SEEN_REFRESH {
+        if !is_within(now, origin.last_request, SEEN_REFRESH) {
             origin.last_request = now;
         }
         return;
     }
-    let is_idle = since(now, origin.last_request) >= OTHER_REBIND_IDLE;
+    let is_idle = !is_within(now, origin.last_request, OTHER_REBIND_IDLE);
     if origin.flags & CONFIRMED == 0 || is_idle {
         origin.address = address;
         origin.last_request = now;
@@ -73,11 +73,11 @@ pub fn source_for_reply<A: Copy>(
     }
     if let Some(then) = origin.due_since() {
         origin.clear_due();
-        if since(now, then) < ANSWER_TIME {
+        if is_within(now, then, ANSWER_TIME) {
             return Some(origin.elsewhere);
         }
     }
-    if origin.last_reply == 0 || since(now, origin.last_reply) >= SEEN_REFRESH {
+    if origin.last_reply == 0 || !is_within(now, origin.last_reply, SEEN_REFRESH) {
         origin.last_reply = now;
     }
     Some(origin.address)
@@ -89,7 +89,7 @@ pub fn is_settled<A: PartialEq>(origin: &UdpOrigin<A>, address: &A, now: Ticks) 
     origin.address == *address
         && origin.flags & CONFIRMED != 0
         && origin.due_since().is_none()
-        && since(now, origin.last_request) < SEEN_REFRESH
+        && is_within(now, origin.last_request, SEEN_REFRESH)
 }
 
 /// Whether the last request is so long ago that the conversation counts as over. Answers prolong

@@ -97,6 +97,7 @@ mod tests {
             ProgramSize { verified_instructions, translated_bytes: 800, jited_bytes: 500 };
         Figures {
             programs: [("egress".to_owned(), program)].into(),
+            functions: [].into(),
             maps: [("FLOWS".to_owned(), MapSize { key_bytes: 16, value_bytes })].into(),
         }
     }

@@ -9,7 +9,7 @@ use aya::programs::ProgramInfo;
 use prroute::datapath::sizes::Demand;
 use prroute::datapath::{LoadOptions, Pins, Programs, Sizes, memory};
 use prroute_common::names;
-use prroute_tests::{capability, prroute as instance};
+use prroute_tests::{capability, command, prroute as instance};
 use serde::{Deserialize, Serialize};
 
 /// Of `struct bpf_prog_info`.
@@ -33,6 +33,8 @@ pub(crate) struct MapSize {
 pub(crate) struct Figures {
     pub(crate) programs: BTreeMap<String, ProgramSize>,
     pub(crate) maps: BTreeMap<String, MapSize>,
+    /// Of each program: the heads of its functions, as bpftool shows what the verifier left of it.
+    pub(crate) functions: BTreeMap<String, Vec<String>>,
 }
 
 /// Pins that go with the measurement.
@@ -46,9 +48,9 @@ impl Drop for Pinned {
     }
 }
 
-pub(crate) fn measure() -> Result<Figures> {
+pub(crate) fn measure(what: &str) -> Result<Figures> {
     instance::ensure_bpffs()?;
-    let instance = format!("budget-{}", std::process::id());
+    let instance = format!("{what}-{}", std::process::id());
     let pins = Pinned(Pins::of(&instance.parse().map_err(anyhow::Error::msg)?));
     let loading = || -> Result<_> {
         capability::keep_the_units()?;
@@ -65,6 +67,7 @@ pub(crate) fn measure() -> Result<Figures> {
             translated_bytes: info.size_translated().context("CAP_BPF")?,
             jited_bytes: info.size_jitted(),
         };
+        figures.functions.insert(name.clone(), functions(&info)?);
         figures.programs.insert(name, size);
         maps.extend(info.map_ids()?.context("Linux 4.15")?);
     }
@@ -80,6 +83,12 @@ pub(crate) fn measure() -> Result<Figures> {
     }
     drop(programs);
     Ok(figures)
+}
+
+fn functions(program: &ProgramInfo) -> Result<Vec<String>> {
+    let id = program.id().to_string();
+    let dump = command::run(&["bpftool", "prog", "dump", "xlated", "id", &id])?;
+    Ok(dump.lines().filter(|line| line.ends_with("):")).map(str::to_owned).collect())
 }
 
 /// What has to be kept, and each program's figures by its name.

@@ -17,10 +17,29 @@ use file::{Budget, KernelFamily};
 /// Set to the reason for a new figure, writes what was measured into the budget.
 const RECORD: &str = "PRROUTE_WRITE_BUDGET";
 
+/// What the compiler calls to copy, fill or compare larger values: by bytes, which takes long, and tears the
+/// words of a map's value that other processors read meanwhile.
+const BY_BYTES: [&str; 4] = ["memcpy(", "memmove(", "memset(", "memcmp("];
+
+/// But for the decision log, whose lines are text.
+#[test]
+fn no_program_goes_through_memory_by_bytes() -> Result<()> {
+    for (program, functions) in figures::measure("bytes")?.functions {
+        ensure!(functions.len() > 1 || !program.contains("gress"), "{program}: {functions:?}");
+        let goes = |head: &&String| BY_BYTES.iter().any(|name| head.contains(name));
+        let by_bytes: Vec<_> = functions.iter().filter(goes).collect();
+        ensure!(
+            by_bytes.is_empty() || program.contains("--log-packets"),
+            "{program}: {by_bytes:?}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn no_program_and_no_map_outgrows_its_budget() -> Result<()> {
     let kernel = KernelFamily::running()?;
-    let measured = figures::measure()?;
+    let measured = figures::measure("budget")?;
     println!("{measured}");
     let mut budget = Budget::load()?;
     if let Ok(reason) = std::env::var(RECORD) {
