@@ -46,7 +46,22 @@ pub(crate) const ALL: [Kernel; 4] = [
         name: "5.10",
         package: "linux-image",
         suite: Suite::Security("bullseye"),
-        not_here: &["tcx", "live_rename"],
+        not_here: &[
+            "tcx",
+            "live_rename",
+            // Its test runs cannot say by which interface a packet came in; those of 6.1 can.
+            "fast_path::transit_on_a_guests_ports_is_none_of_its_conversation",
+            "left_alone::transit_is_neither_recorded_nor_moved",
+            "left_alone::a_datagram_from_a_clients_port_that_no_udp_socket_sends_was_not_asked_for",
+            "observe::a_containers_reply_is_counted_by_its_published_address",
+            "own_source::what_is_forwarded_or_shared_is_not_the_hosts_own",
+            "own_source::an_uplink_that_gets_no_replies_still_gets_what_has_its_source",
+            "source_owner::a_forwarded_reply_without_a_record_leaves_by_the_owner_of_its_source",
+            "source_owner::a_segment_of_the_host_stays_on_an_uplink_whose_replies_are_left_alone",
+            "steering::the_translated_reply_of_a_server_on_an_uplinks_segment_is_moved",
+            "subnet_gateways::a_connection_that_a_guest_opens_leaves_by_one_gateway",
+            "subnet_gateways::fragments_of_the_hosts_own_leave_by_one_router",
+        ],
     },
     Kernel {
         name: "6.1",
