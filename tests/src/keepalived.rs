@@ -129,6 +129,12 @@ impl Keepalived {
         .with_context(|| self.process.log())
     }
 
+    /// What it has said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Tells the others that it goes, and removes what it made.
     pub fn stop(mut self) -> Result<()> {
         self.process.stop(Signal::SIGTERM, DEADLINE).map(drop)

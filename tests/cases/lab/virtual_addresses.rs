@@ -128,8 +128,13 @@ impl Pair {
     /// The peer has the addresses, loses them, and gets them back.
     fn moves_to_the_host_and_back(&self, configuration: &str) -> Result<()> {
         let (lab, addresses) = (&self.lab, &self.addresses[..]);
-        let mut peer = self.keepalived(&self.peer, "eth0", 200)?;
-        peer.wait_master(&self.peer, addresses)?;
+        let start_peer = || -> Result<Keepalived> {
+            let mut peer = self.keepalived(&self.peer, "eth0", 200)?;
+            peer.wait_master(&self.peer, addresses)?;
+            Ok(peer)
+        };
+        // It has to live until the end: without it the host gets the addresses once more.
+        let mut peer = Some(start_peer()?);
         let mut host = self.keepalived(&lab.host, "up2", 150)?;
         host.wait_backup(&lab.host, addresses)?;
         if self.use_vmac {
@@ -143,7 +148,7 @@ impl Pair {
 
         lab.with_configuration(configuration, |prroute| {
             for _ in 0..2 {
-                peer.stop()?;
+                peer.take().context("no peer")?.stop()?;
                 host.wait_master(&lab.host, addresses)?;
                 self.is_answered()?;
                 for (address, _) in addresses {
@@ -154,9 +159,8 @@ impl Pair {
                 let expected: &[&str] = if self.use_vmac { &["vrrp.51", "vrrp.52"] } else { &[] };
                 assert_eq!(stacked, expected);
 
-                peer = self.keepalived(&self.peer, "eth0", 200)?;
+                peer = Some(start_peer()?);
                 host.wait_backup(&lab.host, addresses)?;
-                peer.wait_master(&self.peer, addresses)?;
                 wait::until("the host has no rule for the addresses", SOON, || {
                     let rules = lab.host.ip("rule show")? + &lab.host.ip("-6 rule show")?;
                     let gone =
@@ -172,7 +176,10 @@ impl Pair {
             changes = lab.snapshot()?.changes_since(&before).to_string();
             Ok(changes.is_empty().then_some(()))
         })
-        .with_context(|| changes.clone())?;
+        .with_context(|| {
+            let peer = peer.as_ref().map(Keepalived::log).unwrap_or_default();
+            format!("{changes}\nthe host: {}\nthe peer: {peer}", host.log())
+        })?;
         host.stop()
     }
 }
