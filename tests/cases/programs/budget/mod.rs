@@ -19,7 +19,7 @@ const RECORD: &str = "PRROUTE_WRITE_BUDGET";
 
 /// What the compiler calls to copy, fill or compare larger values: by bytes, which takes long, and tears the
 /// words of a map's value that other processors read meanwhile.
-const BY_BYTES: [&str; 4] = ["memcpy(", "memmove(", "memset(", "memcmp("];
+const BY_BYTES: [&str; 5] = ["memcpy(", "memmove(", "memset(", "memcmp(", "bcmp("];
 
 /// But for the decision log, whose lines are text.
 #[test]
