@@ -36,7 +36,7 @@ pub const fn since(now: Ticks, then: Ticks) -> Ticks {
 }
 
 /// Whether `then` lies less than `limit` ago, or at most [`AHEAD`] in the future: `since(now, then) < limit`
-/// by one comparison, which the verifier and the branch predictor thank for.
+/// by one comparison, for limits from 1 to `u32::MAX` - [`AHEAD`].
 #[inline(always)]
 pub const fn is_within(now: Ticks, then: Ticks, limit: Ticks) -> bool {
     now.wrapping_sub(then).wrapping_add(AHEAD) < limit + AHEAD

@@ -44,7 +44,7 @@ fn read(at: *mut Flow) -> Flow {
     bytemuck::must_cast([0, 1, 2, 3].map(|index| unsafe { words.add(index).read_volatile() }))
 }
 
-/// Where the entry in the frame is, if it still is there.
+/// Where the entry of the packet's flow is in the table that the frame names: another one, if it was replaced.
 #[inline(never)]
 pub(super) fn again(frame: &Frame) -> *mut Flow {
     let is_confirmed = match frame.entry.table {
